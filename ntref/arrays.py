@@ -1,0 +1,304 @@
+"""Which library computes: one namespace per kind of array, read off the arguments.
+
+    xp = namespace(k12)          # NumPy, CuPy, autograd or mpmath, whichever made k12
+    s = xp.sqrt(k12)
+
+Every namespace answers to the same NumPy names, ALPHABET, and to no other; tests call each name on each
+kind. The rest of the package computes with these names, operators, indexing, `.shape` and `.T`, and never
+asks which kind it got. Nothing is imported before an array of that kind arrives.
+
+=========  ============================================================================================
+kind       what it is
+=========  ============================================================================================
+numpy      `numpy.ndarray` and NumPy scalars, float32 or float64
+cupy       `cupy.ndarray`: the same names on a GPU
+autograd   the boxes inside `autograd.grad` and its like (they may meet NumPy arrays, which they wrap)
+mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
+=========  ============================================================================================
+"""
+import warnings
+from importlib import import_module
+from math import isfinite
+
+import numpy
+
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_number', 'derivative', 'differentiable', 'generator',
+           'is_array', 'kind', 'namespace']
+
+ALPHABET = tuple("""
+    pi eps sqrt exp expm1 log sin cos sinh tanh arctan2 erf abs sign maximum minimum where isfinite
+    asarray zeros eye matmul tensordot einsum sum mean all any
+    reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
+    cholesky solve_triangular eigh
+""".split())
+
+
+class Namespace:
+    """The functions of ALPHABET for one kind of array."""
+
+    def __init__(self, kind, *modules, **functions):
+        self.kind = kind
+        for name in ALPHABET:
+            found = (getattr(m, name) for m in modules if hasattr(m, name))
+            setattr(self, name, functions[name] if name in functions else next(found))
+
+    def __repr__(self):
+        return f'<ntref namespace: {self.kind}>'
+
+
+# ------------------------------------------------------------------ the kinds
+
+def _numpy_like(kind, root, special, linalg, **functions):
+    root, special, linalg = import_module(root), import_module(special), import_module(linalg)
+    functions = dict(eps=_eps, patch=_patch, solve_triangular=linalg.solve_triangular) | functions
+    return Namespace(kind, root, root.linalg, special, **functions)
+
+
+def _eps(a):
+    """Machine epsilon of the numbers in `a`, a Python float."""
+    return float(numpy.finfo(a.dtype).eps)
+
+
+def _patch(a, index, values):
+    """A copy of `a` with `values` at `index` (no repeats)."""
+    out = a.copy()
+    out[index] = values
+    return out
+
+
+def _autograd():
+    """autograd.numpy; `sqrt` and `arctan2` take the derivative 0 where theirs is infinite or undefined.
+
+    A kernel has a cusp where two inputs coincide, |x - x'| in the angle between them; 0 is the symmetric
+    derivative there, and the true one along the diagonal, where both inputs move together.
+    """
+    anp, extend = import_module('autograd.numpy'), import_module('autograd.extend')
+    unbroadcast = import_module('autograd.numpy.numpy_vjps').unbroadcast_f
+
+    broadcast_to = extend.primitive(numpy.broadcast_to)
+    extend.defvjp(broadcast_to, lambda ans, a, shape: unbroadcast(a, lambda g: g), argnums=(0,))
+    extend.defjvp(broadcast_to, lambda g, ans, a, shape: broadcast_to(g, shape), argnums=(0,))
+
+    def rules(f, *partials):
+        f = extend.primitive(f)
+
+        def vjp(i, partial):
+            return lambda ans, *x: unbroadcast(x[i], lambda g: g * partial(ans, *x))
+
+        def jvp(partial):
+            return lambda g, ans, *x: broadcast_to(g * partial(ans, *x), anp.shape(ans))
+        extend.defvjp(f, *(vjp(i, p) for i, p in enumerate(partials)))
+        extend.defjvp(f, *(jvp(p) for p in partials))
+        return f
+
+    where = extend.primitive(numpy.where)
+    extend.defvjp(where, lambda ans, c, x, y: unbroadcast(x, lambda g: where(c, g, 0.)),
+                  lambda ans, c, x, y: unbroadcast(y, lambda g: where(c, 0., g)), argnums=(1, 2))
+    extend.defjvp(where, lambda g, ans, c, x, y: where(c, g, 0.),
+                  lambda g, ans, c, x, y: where(c, 0., g), argnums=(1, 2))
+
+    def over(a, b):
+        """a / b, and 0 where b is 0."""
+        return where(b == 0, 0., a / where(b == 0, 1., b))
+
+    def scatter(a, index, g):
+        out = extend.vspace(a).zeros()
+        out[index] = g
+        return out
+
+    patch = extend.primitive(_patch)
+    gather = extend.primitive(lambda a, index: a[index])
+    scatter = extend.primitive(scatter)
+    extend.defvjp(gather, lambda ans, a, index: lambda g: scatter(a, index, g), argnums=(0,))
+    extend.defvjp(scatter, lambda ans, a, index, g: lambda h: gather(h, index), argnums=(2,))
+    extend.defjvp(gather, lambda h, ans, a, index: gather(h, index), argnums=(0,))
+    extend.defjvp(scatter, lambda h, ans, a, index, g: scatter(a, index, h), argnums=(2,))
+    extend.defvjp(patch, lambda ans, a, index, v: lambda g: patch(g, index, 0.),
+                  lambda ans, a, index, v: unbroadcast(v, lambda g: gather(g, index)), argnums=(0, 2))
+    extend.defjvp(patch, lambda g, ans, a, index, v: patch(g, index, 0.),
+                  lambda g, ans, a, index, v: scatter(ans, index, g), argnums=(0, 2))
+    namespace = _numpy_like(
+        'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=patch, where=where,
+        broadcast_to=broadcast_to, asarray=rules(numpy.asarray, lambda ans, a: 1.),
+        sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
+        arctan2=rules(numpy.arctan2,
+                      lambda ans, y, x: over(x, y * y + x * x), lambda ans, y, x: over(-y, y * y + x * x)))
+    namespace.rules = rules
+    return namespace
+
+
+def _mpmath():
+    """NumPy's shape functions on object arrays, mpmath's functions entry by entry, at the working precision."""
+    mp = import_module('mpmath')
+
+    def each(f, nin=1):
+        return numpy.frompyfunc(f, nin, 1)
+
+    def asarray(a):
+        with numpy.errstate(invalid='ignore'):      # mpf(inf) raises the flag
+            return numpy.asarray(each(mp.mpf)(numpy.asarray(a, dtype=object)), dtype=object)
+
+    def exact(f):
+        """`f` with the Python numbers among its arguments as mpf: 1. / 3. in an object array would be a double."""
+        return lambda *a: asarray(f(*a))
+
+    def array(m):
+        return numpy.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
+
+    def cholesky(a):
+        return array(mp.cholesky(mp.matrix(a.tolist())))
+
+    def eigh(a):
+        w, v = mp.eigsy(mp.matrix(a.tolist()))
+        return numpy.array(list(w), dtype=object), array(v)
+
+    def solve_triangular(a, b, trans=0, lower=False):
+        a, lower = (a.T, not lower) if trans else (a, lower)
+        x = numpy.zeros_like(b)
+        for i in range(len(a)) if lower else reversed(range(len(a))):
+            x[i] = (b[i] - a[i] @ x) / a[i, i]
+        return x
+
+    return Namespace(
+        'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
+        cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
+        zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
+        arctan2=each(mp.atan2, 2), isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
+        maximum=exact(numpy.maximum), minimum=exact(numpy.minimum), where=exact(numpy.where),
+        **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log sin cos sinh tanh erf sign'.split()})
+
+
+KINDS = {
+    'numpy': lambda: _numpy_like('numpy', 'numpy', 'scipy.special', 'scipy.linalg'),
+    'cupy': lambda: _numpy_like('cupy', 'cupy', 'cupyx.scipy.special', 'cupyx.scipy.linalg'),
+    'autograd': _autograd,
+    'mpmath': _mpmath,
+}
+_loaded = {}
+
+
+def _load(kind):
+    if kind not in _loaded:
+        _loaded[kind] = KINDS[kind]()
+    return _loaded[kind]
+
+
+# ------------------------------------------------------------------ reading the kind off the arguments
+
+def kind(a):
+    """The library `a` comes from, 'mpmath' for object arrays; None for None and Python numbers."""
+    if a is None or type(a) in (bool, int, float):
+        return None
+    if isinstance(a, numpy.ndarray) and a.dtype == object:
+        return 'mpmath'
+    module = type(a).__module__.partition('.')[0]
+    return module if module in KINDS else f'{type(a).__module__}.{type(a).__qualname__}'
+
+
+def is_array(a):
+    """Is `a` an array of one of the KINDS?"""
+    return kind(a) in KINDS and hasattr(a, 'shape')
+
+
+def namespace(*arrays):
+    """The namespace all `arrays` share; None and Python numbers do not count.
+
+    Raises
+    ------
+    TypeError : no array among them, one of a kind not in KINDS, or two kinds together (a NumPy array may
+        meet autograd boxes: both are NumPy).
+
+    Examples
+    --------
+    >>> namespace(numpy.eye(2), 1.5, None)
+    <ntref namespace: numpy>
+    """
+    kinds = {kind(a) for a in arrays} - {None}
+    if 'autograd' in kinds:
+        kinds.discard('numpy')
+    if len(kinds) != 1 or not kinds <= set(KINDS):
+        raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
+                        f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
+    return _load(kinds.pop())
+
+
+def as_number(value, name):
+    """`value` as a Python number, which leaves float32 arrays in float32; traced numbers and `mpmath.mpf` stay.
+
+    Raises
+    ------
+    TypeError  : not a real number. ValueError : NaN or infinite. Both say `name`.
+    """
+    if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
+        value = value.item()
+    if value is None or isinstance(value, (bool, str)) or kind(value) not in (None, 'autograd', 'mpmath'):
+        raise TypeError(f'{name} is expected to be a number, got {value!r} of type {type(value).__name__}.')
+    if kind(value) is None and not isfinite(value):
+        raise ValueError(f'{name} is expected to be finite, got {value}.')
+    return value
+
+
+def generator(rng):
+    """A `numpy.random.Generator` from a seed or a Generator."""
+    return numpy.random.default_rng(rng)
+
+
+def as_floats(*arrays):
+    """The arrays as floating point of one precision: float32 if all are, otherwise float64 (object arrays stay mpmath).
+
+    Raises
+    ------
+    TypeError : not an array (a list, a string), of mixed kinds, or not real numbers (complex, text, dates).
+    """
+    for a in arrays:
+        if not is_array(a):
+            raise TypeError(f'expected an array (of {", ".join(KINDS)}), got {type(a).__name__}. '
+                            'Convert it with numpy.asarray; lists and tuples of arrays are for `parallel`.')
+    xp = namespace(*arrays)
+    if xp.kind == 'mpmath':
+        return tuple(map(xp.asarray, arrays))
+    for a in arrays:
+        if a.dtype.kind not in 'biuf':
+            raise TypeError(f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
+    dtype = 'float32' if all(a.dtype == 'float32' for a in arrays) else 'float64'
+    return tuple(a if a.dtype == dtype else a.astype(dtype) for a in arrays)
+
+
+# ------------------------------------------------------------------ derivatives
+
+def derivative(f, argnum=0):
+    """The derivative of the elementwise function `f` with respect to its argument `argnum`, by autograd.
+
+    `f` must compute with `autograd.numpy` (or operators). Plain NumPy would give a derivative that is zero
+    everywhere and silent about it; this raises instead.
+
+    Raises
+    ------
+    ValueError : `f` does not depend on the argument in a way autograd can see.
+    """
+    def df(*x):
+        with warnings.catch_warnings():
+            warnings.filterwarnings('error', 'Output seems independent')
+            try:
+                return import_module('autograd').elementwise_grad(f, argnum)(*x)
+            except UserWarning:
+                raise ValueError(
+                    f'expected {getattr(f, "__name__", f)} to be differentiable by autograd in argument {argnum}, but '
+                    'its output does not depend on it. Write it with autograd.numpy, or give the derivative.') from None
+    return df
+
+
+def differentiable(f, *partials):
+    """The elementwise function `f` with its partial derivatives, each a function of the same arguments.
+
+    On plain arrays it is `f`; on autograd boxes the derivatives are used in place of tracing `f`.
+    """
+    traced = []
+
+    def call(*x):
+        if not any(kind(a) == 'autograd' for a in x):
+            return f(*x)
+        if not traced:
+            traced.append(_load('autograd').rules(f, *((lambda p: lambda ans, *y: p(*y))(p) for p in partials)))
+        return traced[0](*x)
+    return call

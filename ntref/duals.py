@@ -1,0 +1,368 @@
+r"""Dual activations: from a Gaussian pair (u, v) to the covariance of (phi(u), phi(v)), one function each.
+
+=====================  =========================  ====================================================
+on paper               in code                    meaning
+=====================  =========================  ====================================================
+q, q'                  ``p.q1, p.q2``             variances of u and v
+K                      ``p.k``                    covariance E[u v]
+|u - v|^2              ``p.gap``                  E[(u - v)^2] = q + q' - 2 K
+A                      ``p.area``                 sqrt(q q' - K^2): the parallelogram spanned by u and v
+theta                  ``p.theta``                angle between them: K = s cos theta, A = s sin theta, s = sqrt(q q')
+E[phi(u) phi(v)]       ``Cov.k``                  the dual activation, a function of q, q', K
+E[phi'(u) phi'(v)]     ``slope``                  its derivative with respect to K (Price's theorem)
+=====================  =========================  ====================================================
+
+`gap` and `area` are functions of q, q' and K, but differences of large numbers where u and v nearly coincide (or
+are nearly parallel): computed afresh there they keep half the digits, and so does every kernel with a kink. They are
+therefore carried from layer to layer beside K, and a dual that can states them for its outputs without cancellation;
+one that cannot leaves them None, and `Pair` recovers them by subtraction. Derivations: docs/theory/duals.md.
+
+Each dual takes a `Pair` and parameters and returns `(Cov, slope)`; numbers are Python's, so that float32 stays float32
+and mpmath keeps its digits. The accuracy of each is tabulated in docs/accuracy.md.
+"""
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from math import factorial
+from typing import Any, NamedTuple
+
+from .arrays import namespace
+
+__all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
+           'rectified_monomial', 'sign', 'sin', 'step']
+
+
+class Cov(NamedTuple):
+    """Covariances k of pairs of variables, with their gap and area (None: to be recovered from k by subtraction)."""
+    k: Any
+    gap: Any = None
+    area: Any = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Gaussian pairs (u, v), elementwise: variances q1, q2 that broadcast against the covariances in `cov`."""
+    q1: Any
+    q2: Any
+    cov: Cov
+
+    @classmethod
+    def same(cls, q):
+        """A variable with itself."""
+        return cls(q, q, Cov(q, 0 * q, 0 * q))
+
+    @property
+    def k(self):
+        return self.cov.k
+
+    @cached_property
+    def xp(self):
+        return namespace(self.q1, self.q2, self.k)
+
+    @cached_property
+    def n1(self):
+        return self.xp.sqrt(self.q1)
+
+    @cached_property
+    def n2(self):
+        return self.n1 if self.q2 is self.q1 else self.xp.sqrt(self.q2)
+
+    @cached_property
+    def s(self):
+        """sqrt(q q')."""
+        return self.n1 * self.n2
+
+    @cached_property
+    def dn2(self):
+        """(sqrt q - sqrt q')^2, of the gap the part that is due to the lengths."""
+        dn = over(self.q1 - self.q2, self.n1 + self.n2)
+        return dn * dn
+
+    @cached_property
+    def gap(self):
+        return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0) if self.cov.gap is None else self.cov.gap
+
+    @cached_property
+    def area(self):
+        if self.cov.area is not None:
+            return self.cov.area
+        minus = self.xp.maximum((self.gap - self.dn2) / 2, 0)
+        return self.xp.sqrt(minus * self.xp.maximum(self.s + self.k, 0))
+
+    @cached_property
+    def minus(self):
+        """s - K, without cancellation."""
+        return self.xp.where(self.k > 0, over(self.area * self.area, self.s + self.k), self.s - self.k)
+
+    @cached_property
+    def plus(self):
+        """s + K, without cancellation."""
+        return self.xp.where(self.k < 0, over(self.area * self.area, self.s - self.k), self.s + self.k)
+
+    @cached_property
+    def theta(self):
+        """Angle between u and v in [0, pi]; pi/2 to a variable that is constantly zero."""
+        return self.xp.arctan2(self.xp.where(self.s > 0, self.area, 1), self.k)
+
+    @cached_property
+    def _obtuse(self):
+        return self.xp.nonzero(self.theta > 2)
+
+    @cached_property
+    def delta(self):
+        """pi - theta, to its last digits also where u and v are nearly opposite."""
+        i = self._obtuse
+        delta = self.xp.pi - self.theta
+        return self.xp.patch(delta, i, self.xp.arctan2(self.area[i], -self.k[i])) if len(i[0]) else delta
+
+    @cached_property
+    def near(self):
+        """s (sin theta - theta cos theta): vanishes as theta^3 / 3 where u and v coincide."""
+        return self.area - self.theta * self.k
+
+    @cached_property
+    def far(self):
+        """s (sin delta - delta cos delta): vanishes as delta^3 / 3 where u and v are opposite."""
+        i = self._obtuse
+        far = self.area + self.delta * self.k
+        return self.xp.patch(far, i, self.s[i] * sin_minus_t_cos(self.delta[i])) if len(i[0]) else far
+
+    def affine(self, w, b):
+        """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
+        if isinstance(b, (int, float)) and b == 0:
+            return Cov(w * self.k, w * self.gap, w * self.area)
+        xp = namespace(self.k, w, b)
+        return Cov(w * self.k + b, w * self.gap, xp.sqrt((w * self.area) ** 2 + w * b * self.gap))
+
+    def divide(self, v1, v2):
+        """u / sqrt(v1), v / sqrt(v2)."""
+        v = self.xp.sqrt(v1 * v2)
+        lengths = self.n1 / self.xp.sqrt(v1) - self.n2 / self.xp.sqrt(v2)
+        return Cov(self.k / v, lengths * lengths + 2 * self.minus / v, self.area / v)
+
+    def add(self, other):
+        """u + x, v + y for (x, y) the `other` pair, independent:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
+        p = other
+        lengths = self.n1 * p.n2 - self.n2 * p.n1
+        angles = self.xp.where(self.k < 0, self.plus * p.s - self.k * p.plus, self.minus * p.s + self.k * p.minus)
+        area2 = self.area ** 2 + p.area ** 2 + lengths ** 2 + 2 * self.xp.maximum(angles, 0)
+        return Cov(self.k + p.k, self.gap + p.gap, self.xp.sqrt(area2))
+
+    def multiply(self, other):
+        """u x, v y for (x, y) the `other` pair, independent:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
+        p = other
+        gap = (self.q1 - self.q2) * (p.q1 - p.q2) / 2 + self.gap * p.k + p.gap * (self.q1 + self.q2) / 2
+        return Cov(self.k * p.k, gap, self.xp.sqrt((self.area * p.s) ** 2 + (self.k * p.area) ** 2))
+
+
+def over(a, b):
+    """a / b, and 0 where b is 0."""
+    xp = namespace(a, b)
+    return xp.where(b == 0, 0, a) / xp.where(b == 0, 1, b)
+
+
+def sin_minus_t_cos(t):
+    """sin t - t cos t = t^3/3 - t^5/30 + t^7/840 - ..., by its series below 1.
+
+    >>> import numpy
+    >>> float(sin_minus_t_cos(numpy.array(1e-4)) / 1e-12)
+    0.333333333
+    """
+    xp = namespace(t)
+    n, total, term, size = 1, 0, t * t * t / 3, 1.
+    while size > xp.eps(t) / 8:
+        total = total + term
+        size *= 2 * (n + 1) / n / ((2 * n + 2) * (2 * n + 3))
+        term = -term * t * t * (n + 1) / (n * (2 * n + 2) * (2 * n + 3))
+        n += 1
+    return total
+
+
+# ------------------------------------------------------------------ positively homogeneous and piecewise constant
+
+def abrelu(p, a, b):
+    """phi(u) = a min(u, 0) + b max(u, 0).
+
+    K' = [(a^2 + b^2) far - 2 a b near] / (2 pi),  slope = [(a^2 + b^2) delta + 2 a b theta] / (2 pi),
+    gap' = (a^2 + b^2)/2 gap - (a - b)^2 near / pi.   Cho & Saul 2009 (arXiv:1112.3712) eq. 6; docs/theory/duals.md#relu
+    """
+    xp, c, e = namespace(p.k, a, b), (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
+    acute = p.k >= 0
+    k = (c * p.far - a * b * p.near) / xp.pi
+    slope = (c * p.delta + a * b * p.theta) / xp.pi
+    lack = xp.where(acute, c * p.minus - e * p.near, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.far)
+    lack = xp.maximum(lack, 0)
+    gap = xp.where(acute, c * p.gap - 2 * e * p.near, c * p.dn2 + 2 * lack)
+    return Cov(k, xp.maximum(gap, 0), xp.sqrt(lack * (2 * c * p.s - lack))), slope
+
+
+def sign(p):
+    """phi = sign:  K' = 1 - 2 theta / pi, and 0 with a variable that is constantly zero; phi' = 0 almost everywhere."""
+    xp = p.xp
+    k = xp.where(p.s > 0, (p.delta - p.theta) / xp.pi, 0)
+    gap = xp.where(p.s > 0, 4 * p.theta / xp.pi, (p.q1 > 0) + (p.q2 > 0))
+    area = xp.where(p.s > 0, 2 * xp.sqrt(p.theta * p.delta) / xp.pi, 0)
+    return Cov(k, gap, area), 0 * p.k
+
+
+def step(p):
+    """phi(u) = 1[u >= 0]:  K' = (pi - theta) / (2 pi), and phi = 1 where u is constantly 0; slope 0."""
+    xp = p.xp
+    constant = (1 - (p.q1 > 0) / 2) * (1 - (p.q2 > 0) / 2)
+    return Cov(xp.where(p.s > 0, p.delta / (2 * xp.pi), constant)), 0 * p.k
+
+
+def rectified_monomial(p, n):
+    """phi(u) = 1[u >= 0] u^n, n >= 1:  K' = s^n J_n(theta) / (2 pi),  slope = n^2 s^(n-1) J_(n-1)(theta) / (2 pi).
+
+    J_n = A_n(cos) (pi - theta) + B_n(cos) sin, by J_(n+1) = (2 n + 1) cos J_n - sin dJ_n/dtheta from J_0 = pi - theta.
+    Source: Cho & Saul 2009 eq. 4; docs/theory/duals.md#rectified-monomial.
+    """
+    def moment(m):
+        a, b = arc_cosine(m)
+        on_delta = sum(x * p.k ** j * (p.q1 * p.q2) ** ((m - j) // 2) for j, x in a.items())
+        on_area = sum(x * p.k ** j * (p.q1 * p.q2) ** ((m - 1 - j) // 2) for j, x in b.items())
+        return (on_delta * p.delta + on_area * p.area) / (2 * p.xp.pi)
+    return Cov(moment(n)), n * n * moment(n - 1)
+
+
+def arc_cosine(n):
+    """The polynomials A_n, B_n of `rectified_monomial`, {power of cos: coefficient}.
+
+    >>> arc_cosine(2)
+    ({0: 1, 2: 2}, {1: 3})
+    """
+    def times(r, p):
+        """r c p(c) + (1 - c^2) dp/dc."""
+        out = Counter()
+        for j, x in p.items():
+            out.update({j + 1: (r - j) * x, j - 1: j * x})
+        return +out
+    a, b = Counter({0: 1}), Counter()
+    for m in range(n):
+        a, b = times(2 * m + 1, a), times(2 * m, b) + a
+    return dict(sorted(a.items())), dict(sorted(b.items()))
+
+
+def exp_normalized(p, gamma, shift, do_clip):
+    """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  Shankar et al. 2020 (arXiv:2003.02237) section 3.3."""
+    xp = namespace(p.k, gamma, shift)
+    rho = over(p.k, p.s)
+    rho = xp.minimum(xp.maximum(rho, -1), 1) if do_clip else rho
+    k, top = p.s * xp.exp(gamma * (rho + shift)), p.s * xp.exp(gamma * (1 + shift) + 0 * p.s)
+    lack = -top * xp.expm1(-gamma * over(p.minus, p.s))
+    gap = p.dn2 * over(top, p.s) + 2 * lack
+    return Cov(k, gap, xp.sqrt(xp.maximum(lack * (top + k), 0))), gamma * xp.exp(gamma * (rho + shift))
+
+
+# ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
+
+def sin(p, a, b, cos_2c):
+    """phi(u) = a sin(b u + c), given cos 2c:  K' = a^2/2 [exp(-b^2 gap/2) - cos 2c exp(-b^2 (q + q') + b^2 gap/2)].
+
+    slope = a^2 b^2 / 2 [the same with +],  from E exp(i w) = exp(-E[w^2]/2) at w = b (u -+ v); docs/theory/duals.md#sin
+    """
+    xp, t = namespace(p.k, a, b, cos_2c), b * b
+    minus, plus = xp.exp(-t * p.gap / 2), cos_2c * xp.exp(-t * (p.q1 + p.q2 - p.gap / 2))
+    dn = xp.exp(-t * p.q1) - xp.exp(-t * p.q2)
+    gap = -a * a * xp.expm1(-t * p.gap / 2) * (1 + plus) - a * a / 2 * cos_2c * dn * dn
+    return Cov(a * a / 2 * (minus - plus), xp.maximum(gap, 0)), a * a * t / 2 * (minus + plus)
+
+
+def rbf(p, gamma):
+    """phi(u) = sqrt 2 sin(sqrt(2 gamma) u + pi/4):  K' = exp(-gamma gap),  slope = 2 gamma K'.  Rahimi & Recht 2007."""
+    xp = namespace(p.k, gamma)
+    k = xp.exp(-gamma * p.gap)
+    return Cov(k, -2 * xp.expm1(-gamma * p.gap), xp.sqrt(-xp.expm1(-2 * gamma * p.gap))), 2 * gamma * k
+
+
+def exp(p, a, b):
+    """phi(u) = a exp(b u):  K' = a^2 exp(b^2 (q + q' - gap/2)),  slope = b^2 K',  from E e^w = exp(E[w^2]/2)."""
+    xp, t = namespace(p.k, a, b), b * b
+    top = a * a * xp.exp(t * (p.q1 + p.q2))
+    k = a * a * xp.exp(t * (p.q1 + p.q2 - p.gap / 2))
+    dn, lack = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2)), -top * xp.expm1(-t * p.gap / 2)
+    return Cov(k, dn * dn + 2 * lack, xp.sqrt(lack * (top + k))), t * k
+
+
+# ------------------------------------------------------------------ functions of q + q', K and the area
+
+def erf(p, a, b, c):
+    """phi(u) = a erf(b u) + c:  K' = a^2 2/pi atan2(2 K, sqrt D) + c^2,  slope = a^2 b^2 4/pi / sqrt D,
+    D = 1 + 2 (q + q') + 4 A^2  (with b u for u).    Williams 1997 eq. 11; gap and area: docs/theory/duals.md#erf
+    """
+    xp = namespace(p.k, a, b, c)
+    q1, q2, k, det = b * b * p.q1, b * b * p.q2, b * b * p.k, (b * b * p.area) ** 2
+    root, m = xp.sqrt(1 + 2 * (q1 + q2) + 4 * det), 2 * a * a / xp.pi
+    alpha = xp.arctan2(2 * k, root)
+    e1, e2 = _erf_lack(xp, q1, q1 - q2, k, det, root), _erf_lack(xp, q2, q2 - q1, k, det, root)
+    gap = m * (e1 + e2 + 2 * (abs(alpha) - alpha))
+    area2 = c * c * gap + m * m * (abs(alpha) * (e1 + e2) + e1 * e2)
+    return Cov(m * alpha + c * c, xp.maximum(gap, 0), xp.sqrt(xp.maximum(area2, 0))), 2 * m * b * b / root
+
+
+def _erf_lack(xp, q, dq, k, det, root):
+    """alpha(q) - |alpha| by sine and cosine; alpha = atan2(2 K, sqrt D), alpha(q) = atan2(2 q, sqrt(1 + 4 q))."""
+    k, r = abs(k), xp.sqrt(1 + 4 * q)
+    sine = 2 * (1 + 2 * q) * over(q * dq + (1 + 2 * q) * det, q * root + k * r)
+    return xp.arctan2(sine, r * root + 4 * q * k)
+
+
+def gelu(p):
+    """phi(u) = u Phi(u):  K' = K/4 + [(K^2 + q q' D) / ((1 + q)(1 + q') sqrt D) + K atan2(K, sqrt D)] / (2 pi).
+
+    D = (1 + q)(1 + q') - K^2 = 1 + q + q' + A^2;  slope = dK'/dK.
+    Source: Tsuchida et al. 2021 (arXiv:2002.08517) proposition 1; docs/theory/duals.md#gelu
+    """
+    xp = p.xp
+    root, ends = xp.sqrt(1 + p.q1 + p.q2 + p.area ** 2), (1 + p.q1) * (1 + p.q2)
+    angle = xp.arctan2(p.k, root)
+    k = p.k / 4 + ((p.k ** 2 + p.q1 * p.q2 * root ** 2) / (ends * root) + p.k * angle) / (2 * xp.pi)
+    slope = 1 / 4 + (angle + p.k / root * (1 / root ** 2 + (1 - p.q1 * p.q2) / ends + 1)) / (2 * xp.pi)
+    return Cov(k), slope
+
+
+def gaussian(p, a, b):
+    """phi(u) = a exp(b u^2):  K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = 1 - 2 b (q + q') + 4 b^2 A^2."""
+    xp = namespace(p.k, a, b)
+    if not (xp.all(4 * b * p.q1 < 1) and xp.all(4 * b * p.q2 < 1)):
+        raise ValueError('expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is finite; got '
+                         f'q = {float(max(p.q1.max(), p.q2.max())):.3g} at b = {b}. Scale the weights down, or take b < 0.')
+    root = xp.sqrt(1 - 2 * b * (p.q1 + p.q2) + 4 * b * b * p.area ** 2)
+    return Cov(a * a / root), 4 * a * a * b * b * p.k / root ** 3
+
+
+def gabor(p):
+    """phi(u) = exp(-u^2) sin u:  K' = exp(-(q + q' + 2 K + 4 A^2) / (2 D)) (exp(2 K / D) - 1) / (2 sqrt D).
+
+    D = 1 + 2 (q + q') + 4 A^2;  slope = dK'/dK.  Derivation: docs/theory/duals.md#gabor
+    """
+    xp, q, det = p.xp, p.q1 + p.q2, p.area ** 2
+    d = 1 + 2 * q + 4 * det
+    damp, tilt = xp.exp(-(q + 2 * p.k + 4 * det) / (2 * d)), xp.expm1(2 * p.k / d)
+    e, o = 1 + 2 * q + 4 * (p.k ** 2 + p.q1 * p.q2), 4 * p.k * (2 + 3 * q + 4 * det)
+    return Cov(damp * tilt / (2 * xp.sqrt(d))), damp * (2 * e + tilt * (e + o)) / (2 * d ** 2 * xp.sqrt(d))
+
+
+# ------------------------------------------------------------------ polynomials
+
+def polynomial(p, coef):
+    """phi(u) = sum_k coef[k] u^k:  K' = sum_l R_l(q) R_l(q') K^l / l!,  slope = dK'/dK.
+
+    R_l(q) = E[d^l phi / du^l] = sum_i coef[2i + l] (2i + l)! / (2^i i!) q^i: the expansion in Hermite polynomials;
+    docs/theory/duals.md#polynomial
+    """
+    zero = 0 * p.k
+    k, slope, gap = zero, zero, zero
+    for order in range(len(coef)):
+        r1, r2 = _hermite_coefficient(coef, order, p.q1), _hermite_coefficient(coef, order, p.q2)
+        lengths, r = r1 * p.n1 ** order - r2 * p.n2 ** order, r1 * r2 / factorial(order)
+        lack = p.minus * sum(p.s ** j * p.k ** (order - 1 - j) for j in range(order))
+        k, gap = k + r * p.k ** order, gap + lengths ** 2 / factorial(order) + 2 * r * lack
+        slope = slope + order * r * p.k ** max(order - 1, 0)
+    return Cov(k, p.xp.maximum(gap, 0)), slope
+
+
+def _hermite_coefficient(coef, order, q):
+    return sum((coef[n] * (factorial(n) // (2 ** i * factorial(i))) * q ** i
+                for i, n in enumerate(range(order, len(coef), 2))), 0 * q)

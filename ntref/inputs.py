@@ -1,0 +1,156 @@
+"""From inputs to the first state of the recursion: checks, and K = <x, x'> / channels with its gap and area.
+
+Both come from the matrix product where that keeps their digits, and from explicit differences for the few pairs of
+inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and-area).
+"""
+from dataclasses import replace
+from math import prod
+
+from .arrays import as_floats, namespace
+from .duals import Cov, Pair, over
+from .kernel import COVARIANCES, Kernel
+
+__all__ = ['checked', 'gram', 'input_kernel']
+
+NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
+CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
+
+
+def checked(x1, x2, axes):
+    """x1 and x2 (or None) as floating-point arrays of one kind and precision.
+
+    Raises
+    ------
+    TypeError  : not arrays, or not of real numbers.
+    ValueError : fewer than two axes, no channels, different feature shapes, NaN or infinity (the rows are named).
+    """
+    arrays = as_floats(*(x for x in (x1, x2) if x is not None))
+    for name, x in zip(('x1', 'x2'), arrays):
+        if x.ndim < 2:
+            raise ValueError(f'expected {name} with a batch axis and a channel axis, got shape {tuple(x.shape)}. '
+                             'A vector of scalar inputs is x[:, None].')
+        batch, channel = axes.of(x.ndim).batch, axes.of(x.ndim).channel
+        if x.shape[channel] == 0:
+            raise ValueError(f'expected at least one channel on axis {channel} of {name}, got shape {x.shape}.')
+        _finite(name, x, batch)
+        if x.shape[:batch] + x.shape[batch + 1:] != arrays[0].shape[:batch] + arrays[0].shape[batch + 1:]:
+            raise ValueError(f'expected x1 and x2 with equal shapes but for the batch axis {batch}, got '
+                             f'{tuple(arrays[0].shape)} and {tuple(x.shape)}.')
+    return arrays[0], None if x2 is None else arrays[1]
+
+
+def _finite(name, x, batch):
+    xp = namespace(x)
+    finite = xp.isfinite(x)
+    if not bool(xp.all(finite)):
+        rows = xp.nonzero(~xp.all(xp.moveaxis(finite, batch, 0).reshape(x.shape[batch], -1), axis=1))[0]
+        listed = ', '.join(str(int(r)) for r in rows[:10]) + (', ...' if len(rows) > 10 else '')
+        raise ValueError(f'expected finite inputs, got NaN or infinity in {len(rows)} of the {x.shape[batch]} rows '
+                         f'of {name}: {listed}. Remove or impute them.')
+
+
+def input_kernel(x1, x2, demand, ntk):
+    """The state at the input: K = <x, x'> / channels at each pair of positions that `demand` asks for, Theta = 0."""
+    xp, same = namespace(x1, x2), x2 is None
+    axes = demand.axes.of(x1.ndim)
+    a = xp.moveaxis(x1, (axes.batch, axes.channel), (0, -1))
+    b = a if same else xp.moveaxis(x2, (axes.batch, axes.channel), (0, -1))
+    cov12 = (_paired if demand.paired else _aligned)(a, b)
+    state = Kernel(cov12.k, 0 * cov12.k if ntk else None, x1_is_x2=same or _equal(x1, x2),
+                   diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
+                   batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
+    for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
+        cov = _own(x) if demand.paired and x.ndim > 2 else Cov(xp.mean(x * x, -1))
+        state = replace(state, **dict(zip(names, cov)))
+    return state
+
+
+def _equal(x1, x2):
+    return x1.shape == x2.shape and bool(namespace(x1, x2).all(x1 == x2))
+
+
+def _paired(a, b):
+    """Every position of every a against every position of every b: (n1, n2, h, h', w, w', ...)."""
+    channels, spatial = a.shape[-1], a.shape[1:-1]
+    cov = gram(a.reshape(-1, channels), b.reshape(-1, channels))
+    return _zipped(cov, (len(a), *spatial), (len(b), *spatial))
+
+
+def _own(a):
+    """Every position of each a against its own positions: (n, h, h', w, w', ...)."""
+    rows = a.reshape(len(a), -1, a.shape[-1])
+    return _zipped(gram(rows, rows), a.shape[1:-1], a.shape[1:-1], (len(a),))
+
+
+def _aligned(a, b):
+    """Each position of a against the same position of b: (n1, n2, h, w, ...)."""
+    xp, spatial = namespace(a), a.shape[1:-1]
+    rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), -1), 1, 0) for x in (a, b)]
+    return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
+
+
+def _zipped(cov, left, right, batch=()):
+    """(*batch, all of left, all of right) to (*batch, left[0], right[0], left[1], right[1], ...)."""
+    xp, n = namespace(cov.k), len(batch)
+    order = [n + side * len(left) + i for i in range(len(left)) for side in (0, 1)]
+    return Cov(*(xp.moveaxis(c.reshape(*batch, *left, *right), order, range(n, n + len(order))) for c in cov))
+
+
+# ------------------------------------------------------------------ rows against rows
+
+def gram(x, y):
+    """Covariance, gap and area of each row of x (..., n1, c) against each row of y (..., n2, c): (..., n1, n2).
+
+    K = <x, y> / c,  gap = |x - y|^2 / c,  area = sqrt(|x|^2 |y|^2 - <x, y>^2) / c
+
+    Accuracy
+    --------
+    gap and area to a few eps of themselves, also at nearly equal and nearly parallel rows; exactly 0 at equal rows.
+    """
+    xp = namespace(x, y)
+    k, gap = _inner(x, y), _squared_distances(x, y)
+    p = Pair(xp.mean(x * x, -1)[..., :, None], xp.mean(y * y, -1)[..., None, :], Cov(k, gap))
+    radial = xp.where(k < 0, p.s + k < NEAR * p.s, gap - p.dn2 < NEAR * gap)
+    i = xp.nonzero(radial)
+    return Cov(k, gap, xp.patch(p.area, i, _rejection(x, y, k, i)) if len(i[0]) else p.area)
+
+
+def _inner(x, y):
+    xp = namespace(x, y)
+    return xp.matmul(x, xp.moveaxis(y, -1, -2)) / x.shape[-1]
+
+
+def _squared_distances(x, y):
+    """|x - y|^2 / c: by the matrix product about the mean where that keeps the digits, else directly."""
+    xp = namespace(x, y)
+    mean = xp.sum(x, -2) / max(x.shape[-2], 1)
+    a, b = x - mean[..., None, :], y - mean[..., None, :]
+    far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]
+    gap = xp.maximum(far - 2 * _inner(a, b), 0)
+    i = xp.nonzero(gap < NEAR * far)
+    return xp.patch(gap, i, _rowwise(_mean_square_difference, x, y, i)) if len(i[0]) else gap
+
+
+def _mean_square_difference(x, y):
+    return namespace(x, y).mean((x - y) ** 2, -1)
+
+
+def _rejection(x, y, k, i):
+    """Area by the part of y -+ x that is perpendicular to x, at the pairs i."""
+    sign = namespace(k).where(k[i] < 0, -1, 1)
+
+    def area(x, y, sign):
+        xp = namespace(x, y)
+        q, e = xp.mean(x * x, -1), y - sign[:, None] * x
+        r = e - over(xp.mean(e * x, -1), q)[:, None] * x
+        return xp.sqrt(q * xp.mean(r * r, -1))
+    return _rowwise(area, x, y, i, sign)
+
+
+def _rowwise(f, x, y, i, *more):
+    """f(rows of x, rows of y, *more) at the pairs i = (*batch, row of x, row of y), some at a time."""
+    def part(s):
+        *batch, left, right = (j[s] for j in i)
+        return f(x[(*batch, left)], y[(*batch, right)], *(m[s] for m in more))
+    step = max(1, CHUNK // x.shape[-1])
+    return namespace(x, y).concatenate([part(slice(lo, lo + step)) for lo in range(0, len(i[0]), step)])

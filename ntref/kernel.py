@@ -1,0 +1,206 @@
+"""The state of the recursion: covariances and tangent kernel of a layer's outputs, and what describes them.
+
+    z = W h / sqrt(n) + b,   h = phi(z)      a network
+    K = E[z z'],  Theta                      its covariance and tangent kernel, pushed through layer by layer
+
+`Kernel` holds K for x1 against x2 (`nngp`), for x1 and x2 each against itself (`cov1`, `cov2`), Theta (`ntk`), and
+beside each K its gap and area (see `ntref.duals`). A layer maps one `Kernel` to the next, with a function that is
+applied to each pairing of inputs: `k.map(f)`, `k.nonlinear(dual)`.
+
+Spatial axes (h, w, ...) follow the batch axes, in zipped pairs (n1, n2, h, h', w, w') for covariances between any two
+positions, or once (n1, n2, h, w), if `diagonal_spatial`, for equal positions only. `Demand` says which are needed.
+"""
+from dataclasses import InitVar, dataclass, fields, replace
+from typing import Any
+
+from .arrays import namespace
+from .duals import Cov, Pair
+
+__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'diagonal']
+
+
+COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Which axes of inputs and activations are batch and channels."""
+    batch: int = 0
+    channel: int = -1
+
+    def of(self, ndim):
+        """The same with non-negative numbers, for arrays of `ndim` axes."""
+        return Axes(self.batch % ndim, self.channel % ndim)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What is known of a layer's input or output before anything is computed."""
+    shape: tuple                  # of the activations of the finite network
+    axes: Axes                    # non-negative
+    is_gaussian: bool = False     # are the activations Gaussian in the infinite limit?
+
+    @property
+    def channels(self):
+        return self.shape[self.axes.channel]
+
+    def with_channels(self, n):
+        c = self.axes.channel
+        return replace(self, shape=(*self.shape[:c], n, *self.shape[c + 1:]))
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a layer needs of its input: covariances between positions or at equal ones only; which axes are which."""
+    paired: bool = True
+    axes: Axes = None             # None: any; Axes() at the input
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Covariances and tangent kernel of the outputs of a layer, for inputs x1 (n1 of them) and x2 (n2).
+
+    Spatial axes are written S: paired (h, h', w, w', ...), or (h, w, ...) if `diagonal_spatial`. The order of the
+    arguments is that of Neural Tangents; `is_reversed`, `is_input`, `diagonal_batch` and the masks take only their
+    default.
+
+    Attributes
+    ----------
+    nngp : array (n1, n2, *S)        K, covariance of the outputs, x1 against x2.                       [output^2]
+    ntk : array (n1, n2, *S)         Theta, tangent kernel; None if not asked for.                      [output^2]
+    cov1 : array (n1, *S)            covariance of each x1 with itself.                                 [output^2]
+    cov2 : array (n2, *S)            the same for x2; None if x2 is x1.                                 [output^2]
+    x1_is_x2 : bool                  are x1 and x2 the same inputs?
+    is_gaussian : bool               Gaussian outputs: may a nonlinearity follow?
+    diagonal_spatial : bool          covariances at equal positions only.
+    shape1, shape2 : tuple           shapes of the activations of the finite network.
+    batch_axis, channel_axis : int   axes of these shapes, non-negative.
+    gap, area : array like nngp      E[(z - z')^2] and sqrt(q q' - K^2), or None: recovered by subtraction.
+    gap1, area1, gap2, area2         the same of cov1 and cov2, where positions are paired.
+    """
+    nngp: Any
+    ntk: Any = None
+    cov1: Any = None
+    cov2: Any = None
+    x1_is_x2: bool = False
+    is_gaussian: bool = False
+    is_reversed: InitVar[bool] = False
+    is_input: InitVar[bool] = False
+    diagonal_batch: InitVar[bool] = True
+    diagonal_spatial: bool = False
+    shape1: tuple = None
+    shape2: tuple = None
+    batch_axis: int = 0
+    channel_axis: int = 1
+    mask1: InitVar[Any] = None
+    mask2: InitVar[Any] = None
+    gap: Any = None
+    area: Any = None
+    gap1: Any = None
+    area1: Any = None
+    gap2: Any = None
+    area2: Any = None
+
+    def __post_init__(self, is_reversed, is_input, diagonal_batch, mask1, mask2):
+        if is_reversed or is_input or not diagonal_batch or mask1 is not None or mask2 is not None:
+            raise ValueError('expected is_reversed=False, is_input=False, diagonal_batch=True and no masks, got '
+                             f'{is_reversed}, {is_input}, {diagonal_batch}, {mask1}, {mask2}. Positions stay in their '
+                             'natural order here; see docs/coming-from-neural-tangents.md.')
+
+    def replace(self, **changes):
+        """A copy with `changes`. A covariance replaced without its gap and area drops them: they were the old one's."""
+        for k, gap, area in COVARIANCES:
+            if k in changes:
+                changes = {gap: None, area: None} | changes
+        return replace(self, **changes)
+
+    def asdict(self):
+        """{field: value}; arrays are not copied."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    # -------------------------------------------------------------- what describes it
+
+    @property
+    def signals(self):
+        """The `Signal` of x1 and that of x2."""
+        axes = Axes(self.batch_axis, self.channel_axis)
+        return tuple(Signal(shape, axes, self.is_gaussian) for shape in (self.shape1, self.shape2))
+
+    def described(self, signal1, signal2):
+        """The same arrays, described by the signals of x1 and x2."""
+        return replace(self, shape1=signal1.shape, shape2=signal2.shape, is_gaussian=signal1.is_gaussian,
+                       batch_axis=signal1.axes.batch, channel_axis=signal1.axes.channel)
+
+    # -------------------------------------------------------------- the recursion
+
+    def map(self, f, *others):
+        """Covariances and their gaps through f: Pair, Pair of each other Kernel -> Cov. `ntk` stays as it is."""
+        return self._with([f(*pairs) for pairs in zip(self._pairs(), *(k._pairs() for k in others))])
+
+    def nonlinear(self, dual):
+        """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi'])."""
+        covs, slopes = zip(*(dual(pair) for pair in self._pairs()))
+        return replace(self._with(covs), ntk=None if self.ntk is None else slopes[0] * self.ntk)
+
+    def variances(self, i):
+        """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""
+        q = self.cov1 if i == 1 or self.cov2 is None else self.cov2
+        return q if self.diagonal_spatial else diagonal(q)
+
+    def divide(self, v1, v2):
+        """z / sqrt(v), with v1 for x1 and v2 for x2 shaped like `variances`, or with axes of length one."""
+        each = self._pairs(), self._spreads(v1, v2)
+        ntk = None if self.ntk is None else self.ntk / (each[1][0][0] * each[1][0][1]) ** .5
+        return replace(self._with([p.divide(*v) for p, v in zip(*each)]), ntk=ntk)
+
+    def coincidences(self):
+        """Where an input meets itself at the same position: bool arrays for the pairings of `map`."""
+        xp, n1, n2 = namespace(self.nngp), *self.nngp.shape[:2]
+        sizes = () if self.diagonal_spatial else self.nngp.shape[2::2]
+        here = xp.eye(1)[0] > 0
+        for i, size in enumerate(sizes):
+            here = here & (xp.eye(size) > 0).reshape(size, size, *[1] * (2 * (len(sizes) - 1 - i)))
+        batch = xp.eye(n1) if self.x1_is_x2 and n1 == n2 else xp.zeros((n1, n2))
+        batch = (batch > 0).reshape(n1, n2, *[1] * (self.nngp.ndim - 2))
+        return [batch & here, here] + [here] * (self.cov2 is not None)
+
+    def _pairs(self):
+        """x1 with x2, x1 with itself, x2 with itself."""
+        covs = (Cov(*(getattr(self, name) for name in names)) for names in COVARIANCES)
+        spreads = self._spreads(self.variances(1), self.variances(2))
+        return [Pair.same(q1) if q1.shape == q2.shape == cov.k.shape and cov.k is not self.nngp else Pair(q1, q2, cov)
+                for cov, (q1, q2) in zip(covs, spreads)]
+
+    def _spreads(self, a1, a2):
+        """Left and right members of the pairings of `_pairs`, broadcasting against their covariances."""
+        own = [(self._spread(a, 0), self._spread(a, 1)) for a in ([a1] if self.cov2 is None else [a1, a2])]
+        return [(self._spread(a1[:, None], 0), self._spread(a2[None], 1)), *own]
+
+    def _with(self, covs):
+        changes = {}
+        for names, cov in zip(COVARIANCES, covs):
+            changes.update(zip(names, cov if names[0] == 'nngp' or self._is_paired else cov[:1]))
+        return self.replace(**changes)
+
+    @property
+    def _is_paired(self):
+        return not self.diagonal_spatial and self.cov1.ndim > 1
+
+    def _spread(self, q, side):
+        """q with an axis of length one where the other member of each pair of positions has its own."""
+        if self.diagonal_spatial:
+            return q
+        xp = namespace(q)
+        positions = (self.nngp.ndim - 2) // 2
+        for axis in range(q.ndim - positions, q.ndim + positions, 2):
+            q = xp.expand_dims(q, axis + 1 - side)
+        return q
+
+
+def diagonal(k):
+    """Equal positions (n, h, w, ...) out of paired ones (n, h, h', w, w', ...)."""
+    for axis in range(1, 1 + (k.ndim - 1) // 2):
+        size, shape = k.shape[axis], k.shape
+        k = k.reshape(*shape[:axis], size * size, *shape[axis + 2:])
+        k = k[(slice(None),) * axis + (slice(None, None, size + 1),)]
+    return k

@@ -1,0 +1,25 @@
+"""Layers of infinitely wide networks, and of finite ones: `init_fn, apply_fn, kernel_fn = stax.serial(...)`."""
+# composition
+from .combinators import parallel, repeat, serial
+# branching
+from .combinators import FanInConcat, FanInProd, FanInSum, FanOut
+# with weights
+from .dense import Dense
+# without weights
+from .normalization import Dropout, Identity, LayerNorm
+# nonlinearities
+from .elementwise import (
+    ABRelu, Abs, Cos, Elementwise, ElementwiseNumerical, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite,
+    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin)
+# networks as text
+from .layer import Layer, LayerError, from_spec
+
+__all__ = [
+    'serial', 'parallel', 'repeat',
+    'FanOut', 'FanInSum', 'FanInProd', 'FanInConcat',
+    'Dense', 'Identity', 'LayerNorm', 'Dropout',
+    'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
+    'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
+    'ElementwiseNumerical',
+    'Layer', 'LayerError', 'from_spec',
+]

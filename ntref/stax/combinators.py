@@ -1,0 +1,385 @@
+"""Composition and branching: serial, parallel, repeat, FanOut, FanInSum, FanInProd, FanInConcat.
+
+Branches are independent: every layer has weights of its own, also where one object is used twice. Covariances of their
+sum add.
+"""
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add, mul
+
+from ..arrays import generator, namespace
+from ..duals import Pair
+from ..kernel import Demand
+from .layer import Layer, located
+
+__all__ = ['FanInConcat', 'FanInProd', 'FanInSum', 'FanOut', 'parallel', 'repeat', 'serial']
+
+
+class _Network(Layer):
+    """Several layers, `self.layers`."""
+
+    def __post_init__(self):
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r} as number {i}.')
+        if not self.layers:
+            raise ValueError(f'{self.name}: expected at least one layer, got none.')
+
+    def __repr__(self):
+        return f'{self.name}({", ".join(map(repr, self.layers))})'
+
+    def each(self, f, *trees):
+        """[f(layer, leaves)] with errors located."""
+        results = []
+        for i, (layer, *leaves) in enumerate(zip(self.layers, *trees, strict=True)):
+            with located(layer, i):
+                results.append(f(layer, *leaves))
+        return results
+
+
+@dataclass(frozen=True, repr=False)
+class _Serial(_Network):
+    name = 'serial'
+    layers: tuple
+
+    def fold(self, f, value, *trees):
+        """f(layer, value, ...) of the last layer, with the value of the one before."""
+        for i, (layer, *leaves) in enumerate(zip(self.layers, *trees, strict=True)):
+            with located(layer, i):
+                value = f(layer, value, *leaves)
+        return value
+
+    def out(self, signal):
+        return self.fold(lambda layer, s: layer.out(s), signal)
+
+    def trace(self, signal):
+        return self.fold(lambda layer, s: layer.trace(s), signal)
+
+    def propagate(self, k):
+        return self.fold(lambda layer, k: layer.propagate(k), k)
+
+    def demand(self, demand):
+        for i, layer in reversed(list(enumerate(self.layers))):
+            with located(layer, i):
+                demand = layer.demand(demand)
+        return demand
+
+    def init(self, rng, signal):
+        params = []
+
+        def step(layer, signal, rng):
+            params.append(layer.init(rng, signal))
+            return layer.out(signal)
+        self.fold(step, signal, rng.spawn(len(self.layers)))
+        return params
+
+    def apply(self, params, x, rng=None):
+        return self.fold(lambda layer, x, p, r: layer.apply(p, x, rng=r), x, params, spawned(rng, len(self.layers)))
+
+
+@dataclass(frozen=True, repr=False)
+class _Parallel(_Network):
+    name = 'parallel'
+    layers: tuple
+
+    def out(self, signal):
+        return self.each(lambda layer, s: layer.out(s), self._branches(signal))
+
+    def trace(self, signal):
+        return self.each(lambda layer, s: layer.trace(s), self._branches(signal))
+
+    def propagate(self, k):
+        return type(k)(self.each(lambda layer, k: layer.propagate(k), k))
+
+    def demand(self, demand):
+        demands = demand if isinstance(demand, list) else [demand] * len(self.layers)
+        return self.each(lambda layer, d: layer.demand(d), demands)
+
+    def init(self, rng, signal):
+        return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
+
+    def apply(self, params, x, rng=None):
+        return type(x)(self.each(lambda layer, p, x, r: layer.apply(p, x, rng=r), params, self._branches(x),
+                                 spawned(rng, len(self.layers))))
+
+    def _branches(self, tree):
+        if not isinstance(tree, (list, tuple)) or len(tree) != len(self.layers):
+            got = f'{len(tree)} of them' if isinstance(tree, (list, tuple)) else 'a single one'
+            raise ValueError(f'expected a list of {len(self.layers)} inputs, one a branch, got {got}. Precede it by '
+                             f'FanOut({len(self.layers)}), or give a list.')
+        return tree
+
+
+@dataclass(frozen=True, repr=False)
+class _Repeat(_Network):
+    name = 'repeat'
+    block: Layer
+    n: int
+
+    def __post_init__(self):
+        if not isinstance(self.block, Layer) or not isinstance(self.n, int) or self.n < 0:
+            raise ValueError(f'repeat: expected a layer and a number of times >= 0, got {self.block!r} and {self.n!r}.')
+
+    def __repr__(self):
+        return f'repeat({self.block!r}, {self.n})'
+
+    @property
+    def _times(self):
+        return _Serial((self.block,) * self.n)
+
+    def out(self, signal):
+        if self.n:
+            new = self.block.out(signal)
+            if new.shape != signal.shape:
+                raise ValueError(f'expected a layer that keeps the shape, got {signal.shape} to {new.shape}.')
+        return self._times.out(signal) if self.n else signal
+
+    def trace(self, signal):
+        with located(self):
+            self.out(signal)
+        return self._times.trace(signal) if self.n else signal
+
+    def propagate(self, k):
+        return self._times.propagate(k) if self.n else k
+
+    def demand(self, demand):
+        return self._times.demand(demand) if self.n else demand
+
+    def init(self, rng, signal):
+        return self._times.init(rng, signal) if self.n else []
+
+    def apply(self, params, x, rng=None):
+        return self._times.apply(params, x, rng=rng) if self.n else x
+
+
+def spawned(rng, n):
+    """n independent Generators, or n times None."""
+    return [None] * n if rng is None else generator(rng).spawn(n)
+
+
+# ------------------------------------------------------------------ branching
+
+@dataclass(frozen=True, repr=False)
+class FanOut(Layer):
+    """The input, `num` times: x to [x, ..., x].
+
+    Parameters
+    ----------
+    num : int                 number of copies, >= 1.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+    num: int
+
+    def __post_init__(self):
+        if not isinstance(self.num, int) or self.num < 1:
+            raise ValueError(f'FanOut: expected a number of copies >= 1, got {self.num!r}.')
+
+    def out(self, signal):
+        return [signal] * self.num
+
+    def apply(self, params, x, rng=None):
+        return [x] * self.num
+
+    def kernel(self, k):
+        return [k] * self.num
+
+    def demand(self, demand):
+        demands = demand if isinstance(demand, list) else [demand]
+        return Demand(any(d.paired for d in demands), next((d.axes for d in demands if d.axes is not None), None))
+
+
+class _FanIn(Layer):
+    """Several inputs become one; their shapes agree but on the axes of `_may_differ`."""
+
+    def out(self, signals):
+        if not isinstance(signals, (list, tuple)) or not signals:
+            raise ValueError(f'expected a list of inputs, got {signals!r}. Precede it by FanOut and parallel.')
+        first, free = signals[0], self._may_differ(signals[0])
+        shapes = [tuple(n for i, n in enumerate(s.shape) if i != free) for s in signals]
+        if any(s != shapes[0] for s in shapes) or any(s.axes != first.axes for s in signals):
+            free = '' if free is None else f' but for axis {free}'
+            raise ValueError(f'expected inputs of the same shape and axes{free}, got {[s.shape for s in signals]}.')
+        return self.joined(signals)
+
+    def _may_differ(self, signal):
+        return None
+
+
+@dataclass(frozen=True, repr=False)
+class FanInSum(_FanIn):
+    """Sum of independent branches:  K' = sum_i K_i,  Theta' = sum_i Theta_i.
+
+    Raises
+    ------
+    ValueError : different shapes; more than one branch and one of them not Gaussian (the sum would depend on more than
+        covariances): end it with Dense.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+
+    def joined(self, signals):
+        return signals[0]
+
+    def check(self, signals):
+        if isinstance(signals, (list, tuple)) and len(signals) > 1 and not all(s.is_gaussian for s in signals):
+            raise ValueError(f'expected Gaussian branches, got is_gaussian = {[s.is_gaussian for s in signals]}. '
+                             'Let each branch end in a layer with weights, such as Dense.')
+
+    def apply(self, params, x, rng=None):
+        return reduce(add, x)
+
+    def kernel(self, ks):
+        return reduce(_sum, ks)
+
+
+def _sum(k, m):
+    both = k.map(Pair.add, m)
+    return replace(both, ntk=None if k.ntk is None else k.ntk + m.ntk)
+
+
+@dataclass(frozen=True, repr=False)
+class FanInProd(_FanIn):
+    """Elementwise product of independent branches:  K' = prod_i K_i,  Theta' = sum_i Theta_i prod_{j != i} K_j.
+
+    Raises
+    ------
+    ValueError : different shapes.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+
+    def joined(self, signals):
+        return signals[0] if len(signals) == 1 else replace(signals[0], is_gaussian=False)
+
+    def apply(self, params, x, rng=None):
+        return reduce(mul, x)
+
+    def kernel(self, ks):
+        return reduce(_product, ks)
+
+
+def _product(k, m):
+    both = k.map(Pair.multiply, m)
+    return replace(both, ntk=None if k.ntk is None else k.ntk * m.nngp + k.nngp * m.ntk)
+
+
+@dataclass(frozen=True, repr=False)
+class FanInConcat(_FanIn):
+    """Concatenation of independent branches along the channels:  K' = sum_i (n_i / n) K_i,  n_i channels out of n.
+
+    Theta' likewise. The n_i are those of the finite network.
+
+    Parameters
+    ----------
+    axis : int                the channel axis.
+
+    Raises
+    ------
+    ValueError : another axis, or shapes that differ on other axes.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+    axis: int = -1
+
+    def _may_differ(self, signal):
+        if self.axis % len(signal.shape) != signal.axes.channel:
+            raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape}, got '
+                             f'axis={self.axis}.')
+        return signal.axes.channel
+
+    def joined(self, signals):
+        new = signals[0].with_channels(sum(s.channels for s in signals))
+        return new if len(signals) == 1 else replace(new, is_gaussian=False)
+
+    def apply(self, params, x, rng=None):
+        return namespace(*x).concatenate(x, axis=self.axis)
+
+    def kernel(self, ks):
+        n = [k.signals[0].channels for k in ks]
+        return reduce(_sum, [scaled(k, m / sum(n)) for k, m in zip(ks, n)])
+
+
+def scaled(k, w):
+    """K' = w K,  Theta' = w Theta."""
+    return replace(k.map(lambda p: p.affine(w, 0)), ntk=None if k.ntk is None else w * k.ntk)
+
+
+# ------------------------------------------------------------------ composition
+
+def serial(*layers):
+    """One layer after the other: h_{l+1} = layer_l(h_l).
+
+    Parameters
+    ----------
+    layers : Layer
+        At least one.
+
+    Returns
+    -------
+    Layer                 its parameters are the list of theirs.
+
+    Raises
+    ------
+    TypeError : not a layer (`Relu` for `Relu()`). ValueError : none.
+
+    Source
+    ------
+    Lee et al. 2018 (arXiv:1711.00165) eq. 5, Jacot et al. 2018 (arXiv:1806.07572) theorem 1: the recursions compose.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from ntref import stax
+    >>> init_fn, apply_fn, kernel_fn = stax.serial(stax.Dense(512), stax.Relu(), stax.Dense(1))
+    >>> kernel_fn(numpy.eye(2), get='ntk')
+    array([[0.5      , 0.0795...],
+           [0.0795..., 0.5      ]])
+    """
+    return _Serial(layers)
+
+
+def parallel(*layers):
+    """Each layer on its own input: a list of inputs goes to the list of outputs (a tuple to a tuple).
+
+    Parameters
+    ----------
+    layers : Layer
+        As many as there are inputs.
+
+    Raises
+    ------
+    TypeError : not a layer. ValueError : none, or another number of inputs.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+    return _Parallel(layers)
+
+
+def repeat(layer, n):
+    """The layer n times, each time with weights of its own: serial(layer, ..., layer).
+
+    Parameters
+    ----------
+    layer : Layer         one that keeps the shape.
+    n : int               >= 0; 0 is the identity.
+
+    Raises
+    ------
+    ValueError : the layer changes the shape, or n is negative.
+
+    Source
+    ------
+    docs/theory/dense.md#depth
+    """
+    return _Repeat(layer, n)

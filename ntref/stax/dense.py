@@ -1,0 +1,111 @@
+"""Dense: a matrix of weights and a bias."""
+from dataclasses import dataclass, replace
+
+from ..arrays import namespace
+from ..kernel import Axes
+from .layer import Layer
+
+__all__ = ['Dense']
+
+
+@dataclass(frozen=True, repr=False)
+class Dense(Layer):
+    r"""Fully connected layer, on any number of positions.
+
+    With n the channels of the input and W, b of independent standard normal entries ('ntk' parameterization):
+
+    .. math::
+        z = \sigma_w W h / \sqrt n + \sigma_b b, \qquad
+        K' = \sigma_w^2 K + \sigma_b^2, \qquad  \Theta' = K' + \sigma_w^2 \Theta .
+
+    'standard': W and b have standard deviations sigma_w / sqrt n and sigma_b, z = W h + b, and the tangent kernel is
+    that of the finite width n:  Theta' = n K + sigma_w^2 Theta (+ 1 with a bias).
+
+    Parameters
+    ----------
+    out_dim : int                   channels of the output (without effect on the kernel in 'ntk').
+    W_std, b_std : float            sigma_w and sigma_b; b_std=None: no bias. Only their squares enter the kernel.
+    batch_axis, channel_axis : int  axes of inputs and outputs; the other axes are positions, which stay.
+    parameterization : str          'ntk' or 'standard'.
+    s : (float, float)              'standard' only: the network is s[0] times wider than n before the layer, s[1] times
+                                    wider than out_dim after it, with z = W h / sqrt s[0] + b; s[0] is 1 at the input,
+                                    s[1] is 1 at the output. n in Theta' is the width without the factor.
+
+    Raises
+    ------
+    ValueError : unknown parameterization, out_dim < 1, axes that differ from those of the input.
+
+    Accuracy
+    --------
+    K to rounding; gap and area without cancellation (docs/accuracy.md).
+
+    Source
+    ------
+    Jacot et al. 2018 (arXiv:1806.07572) theorem 1; standard parameterization: Sohl-Dickstein et al. 2020
+    (arXiv:2001.07301) section 3; docs/theory/dense.md#dense.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> Dense(8, W_std=2., b_std=1.).kernel_fn(numpy.ones((1, 3)), get=('nngp', 'ntk'))
+    AnalyticKernel(nngp=array([[5.]]), ntk=array([[5.]]))
+    """
+    out_dim: int
+    W_std: float = 1.
+    b_std: float | None = None
+    batch_axis: int = 0
+    channel_axis: int = -1
+    parameterization: str = 'ntk'
+    s: tuple = (1, 1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, 'parameterization', str(self.parameterization).lower())
+        object.__setattr__(self, 's', tuple(self.s))
+        if self.parameterization not in ('ntk', 'standard'):
+            raise ValueError(f"Dense: expected parameterization 'ntk' or 'standard', got {self.parameterization!r}.")
+        if not isinstance(self.out_dim, int) or self.out_dim < 1:
+            raise ValueError(f'Dense: expected out_dim to be a whole number >= 1, got {self.out_dim!r}.')
+        if len(self.s) != 2 or not all(isinstance(n, (int, float)) and n > 0 for n in self.s):
+            raise ValueError(f'Dense: expected s to be two numbers > 0, got {self.s!r}.')
+
+    @property
+    def axes(self):
+        return Axes(self.batch_axis, self.channel_axis)
+
+    @property
+    def _is_standard(self):
+        return self.parameterization == 'standard'
+
+    def out(self, signal):
+        axes = self.axes.of(len(signal.shape))
+        if axes != signal.axes:
+            raise ValueError(f'expected batch and channels on axes {axes.batch} and {axes.channel}, got them on '
+                             f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
+                             'limit is one of many channels.')
+        out = self.out_dim * self.s[1] if self._is_standard else self.out_dim
+        return replace(signal.with_channels(int(out)), is_gaussian=True)
+
+    def init(self, rng, signal):
+        n, m = signal.channels, self.out(signal).channels
+        w, b = (self.W_std / (n / self.s[0]) ** .5, self.b_std) if self._is_standard else (1., 1.)
+        W = w * rng.standard_normal((n, m))
+        shape = [m if axis == signal.axes.channel else 1 for axis in range(len(signal.shape))]
+        return W, None if self.b_std is None else b * rng.standard_normal(shape)
+
+    def apply(self, params, x, rng=None):
+        W, b = params
+        xp, n = namespace(x, W), x.shape[self.channel_axis]
+        z = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)
+        z = z / self.s[0] ** .5 if self._is_standard else self.W_std / n ** .5 * z
+        return z if b is None else z + (b if self._is_standard else self.b_std * b)
+
+    def kernel(self, k):
+        w, b = self.W_std ** 2, 0 if self.b_std is None else self.b_std ** 2
+        new = k.map(lambda pair: pair.affine(w, b))
+        if k.ntk is None:
+            return new
+        if self._is_standard:
+            n = k.signals[0].channels / self.s[0]
+            return replace(new, ntk=n * k.nngp + w * k.ntk + (self.b_std is not None))
+        return replace(new, ntk=new.nngp + w * k.ntk)

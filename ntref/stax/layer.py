@@ -1,0 +1,319 @@
+"""What a layer is: a finite network and a step of the kernel recursion, side by side.
+
+A layer defines `out` (shapes), `init` and `apply` (the finite network) and `kernel` (the infinite one); from these it
+has the triple `init_fn, apply_fn, kernel_fn`, unpacks into it, prints as the expression that builds it and goes into
+plain JSON and back.
+"""
+from collections import namedtuple
+from contextlib import contextmanager
+from dataclasses import MISSING, fields, replace
+
+from ..arrays import as_number, generator, kind
+from ..inputs import checked, input_kernel
+from ..kernel import Axes, Demand, Kernel, Signal
+
+__all__ = ['Layer', 'LayerError', 'from_spec', 'located', 'tree_map']
+
+
+class LayerError(ValueError):
+    """What is wrong with a layer or its input, which layer, and its place in the network (indices of `serial`s)."""
+
+    def __init__(self, message, layer):
+        super().__init__(message)
+        self.layer, self.path = layer, ()
+
+    def __str__(self):
+        place = f'layer {".".join(map(str, self.path))}, ' if self.path else ''
+        return f'{place}{self.layer!r}: {self.args[0]}'
+
+
+@contextmanager
+def located(layer, index=None):
+    """Errors inside say that they concern `layer`, at `index` of the network around it."""
+    try:
+        yield
+    except LayerError as e:
+        e.path = e.path if index is None else (index, *e.path)
+        raise
+    except ValueError as e:
+        error = LayerError(str(e), layer)
+        error.path = error.path if index is None else (index,)
+        raise error from e
+
+
+class Layer:
+    """Base of all layers; subclasses are frozen dataclasses whose fields are the arguments of the layer."""
+
+    axes = None              # the Axes a layer asks of its input; None: any
+    name = None              # under which `repr` and `to_spec` know it
+    registry = {}
+
+    def __init_subclass__(cls):
+        cls.name = cls.__dict__.get('name') or cls.__name__
+        Layer.registry[cls.name] = cls
+
+    def __post_init__(self):
+        for f in fields(self):
+            if f.type in (float, float | None):
+                value = getattr(self, f.name)
+                if value is not None or f.type is float:
+                    object.__setattr__(self, f.name, as_number(value, f'{self.name}: {f.name}'))
+
+    # -------------------------------------------------------------- what a layer defines
+
+    def out(self, signal):
+        """The `Signal` after the layer; raises ValueError where the shapes do not fit."""
+        return signal
+
+    def init(self, rng, signal):
+        """Random parameters for inputs like `signal`."""
+        return ()
+
+    def apply(self, params, x, rng=None):
+        """The finite network."""
+        raise NotImplementedError(f'{self!r} has no finite network.')
+
+    def kernel(self, k):
+        """The infinite network: the next `Kernel`. What describes it (shapes, is_gaussian) is taken from `out`."""
+        raise NotImplementedError(f'{self!r} has no kernel.')
+
+    def check(self, signal):
+        """Raises ValueError where the infinite limit does not exist."""
+
+    def demand(self, demand):
+        """What the layer needs of its input to meet `demand` on its output."""
+        return demand if self.axes is None else replace(demand, axes=self.axes)
+
+    # -------------------------------------------------------------- what every layer has
+
+    def init_fn(self, rng, input_shape):
+        """Shape of the output and random parameters.
+
+        Parameters
+        ----------
+        rng : int or numpy.random.Generator     the seed
+        input_shape : tuple, or a list of them  shape of the inputs; the batch axis may be -1
+
+        Returns
+        -------
+        output_shape, params
+        """
+        with located(self):
+            signal = _shape_signal(input_shape, self.demand(Demand()))
+            return tree_map(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
+
+    def apply_fn(self, params, inputs, rng=None):
+        """Outputs of the finite network. `rng` (a seed or Generator) is needed by random layers (Dropout) alone."""
+        with located(self):
+            return self.apply(params, inputs, rng=rng)
+
+    def kernel_fn(self, x1, x2=None, get=None, *, diagonal_spatial=None):
+        """Covariance and tangent kernel of the infinitely wide network.
+
+        Parameters
+        ----------
+        x1 : array (n1, ..., channels), or Kernel, or a list of them
+            Inputs; axes other than batch and channels are spatial. float32 gives float32, integers are made float64.
+        x2 : array (n2, ..., channels), optional
+            The same for the second argument; None: x2 is x1.
+        get : str or tuple of str, optional
+            'nngp', 'ntk', or another field of `Kernel`. A string gives an array, a tuple a named tuple, None the
+            `Kernel`, which can be fed to another `kernel_fn`. 'ntk' is computed only if it is among them.
+        diagonal_spatial : bool, optional
+            Of the output, only covariances at equal positions.
+
+        Returns
+        -------
+        array (n1, n2), named tuple or Kernel
+
+        Raises
+        ------
+        TypeError  : inputs that are not real arrays of one kind.
+        ValueError : NaN or infinite inputs, shapes that do not fit, unknown `get`; a layer that does not get what it
+            needs (the message names it and its place).
+
+        Accuracy
+        --------
+        docs/accuracy.md, per activation, depth, separation of the inputs and precision.
+        """
+        names = _requested(get)
+        with located(self):
+            demand = self.demand(Demand(paired=not diagonal_spatial))
+        if _holds_kernels(x1):
+            if x2 is not None:
+                raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
+            signals = [tree_map(lambda k: k.signals[i], x1) for i in (0, 1)]
+        else:
+            x1, x2, demand = _checked(x1, x2, demand)
+            signals = [tree_map(_input_signal, x, demand) for x in (x1, tree_map(_second, x1, x2))]
+        for signal in signals:
+            self.trace(signal)
+        if not _holds_kernels(x1):
+            ntk = not names or 'ntk' in names
+            x1 = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
+        return tree_map(lambda k: _select(k, get, names), self.propagate(x1))
+
+    def trace(self, signal):
+        """The `Signal` after the layer in the infinite network; raises `LayerError` before anything is computed."""
+        with located(self):
+            self.check(signal)
+            return self.out(signal)
+
+    def propagate(self, k):
+        """The next state, described."""
+        with located(self):
+            new = self.kernel(k)
+            signals = [self.out(tree_map(lambda k: k.signals[i], k)) for i in (0, 1)]
+            return tree_map(lambda k, s1, s2: k.described(s1, s2), new, *signals)
+
+    def __iter__(self):
+        return iter((self.init_fn, self.apply_fn, self.kernel_fn))
+
+    def __getitem__(self, i):
+        return tuple(self)[i]
+
+    def __len__(self):
+        return 3
+
+    # -------------------------------------------------------------- as text
+
+    def arguments(self):
+        """{argument: value} where it differs from the default."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: values[f.name] for f in fields(self)
+                if f.default is MISSING or kind(values[f.name]) == 'autograd' or values[f.name] != f.default}
+
+    def __repr__(self):
+        given, parts, positional = self.arguments(), [], True
+        for f in fields(self):
+            positional = positional and f.name in given
+            if f.name in given:
+                value = given[f.name]
+                text = value.__name__ if callable(value) and not isinstance(value, Layer) else repr(value)
+                parts.append(text if positional else f'{f.name}={text}')
+        return f'{self.name}({", ".join(parts)})'
+
+    def to_spec(self):
+        """The layer as plain JSON: {'layer': name, argument: value, ...}, defaults left out.
+
+        Raises
+        ------
+        ValueError : an argument that JSON cannot hold (a Python function, a traced number).
+
+        Examples
+        --------
+        >>> from ntref import stax
+        >>> stax.Dense(512, 1.5, 0.1).to_spec()
+        {'layer': 'Dense', 'out_dim': 512, 'W_std': 1.5, 'b_std': 0.1}
+        """
+        with located(self):
+            return {'layer': self.name} | {name: _to_json(name, value) for name, value in self.arguments().items()}
+
+
+def from_spec(spec):
+    """The layer or network that `to_spec` wrote. Nothing is evaluated: names are looked up, numbers are numbers.
+
+    Raises
+    ------
+    ValueError : not of that form, an unknown layer or argument.
+
+    Examples
+    --------
+    >>> from ntref import stax
+    >>> stax.from_spec({'layer': 'serial', 'layers': [{'layer': 'Dense', 'out_dim': 8}, {'layer': 'Relu'}]})
+    serial(Dense(8), Relu())
+    """
+    if not isinstance(spec, dict) or 'layer' not in spec:
+        raise ValueError(f"expected a layer {{'layer': name, ...}}, got {spec!r:.200}.")
+    name, given = spec['layer'], {k: _from_json(v) for k, v in spec.items() if k != 'layer'}
+    if name not in Layer.registry:
+        raise ValueError(f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {name!r}.')
+    cls = Layer.registry[name]
+    known = [f.name for f in fields(cls)]
+    missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in given]
+    if not set(given) <= set(known) or missing:
+        raise ValueError(f'{name}: expected arguments out of {known}, got {sorted(given)}'
+                         + (f'; missing {missing}.' if missing else '.'))
+    return cls(**given)
+
+
+def _to_json(name, value):
+    if isinstance(value, Layer):
+        return value.to_spec()
+    if isinstance(value, (tuple, list)):
+        return [_to_json(name, v) for v in value]
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise ValueError(f'expected {name} to be a number, text or layer to write it as JSON, got {value!r:.100}.')
+
+
+def _from_json(value):
+    if isinstance(value, dict):
+        return from_spec(value)
+    return tuple(map(_from_json, value)) if isinstance(value, list) else value
+
+
+# ------------------------------------------------------------------ arguments
+
+def _requested(get):
+    """The names in `get`, lower case; empty for None."""
+    if get is None:
+        return ()
+    names = (get,) if isinstance(get, str) else tuple(get)
+    names = tuple(str(name).lower() for name in names)
+    known = [f.name for f in fields(Kernel)]
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r}.')
+    return names
+
+
+def _select(k, get, names):
+    if get is None:
+        return k
+    if isinstance(get, str):
+        return getattr(k, names[0])
+    return namedtuple('AnalyticKernel', names)(*(getattr(k, name) for name in names))
+
+
+# ------------------------------------------------------------------ trees: inputs and states of `parallel` are lists
+
+def tree_map(f, tree, *others):
+    """f on the leaves of lists and tuples of equal form; the type of the first is kept."""
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(tree_map(f, *leaves) for leaves in zip(tree, *others, strict=True))
+    return f(tree, *others)
+
+
+def _holds_kernels(tree):
+    while isinstance(tree, (list, tuple)) and tree:
+        tree = tree[0]
+    return isinstance(tree, Kernel)
+
+
+def _checked(x1, x2, demand):
+    """`checked` on trees of inputs, with the tree of demands on them."""
+    if not isinstance(x1, (list, tuple)):
+        demand = replace(demand, axes=demand.axes or Axes())
+        return *checked(x1, x2, demand.axes), demand
+    x2 = [None] * len(x1) if x2 is None else x2
+    demand = demand if isinstance(demand, list) else [demand] * len(x1)
+    if not isinstance(x2, (list, tuple)) or not len(x1) == len(x2) == len(demand):
+        raise ValueError(f'expected as many inputs as there are branches, {len(demand)}, got {len(x1)} in x1 and '
+                         f'{len(x2) if isinstance(x2, (list, tuple)) else type(x2).__name__} in x2.')
+    return tuple(type(x1)(t) for t in zip(*map(_checked, x1, x2, demand)))
+
+
+def _second(x1, x2):
+    return x1 if x2 is None else x2
+
+
+def _input_signal(x, demand):
+    return Signal(tuple(x.shape), demand.axes.of(x.ndim))
+
+
+def _shape_signal(shape, demand):
+    """The input signal for a shape, or for a list of shapes."""
+    if all(isinstance(n, int) for n in shape):
+        return Signal(tuple(shape), (demand.axes or Axes()).of(len(shape)))
+    demand = demand if isinstance(demand, list) else [demand] * len(shape)
+    return [_shape_signal(s, d) for s, d in zip(shape, demand, strict=True)]

@@ -1,0 +1,150 @@
+"""LayerNorm, Dropout and Identity."""
+from dataclasses import dataclass, replace
+
+from ..arrays import generator, namespace
+from ..duals import Cov
+from ..kernel import Axes
+from .layer import Layer
+
+__all__ = ['Dropout', 'Identity', 'LayerNorm']
+
+
+@dataclass(frozen=True, repr=False)
+class Identity(Layer):
+    """The input as it is:  K' = K,  Theta' = Theta.
+
+    Source
+    ------
+    By definition.
+    """
+
+    def apply(self, params, x, rng=None):
+        return x
+
+    def kernel(self, k):
+        return k
+
+
+@dataclass(frozen=True, repr=False)
+class LayerNorm(Layer):
+    r"""Normalization to mean zero and variance one over the channels (and other axes), without scale and offset.
+
+    .. math::
+        h = (z - \bar z) / \sqrt{\mathrm{var}\, z + \epsilon}, \qquad
+        K' = K / \sqrt{(q + \epsilon)(q' + \epsilon)}, \qquad \Theta' = \Theta / \sqrt{(q + \epsilon)(q' + \epsilon)} .
+
+    With more axes than the channels, q is the mean variance over them.
+
+    Parameters
+    ----------
+    axis : int or tuple of int      axes to normalize over; the channel axis must be among them.
+    eps : float                     > 0, added to the variance.                             [input^2]
+    batch_axis, channel_axis : int
+
+    Raises
+    ------
+    ValueError : channels not among the axes; input not Gaussian; axes that differ from those of the input.
+
+    Accuracy
+    --------
+    To rounding; a zero vector gives 0.
+
+    Source
+    ------
+    Ba et al. 2016 (arXiv:1607.06450); docs/theory/dense.md#layer-norm.
+    """
+    axis: int | tuple = -1
+    eps: float = 1e-12
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.eps > 0:
+            raise ValueError(f'LayerNorm: expected eps > 0, got {self.eps}.')
+
+    @property
+    def axes(self):
+        return Axes(self.batch_axis, self.channel_axis)
+
+    def _over(self, ndim):
+        return tuple(sorted({a % ndim for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}))
+
+    def check(self, signal):
+        if self.axes.of(len(signal.shape)) != signal.axes or signal.axes.channel not in self._over(len(signal.shape)):
+            raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among the axes '
+                             f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
+        _needs_gaussian(signal)
+
+    def apply(self, params, x, rng=None):
+        xp, axis = namespace(x), self._over(x.ndim)
+        centred = x - xp.mean(x, axis, keepdims=True)
+        return centred / xp.sqrt(self.eps + xp.mean(centred * centred, axis, keepdims=True))
+
+    def kernel(self, k):
+        layout = [k.batch_axis, *(a for a in range(len(k.shape1)) if a not in (k.batch_axis, k.channel_axis))]
+        over = tuple(layout.index(a) for a in self._over(len(k.shape1)) if a != k.channel_axis)
+        v = [k.variances(i) + self.eps for i in (1, 2)]
+        return k.divide(*(namespace(q).mean(q, over, keepdims=True) if over else q for q in v))
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """Multiplication by independent Bernoulli(rate) / rate; `rate` is the probability to KEEP an entry, as in NT.
+
+    K'(x, x) = K(x, x) / rate for an input with itself, at the same position; K' = K otherwise. Theta' likewise.
+
+    Parameters
+    ----------
+    rate : float          probability to keep, 0 < rate <= 1.
+    mode : str            'train', or 'test': the identity.
+
+    Raises
+    ------
+    ValueError : another rate or mode; `apply_fn` without `rng` in training.
+
+    Source
+    ------
+    Schoenholz et al. 2017 (arXiv:1611.01232) section 4; docs/theory/dense.md#dropout.
+    """
+    rate: float
+    mode: str = 'train'
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 < self.rate <= 1:
+            raise ValueError(f'Dropout: expected 0 < rate <= 1 (the probability to keep), got {self.rate}.')
+        if self.mode not in ('train', 'test'):
+            raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r}.")
+
+    def out(self, signal):
+        return signal if self.mode == 'test' else replace(signal, is_gaussian=False)
+
+    def apply(self, params, x, rng=None):
+        if self.mode == 'test':
+            return x
+        if rng is None:
+            raise ValueError('expected rng, a seed or numpy Generator, for the random mask; got None.')
+        keep = generator(rng).random(tuple(x.shape)) < self.rate
+        return namespace(x).where(namespace(x).asarray(keep), x / self.rate, 0)
+
+    def kernel(self, k):
+        if self.mode == 'test':
+            return k
+        same = k.coincidences()
+        xp, pairs = namespace(k.nngp), iter(same)
+        ntk = None if k.ntk is None else xp.where(same[0], k.ntk / self.rate, k.ntk)
+        return replace(k.map(lambda pair: self._covariance(pair, next(pairs))), ntk=ntk)
+
+    def _covariance(self, p, same):
+        """K' = K but where an entry meets itself; gap and area grow with the variances."""
+        xp, r = p.xp, self.rate
+        gap = p.gap + (1 / r - 1) * (p.q1 + p.q2)
+        area = xp.sqrt(p.area ** 2 + (1 / r ** 2 - 1) * p.q1 * p.q2)
+        return Cov(xp.where(same, p.k / r, p.k), xp.where(same, 0, gap), xp.where(same, 0, area))
+
+
+def _needs_gaussian(signal):
+    if not signal.is_gaussian:
+        raise ValueError('expected a Gaussian input, which a layer with weights gives; got the network input or the '
+                         'output of a nonlinearity. Insert Dense before it.')
