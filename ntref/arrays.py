@@ -72,59 +72,79 @@ def _autograd():
     A kernel has a cusp where two inputs coincide, |x - x'| in the angle between them; 0 is the symmetric
     derivative there, and the true one along the diagonal, where both inputs move together.
     """
-    anp, extend = import_module('autograd.numpy'), import_module('autograd.extend')
-    unbroadcast = import_module('autograd.numpy.numpy_vjps').unbroadcast_f
-
-    broadcast_to = extend.primitive(numpy.broadcast_to)
-    extend.defvjp(broadcast_to, lambda ans, a, shape: unbroadcast(a, lambda g: g), argnums=(0,))
-    extend.defjvp(broadcast_to, lambda g, ans, a, shape: broadcast_to(g, shape), argnums=(0,))
-
-    def rules(f, *partials):
-        f = extend.primitive(f)
-
-        def vjp(i, partial):
-            return lambda ans, *x: unbroadcast(x[i], lambda g: g * partial(ans, *x))
-
-        def jvp(partial):
-            return lambda g, ans, *x: broadcast_to(g * partial(ans, *x), anp.shape(ans))
-        extend.defvjp(f, *(vjp(i, p) for i, p in enumerate(partials)))
-        extend.defjvp(f, *(jvp(p) for p in partials))
-        return f
-
-    where = extend.primitive(numpy.where)
-    extend.defvjp(where, lambda ans, c, x, y: unbroadcast(x, lambda g: where(c, g, 0.)),
-                  lambda ans, c, x, y: unbroadcast(y, lambda g: where(c, 0., g)), argnums=(1, 2))
-    extend.defjvp(where, lambda g, ans, c, x, y: where(c, g, 0.),
-                  lambda g, ans, c, x, y: where(c, 0., g), argnums=(1, 2))
-
     def over(a, b):
         """a / b, and 0 where b is 0."""
         return where(b == 0, 0., a / where(b == 0, 1., b))
-
-    def scatter(a, index, g):
-        out = extend.vspace(a).zeros()
-        out[index] = g
-        return out
-
-    patch = extend.primitive(_patch)
-    gather = extend.primitive(lambda a, index: a[index])
-    scatter = extend.primitive(scatter)
-    extend.defvjp(gather, lambda ans, a, index: lambda g: scatter(a, index, g), argnums=(0,))
-    extend.defvjp(scatter, lambda ans, a, index, g: lambda h: gather(h, index), argnums=(2,))
-    extend.defjvp(gather, lambda h, ans, a, index: gather(h, index), argnums=(0,))
-    extend.defjvp(scatter, lambda h, ans, a, index, g: scatter(a, index, h), argnums=(2,))
-    extend.defvjp(patch, lambda ans, a, index, v: lambda g: patch(g, index, 0.),
-                  lambda ans, a, index, v: unbroadcast(v, lambda g: gather(g, index)), argnums=(0, 2))
-    extend.defjvp(patch, lambda g, ans, a, index, v: patch(g, index, 0.),
-                  lambda g, ans, a, index, v: scatter(ans, index, g), argnums=(0, 2))
+    rules, where = _elementwise_rules(), _where()
     namespace = _numpy_like(
-        'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=patch, where=where,
-        broadcast_to=broadcast_to, asarray=rules(numpy.asarray, lambda ans, a: 1.),
+        'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
+        where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         arctan2=rules(numpy.arctan2,
                       lambda ans, y, x: over(x, y * y + x * x), lambda ans, y, x: over(-y, y * y + x * x)))
     namespace.rules = rules
     return namespace
+
+
+def _unbroadcast(x, f):
+    """The pullback f, summed over the axes along which x was broadcast."""
+    return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(x, f)
+
+
+def _elementwise_rules():
+    """rules(f, *partials): f as an autograd primitive, for partial derivatives of (ans, *x)."""
+    extend, shape, broadcast_to = import_module('autograd.extend'), numpy.shape, _broadcast_to()
+
+    def rules(f, *partials):
+        f = extend.primitive(f)
+
+        def vjp(i, partial):
+            return lambda ans, *x: _unbroadcast(x[i], lambda g: g * partial(ans, *x))
+
+        def jvp(partial):
+            return lambda g, ans, *x: broadcast_to(g * partial(ans, *x), shape(ans))
+        extend.defvjp(f, *(vjp(i, p) for i, p in enumerate(partials)))
+        extend.defjvp(f, *(jvp(p) for p in partials))
+        return f
+    return rules
+
+
+def _broadcast_to():
+    extend = import_module('autograd.extend')
+    broadcast_to = extend.primitive(numpy.broadcast_to)
+    extend.defvjp(broadcast_to, lambda ans, a, shape: _unbroadcast(a, lambda g: g), argnums=(0,))
+    extend.defjvp(broadcast_to, lambda g, ans, a, shape: broadcast_to(g, shape), argnums=(0,))
+    return broadcast_to
+
+
+def _where():
+    extend = import_module('autograd.extend')
+    where = extend.primitive(numpy.where)
+    extend.defvjp(where, lambda ans, c, x, y: _unbroadcast(x, lambda g: where(c, g, 0.)),
+                  lambda ans, c, x, y: _unbroadcast(y, lambda g: where(c, 0., g)), argnums=(1, 2))
+    extend.defjvp(where, lambda g, ans, c, x, y: where(c, g, 0.),
+                  lambda g, ans, c, x, y: where(c, 0., g), argnums=(1, 2))
+    return where
+
+
+def _differentiable_patch():
+    """`patch` and, for its derivatives, gather a[index] and its adjoint scatter."""
+    extend = import_module('autograd.extend')
+
+    def scattered(a, index, g):
+        out = extend.vspace(a).zeros()
+        out[index] = g
+        return out
+    patch, gather, scatter = map(extend.primitive, (_patch, lambda a, index: a[index], scattered))
+    extend.defvjp(gather, lambda ans, a, index: lambda g: scatter(a, index, g), argnums=(0,))
+    extend.defvjp(scatter, lambda ans, a, index, g: lambda h: gather(h, index), argnums=(2,))
+    extend.defjvp(gather, lambda h, ans, a, index: gather(h, index), argnums=(0,))
+    extend.defjvp(scatter, lambda h, ans, a, index, g: scatter(a, index, h), argnums=(2,))
+    extend.defvjp(patch, lambda ans, a, index, v: lambda g: patch(g, index, 0.),
+                  lambda ans, a, index, v: _unbroadcast(v, lambda g: gather(g, index)), argnums=(0, 2))
+    extend.defjvp(patch, lambda g, ans, a, index, v: patch(g, index, 0.),
+                  lambda g, ans, a, index, v: scatter(ans, index, g), argnums=(0, 2))
+    return patch
 
 
 def _mpmath():
@@ -231,7 +251,8 @@ def as_number(value, name):
     """
     if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
         value = value.item()
-    if value is None or isinstance(value, (bool, str)) or kind(value) not in (None, 'autograd', 'mpmath'):
+    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
+            getattr(value, 'shape', ()) != ():
         raise TypeError(f'{name} is expected to be a number, got {value!r} of type {type(value).__name__}.')
     if kind(value) is None and not isfinite(value):
         raise ValueError(f'{name} is expected to be finite, got {value}.')

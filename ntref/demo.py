@@ -1,0 +1,148 @@
+"""`ntref demo`: what the library does, on scikit-learn's 1,797 handwritten digits of 8 x 8 pixels.
+
+An infinitely wide network trained to the end classifies all of them; along training time and with its uncertainty; and
+an ensemble of finite networks, trained by plain gradient descent, is compared with it.
+"""
+import time
+from importlib import import_module
+
+from . import predict, stax
+from .arrays import generator, namespace
+
+__all__ = ['run']
+
+WIDTH, NETWORKS, STEPS = 256, 20, 100
+PAIR, N_PAIR = (3, 8), 50              # digits that the finite networks tell apart, and how many to train on
+DEPTH = 3
+REG = 1e-4                             # diag_reg, relative to the mean variance
+
+
+def run(n_train=1000, seed=0, figure='ntref-demo.png'):
+    """Prints accuracies and calibration, saves the figure; raises ImportError that says what to install."""
+    load_digits = _needs('sklearn.datasets').load_digits
+    plt, tqdm = _needs('matplotlib.figure'), _needs('tqdm').tqdm
+    x, labels = load_digits(return_X_y=True)
+    if not 20 <= n_train <= len(x) - 20:
+        raise ValueError(f'expected between 20 and {len(x) - 20} images to train on, got --train {n_train}.')
+    order = generator(seed).permutation(len(x))
+    x, labels = x[order], labels[order]
+    x = x - x[:n_train].mean(0)
+    x = x / (x[:n_train] ** 2).mean() ** .5
+    net = network(out=10)
+    print(f'{len(x)} handwritten digits, {n_train} to train on, {len(x) - n_train} to test on\n{net}\n')
+    classify(net, x, labels, n_train)
+    of_pair = (labels == PAIR[0]) | (labels == PAIR[1])
+    train, test = of_pair.nonzero()[0][:N_PAIR], of_pair.nonzero()[0][-N_PAIR // 2:]
+    curves = compare(x[train], (labels[train] == PAIR[1]) * 2. - 1, x[test], seed, tqdm)
+    draw(plt, figure, *curves)
+    print(f'\nFigure: {figure}')
+
+
+def network(out):
+    """A deep ReLU network that keeps the variance of its activations."""
+    return stax.serial(*[stax.Dense(WIDTH, 2 ** .5, .1), stax.Relu()] * DEPTH, stax.Dense(out, 1., 0.))
+
+
+def classify(net, x, labels, n):
+    """Accuracy of the network trained to the end and along time; calibration of the NNGP posterior."""
+    xp, y = namespace(x), (labels[:, None] == sorted(set(labels))) - .1
+    start = time.perf_counter()
+    k_tt, k_st = net.kernel_fn(x[:n], None, ('nngp', 'ntk')), net.kernel_fn(x[n:], x[:n], ('nngp', 'ntk'))
+    k_ss = net.kernel_fn(x[n:], None, ('nngp', 'ntk'))
+    seconds = time.perf_counter() - start
+    print(f'kernels (NNGP and NTK)   {seconds:.2f} s for {n} x {n}, {len(x) - n} x {n} and {len(x) - n} x {len(x) - n}')
+
+    def accuracy(mean):
+        return float((mean.argmax(-1) == labels[n:]).mean())
+    posterior = predict.gp_inference(k_tt, y[:n], diag_reg=REG)
+    means = posterior(get=('nngp', 'ntk'), k_test_train=k_st)
+    print(f'test accuracy            NNGP {accuracy(means.nngp):.4f}   NTK {accuracy(means.ntk):.4f}\n')
+
+    print('NTK along training time\n   time t        ' + '  '.join(f'{t:>7.0e}' for t in TIMES))
+    flow = predict.gradient_descent_mse(k_tt.ntk, y[:n], diag_reg=REG)
+    _, tests = flow(xp.asarray(TIMES), 0., 0., k_st.ntk)
+    print('   test accuracy ' + '  '.join(f'{accuracy(mean):>7.3f}' for mean in tests) + '\n')
+
+    mean, covariance = posterior(get='nngp', k_test_train=k_st, k_test_test=k_ss)
+    amplitude2 = float((y[:n] * (y[:n] - smooth(k_tt.nngp, y[:n]))).mean()) / (REG * float(k_tt.nngp.trace()) / n)
+    z = abs(y[n:] - mean) / (amplitude2 * covariance.diagonal()[:, None]) ** .5
+    print('calibration of the NNGP posterior (amplitude by maximum likelihood)\n   predicted      '
+          + '  '.join(f'{p:>4.0%}' for p, _ in QUANTILES) + '\n   within it      '
+          + '  '.join(f'{float((z < q).mean()):>4.0%}' for _, q in QUANTILES) + '\n')
+
+
+TIMES = (1e2, 1e3, 1e4, 1e5, 1e6, 1e8)
+QUANTILES = ((.5, .6745), (.8, 1.2816), (.9, 1.6449), (.95, 1.9600), (.99, 2.5758))      # of |z|, z standard normal
+
+
+def smooth(k, y):
+    """The fit to the training targets: K (K + reg)^-1 y, so that y - fit = reg (K + reg)^-1 y."""
+    return predict.gp_inference(k, y, diag_reg=REG)(get='nngp', k_test_train=k)
+
+
+def compare(x, y, x_test, seed, tqdm):
+    """Outputs on x_test along training: times, those of the finite networks, mean and sd of the infinite ensemble."""
+    net, y = network(out=1), y[:, None]
+    init_fn, apply_fn, kernel_fn = net
+    rate = .5 * predict.max_learning_rate(kernel_fn(x, None, 'ntk'), y_train_size=y.size)
+    grad = _needs('autograd').grad(lambda params: ((apply_fn(params, x) - y) ** 2).mean() / 2)
+    outputs = []
+    for rng in tqdm(generator(seed).spawn(NETWORKS), desc=f'training {NETWORKS} networks of width {WIDTH}'):
+        _, params = init_fn(rng, x.shape)
+        path = []
+        for _ in range(STEPS + 1):
+            path.append(apply_fn(params, x_test)[:, 0])
+            params = descend(params, grad(params), rate)
+        outputs.append(path)
+    xp = namespace(x)
+    times = rate * xp.asarray(range(STEPS + 1))
+    ensemble = predict.gradient_descent_mse_ensemble(kernel_fn, x, y)
+    mean, cov = ensemble(t=times, x_test=x_test, get='ntk', compute_cov=True)
+    mean, sd = mean[..., 0], xp.sqrt(xp.einsum('tii->ti', cov))
+    outputs = xp.asarray(outputs)
+    last, n = outputs[:, -1], NETWORKS
+    print(f'{n} networks of width {WIDTH}, {STEPS} steps of gradient descent, {len(x)} images, {PAIR[0]} or {PAIR[1]}')
+    print(f'   their mean less the infinite mean   RMS {rms(last.mean(0) - mean[-1]):.3f}   '
+          f'(by chance {rms(sd[-1]) / n ** .5:.3f})')
+    print(f'   their standard deviation            RMS {rms(last - last.mean(0)) * (n / (n - 1)) ** .5:.3f}   '
+          f'(infinite {rms(sd[-1]):.3f})')
+    return times, outputs, mean, sd
+
+
+def rms(a):
+    return float((a * a).mean() ** .5)
+
+
+def descend(params, gradient, rate):
+    """params - rate gradient, on nested lists and tuples; None stays."""
+    if isinstance(params, (list, tuple)):
+        return type(params)(descend(p, g, rate) for p, g in zip(params, gradient))
+    return None if params is None else params - rate * gradient
+
+
+def draw(matplotlib_figure, path, times, outputs, mean, sd):
+    """Three test images: the networks' outputs along training over the mean and band of the infinite ensemble."""
+    shown = [int(mean[-1].argmin()), int(abs(mean[-1]).argmin()), int(mean[-1].argmax())]
+    figure = matplotlib_figure.Figure(figsize=(11, 3.8), layout='constrained')
+    names = f'clearest {PAIR[0]}', 'most doubtful', f'clearest {PAIR[1]}'
+    for axes, i, name in zip(figure.subplots(1, 3, sharey=True), shown, names):
+        low, high = mean[:, i] - 2 * sd[:, i], mean[:, i] + 2 * sd[:, i]
+        axes.fill_between(times, low, high, color='tab:blue', alpha=.2, lw=0, label='infinite ensemble: mean ± 2 sd')
+        axes.plot(times, outputs[:, :, i].T, color='tab:orange', lw=.7, alpha=.7)
+        axes.plot([], [], color='tab:orange', lw=.7, label=f'{len(outputs)} networks of width {WIDTH}')
+        axes.plot(times, outputs[:, :, i].mean(0), color='tab:red', lw=1.5, label='their mean')
+        axes.plot(times, mean[:, i], color='tab:blue', lw=1.5, ls='--', label='infinite mean')
+        axes.axhline(0, color='grey', lw=.5)
+        axes.set(title=f'{name} of the test images', xlim=(0, float(times[-1])))
+        axes.set_xlabel('training time $t$ = steps × learning rate')
+    figure.axes[0].set_ylabel(f'output ({PAIR[0]}: -1, {PAIR[1]}: +1)')
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=4, fontsize='small')
+    figure.savefig(path, dpi=130)
+
+
+def _needs(module):
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ImportError(f'the demo needs {module.partition(".")[0]}, which is not installed: '
+                          'pip install "ntref[demo]"') from None

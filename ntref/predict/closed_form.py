@@ -1,0 +1,228 @@
+"""Training with the squared loss is linear in function space: the closed forms, on matrices and on arrays.
+
+    L = 1/2 mean (f - y)^2 over all entries of y          tau = learning_rate t / y.size
+    df/dtau = -A (f - y)                                  A = K_train,train + diag_reg = V Lambda V^T
+
+Below, _t is the training set and _* the test set; `a` is A factored (factor.py), which knows decay = exp(-Lambda tau),
+growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time. Every formula is derived in
+docs/theory/dynamics.md.
+"""
+from ntref.arrays import as_floats, namespace
+
+from .factor import Factor, largest_eigenvalue, symmetric
+from .layout import Layout, checked, kernel_matrix, nonnegative, number, time
+
+__all__ = ['Training', 'gradient_descent_mse', 'max_learning_rate']
+
+
+# ------------------------------------------------------------------ the formulas
+
+def flow_train(a, f0, y, tau):
+    """f_t(tau) = f0 - (1 - exp(-A tau)) (f0 - y)."""
+    if tau is None:
+        return y + a.stuck(f0 - y)
+    v = a.vectors
+    return f0 - v @ (a.change(tau)[..., None] * (v.T @ (f0 - y)))
+
+
+def flow_test(a, k, r, tau):
+    """f_*(tau) - f_*(0) = B r, with B = K_*t A^-1 (1 - exp(-A tau)) and r = y - f_t(0)."""
+    if tau is None:
+        return k @ a.solve(r)
+    return response(a, k, tau) @ (a.vectors.T @ r)
+
+
+def response(a, k, tau):
+    """B V = K_*t V growth."""
+    return a.modes(k) * a.growth(tau)[..., None, :]
+
+
+def ntk_covariance(a, k, tau, s_tt, s_st, s_ss):
+    """Of f_* - B f_t with (f_t, f_*) ~ N(0, Sigma): Sigma_** - B Sigma_t* - Sigma_*t B^T + B Sigma_tt B^T."""
+    b = a.solve(k.T).T if tau is None else response(a, k, tau) @ a.vectors.T
+    cross = b @ s_st.T
+    return s_ss - cross - transpose(cross) + b @ s_tt @ transpose(b)
+
+
+def ntk_train_covariance(a, tau, s_tt):
+    """exp(-A tau) Sigma_tt exp(-A tau)."""
+    if tau is None:
+        return a.stuck(a.stuck(s_tt).T)
+    v, d = a.vectors, a.decay(tau)
+    return v @ (d[..., :, None] * (v.T @ s_tt @ v) * d[..., None, :]) @ v.T
+
+
+def gp_covariance(a, k, tau, k_ss):
+    """K_** - W W^T, with W W^T = K_*t A^-1 (1 - exp(-2 A tau)) K_t*."""
+    if tau is None:
+        w = a.half(k.T).T
+    else:
+        growth = a.growth(2 * tau)
+        w = a.modes(k) * namespace(growth).sqrt(growth)[..., None, :]
+    return k_ss - w @ transpose(w)
+
+
+def gp_train_covariance(a, tau):
+    """A exp(-2 A tau)."""
+    if tau is None:
+        return 0. * a.k
+    return (a.vectors * (a.values * a.decay(2 * tau))[..., None, :]) @ a.vectors.T
+
+
+def transpose(a):
+    return namespace(a).moveaxis(a, -1, -2)
+
+
+# ------------------------------------------------------------------ one set of targets
+
+class Training:
+    """A training set seen through one kernel: the targets and the kernel as matrices, the kernel factored once."""
+
+    def __init__(self, k, y, diag_reg, absolute, trace_axes):
+        (k,), (y,) = as_floats(k), as_floats(y)
+        namespace(k, y)                                # one kind, or TypeError
+        self.layout = Layout(y, trace_axes, k)
+        self.y = self.layout.columns(checked('y_train', y))
+        self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg), absolute,
+                        namespace(k).eps(k))
+
+
+def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., diag_reg_absolute_scale=False,
+                         trace_axes=(-1,)):
+    r"""Outputs during gradient flow on the squared loss, the kernel held fixed.
+
+    .. math::
+        f_t(t) = f_t(0) - (1 - e^{-A\tau}) (f_t(0) - y), \qquad
+        f_*(t) = f_*(0) + K_{*t} A^{-1} (1 - e^{-A\tau}) (y - f_t(0)), \qquad
+        \tau = \frac{\text{learning_rate}\; t}{\text{y_train.size}}
+
+    Loss: L = 1/2 mean (f - y)^2 over ALL entries of `y_train` (batch times outputs), so that
+    df/dt = -learning_rate K (f - y) / y_train.size. A = k_train_train + diag_reg * s * identity, s = trace/n of
+    k_train_train as an (n, n) matrix, or s = 1 with `diag_reg_absolute_scale`.
+
+    Parameters
+    ----------
+    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; as a rule the NTK.
+        Rows and columns are the axes of `y_train` that are not traced, in pairs.
+    y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
+    learning_rate : float > 0. Only learning_rate * t matters.
+    diag_reg : float >= 0.
+    diag_reg_absolute_scale : bool.
+    trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
+
+    Returns
+    -------
+    predict_fn(t=None, fx_train_0=0., fx_test_0=None, k_test_train=None)
+        t : None or inf (the limit), or times >= 0 in any shape.
+        fx_train_0, fx_test_0 : outputs at t = 0, arrays or numbers. Leave out (None) what is not wanted; without
+            `fx_train_0` the test outputs start from fx_train_0 = 0.
+        k_test_train : array (m, n) or (m, n, c, c, ...), the same kernel test x train; needed with `fx_test_0`.
+
+        It returns the training outputs, the test outputs or the pair, of shape t.shape + the shape of the outputs,
+        float32 if `k_train_train` and `y_train` are, otherwise float64. The kernel is factored at most once for
+        t = None (Cholesky) and at most once for other t (eigenvectors), however often it is called.
+
+    Raises
+    ------
+    ValueError : shapes disagree; NaN or infinity; diag_reg < 0; learning_rate <= 0; t < 0; nothing asked for.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+
+    Notes
+    -----
+    Eigenvalues up to n eps times the largest are zero: at t = inf the parts of the residual along them stay in the
+    training outputs (two copies of an input with different targets settle on the average) and, the kernel of train and
+    test being positive, do not reach the test outputs. Without them the training outputs at t = None are `y_train`.
+
+    Accuracy
+    --------
+    Largest error over largest value, against mpmath at 60 digits (n = 6 to 40, cond(A) = 5 to 7e4, tau = 0.1 to 1e6 and
+    infinity): at most 4 eps cond(A), and 1.5e-14 up to tau = 10. `fx_train_0` at t = 0 and `y_train` at t = None
+    are exact. float32 is computed in float64, the entries taken as they are, and rounded at the end: a decomposition in
+    float32 would lose to noise every eigenvalue below 1e-7 n times the largest.
+
+    Source
+    ------
+    Lee et al. 2019 (arXiv:1902.06720), equations 10 and 11; their loss is a sum: eta = learning_rate/y.size.
+    Derivation: docs/theory/dynamics.md#closed-form; zero eigenvalues: docs/theory/dynamics.md#infinite-time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> k, y = np.array([[2., 0.], [0., 1.]]), np.array([1., 1.])
+    >>> predict_fn = gradient_descent_mse(k, y)
+    >>> predict_fn(t=[0., 2.]).round(6)                   # 1 - exp(-lambda t/2)
+    array([[0.      , 0.      ],
+           [0.864665, 0.632121]])
+    >>> predict_fn(None, 0., 0., np.array([[1., .5]]))    # (train, test) in the limit
+    (array([1., 1.]), array([1.]))
+    """
+    learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
+    train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
+    layout, a, y = train.layout, train.a, train.y
+
+    def predict_fn(t=None, fx_train_0=0., fx_test_0=None, k_test_train=None):
+        if fx_train_0 is None and fx_test_0 is None:
+            raise ValueError('expected fx_train_0 or fx_test_0, got None for both: give those of the outputs wanted.')
+        if fx_test_0 is not None and k_test_train is None:
+            raise ValueError('expected k_test_train along with fx_test_0, got None: pass kernel_fn(x_test, x_train).')
+        tau = time(t, learning_rate, y_train)
+        f0 = layout.initial('fx_train_0', 0. if fx_train_0 is None else fx_train_0, layout.rows, y)
+        on_train = None if fx_train_0 is None else layout.outputs(flow_train(a, f0, y, tau), layout.rows)
+        if fx_test_0 is None:
+            return on_train
+        k, rows = layout.test_matrix(k_test_train)
+        f = layout.initial('fx_test_0', fx_test_0, rows, y) + flow_test(a, k, y - f0, tau)
+        on_test = layout.outputs(f, rows)
+        return on_test if on_train is None else (on_train, on_test)
+
+    return predict_fn
+
+
+def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12):
+    r"""The learning rate above which full-batch gradient descent on the squared loss diverges.
+
+    .. math:: \frac{2 (1 + \text{momentum})\, \text{y_train_size}}{\lambda_{\max}(\Theta) + \text{eps}}
+
+    Loss: L = 1/2 mean (f - y)^2 over all entries of the targets; one step is theta -= learning_rate dL/dtheta.
+
+    Parameters
+    ----------
+    ntk_train_train : array (n, n), or (n, n, c, c, ...), symmetric.
+    y_train_size : the number of entries of the targets (batch times outputs); default: the side of the kernel matrix.
+    momentum : float in [0, 1), of the heavy ball v <- momentum v + dL/dtheta, theta -= learning_rate v.
+    eps : float >= 0, added to the largest eigenvalue.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError : momentum or y_train_size out of range; the kernel is not symmetric, has NaN or infinity, or no positive
+        eigenvalue.
+
+    Accuracy
+    --------
+    1e-14 relative to the largest |eigenvalue|, against LAPACK on random, multiple and clustered eigenvalues, n <= 300.
+
+    Source
+    ------
+    The condition for |eigenvalues of one step| <= 1: docs/theory/dynamics.md#max-learning-rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(max_learning_rate(np.diag([4., 1.]), y_train_size=2), 6)
+    1.0
+    """
+    eps, momentum = nonnegative('eps', eps), nonnegative('momentum', momentum)
+    k, = as_floats(ntk_train_train)
+    precision = namespace(k).eps(k)
+    k = kernel_matrix(checked('ntk_train_train', k))
+    size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
+    if not momentum < 1:
+        raise ValueError(f'expected 0 <= momentum < 1, got {momentum}.')
+    largest = number(largest_eigenvalue(symmetric(k, precision)))
+    if not largest + eps > 0:
+        raise ValueError(f'expected a kernel with a positive eigenvalue, got {largest:.3g} as the largest.')
+    return 2 * (1 + momentum) * size / (largest + eps)

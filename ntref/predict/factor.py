@@ -1,0 +1,209 @@
+"""A positive semi-definite matrix A = K + shift I, factored once: Cholesky for infinite time, eigenvectors for finite.
+
+Everything the closed forms need of A, singular or not:
+
+    solve(b)          A^-1 b                          the pseudo-inverse where an eigenvalue is zero
+    half(b)           W with W^T W = b^T A^-1 b
+    stuck(b)          lim exp(-A tau) b               what never moves: the part of b in the null space
+    modes(k)          k V                             rows of a test kernel in the eigenbasis
+    decay(tau)        exp(-lambda tau)
+    change(tau)       1 - exp(-lambda tau)
+    growth(tau)       (1 - exp(-lambda tau)) / lambda   = tau where lambda = 0
+"""
+from functools import cached_property
+from math import floor, inf, log10
+
+from ntref.arrays import namespace
+
+from .layout import number
+
+__all__ = ['Factor', 'NotPSDError', 'largest_eigenvalue']
+
+NEGATIVE = 10          # an eigenvalue below -NEGATIVE * rounding level is not rounding any more
+STEPS = 100            # of Lanczos; kernels, whose largest eigenvalue stands alone, take 10 to 30
+
+
+class NotPSDError(ValueError):
+    """A kernel that is not positive semi-definite.
+
+    Attributes
+    ----------
+    smallest : float, its smallest eigenvalue, with the diag_reg that was given.
+    diag_reg : float, what to pass instead; on the absolute scale if `absolute`.
+    """
+
+    def __init__(self, smallest, largest, diag_reg, absolute):
+        self.smallest, self.diag_reg, self.absolute = smallest, diag_reg, absolute
+        super().__init__(
+            'expected a positive semi-definite k_train_train (with its diag_reg); its smallest eigenvalue is '
+            f'{smallest:.3g}, its largest {largest:.3g}. Pass diag_reg={diag_reg:.3g}, '
+            f'diag_reg_absolute_scale={absolute}, or compute the kernel more exactly.')
+
+
+class Factor:
+    """A = k + diag_reg s I, with s = trace(k)/n, or 1 if `absolute`; `eps` is the precision of the entries of `k`."""
+
+    def __init__(self, k, diag_reg, absolute, eps):
+        xp = namespace(k)
+        self.k, self.n, self.absolute, self.diag_reg = symmetric(k, eps), len(k), absolute, diag_reg
+        self.scale = 1. if absolute else xp.sum(k * xp.eye(self.n)) / self.n
+        self.shift = diag_reg * self.scale
+        arithmetic = self.n * xp.eps(k)
+        self.level = max(arithmetic, 4 * eps) if diag_reg == 0 else arithmetic     # relative to the largest eigenvalue
+        self.negative = NEGATIVE * max(arithmetic, 4 * eps)
+
+    # -------------------------------------------------------------- two factorizations, each made when first needed
+
+    @cached_property
+    def a(self):
+        return self.k + self.shift * namespace(self.k).eye(self.n)
+
+    @cached_property
+    def lower(self):
+        """The Cholesky factor of A; None where A is singular to rounding, indefinite, or not to be told from it."""
+        try:
+            lower = namespace(self.a).cholesky(self.a)
+            return lower if regular(self.a, lower, self.level) else None
+        except ValueError:                             # LinAlgError is one
+            return None
+
+    @cached_property
+    def spectrum(self):
+        """Eigenvalues of A, exactly 0 where they are rounding, and its eigenvectors."""
+        xp = namespace(self.a)
+        w, vectors = xp.eigh(self.a)
+        smallest, largest = number(w[0]), max(number(w[-1]), -number(w[0]))
+        if smallest < -self.negative * largest:
+            raise NotPSDError(smallest, largest, *self.mend(smallest, largest))
+        self.rounding = self.level * largest
+        return xp.where(w <= self.rounding, 0., w), vectors
+
+    @property
+    def values(self):
+        return self.spectrum[0]
+
+    @property
+    def vectors(self):
+        return self.spectrum[1]
+
+    @cached_property
+    def rates(self):
+        """The eigenvalues with 1 in place of 0 (so that 0 inf and 0 / 0 do not arise), and where that is."""
+        still = self.values == 0
+        return namespace(self.values).where(still, 1., self.values), still
+
+    @property
+    def singular(self):
+        return self.lower is None and bool(namespace(self.values).any(self.rates[1]))
+
+    def inverse(self):
+        """1 / lambda, and 0 where lambda = 0."""
+        rates, still = self.rates
+        return namespace(rates).where(still, 0., 1 / rates)
+
+    def mend(self, smallest, largest):
+        """A diag_reg, to two digits, that lifts the smallest eigenvalue from -s to s or more; is it absolute?"""
+        scale, absolute = number(self.scale), self.absolute
+        if not scale > 0:
+            scale, absolute = 1., True
+        total = (number(self.shift) - 2 * smallest + 2 * self.negative * largest) / scale
+        unit = 10. ** (floor(log10(total)) - 1)
+        return float(f'{(floor(total / unit) + 1) * unit:.2g}'), absolute
+
+    # -------------------------------------------------------------- infinite time
+
+    def solve(self, b):
+        if self.lower is not None:
+            return cholesky_solve(self.lower, b)
+        return self.vectors @ (self.inverse()[:, None] * (self.vectors.T @ b))
+
+    def half(self, b):
+        if self.lower is not None:
+            return namespace(self.lower, b).solve_triangular(self.lower, b, lower=True)
+        return namespace(self.values).sqrt(self.inverse())[:, None] * (self.vectors.T @ b)
+
+    def stuck(self, b):
+        if not self.singular:
+            return 0. * b
+        null = namespace(self.values).where(self.rates[1], 1., 0.)
+        return self.vectors @ (null[:, None] * (self.vectors.T @ b))
+
+    # -------------------------------------------------------------- finite time, in the eigenbasis
+
+    def modes(self, k):
+        """k V; at a zero eigenvalue, where a jointly positive kernel has exactly 0, rounding is not kept."""
+        c = k @ self.vectors
+        return namespace(c).where(self.rates[1] & (abs(c) <= self.rounding), 0., c)
+
+    def decay(self, tau):
+        """exp(-lambda tau), of shape tau.shape + (n,) like the next two; 1 where lambda = 0."""
+        rates, still = self.rates
+        xp = namespace(rates, tau)
+        return xp.where(still, 1., xp.exp(-rates * tau[..., None]))
+
+    def change(self, tau):
+        """1 - exp(-lambda tau); 0 where lambda = 0."""
+        rates, still = self.rates
+        xp = namespace(rates, tau)
+        return xp.where(still, 0., -xp.expm1(-rates * tau[..., None]))
+
+    def growth(self, tau):
+        """(1 - exp(-lambda tau)) / lambda; where lambda = 0 it is tau, until rounding could have ended the growth."""
+        (rates, still), xp, tau = self.rates, namespace(self.values, tau), tau[..., None]
+        horizon = 1 / self.rounding if self.rounding else inf
+        return xp.where(still, xp.where(tau < horizon, tau, 0.), -xp.expm1(-rates * tau) / rates)
+
+
+def regular(a, lower, level):
+    """Is `lower` the Cholesky factor of `a` (CuPy fails silently), its smallest eigenvalue clear of rounding?"""
+    xp = namespace(a)
+    v = start(xp, len(a))
+    for _ in range(4):                                 # inverse iteration: |A^-1 v| / |v| -> 1 / smallest eigenvalue
+        v = v / norm(v)
+        u, v = v, cholesky_solve(lower, v)
+    factored = norm(a @ v - u) <= xp.eps(a) ** .5 * norm(a) * norm(v)
+    return factored and 1 > 2 * level * norm(a) * norm(v)
+
+
+def cholesky_solve(lower, b):
+    xp = namespace(lower, b)
+    return xp.solve_triangular(lower, xp.solve_triangular(lower, b, lower=True), trans=1, lower=True)
+
+
+def norm(a):
+    xp = namespace(a)
+    return xp.sqrt(xp.sum(a * a))
+
+
+def start(xp, n):
+    """A column in general position, the same every time; large along the constant vector, as kernels are."""
+    return 2 + xp.cos(xp.asarray([[float(i)] for i in range(n)]))
+
+
+def symmetric(k, eps):
+    """(k + k.T)/2; refuses a matrix that is not square, or not symmetric to a third of its digits."""
+    if k.shape != k.shape[::-1]:
+        raise ValueError(f'expected the kernel of a set with itself, got one that is {" x ".join(map(str, k.shape))}.')
+    if norm(k - k.T) > eps ** (1 / 3) * norm(k):
+        raise ValueError(
+            f'expected a symmetric kernel of the training set with itself, got one of shape {k.shape} with '
+            f'|k - k.T| = {number(norm(k - k.T)):.3g}, |k| = {number(norm(k)):.3g}. Was k_test_train passed instead?')
+    return (k + k.T) / 2
+
+
+def largest_eigenvalue(k):
+    """The largest eigenvalue of a symmetric matrix: Lanczos as Rayleigh-Ritz, each residual a new direction."""
+    xp = namespace(k)
+    q = start(xp, len(k))[:, 0]
+    basis, image = [], []
+    for _ in range(min(STEPS, len(k))):
+        basis.append(q / norm(q))
+        image.append(k @ basis[-1])
+        b, kb = xp.stack(basis), xp.stack(image)
+        ritz, s = xp.eigh(b @ kb.T)
+        q = s[:, -1] @ kb - ritz[-1] * (s[:, -1] @ b)
+        if norm(q) <= (10 + len(k)) * xp.eps(k) * abs(number(ritz[-1])):
+            return ritz[-1]
+        for _ in range(2):
+            q = q - (b @ q) @ b
+    return xp.eigh(k)[0][-1]

@@ -1,0 +1,336 @@
+"""Gaussian predictions: the ensemble of all initializations, trained or Bayesian, as mean and covariance."""
+from collections import namedtuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from ntref.arrays import is_array
+
+from .closed_form import (
+    Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance)
+from .layout import checked, field, kernel_matrix, nonnegative, time, zipped
+
+__all__ = ['Gaussian', 'gp_inference', 'gradient_descent_mse_ensemble']
+
+NEEDS = {          # get: kernels for the mean, with the covariance, test x test
+    'nngp': (('nngp',), ('nngp',), 'nngp'),
+    'ntk': (('ntk',), ('nngp', 'ntk'), 'nngp'),
+    'ntkgp': (('ntk',), ('ntk',), 'ntk'),
+}
+
+
+class Gaussian(NamedTuple):
+    """Mean and covariance of predictions.
+
+    Attributes
+    ----------
+    mean : array, t.shape + the shape of the outputs.
+    covariance : array, t.shape + (m, m), or (m, m, c, c, ...) with the axes of the outputs that are not traced; the
+        same for every index of a traced axis.
+
+    Examples
+    --------
+    >>> Gaussian(mean=0., covariance=1.).covariance
+    1.0
+    """
+
+    mean: Any
+    covariance: Any
+
+
+# ------------------------------------------------------------------ the two doors
+
+def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,)):
+    r"""Posterior of a Gaussian process, which is also the ensemble of networks trained for ever.
+
+    ==========  ==========================  =====================================================================
+    get         mean                        covariance
+    ==========  ==========================  =====================================================================
+    'nngp'      :math:`S_{*t} A^{-1} y`     :math:`S_{**} - S_{*t} A^{-1} S_{t*}`, all layers random, last trained
+    'ntk'       :math:`B y`                 :math:`S_{**} - B S_{t*} - S_{*t} B^T + B S_{tt} B^T`, all trained
+    'ntkgp'     :math:`B y`                 :math:`T_{**} - B T_{t*}`, the GP whose prior covariance is the NTK
+    ==========  ==========================  =====================================================================
+
+    S is the NNGP, T the NTK; A = S_tt + diag_reg s_S (s_S = trace(S_tt)/n, or 1 with `diag_reg_absolute_scale`);
+    B = T_*t (T_tt + diag_reg s_T)^-1. The S_tt in the covariance of 'ntk' has no diag_reg: that is the covariance
+    of the outputs at initialization.
+
+    Parameters
+    ----------
+    k_train_train : what has attributes `nngp` and/or `ntk` (a Kernel, a named tuple), or an array, used for either.
+        Arrays of shape (n, n), or (n, n, c, c, ...): symmetric positive semi-definite.
+    y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
+    diag_reg, diag_reg_absolute_scale, trace_axes : as in `gradient_descent_mse`.
+
+    Returns
+    -------
+    predict_fn(get=None, k_test_train=None, k_test_test=None)
+        get : 'nngp', 'ntk' or 'ntkgp', a tuple of them, or None for ('nngp', 'ntk').
+        k_test_train : like `k_train_train`, test x train; None predicts the training set, and gives `y_train` whatever
+            the `diag_reg` (pass k_train_train here for the regularized fit).
+        k_test_test : like `k_train_train`, test x test; None: no covariances. An array is the NNGP. For the training
+            set anything that is not None, as True.
+
+        For one name it returns the mean, or `Gaussian(mean, covariance)`; for a tuple a named tuple of those.
+
+    Raises
+    ------
+    ValueError : shapes disagree; NaN or infinity; diag_reg < 0; unknown `get`; a kernel is missing: 'ntk' with
+        covariance needs nngp and ntk, 'ntkgp' with covariance an object with ntk for `k_test_test`.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+
+    Notes
+    -----
+    Where A has eigenvalues that are zero to rounding its inverse is the pseudo-inverse, the limit of training; on the
+    training set the targets' part along them is then not reached: docs/theory/dynamics.md#infinite-time.
+
+    Accuracy
+    --------
+    Mean and covariance: largest error over largest value at most 4 eps cond(A), as measured for
+    `gradient_descent_mse`; the covariance of 'nngp' and 'ntkgp', relative to the prior's, 40 eps up to cond(A) = 1e3
+    and 2e-14 at 7e4. Covariances are exactly symmetric.
+
+    Source
+    ------
+    'nngp': Rasmussen and Williams 2006, equations 2.23-2.24; 'ntk': Lee et al. 2019 (arXiv:1902.06720), equation 16;
+    'ntkgp': He et al. 2020 (arXiv:2007.05864). Derivation: docs/theory/dynamics.md#gaussian-processes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> predict_fn = gp_inference(np.array([[2., 1.], [1., 2.]]), np.array([3., 0.]))
+    >>> mean, covariance = predict_fn('nngp', np.array([[1., 1.]]), np.array([[1.]]))
+    >>> mean.round(6), covariance.round(6)
+    (array([1.]), array([[0.333333]]))
+    """
+    def training(k):
+        return Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
+
+    if is_array(k_train_train):
+        train = dict.fromkeys(('nngp', 'ntk'), training(k_train_train))
+    else:
+        train = {name: training(field(k_train_train, name, 'k_train_train')) for name in ('nngp', 'ntk')
+                 if getattr(k_train_train, name, None) is not None}
+
+    def predict_fn(get=None, k_test_train=None, k_test_test=None):
+        names = requested(get)
+        return answer(get, names, [predict(name, train, None, k_test_train, k_test_test) for name in names])
+
+    return predict_fn
+
+
+def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1., diag_reg=0.,
+                                  diag_reg_absolute_scale=False, trace_axes=(-1,), **kernel_fn_train_train_kwargs):
+    r"""Outputs of the ensemble of infinitely wide networks, each trained by gradient flow from random weights.
+
+    ==========  ===============================================================================================
+    get         mean and covariance on test points
+    ==========  ===============================================================================================
+    'ntk'       :math:`B y,\; S_{**} - B S_{t*} - S_{*t} B^T + B S_{tt} B^T`,
+                :math:`B = T_{*t} A^{-1} (1 - e^{-A\tau}),\; A = T_{tt} + reg`: all layers trained
+    'nngp'      :math:`S_{*t} A^{-1} (1 - e^{-A\tau}) y,\; S_{**} - S_{*t} A^{-1} (1 - e^{-2A\tau}) S_{t*}`,
+                :math:`A = S_{tt} + reg`: only the last layer trained
+    'ntkgp'     t = None only: the Gaussian process of `gp_inference`
+    ==========  ===============================================================================================
+
+    S is the NNGP, T the NTK, tau = learning_rate t / y_train.size. On the training set (`x_test=None`) the mean is
+    (1 - exp(-A tau)) y and the covariance exp(-A tau) S_tt exp(-A tau) for 'ntk', A exp(-2 A tau) for 'nngp'.
+    Loss: L = 1/2 mean (f - y)^2 over ALL entries of `y_train`. Outputs at t = 0 have mean zero.
+
+    Parameters
+    ----------
+    kernel_fn : kernel_fn(x1, x2, get, **kwargs), an array for a string `get`, what has attributes for a tuple.
+    x_train : the inputs, whatever `kernel_fn` takes.
+    y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
+    learning_rate, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gradient_descent_mse`.
+    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get).
+
+    Returns
+    -------
+    predict_fn(t=None, x_test=None, get=None, compute_cov=False, **kernel_fn_test_test_kwargs)
+        t : None or inf (the limit), or times >= 0 in any shape.
+        x_test : test inputs; None predicts the training set.
+        get : 'nngp', 'ntk' (or 'ntkgp' with t=None), a tuple of them, or None for ('nngp', 'ntk').
+        compute_cov : whether to return covariances too.
+        **kernel_fn_test_test_kwargs : passed to kernel_fn(x_test, None, get); each must also have been given for the
+            training set. kernel_fn(x_test, x_train, get) gets pairs of arrays as (test, train); others must agree.
+
+        It returns as `gp_inference` does, shapes with t.shape in front. The kernels of the training set are computed
+        and factored when first needed and kept; `kernel_fn` is asked for nothing that `get` does not need.
+
+    Raises
+    ------
+    ValueError : as `gradient_descent_mse`; unknown `get`; keywords that disagree.
+    KeyError : a keyword for the test set that was not given for the training set.
+    NotImplementedError : 'ntkgp' at finite time.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+
+    Accuracy
+    --------
+    Mean and covariance: largest error over largest value at most 4 eps cond(A), as measured for
+    `gradient_descent_mse`. Covariances are exactly symmetric.
+
+    Source
+    ------
+    Lee et al. 2019 (arXiv:1902.06720), equations 14-16; their loss is a sum: eta = learning_rate/y.size.
+    Derivation: docs/theory/dynamics.md#ensemble-ntk and docs/theory/dynamics.md#ensemble-nngp.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def kernel_fn(x1, x2, get):                       # linear regression: both kernels are x1 x2^T
+    ...     return x1 @ (x1 if x2 is None else x2).T
+    >>> predict_fn = gradient_descent_mse_ensemble(kernel_fn, np.array([[1.]]), np.array([[3.]]))
+    >>> mean, covariance = predict_fn(t=np.log(2.), x_test=np.array([[2.]]), get='nngp', compute_cov=True)
+    >>> mean.round(6), covariance.round(6)                # weight: mean 3 (1 - 1/2), variance (1/2)^2
+    (array([[3.]]), array([[1.]]))
+    """
+    learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
+    refuse(x_train, y_train, diag_reg)
+    train = {}
+
+    def learn(kernels):
+        missing = tuple(k for k in kernels if k not in train)
+        for name, k in vars(evaluate(kernel_fn, x_train, None, missing, kernel_fn_train_train_kwargs)).items():
+            train[name] = Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
+
+    def predict_fn(t=None, x_test=None, get=None, compute_cov=False, **kernel_fn_test_test_kwargs):
+        names, tau = requested(get), time(t, learning_rate, y_train)
+        if 'ntkgp' in names and tau is not None:
+            raise NotImplementedError("expected t=None with get='ntkgp', the posterior of a Gaussian process: networks "
+                                      "initialized as usual do not have it at any finite t. Use get='ntk'.")
+        cross = recombined(kernel_fn_test_test_kwargs, kernel_fn_train_train_kwargs)
+        kernels = unique(k for name in names for k in NEEDS[name][bool(compute_cov)])
+        learn(kernels)
+        k_st, k_ss = None, True if compute_cov else None
+        if x_test is not None:
+            k_st = evaluate(kernel_fn, x_test, x_train, kernels, cross)
+        if x_test is not None and compute_cov:
+            wanted = unique(NEEDS[name][2] for name in names)
+            k_ss = evaluate(kernel_fn, x_test, None, wanted, kernel_fn_test_test_kwargs)
+        return answer(get, names, [predict(name, train, tau, k_st, k_ss) for name in names])
+
+    return predict_fn
+
+
+# ------------------------------------------------------------------ one prediction
+
+def predict(name, train, tau, k_test_train, k_test_test):
+    """The mean, or the Gaussian if `k_test_test` is given, for one name; `tau` None is infinite time."""
+    kernel = NEEDS[name][0][0]
+    p = chosen(train, kernel)
+    if k_test_train is None:
+        k, rows, mean = None, p.layout.rows, flow_train(p.a, 0. * p.y, p.y, tau)
+    else:
+        k, rows = p.layout.test_matrix(field(k_test_train, kernel, 'k_test_train'))
+        mean = flow_test(p.a, k, p.y, tau)
+    mean = p.layout.outputs(mean, rows)
+    if k_test_test is None:
+        return mean
+    if name == 'ntk':
+        covariance = both_kernels(train, k, tau, k_test_train, k_test_test, rows)
+    elif k is None:
+        covariance = gp_train_covariance(p.a, tau)
+    else:
+        covariance = gp_covariance(p.a, k, tau, test_kernel(name, p, k_test_test, rows))
+    return Gaussian(mean, p.layout.covariance(covariance, rows))
+
+
+def both_kernels(train, k, tau, k_test_train, k_test_test, rows):
+    """The covariance for get='ntk', which takes the NNGP too."""
+    a = train['ntk'].a
+    if k is None and tau is None and not a.singular:
+        return 0. * a.k
+    if train['ntk'] is train.get('nngp') or is_array(k_test_train):
+        raise ValueError("expected k_train_train and k_test_train with attributes nngp and ntk: the covariance for "
+                         "get='ntk' needs both; got an array. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
+    p = chosen(train, 'nngp')
+    if k is None:
+        return ntk_train_covariance(a, tau, p.a.k)
+    s_st, _ = p.layout.test_matrix(field(k_test_train, 'nngp', 'k_test_train'))
+    return ntk_covariance(a, k, tau, p.a.k, s_st, test_kernel('ntk', p, k_test_test, rows))
+
+
+def chosen(train, kernel):
+    if kernel not in train:
+        raise ValueError(f'expected k_train_train with an attribute {kernel}, got {", ".join(train) or "neither"}. '
+                         "Pass what kernel_fn(x_train, None, get=('nngp', 'ntk')) gives.")
+    return train[kernel]
+
+
+def test_kernel(name, p, k_test_test, rows):
+    """Kernel test x test as a matrix; a bare array does not say which kernel it is and counts as the NNGP."""
+    if name == 'ntkgp' and is_array(k_test_test):
+        raise ValueError("expected k_test_test with an attribute ntk for get='ntkgp', got an array, which may be the "
+                         "NNGP. Pass what kernel_fn(x_test, None, get=('nngp', 'ntk')) gives.")
+    k = checked('k_test_test', field(k_test_test, NEEDS[name][2], 'k_test_test'))
+    p.layout.check('k_test_test', k, zipped(rows, rows))
+    return kernel_matrix(k)
+
+
+# ------------------------------------------------------------------ what is asked for, and how it is handed back
+
+def requested(get):
+    """The names in `get`, lower case."""
+    names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
+    names = tuple(str(name).lower() for name in names)
+    if not names or len(set(names)) < len(names) or not set(names) <= set(NEEDS):
+        raise ValueError(f'expected get to be one of {", ".join(map(repr, NEEDS))}, a tuple of them or None; '
+                         f'got {get!r}.')
+    return names
+
+
+def answer(get, names, results):
+    """For a string the one result, otherwise a named tuple."""
+    return results[0] if isinstance(get, str) else namedtuple('Gaussians', names)(*results)
+
+
+def unique(names):
+    return tuple(dict.fromkeys(names))
+
+
+def evaluate(kernel_fn, x1, x2, names, kwargs):
+    """kernel_fn's arrays by name, from one call, or from none if no name is given."""
+    if not names:
+        return SimpleNamespace()
+    if len(names) == 1:
+        return SimpleNamespace(**{names[0]: kernel_fn(x1, x2, names[0], **kwargs)})
+    k = kernel_fn(x1, x2, names, **kwargs)
+    return SimpleNamespace(**{name: field(k, name, 'kernel_fn(x1, x2, get)') for name in names})
+
+
+def recombined(test, train):
+    """Keywords for kernel_fn(x_test, x_train): pairs of arrays become (test, train), the rest must agree."""
+    both = dict(train)
+    for name, value in test.items():
+        if name not in train:
+            raise KeyError(f'keyword {name!r} was given for the test set, not for the training set; give it for both.')
+        if value is not train[name] and arrays(value) and arrays(train[name]):
+            both[name] = first(value), first(train[name])
+        elif not same(value, train[name]):
+            raise ValueError(f'expected the same {name} for training and test set, got {train[name]!r} and {value!r}.')
+    return both
+
+
+def arrays(value):
+    pair = isinstance(value, tuple) and len(value) == 2
+    return is_array(value) or pair and all(v is None or is_array(v) for v in value)
+
+
+def first(value):
+    return value[0] if isinstance(value, tuple) else value
+
+
+def same(a, b):
+    try:
+        return a is b or bool(a == b) or bool(a != a and b != b)
+    except ValueError:                                 # arrays inside, which do not answer yes or no
+        return False
+
+
+def refuse(x_train, y_train, diag_reg):
+    """Raise for what can be seen to be wrong before any kernel is computed."""
+    nonnegative('diag_reg', diag_reg)
+    y = checked('y_train', y_train)
+    if is_array(x_train) and x_train.shape[:1] != y.shape[:1]:
+        raise ValueError(f'expected as many targets as inputs, got y_train of shape {y.shape} and x_train of shape '
+                         f'{x_train.shape}.')

@@ -1,0 +1,158 @@
+"""Arrays in, matrices inside, arrays out: which axes of the targets the kernel sees, and the checks at the door.
+
+Targets `y` have any shape; `trace_axes` are the axes on which the kernel is `Theta (x) I` and which it therefore
+does not carry. With the remaining axes of sizes (n, c, ...), kernels come zipped: (n1, n2, c1, c2, ...).
+
+    kernel  (n1, n2, c1, c2)   <->  matrix (n1 c1, n2 c2)
+    outputs (n, ..., o)        <->  matrix (n c, o),       o the product of the traced axes
+"""
+from math import prod
+
+from ntref.arrays import as_floats, as_number, is_array, namespace
+
+__all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'number', 'time', 'zipped']
+
+
+class Layout:
+    """The shapes of one training set: targets `y` and the kernel of the training set with itself."""
+
+    def __init__(self, y, trace_axes, kernel):
+        if not prod(y.shape):
+            raise ValueError(f'expected at least one target, got y_train of shape {y.shape}.')
+        self.shape = y.shape
+        self.single = all(a.dtype == 'float32' for a in (y, kernel))
+        self.trace_axes = trace_axes
+        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else axes(trace_axes, len(y.shape))
+        self.kept = tuple(a for a in range(len(y.shape)) if a not in self.traced)
+        self.rows = self.sizes(self.kept)
+        self.check('k_train_train', kernel, zipped(self.rows, self.rows))
+
+    def sizes(self, axes):
+        return tuple(self.shape[a] for a in axes)
+
+    def check(self, name, kernel, shape):
+        if len(kernel.shape) != len(shape) or any(s not in (None, t) for s, t in zip(shape, kernel.shape)):
+            want = tuple('any' if s is None else s for s in shape)
+            raise ValueError(
+                f'{name} has shape {kernel.shape}, expected ({", ".join(map(str, want))}) to match y_train of shape '
+                f'{self.shape} with trace_axes={self.trace_axes}. Rows and columns of the kernel are the axes of '
+                'y_train that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
+
+    def columns(self, a):
+        """Outputs (shaped like y) -> matrix (kept axes, traced axes)."""
+        xp = namespace(a)
+        rows = tuple(a.shape[i] for i in self.kept)
+        first = xp.moveaxis(a, self.kept, tuple(range(len(rows))))
+        return xp.reshape(first, (prod(rows), prod(self.sizes(self.traced))))
+
+    def test_matrix(self, k_test_train):
+        """Kernel test x train -> matrix, and the sizes of the kept axes of the test outputs."""
+        k = checked('k_test_train', k_test_train)
+        self.check('k_test_train', k, zipped((None,) * len(self.rows), self.rows))
+        return kernel_matrix(k), k.shape[::2]
+
+    def test_shape(self, rows):
+        """The shape of test outputs whose kept axes have sizes `rows`."""
+        sizes = dict(zip(self.kept, rows))
+        return tuple(sizes.get(a, self.shape[a]) for a in range(len(self.shape)))
+
+    def initial(self, name, f0, rows, like):
+        """Outputs at t = 0, an array or a number, as a matrix."""
+        shape = self.test_shape(rows)
+        f0 = checked(name, f0) if is_array(f0) else f0
+        given = getattr(f0, 'shape', ())
+        if len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1])):
+            raise ValueError(f'expected {name} to be a number or an array of shape {shape}, got shape {given}.')
+        return self.columns(f0 + namespace(like).zeros(shape))
+
+    def outputs(self, m, rows):
+        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs."""
+        xp, lead = namespace(m), len(m.shape) - 2
+        m = xp.reshape(m, m.shape[:lead] + tuple(rows) + self.sizes(self.traced))
+        here = tuple(range(lead + len(rows), lead + len(self.shape)))
+        return self.cast(xp.moveaxis(m, here, tuple(lead + a for a in self.traced)))
+
+    def covariance(self, m, rows):
+        """Matrices (..., kept axes, kept axes) -> (...) + the zipped shape; exactly symmetric."""
+        xp, lead, r = namespace(m), len(m.shape) - 2, len(rows)
+        m = xp.reshape((m + xp.moveaxis(m, -1, -2)) / 2, m.shape[:lead] + tuple(rows) * 2)
+        here, there = zip(*((lead + r + i, lead + 2 * i + 1) for i in range(r))) if r else ((), ())
+        return self.cast(xp.moveaxis(m, here, there))
+
+    def cast(self, a):
+        return a.astype('float32') if self.single else a
+
+
+def axes(trace_axes, ndim):
+    """Sorted, without duplicates, counted from the front."""
+    given = (trace_axes,) if isinstance(trace_axes, int) else tuple(trace_axes)
+    if not all(-ndim <= a < ndim for a in given):
+        raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for y_train with {ndim} axes, '
+                         f'got {trace_axes}.')
+    return tuple(sorted({a % ndim for a in given}))
+
+
+def zipped(rows, columns):
+    return tuple(size for pair in zip(rows, columns) for size in pair)
+
+
+def kernel_matrix(k):
+    """(n1, n2, c1, c2, ...) -> (n1 c1 ..., n2 c2 ...)."""
+    xp, rows, columns = namespace(k), k.shape[::2], k.shape[1::2]
+    if len(rows) != len(columns):
+        raise ValueError(f'expected a kernel with its axes in pairs (n1, n2, c1, c2, ...), got shape {k.shape}.')
+    k = xp.moveaxis(k, tuple(range(0, len(k.shape), 2)), tuple(range(len(rows))))
+    return xp.reshape(k, (prod(rows), prod(columns)))
+
+
+# ------------------------------------------------------------------ the checks at the door
+
+def checked(name, a):
+    """`a` in working precision (float64, or mpmath), every number finite."""
+    a, = as_floats(a)
+    xp = namespace(a)
+    bad = ~xp.isfinite(a)
+    if xp.any(bad):
+        raise ValueError(f'expected finite numbers, got {name} of shape {a.shape} with {int(xp.sum(bad))} NaN or '
+                         'infinite: look for overflow or missing values in what it was computed from.')
+    return a.astype('float64') if a.dtype == 'float32' else a
+
+
+def field(kernel, name, whose):
+    """The array `name` ('nngp' or 'ntk') of a kernel object; an array stands for itself."""
+    found = kernel if is_array(kernel) else getattr(kernel, name, None)
+    if found is None:
+        raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
+                         "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
+    return found
+
+
+def nonnegative(name, value, positive=False):
+    """`value` as a number, which must be >= 0 (> 0)."""
+    value = as_number(value, name)
+    if not (value > 0 if positive else value >= 0):
+        raise ValueError(f'expected {name} {">" if positive else ">="} 0, got {value}.')
+    return value
+
+
+def time(t, learning_rate, y):
+    """tau = learning_rate t / y.size: the time of df/dtau = -K (f - y)."""
+    if t is None:
+        return None
+    xp = namespace(y, t) if is_array(t) else namespace(y)
+    t = t if is_array(t) else xp.asarray(t)
+    shape = t.shape if is_array(t) else ()             # mpmath's 0-d arrays decay to numbers
+    t, = as_floats(xp.reshape(t, (-1,)))
+    bad = t[~(t >= 0)]
+    if len(bad):
+        raise ValueError(f'expected times t >= 0 (inf allowed), or None for infinite time; got {number(bad[0]):g} '
+                         f'({len(bad)} such in t of shape {shape}).')
+    t = t.astype('float64') if t.dtype == 'float32' else t
+    return xp.reshape(learning_rate * t / prod(y.shape), shape)
+
+
+def number(a):
+    """A Python float of a number of any kind, for decisions and messages."""
+    while hasattr(a, '_value'):                        # an autograd box
+        a = a._value
+    return float(a)

@@ -1,0 +1,56 @@
+"""Fixtures for all tests: seeded random numbers, the stand-in for CuPy, working precision, kinds of arrays."""
+import sys
+import zlib
+
+import numpy
+import pytest
+from cupy_stand_in import installed
+from kinds import KINDS
+
+DOUBLE = 53
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'last: runs after all other tests')
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker('last') is not None)
+
+
+@pytest.fixture
+def rng(request):
+    """A random generator whose seed is the name of the test, with its parameters."""
+    return numpy.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture
+def cupy():
+    """The stand-in for CuPy, in place for this test."""
+    with installed() as module:
+        yield module
+
+
+@pytest.fixture
+def mp50():
+    """mpmath's context at 50 digits."""
+    import mpmath
+    with mpmath.workdps(50):
+        yield mpmath.mp
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """Each kind of `kinds.to_kind` in turn, CuPy's stand-in in place where needed."""
+    if request.param == 'cupy':
+        request.getfixturevalue('cupy')
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def working_precision():
+    """No test leaves another working precision of mpmath behind."""
+    yield
+    if 'mpmath' in sys.modules:
+        sys.modules['mpmath'].mp.prec = DOUBLE

@@ -1,0 +1,39 @@
+"""Arrays of every kind for the tests: `to_kind('cupy', a)` and back, `to_numpy`."""
+import sys
+from importlib import import_module
+
+import numpy
+
+KINDS = ('numpy', 'float32', 'readonly', 'cupy', 'autograd', 'mpmath')
+"""What `to_kind` makes: the kinds of `ntref.arrays`, and NumPy in single precision and write-protected."""
+
+
+def to_kind(kind, a):
+    """The NumPy array `a` as an array of `kind`. Boolean and integer arrays keep their dtype (and NumPy for mpmath).
+
+    'cupy' needs the fixture `cupy` (or `kind`, which brings it).
+    """
+    a = numpy.asarray(a)
+    real = a.dtype.kind == 'f'
+    if kind == 'cupy':
+        return sys.modules['cupy'].asarray(a)
+    if kind == 'mpmath':
+        mpf = numpy.frompyfunc(import_module('mpmath').mpf, 1, 1)
+        with numpy.errstate(invalid='ignore'):
+            return numpy.asarray(mpf(a.astype(object)), dtype=object) if real else a.copy()
+    if kind == 'autograd':
+        new_box, node = import_module('autograd.tracer').new_box, import_module('autograd.core').VJPNode.new_root()
+        return new_box(a.copy(), 0, node) if real else a.copy()
+    a = a.astype('float32') if kind == 'float32' and real else a.copy()
+    a.flags.writeable = kind != 'readonly'
+    return a
+
+
+def to_numpy(a):
+    """`a`, of any kind, as a NumPy array: float64 from mpmath, otherwise the dtype is kept."""
+    while hasattr(a, '_value') and type(a).__module__.startswith('autograd'):
+        a = a._value
+    if hasattr(a, 'get') and type(a).__module__.startswith('cupy'):
+        return a.get()
+    a = numpy.asarray(a)
+    return a.astype('float64') if a.dtype == object else a

@@ -1,0 +1,523 @@
+"""What every layer owes: shapes, symmetry, slices, kinds, text, documentation, and agreement with finite networks.
+
+Each name of `stax.__all__` needs networks in `examples`, the one table of this file; all contracts run over all of them,
+on inputs (n, channels) and on inputs with two spatial axes.
+"""
+import inspect
+import json
+
+import numpy
+import pytest
+from autograd import grad, make_vjp
+from autograd import numpy as anp
+from autograd.misc.flatten import flatten
+from kinds import to_kind, to_numpy
+from tolerances import assert_close
+
+from ntref import Kernel, stax
+from ntref.kernel import Demand
+from ntref.stax import (
+    ABRelu, Abs, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat, FanInProd,
+    FanInSum, FanOut, Gabor, Gaussian, Gelu, Hermite, Identity, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
+    RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, parallel, repeat, serial)
+
+NOT_LAYERS = {'Layer', 'LayerError', 'from_spec'}
+FEATURES, POSITIONS = 5, (3, 2)
+
+
+# ------------------------------------------------------------------ the table of examples
+
+def cube(z):
+    return z * z * z
+
+
+def d_cube(z):
+    return 3 * z * z
+
+
+def cube_nngp(k, q1, q2):
+    return 6 * k ** 3 + 9 * k * q1 * q2
+
+
+def cube_d_nngp(k, q1, q2):
+    return 18 * k ** 2 + 9 * q1 * q2
+
+
+def smooth(z):
+    return anp.tanh(z)
+
+
+def examples(n):
+    """{name: networks of width n that use the layer in its various ways}."""
+    d, flipped = Dense(n, 1.3, .4), dict(batch_axis=1, channel_axis=0)
+
+    def standard(*a, **k):
+        return Dense(*a, parameterization='standard', **k)
+
+    def after(*layers):
+        return [serial(d, layer) for layer in layers]
+
+    def branches(fan_in, m=n, **axes):
+        return serial(FanOut(3), parallel(Dense(n, 1.3, .4, **axes), Dense(m, .7, **axes),
+                                          serial(Dense(n, 1.2, **axes), Relu(), Dense(n, 1.1, .3, **axes))), fan_in)
+    return {
+        'serial': [serial(d), serial(serial(d, Relu()), serial(Dense(n, 1.1, .2), serial(Erf())))],
+        'parallel': [serial(FanOut(2), parallel(d, serial(Dense(n, .8), Erf(), Dense(n))), FanInSum())],
+        'repeat': [serial(d, repeat(serial(Relu(), Dense(n, 1.3, .1)), 2)), serial(d, repeat(Dense(3), 0))],
+        'FanOut': [serial(FanOut(1), FanInSum(), d), serial(d, FanOut(2), parallel(Relu(), Erf()), FanInConcat())],
+        'FanInSum': [branches(FanInSum()), branches(FanInSum(), **flipped)],
+        'FanInProd': [branches(FanInProd()), serial(d, FanOut(1), FanInProd()),
+                      serial(FanOut(2), parallel(serial(d, Relu()), serial(d, Erf())), FanInProd())],
+        'FanInConcat': [branches(FanInConcat(), n // 2), branches(FanInConcat(0), 2 * n, **flipped)],
+        'Dense': [d, Dense(n), Dense(n, -1.5, 0.), Dense(n, 0., .5), serial(Dense(n, 1.3, -.4, **flipped), Relu(),
+                                                                            Dense(n, 1.2, .3, **flipped)),
+                  serial(standard(n, 1.5, .3), Relu(), standard(n, 1.2)), serial(standard(n), Erf(), standard(n, 1.2, 0.)),
+                  serial(standard(n, 1.5, .3, s=(1, 2)), Relu(), standard(n, 1.2, .1, s=(2, 1)))],
+        'Identity': [serial(Identity(), d, Identity())],
+        'LayerNorm': after(LayerNorm(), LayerNorm(-1, eps=.3)) + [
+            serial(Dense(n, 1.3, .4, **flipped), LayerNorm(0, **flipped), Relu())],
+        'Dropout': after(Dropout(.7), Dropout(.3, 'test')) + [serial(Dropout(.5), d, Relu(), Dropout(.6))],
+        'Relu': after(Relu()),
+        'LeakyRelu': after(LeakyRelu(.2), LeakyRelu(-.3)),
+        'ABRelu': after(ABRelu(-.5, 1.2), ABRelu(.3, .9, do_stabilize=True)),
+        'Abs': after(Abs()),
+        'Erf': after(Erf(), Erf(.7, 1.4, -.3)),
+        'Sigmoid_like': after(Sigmoid_like()),
+        'Gelu': after(Gelu()) + [serial(d, Gelu(approximate=True))],
+        'Sin': after(Sin(), Sin(.8, 1.3, .4)),
+        'Cos': after(Cos(), Cos(.8, 1.3, .4)),
+        'Rbf': after(Rbf(), Rbf(.3)),
+        'Gaussian': after(Gaussian(), Gaussian(.8, -.4)) + [serial(Dense(n, .3), Gaussian(1.2, .2))],
+        'Exp': after(Exp(.5, .4), Exp(1., -.3)),
+        'ExpNormalized': after(ExpNormalized(), ExpNormalized(.7, .2, True)),
+        'Gabor': after(Gabor()),
+        'Sign': after(Sign()),
+        'Hermite': after(*map(Hermite, (0, 1, 2, 3))),
+        'Monomial': after(*map(Monomial, (0, 1, 2, 3))),
+        'RectifiedMonomial': after(*map(RectifiedMonomial, (0, 1, 2))),
+        'Polynomial': after(Polynomial((.3, -.5, .2, .1)), Polynomial((1.,)), Polynomial(())),
+        'Elementwise': after(Elementwise(cube, cube_nngp, cube_d_nngp), Elementwise(cube, cube_nngp)),
+        'ElementwiseNumerical': after(ElementwiseNumerical(cube, 6, d_cube), ElementwiseNumerical(smooth)),
+    }
+
+
+WITHOUT_FINITE_NETWORK = {'ExpNormalized'}
+NUMPY_ONLY = {'Elementwise(cube, cube_nngp)', 'ElementwiseNumerical(smooth)'}     # autograd, and SciPy, inside
+FUNCTIONS = [cube, d_cube, cube_nngp, cube_d_nngp, smooth]
+NETWORKS = [(name, net) for name, nets in examples(6).items() for net in nets]
+IDS = [f'{name}: {net!r}' for name, net in NETWORKS]
+
+
+def on_networks(*positions):
+    """Parametrize by all networks, with each of the spatial shapes."""
+    cases = [pytest.param(net, p, id=f'{i} {p}' if p else i) for i, (_, net) in zip(IDS, NETWORKS) for p in positions]
+    return pytest.mark.parametrize('net, positions', cases)
+
+
+everywhere, flat = on_networks((), POSITIONS), on_networks(())
+
+
+def axes_of(net):
+    """Batch and channel axis."""
+    axes = net.demand(Demand()).axes
+    return (0, -1) if axes is None else (axes.batch, axes.channel)
+
+
+def laid_out(net, x):
+    """(n, *positions, channels) in the layout of the network."""
+    return numpy.moveaxis(x, (0, -1), axes_of(net))
+
+
+def draw(rng, net, n, positions=()):
+    """n inputs of float32 numbers, so that each kind gets the same."""
+    return laid_out(net, rng.standard_normal((n, *positions, FEATURES)).astype('float32').astype('float64'))
+
+
+def taken(net, x, i):
+    """Some samples."""
+    return numpy.moveaxis(numpy.moveaxis(x, axes_of(net)[0], 0)[i], 0, axes_of(net)[0])
+
+
+def variances(k):
+    """q of x1 and of x2, broadcasting against nngp."""
+    def spread(cov, side):
+        n = (k.nngp.ndim - 2) // 2
+        q = numpy.einsum(cov, [0, *sum(([i, i] for i in range(1, n + 1)), [])], range(n + 1)) if n else cov
+        batch = q[:, None] if side == 0 else q[None]
+        return batch.reshape(*batch.shape[:2], *sum(([m, 1] if side == 0 else [1, m] for m in q.shape[1:]), []))
+    return spread(k.cov1, 0), spread(k.cov1 if k.cov2 is None else k.cov2, 1)
+
+
+def scale(k):
+    """sqrt(q q') for nngp."""
+    return numpy.sqrt(numpy.multiply(*variances(k)))
+
+
+def ntk_scale(k):
+    return numpy.maximum(scale(k) * numpy.max(numpy.abs(k.ntk), initial=0.) / max(numpy.max(scale(k), initial=0.), 1e-300),
+                         numpy.abs(k.ntk))
+
+
+def compare(actual, expected, quantity, dtype=None):
+    """The Kernels agree in nngp, ntk and everything that describes them."""
+    assert_close(actual.nngp, expected.nngp, quantity, scale(expected), dtype)
+    assert_close(actual.ntk, expected.ntk, quantity, ntk_scale(expected), dtype)
+    for name in ('is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis'):
+        assert getattr(actual, name) == getattr(expected, name)
+
+
+# ------------------------------------------------------------------ the table is complete, the layers documented
+
+def test_every_layer_has_examples():
+    assert set(examples(4)) == set(stax.__all__) - NOT_LAYERS
+    assert all(examples(4).values())
+
+
+def test_examples_use_the_layer_they_stand_for():
+    for name, net in NETWORKS:
+        assert f'{name}(' in repr(net), (name, net)
+
+
+@pytest.mark.parametrize('name', stax.__all__)
+def test_docstring(name):
+    public = getattr(stax, name)
+    doc = inspect.getdoc(public)
+    assert doc and doc != inspect.getdoc(stax.Layer) or public is stax.Layer
+    assert name in NOT_LAYERS or len(doc.partition('Source\n------\n')[2].strip()) > 5, 'no Source section'
+
+
+# ------------------------------------------------------------------ shapes and symmetry
+
+@everywhere
+def test_declared_shape_is_the_actual_one(net, positions, rng):
+    x = draw(rng, net, 4, positions)
+    shape, params = net.init_fn(1, x.shape)
+    k = net.kernel_fn(x, taken(net, x, slice(3)))
+    assert k.shape1 == shape and k.shape2 == tuple(3 if i == k.batch_axis else n for i, n in enumerate(shape))
+    assert (k.batch_axis, k.channel_axis) == tuple(a % x.ndim for a in axes_of(net))
+    pairs = tuple(n for p in positions for n in (p, p))
+    assert k.nngp.shape == k.ntk.shape == (4, 3, *pairs) and k.cov1.shape == (4, *pairs) and k.cov2.shape == (3, *pairs)
+    assert not k.x1_is_x2 and k.diagonal_spatial is False
+    if not has_finite_network(net):
+        with pytest.raises(NotImplementedError, match='without a finite network'):
+            net.apply_fn(params, x)
+    else:
+        assert net.apply_fn(params, x, rng=3).shape == shape
+
+
+@everywhere
+def test_swapping_the_arguments_transposes(net, positions, rng):
+    x, y = draw(rng, net, 4, positions), draw(rng, net, 3, positions)
+    k, swapped = net.kernel_fn(x, y), net.kernel_fn(y, x)
+    order = [1, 0, *(i ^ 1 for i in range(2, k.nngp.ndim))]
+    assert_close(k.nngp, swapped.nngp.transpose(order), 'swap', scale(k))
+    assert_close(k.ntk, swapped.ntk.transpose(order), 'swap', ntk_scale(k))
+    assert_close(k.cov1, swapped.cov2, 'swap', abs(k.cov1).max())
+    assert k.shape1 == swapped.shape2
+
+
+@everywhere
+def test_one_argument_is_that_argument_twice(net, positions, rng):
+    x = draw(rng, net, 4, positions)
+    one, two = net.kernel_fn(x), net.kernel_fn(x, x.copy())
+    assert one.cov2 is None and one.x1_is_x2 and two.x1_is_x2
+    compare(one, two, 'same')
+    assert_close(one.cov1, two.cov2, 'same', abs(one.cov1).max())
+
+
+@everywhere
+def test_cov1_is_the_diagonal_of_nngp(net, positions, rng):
+    k = net.kernel_fn(draw(rng, net, 4, positions))
+    assert_close(k.cov1, k.nngp[range(4), range(4)], 'diagonal', abs(k.cov1).max())
+
+
+@everywhere
+def test_slices_of_the_batch(net, positions, rng):
+    x = draw(rng, net, 5, positions)
+    whole = net.kernel_fn(x)
+    for rows, columns in [(slice(3), slice(3, 5)), (slice(1, 2), [4, 0])]:
+        part = net.kernel_fn(taken(net, x, rows), taken(net, x, columns))
+        size = scale(whole)[rows][:, columns]
+        assert_close(whole.nngp[rows][:, columns], part.nngp, 'slice', size)
+        assert_close(whole.ntk[rows][:, columns], part.ntk, 'slice', ntk_scale(whole)[rows][:, columns])
+    corner = net.kernel_fn(taken(net, x, slice(2)))
+    assert_close(whole.nngp[:2, :2], corner.nngp, 'slice', scale(whole)[:2, :2])
+    assert_close(whole.ntk[:2, :2], corner.ntk, 'slice', ntk_scale(whole)[:2, :2])
+
+
+@everywhere
+def test_permuting_samples(net, positions, rng):
+    x, p = draw(rng, net, 5, positions), rng.permutation(5)
+    k, permuted = net.kernel_fn(x), net.kernel_fn(taken(net, x, p))
+    assert_close(k.nngp[p][:, p], permuted.nngp, 'slice', scale(permuted))
+    assert_close(k.ntk[p][:, p], permuted.ntk, 'slice', ntk_scale(permuted))
+
+
+@everywhere
+def test_positions_are_like_further_samples(net, positions, rng):
+    """Also of the finite network."""
+    x, y = rng.standard_normal((3, *positions, FEATURES)), rng.standard_normal((2, *positions, FEATURES))
+    rows = [laid_out(net, a.reshape(-1, FEATURES)) for a in (x, y)]
+    k, expected = net.kernel_fn(laid_out(net, x), laid_out(net, y)), net.kernel_fn(*rows)
+    m, order = len(positions), [0, 1 + len(positions)]
+    order += [1 + i + side * (m + 1) for i in range(m) for side in (0, 1)]
+    for name, size in (('nngp', scale(expected)), ('ntk', ntk_scale(expected))):
+        wanted, size = (a.reshape(3, *positions, 2, *positions).transpose(order)
+                        for a in (getattr(expected, name), size))
+        assert_close(getattr(k, name), wanted, 'positions', size)
+        if positions:
+            pooled = net.kernel_fn(laid_out(net, x), laid_out(net, y), get=name, diagonal_spatial=True)
+            assert_close(pooled, numpy.einsum('ijhhww->ijhw', wanted), 'positions', numpy.einsum('ijhhww->ijhw', size))
+    if positions and has_finite_network(net):
+        params = net.init_fn(1, laid_out(net, x).shape)[1]
+        params_flat = net.init_fn(1, rows[0].shape)[1]
+        actual, wanted = net.apply_fn(params, laid_out(net, x), rng=2), net.apply_fn(params_flat, rows[0], rng=2)
+        assert_close(actual, wanted.reshape(actual.shape), 'kinds: apply', abs(wanted).max())
+
+
+def has_finite_network(net):
+    return not any(name in repr(net) for name in WITHOUT_FINITE_NETWORK)
+
+
+@everywhere
+def test_gap_and_area_are_those_of_the_covariances(net, positions, rng):
+    k = net.kernel_fn(draw(rng, net, 4, positions), draw(rng, net, 3, positions))
+    q1, q2 = variances(k)
+    if k.gap is not None:
+        assert_close(k.gap, q1 + q2 - 2 * k.nngp, 'gap', q1 + q2)
+        assert (k.gap >= 0).all()
+    if k.area is not None:
+        assert_close(k.area ** 2, q1 * q2 - k.nngp ** 2, 'area', q1 * q2)
+        assert (k.area >= 0).all()
+
+
+@everywhere
+def test_own_gap_and_area_are_those_of_own_covariances(net, positions, rng):
+    """gap1 and area1 of each input's own positions; exactly 0 between a position and itself."""
+    k = net.kernel_fn(draw(rng, net, 4, positions))
+    i = numpy.arange(4)
+    for name in ('gap', 'area'):
+        own, mutual = getattr(k, name + '1'), getattr(k, name)
+        if own is None:
+            assert not positions or mutual is None
+            continue
+        assert own.shape == k.cov1.shape
+        if mutual is not None:
+            power, size = (1, 1) if name == 'gap' else (2, scale(k)[i, i])
+            assert_close(own ** power, mutual[i, i] ** power, name, (scale(k)[i, i] * size).max() or 1.)
+        here = numpy.einsum('nhhww->nhw', own) if positions else own
+        assert (here == 0).all(), f'{name}1 of a position with itself: {here.max():.3g}'
+
+
+# ------------------------------------------------------------------ what is asked for
+
+@flat
+def test_get(net, positions, rng):
+    x, y = draw(rng, net, 3), draw(rng, net, 2)
+    k = net.kernel_fn(x, y)
+    assert type(k) is Kernel
+    both = net.kernel_fn(x, y, get=('ntk', 'NNGP', 'shape1'))
+    assert type(both).__name__ == 'AnalyticKernel' and both._fields == ('ntk', 'nngp', 'shape1')
+    assert both[0] is both.ntk and (both.ntk == k.ntk).all() and (both.nngp == k.nngp).all() and both.shape1 == k.shape1
+    for name in ('nngp', 'ntk', 'cov1', 'cov2'):
+        alone = net.kernel_fn(x, y, get=name)
+        assert type(alone) is numpy.ndarray and (alone == getattr(k, name)).all()
+    assert net.kernel_fn(x, y, ('nngp', 'cov1')).cov1.shape == (3,)
+
+
+@everywhere
+def test_kernels_compose(net, positions, rng):
+    batch, channel = axes_of(net)
+    head = Dense(5, 1.2, .3, batch_axis=batch, channel_axis=channel)
+    x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
+    for arguments in [(x,), (x, y)]:
+        state, composed = net.kernel_fn(*arguments), serial(net, head).kernel_fn(*arguments)
+        after = head.kernel_fn(state)
+        compare(after, composed, 'compose')
+        assert after.shape1 == composed.shape1 and after.shape2 == composed.shape2
+        assert (head.kernel_fn(state, get='ntk') == after.ntk).all()
+    without = net.kernel_fn(x, get=('nngp', 'cov1', 'gap', 'area', 'shape1', 'shape2'))
+    assert (without.nngp == net.kernel_fn(x).nngp).all()
+
+
+# ------------------------------------------------------------------ kinds of arrays
+
+def entries(net, kind):
+    return not (kind in ('cupy', 'autograd', 'mpmath') and any(text in repr(net) for text in NUMPY_ONLY))
+
+
+@everywhere
+def test_kinds_agree(net, positions, kind, rng):
+    if not entries(net, kind) or kind == 'mpmath' and positions:
+        return
+    x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
+    y = numpy.concatenate([y, taken(net, x, slice(1))], axes_of(net)[0])            # one input that coincides
+    expected = net.kernel_fn(x, y)
+    a, b = to_kind(kind, x), to_kind(kind, y)
+    for k in (net.kernel_fn(a, b), net.kernel_fn(a)):
+        assert all(type(getattr(k, name)) is type(a + 0) for name in ('nngp', 'ntk', 'cov1'))
+        assert all(getattr(k, name).dtype == a.dtype for name in ('nngp', 'ntk', 'cov1'))
+    k = net.kernel_fn(a, b)
+    dtype = 'float32' if kind == 'float32' else 'float64'
+    assert_close(to_numpy(k.nngp).astype('float64'), expected.nngp, 'kinds: nngp', scale(expected), dtype)
+    assert_close(to_numpy(k.ntk).astype('float64'), expected.ntk, 'kinds: ntk', ntk_scale(expected), dtype)
+    assert_close(to_numpy(k.cov1).astype('float64'), expected.cov1, 'kinds: nngp', abs(expected.cov1).max(), dtype)
+    for given, before in ((a, x), (b, y)):
+        assert (to_numpy(given) == before).all(), 'the input was changed'
+
+
+def converted(kind, params):
+    """Nested lists and tuples of parameters as arrays of `kind`."""
+    if isinstance(params, (list, tuple)):
+        return type(params)(converted(kind, p) for p in params)
+    return None if params is None else to_kind(kind, params)
+
+
+@everywhere
+def test_finite_networks_on_all_kinds(net, positions, kind, rng):
+    if not has_finite_network(net) or not entries(net, kind) and kind != 'autograd' or kind == 'mpmath' and positions:
+        return
+    x = draw(rng, net, 3, positions)
+    params = net.init_fn(1, x.shape)[1]
+    expected = net.apply_fn(params, x, rng=5)
+    a = to_kind(kind, x)
+    z = net.apply_fn(converted(kind, params), a, rng=5)
+    assert type(z) is type(a + 0) and z.dtype == a.dtype
+    dtype = 'float32' if kind == 'float32' else 'float64'
+    assert_close(to_numpy(z).astype('float64'), expected, 'kinds: apply', max(abs(expected).max(initial=0.), 1.), dtype)
+    assert (to_numpy(a) == x).all(), 'the input was changed'
+
+
+@flat
+def test_whole_numbers_become_float64(net, positions):
+    x = laid_out(net, numpy.arange(15).reshape(3, FEATURES) % 7 - 3)
+    for dtype in ('int64', 'int8', 'uint8', 'bool', 'float16'):
+        given = (x % 5).astype(dtype)
+        k, expected = net.kernel_fn(given), net.kernel_fn(given.astype('float64'))
+        assert k.nngp.dtype == k.ntk.dtype == k.cov1.dtype == 'float64'
+        assert (k.nngp == expected.nngp).all() and (k.ntk == expected.ntk).all()
+
+
+@flat
+def test_single_and_double_precision_together_are_double(net, positions, rng):
+    x, y = draw(rng, net, 3), draw(rng, net, 2)
+    k, expected = net.kernel_fn(x.astype('float32'), y), net.kernel_fn(x, y)
+    assert k.nngp.dtype == k.ntk.dtype == 'float64' and (k.nngp == expected.nngp).all()
+
+
+# ------------------------------------------------------------------ no inputs, one input, one feature
+
+@everywhere
+def test_empty_batches(net, positions, rng):
+    x, none = draw(rng, net, 3, positions), draw(rng, net, 0, positions)
+    pairs = tuple(n for p in positions for n in (p, p))
+    for arguments, n1, n2 in [((none,), 0, 0), ((none, x), 0, 3), ((x, none), 3, 0)]:
+        k = net.kernel_fn(*arguments)
+        assert k.nngp.shape == k.ntk.shape == (n1, n2, *pairs) and k.cov1.shape == (n1, *pairs)
+        assert k.nngp.dtype == k.ntk.dtype == 'float64'
+    if has_finite_network(net):
+        assert net.apply_fn(net.init_fn(1, none.shape)[1], none, rng=1).size == 0
+
+
+@everywhere
+def test_one_sample_of_one_feature(net, positions, rng):
+    x = numpy.take(draw(rng, net, 1, positions), [0], axes_of(net)[1])
+    k = net.kernel_fn(x)
+    assert k.nngp.shape[:2] == (1, 1) and numpy.isfinite(k.nngp).all() and numpy.isfinite(k.ntk).all()
+    assert_close(k.nngp[0, 0], k.cov1[0], 'diagonal', abs(k.cov1).max())
+
+
+@flat
+def test_zero_equal_and_opposite_inputs_are_finite(net, positions, rng):
+    x = rng.standard_normal((1, FEATURES))
+    x = laid_out(net, numpy.concatenate([0 * x, 0 * x, x, x, -x, 2 * x, 1e-9 * x]))
+    k = net.kernel_fn(x)
+    assert numpy.isfinite(k.nngp).all() and numpy.isfinite(k.ntk).all()
+    assert_close(k.nngp[[0, 2]], k.nngp[[1, 3]][:, [1, 0, 3, 2, 4, 5, 6]], 'same', abs(k.nngp).max())
+    assert_close(k.ntk[[0, 2]], k.ntk[[1, 3]][:, [1, 0, 3, 2, 4, 5, 6]], 'same', abs(k.ntk).max())
+
+
+# ------------------------------------------------------------------ networks as text
+
+NAMES = {**{name: getattr(stax, name) for name in stax.__all__}, **{f.__name__: f for f in FUNCTIONS}}
+
+
+@flat
+def test_repr_builds_it_again(net, positions):
+    again = eval(repr(net), {'__builtins__': {}}, NAMES)
+    assert again == net and type(again) is type(net) and repr(again) == repr(net) and hash(again) == hash(net)
+
+
+@flat
+def test_spec_builds_it_again(net, positions):
+    if any(f.__name__ in repr(net) for f in FUNCTIONS):
+        with pytest.raises(stax.LayerError, match=r'expected n?n?g?p?_?fn to be a number, text or layer'):
+            net.to_spec()
+        return
+    again = stax.from_spec(json.loads(json.dumps(net.to_spec())))
+    assert again == net and type(again) is type(net) and repr(again) == repr(net)
+
+
+def test_different_networks_are_not_equal():
+    texts = {}
+    for _, net in NETWORKS:
+        texts.setdefault(repr(net), net)
+    nets = list(texts.values())
+    assert len(nets) > 50 and all((a == b) is (a is b) for a in nets for b in nets)
+
+
+# ------------------------------------------------------------------ infinite against finite networks
+
+WIDTH, SEEDS, SIGMAS = 128, 64, 5
+ALLOWANCE = 2.
+"""Times the size of the kernel over the width: what the mean over finite networks may be off by. With one hidden layer
+it is off by nothing; a second nonlinearity, and the mean and variance inside LayerNorm, make terms of order 1 / width."""
+
+X = numpy.array([[1., -.3, .5, .8, -.2], [.4, .9, -.6, .1, .7], [-.9, .5, -.1, -.8, .3]])
+FINITE = [pytest.param(i, j, id=f'{name} {j}') for i, (name, nets) in enumerate(examples(6).items())
+          for j in range(len(nets)) if name not in WITHOUT_FINITE_NETWORK]
+
+
+def with_readout(net, m):
+    batch, channel = axes_of(net)
+    return serial(net, Dense(m, 1.1, .3, batch_axis=batch, channel_axis=channel))
+
+
+def sampled_nngp(net, x, seeds, width=64):
+    """One estimate of K for each seed: the mean of z z' over the `width` outputs of a network."""
+    net = with_readout(net, width)
+    x = laid_out(net, x)
+    for seed in seeds:
+        z = net.apply_fn(net.init_fn(seed, x.shape)[1], x, rng=seed + 10**6)
+        z = numpy.moveaxis(z, [a % 2 for a in axes_of(net)], (0, -1))
+        yield z @ z.T / width
+
+
+def sampled_ntk(net, x, seeds):
+    """One estimate of Theta for each seed: <dz, dz'> over the parameters of a network with one output."""
+    net = with_readout(net, 1)
+    x = laid_out(net, x)
+    for seed in seeds:
+        def outputs(params):
+            return anp.reshape(net.apply_fn(unflatten(params), x, rng=seed + 10**6), (-1,))
+        params, unflatten = flatten(net.init_fn(seed, x.shape)[1])
+        pull_back = make_vjp(outputs)(params)[0]
+        rows = numpy.stack([pull_back(e) for e in numpy.eye(len(X))])
+        yield rows @ rows.T
+
+
+def off_by(samples, expected, width):
+    """Deviation of the mean of `samples` in units of what it may be, each entry; and what it may be."""
+    samples = numpy.stack(list(samples))
+    error = samples.std(0, ddof=1) / len(samples) ** .5
+    size = numpy.sqrt(numpy.outer(numpy.diag(expected), numpy.diag(expected)))
+    allowed = SIGMAS * error + ALLOWANCE / width * size
+    return (samples.mean(0) - expected) / allowed, allowed / size
+
+
+@pytest.mark.parametrize('i, j', FINITE)
+def test_finite_networks_have_this_covariance(i, j):
+    net = list(examples(WIDTH).values())[i][j]
+    expected = with_readout(net, 1).kernel_fn(laid_out(net, X), get='nngp')
+    deviation, _ = off_by(sampled_nngp(net, X, range(SEEDS)), expected, WIDTH)
+    assert abs(deviation).max() < 1, deviation
