@@ -23,7 +23,7 @@ from math import isfinite
 import numpy
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_number', 'derivative', 'differentiable', 'generator',
-           'is_array', 'kind', 'namespace']
+           'is_array', 'kind', 'namespace', 'plain']
 
 ALPHABET = tuple("""
     pi eps sqrt exp expm1 log sin cos sinh tanh arctan2 erf abs sign maximum minimum where isfinite
@@ -257,6 +257,13 @@ def as_number(value, name):
     if kind(value) is None and not isfinite(value):
         raise ValueError(f'{name} is expected to be finite, got {value}.')
     return value
+
+
+def plain(a):
+    """A Python float of a number of any kind, for decisions and messages."""
+    while kind(a) == 'autograd':
+        a = a._value
+    return float(a)
 
 
 def generator(rng):

@@ -26,7 +26,7 @@ from functools import cached_property
 from math import factorial
 from typing import Any, NamedTuple
 
-from .arrays import namespace
+from .arrays import namespace, plain
 
 __all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
            'rectified_monomial', 'sign', 'sin', 'step']
@@ -75,8 +75,7 @@ class Pair:
     @cached_property
     def dn2(self):
         """(sqrt q - sqrt q')^2, of the gap the part that is due to the lengths."""
-        dn = over(self.q1 - self.q2, self.n1 + self.n2)
-        return dn * dn
+        return (self.n1 - self.n2) ** 2
 
     @cached_property
     def gap(self):
@@ -91,18 +90,19 @@ class Pair:
 
     @cached_property
     def minus(self):
-        """s - K, without cancellation."""
-        return self.xp.where(self.k > 0, over(self.area * self.area, self.s + self.k), self.s - self.k)
+        """s - K = 2 s sin^2(theta / 2)."""
+        return 2 * self.s * self.xp.sin(self.theta / 2) ** 2
 
     @cached_property
     def plus(self):
-        """s + K, without cancellation."""
-        return self.xp.where(self.k < 0, over(self.area * self.area, self.s - self.k), self.s + self.k)
+        """s + K = 2 s sin^2(delta / 2)."""
+        return 2 * self.s * self.xp.sin(self.delta / 2) ** 2
 
     @cached_property
     def theta(self):
         """Angle between u and v in [0, pi]; pi/2 to a variable that is constantly zero."""
-        return self.xp.arctan2(self.xp.where(self.s > 0, self.area, 1), self.k)
+        xp, theta = self.xp, self.xp.arctan2(self.area, self.k)
+        return theta if xp.all(self.q1 > 0) and xp.all(self.q2 > 0) else xp.where(self.s > 0, theta, xp.pi / 2)
 
     @cached_property
     def _obtuse(self):
@@ -132,7 +132,7 @@ class Pair:
         if isinstance(b, (int, float)) and b == 0:
             return Cov(w * self.k, w * self.gap, w * self.area)
         xp = namespace(self.k, w, b)
-        return Cov(w * self.k + b, w * self.gap, xp.sqrt((w * self.area) ** 2 + w * b * self.gap))
+        return Cov(w * self.k + b, w * self.gap, xp.sqrt(w * w * self.area ** 2 + w * b * self.gap))
 
     def divide(self, v1, v2):
         """u / sqrt(v1), v / sqrt(v2)."""
@@ -187,12 +187,14 @@ def abrelu(p, a, b):
     gap' = (a^2 + b^2)/2 gap - (a - b)^2 near / pi.   Cho & Saul 2009 (arXiv:1112.3712) eq. 6; docs/theory/duals.md#relu
     """
     xp, c, e = namespace(p.k, a, b), (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
+    k = c / xp.pi * p.far - a * b / xp.pi * p.near
+    slope = c / xp.pi * p.delta + a * b / xp.pi * p.theta
+    gap, lack = c * p.gap - 2 * e * p.near, c * p.minus - e * p.near
     acute = p.k >= 0
-    k = (c * p.far - a * b * p.near) / xp.pi
-    slope = (c * p.delta + a * b * p.theta) / xp.pi
-    lack = xp.where(acute, c * p.minus - e * p.near, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.far)
+    if not xp.all(acute):
+        lack = xp.where(acute, lack, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.far)
+        gap = xp.where(acute, gap, c * p.dn2 + 2 * lack)
     lack = xp.maximum(lack, 0)
-    gap = xp.where(acute, c * p.gap - 2 * e * p.near, c * p.dn2 + 2 * lack)
     return Cov(k, xp.maximum(gap, 0), xp.sqrt(lack * (2 * c * p.s - lack))), slope
 
 
@@ -326,8 +328,9 @@ def gaussian(p, a, b):
     """phi(u) = a exp(b u^2):  K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = 1 - 2 b (q + q') + 4 b^2 A^2."""
     xp = namespace(p.k, a, b)
     if not (xp.all(4 * b * p.q1 < 1) and xp.all(4 * b * p.q2 < 1)):
+        q = max(plain(p.q1.max()), plain(p.q2.max()))
         raise ValueError('expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is finite; got '
-                         f'q = {float(max(p.q1.max(), p.q2.max())):.3g} at b = {b}. Scale the weights down, or take b < 0.')
+                         f'q = {q:.3g} at b = {plain(b):.3g}. Scale the weights down, or take b < 0.')
     root = xp.sqrt(1 - 2 * b * (p.q1 + p.q2) + 4 * b * b * p.area ** 2)
     return Cov(a * a / root), 4 * a * a * b * b * p.k / root ** 3
 

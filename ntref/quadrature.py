@@ -65,7 +65,6 @@ class _Panels(NamedTuple):
     norm: np.ndarray        # (n,)      sqrt(E f(std x)**2)
     reach: float            # the range is |x| <= reach
     edges: np.ndarray       # (p + 1,)  of the panels, in units of f's argument
-    kinks: np.ndarray       # (.,)      those edges that were given: the ends of the range, 0 and the kinks
     error: float            # of f as a polynomial on each panel, relative to norm
 
 
@@ -314,8 +313,8 @@ def _reach(f, std):
         density = np.abs(_call(f, std[:, None] * x)) * _root_density(x)
         peak = density.max(axis=1, keepdims=True)
         if np.any((peak > 1e140) | (peak < 1e-140) & (peak > 0)):
-            raise QuadratureError(f"E f**2 must be a float (or 0), got {density.max():.3g}**2: divide the function by its "
-                                  "typical size, unless it grows too fast for these variances")
+            raise QuadratureError(f"E f**2 must be a float (or 0), got {density.max():.3g}**2: divide the function by "
+                                  "its typical size, unless it grows too fast for these variances")
         further = _call(f, std[peak[:, 0] == 0, None] * np.linspace(-38, 38, 761))      # where floats of phi end
         if np.all(density[:, np.abs(x) > reach - 1] <= 1e-14 * peak) and not np.any(further):
             return reach
@@ -335,9 +334,9 @@ def _resolve(f, kinks, std, reach, rtol):
     missed = _survey(f, edges[:-1], edges[1:], typical)[0]
     error = np.max(np.sqrt(np.sum(missed**2, axis=0)) / np.where(norm > 0, norm, 1.)) + ROUNDING / 2
     if error > rtol:
-        raise QuadratureError(f"rtol = {rtol} is not reached: a function is resolved to {error:.2g} only; name its kinks, "
-                              "raise rtol, or mend noise in its values")
-    return _Panels(f, std, _expand(f, edges, std, reach, 1)[1], reach, edges, fixed, error)
+        raise QuadratureError(f"rtol = {rtol} is not reached: a function is resolved to {error:.2g} only; name its "
+                              "kinks, raise rtol, or mend noise in its values")
+    return _Panels(f, std, _expand(f, edges, std, reach, 1)[1], reach, edges, error)
 
 
 def _survey(f, a, b, std):
@@ -440,14 +439,16 @@ def _expect(side1, side2, i, j, rho, sigma, rtol):
             value[todo], missing[todo] = _series(side1, side2, i[todo], j[todo], rho[todo], degree)
             error[todo] = np.abs(rho[todo])**degree * missing[todo]
     todo = np.flatnonzero(error > rtol / 4)
-    for part in np.split(todo, range(64, todo.size, 64)):
+    rows = max(1, 10_000 // (side1.edges.size + 3 * side2.edges.size))
+    for part in np.split(todo, range(rows, todo.size, rows)):
         if part.size:
             value[part], error[part] = _direct(side1, side2, i[part], j[part], rho[part], sigma[part], rtol)
     error += side1.error + side2.error
     if not np.all(error <= rtol):
         worst = np.argmax(error)
-        raise QuadratureError(f"rtol = {rtol} is not reached, but {error[worst]:.2g} at correlation {rho[worst]}, variances"
-                              f" {side1.std[i[worst]]**2:.6g}, {side2.std[j[worst]]**2:.6g}: name kinks or raise rtol")
+        std1, std2 = side1.std[i[worst]], side2.std[j[worst]]
+        raise QuadratureError(f"rtol = {rtol} is not reached: {error[worst]:.2g} at correlation {rho[worst]}, "
+                              f"variances {std1**2:.6g} and {std2**2:.6g}; name the kinks or raise rtol")
     with np.errstate(over="ignore"):
         value *= scale
     if not np.all(np.isfinite(value)):
@@ -476,8 +477,7 @@ def _series(side1, side2, i, j, rho, degree):
 def _direct(side1, side2, i, j, rho, sigma, rtol):
     """Integral of phi(x) f(std1 x) E_y[g(std2 (rho x + sigma y))] by adaptive bisection; values and errors / scale."""
     std1, std2, reach = side1.std[i], side2.std[j], side1.reach
-    kinks, layer = side2.kinks / (std2 * rho)[:, None], (INNER * reach * sigma / rho)[:, None]
-    images = [side1.edges / std1[:, None], side2.edges / (std2 * rho)[:, None], kinks - layer, kinks + layer]
+    images = [side1.edges / std1[:, None], *_images(side2, std2, rho, sigma)]
     ends = _merge(np.linspace(-reach, reach, int(reach) + 1), np.concatenate(images, axis=1), reach)
     owner = np.repeat(np.arange(i.size), ends.shape[1] - 1)
     a, b, count = ends[:, :-1].ravel(), ends[:, 1:].ravel(), 0
@@ -500,6 +500,14 @@ def _direct(side1, side2, i, j, rho, sigma, rtol):
         a, mid, b, owner = (c[~done] for c in (a, mid, b, owner))
         a, b, owner = np.concatenate([a, mid]), np.concatenate([mid, b]), np.concatenate([owner, owner])
     return value, error
+
+
+def _images(side, std, rho, sigma):
+    """Ends in x of the panels of g(std rho x), and of the layers about them where E_y[g] feels both neighbours."""
+    widths = np.pad(np.diff(side.edges), 1)
+    layer = INNER * side.reach * (std * sigma)[:, None]
+    layer = np.where(np.maximum(widths[1:], widths[:-1]) > layer, layer, 0.)      # narrower panels show it anyway
+    return [(side.edges + c * layer) / (std * rho)[:, None] for c in (-1, 0, 1)]
 
 
 def _conditional(side, centre, spread):

@@ -7,10 +7,10 @@ Below, _t is the training set and _* the test set; `a` is A factored (factor.py)
 growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time. Every formula is derived in
 docs/theory/dynamics.md.
 """
-from ntref.arrays import as_floats, namespace
+from ..arrays import as_floats, namespace, plain
 
 from .factor import Factor, largest_eigenvalue, symmetric
-from .layout import Layout, checked, kernel_matrix, nonnegative, number, time
+from .layout import Layout, checked, kernel_matrix, nonnegative, time
 
 __all__ = ['Training', 'gradient_descent_mse', 'max_learning_rate']
 
@@ -222,7 +222,7 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
     if not momentum < 1:
         raise ValueError(f'expected 0 <= momentum < 1, got {momentum}.')
-    largest = number(largest_eigenvalue(symmetric(k, precision)))
+    largest = plain(largest_eigenvalue(symmetric(k, precision)))
     if not largest + eps > 0:
         raise ValueError(f'expected a kernel with a positive eigenvalue, got {largest:.3g} as the largest.')
     return 2 * (1 + momentum) * size / (largest + eps)

@@ -13,9 +13,7 @@ Everything the closed forms need of A, singular or not:
 from functools import cached_property
 from math import floor, inf, log10
 
-from ntref.arrays import namespace
-
-from .layout import number
+from ..arrays import namespace, plain
 
 __all__ = ['Factor', 'NotPSDError', 'largest_eigenvalue']
 
@@ -72,7 +70,7 @@ class Factor:
         """Eigenvalues of A, exactly 0 where they are rounding, and its eigenvectors."""
         xp = namespace(self.a)
         w, vectors = xp.eigh(self.a)
-        smallest, largest = number(w[0]), max(number(w[-1]), -number(w[0]))
+        smallest, largest = plain(w[0]), max(plain(w[-1]), -plain(w[0]))
         if smallest < -self.negative * largest:
             raise NotPSDError(smallest, largest, *self.mend(smallest, largest))
         self.rounding = self.level * largest
@@ -103,10 +101,10 @@ class Factor:
 
     def mend(self, smallest, largest):
         """A diag_reg, to two digits, that lifts the smallest eigenvalue from -s to s or more; is it absolute?"""
-        scale, absolute = number(self.scale), self.absolute
+        scale, absolute = plain(self.scale), self.absolute
         if not scale > 0:
             scale, absolute = 1., True
-        total = (number(self.shift) - 2 * smallest + 2 * self.negative * largest) / scale
+        total = (plain(self.shift) - 2 * smallest + 2 * self.negative * largest) / scale
         unit = 10. ** (floor(log10(total)) - 1)
         return float(f'{(floor(total / unit) + 1) * unit:.2g}'), absolute
 
@@ -187,7 +185,7 @@ def symmetric(k, eps):
     if norm(k - k.T) > eps ** (1 / 3) * norm(k):
         raise ValueError(
             f'expected a symmetric kernel of the training set with itself, got one of shape {k.shape} with '
-            f'|k - k.T| = {number(norm(k - k.T)):.3g}, |k| = {number(norm(k)):.3g}. Was k_test_train passed instead?')
+            f'|k - k.T| = {plain(norm(k - k.T)):.3g}, |k| = {plain(norm(k)):.3g}. Was k_test_train passed instead?')
     return (k + k.T) / 2
 
 
@@ -202,7 +200,7 @@ def largest_eigenvalue(k):
         b, kb = xp.stack(basis), xp.stack(image)
         ritz, s = xp.eigh(b @ kb.T)
         q = s[:, -1] @ kb - ritz[-1] * (s[:, -1] @ b)
-        if norm(q) <= (10 + len(k)) * xp.eps(k) * abs(number(ritz[-1])):
+        if norm(q) <= (10 + len(k)) * xp.eps(k) * abs(plain(ritz[-1])):
             return ritz[-1]
         for _ in range(2):
             q = q - (b @ q) @ b

@@ -3,7 +3,7 @@ from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ntref.arrays import is_array
+from ..arrays import is_array
 
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance)
@@ -201,9 +201,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         cross = recombined(kernel_fn_test_test_kwargs, kernel_fn_train_train_kwargs)
         kernels = unique(k for name in names for k in NEEDS[name][bool(compute_cov)])
         learn(kernels)
-        k_st, k_ss = None, True if compute_cov else None
-        if x_test is not None:
-            k_st = evaluate(kernel_fn, x_test, x_train, kernels, cross)
+        k_st = None if x_test is None else evaluate(kernel_fn, x_test, x_train, kernels, cross)
+        k_ss = True if compute_cov else None
         if x_test is not None and compute_cov:
             wanted = unique(NEEDS[name][2] for name in names)
             k_ss = evaluate(kernel_fn, x_test, None, wanted, kernel_fn_test_test_kwargs)

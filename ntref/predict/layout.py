@@ -8,9 +8,9 @@ does not carry. With the remaining axes of sizes (n, c, ...), kernels come zippe
 """
 from math import prod
 
-from ntref.arrays import as_floats, as_number, is_array, namespace
+from ..arrays import as_floats, as_number, is_array, namespace, plain
 
-__all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'number', 'time', 'zipped']
+__all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
 
 
 class Layout:
@@ -145,14 +145,7 @@ def time(t, learning_rate, y):
     t, = as_floats(xp.reshape(t, (-1,)))
     bad = t[~(t >= 0)]
     if len(bad):
-        raise ValueError(f'expected times t >= 0 (inf allowed), or None for infinite time; got {number(bad[0]):g} '
+        raise ValueError(f'expected times t >= 0 (inf allowed), or None for infinite time; got {plain(bad[0]):g} '
                          f'({len(bad)} such in t of shape {shape}).')
     t = t.astype('float64') if t.dtype == 'float32' else t
     return xp.reshape(learning_rate * t / prod(y.shape), shape)
-
-
-def number(a):
-    """A Python float of a number of any kind, for decisions and messages."""
-    while hasattr(a, '_value'):                        # an autograd box
-        a = a._value
-    return float(a)
