@@ -85,8 +85,8 @@ class Pair:
     def area(self):
         if self.cov.area is not None:
             return self.cov.area
-        minus = self.xp.maximum((self.gap - self.dn2) / 2, 0)
-        return self.xp.sqrt(minus * self.xp.maximum(self.s + self.k, 0))
+        minus, plus = (self.gap - self.dn2) / 2, self.s + self.k
+        return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
 
     @cached_property
     def minus(self):
@@ -184,7 +184,7 @@ def abrelu(p, a, b):
     """phi(u) = a min(u, 0) + b max(u, 0).
 
     K' = [(a^2 + b^2) far - 2 a b near] / (2 pi),  slope = [(a^2 + b^2) delta + 2 a b theta] / (2 pi),
-    gap' = (a^2 + b^2)/2 gap - (a - b)^2 near / pi.   Cho & Saul 2009 (arXiv:1112.3712) eq. 6; docs/theory/duals.md#relu
+    gap' = (a^2 + b^2)/2 gap - (a - b)^2 near / pi.   Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
     """
     xp, c, e = namespace(p.k, a, b), (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
     k = c / xp.pi * p.far - a * b / xp.pi * p.near
@@ -195,7 +195,7 @@ def abrelu(p, a, b):
         lack = xp.where(acute, lack, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.far)
         gap = xp.where(acute, gap, c * p.dn2 + 2 * lack)
     lack = xp.maximum(lack, 0)
-    return Cov(k, xp.maximum(gap, 0), xp.sqrt(lack * (2 * c * p.s - lack))), slope
+    return Cov(k, xp.maximum(gap, 0), xp.sqrt(lack) * xp.sqrt(2 * c * p.s - lack)), slope
 
 
 def sign(p):
@@ -210,8 +210,10 @@ def sign(p):
 def step(p):
     """phi(u) = 1[u >= 0]:  K' = (pi - theta) / (2 pi), and phi = 1 where u is constantly 0; slope 0."""
     xp = p.xp
-    constant = (1 - (p.q1 > 0) / 2) * (1 - (p.q2 > 0) / 2)
-    return Cov(xp.where(p.s > 0, p.delta / (2 * xp.pi), constant)), 0 * p.k
+    on1, on2 = 1 - (p.q1 > 0) / 2, 1 - (p.q2 > 0) / 2
+    k = xp.where(p.s > 0, p.delta / (2 * xp.pi), on1 * on2)
+    gap = xp.where(p.s > 0, p.theta / xp.pi, abs(on1 - on2))
+    return Cov(k, gap, xp.where(p.s > 0, xp.sqrt(p.theta * (xp.pi + p.delta)) / (2 * xp.pi), abs(on1 - on2))), 0 * p.k
 
 
 def rectified_monomial(p, n):
@@ -247,14 +249,14 @@ def arc_cosine(n):
 
 
 def exp_normalized(p, gamma, shift, do_clip):
-    """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  Shankar et al. 2020 (arXiv:2003.02237) section 3.3."""
+    """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  docs/theory/duals.md#exp-normalized"""
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
     rho = xp.minimum(xp.maximum(rho, -1), 1) if do_clip else rho
     k, top = p.s * xp.exp(gamma * (rho + shift)), p.s * xp.exp(gamma * (1 + shift) + 0 * p.s)
     lack = -top * xp.expm1(-gamma * over(p.minus, p.s))
-    gap = p.dn2 * over(top, p.s) + 2 * lack
-    return Cov(k, gap, xp.sqrt(xp.maximum(lack * (top + k), 0))), gamma * xp.exp(gamma * (rho + shift))
+    gap = p.dn2 * xp.exp(gamma * (1 + shift) + 0 * p.s) + 2 * lack
+    return Cov(k, gap, xp.sqrt(xp.maximum(lack, 0)) * xp.sqrt(top + k)), gamma * xp.exp(gamma * (rho + shift))
 
 
 # ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
@@ -284,7 +286,7 @@ def exp(p, a, b):
     top = a * a * xp.exp(t * (p.q1 + p.q2))
     k = a * a * xp.exp(t * (p.q1 + p.q2 - p.gap / 2))
     dn, lack = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2)), -top * xp.expm1(-t * p.gap / 2)
-    return Cov(k, dn * dn + 2 * lack, xp.sqrt(lack * (top + k))), t * k
+    return Cov(k, dn * dn + 2 * lack, xp.sqrt(lack) * xp.sqrt(top + k)), t * k
 
 
 # ------------------------------------------------------------------ functions of q + q', K and the area
@@ -314,7 +316,7 @@ def gelu(p):
     """phi(u) = u Phi(u):  K' = K/4 + [(K^2 + q q' D) / ((1 + q)(1 + q') sqrt D) + K atan2(K, sqrt D)] / (2 pi).
 
     D = (1 + q)(1 + q') - K^2 = 1 + q + q' + A^2;  slope = dK'/dK.
-    Source: Tsuchida et al. 2021 (arXiv:2002.08517) proposition 1; docs/theory/duals.md#gelu
+    Source: Tsuchida et al. 2021 (arXiv:2002.08517); docs/theory/duals.md#gelu
     """
     xp = p.xp
     root, ends = xp.sqrt(1 + p.q1 + p.q2 + p.area ** 2), (1 + p.q1) * (1 + p.q2)
@@ -355,7 +357,7 @@ def polynomial(p, coef):
     R_l(q) = E[d^l phi / du^l] = sum_i coef[2i + l] (2i + l)! / (2^i i!) q^i: the expansion in Hermite polynomials;
     docs/theory/duals.md#polynomial
     """
-    zero = 0 * p.k
+    zero = 0 * p.s
     k, slope, gap = zero, zero, zero
     for order in range(len(coef)):
         r1, r2 = _hermite_coefficient(coef, order, p.q1), _hermite_coefficient(coef, order, p.q2)

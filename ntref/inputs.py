@@ -56,7 +56,7 @@ def input_kernel(x1, x2, demand, ntk):
     a = xp.moveaxis(x1, (axes.batch, axes.channel), (0, -1))
     b = a if same else xp.moveaxis(x2, (axes.batch, axes.channel), (0, -1))
     cov12 = (_paired if demand.paired else _aligned)(a, b)
-    state = Kernel(cov12.k, 0 * cov12.k if ntk else None, x1_is_x2=same or _equal(x1, x2),
+    state = Kernel(cov12.k, 0 * abs(cov12.k) if ntk else None, x1_is_x2=same or _equal(x1, x2),
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
                    batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
@@ -143,7 +143,7 @@ def _rejection(x, y, k, i):
         xp = namespace(x, y)
         q, e = xp.mean(x * x, -1), y - sign[:, None] * x
         r = e - over(xp.mean(e * x, -1), q)[:, None] * x
-        return xp.sqrt(q * xp.mean(r * r, -1))
+        return xp.sqrt(q) * xp.sqrt(xp.mean(r * r, -1))
     return _rowwise(area, x, y, i, sign)
 
 

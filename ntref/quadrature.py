@@ -51,7 +51,7 @@ class QuadratureError(ArithmeticError):
 
 
 class Expectation(NamedTuple):
-    """An expected value and a bound of its error relative to sqrt(E f**2 E g**2); both of the broadcast shape."""
+    """An expected value and an estimate, from above, of its error relative to sqrt(E f**2 E g**2); equal shapes."""
 
     value: np.ndarray
     error: np.ndarray
@@ -65,6 +65,7 @@ class _Panels(NamedTuple):
     norm: np.ndarray        # (n,)      sqrt(E f(std x)**2)
     reach: float            # the range is |x| <= reach
     edges: np.ndarray       # (p + 1,)  of the panels, in units of f's argument
+    rough: np.ndarray       # (.,)      those edges about which f is no polynomial of degree < SMOOTH
     error: float            # of f as a polynomial on each panel, relative to norm
 
 
@@ -76,7 +77,7 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
     Parameters
     ----------
     f, g : callable             float64 array of any shape -> array of that shape, elementwise; `g is f` is cheaper
-    q1, q2 : array >= 0         variances; 0 means the constant 0
+    q1, q2 : array >= 0         variances, 1e-100 to 1e100, or 0: the constant 0
     k : array                   covariance, |k| <= sqrt(q1 q2) up to 1e-12. The shapes broadcast, (n, 1), (1, m), (n, m)
                                 for a kernel matrix, which then costs n + m one-dimensional expansions, not n * m.
     area : array >= 0, optional sqrt(q1 q2 - k**2), where the caller knows it better than the rounded q1, q2, k tell.
@@ -101,7 +102,8 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
     --------
     True error relative to that scale, at the default rtol, for variances 1e-6 to 1e3 (unequal ones, too), correlations
     0 to 1 - 1e-16 and +-1: at most 2e-15 for relu, leaky relu, abs and sign, x**5, sin; 2e-14 for exp(0.4 x); 9e-14 for
-    erf and tanh, whose series stops when its bound permits. The reported error was at least twice the true one.
+    erf, whose series stops where its bound permits. The reported error was at least twice the true one.
+    Thousands of oscillations in the range, as sin(30 x) at variance 1e3 has, take seconds and a looser rtol near +-1.
     Not seen: features narrower than about 1/50 of each standard deviation, neither near 0 nor named in `kinks`.
 
     Source
@@ -244,9 +246,9 @@ def _kinks(f, kinks):
 
 def _variance(name, q):
     q = np.asarray(q, dtype=float)
-    if not np.all(np.isfinite(q)) or np.any(q < 0):
-        bad = q[~(np.isfinite(q) & (q >= 0))][0]
-        raise ValueError(f"{name} must be a finite variance >= 0, got {bad}")
+    bad = ~((q == 0) | (q >= 1e-100) & (q <= 1e100))        # products of two, and their rounding errors, are floats
+    if np.any(bad):
+        raise ValueError(f"{name} must be a variance, 0 or between 1e-100 and 1e100, got {q[bad][0]}")
     return q
 
 
@@ -265,10 +267,12 @@ def _correlation(q1, q2, k, area):
         shape = np.broadcast_shapes(q1.shape, q2.shape, k.shape, np.shape(0. if area is None else area))
     except ValueError:
         shapes = f"{q1.shape}, {q2.shape}, {k.shape}" + ("" if area is None else f", area {np.shape(area)}")
-        raise ValueError(f"q1, q2, k must have shapes that broadcast, such as (n, 1), (1, m), (n, m); got {shapes}")
+        raise ValueError("q1, q2, k must have shapes that broadcast, such as (n, 1), (1, m), (n, m); "
+                         f"got {shapes}") from None
     q1, q2, k = (np.broadcast_to(a, shape) for a in (q1, q2, k))
-    (high, low), (k_high, k_low) = _product(q1, q2), _product(k, k)
-    square = (high - k_high) + (low - k_low)
+    with np.errstate(over="ignore", invalid="ignore"):
+        (high, low), (k_high, k_low) = _product(q1, q2), _product(k, k)
+        square = (high - k_high) + (low - k_low)
     bad = ~(square >= -2e-12 * high)
     if np.any(bad):
         raise ValueError(f"|k| must be at most sqrt(q1 q2), got k = {k[bad][0]} with q1 = {q1[bad][0]}, "
@@ -329,14 +333,16 @@ def _resolve(f, kinks, std, reach, rtol):
     typical = typical[np.unique(np.linspace(0, typical.size - 1, 16).astype(int))]
     fixed = np.unique(np.clip([-far, 0., far, *kinks], -far, far))
     doubling = small * 2.**np.arange(-2, np.log2(far / small))
-    edges, norm = _bisect(f, np.union1d(fixed, [-doubling, doubling]), typical, rtol / 30)
-    edges = _join(f, edges, fixed, typical, rtol / 30 * norm)
+    tol = max(rtol / 300, min(rtol / 30, 3e-14))            # for one panel; errors of many add up
+    edges, norm = _bisect(f, np.union1d(fixed, [-doubling, doubling]), typical, tol)
+    edges = _join(f, edges, fixed, typical, tol * norm)
     missed = _survey(f, edges[:-1], edges[1:], typical)[0]
     error = np.max(np.sqrt(np.sum(missed**2, axis=0)) / np.where(norm > 0, norm, 1.)) + ROUNDING / 2
     if error > rtol:
         raise QuadratureError(f"rtol = {rtol} is not reached: a function is resolved to {error:.2g} only; name its "
                               "kinks, raise rtol, or mend noise in its values")
-    return _Panels(f, std, _expand(f, edges, std, reach, 1)[1], reach, edges, error)
+    rough = np.union1d(fixed, _rough(f, edges, typical, tol * norm))
+    return _Panels(f, std, _expand(f, edges, std, reach, 1)[1], reach, edges, rough, error)
 
 
 def _survey(f, a, b, std):
@@ -386,6 +392,14 @@ def _join(f, edges, fixed, std, tol):
     return edges
 
 
+def _rough(f, edges, std, tol):
+    """Inner edges that are not the middle of a panel, as wide as the wider neighbour, that resolves f to tol (n,)."""
+    widths, middle = np.diff(edges), edges[1:-1]
+    half = np.maximum(widths[1:], widths[:-1]) / 2
+    a, b = np.maximum(middle - half, edges[0]), np.minimum(middle + half, edges[-1])
+    return middle[(a * b <= 0) | ~np.all(_survey(f, a, b, std)[0] <= tol, axis=1)]
+
+
 def _expand(f, edges, std, reach, degree):
     """Hermite coefficients (degree, n) of f(std x), relative to the norms (n,), which come second."""
     width = min(2., 14 / np.sqrt(degree))                   # a Hermite function oscillates with frequency sqrt(degree)
@@ -430,7 +444,7 @@ HERMITE_X, HERMITE_W = gauss_hermite(SMOOTH)
 def _expect(side1, side2, i, j, rho, sigma, rtol):
     """Values and errors of all entries: function 1 at standard deviation i, function 2 at j."""
     scale = side1.norm[i] * side2.norm[j]
-    value, error, missing = np.zeros(rho.size), np.full(rho.size, np.inf), np.ones(rho.size)
+    value, error, missing = np.zeros(rho.size), np.where(scale > 0, np.inf, 0.), np.ones(rho.size)
     for degree in DEGREES:
         todo = (error > rtol / 4) & (sigma > 0)
         if degree == DEGREES[-1]:
@@ -503,11 +517,9 @@ def _direct(side1, side2, i, j, rho, sigma, rtol):
 
 
 def _images(side, std, rho, sigma):
-    """Ends in x of the panels of g(std rho x), and of the layers about them where E_y[g] feels both neighbours."""
-    widths = np.pad(np.diff(side.edges), 1)
-    layer = INNER * side.reach * (std * sigma)[:, None]
-    layer = np.where(np.maximum(widths[1:], widths[:-1]) > layer, layer, 0.)      # narrower panels show it anyway
-    return [(side.edges + c * layer) / (std * rho)[:, None] for c in (-1, 0, 1)]
+    """Ends in x of the panels of g(std rho x), and of the layers about rough ones where E_y[g] feels both sides."""
+    scale, layer = (std * rho)[:, None], INNER * side.reach * (std * sigma)[:, None]
+    return side.edges / scale, (side.rough - layer) / scale, (side.rough + layer) / scale
 
 
 def _conditional(side, centre, spread):

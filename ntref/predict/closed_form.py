@@ -142,7 +142,7 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
 
     Source
     ------
-    Lee et al. 2019 (arXiv:1902.06720), equations 10 and 11; their loss is a sum: eta = learning_rate/y.size.
+    Lee et al. 2019 (arXiv:1902.06720), section 2.2; their loss is a sum: eta = learning_rate/y.size.
     Derivation: docs/theory/dynamics.md#closed-form; zero eigenvalues: docs/theory/dynamics.md#infinite-time.
 
     Examples

@@ -91,7 +91,7 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
 
     Source
     ------
-    'nngp': Rasmussen and Williams 2006, equations 2.23-2.24; 'ntk': Lee et al. 2019 (arXiv:1902.06720), equation 16;
+    'nngp': Rasmussen and Williams 2006, equations 2.23-2.24; 'ntk': Lee et al. 2019 (arXiv:1902.06720), section 2.3;
     'ntkgp': He et al. 2020 (arXiv:2007.05864). Derivation: docs/theory/dynamics.md#gaussian-processes.
 
     Examples
@@ -171,7 +171,7 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
 
     Source
     ------
-    Lee et al. 2019 (arXiv:1902.06720), equations 14-16; their loss is a sum: eta = learning_rate/y.size.
+    Lee et al. 2019 (arXiv:1902.06720), section 2.3; their loss is a sum: eta = learning_rate/y.size.
     Derivation: docs/theory/dynamics.md#ensemble-ntk and docs/theory/dynamics.md#ensemble-nngp.
 
     Examples

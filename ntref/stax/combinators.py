@@ -212,10 +212,12 @@ class _FanIn(Layer):
 class FanInSum(_FanIn):
     """Sum of independent branches:  K' = sum_i K_i,  Theta' = sum_i Theta_i.
 
+    That the branches are independent is taken for granted: two Identity branches of one input give 2 K, truly 4 K.
+
     Raises
     ------
-    ValueError : different shapes; more than one branch and one of them not Gaussian (the sum would depend on more than
-        covariances): end it with Dense.
+    ValueError : different shapes; more than one branch and one of them not Gaussian (its mean need not be zero, and the
+        cross terms then do not vanish): end it with Dense.
 
     Source
     ------

@@ -42,7 +42,7 @@ class Dense(Layer):
     Source
     ------
     Jacot et al. 2018 (arXiv:1806.07572) theorem 1; standard parameterization: Sohl-Dickstein et al. 2020
-    (arXiv:2001.07301) section 3; docs/theory/dense.md#dense.
+    (arXiv:2001.07301); docs/theory/dense.md#dense.
 
     Examples
     --------

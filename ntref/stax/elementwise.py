@@ -67,7 +67,7 @@ class ABRelu(_Rectifier):
 
     Source
     ------
-    Cho & Saul 2009 (arXiv:1112.3712) eq. 6; without cancellation: docs/theory/duals.md#relu.
+    Cho & Saul 2009 (NIPS 22) eq. 6; without cancellation: docs/theory/duals.md#relu.
 
     Examples
     --------
@@ -95,7 +95,7 @@ class Relu(_Rectifier):
 
     Source
     ------
-    Cho & Saul 2009 (arXiv:1112.3712) eq. 6; docs/theory/duals.md#relu.
+    Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu.
     """
     do_stabilize: bool = False
     slopes = 0, 1
@@ -107,7 +107,7 @@ class LeakyRelu(_Rectifier):
 
     Source
     ------
-    Cho & Saul 2009 (arXiv:1112.3712) eq. 6; docs/theory/duals.md#relu.
+    Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu.
     """
     alpha: float
     do_stabilize: bool = False
@@ -123,7 +123,7 @@ class Abs(_Rectifier):
 
     Source
     ------
-    Cho & Saul 2009 (arXiv:1112.3712) eq. 6; docs/theory/duals.md#relu.
+    Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu.
     """
     do_stabilize: bool = False
     slopes = -1, 1
@@ -135,7 +135,7 @@ class Sign(_Nonlinearity):
 
     Source
     ------
-    Cho & Saul 2009 (arXiv:1112.3712) eq. 6 with n = 0; docs/theory/duals.md#sign.
+    Cho & Saul 2009 (NIPS 22) eq. 5; docs/theory/duals.md#sign.
     """
 
     def phi(self, xp, z):
@@ -155,7 +155,7 @@ class RectifiedMonomial(_Nonlinearity):
 
     Source
     ------
-    Cho & Saul 2009 (arXiv:1112.3712) eq. 4; docs/theory/duals.md#rectified-monomial.
+    Cho & Saul 2009 (NIPS 22) eq. 4; docs/theory/duals.md#rectified-monomial.
     """
     degree: int
 
@@ -223,7 +223,7 @@ class Gelu(_Nonlinearity):
 
     Source
     ------
-    Tsuchida et al. 2021 (arXiv:2002.08517) proposition 1; docs/theory/duals.md#gelu.
+    Tsuchida et al. 2021 (arXiv:2002.08517); docs/theory/duals.md#gelu.
     """
     approximate: bool = False
 
@@ -246,7 +246,7 @@ class Gaussian(_Nonlinearity):
 
     Source
     ------
-    Williams 1997 eq. 13; docs/theory/duals.md#gaussian.
+    docs/theory/duals.md#gaussian.
     """
     a: float = 1.
     b: float = -1.
@@ -369,7 +369,7 @@ class ExpNormalized(_Nonlinearity):
 
     Source
     ------
-    Shankar et al. 2020 (arXiv:2003.02237) section 3.3.
+    Shankar et al. 2020 (arXiv:2003.02237); docs/theory/duals.md#exp-normalized.
     """
     gamma: float = 1.
     shift: float = -1.
@@ -405,7 +405,7 @@ class Polynomial(_Power):
 
     Source
     ------
-    Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#polynomial.
+    Daniely et al. 2016 (arXiv:1602.05897) section 8; docs/theory/duals.md#polynomial.
     """
     coef: tuple
 
@@ -445,7 +445,7 @@ class Hermite(_Power):
 
     Source
     ------
-    Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#polynomial.
+    Daniely et al. 2016 (arXiv:1602.05897) section 8; docs/theory/duals.md#polynomial.
     """
     degree: int
 

@@ -82,6 +82,9 @@ class Layer:
 
     def demand(self, demand):
         """What the layer needs of its input to meet `demand` on its output."""
+        if isinstance(demand, list):
+            raise ValueError(f'expected to be followed by a layer with one input, got one with {len(demand)}. '
+                             f'Put FanOut({len(demand)}) between them.')
         return demand if self.axes is None else replace(demand, axes=self.axes)
 
     # -------------------------------------------------------------- what every layer has

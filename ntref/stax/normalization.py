@@ -105,7 +105,7 @@ class Dropout(Layer):
 
     Source
     ------
-    Schoenholz et al. 2017 (arXiv:1611.01232) section 4; docs/theory/dense.md#dropout.
+    Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#dropout.
     """
     rate: float
     mode: str = 'train'

@@ -1,0 +1,310 @@
+"""Would the tests notice? Deliberately wrong recursions, each of which `check_suite` must refuse.
+
+`check_suite` is the suite in small: kernels against 120 digits (`reference`), which know nothing of the code, and a few
+numbers worked out by hand. It passes on the code as it is. MUTANTS changes one formula at a time, and says by which check
+(at least) that must be seen.
+"""
+from contextlib import contextmanager
+from functools import cache
+from unittest import mock
+
+import numpy
+import pytest
+import reference
+
+from ntref import duals, inputs, kernel, stax
+from ntref.duals import Cov, Pair
+from ntref.kernel import Kernel
+from ntref.stax import (
+    Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Gelu, Hermite, LayerNorm, LeakyRelu,
+    RectifiedMonomial, Relu, Sin, combinators, dense, parallel, repeat, serial)
+
+TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
+
+# ------------------------------------------------------------------ the suite in small
+
+BASE = numpy.array([[.3, -1.2, .8], [1.1, .4, -.7], [-.6, .9, 1.5]])
+STEP = 1e-8 * numpy.array([.4, .3, -.5])
+X1 = numpy.array([*BASE, BASE[0], 0 * BASE[0]])
+X2 = numpy.array([BASE[1], BASE[0] + STEP, -BASE[2], -BASE[0] - STEP, BASE[2] / 2])
+standard = dict(parameterization='standard')
+
+NETWORKS = {
+    'dense': serial(Dense(8, 1.3, .4), Dense(8, .9, .7)),
+    'relu': serial(Dense(8, 1.3, .4), Relu(), Dense(8, 1.2, .3), Relu(), Dense(8, 1.1)),
+    'relu without bias': serial(Dense(8, 1.5), Relu(), Dense(8, 1.4), Relu(), Dense(8)),
+    'leaky relu': serial(Dense(8, 1.3, .4), LeakyRelu(.2), Dense(8, 1.1)),
+    'erf': serial(Dense(8, 1.3, .4), Erf(.7, 1.4, -.3), Dense(8, 1.1), Erf(), Dense(8)),
+    'sin': serial(Dense(8, 1.3, .4), Sin(.8, 1.3, .4), Dense(8, 1.1, .2), Relu()),
+    'gelu': serial(Dense(8, 1.3, .4), Gelu(), Dense(8, 1.1, .2)),
+    'hermite': serial(Dense(8, .9, .2), Hermite(3), Dense(8, 1.1, .2)),
+    'rectified monomial': serial(Dense(8, 1.1), RectifiedMonomial(2), Dense(8, 1.1, .2)),
+    'standard': serial(Dense(8, 1.3, .4, **standard), Relu(), Dense(6, 1.2, **standard), Relu(),
+                       Dense(5, 1.1, .3, **standard)),
+    'standard, s': serial(Dense(8, 1.3, .4, s=(1, 2), **standard), Relu(), Dense(6, 1.2, .1, s=(2, 1), **standard)),
+    'layer norm': serial(Dense(8, 1.3, .4), LayerNorm(eps=.1), Relu(), Dense(8, 1.1, .2)),
+    'sum': serial(FanOut(2), parallel(Dense(8, 1.3, .4), serial(Dense(8, .7), Relu(), Dense(8))), FanInSum(), Relu()),
+    'repeat': serial(Dense(8, 1.3), repeat(serial(Relu(), Dense(8, 1.3, .2)), 3)),
+}
+
+
+@cache
+def truth(name):
+    """K and Theta, and the scales of both, each for X1 against X2 and for X1 against itself."""
+    spec, tables = NETWORKS[name].to_spec(), []
+    for a, b in ((X1, X2), (X1, X1)):
+        states = [[reference.kernel(spec, x, y) for y in b] for x in a]
+        tables.append(numpy.array([[(float(s.k), float(s.t), *map(float, s.scales)) for s in row] for row in states]))
+    return [numpy.moveaxis(table, -1, 0) for table in tables]
+
+
+def near(actual, expected, scale=1.):
+    expected = numpy.asarray(expected)
+    assert actual.shape == expected.shape and numpy.isfinite(actual).all()
+    worst = (abs(actual - expected) / numpy.maximum(scale, 1e-3)).max()
+    assert worst < TOLERANCE, f'off by {worst:.2g}'
+
+
+def check_network(name):
+    net, (mutual, own) = NETWORKS[name], truth(name)
+    for k, (nngp, ntk, size, ntk_size) in ((net.kernel_fn(X1, X2), mutual), (net.kernel_fn(X1), own),
+                                           (net.kernel_fn(X1, X1.copy()), own)):
+        near(k.nngp, nngp, size)
+        near(k.ntk, ntk, ntk_size)
+        near(k.cov1, own[0].diagonal(), own[0].diagonal())
+
+
+X, K = numpy.array([[1., 2.], [3., -1.]]), numpy.array([[2.5, .5], [.5, 5.]])
+
+
+def check_product():
+    net = serial(FanOut(3), parallel(Dense(4), serial(Dense(4, 2.), Dense(4)), Dense(4, 3.)), FanInProd())
+    near(net.kernel_fn(X, get='nngp'), 36 * K ** 3, 1e3)
+    near(net.kernel_fn(X, get='ntk'), 4 * 36 * K ** 3, 1e3)
+
+
+def check_concatenation():
+    k = serial(FanOut(2), parallel(Dense(10), Dense(30, 2., 1.)), FanInConcat(), Dense(4)).kernel_fn(X)
+    near(k.nngp, (10 * K + 30 * (4 * K + 1)) / 40, 10.)
+    near(k.ntk, (10 * K + 30 * (4 * K + 1)) / 20, 10.)
+    assert k.shape1 == (2, 4)
+
+
+def check_dropout():
+    k = serial(Dense(4), Dropout(.8), Dense(4)).kernel_fn(X)
+    near(k.nngp, K * (1 + numpy.eye(2) / 4), 10.)
+    near(k.ntk, 2 * K * (1 + numpy.eye(2) / 4), 10.)
+    near(k.cov1, K.diagonal() * 1.25, 10.)
+
+
+def check_positions():
+    """Two positions an input: as four samples."""
+    net, x = serial(Dense(8, 1.3, .4), Relu(), Dense(8, 1.1)), numpy.array([[[1., 2.], [3., -1.]], [[.5, .5], [-2., 1.]]])
+    rows = x.reshape(4, 2)
+    states = [[reference.kernel(net.to_spec(), a, b) for b in rows] for a in rows]
+    for i, name in enumerate(('k', 't')):
+        expected = numpy.array([[float(getattr(s, name)) for s in row] for row in states]).reshape(2, 2, 2, 2)
+        near(net.kernel_fn(x, get=('nngp', 'ntk'))[i], expected.transpose(0, 2, 1, 3), 10.)
+
+
+def check_finite():
+    """Outputs of given weights."""
+    W, b = numpy.array([[1., 0., -1.], [2., 1., 0.]]), numpy.array([[1., 2., 3.]])
+    near(Dense(3, 3., .5).apply_fn((W, b), X[:1]), 3 / 2 ** .5 * numpy.array([[5., 2., -1.]]) + b / 2, 10.)
+    near(Dense(3, 3., .5, s=(4, 1), **standard).apply_fn((W, b), X[:1]), numpy.array([[5., 2., -1.]]) / 2 + b, 10.)
+
+
+CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | {
+    'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
+    'positions': check_positions, 'finite': check_finite}
+
+
+def caught_by():
+    """The names of the checks that fail."""
+    caught = []
+    for name, check in CHECKS.items():
+        try:
+            check()
+        except Exception:
+            caught.append(name)
+    return caught
+
+
+def check_suite():
+    """Raises where the code is wrong."""
+    caught = caught_by()
+    assert not caught, caught
+
+
+# ------------------------------------------------------------------ the mutants
+
+def affine(change):
+    """A mutant of Dense's step on covariances, change(pair, w, b) -> Cov."""
+    original = Pair.affine
+    return mock.patch.object(Pair, 'affine', lambda p, w, b: change(lambda p, w, b: original(p, w, b), p, w, b))
+
+
+def dual(name, change):
+    """A mutant of one dual, change(original, pair, *parameters) -> (Cov, slope)."""
+    original = getattr(duals, name)
+    return mock.patch.object(duals, name, lambda p, *a: change(original, p, *a))
+
+
+def scaled_dual(name, k=1., slope=1.):
+    """The covariance (and its gap and area), or the slope, times a factor."""
+    def change(original, p, *a):
+        cov, rise = original(p, *a)
+        return Cov(*(None if c is None else k * c for c in cov)), slope * rise
+    return dual(name, change)
+
+
+def method(cls, name, change):
+    original = getattr(cls, name)
+    return mock.patch.object(cls, name, lambda self, *a: change(original, self, *a))
+
+
+def exchanged(original, self, f):
+    def swapped(pair):
+        cov, slope = f(pair)
+        return Cov(slope), cov.k
+    return original(self, swapped)
+
+
+def transposed(original, self, *others):
+    k = original(self, *others)
+    return k.replace(nngp=k.nngp.swapaxes(0, 1), gap=k.gap, area=k.area) if k.nngp.shape[0] == k.nngp.shape[1] else k
+
+
+def not_halved(original, p, a, b):
+    cov, slope = original(p, a, b)
+    return (Cov(2 * cov.k, cov.gap, cov.area) if p.q1 is p.q2 else cov), slope
+
+
+def dense_ntk(formula):
+    """A mutant of Theta', formula(old Kernel, new Kernel, w, n, has a bias)."""
+    def change(original, self, k):
+        new, n = original(self, k), k.signals[0].channels / self.s[0]
+        return new.replace(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self._is_standard))
+    return method(Dense, 'kernel', change)
+
+
+def standard_ntk(formula):
+    return dense_ntk(lambda k, new, w, n, b, is_standard: formula(k, new, w, n, b) if is_standard else new.ntk)
+
+
+@contextmanager
+def several(*patches):
+    for p in patches:
+        p.start()
+    try:
+        yield
+    finally:
+        for p in patches:
+            p.stop()
+
+
+MUTANTS = {
+    'Dense: weights twice': (lambda: affine(lambda f, p, w, b: f(p, 2 * w, b)), 'dense'),
+    'Dense: no bias': (lambda: affine(lambda f, p, w, b: f(p, w, 0)), 'dense'),
+    'Dense: b for b^2': (lambda: affine(lambda f, p, w, b: f(p, w, b ** .5)), 'dense'),
+    'Dense: w for w^2': (lambda: affine(lambda f, p, w, b: f(p, w ** .5, b)), 'dense'),
+    'Dense: gap not scaled': (lambda: affine(lambda f, p, w, b: f(p, w, b)._replace(gap=p.gap)), 'relu'),
+    'Dense: gap grows with the bias': (lambda: affine(lambda f, p, w, b: f(p, w, b)._replace(gap=w * p.gap + b)), 'relu'),
+    'Dense: area without the bias': (lambda: affine(lambda f, p, w, b: f(p, w, b)._replace(area=w * p.area)), 'relu'),
+    'Dense: Theta without w': (lambda: dense_ntk(lambda k, new, w, n, b, std: new.ntk - (w - 1) * k.ntk), 'dense'),
+    'Dense: Theta of the incoming K': (lambda: dense_ntk(
+        lambda k, new, w, n, b, std: new.ntk if std else k.nngp + w * k.ntk), 'dense'),
+    'Dense: Theta without K': (lambda: dense_ntk(lambda k, new, w, n, b, std: new.ntk if std else w * k.ntk), 'dense'),
+    'standard: outgoing K': (lambda: standard_ntk(lambda k, new, w, n, b: n * new.nngp + w * k.ntk + b), 'standard'),
+    'standard: no + 1': (lambda: standard_ntk(lambda k, new, w, n, b: n * k.nngp + w * k.ntk), 'standard'),
+    'standard: + 1 always': (lambda: standard_ntk(lambda k, new, w, n, b: n * k.nngp + w * k.ntk + 1), 'standard'),
+    'standard: + b^2': (lambda: standard_ntk(lambda k, new, w, n, b: n * k.nngp + w * k.ntk + .16 * b), 'standard'),
+    'standard: n without s': (lambda: standard_ntk(
+        lambda k, new, w, n, b: k.signals[0].channels * k.nngp + w * k.ntk + b), 'standard, s'),
+    'finite: s for sqrt s': (lambda: method(Dense, 'apply', lambda f, self, *a: f(self, *a) / self.s[0] ** .5), 'finite'),
+    'input: not divided by the channels': (lambda: mock.patch.object(
+        inputs, 'gram', lambda x, y, f=inputs.gram: Cov(*(c * x.shape[-1] for c in f(x, y)))), 'dense'),
+    'input: gap and area by subtraction': (lambda: mock.patch.object(
+        inputs, 'gram', lambda x, y, f=inputs.gram: Cov(f(x, y).k, f(x, y).k * 0 + (x * x).mean(-1)[..., :, None] + (
+            y * y).mean(-1)[..., None, :] - 2 * f(x, y).k)), 'relu'),
+    'input: transposed': (lambda: mock.patch.object(
+        inputs, 'gram', lambda x, y, f=inputs.gram: Cov(*(c.swapaxes(-1, -2) for c in f(x, y)))), 'dense'),
+    'nonlinearity: K and slope exchanged': (lambda: method(Kernel, 'nonlinear', exchanged), 'relu'),
+    'nonlinearity: transposed': (lambda: method(Kernel, 'nonlinear', transposed), 'relu'),
+    'nonlinearity: q for q\'': (lambda: mock.patch.object(
+        Kernel, 'variances', lambda k, i, f=Kernel.variances: f(k, 1) if len(k.cov1) == len(f(k, 2)) else f(k, i)),
+        'relu'),
+    'relu: diagonal not halved': (lambda: dual('abrelu', not_halved), 'relu'),
+    'relu: K (1 + 1e-3)': (lambda: scaled_dual('abrelu', k=1 + 1e-3), 'relu'),
+    'relu: K (1 + 1e-9)': (lambda: scaled_dual('abrelu', k=1 + 1e-9), 'relu'),
+    'relu: slope (1 + 1e-9)': (lambda: scaled_dual('abrelu', slope=1 + 1e-9), 'relu'),
+    'relu: slope of the other side': (lambda: dual('abrelu', lambda f, p, a, b: (
+        f(p, a, b)[0], (a * a + b * b) / 2 - f(p, a, b)[1])), 'relu'),
+    'relu: gap left to subtraction': (lambda: dual('abrelu', lambda f, p, a, b: (
+        Cov(f(p, a, b)[0].k), f(p, a, b)[1])), 'relu'),
+    'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
+    'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
+    'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),
+    'erf: slope without b^2': (lambda: dual('erf', lambda f, p, a, b, c: (
+        f(p, a, b, c)[0], f(p, a, b, c)[1] / (b * b))), 'erf'),
+    'sin: without cos 2c': (lambda: dual('sin', lambda f, p, a, b, cos_2c: f(p, a, b, 1.)), 'sin'),
+    'gelu: slope without 1/4': (lambda: dual('gelu', lambda f, p: (f(p)[0], f(p)[1] - 1 / 4)), 'gelu'),
+    'gelu: K (1 + 1e-9)': (lambda: scaled_dual('gelu', k=1 + 1e-9), 'gelu'),
+    'hermite: not normalized': (lambda: mock.patch.object(Hermite, 'norm2', 1), 'hermite'),
+    'rectified monomial: n for n^2': (lambda: scaled_dual('rectified_monomial', slope=1 / 2), 'rectified monomial'),
+    'layer norm: q for sqrt q': (lambda: method(Pair, 'divide', lambda f, p, v, w: f(p, v * v, w * w)), 'layer norm'),
+    'layer norm: Theta stays': (lambda: method(
+        Kernel, 'divide', lambda f, k, v, w: f(k, v, w).replace(ntk=k.ntk)), 'layer norm'),
+    'dropout: everywhere': (lambda: method(
+        Kernel, 'coincidences', lambda f, k: [numpy.ones_like(here) for here in f(k)]), 'dropout'),
+    'dropout: nowhere': (lambda: method(
+        Kernel, 'coincidences', lambda f, k: [numpy.zeros_like(here) for here in f(k)]), 'dropout'),
+    'sum: Theta of the first alone': (lambda: mock.patch.object(
+        combinators, '_sum', lambda k, m, f=combinators._sum: f(k, m).replace(ntk=k.ntk)), 'sum'),
+    'sum: areas add': (lambda: method(
+        Pair, 'add', lambda f, p, r: f(p, r)._replace(area=p.area + r.area)), 'sum'),
+    'product: one term of the product rule': (lambda: mock.patch.object(
+        combinators, '_product', lambda k, m, f=combinators._product: f(k, m).replace(ntk=k.ntk * m.nngp)), 'product'),
+    'concatenation: halves': (lambda: mock.patch.object(
+        combinators, 'scaled', lambda k, w, f=combinators.scaled: f(k, .5)), 'concatenation'),
+    'repeat: once less': (lambda: mock.patch.object(
+        combinators._Repeat, '_times', property(lambda self: serial(*[self.block] * (self.n - 1)))), 'repeat'),
+    'positions: left and right exchanged': (lambda: method(
+        Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
+    'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
+        lambda p: p.xp.arctan2(p.area, p.k))), 'relu without bias'),
+}
+
+
+def test_the_code_passes():
+    check_suite()
+
+
+@pytest.mark.parametrize('name', MUTANTS)
+def test_caught(name, record_property):
+    mutant, expected = MUTANTS[name]
+    with mutant():
+        caught = caught_by()
+        record_property('caught by', ', '.join(caught))
+        assert expected in caught, f'expected {expected!r} to notice, noticed by: {", ".join(caught) or "none"}'
+        with pytest.raises(AssertionError):
+            check_suite()
+
+
+def test_mutants_leave_nothing_behind():
+    before = {(owner, name): vars(owner)[name] for owner in (Pair, Kernel, Dense, duals, inputs, combinators, kernel, dense)
+              for name in vars(owner) if callable(vars(owner)[name])}
+    for mutant, _ in MUTANTS.values():
+        with mutant():
+            pass
+    assert all(vars(owner)[name] is value for (owner, name), value in before.items())
+
+
+def test_each_check_catches_a_mutant():
+    """No check is there for nothing."""
+    assert set(CHECKS) - {'standard, s', 'finite'} <= {expected for _, expected in MUTANTS.values()} | {'relu without bias'}
+    assert {expected for _, expected in MUTANTS.values()} <= set(CHECKS)
+
+
+def test_all_layers_of_the_suite_are_public():
+    assert all(type(net) is type(stax.from_spec(net.to_spec())) for net in NETWORKS.values())
