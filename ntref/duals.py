@@ -20,7 +20,6 @@ one that cannot leaves them None, and `Pair` recovers them by subtraction. Deriv
 Each dual takes a `Pair` and parameters and returns `(Cov, slope)`; numbers are Python's, so that float32 stays float32
 and mpmath keeps its digits. The accuracy of each is tabulated in docs/accuracy.md.
 """
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
@@ -217,35 +216,15 @@ def step(p):
 
 
 def rectified_monomial(p, n):
-    """phi(u) = 1[u >= 0] u^n, n >= 1:  K' = s^n J_n(theta) / (2 pi),  slope = n^2 s^(n-1) J_(n-1)(theta) / (2 pi).
+    """phi(u) = 1[u >= 0] u^n:  K' = F_n,  slope = n^2 F_(n-1),  F_(m+1) = (2 m + 1) K F_m + m^2 A^2 F_(m-1), n >= 1.
 
-    J_n = A_n(cos) (pi - theta) + B_n(cos) sin, by J_(n+1) = (2 n + 1) cos J_n - sin dJ_n/dtheta from J_0 = pi - theta.
-    Source: Cho & Saul 2009 eq. 4; docs/theory/duals.md#rectified-monomial.
+    From F_0 = delta / (2 pi) and F_1 = far / (2 pi); F_n = s^n J_n(theta) / (2 pi) in Cho & Saul 2009 (NIPS 22) eq. 4.
+    Derivation: docs/theory/duals.md#rectified-monomial. Relative to s^n accurate to rounding.
     """
-    def moment(m):
-        a, b = arc_cosine(m)
-        on_delta = sum(x * p.k ** j * (p.q1 * p.q2) ** ((m - j) // 2) for j, x in a.items())
-        on_area = sum(x * p.k ** j * (p.q1 * p.q2) ** ((m - 1 - j) // 2) for j, x in b.items())
-        return (on_delta * p.delta + on_area * p.area) / (2 * p.xp.pi)
-    return Cov(moment(n)), n * n * moment(n - 1)
-
-
-def arc_cosine(n):
-    """The polynomials A_n, B_n of `rectified_monomial`, {power of cos: coefficient}.
-
-    >>> arc_cosine(2)
-    ({0: 1, 2: 2}, {1: 3})
-    """
-    def times(r, p):
-        """r c p(c) + (1 - c^2) dp/dc."""
-        out = Counter()
-        for j, x in p.items():
-            out.update({j + 1: (r - j) * x, j - 1: j * x})
-        return +out
-    a, b = Counter({0: 1}), Counter()
-    for m in range(n):
-        a, b = times(2 * m + 1, a), times(2 * m, b) + a
-    return dict(sorted(a.items())), dict(sorted(b.items()))
+    f = [p.delta / (2 * p.xp.pi), p.far / (2 * p.xp.pi)]
+    for m in range(1, n):
+        f.append((2 * m + 1) * p.k * f[m] + (m * p.area) ** 2 * f[m - 1])
+    return Cov(f[n]), n * n * f[n - 1]
 
 
 def exp_normalized(p, gamma, shift, do_clip):
