@@ -18,7 +18,7 @@ DIGITS = 120
 
 
 class State(NamedTuple):
-    """Covariance and tangent kernel: of u with itself, of v with itself, of u with v; the number of channels."""
+    """Covariance and tangent kernel: of u with itself, of v with itself, of u with v; channels; is v the same as u?"""
     q1: Any
     q2: Any
     k: Any
@@ -26,6 +26,7 @@ class State(NamedTuple):
     t2: Any
     t: Any
     channels: int
+    same: bool
 
     @property
     def scales(self):
@@ -34,16 +35,16 @@ class State(NamedTuple):
             return mp.sqrt(self.q1 * self.q2), mp.sqrt(self.t1 * self.t2)
 
 
-def kernel(spec, x1, x2):
-    """State at the vectors x1, x2 (floats, taken exactly) after the network `spec`."""
+def kernel(spec, x1, x2, same=False):
+    """State at the vectors x1, x2 (floats, taken exactly) after the network `spec`; `same`: one input, with itself."""
     with mp.workdps(DIGITS):
-        return layer(spec, inputs(x1, x2))
+        return layer(spec, inputs(x1, x2, same))
 
 
-def inputs(x1, x2):
+def inputs(x1, x2, same=False):
     x1, x2 = ([mp.mpf(float(c)) for c in x] for x in (x1, x2))
     n, zero = len(x1), mp.mpf(0)
-    return State(*(mp.fdot(x, y) / n for x, y in ((x1, x1), (x2, x2), (x1, x2))), zero, zero, zero, n)
+    return State(*(mp.fdot(x, y) / n for x, y in ((x1, x1), (x2, x2), (x1, x2))), zero, zero, zero, n, same)
 
 
 def layer(spec, z):
@@ -54,7 +55,7 @@ def layer(spec, z):
         return STRUCTURE[name](z, **arguments)
     pairs = (z.q1, z.q1, z.q1), (z.q2, z.q2, z.q2), (z.q1, z.q2, z.k)
     k, slope = REFERENCE[name](**arguments)
-    return State(*(k(*p) for p in pairs), *(slope(*p) * t for p, t in zip(pairs, z[3:6])), z.channels)
+    return State(*(k(*p) for p in pairs), *(slope(*p) * t for p, t in zip(pairs, z[3:6])), z.channels, z.same)
 
 
 # ------------------------------------------------------------------ layers that are not activations
@@ -72,26 +73,48 @@ def parallel(z, layers):
 
 
 def fan_in_sum(z):
-    return State(*(sum(column) for column in zip(*(branch[:6] for branch in z))), z[0].channels)
+    return State(*(sum(column) for column in zip(*(branch[:6] for branch in z))), z[0].channels, z[0].same)
+
+
+def fan_in_concat(z, axis=-1):
+    n = sum(branch.channels for branch in z)
+    weighted = [[mp.mpf(branch.channels) / n * c for c in branch[:6]] for branch in z]
+    return State(*map(sum, zip(*weighted)), n, z[0].same)
+
+
+def fan_in_prod(z):
+    def product(a, b):
+        return a._replace(q1=a.q1 * b.q1, q2=a.q2 * b.q2, k=a.k * b.k, t1=a.t1 * b.q1 + a.q1 * b.t1,
+                          t2=a.t2 * b.q2 + a.q2 * b.t2, t=a.t * b.k + a.k * b.t)
+    return reduce(product, z)
+
+
+def dropout(z, rate, mode='train'):
+    if mode == 'test':
+        return z
+    r = mp.mpf(rate)
+    both = r if z.same else 1
+    return State(z.q1 / r, z.q2 / r, z.k / both, z.t1 / r, z.t2 / r, z.t / both, z.channels, z.same)
 
 
 def dense(z, out_dim, W_std=1., b_std=None, parameterization='ntk', s=(1, 1), batch_axis=0, channel_axis=-1):
     w, b = mp.mpf(W_std) ** 2, mp.mpf(b_std or 0) ** 2
     covs, ts = [w * c + b for c in z[:3]], z[3:6]
     if parameterization == 'ntk':
-        return State(*covs, *(c + w * t for c, t in zip(covs, ts)), out_dim)
+        return State(*covs, *(c + w * t for c, t in zip(covs, ts)), out_dim, z.same)
     n = mp.mpf(z.channels) / s[0]
-    return State(*covs, *(n * c + w * t + (b_std is not None) for c, t in zip(z[:3], ts)), out_dim * s[1])
+    return State(*covs, *(n * c + w * t + (b_std is not None) for c, t in zip(z[:3], ts)), out_dim * s[1], z.same)
 
 
 def layer_norm(z, axis=-1, eps=1e-12):
     v1, v2 = z.q1 + mp.mpf(eps), z.q2 + mp.mpf(eps)
-    return State(*(c / v for c, v in zip(z[:6], (v1, v2, mp.sqrt(v1 * v2)) * 2)), z.channels)
+    return State(*(c / v for c, v in zip(z[:6], (v1, v2, mp.sqrt(v1 * v2)) * 2)), z.channels, z.same)
 
 
 STRUCTURE = {
     'serial': serial, 'repeat': repeat, 'parallel': parallel, 'FanOut': lambda z, num: [z] * num,
-    'FanInSum': fan_in_sum, 'Identity': lambda z: z, 'Dense': dense, 'LayerNorm': layer_norm}
+    'FanInSum': fan_in_sum, 'FanInConcat': fan_in_concat, 'FanInProd': fan_in_prod, 'Identity': lambda z: z,
+    'Dense': dense, 'LayerNorm': layer_norm, 'Dropout': dropout}
 
 
 # ------------------------------------------------------------------ activations: two functions of (q, q', K) each

@@ -141,7 +141,7 @@ def test_closed_forms(f, g, closed, tol):
     for q1, q2, rho in GRID:
         (_, _, k, area), exact = exact_inputs(q1, q2, rho)
         scale = norm(f, SQUARES[f], q1) * norm(g, SQUARES[g], q2)
-        for given in ({"area": area}, {})[:1 + (q2 <= 2)]:
+        for given in ({"area": area}, {})[:1 + (q2 <= 2 and abs(rho) > .99)]:
             result = expectation(f, g, q1, q2, k, rtol=tol, **given)
             true = error_of(result, closed(*exact), scale)
             assert true <= result.error <= tol, (q1, q2, rho, given, true, result)
@@ -168,7 +168,7 @@ def test_area_better_than_the_floats():
 
 
 def test_fast_oscillation():
-    for q1, q2, rho in GRID[:9] + GRID[27::3]:
+    for q1, q2, rho in GRID[:9] + GRID[27::4]:
         (_, _, k, area), exact = exact_inputs(q1, q2, rho)
         result = expectation(wave, wave, q1, q2, k, area=area)
         true = error_of(result, wave_wave(*exact), norm(wave, wave_wave, q1) * norm(wave, wave_wave, q2))

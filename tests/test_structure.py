@@ -1,0 +1,290 @@
+"""The house rules, read off the sources: who imports whom, where NumPy stands, how long things get, what imports cost."""
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ntref
+
+PACKAGE = Path(ntref.__file__).parent
+TESTS = Path(__file__).parent
+SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path for path in sorted(PACKAGE.rglob('*.py'))}
+TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
+
+ALLOWED = {
+    # the base: arrays of every kind, expectations, and what both are good for
+    'arrays': {},
+    'quadrature': {},
+    'duals': {'arrays'},
+    'kernel': {'arrays', 'duals'},
+    'inputs': {'arrays', 'duals', 'kernel'},
+    # layers
+    'stax.layer': {'arrays', 'kernel', 'inputs'},
+    'stax.dense': {'arrays', 'kernel', 'stax.layer'},
+    'stax.normalization': {'arrays', 'duals', 'kernel', 'stax.layer'},
+    'stax.elementwise': {'arrays', 'quadrature', 'duals', 'stax.layer', 'stax.normalization'},
+    'stax.combinators': {'arrays', 'duals', 'kernel', 'stax.layer'},
+    'stax.__init__': {'stax.layer', 'stax.dense', 'stax.normalization', 'stax.elementwise', 'stax.combinators'},
+    # kernels in, predictions out: knows matrices, no layers
+    'predict.layout': {'arrays'},
+    'predict.factor': {'arrays'},
+    'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
+    'predict.gaussian': {'arrays', 'predict.layout', 'predict.closed_form'},
+    'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian'},
+    # on top
+    '__init__': {'kernel', 'stax', 'predict'},
+    'demo': {'arrays', 'stax', 'predict'},
+    'cli': {'demo'},
+    '__main__': {'cli'},
+}
+"""Module -> what it may import of ntref. An arrow points up in this table, never down."""
+
+BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
+
+ARRAY_LIBRARIES = {'arrays': {'numpy'}, 'quadrature': {'numpy'}}
+"""Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
+
+ASKS_FOR_THE_KIND = {
+    'stax.elementwise': 1,      # refuses what SciPy's quadrature cannot do
+    'stax.layer': 1,            # a traced argument is shown, not compared with its default: that would lose the trace
+}
+"""How often a module other than arrays compares kinds, and why."""
+
+LINES, FUNCTION = 420, 40
+
+
+# ------------------------------------------------------------------ arrows
+
+def imports(name):
+    """(module of ntref that is imported, or None; the name as written) for all imports, also inside functions."""
+    package = ('ntref', *name.split('.')[:-1])
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            yield from ((module_of(a.name), a.name) for a in node.names)
+        if isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else ()
+            written = '.'.join([*base, *([node.module] if node.module else [])])
+            for a in node.names:
+                yield module_of(f'{written}.{a.name}') or module_of(written), f'{written}.{a.name}'
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', getattr(node.func, 'attr', '')) in (
+                'import_module', '__import__') and node.args and isinstance(node.args[0], ast.Constant):
+            yield module_of(node.args[0].value), node.args[0].value
+
+
+def module_of(written):
+    """'ntref.stax.layer' -> 'stax.layer' if that is a module or package of ntref."""
+    root, _, name = written.partition('.')
+    if root != 'ntref' or not name:
+        return '__init__' if written == 'ntref' else None
+    return name if name in SOURCES or f'{name}.__init__' in SOURCES else None
+
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_arrows(name):
+    assert name in ALLOWED, f'{name} is a new module: say in ALLOWED what it may import'
+    found = {module for module, _ in imports(name) if module}
+    assert found == set(ALLOWED[name]), 'imports and the table differ'
+
+
+def test_the_table_has_no_other_modules_and_no_circle():
+    assert set(ALLOWED) == set(SOURCES)
+    order = list(ALLOWED)
+
+    def place(module):
+        return order.index(module if module in ALLOWED else f'{module}.__init__')
+    assert all(place(used) < place(name) for name, others in ALLOWED.items() for used in others)
+
+
+def test_who_knows_no_layers():
+    def reach(name, seen=()):
+        for other in ALLOWED[name]:
+            other = other if other in ALLOWED else f'{other}.__init__'
+            yield other
+            yield from reach(other)
+    for name in ALLOWED:
+        if name.split('.')[0] in BLIND:
+            assert not [other for other in reach(name) if other.startswith(('stax', 'duals', 'kernel', 'inputs'))]
+
+
+def test_the_reader_of_imports_sees_all_forms(monkeypatch):
+    source = ('import numpy as np\nfrom ntref.stax import layer\nfrom . import dense\nfrom ..duals import Cov\n'
+              'def f():\n    from .. import predict\n    import_module("cupy.linalg")\n    import ntref\n')
+    monkeypatch.setitem(TREES, 'stax.example', ast.parse(source))
+    assert list(imports('stax.example')) == [
+        (None, 'numpy'), ('stax.layer', 'ntref.stax.layer'), ('stax.dense', 'ntref.stax.dense'),
+        ('duals', 'ntref.duals.Cov'), ('predict', 'ntref.predict'), ('__init__', 'ntref'), (None, 'cupy.linalg')]
+
+
+# ------------------------------------------------------------------ array libraries and kinds
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_array_libraries(name):
+    found = {written.partition('.')[0] for _, written in imports(name)} & {'numpy', 'cupy', 'cupyx', 'jax', 'torch'}
+    assert found == ARRAY_LIBRARIES.get(name, set())
+
+
+def kind_comparisons(tree):
+    """Comparisons of `kind(...)`, `x.kind` or `kind` with anything, but `.dtype.kind`; and isinstance of arrays."""
+    def asks(node):
+        if isinstance(node, ast.Call):
+            node = node.func
+        if isinstance(node, ast.Attribute):
+            return node.attr == 'kind' and getattr(node.value, 'attr', None) != 'dtype'
+        return isinstance(node, ast.Name) and node.id in ('kind', 'kinds', 'KINDS')
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Compare)
+            and any(asks(side) for side in (node.left, *node.comparators))]
+
+
+@pytest.mark.parametrize('name', [name for name in SOURCES if name != 'arrays'])
+def test_nobody_asks_for_the_kind(name):
+    found = kind_comparisons(TREES[name])
+    assert len(found) == ASKS_FOR_THE_KIND.get(name, 0), [ast.unparse(node) for node in found]
+
+
+def test_the_reader_of_kinds_sees_them():
+    for text, n in [("kind(a) == 'cupy'", 1), ("xp.kind != 'numpy'", 1), ("arrays.kind(a) in ('a', 'b')", 1),
+                    ("a.dtype.kind in 'iu'", 0), ('kind(a)', 0), ("f(kind='a')", 0)]:
+        assert len(kind_comparisons(ast.parse(text))) == n, text
+
+
+# ------------------------------------------------------------------ sizes
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_files_are_short(name):
+    lines = len(SOURCES[name].read_text().splitlines())
+    assert lines <= LINES, f'{lines} lines: split it'
+
+
+def code_lines(function, text):
+    """Lines of a function that hold code: no docstrings, comments and blank lines."""
+    lines = set(range(function.lineno, function.end_lineno + 1))
+    for node in ast.walk(function):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, node.end_lineno + 1))
+    return sum(bool(text[i - 1].strip()) and not text[i - 1].strip().startswith('#') for i in lines)
+
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_functions_are_short(name):
+    text = SOURCES[name].read_text().splitlines()
+    functions = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.FunctionDef)]
+    sizes = {node.name: code_lines(node, text) for node in functions}
+    assert not {function: n for function, n in sizes.items() if n > FUNCTION}
+
+
+def test_code_lines():
+    text = ['def f(x):', '    """What', '    it is."""', '', '    # why', '    y = x', '    return (y', '            + 1)']
+    assert code_lines(ast.parse('\n'.join(text)).body[0], text) == 4
+
+
+# ------------------------------------------------------------------ public names
+
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict'])
+def test_public_names_exist_and_are_documented(module):
+    module = importlib.import_module(module)
+    assert len(set(module.__all__)) == len(module.__all__) > 1
+    for name in module.__all__:
+        public = getattr(module, name)
+        assert inspect.getdoc(public), f'{name} has no docstring'
+        if inspect.isclass(public):
+            assert not public.__doc__.startswith(f'{name}('), f'{name} has the docstring dataclasses make up'
+
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_modules_are_documented_and_list_their_names(name):
+    tree = TREES[name]
+    assert ast.get_docstring(tree)
+    if name in ('cli', '__main__'):
+        return
+    module = importlib.import_module('ntref' if name == '__init__' else 'ntref.' + name.removesuffix('.__init__'))
+    assert all(hasattr(module, public) for public in module.__all__)
+    if not name.endswith('__init__'):
+        defined = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        assigned = {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets
+                    if isinstance(t, ast.Name)}
+        assert set(module.__all__) <= defined | assigned, 'lists what it does not define'
+
+
+def test_public_names_have_one_home():
+    """What the subpackages offer is what their modules list."""
+    for package in ('stax', 'predict'):
+        module = importlib.import_module(f'ntref.{package}')
+        listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
+                  for public in importlib.import_module(f'ntref.{name}').__all__}
+        assert set(module.__all__) <= listed
+
+
+# ------------------------------------------------------------------ what an import costs
+
+LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm'
+PROBE = """
+import sys, time
+start = time.perf_counter()
+import ntref
+print(time.perf_counter() - start, *sorted(set(sys.modules) & set(sys.argv[1:])))
+"""
+
+
+def test_import_is_fast_and_loads_nothing_early():
+    runs = [subprocess.run([sys.executable, '-c', PROBE, *LATER], capture_output=True, text=True, check=True,
+                           cwd=PACKAGE.parent).stdout.split() for _ in range(5)]
+    assert all(loaded == [] for _, *loaded in runs), runs[0][1:]
+    assert min(float(seconds) for seconds, *_ in runs) < .5
+
+
+def test_the_probe_sees_modules():
+    run = subprocess.run([sys.executable, '-c', PROBE, 'numpy', 'ntref.stax', 'no_such_module'], capture_output=True,
+                         text=True, check=True, cwd=PACKAGE.parent)
+    assert run.stdout.split()[1:] == ['ntref.stax', 'numpy']
+
+
+# ------------------------------------------------------------------ tests that cannot fail
+
+EMPTY = ast.Compare, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.Tuple, ast.Name, ast.Attribute
+
+
+def idle_statements(tree):
+    """Expressions that compute something and drop it; expected to raise inside `with pytest.raises`, they are fine."""
+    expected = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.With)
+                and any('raises' in ast.unparse(item) or 'warns' in ast.unparse(item) for item in node.items)
+                for inner in ast.walk(node)}
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, EMPTY)
+            and id(node) not in expected]
+
+
+@pytest.mark.parametrize('path', sorted(TESTS.glob('*.py')), ids=lambda path: path.stem)
+def test_no_comparison_is_dropped(path):
+    found = idle_statements(ast.parse(path.read_text()))
+    assert not found, [f'line {node.lineno}: {ast.unparse(node)}' for node in found]
+
+
+@pytest.mark.parametrize('path', sorted(TESTS.glob('test_*.py')), ids=lambda path: path.stem)
+def test_every_test_can_fail(path):
+    """It asserts, expects an error, or calls something of this file or of the helpers that does."""
+    tree = ast.parse(path.read_text())
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+    def checks(name, seen=frozenset()):
+        for node in ast.walk(functions[name]):
+            if isinstance(node, (ast.Assert, ast.Raise)):
+                return True
+            if isinstance(node, ast.Call):
+                text = ast.unparse(node.func)
+                called = text.rpartition('.')[2]
+                if called.startswith(('assert_', 'check', 'raises', 'fail', 'warns')):
+                    return True
+                if text in functions and text not in seen and checks(text, seen | {name}):
+                    return True
+        return False
+    idle = [name for name in functions if name.startswith('test_') and not checks(name)]
+    assert not idle, f'cannot fail: {idle}'
+
+
+def test_the_reader_of_statements_sees_them():
+    for text, n in [('x == 1', 1), ('x - 1', 1), ('not x', 1), ('f(x), "message"', 1), ('a < b and c', 1), ('f(x)', 0),
+                    ('assert x == 1', 0), ('with pytest.raises(E):\n    x + 1', 0), ('with f():\n    x + 1', 1)]:
+        assert len(idle_statements(ast.parse(text))) == n, text
