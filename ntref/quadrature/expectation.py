@@ -11,7 +11,7 @@ __all__ = ["KINKS", "Expectation", "expectation", "mean"]
 
 KINKS = {np.absolute: (0.,), np.fabs: (0.,), np.sign: (0.,)}    # of functions that cannot carry an attribute `kinks`
 DEGREES = (32, 128, 512, 2048)              # lengths tried for Mehler's series
-INNER = .75                                 # part of it for conditional means: phi counts there, not sqrt(phi)
+INNER = .75                                 # part of the reach for conditional means: phi counts, not sqrt(phi)
 
 
 class Expectation(NamedTuple):
@@ -162,6 +162,7 @@ def _product(a, b):
 
 def _correlation(q1, q2, k, area):
     """Broadcast q1, q2, k; rho and sigma = sqrt(1 - rho**2), without cancellation for the floats given."""
+    slack = _rounding(q1, q2, k)
     q1, q2, k = _variance("q1", q1), _variance("q2", q2), np.asarray(k, dtype=float)
     try:
         shape = np.broadcast_shapes(q1.shape, q2.shape, k.shape, np.shape(0. if area is None else area))
@@ -173,11 +174,11 @@ def _correlation(q1, q2, k, area):
     with np.errstate(over="ignore", invalid="ignore"):
         (high, low), (k_high, k_low) = _product(q1, q2), _product(k, k)
         square = (high - k_high) + (low - k_low)
-    bad = ~(square >= -2e-12 * high)
+    bad = ~(square >= -slack * high)
     if np.any(bad):
         raise ValueError(f"|k| must be at most sqrt(q1 q2), got k = {k[bad][0]} with q1 = {q1[bad][0]}, "
                          f"q2 = {q2[bad][0]}: pass the covariance of u and v, not their correlation")
-    area = np.sqrt(np.maximum(square, 0)) if area is None else _checked_area(area, square, high)
+    area = np.sqrt(np.maximum(square, 0)) if area is None else _checked_area(area, square, slack * high)
     scale = np.sqrt(q1) * np.sqrt(q2)
     scale_or_1 = np.where(scale > 0, scale, 1.)
     sigma = np.where(scale > 0, np.minimum(area / scale_or_1, 1.), 1.)
@@ -185,9 +186,14 @@ def _correlation(q1, q2, k, area):
     return q1, q2, k, np.where(sigma < .7, near_1, k / scale_or_1), sigma
 
 
-def _checked_area(area, square, product):
+def _rounding(*arrays):
+    """How far k**2 may exceed q1 q2, relatively: what rounding does in deep networks of the arrays' precision."""
+    return 1e-3 if any(np.asarray(a).dtype == np.float32 for a in arrays) else 2e-12
+
+
+def _checked_area(area, square, slack):
     area = np.broadcast_to(np.asarray(area, dtype=float), square.shape)
-    bad = ~((area >= 0) & (np.abs(area**2 - square) <= 1e-10 * product))
+    bad = ~((area >= 0) & (np.abs(area**2 - square) <= 50 * slack))
     if np.any(bad):
         raise ValueError(f"area must be sqrt(q1 q2 - k**2) = {np.sqrt(max(square[bad][0], 0.))}, got {area[bad][0]}")
     return area
