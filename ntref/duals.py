@@ -209,7 +209,7 @@ def sign(p):
 def step(p):
     """phi(u) = 1[u >= 0]:  K' = (pi - theta) / (2 pi), and phi = 1 where u is constantly 0; slope 0."""
     xp = p.xp
-    on1, on2 = 1 - (p.q1 > 0) / 2, 1 - (p.q2 > 0) / 2
+    on1, on2 = (xp.where(q > 0, .5, 1 + 0 * q) for q in (p.q1, p.q2))         # E phi(u), E phi(v)
     k = xp.where(p.s > 0, p.delta / (2 * xp.pi), on1 * on2)
     gap = xp.where(p.s > 0, p.theta / xp.pi, abs(on1 - on2))
     return Cov(k, gap, xp.where(p.s > 0, xp.sqrt(p.theta * (xp.pi + p.delta)) / (2 * xp.pi), abs(on1 - on2))), 0 * p.k

