@@ -19,14 +19,15 @@ mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `
 import warnings
 from importlib import import_module
 from math import isfinite
+from operator import index
 
 import numpy
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_number', 'derivative', 'differentiable', 'generator',
-           'is_array', 'kind', 'namespace', 'plain']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_number', 'as_whole', 'derivative', 'differentiable',
+           'generator', 'is_array', 'kind', 'namespace', 'plain']
 
 ALPHABET = tuple("""
-    pi eps sqrt exp expm1 log sin cos sinh tanh arctan2 erf abs sign maximum minimum where isfinite
+    pi eps sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
     asarray zeros eye matmul tensordot einsum sum mean all any
     reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
     cholesky solve_triangular eigh
@@ -67,7 +68,7 @@ def _patch(a, index, values):
 
 
 def _autograd():
-    """autograd.numpy; `sqrt` and `arctan2` take the derivative 0 where theirs is infinite or undefined.
+    """autograd.numpy; `sqrt`, `hypot` and `arctan2` take the derivative 0 where theirs is infinite or undefined.
 
     A kernel has a cusp where two inputs coincide, |x - x'| in the angle between them; 0 is the symmetric
     derivative there, and the true one along the diagonal, where both inputs move together.
@@ -80,6 +81,7 @@ def _autograd():
         'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
         where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
+        hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),
         arctan2=rules(numpy.arctan2,
                       lambda ans, y, x: over(x, y * y + x * x), lambda ans, y, x: over(-y, y * y + x * x)))
     namespace.rules = rules
@@ -183,7 +185,8 @@ def _mpmath():
         'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
         cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
         zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
-        arctan2=each(mp.atan2, 2), isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
+        arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
+        isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
         maximum=exact(numpy.maximum), minimum=exact(numpy.minimum), where=exact(numpy.where),
         **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log sin cos sinh tanh erf sign'.split()})
 
@@ -266,6 +269,18 @@ def plain(a):
     return float(a)
 
 
+def as_whole(value, name, least):
+    """`value` as a Python int.
+
+    Raises
+    ------
+    ValueError : not a whole number, or below `least`; says `name`.
+    """
+    if isinstance(value, bool) or not hasattr(value, '__index__') or index(value) < least:
+        raise ValueError(f'{name} is expected to be a whole number >= {least}, got {value!r}.')
+    return index(value)
+
+
 def generator(rng):
     """A `numpy.random.Generator` from a seed or a Generator."""
     return numpy.random.default_rng(rng)
@@ -284,6 +299,10 @@ def as_floats(*arrays):
                             'Convert it with numpy.asarray; lists and tuples of arrays are for `parallel`.')
     xp = namespace(*arrays)
     if xp.kind == 'mpmath':
+        for a in arrays:
+            strange = [x for x in a.ravel() if not isinstance(x, (int, float)) and kind(x) != 'mpmath']
+            if strange:
+                raise TypeError(f'expected an object array of mpmath.mpf, got {strange[0]!r} in it.')
         return tuple(map(xp.asarray, arrays))
     for a in arrays:
         if a.dtype.kind not in 'biuf':

@@ -114,10 +114,10 @@ def rms(a):
 
 
 def descend(params, gradient, rate):
-    """params - rate gradient, on nested lists and tuples; None stays."""
+    """params - rate gradient, on nested lists and tuples."""
     if isinstance(params, (list, tuple)):
         return type(params)(descend(p, g, rate) for p, g in zip(params, gradient))
-    return None if params is None else params - rate * gradient
+    return params - rate * gradient
 
 
 def draw(matplotlib_figure, path, times, outputs, mean, sd):

@@ -25,7 +25,7 @@ from functools import cached_property
 from math import factorial
 from typing import Any, NamedTuple
 
-from .arrays import namespace, plain
+from .arrays import differentiable, namespace, plain
 
 __all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
            'rectified_monomial', 'sign', 'sin', 'step']
@@ -131,27 +131,42 @@ class Pair:
         if isinstance(b, (int, float)) and b == 0:
             return Cov(w * self.k, w * self.gap, w * self.area)
         xp = namespace(self.k, w, b)
-        return Cov(w * self.k + b, w * self.gap, xp.sqrt(w * w * self.area ** 2 + w * b * self.gap))
+        return Cov(w * self.k + b, w * self.gap, xp.hypot(w * self.area, xp.sqrt(w * b * self.gap)))
 
     def divide(self, v1, v2):
         """u / sqrt(v1), v / sqrt(v2)."""
-        v = self.xp.sqrt(v1 * v2)
-        lengths = self.n1 / self.xp.sqrt(v1) - self.n2 / self.xp.sqrt(v2)
-        return Cov(self.k / v, lengths * lengths + 2 * self.minus / v, self.area / v)
+        v1, v2 = self.xp.sqrt(v1), self.xp.sqrt(v2)
+        gap = (self.n1 / v1 - self.n2 / v2) ** 2 + 2 * self.minus / v1 / v2
+        return Cov(self.k / v1 / v2, gap, self.area / v1 / v2)
 
     def add(self, other):
         """u + x, v + y for (x, y) the `other` pair, independent:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
-        p = other
+        xp, p = self.xp, other
         lengths = self.n1 * p.n2 - self.n2 * p.n1
-        angles = self.xp.where(self.k < 0, self.plus * p.s - self.k * p.plus, self.minus * p.s + self.k * p.minus)
-        area2 = self.area ** 2 + p.area ** 2 + lengths ** 2 + 2 * self.xp.maximum(angles, 0)
-        return Cov(self.k + p.k, self.gap + p.gap, self.xp.sqrt(area2))
+        angles = xp.where(self.k < 0, self.plus * p.s - self.k * p.plus, self.minus * p.s + self.k * p.minus)
+        area = xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, xp.sqrt(2 * xp.maximum(angles, 0))))
+        return Cov(self.k + p.k, self.gap + p.gap, area)
 
     def multiply(self, other):
         """u x, v y for (x, y) the `other` pair, independent:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
         p = other
         gap = (self.q1 - self.q2) * (p.q1 - p.q2) / 2 + self.gap * p.k + p.gap * (self.q1 + self.q2) / 2
-        return Cov(self.k * p.k, gap, self.xp.sqrt((self.area * p.s) ** 2 + (self.k * p.area) ** 2))
+        return Cov(self.k * p.k, gap, self.xp.hypot(self.area * p.s, self.k * p.area))
+
+    def root(self, c, m):
+        """sqrt(c + m^2 A^2); its derivatives by A^2 = q q' - K^2, which is smooth where A is not."""
+        def value(c, m, q1, q2, k, area):
+            xp = namespace(c, m, k)
+            return xp.hypot(xp.sqrt(c), m * area)
+
+        def partial(of_square):
+            """d sqrt(x) = dx / (2 sqrt(x))."""
+            return lambda *x: of_square(*x) / (2 * differentiable(value, *partials)(*x))
+        partials = tuple(map(partial, (
+            lambda c, m, q1, q2, k, area: 1., lambda c, m, q1, q2, k, area: 2 * m * (q1 * q2 - k * k),
+            lambda c, m, q1, q2, k, area: m * m * q2, lambda c, m, q1, q2, k, area: m * m * q1,
+            lambda c, m, q1, q2, k, area: -2 * m * m * k, lambda c, m, q1, q2, k, area: 0.)))
+        return differentiable(value, *partials)(c, m, self.q1, self.q2, self.k, self.area)
 
 
 def over(a, b):
@@ -275,20 +290,20 @@ def erf(p, a, b, c):
     D = 1 + 2 (q + q') + 4 A^2  (with b u for u).    Williams 1997 eq. 11; gap and area: docs/theory/duals.md#erf
     """
     xp = namespace(p.k, a, b, c)
-    q1, q2, k, det = b * b * p.q1, b * b * p.q2, b * b * p.k, (b * b * p.area) ** 2
-    root, m = xp.sqrt(1 + 2 * (q1 + q2) + 4 * det), 2 * a * a / xp.pi
+    q1, q2, k, area = (b * b * x for x in (p.q1, p.q2, p.k, p.area))
+    root, m = p.root(1 + 2 * (q1 + q2), 2 * b * b), 2 * a * a / xp.pi
     alpha = xp.arctan2(2 * k, root)
-    e1, e2 = _erf_lack(xp, q1, q1 - q2, k, det, root), _erf_lack(xp, q2, q2 - q1, k, det, root)
+    e1, e2 = _erf_lack(xp, q1, q1 - q2, k, area, root), _erf_lack(xp, q2, q2 - q1, k, area, root)
     gap = m * (e1 + e2 + 2 * (abs(alpha) - alpha))
     area2 = c * c * gap + m * m * (abs(alpha) * (e1 + e2) + e1 * e2)
     return Cov(m * alpha + c * c, xp.maximum(gap, 0), xp.sqrt(xp.maximum(area2, 0))), 2 * m * b * b / root
 
 
-def _erf_lack(xp, q, dq, k, det, root):
+def _erf_lack(xp, q, dq, k, area, root):
     """alpha(q) - |alpha| by sine and cosine; alpha = atan2(2 K, sqrt D), alpha(q) = atan2(2 q, sqrt(1 + 4 q))."""
-    k, r = abs(k), xp.sqrt(1 + 4 * q)
-    sine = 2 * (1 + 2 * q) * over(q * dq + (1 + 2 * q) * det, q * root + k * r)
-    return xp.arctan2(sine, r * root + 4 * q * k)
+    k, x, r = abs(k), q / (1 + 2 * q), xp.sqrt(1 + 4 * q) / (1 + 2 * q)
+    c = x * root + k * r
+    return xp.arctan2(2 * (x * over(dq, c) + area * over(area, c)), r * root + 4 * x * k)
 
 
 def gelu(p):
@@ -297,35 +312,36 @@ def gelu(p):
     D = (1 + q)(1 + q') - K^2 = 1 + q + q' + A^2;  slope = dK'/dK.
     Source: Tsuchida et al. 2021 (arXiv:2002.08517); docs/theory/duals.md#gelu
     """
-    xp = p.xp
-    root, ends = xp.sqrt(1 + p.q1 + p.q2 + p.area ** 2), (1 + p.q1) * (1 + p.q2)
+    xp, x1, x2 = p.xp, 1 / (1 + p.q1), 1 / (1 + p.q2)
+    y1, y2, root = p.q1 * x1, p.q2 * x2, p.root(1 + p.q1 + p.q2, 1.)
     angle = xp.arctan2(p.k, root)
-    k = p.k / 4 + ((p.k ** 2 + p.q1 * p.q2 * root ** 2) / (ends * root) + p.k * angle) / (2 * xp.pi)
-    slope = 1 / 4 + (angle + p.k / root * (1 / root ** 2 + (1 - p.q1 * p.q2) / ends + 1)) / (2 * xp.pi)
+    k = p.k / 4 + (x1 * p.k * (x2 * p.k) / root + y1 * y2 * root + p.k * angle) / (2 * xp.pi)
+    slope = 1 / 4 + (angle + p.k / root * ((1 / root) ** 2 + x1 * x2 - y1 * y2 + 1)) / (2 * xp.pi)
     return Cov(k), slope
 
 
 def gaussian(p, a, b):
     """phi(u) = a exp(b u^2):  K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = 1 - 2 b (q + q') + 4 b^2 A^2."""
-    xp = namespace(p.k, a, b)
+    xp = namespace(p.k, b)
     if not (xp.all(4 * b * p.q1 < 1) and xp.all(4 * b * p.q2 < 1)):
         q = max(plain(p.q1.max()), plain(p.q2.max()))
         raise ValueError('expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is finite; got '
                          f'q = {q:.3g} at b = {plain(b):.3g}. Scale the weights down, or take b < 0.')
-    root = xp.sqrt(1 - 2 * b * (p.q1 + p.q2) + 4 * b * b * p.area ** 2)
-    return Cov(a * a / root), 4 * a * a * b * b * p.k / root ** 3
+    root = p.root(1 - 2 * b * (p.q1 + p.q2), 2 * b)
+    return Cov(a * a / root), 4 * a * a * b * b * (p.k / root) / root ** 2
 
 
 def gabor(p):
-    """phi(u) = exp(-u^2) sin u:  K' = exp(-(q + q' + 2 K + 4 A^2) / (2 D)) (exp(2 K / D) - 1) / (2 sqrt D).
+    """phi(u) = exp(-u^2) sin u:  K' = exp(-(1 + (2 K - 1 - q - q') / D) / 2) (exp(2 K / D) - 1) / (2 sqrt D).
 
     D = 1 + 2 (q + q') + 4 A^2;  slope = dK'/dK.  Derivation: docs/theory/duals.md#gabor
     """
-    xp, q, det = p.xp, p.q1 + p.q2, p.area ** 2
-    d = 1 + 2 * q + 4 * det
-    damp, tilt = xp.exp(-(q + 2 * p.k + 4 * det) / (2 * d)), xp.expm1(2 * p.k / d)
-    e, o = 1 + 2 * q + 4 * (p.k ** 2 + p.q1 * p.q2), 4 * p.k * (2 + 3 * q + 4 * det)
-    return Cov(damp * tilt / (2 * xp.sqrt(d))), damp * (2 * e + tilt * (e + o)) / (2 * d ** 2 * xp.sqrt(d))
+    xp, q = p.xp, p.q1 + p.q2
+    root = p.root(1 + 2 * q, 2.)
+    d = root * root
+    damp, tilt = xp.exp(-(1 + (2 * p.k - 1 - q) / d) / 2), xp.expm1(2 * p.k / d)
+    e, o = 1 + 2 * q + 4 * (p.k ** 2 + p.q1 * p.q2), 4 * p.k * (1 + q + d)
+    return Cov(damp * tilt / (2 * root)), damp * (2 * e + tilt * (e + o)) / (2 * d ** 2 * root)
 
 
 # ------------------------------------------------------------------ polynomials

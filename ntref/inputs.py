@@ -43,7 +43,7 @@ def _finite(name, x, batch):
     xp = namespace(x)
     finite = xp.isfinite(x)
     if not bool(xp.all(finite)):
-        rows = xp.nonzero(~xp.all(xp.moveaxis(finite, batch, 0).reshape(x.shape[batch], -1), axis=1))[0]
+        rows = xp.nonzero(~xp.all(finite, axis=tuple(a for a in range(x.ndim) if a != batch)))[0]
         listed = ', '.join(str(int(r)) for r in rows[:10]) + (', ...' if len(rows) > 10 else '')
         raise ValueError(f'expected finite inputs, got NaN or infinity in {len(rows)} of the {x.shape[batch]} rows '
                          f'of {name}: {listed}. Remove or impute them.')
@@ -78,14 +78,14 @@ def _paired(a, b):
 
 def _own(a):
     """Every position of each a against its own positions: (n, h, h', w, w', ...)."""
-    rows = a.reshape(len(a), -1, a.shape[-1])
+    rows = a.reshape(len(a), prod(a.shape[1:-1]), a.shape[-1])
     return _zipped(gram(rows, rows), a.shape[1:-1], a.shape[1:-1], (len(a),))
 
 
 def _aligned(a, b):
     """Each position of a against the same position of b: (n1, n2, h, w, ...)."""
     xp, spatial = namespace(a), a.shape[1:-1]
-    rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), -1), 1, 0) for x in (a, b)]
+    rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), x.shape[-1]), 1, 0) for x in (a, b)]
     return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
 
 
@@ -127,7 +127,7 @@ def _squared_distances(x, y):
     a, b = x - mean[..., None, :], y - mean[..., None, :]
     far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]
     gap = xp.maximum(far - 2 * _inner(a, b), 0)
-    i = xp.nonzero(gap < NEAR * far)
+    i = xp.nonzero(gap <= NEAR * far)
     return xp.patch(gap, i, _rowwise(_mean_square_difference, x, y, i)) if len(i[0]) else gap
 
 

@@ -16,10 +16,17 @@ from typing import Any
 from .arrays import namespace
 from .duals import Cov, Pair
 
-__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'diagonal']
+__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of']
 
 
 COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
+
+
+def axis_of(axis, ndim):
+    """A non-negative axis; ValueError if there is none such."""
+    if not -ndim <= axis < ndim:
+        raise ValueError(f'expected an axis between {-ndim} and {ndim - 1}, got axis {axis}.')
+    return axis % ndim
 
 
 @dataclass(frozen=True)
@@ -29,8 +36,12 @@ class Axes:
     channel: int = -1
 
     def of(self, ndim):
-        """The same with non-negative numbers, for arrays of `ndim` axes."""
-        return Axes(self.batch % ndim, self.channel % ndim)
+        """The same with non-negative numbers, for arrays of `ndim` axes; ValueError if there are no such two."""
+        axes = Axes(axis_of(self.batch, ndim), axis_of(self.channel, ndim))
+        if axes.batch == axes.channel:
+            raise ValueError(f'expected batch and channels on different axes, got batch axis {self.batch} and channel '
+                             f'axis {self.channel} of {ndim} axes.')
+        return axes
 
 
 @dataclass(frozen=True)
@@ -145,13 +156,23 @@ class Kernel:
     def variances(self, i):
         """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""
         q = self.cov1 if i == 1 or self.cov2 is None else self.cov2
-        return q if self.diagonal_spatial else diagonal(q)
+        return q if self.diagonal_spatial else _diagonal(q, 1)
+
+    def aligned(self):
+        """The same at equal positions only."""
+        if self.diagonal_spatial:
+            return self
+        arrays = {name: getattr(self, name) for names in (*COVARIANCES, ('ntk',)) for name in names}
+        batch = {name: 2 if name in ('nngp', 'ntk', 'gap', 'area') else 1 for name in arrays}
+        diagonals = {name: None if a is None else _diagonal(a, batch[name]) for name, a in arrays.items()}
+        return replace(self, **diagonals | dict(gap1=None, area1=None, gap2=None, area2=None), diagonal_spatial=True)
 
     def divide(self, v1, v2):
         """z / sqrt(v), with v1 for x1 and v2 for x2 shaped like `variances`, or with axes of length one."""
-        each = self._pairs(), self._spreads(v1, v2)
-        ntk = None if self.ntk is None else self.ntk / (each[1][0][0] * each[1][0][1]) ** .5
-        return replace(self._with([p.divide(*v) for p, v in zip(*each)]), ntk=ntk)
+        pairs, variances = self._pairs(), self._spreads(v1, v2)
+        left, right = variances[0]
+        ntk = None if self.ntk is None else self.ntk / left ** .5 / right ** .5
+        return replace(self._with([p.divide(*v) for p, v in zip(pairs, variances)]), ntk=ntk)
 
     def coincidences(self):
         """Where an input meets itself at the same position: bool arrays for the pairings of `map`."""
@@ -197,9 +218,9 @@ class Kernel:
         return q
 
 
-def diagonal(k):
-    """Equal positions (n, h, w, ...) out of paired ones (n, h, h', w, w', ...)."""
-    for axis in range(1, 1 + (k.ndim - 1) // 2):
+def _diagonal(k, batch):
+    """Equal positions (*batch, h, w, ...) out of paired ones (*batch, h, h', w, w', ...), for so many batch axes."""
+    for axis in range(batch, batch + (k.ndim - batch) // 2):
         size, shape = k.shape[axis], k.shape
         k = k.reshape(*shape[:axis], size * size, *shape[axis + 2:])
         k = k[(slice(None),) * axis + (slice(None, None, size + 1),)]

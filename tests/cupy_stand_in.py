@@ -37,7 +37,7 @@ from ntref import arrays
 UFUNCS = dict.fromkeys("""
     sqrt exp expm1 log sin cos sinh tanh abs absolute sign isfinite negative positive invert
 """.split(), 1) | dict.fromkeys("""
-    arctan2 maximum minimum add subtract multiply divide true_divide floor_divide remainder power
+    arctan2 hypot maximum minimum add subtract multiply divide true_divide floor_divide remainder power
     less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor
 """.split(), 2)
 UFUNC_KEYWORDS = 'out dtype casting'

@@ -55,6 +55,8 @@ CASES = [
     ('tanh', lambda xp, a: xp.tanh(a), X),
     ('arctan2', lambda xp, a, b: xp.arctan2(a, b), X, Y),
     ('arctan2', lambda xp, a, b: xp.arctan2(a, b), X, V),
+    ('hypot', lambda xp, a, b: xp.hypot(a, b), X, Y),
+    ('hypot', lambda xp, a, b: xp.hypot(a, b), X, V),
     ('erf', lambda xp, a: xp.erf(a), X),
     ('abs', lambda xp, a: xp.abs(a), X),
     ('sign', lambda xp, a: xp.sign(a), X),
@@ -243,7 +245,7 @@ def test_flat_names_stop_the_derivative(name):
 
 
 SECOND = [pytest.param(f, given, id=i) for i, (name, f, *given) in zip(IDS, CASES)
-          if name in ('sqrt', 'arctan2', 'patch', 'where')]
+          if name in ('sqrt', 'arctan2', 'hypot', 'patch', 'where')]
 
 
 @pytest.mark.parametrize('f, given', SECOND)
@@ -303,6 +305,7 @@ FIFTY = [
     ('sinh', lambda xp, a: xp.sinh(a[0]), lambda mp: (mp.exp(mp.mpf('.3')) - mp.exp(-mp.mpf('.3'))) / 2),
     ('tanh', lambda xp, a: xp.tanh(a[0]), lambda mp: 1 - 2 / (mp.exp(mp.mpf('.6')) + 1)),
     ('arctan2', lambda xp, a: xp.arctan2(a[0], a[0]), lambda mp: mp.pi / 4),
+    ('hypot', lambda xp, a: xp.hypot(3 * a[0], 4 * a[0]), lambda mp: mp.mpf('1.5')),
     ('erf', lambda xp, a: xp.erf(a[0]),
      lambda mp: mp.quad(lambda t: 2 * mp.exp(-t * t), [0, mp.mpf('.3')]) / mp.sqrt(mp.pi)),
     ('mean', lambda xp, a: xp.mean(a), lambda mp: mp.mpf(1) / 3),

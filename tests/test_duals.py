@@ -59,8 +59,8 @@ def power(*coef):
     return p, p.deriv()
 
 
-# Numbers with short squares, so that a 50-digit run on them is exact.  layer: (phi, phi'), is it kinked?, C, the largest
-# variance it is asked at. C is four times the worst seen over all pairs of this file, rounded up to a power of two.
+# layer: (phi, phi'), is it kinked?, C, the largest variance it is asked at. The numbers have short squares, to be
+# exact at 50 digits too. C is four times the worst seen over all pairs of this file, rounded up to a power of two.
 ACTIVATIONS = {
     stax.Relu(): (rectifier(0, 1), True, 8, 1e3),
     stax.LeakyRelu(.25): (rectifier(.25, 1), True, 8, 1e3),
@@ -95,7 +95,7 @@ ACTIVATIONS = {
 }
 HALF = {(stax.Erf(), 'area')}       # where u and v are parallel, of different lengths, and erf is nearly linear:
 HALF_BOUND = 2e-8                   # a difference of nearly equal angles, known to eps / (area' / s); docs/accuracy.md
-JUMPS = stax.Sign(), stax.RectifiedMonomial(0)      # their gap is an angle: the digits of sqrt gap' are halved once more
+JUMPS = stax.Sign(), stax.RectifiedMonomial(0)      # their gap is an angle: half of the digits go into its square root
 KNOWN = [layer for layer, (phi, *_) in ACTIVATIONS.items() if phi]
 DIFFERENTIABLE = [layer for layer, (phi, *_) in ACTIVATIONS.items() if phi is None or phi[1]]
 

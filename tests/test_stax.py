@@ -518,7 +518,6 @@ def test_features_that_differ(x):
     (3., ['got float', 'numpy.asarray']),
     ({'x': 1}, ['got dict', 'numpy.asarray']),
     (None, ['no']),
-    ([[1., 2.], [3., 4.]], ['got float', 'numpy.asarray', 'parallel']),
     (numpy.array([[1 + 2j, 0]]), ['real numbers', 'complex128', '(1, 2)']),
     (numpy.array([['1', '2']]), ['real numbers', '<U1']),
     (numpy.array([['2020-01-01']], dtype='datetime64[D]'), ['real numbers', 'datetime64']),
@@ -548,7 +547,7 @@ def test_lists_of_inputs_that_do_not_fit(x):
     """A list where one input is expected, one input where a list is, and another number of them."""
     for call, tree in ((NET.kernel_fn, [x, x]), (NET.init_fn, [(4, 3), (4, 3)])):
         message = refusal(ValueError, *((call, tree) if call == NET.kernel_fn else (call, 1, tree)))
-        assert 'expected' in message and 'got a list' in message
+        assert 'expected one input, got a list of 2' in message and 'numpy.asarray' in message
     for call in (parallel(D(3), D(4)).kernel_fn, serial(parallel(D(3), D(4)), FanInConcat()).kernel_fn):
         message = refusal(ValueError, call, x)
         assert 'expected a list of 2 inputs, one a branch, got a single one' in message and 'FanOut(2)' in message
@@ -675,7 +674,7 @@ def test_infinite_second_moments(x):
     (ValueError, lambda: Dropout(-.5), ['Dropout', 'got -0.5']),
     (ValueError, lambda: Dropout(.5, 'TRAIN'), ['Dropout', "'train' or 'test'", "'TRAIN'"]),
     (ValueError, lambda: LayerNorm(eps=0.), ['LayerNorm', 'eps > 0', 'got 0.0']),
-    (ValueError, lambda: Hermite(-1), ['Hermite', 'degree 0, 1, 2', 'got -1']),
+    (ValueError, lambda: Hermite(-1), ['Hermite: degree', 'whole number >= 0', 'got -1']),
     (ValueError, lambda: Monomial(-1), ['Monomial', 'got -1']),
     (ValueError, lambda: Monomial(1.5), ['Monomial', 'got 1.5']),
     (ValueError, lambda: RectifiedMonomial(-2), ['RectifiedMonomial', 'got -2']),

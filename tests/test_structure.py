@@ -28,9 +28,12 @@ ALLOWED = {
     'stax.layer': {'arrays', 'kernel', 'inputs'},
     'stax.dense': {'arrays', 'kernel', 'stax.layer'},
     'stax.normalization': {'arrays', 'duals', 'kernel', 'stax.layer'},
-    'stax.elementwise': {'arrays', 'quadrature', 'duals', 'stax.layer', 'stax.normalization'},
+    'stax.elementwise': {'arrays', 'duals', 'stax.layer', 'stax.normalization'},
+    'stax.piecewise': {'arrays', 'duals', 'stax.elementwise'},
+    'stax.custom': {'arrays', 'quadrature', 'duals', 'stax.elementwise'},
     'stax.combinators': {'arrays', 'duals', 'kernel', 'stax.layer'},
-    'stax.__init__': {'stax.layer', 'stax.dense', 'stax.normalization', 'stax.elementwise', 'stax.combinators'},
+    'stax.__init__': {'stax.layer', 'stax.dense', 'stax.normalization', 'stax.elementwise', 'stax.piecewise',
+                      'stax.custom', 'stax.combinators'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arrays'},
     'predict.factor': {'arrays'},
@@ -51,7 +54,7 @@ ARRAY_LIBRARIES = {'arrays': {'numpy'}, 'quadrature.panels': {'numpy'}, 'quadrat
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'stax.elementwise': 1,      # refuses what SciPy's quadrature cannot do
+    'stax.custom': 1,      # refuses what SciPy's quadrature cannot do
     'stax.layer': 1,            # a traced argument is shown, not compared with its default: that would lose the trace
 }
 """How often a module other than arrays compares kinds, and why."""

@@ -8,9 +8,10 @@ from .dense import Dense
 # without weights
 from .normalization import Dropout, Identity, LayerNorm
 # nonlinearities
+from .custom import Elementwise, ElementwiseNumerical
 from .elementwise import (
-    ABRelu, Abs, Cos, Elementwise, ElementwiseNumerical, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite,
-    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin)
+    Cos, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite, Monomial, Polynomial, Rbf, Sigmoid_like, Sin)
+from .piecewise import ABRelu, Abs, LeakyRelu, RectifiedMonomial, Relu, Sign
 # networks as text
 from .layer import Layer, LayerError, from_spec
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add, mul
 
-from ..arrays import generator, namespace
+from ..arrays import as_whole, generator, namespace
 from ..duals import Pair
-from ..kernel import Demand
+from ..kernel import Demand, axis_of
 from .layer import Layer, located
 
 __all__ = ['FanInConcat', 'FanInProd', 'FanInSum', 'FanOut', 'parallel', 'repeat', 'serial']
 
 
-class _Network(Layer):
+class _Network(Layer, abstract=True):
     """Several layers, `self.layers`."""
 
     def __post_init__(self):
@@ -41,6 +41,10 @@ class _Network(Layer):
 class _Serial(_Network):
     name = 'serial'
     layers: tuple
+
+    @property
+    def several(self):
+        return self.layers[0].several
 
     def fold(self, f, value, *trees):
         """f(layer, value, ...) of the last layer, with the value of the one before."""
@@ -81,6 +85,7 @@ class _Serial(_Network):
 class _Parallel(_Network):
     name = 'parallel'
     layers: tuple
+    several = True
 
     def out(self, signal):
         return self.each(lambda layer, s: layer.out(s), self._branches(signal))
@@ -117,11 +122,16 @@ class _Repeat(_Network):
     n: int
 
     def __post_init__(self):
-        if not isinstance(self.block, Layer) or not isinstance(self.n, int) or self.n < 0:
-            raise ValueError(f'repeat: expected a layer and a number of times >= 0, got {self.block!r} and {self.n!r}.')
+        if not isinstance(self.block, Layer):
+            raise ValueError(f'repeat: expected a layer such as Relu(), got {self.block!r}.')
+        object.__setattr__(self, 'n', as_whole(self.n, 'repeat: n', 0))
 
     def __repr__(self):
         return f'repeat({self.block!r}, {self.n})'
+
+    @property
+    def several(self):
+        return self.block.several
 
     @property
     def _times(self):
@@ -174,8 +184,7 @@ class FanOut(Layer):
     num: int
 
     def __post_init__(self):
-        if not isinstance(self.num, int) or self.num < 1:
-            raise ValueError(f'FanOut: expected a number of copies >= 1, got {self.num!r}.')
+        object.__setattr__(self, 'num', as_whole(self.num, 'FanOut: num', 1))
 
     def out(self, signal):
         return [signal] * self.num
@@ -191,8 +200,9 @@ class FanOut(Layer):
         return Demand(any(d.paired for d in demands), next((d.axes for d in demands if d.axes is not None), None))
 
 
-class _FanIn(Layer):
+class _FanIn(Layer, abstract=True):
     """Several inputs become one; their shapes agree but on the axes of `_may_differ`."""
+    several = True
 
     def out(self, signals):
         if not isinstance(signals, (list, tuple)) or not signals:
@@ -293,7 +303,7 @@ class FanInConcat(_FanIn):
     axis: int = -1
 
     def _may_differ(self, signal):
-        if self.axis % len(signal.shape) != signal.axes.channel:
+        if axis_of(self.axis, len(signal.shape)) != signal.axes.channel:
             raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape}, got '
                              f'axis={self.axis}.')
         return signal.axes.channel

@@ -1,7 +1,7 @@
 """Dense: a matrix of weights and a bias."""
 from dataclasses import dataclass, replace
 
-from ..arrays import namespace
+from ..arrays import as_whole, namespace
 from ..kernel import Axes
 from .layer import Layer
 
@@ -64,8 +64,7 @@ class Dense(Layer):
         object.__setattr__(self, 's', tuple(self.s))
         if self.parameterization not in ('ntk', 'standard'):
             raise ValueError(f"Dense: expected parameterization 'ntk' or 'standard', got {self.parameterization!r}.")
-        if not isinstance(self.out_dim, int) or self.out_dim < 1:
-            raise ValueError(f'Dense: expected out_dim to be a whole number >= 1, got {self.out_dim!r}.')
+        object.__setattr__(self, 'out_dim', as_whole(self.out_dim, 'Dense: out_dim', 1))
         if len(self.s) != 2 or not all(isinstance(n, (int, float)) and n > 0 for n in self.s):
             raise ValueError(f'Dense: expected s to be two numbers > 0, got {self.s!r}.')
 
@@ -91,14 +90,14 @@ class Dense(Layer):
         w, b = (self.W_std / (n / self.s[0]) ** .5, self.b_std) if self._is_standard else (1., 1.)
         W = w * rng.standard_normal((n, m))
         shape = [m if axis == signal.axes.channel else 1 for axis in range(len(signal.shape))]
-        return W, None if self.b_std is None else b * rng.standard_normal(shape)
+        return W, () if self.b_std is None else b * rng.standard_normal(shape)
 
     def apply(self, params, x, rng=None):
         W, b = params
         xp, n = namespace(x, W), x.shape[self.channel_axis]
         z = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)
         z = z / self.s[0] ** .5 if self._is_standard else self.W_std / n ** .5 * z
-        return z if b is None else z + (b if self._is_standard else self.b_std * b)
+        return z if self.b_std is None else z + (b if self._is_standard else self.b_std * b)
 
     def kernel(self, k):
         w, b = self.W_std ** 2, 0 if self.b_std is None else self.b_std ** 2

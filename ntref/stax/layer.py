@@ -7,6 +7,7 @@ plain JSON and back.
 from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
+from operator import index
 
 from ..arrays import as_number, generator, kind
 from ..inputs import checked, input_kernel
@@ -45,12 +46,14 @@ class Layer:
     """Base of all layers; subclasses are frozen dataclasses whose fields are the arguments of the layer."""
 
     axes = None              # the Axes a layer asks of its input; None: any
+    several = False          # does it take a list of inputs?
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls, abstract=False):
         cls.name = cls.__dict__.get('name') or cls.__name__
-        Layer.registry[cls.name] = cls
+        if not abstract:
+            Layer.registry[cls.name] = cls
 
     def __post_init__(self):
         for f in fields(self):
@@ -103,6 +106,7 @@ class Layer:
         """
         with located(self):
             signal = _shape_signal(input_shape, self.demand(Demand()))
+            self._single(signal)
             return tree_map(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
     def apply_fn(self, params, inputs, rng=None):
@@ -140,13 +144,15 @@ class Layer:
         docs/accuracy.md, per activation, depth, separation of the inputs and precision.
         """
         names = _requested(get)
-        with located(self):
-            demand = self.demand(Demand(paired=not diagonal_spatial))
+        self._single(x1)
         if _holds_kernels(x1):
             if x2 is not None:
                 raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
+            x1 = tree_map(lambda k: self._laid_out(k, diagonal_spatial), x1)
             signals = [tree_map(lambda k: k.signals[i], x1) for i in (0, 1)]
         else:
+            with located(self):
+                demand = self.demand(Demand(paired=not diagonal_spatial))
             x1, x2, demand = _checked(x1, x2, demand)
             signals = [tree_map(_input_signal, x, demand) for x in (x1, tree_map(_second, x1, x2))]
         for signal in signals:
@@ -156,9 +162,23 @@ class Layer:
             x1 = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
         return tree_map(lambda k: _select(k, get, names), self.propagate(x1))
 
+    def _single(self, x):
+        if isinstance(x, (list, tuple)) and not self.several:
+            raise LayerError(f'expected one input, got a list of {len(x)}. Numbers in lists are made an array by '
+                             'numpy.asarray; lists of inputs are for `parallel`.', self)
+
+    def _laid_out(self, k, diagonal_spatial):
+        """The state `k` with as many positions as asked for: True, False, or None for what it has."""
+        paired = not (k.diagonal_spatial if diagonal_spatial is None else diagonal_spatial)
+        if paired and k.diagonal_spatial:
+            raise LayerError('expected a Kernel with covariances between positions for diagonal_spatial=False, got one '
+                             'with diagonal_spatial=True. Compute it with diagonal_spatial=False.', self)
+        return k if paired else k.aligned()
+
     def trace(self, signal):
         """The `Signal` after the layer in the infinite network; raises `LayerError` before anything is computed."""
         with located(self):
+            self._single(signal)
             self.check(signal)
             return self.out(signal)
 
@@ -229,7 +249,7 @@ def from_spec(spec):
     if not isinstance(spec, dict) or 'layer' not in spec:
         raise ValueError(f"expected a layer {{'layer': name, ...}}, got {spec!r:.200}.")
     name, given = spec['layer'], {k: _from_json(v) for k, v in spec.items() if k != 'layer'}
-    if name not in Layer.registry:
+    if not isinstance(name, str) or name not in Layer.registry:
         raise ValueError(f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {name!r}.')
     cls = Layer.registry[name]
     known = [f.name for f in fields(cls)]
@@ -262,8 +282,8 @@ def _requested(get):
     """The names in `get`, lower case; empty for None."""
     if get is None:
         return ()
-    names = (get,) if isinstance(get, str) else tuple(get)
-    names = tuple(str(name).lower() for name in names)
+    names = get if isinstance(get, (tuple, list)) else (get,)
+    names = tuple(name.lower() if isinstance(name, str) else name for name in names)
     known = [f.name for f in fields(Kernel)]
     if not names or len(set(names)) < len(names) or not set(names) <= set(known):
         raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r}.')
@@ -296,6 +316,7 @@ def _holds_kernels(tree):
 def _checked(x1, x2, demand):
     """`checked` on trees of inputs, with the tree of demands on them."""
     if not isinstance(x1, (list, tuple)):
+        demand = demand[0] if isinstance(demand, list) else demand
         demand = replace(demand, axes=demand.axes or Axes())
         return *checked(x1, x2, demand.axes), demand
     x2 = [None] * len(x1) if x2 is None else x2
@@ -316,7 +337,10 @@ def _input_signal(x, demand):
 
 def _shape_signal(shape, demand):
     """The input signal for a shape, or for a list of shapes."""
-    if all(isinstance(n, int) for n in shape):
-        return Signal(tuple(shape), (demand.axes or Axes()).of(len(shape)))
+    if all(hasattr(n, '__index__') for n in shape):
+        demand = demand[0] if isinstance(demand, list) else demand
+        return Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)))
+    if not all(isinstance(s, (list, tuple)) for s in shape):
+        raise ValueError(f'expected a shape (whole numbers) or a list of shapes, got {shape!r}.')
     demand = demand if isinstance(demand, list) else [demand] * len(shape)
     return [_shape_signal(s, d) for s, d in zip(shape, demand, strict=True)]

@@ -3,10 +3,10 @@ from dataclasses import dataclass, replace
 
 from ..arrays import generator, namespace
 from ..duals import Cov
-from ..kernel import Axes
+from ..kernel import Axes, axis_of
 from .layer import Layer
 
-__all__ = ['Dropout', 'Identity', 'LayerNorm']
+__all__ = ['Dropout', 'Identity', 'LayerNorm', 'needs_gaussian']
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,13 +68,13 @@ class LayerNorm(Layer):
         return Axes(self.batch_axis, self.channel_axis)
 
     def _over(self, ndim):
-        return tuple(sorted({a % ndim for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}))
+        return tuple(sorted({axis_of(a, ndim) for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}))
 
     def check(self, signal):
         if self.axes.of(len(signal.shape)) != signal.axes or signal.axes.channel not in self._over(len(signal.shape)):
             raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among the axes '
                              f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
-        _needs_gaussian(signal)
+        needs_gaussian(signal)
 
     def apply(self, params, x, rng=None):
         xp, axis = namespace(x), self._over(x.ndim)
@@ -132,19 +132,19 @@ class Dropout(Layer):
         if self.mode == 'test':
             return k
         same = k.coincidences()
-        xp, pairs = namespace(k.nngp), iter(same)
+        xp, pairs = namespace(k.nngp, self.rate), iter(same)
         ntk = None if k.ntk is None else xp.where(same[0], k.ntk / self.rate, k.ntk)
         return replace(k.map(lambda pair: self._covariance(pair, next(pairs))), ntk=ntk)
 
     def _covariance(self, p, same):
         """K' = K but where an entry meets itself; gap and area grow with the variances."""
-        xp, r = p.xp, self.rate
+        xp, r = namespace(p.k, self.rate), self.rate
         gap = p.gap + (1 / r - 1) * (p.q1 + p.q2)
         area = xp.sqrt(p.area ** 2 + (1 / r ** 2 - 1) * p.q1 * p.q2)
         return Cov(xp.where(same, p.k / r, p.k), xp.where(same, 0, gap), xp.where(same, 0, area))
 
 
-def _needs_gaussian(signal):
+def needs_gaussian(signal):
     if not signal.is_gaussian:
         raise ValueError('expected a Gaussian input, which a layer with weights gives; got the network input or the '
                          'output of a nonlinearity. Insert Dense before it.')

@@ -1,0 +1,128 @@
+"""The accuracy that is promised, measured against 50 digits: near and far, near opposite, shallow and deep.
+
+`validation/accuracy.py` measures; this file holds the bounds, on a part of what docs/accuracy.md has in full.
+"""
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+
+sys.path.append(str(Path(__file__).parent.parent / 'validation'))
+import accuracy                                         # noqa: E402
+
+BAR = {'float64': 1e-14, 'float32': 3e-6}               # the ReLU family: both kernels, every separation and depth
+FEW = 1., 1e-4, 1e-8, 0.
+
+EPS = {'float64': 2. ** -52, 'float32': 2. ** -23}
+
+BOUNDS = {
+    # Multiples of eps for depths 1, 3 and 30: four times the worst of docs/accuracy.md (both dtypes, all separations),
+    # rounded up to a power of two, relative to the largest value possible.
+    'Sign()': (8, 8, 8),
+    'RectifiedMonomial(0)': (8, 8, 8),
+    'LayerNorm, Relu()': (8, 8, 16),
+    'residual Relu()': (8, 8, 16),
+    'Erf()': (8, 8, 64),                                # W_std=1.3 is at the edge of chaos: errors add up
+    'Erf(1.2, 0.7, 0.3)': (8, 16, 32),
+    'Sigmoid_like()': (8, 8, 8),
+    'Gelu()': (8, 16, 16),
+    'Sin()': (8, 16, 32),
+    'Sin(0.8, 1.4, 0.5)': (8, 32, 128),                 # Theta at coincidence: a slope of w chi = 1 to the 30th power
+    'Cos(1.1, 0.9, -0.2)': (8, 8, 16),
+    'Rbf(0.7)': (8, 16, 64),
+    'Gaussian(b=-0.6)': (8, 16, 16),
+    'Gabor()': (16, 32, 256),                           # the same
+    'Exp(0.9, 0.4)': (8, 16, 16),
+    'ExpNormalized()': (8, 32, 128),                    # homogeneous: relative errors of each layer add up
+    'LayerNorm, Hermite(3)': (32, 256, None),           # chaotic, see below
+    'LayerNorm, Monomial(2)': (16, 16, 64),
+    'LayerNorm, Monomial(3)': (16, 64, 128),
+    'LayerNorm, Polynomial': (8, 16, 64),
+    'LayerNorm, RectifiedMonomial(2)': (8, 64, 2 ** 18),    # multiplies distances by 2 a layer and does not state a gap
+    'Erf(), W_std=4': (8, 16, 2 ** 17),                 # chaotic: by 3 a layer; what is lost is in (sqrt q - sqrt q')^2
+    'Sin(), W_std=2.5': (16, 32, 2 ** 20),              # the same
+}
+
+
+def test_the_grid_is_the_one_that_is_promised():
+    assert accuracy.SEPARATIONS == (1., 1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 0.) and accuracy.DEPTHS == (1, 3, 30)
+    assert set(BOUNDS) == set(accuracy.OTHERS) and len(accuracy.RELU_FAMILY) == 8
+
+
+@pytest.mark.parametrize('dtype', BAR)
+@pytest.mark.parametrize('name', accuracy.RELU_FAMILY)
+def test_relu_family(name, dtype):
+    """K and Theta relative to themselves (where the kernel changes sign: to no less than a tenth of its largest)."""
+    layers, last = accuracy.NETWORKS[name], accuracy.readout(name)
+    errors = accuracy.measure(layers, last, dtype, itself=accuracy.itself(name), pairs=2)
+    assert len(errors) == 6
+    for (depth, sign), error in errors.items():
+        assert error.shape == (2, 7, 2) and (error <= BAR[dtype]).all(), (depth, sign, error.max(-1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('dtype', BAR)
+@pytest.mark.parametrize('name', accuracy.RELU_FAMILY)
+def test_relu_family_on_many_pairs(name, dtype):
+    layers, last = accuracy.NETWORKS[name], accuracy.readout(name)
+    for (depth, sign), error in accuracy.measure(layers, last, dtype, itself=accuracy.itself(name), pairs=40).items():
+        assert (error <= BAR[dtype]).all(), (depth, sign, error.max(-1))
+
+
+@pytest.mark.parametrize('dtype', EPS)
+@pytest.mark.parametrize('name', BOUNDS)
+def test_others(name, dtype):
+    errors = accuracy.measure(accuracy.NETWORKS[name], accuracy.readout(name), dtype, pairs=1, separations=FEW)
+    for (depth, sign), error in errors.items():
+        bound = BOUNDS[name][accuracy.DEPTHS.index(depth)]
+        assert bound is None or (error <= bound * EPS[dtype]).all(), (depth, sign, error.max(-1) / EPS[dtype])
+
+
+@pytest.mark.parametrize('name', ['LayerNorm, Hermite(3)', 'LayerNorm, Monomial(3)', 'LayerNorm, Monomial(2)'])
+def test_errors_of_k_do_not_grow_where_the_gap_is_known(name):
+    """Each layer multiplies small distances by 2 or 3: an error of K that went along would be 1e-2 of it at depth 30."""
+    near = {}
+    for dtype in EPS:
+        errors = accuracy.measure(accuracy.NETWORKS[name], accuracy.READOUT, dtype, (30,), pairs=2, separations=(1e-8, 0.))
+        near[dtype] = errors[30, 1].max()
+        assert near[dtype] <= 128 * EPS[dtype]
+
+
+def test_x_alone_and_x_with_itself_agree():
+    """The diagonal of k(x), whose gap is zero by position, and of k(x, x), whose gap is zero by subtraction."""
+    x = numpy.random.default_rng(0).standard_normal((6, 5))
+    for name, layers in accuracy.NETWORKS.items():
+        net = accuracy.serial(*layers * 30, accuracy.readout(name))
+        alone, pair = (net.kernel_fn(*a, ('nngp', 'ntk')) for a in ((x, None), (x, x.copy())))
+        for a, b in zip(alone, pair):
+            assert abs(numpy.diag(a - b)).max() <= 1e-13 * abs(a).max(), name
+
+
+# ------------------------------------------------------------------ the gap that is lost, and what it costs
+
+@pytest.mark.parametrize('name', accuracy.BEFORE_A_KINK)
+def test_relu_behind(name):
+    """Theta to rounding behind a layer that states its gap; without one, to half the digits, and no better."""
+    near, opposite = accuracy.before_a_kink(name, 'float64', pairs=2)
+    assert opposite <= 1e-14
+    if name in ('Gelu()', 'Gaussian()', 'Gabor()', 'RectifiedMonomial(2)'):
+        assert 1e-12 <= near <= 5e-8
+    else:
+        assert near <= 1e-14
+
+
+# ------------------------------------------------------------------ the page
+
+def test_the_page_holds():
+    assert accuracy.worse() == []
+
+
+def test_a_page_that_claims_too_much_is_found_out():
+    """The check must be able to fail: numbers ten times better than those stated, a row that is missing."""
+    text = accuracy.PAGE.read_text()
+    assert accuracy.worse(['Relu()'], text) == []
+    better = text.replace('e-16', 'e-18').replace('e-15', 'e-18')
+    assert any('float64, Relu(), depth 30' in line for line in accuracy.worse(['Relu()'], better))
+    missing = '\n'.join(line for line in text.splitlines() if not line.startswith('| `Erf()` | 3 |'))
+    assert any("'Erf()', 3" in line for line in accuracy.worse([], missing))
