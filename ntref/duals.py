@@ -153,6 +153,13 @@ class Pair:
         gap = (self.q1 - self.q2) * (p.q1 - p.q2) / 2 + self.gap * p.k + p.gap * (self.q1 + self.q2) / 2
         return Cov(self.k * p.k, gap, self.xp.hypot(self.area * p.s, self.k * p.area))
 
+    @cached_property
+    def det(self):
+        """A^2; its derivatives by q q' - K^2, as in `root`."""
+        return differentiable(
+            lambda q1, q2, k, area: area * area, lambda q1, q2, k, area: q2, lambda q1, q2, k, area: q1,
+            lambda q1, q2, k, area: -2 * k, lambda q1, q2, k, area: 0.)(self.q1, self.q2, self.k, self.area)
+
     def root(self, c, m):
         """sqrt(c + m^2 A^2); its derivatives by A^2 = q q' - K^2, which is smooth where A is not."""
         def value(c, m, q1, q2, k, area):
@@ -238,7 +245,7 @@ def rectified_monomial(p, n):
     """
     f = [p.delta / (2 * p.xp.pi), p.far / (2 * p.xp.pi)]
     for m in range(1, n):
-        f.append((2 * m + 1) * p.k * f[m] + (m * p.area) ** 2 * f[m - 1])
+        f.append((2 * m + 1) * p.k * f[m] + m * m * p.det * f[m - 1])
     return Cov(f[n]), n * n * f[n - 1]
 
 
