@@ -106,10 +106,10 @@ def truth(block, last, depths, x1, x2):
     return states
 
 
-def measure(block, last, dtype, depths=DEPTHS, itself=False, **keywords):
+def measure(block, last, dtype, depths=DEPTHS, itself=(False, False), **keywords):
     """Errors of K and Theta, {(depth, sign): array (2, separations, pairs)}, relative to their largest possible value.
 
-    `itself`: relative to themselves; a number: to no less than this part of their largest possible value.
+    `itself`, for K and for Theta: True, relative to themselves; a number: to no less than that part of their largest.
     """
     errors = {}
     for sign in (1, -1):
@@ -119,7 +119,7 @@ def measure(block, last, dtype, depths=DEPTHS, itself=False, **keywords):
             got = serial(*block * depth, last).kernel_fn(x1, x2, ('nngp', 'ntk'))
             assert got.nngp.dtype == got.ntk.dtype == x1.dtype
             at = [state[depth] for state in states]
-            table = [[relative(float(k[i, i]), (z.k, z.t)[n], z.scales[n], itself) for i, z in enumerate(at)]
+            table = [[relative(float(k[i, i]), (z.k, z.t)[n], z.scales[n], itself[n]) for i, z in enumerate(at)]
                      for n, k in enumerate(got)]
             errors[depth, sign] = numpy.array(table).reshape(2, len(keywords.get('separations', SEPARATIONS)), -1)
     return errors
@@ -134,8 +134,8 @@ def relative(value, exact, scale, itself):
 
 
 def itself(name):
-    """The ReLU family relative to its own value; where that changes sign, to no less than FLOOR of the largest."""
-    return name in RELU_FAMILY and (FLOOR if name.startswith('Leaky') else True)
+    """The ReLU family relative to its own value; Theta, and K of LeakyRelu, which change sign, with a FLOOR."""
+    return (FLOOR if name.startswith('Leaky') else True, FLOOR) if name in RELU_FAMILY else (False, False)
 
 
 def row(name, dtype, **keywords):
@@ -156,9 +156,10 @@ x, x' = x + separation * direction, with {width} entries; the last column is the
 direction at the same separations. Cells are NNGP / NTK, the worst of {pairs} pairs. Depth counts the hidden layers:
 `Dense, activation` (or what the row says) so many times, and a `Dense`.
 
-**Relative to what.** In the ReLU family, at weights that keep the variance: to the value itself (`LeakyRelu`, whose
-kernel changes sign near opposite inputs: to no less than a tenth of the largest it could be). Elsewhere to the largest
-value the kernel could have at these variances, sqrt(K(x, x) K(x', x')), as most of these kernels pass through zero.
+**Relative to what.** In the ReLU family, at weights that keep the variance: to the value itself. The NTK, and the NNGP
+of `LeakyRelu`, change sign at inputs that point away from each other: there to no less than a tenth of the largest they
+could be. Elsewhere to the largest the kernel could be at these variances, sqrt(K(x, x) K(x', x')), as most of these
+kernels pass through zero.
 
 **The bar** is 1e-14 in float64 and 3e-6 in float32 for the ReLU family, at every separation.
 `python validation/accuracy.py --check` compares a part of this page with a fresh measurement.
