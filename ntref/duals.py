@@ -89,13 +89,23 @@ class Pair:
 
     @cached_property
     def minus(self):
-        """s - K = 2 s sin^2(theta / 2)."""
-        return 2 * self.s * self.xp.sin(self.theta / 2) ** 2
+        """s - K, without cancellation."""
+        return self._lack(self.k)
 
     @cached_property
     def plus(self):
-        """s + K = 2 s sin^2(delta / 2)."""
-        return 2 * self.s * self.xp.sin(self.delta / 2) ** 2
+        """s + K, without cancellation."""
+        return self._lack(-self.k)
+
+    @cached_property
+    def antigap(self):
+        """E[(u + v)^2]."""
+        return self.xp.where(self.k < 0, self.dn2 + 2 * self.plus, self.q1 + self.q2 + 2 * self.k)
+
+    def _lack(self, k):
+        """s - k = A^2 / (s + k)."""
+        lack, positive = self.area * over(self.area, self.s + k), k > 0
+        return lack if self.xp.all(positive) else self.xp.where(positive, lack, self.s - k)
 
     @cached_property
     def theta(self):
@@ -117,7 +127,11 @@ class Pair:
     @cached_property
     def near(self):
         """s (sin theta - theta cos theta): vanishes as theta^3 / 3 where u and v coincide."""
-        return self.area - self.theta * self.k
+        small = self.theta < .5
+        if self.xp.all(small):
+            return self.s * sin_minus_t_cos(self.theta)
+        near, i = self.area - self.theta * self.k, self.xp.nonzero(small)
+        return self.xp.patch(near, i, self.s[i] * sin_minus_t_cos(self.theta[i])) if len(i[0]) else near
 
     @cached_property
     def far(self):
@@ -125,6 +139,15 @@ class Pair:
         i = self._obtuse
         far = self.area + self.delta * self.k
         return self.xp.patch(far, i, self.s[i] * sin_minus_t_cos(self.delta[i])) if len(i[0]) else far
+
+    def settled(self):
+        """K by the gap where that is small, and never beyond s: its own errors could be amplified by deep networks."""
+        def value(k, q, s, gap):
+            xp = namespace(k, gap)
+            k = xp.where(k < -s, -s, k)
+            return xp.where(k > s, s, k) if gap is None else xp.where(4 * gap < q, (q - gap) / 2, k)
+        k = differentiable(value, lambda *a: 1., *[lambda *a: 0.] * 3)(self.k, self.q1 + self.q2, self.s, self.cov.gap)
+        return self.cov._replace(k=k)
 
     def affine(self, w, b):
         """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
@@ -142,16 +165,22 @@ class Pair:
     def add(self, other):
         """u + x, v + y for (x, y) the `other` pair, independent:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
         xp, p = self.xp, other
-        lengths = self.n1 * p.n2 - self.n2 * p.n1
-        angles = xp.where(self.k < 0, self.plus * p.s - self.k * p.plus, self.minus * p.s + self.k * p.minus)
-        area = xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, xp.sqrt(2 * xp.maximum(angles, 0))))
+        lengths, lack = self.n1 * p.n2 - self.n2 * p.n1, self._lack_of_product(p)
+        area = xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, xp.sqrt(2 * lack)))
         return Cov(self.k + p.k, self.gap + p.gap, area)
 
     def multiply(self, other):
         """u x, v y for (x, y) the `other` pair, independent:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
         p = other
-        gap = (self.q1 - self.q2) * (p.q1 - p.q2) / 2 + self.gap * p.k + p.gap * (self.q1 + self.q2) / 2
+        lengths = self.n1 * p.n1 - self.n2 * p.n2
+        gap = lengths * lengths + 2 * self._lack_of_product(p)
         return Cov(self.k * p.k, gap, self.xp.hypot(self.area * p.s, self.k * p.area))
+
+    def _lack_of_product(self, other):
+        """s s' - K K', without cancellation."""
+        xp, p = self.xp, other
+        same, opposite = self.minus * p.s + self.k * p.minus, self.plus * p.s - self.k * p.plus
+        return xp.maximum(xp.where(self.k < 0, opposite, same), 0)
 
     @cached_property
     def det(self):
@@ -190,11 +219,12 @@ def sin_minus_t_cos(t):
     0.333333333
     """
     xp = namespace(t)
-    n, total, term, size = 1, 0, t * t * t / 3, 1.
+    tt = t * t
+    n, total, term, size = 1, 0, tt * t / 3, 1.
     while size > xp.eps(t) / 8:
         total = total + term
-        size *= 2 * (n + 1) / n / ((2 * n + 2) * (2 * n + 3))
-        term = -term * t * t * (n + 1) / (n * (2 * n + 2) * (2 * n + 3))
+        size /= n * (2 * n + 3)
+        term = term * tt / (-2 * n * (2 * n + 3))
         n += 1
     return total
 
@@ -208,11 +238,12 @@ def abrelu(p, a, b):
     gap' = (a^2 + b^2)/2 gap - (a - b)^2 near / pi.   Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
     """
     xp, c, e = namespace(p.k, a, b), (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
-    k = c / xp.pi * p.far - a * b / xp.pi * p.near
-    slope = c / xp.pi * p.delta + a * b / xp.pi * p.theta
+    k, slope = c * p.k + e * p.near, c - e * p.theta
     gap, lack = c * p.gap - 2 * e * p.near, c * p.minus - e * p.near
     acute = p.k >= 0
     if not xp.all(acute):
+        k = xp.where(acute, k, (c * p.far - a * b * p.near) / xp.pi)
+        slope = xp.where(acute, slope, (c * p.delta + a * b * p.theta) / xp.pi)
         lack = xp.where(acute, lack, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.far)
         gap = xp.where(acute, gap, c * p.dn2 + 2 * lack)
     lack = xp.maximum(lack, 0)
@@ -262,16 +293,19 @@ def exp_normalized(p, gamma, shift, do_clip):
 
 # ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
 
-def sin(p, a, b, cos_2c):
-    """phi(u) = a sin(b u + c), given cos 2c:  K' = a^2/2 [exp(-b^2 gap/2) - cos 2c exp(-b^2 (q + q') + b^2 gap/2)].
+def sin(p, a, b, c):
+    """phi(u) = a sin(b u + phase), c = cos(2 phase):  K' = a^2/2 (m - c p),  slope = a^2 b^2/2 (m + c p).
 
-    slope = a^2 b^2 / 2 [the same with +],  from E exp(i w) = exp(-E[w^2]/2) at w = b (u -+ v); docs/theory/duals.md#sin
+    m = exp(-b^2 gap / 2) and p = exp(-b^2 antigap / 2), from E exp(i w) = exp(-E[w^2] / 2) at w = b (u -+ v);
+    m - p without cancellation, so that small K' keep their digits; docs/theory/duals.md#sin
     """
-    xp, t = namespace(p.k, a, b, cos_2c), b * b
-    minus, plus = xp.exp(-t * p.gap / 2), cos_2c * xp.exp(-t * (p.q1 + p.q2 - p.gap / 2))
-    dn = xp.exp(-t * p.q1) - xp.exp(-t * p.q2)
-    gap = -a * a * xp.expm1(-t * p.gap / 2) * (1 + plus) - a * a / 2 * cos_2c * dn * dn
-    return Cov(a * a / 2 * (minus - plus), xp.maximum(gap, 0)), a * a * t / 2 * (minus + plus)
+    xp, t = namespace(p.k, a, b, c), b * b
+    minus, plus = xp.exp(-t * p.gap / 2), xp.exp(-t * p.antigap / 2)
+    acute = p.k > 0
+    less = xp.where(acute, -minus, plus) * xp.expm1(-2 * t * xp.where(acute, p.k, -p.k))           # minus - plus
+    one, dn = (1 + c) * plus - xp.expm1(-t * p.antigap / 2), xp.exp(-t * p.q1) - xp.exp(-t * p.q2)  # 1 + c plus
+    gap = -a * a * xp.expm1(-t * p.gap / 2) * one - a * a / 2 * c * dn * dn
+    return Cov(a * a / 2 * (less + (1 - c) * plus), xp.maximum(gap, 0)), a * a * t / 2 * (less + (1 + c) * plus)
 
 
 def rbf(p, gamma):
@@ -364,7 +398,8 @@ def polynomial(p, coef):
     for order in range(len(coef)):
         r1, r2 = _hermite_coefficient(coef, order, p.q1), _hermite_coefficient(coef, order, p.q2)
         lengths, r = r1 * p.n1 ** order - r2 * p.n2 ** order, r1 * r2 / factorial(order)
-        lack = p.minus * sum(p.s ** j * p.k ** (order - 1 - j) for j in range(order))
+        step, factor = (1, p.minus) if order % 2 else (2, p.det)       # s^l - K^l = (s - K) (...) or (s^2 - K^2) (...)
+        lack = factor * sum(p.s ** j * p.k ** (order - step - j) for j in range(0, order, step))
         k, gap = k + r * p.k ** order, gap + lengths ** 2 / factorial(order) + 2 * r * lack
         slope = slope + order * r * p.k ** max(order - 1, 0)
     return Cov(k, p.xp.maximum(gap, 0)), slope

@@ -110,7 +110,7 @@ def gram(x, y):
     xp = namespace(x, y)
     k, gap = _inner(x, y), _squared_distances(x, y)
     p = Pair(xp.mean(x * x, -1)[..., :, None], xp.mean(y * y, -1)[..., None, :], Cov(k, gap))
-    radial = xp.where(k < 0, p.s + k < NEAR * p.s, gap - p.dn2 < NEAR * gap)
+    radial = xp.where(k < 0, p.s + k < NEAR * p.s, gap - p.dn2 < NEAR * p.s)
     i = xp.nonzero(radial)
     return Cov(k, gap, xp.patch(p.area, i, _rejection(x, y, k, i)) if len(i[0]) else p.area)
 

@@ -151,7 +151,9 @@ class Kernel:
     def nonlinear(self, dual):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi'])."""
         covs, slopes = zip(*(dual(pair) for pair in self._pairs()))
-        return replace(self._with(covs), ntk=None if self.ntk is None else slopes[0] * self.ntk)
+        new = self._with(covs)
+        new = new._with([pair.settled() for pair in new._pairs()])
+        return replace(new, ntk=None if self.ntk is None else slopes[0] * self.ntk)
 
     def variances(self, i):
         """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""
