@@ -24,7 +24,7 @@ from operator import index
 import numpy
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_number', 'as_whole', 'derivative', 'differentiable',
-           'generator', 'is_array', 'kind', 'namespace', 'plain']
+           'exact', 'generator', 'is_array', 'kind', 'namespace', 'plain']
 
 ALPHABET = tuple("""
     pi eps sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
@@ -267,6 +267,13 @@ def plain(a):
     while kind(a) == 'autograd':
         a = a._value
     return float(a)
+
+
+def exact(value, like):
+    """`value` as `like` computes with it: mpmath squares a Python float in double precision unless it is an mpf."""
+    if kind(like) == 'mpmath' and isinstance(value, float):
+        return import_module('mpmath').mpf(value)
+    return tuple(exact(v, like) for v in value) if isinstance(value, tuple) else value
 
 
 def as_whole(value, name, least):

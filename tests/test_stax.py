@@ -750,3 +750,16 @@ def test_spec_by_hand():
     assert serial(D(8, 2.), Relu(), repeat(Identity(), 2)).to_spec() == {'layer': 'serial', 'layers': [
         {'layer': 'Dense', 'out_dim': 8, 'W_std': 2.}, {'layer': 'Relu'},
         {'layer': 'repeat', 'block': {'layer': 'Identity'}, 'n': 2}]}
+
+
+# ------------------------------------------------------------------ any number of digits
+
+@pytest.mark.parametrize('build', [
+    lambda n: serial(D(3, n(1.3), n(.2)), Erf(n(1.2), n(.7), n(.3)), D(1, n(.9))),
+    lambda n: serial(D(3, n(1.3), s=(1, n(1.5)), parameterization='standard'), Polynomial((n(.1), n(.2), n(.3))), D(1)),
+    lambda n: serial(D(3, n(1.3)), LayerNorm(eps=n(.1)), ABRelu(n(.1), n(.7)), Dropout(n(.7)), D(1, b_std=n(.3)))])
+def test_numbers_are_exact_beside_mpmath(build, x, mp50):
+    """A Python float among the arguments is taken for what it is, not squared in double precision."""
+    exact = numpy.array([[mp50.mpf(float(v)) for v in row] for row in x], dtype=object)
+    given, expected = (build(number).kernel_fn(exact) for number in (float, lambda v: mp50.mpf(float(v))))
+    assert (given.nngp == expected.nngp).all() and (given.ntk == expected.ntk).all()

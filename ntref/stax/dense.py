@@ -1,7 +1,7 @@
 """Dense: a matrix of weights and a bias."""
 from dataclasses import dataclass, replace
 
-from ..arrays import as_whole, namespace
+from ..arrays import as_number, as_whole, namespace
 from ..kernel import Axes
 from .layer import Layer
 
@@ -61,11 +61,11 @@ class Dense(Layer):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, 'parameterization', str(self.parameterization).lower())
-        object.__setattr__(self, 's', tuple(self.s))
+        object.__setattr__(self, 's', tuple(as_number(n, 'Dense: s') for n in self.s))
         if self.parameterization not in ('ntk', 'standard'):
             raise ValueError(f"Dense: expected parameterization 'ntk' or 'standard', got {self.parameterization!r}.")
         object.__setattr__(self, 'out_dim', as_whole(self.out_dim, 'Dense: out_dim', 1))
-        if len(self.s) != 2 or not all(isinstance(n, (int, float)) and n > 0 for n in self.s):
+        if len(self.s) != 2 or not all(n > 0 for n in self.s):
             raise ValueError(f'Dense: expected s to be two numbers > 0, got {self.s!r}.')
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import factorial
 
 from .. import duals
-from ..arrays import as_number, as_whole, namespace
+from ..arrays import as_number, as_whole, exact, namespace
 from ..duals import Cov
 from .layer import Layer
 from .normalization import needs_gaussian
@@ -72,7 +72,7 @@ class Sigmoid_like(Nonlinearity):
         return a * xp.erf(b * z) + c
 
     def dual(self, p):
-        return duals.erf(p, *self.slopes)
+        return duals.erf(p, *exact(self.slopes, p.k))
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,31 +154,27 @@ class Sin(Nonlinearity):
         return self.a * xp.sin(self.b * z + self.c)
 
     def dual(self, p):
-        return duals.sin(p, self.a, self.b, _cos_2c(p, self.c))
+        return duals.sin(p, self.a, self.b, self.cos_2c(p))
+
+    def cos_2c(self, p):
+        """Of the phase c, in the precision of the pair."""
+        return namespace(p.k, self.c).cos(2 * self.c + 0 * p.q1)
 
 
 @dataclass(frozen=True, repr=False)
-class Cos(Nonlinearity):
-    """phi(z) = a cos(b z + c):  K' = a^2/2 (exp(-b^2 E(u-v)^2 / 2) + cos 2c exp(-b^2 E(u+v)^2 / 2)).
+class Cos(Sin):
+    """phi(z) = a cos(b z + c), `Sin` at the phase c + pi/2: the other sign of cos 2c.
 
     Source
     ------
     docs/theory/duals.md#sin; Louart et al. 2018 (arXiv:1702.05419) table 1.
     """
-    a: float = 1.
-    b: float = 1.
-    c: float = 0.
 
     def phi(self, xp, z):
         return self.a * xp.cos(self.b * z + self.c)
 
-    def dual(self, p):
-        return duals.sin(p, self.a, self.b, -_cos_2c(p, self.c))
-
-
-def _cos_2c(p, c):
-    """cos 2c in the precision of the pair."""
-    return namespace(p.k, c).cos(2 * c + 0 * p.q1)
+    def cos_2c(self, p):
+        return -super().cos_2c(p)
 
 
 @dataclass(frozen=True, repr=False)

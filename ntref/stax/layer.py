@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 from operator import index
 
-from ..arrays import as_number, generator, kind
+from ..arrays import as_number, exact, generator, kind
 from ..inputs import checked, input_kernel
 from ..kernel import Axes, Demand, Kernel, Signal
 
@@ -185,9 +185,14 @@ class Layer:
     def propagate(self, k):
         """The next state, described."""
         with located(self):
-            new = self.kernel(k)
+            new = self.exactly(k).kernel(k)
             signals = [self.out(tree_map(lambda k: k.signals[i], k)) for i in (0, 1)]
             return tree_map(lambda k, s1, s2: k.described(s1, s2), new, *signals)
+
+    def exactly(self, k):
+        """The layer with its numbers as the arrays of the state compute with them."""
+        like = k[0].nngp if isinstance(k, (list, tuple)) else k.nngp
+        return replace(self, **{f.name: exact(getattr(self, f.name), like) for f in fields(self)})
 
     def __iter__(self):
         return iter((self.init_fn, self.apply_fn, self.kernel_fn))
