@@ -2,6 +2,7 @@
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -293,3 +294,14 @@ def test_the_reader_of_statements_sees_them():
     for text, n in [('x == 1', 1), ('x - 1', 1), ('not x', 1), ('f(x), "message"', 1), ('a < b and c', 1), ('f(x)', 0),
                     ('assert x == 1', 0), ('with pytest.raises(E):\n    x + 1', 0), ('with f():\n    x + 1', 1)]:
         assert len(idle_statements(ast.parse(text))) == n, text
+
+
+def test_headings_that_docstrings_cite_exist():
+    root, missing = Path(__file__).parent.parent, []
+    pages = [*(root / 'ntref').rglob('*.py'), *(root / 'docs').rglob('*.md'), *(root / 'validation').glob('*.py')]
+    cited = {m for page in pages for m in re.findall(r'(docs/[\w/-]+\.md)(?:#([\w-]+))?', page.read_text())}
+    for page, anchor in cited:
+        text = (root / page).read_text() if (root / page).exists() else ''
+        headings = {re.sub(r'[^\w -]', '', h).strip().lower().replace(' ', '-') for h in re.findall(r'^#+ (.*)', text, re.M)}
+        missing += [(page, anchor)] if not text or anchor and anchor not in headings else []
+    assert missing == [] and len(cited) > 20
