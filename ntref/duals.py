@@ -281,7 +281,7 @@ def rectified_monomial(p, n):
 
 
 def exp_normalized(p, gamma, shift, do_clip):
-    """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  docs/theory/duals.md#exp-normalized"""
+    """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  docs/theory/duals.md#expnormalized"""
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
     rho = xp.minimum(xp.maximum(rho, -1), 1) if do_clip else rho

@@ -28,6 +28,10 @@ class _Network(Layer, abstract=True):
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
 
+    @property
+    def tileable(self):
+        return all(layer.tileable for layer in self.layers)
+
     def each(self, f, *trees):
         """[f(layer, leaves)] with errors located."""
         results = []
@@ -132,6 +136,10 @@ class _Repeat(_Network):
     @property
     def several(self):
         return self.block.several
+
+    @property
+    def tileable(self):
+        return self.block.tileable
 
     @property
     def _times(self):

@@ -30,6 +30,7 @@ class Elementwise(Nonlinearity):
     ------
     Price's theorem: docs/theory/duals.md#price.
     """
+    tileable = False         # functions of the user: not known to be safe in threads
     fn: Callable | None = None
     nngp_fn: Callable | None = None
     d_nngp_fn: Callable | None = None
@@ -72,6 +73,7 @@ class ElementwiseNumerical(Nonlinearity):
     ------
     docs/theory/duals.md#quadrature.
     """
+    tileable = False
     fn: Callable
     deg: int | None = None
     df: Callable | None = None

@@ -232,7 +232,7 @@ class ExpNormalized(Nonlinearity):
 
     Source
     ------
-    Shankar et al. 2020 (arXiv:2003.02237); docs/theory/duals.md#exp-normalized.
+    Shankar et al. 2020 (arXiv:2003.02237); docs/theory/duals.md#expnormalized.
     """
     gamma: float = 1.
     shift: float = -1.

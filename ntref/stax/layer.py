@@ -8,8 +8,10 @@ from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 from operator import index
+from types import SimpleNamespace
 
-from ..arrays import as_number, exact, generator, kind
+from ..arrays import as_number, exact, generator, kind, namespace
+from ..engine.tiles import SIDE, in_tiles
 from ..inputs import checked, input_kernel
 from ..kernel import Axes, Demand, Kernel, Signal
 
@@ -47,6 +49,7 @@ class Layer:
 
     axes = None              # the Axes a layer asks of its input; None: any
     several = False          # does it take a list of inputs?
+    tileable = True          # is a block of its kernel the kernel of a block of the inputs?
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
@@ -125,7 +128,9 @@ class Layer:
             The same for the second argument; None: x2 is x1.
         get : str or tuple of str, optional
             'nngp', 'ntk', or another field of `Kernel`. A string gives an array, a tuple a named tuple, None the
-            `Kernel`, which can be fed to another `kernel_fn`. 'ntk' is computed only if it is among them.
+            `Kernel`, which can be fed to another `kernel_fn`. 'ntk' is computed only if it is among them. For more
+            than a few hundred inputs ask for 'nngp' and 'ntk' by name: they are then computed tile by tile, in the
+            memory of the result.
         diagonal_spatial : bool, optional
             Of the output, only covariances at equal positions.
 
@@ -157,10 +162,31 @@ class Layer:
             signals = [tree_map(_input_signal, x, demand) for x in (x1, tree_map(_second, x1, x2))]
         for signal in signals:
             self.trace(signal)
+        if not _holds_kernels(x1) and self._in_tiles(x1, demand, names):
+            return _select(self._tiled(x1, x2, demand, names), get, names)
         if not _holds_kernels(x1):
             ntk = not names or 'ntk' in names
             x1 = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
         return tree_map(lambda k: _select(k, get, names), self.propagate(x1))
+
+    def _in_tiles(self, x1, demand, names):
+        """Is it a large kernel (n1, n2) in memory, whose blocks do not depend on each other?"""
+        return (self.tileable and kind(x1) == 'numpy' and x1.ndim == 2 and x1.shape[demand.axes.of(2).batch] > 2 * SIDE
+                and set(names) <= {'nngp', 'ntk'} and len(names) > 0)
+
+    def _tiled(self, x1, x2, demand, names):
+        """The arrays `names` of the kernel, as attributes."""
+        axis, x2 = demand.axes.of(2).batch, x1 if x2 is None else x2
+
+        def part(x, rows):
+            return None if rows is None else x[(slice(None),) * axis + (rows,)]
+
+        def block(rows, columns):
+            k = self.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names))
+            return [getattr(k, name) for name in names]
+        outs = [namespace(x1).zeros((x1.shape[axis], x2.shape[axis])).astype(x1.dtype) for _ in names]
+        in_tiles(block, *outs[0].shape, x2 is x1, outs)
+        return SimpleNamespace(**dict(zip(names, outs)))
 
     def _single(self, x):
         if isinstance(x, (list, tuple)) and not self.several:

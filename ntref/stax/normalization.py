@@ -67,6 +67,10 @@ class LayerNorm(Layer):
     def axes(self):
         return Axes(self.batch_axis, self.channel_axis)
 
+    @property
+    def tileable(self):
+        return self.axes.of(2).batch not in self._over(2)
+
     def _over(self, ndim):
         return tuple(sorted({axis_of(a, ndim) for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}))
 
@@ -116,6 +120,10 @@ class Dropout(Layer):
             raise ValueError(f'Dropout: expected 0 < rate <= 1 (the probability to keep), got {self.rate}.')
         if self.mode not in ('train', 'test'):
             raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r}.")
+
+    @property
+    def tileable(self):
+        return self.mode == 'test'
 
     def out(self, signal):
         return signal if self.mode == 'test' else replace(signal, is_gaussian=False)

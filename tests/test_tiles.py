@@ -1,0 +1,70 @@
+"""Kernels tile by tile: the same numbers, whatever the tiles."""
+import numpy
+import pytest
+from numpy.testing import assert_allclose
+
+from ntref import stax
+from ntref.engine import tiles
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(tiles, 'SIDE', 3)
+    monkeypatch.setattr(stax.layer, 'SIDE', 3)
+
+
+def whole(net, x1, x2, name):
+    return getattr(net.kernel_fn(x1, x2), name)             # a Kernel is not computed in tiles
+
+
+@pytest.mark.parametrize('n1, n2', [(7, 8), (10, 3), (9, None), (8, None)])
+@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+def test_tiles_do_not_change_the_kernel(n1, n2, dtype, small, rng):
+    net = stax.serial(stax.Dense(8, 1.4, .2), stax.LayerNorm(), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
+    x1 = rng.standard_normal((n1, 4)).astype(dtype)
+    x2 = None if n2 is None else rng.standard_normal((n2, 4)).astype(dtype)
+    both = net.kernel_fn(x1, x2, ('ntk', 'nngp'))
+    assert both._fields == ('ntk', 'nngp') and both.ntk.dtype == dtype
+    for name in ('nngp', 'ntk'):
+        expected = whole(net, x1, x2, name)
+        assert abs(getattr(both, name) - expected).max() <= 20 * numpy.finfo(dtype).eps * abs(expected).max()
+        assert (net.kernel_fn(x1, x2, name) == getattr(both, name)).all()
+    if x2 is None:
+        assert (both.ntk == both.ntk.T).all()
+
+
+def test_batches_on_another_axis(small, rng):
+    net = stax.serial(stax.Dense(8, batch_axis=1, channel_axis=0), stax.Relu())
+    x = rng.standard_normal((4, 11))
+    assert_allclose(net.kernel_fn(x, get='ntk'), whole(net, x, None, 'ntk'), rtol=1e-14)
+
+
+@pytest.mark.parametrize('layer', [stax.LayerNorm((0, 1)), stax.Dropout(.5)], ids=repr)
+def test_layers_that_mix_the_batch_are_not_tiled(layer, small, rng):
+    net = stax.serial(stax.Dense(8, 1.3, .2), layer, stax.Dense(1))
+    x = rng.standard_normal((10, 4))
+    assert not net.tileable
+    assert (net.kernel_fn(x, get='nngp') == whole(net, x, None, 'nngp')).all()
+
+
+@pytest.mark.parametrize('n1, n2, symmetric', [(7, 8, False), (9, 9, True), (1, 5, False), (10, 10, True)])
+def test_tiles_cover_once(n1, n2, symmetric, small):
+    count = numpy.zeros((n1, n2), int)
+    for rows, columns in tiles.tiles(n1, n2, symmetric):
+        count[rows, columns] += 1
+        if symmetric and rows != columns:
+            count[columns, rows] += 1
+    assert (count == 1).all()
+
+
+def test_errors_come_out_of_the_threads(small, rng):
+    net = stax.serial(stax.Dense(8), stax.Gaussian(1., .5), stax.Dense(1))
+    with pytest.raises(stax.LayerError, match=r'layer 1, Gaussian\(b=0.5\): expected variances'):
+        net.kernel_fn(10 * rng.standard_normal((10, 4)), get='ntk')
+
+
+def test_without_threadpoolctl(small, rng, monkeypatch):
+    net, x = stax.serial(stax.Dense(8), stax.Relu()), rng.standard_normal((10, 4))
+    expected = net.kernel_fn(x, get='ntk')
+    monkeypatch.setattr(tiles, 'find_spec', lambda name: None)
+    assert (net.kernel_fn(x, get='ntk') == expected).all()
