@@ -35,7 +35,7 @@ def in_tiles(kernel, n1, n2, symmetric, outs):
         blocks = kernel(rows, None if symmetric and rows == columns else columns)
         for out, block in zip(outs, blocks, strict=True):
             out[rows, columns] = block
-            if symmetric:
+            if symmetric and rows != columns:
                 out[columns, rows] = block.T
     one_thread = find_spec('threadpoolctl') is not None
     limits = import_module('threadpoolctl').threadpool_limits(1) if one_thread else nullcontext()
