@@ -30,7 +30,7 @@ def test_tiles_do_not_change_the_kernel(n1, n2, dtype, small, rng):
         assert abs(getattr(both, name) - expected).max() <= 20 * numpy.finfo(dtype).eps * abs(expected).max()
         assert (net.kernel_fn(x1, x2, name) == getattr(both, name)).all()
     if x2 is None:
-        upper = numpy.triu_indices(n1, k=5)                             # beyond a tile of 3 the lower half is the mirror
+        upper = numpy.triu_indices(n1, k=5)                             # beyond a tile the lower half is the mirror
         assert (both.ntk[upper] == both.ntk.T[upper]).all()
 
 
