@@ -49,7 +49,7 @@ class Layer:
 
     axes = None              # the Axes a layer asks of its input; None: any
     several = False          # does it take a list of inputs?
-    tileable = True          # is a block of its kernel the kernel of a block of the inputs?
+    tileable = True          # is a block of its kernel (of inputs without positions) that of a block of the inputs?
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
@@ -171,8 +171,8 @@ class Layer:
 
     def _in_tiles(self, x1, demand, names):
         """Is it a large kernel (n1, n2) in memory, whose blocks do not depend on each other?"""
-        return (self.tileable and kind(x1) == 'numpy' and x1.ndim == 2 and x1.shape[demand.axes.of(2).batch] > 2 * SIDE
-                and set(names) <= {'nngp', 'ntk'} and len(names) > 0)
+        return (kind(x1) == 'numpy' and x1.ndim == 2 and x1.shape[demand.axes.of(2).batch] > 2 * SIDE
+                and self.tileable and set(names) <= {'nngp', 'ntk'} and len(names) > 0)
 
     def _tiled(self, x1, x2, demand, names):
         """The arrays `names` of the kernel, as attributes."""
