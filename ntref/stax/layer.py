@@ -7,6 +7,7 @@ plain JSON and back.
 from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
+from math import prod
 from operator import index
 from types import SimpleNamespace
 
@@ -162,16 +163,16 @@ class Layer:
             signals = [tree_map(_input_signal, x, demand) for x in (x1, tree_map(_second, x1, x2))]
         for signal in signals:
             self.trace(signal)
-        if not _holds_kernels(x1) and self._in_tiles(x1, demand, names):
-            return _select(self._tiled(x1, x2, demand, names), get, names)
         if not _holds_kernels(x1):
+            if self._in_tiles(signals, x1, names):
+                return _select(self._tiled(x1, x2, demand, names), get, names)
             ntk = not names or 'ntk' in names
             x1 = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
         return tree_map(lambda k: _select(k, get, names), self.propagate(x1))
 
-    def _in_tiles(self, x1, demand, names):
+    def _in_tiles(self, signals, x1, names):
         """Is it a large kernel (n1, n2) in memory, whose blocks do not depend on each other?"""
-        return (kind(x1) == 'numpy' and x1.ndim == 2 and x1.shape[demand.axes.of(2).batch] > 2 * SIDE
+        return (kind(x1) == 'numpy' and x1.ndim == 2 and prod(s.shape[s.axes.batch] for s in signals) > 4 * SIDE ** 2
                 and self.tileable and set(names) <= {'nngp', 'ntk'} and len(names) > 0)
 
     def _tiled(self, x1, x2, demand, names):
