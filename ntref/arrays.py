@@ -271,9 +271,11 @@ def plain(a):
 
 def exact(value, like):
     """`value` as `like` computes with it: mpmath squares a Python float in double precision unless it is an mpf."""
-    if kind(like) == 'mpmath' and isinstance(value, float):
-        return import_module('mpmath').mpf(value)
-    return tuple(exact(v, like) for v in value) if isinstance(value, tuple) else value
+    if kind(like) != 'mpmath':
+        return value
+    if isinstance(value, tuple):
+        return tuple(exact(v, like) for v in value)
+    return import_module('mpmath').mpf(value) if isinstance(value, float) else value
 
 
 def as_whole(value, name, least):

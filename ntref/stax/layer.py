@@ -185,8 +185,9 @@ class Layer:
         def block(rows, columns):
             k = self.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names))
             return [getattr(k, name) for name in names]
-        outs = [namespace(x1).zeros((x1.shape[axis], x2.shape[axis])).astype(x1.dtype) for _ in names]
-        in_tiles(block, *outs[0].shape, x2 is x1, outs)
+        shape = x1.shape[axis], x2.shape[axis]
+        outs = [namespace(x1).zeros(shape).astype(x1.dtype, copy=False) for _ in names]
+        in_tiles(block, *shape, x2 is x1, outs)
         return SimpleNamespace(**dict(zip(names, outs)))
 
     def _single(self, x):
@@ -219,7 +220,9 @@ class Layer:
     def exactly(self, k):
         """The layer with its numbers as the arrays of the state compute with them."""
         like = k[0].nngp if isinstance(k, (list, tuple)) else k.nngp
-        return replace(self, **{f.name: exact(getattr(self, f.name), like) for f in fields(self)})
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {name: new for name, value in given.items() if (new := exact(value, like)) is not value}
+        return replace(self, **changed) if changed else self
 
     def __iter__(self):
         return iter((self.init_fn, self.apply_fn, self.kernel_fn))
