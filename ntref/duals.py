@@ -285,10 +285,10 @@ def exp_normalized(p, gamma, shift, do_clip):
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
     rho = xp.minimum(xp.maximum(rho, -1), 1) if do_clip else rho
-    k, top = p.s * xp.exp(gamma * (rho + shift)), p.s * xp.exp(gamma * (1 + shift) + 0 * p.s)
+    e, peak = xp.exp(gamma * (rho + shift)), xp.exp(gamma * (1 + shift) + 0 * p.s)          # K' / s and its largest value
+    k, top = p.s * e, p.s * peak
     lack = -top * xp.expm1(-gamma * over(p.minus, p.s))
-    gap = p.dn2 * xp.exp(gamma * (1 + shift) + 0 * p.s) + 2 * lack
-    return Cov(k, gap, xp.sqrt(xp.maximum(lack, 0)) * xp.sqrt(top + k)), gamma * xp.exp(gamma * (rho + shift))
+    return Cov(k, p.dn2 * peak + 2 * lack, xp.sqrt(xp.maximum(lack, 0)) * xp.sqrt(top + k)), gamma * e
 
 
 # ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
