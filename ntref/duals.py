@@ -285,7 +285,7 @@ def exp_normalized(p, gamma, shift, do_clip):
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
     rho = xp.minimum(xp.maximum(rho, -1), 1) if do_clip else rho
-    e, peak = xp.exp(gamma * (rho + shift)), xp.exp(gamma * (1 + shift) + 0 * p.s)          # K' / s and its largest value
+    e, peak = xp.exp(gamma * (rho + shift)), xp.exp(gamma * (1 + shift) + 0 * p.s)        # K' / s, and its largest
     k, top = p.s * e, p.s * peak
     lack = -top * xp.expm1(-gamma * over(p.minus, p.s))
     return Cov(k, p.dn2 * peak + 2 * lack, xp.sqrt(xp.maximum(lack, 0)) * xp.sqrt(top + k)), gamma * e
