@@ -23,8 +23,8 @@ from operator import index
 
 import numpy
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_number', 'as_whole', 'derivative', 'differentiable',
-           'exact', 'generator', 'is_array', 'kind', 'namespace', 'plain']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_number', 'as_whole', 'derivative',
+           'differentiable', 'exact', 'generator', 'is_array', 'kind', 'namespace', 'plain']
 
 ALPHABET = tuple("""
     pi eps sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
@@ -358,3 +358,27 @@ def differentiable(f, *partials):
             traced.append(_load('autograd').rules(f, *((lambda p: lambda ans, *y: p(*y))(p) for p in partials)))
         return traced[0](*x)
     return call
+
+
+def adjoint_pair(f, g):
+    """The linear functions f and g of an array (and what is fixed), each the other's adjoint, with these derivatives."""
+    traced = []
+
+    def call(i):
+        def linear(x, *fixed):
+            if kind(x) != 'autograd':
+                return (f, g)[i](x, *fixed)
+            if not traced:
+                traced.extend(map(import_module('autograd.extend').primitive, (f, g)))
+                for j in (0, 1):
+                    _define_linear(traced[j], pair[j], pair[1 - j])
+            return traced[i](x, *fixed)
+        return linear
+    pair = call(0), call(1)
+    return pair
+
+
+def _define_linear(primitive, f, adjoint):
+    extend = import_module('autograd.extend')
+    extend.defvjp(primitive, lambda ans, x, *fixed: lambda y: adjoint(y, *fixed), argnums=(0,))
+    extend.defjvp(primitive, lambda y, ans, x, *fixed: f(y, *fixed), argnums=(0,))

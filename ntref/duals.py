@@ -151,10 +151,11 @@ class Pair:
 
     def affine(self, w, b):
         """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
+        xp, k, gap, area = namespace(self.k, w, b), w * self.k, w * self.gap, self.cov.area
         if isinstance(b, (int, float)) and b == 0:
-            return Cov(w * self.k, w * self.gap, w * self.area)
-        xp = namespace(self.k, w, b)
-        return Cov(w * self.k + b, w * self.gap, xp.hypot(w * self.area, xp.sqrt(w * b * self.gap)))
+            return Cov(k, gap, None if area is None else w * area)
+        k += b
+        return Cov(k, gap, None if area is None else xp.hypot(w * area, xp.sqrt(b * gap)))
 
     def divide(self, v1, v2):
         """u / sqrt(v1), v / sqrt(v2)."""

@@ -10,10 +10,11 @@ from .arrays import as_floats, namespace
 from .duals import Cov, Pair, over
 from .kernel import COVARIANCES, Kernel
 
-__all__ = ['checked', 'gram', 'input_kernel']
+__all__ = ['channels_last', 'checked', 'gram', 'input_kernel', 'positions_gram', 'same_positions_gram']
 
 NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
+FEW = 8              # up to so many channels all differences are formed explicitly
 
 
 def checked(x1, x2, axes):
@@ -51,55 +52,65 @@ def _finite(name, x, batch):
 
 def input_kernel(x1, x2, demand, ntk):
     """The state at the input: K = <x, x'> / channels at each pair of positions that `demand` asks for, Theta = 0."""
-    xp, same = namespace(x1, x2), x2 is None
-    axes = demand.axes.of(x1.ndim)
-    a = xp.moveaxis(x1, (axes.batch, axes.channel), (0, -1))
-    b = a if same else xp.moveaxis(x2, (axes.batch, axes.channel), (0, -1))
-    cov12 = (_paired if demand.paired else _aligned)(a, b)
-    state = Kernel(cov12.k, 0 * abs(cov12.k) if ntk else None, x1_is_x2=same or _equal(x1, x2),
+    xp, same, axes = namespace(x1, x2), x2 is None, demand.axes.of(x1.ndim)
+    a, b = channels_last(x1, axes), channels_last(x1 if same else x2, axes)
+    cov12 = (_paired if demand.paired else _aligned)(a, b, demand.area)
+    state = Kernel(cov12.k, 0 if ntk else None, x1_is_x2=same or _equal(x1, x2),
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
                    batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
-        cov = _own(x) if demand.paired and x.ndim > 2 else Cov(xp.mean(x * x, -1))
-        state = replace(state, **dict(zip(names, cov)))
+        own = positions_gram(x, x, demand.area) if demand.paired and x.ndim > 2 else Cov(xp.mean(x * x, -1))
+        state = replace(state, **dict(zip(names, own)))
     return state
+
+
+def channels_last(x, axes):
+    """x (n, *positions, channels)."""
+    return namespace(x).moveaxis(x, (axes.batch, axes.channel), (0, -1))
 
 
 def _equal(x1, x2):
     return x1.shape == x2.shape and bool(namespace(x1, x2).all(x1 == x2))
 
 
-def _paired(a, b):
+def _paired(a, b, area):
     """Every position of every a against every position of every b: (n1, n2, h, h', w, w', ...)."""
     channels, spatial = a.shape[-1], a.shape[1:-1]
-    cov = gram(a.reshape(-1, channels), b.reshape(-1, channels))
+    cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), area)
     return _zipped(cov, (len(a), *spatial), (len(b), *spatial))
 
 
-def _own(a):
-    """Every position of each a against its own positions: (n, h, h', w, w', ...)."""
-    rows = a.reshape(len(a), prod(a.shape[1:-1]), a.shape[-1])
-    return _zipped(gram(rows, rows), a.shape[1:-1], a.shape[1:-1], (len(a),))
-
-
-def _aligned(a, b):
+def _aligned(a, b, area):
     """Each position of a against the same position of b: (n1, n2, h, w, ...)."""
     xp, spatial = namespace(a), a.shape[1:-1]
     rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), x.shape[-1]), 1, 0) for x in (a, b)]
-    return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
+    cov = gram(*rows, area)
+    return Cov(*(None if c is None else xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in cov))
+
+
+def positions_gram(a, b, area):
+    """Every position of each a against every position of the b of the same number: (n, h, h', w, w', ...)."""
+    a_rows, b_rows = (x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b))
+    return _zipped(gram(a_rows, b_rows, area), a.shape[1:-1], b.shape[1:-1], (len(a),))
+
+
+def same_positions_gram(a, b, area):
+    """Every position of each a against that position of the b of the same number: (n, h, w, ...)."""
+    return Cov(*(None if c is None else c[..., 0, 0] for c in gram(a[..., None, :], b[..., None, :], area)))
 
 
 def _zipped(cov, left, right, batch=()):
     """(*batch, all of left, all of right) to (*batch, left[0], right[0], left[1], right[1], ...)."""
     xp, n = namespace(cov.k), len(batch)
     order = [n + side * len(left) + i for i in range(len(left)) for side in (0, 1)]
-    return Cov(*(xp.moveaxis(c.reshape(*batch, *left, *right), order, range(n, n + len(order))) for c in cov))
+    places = range(n, n + len(order))
+    return Cov(*(None if c is None else xp.moveaxis(c.reshape(*batch, *left, *right), order, places) for c in cov))
 
 
 # ------------------------------------------------------------------ rows against rows
 
-def gram(x, y):
-    """Covariance, gap and area of each row of x (..., n1, c) against each row of y (..., n2, c): (..., n1, n2).
+def gram(x, y, area=True):
+    """Covariance, gap and (or None) area of rows of x (..., n1, c) against rows of y (..., n2, c): (..., n1, n2).
 
     K = <x, y> / c,  gap = |x - y|^2 / c,  area = sqrt(|x|^2 |y|^2 - <x, y>^2) / c
 
@@ -109,6 +120,8 @@ def gram(x, y):
     """
     xp = namespace(x, y)
     k, gap = _inner(x, y), _squared_distances(x, y)
+    if not area:
+        return Cov(k, gap)
     p = Pair(xp.mean(x * x, -1)[..., :, None], xp.mean(y * y, -1)[..., None, :], Cov(k, gap))
     radial = xp.where(k < 0, p.s + k < NEAR * p.s, gap - p.dn2 < NEAR * p.s)
     i = xp.nonzero(radial)
@@ -123,6 +136,9 @@ def _inner(x, y):
 def _squared_distances(x, y):
     """|x - y|^2 / c: by the matrix product about the mean where that keeps the digits, else directly."""
     xp = namespace(x, y)
+    if x.shape[-1] <= FEW:
+        differences = (x[..., :, None, c] - y[..., None, :, c] for c in range(x.shape[-1]))
+        return sum(d * d for d in differences) / x.shape[-1]
     mean = xp.sum(x, -2) / max(x.shape[-2], 1)
     a, b = x - mean[..., None, :], y - mean[..., None, :]
     far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]

@@ -16,7 +16,7 @@ from typing import Any
 from .arrays import namespace
 from .duals import Cov, Pair
 
-__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of']
+__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal']
 
 
 COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
@@ -62,9 +62,10 @@ class Signal:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a layer needs of its input: covariances between positions or at equal ones only; which axes are which."""
-    paired: bool = True
-    axes: Axes = None             # None: any; Axes() at the input
+    """What a layer needs of its input."""
+    paired: bool = True           # covariances between positions; else at equal ones only
+    axes: Axes = None             # which are batch and channels. None: any; Axes() at the input
+    area: bool = True             # areas beside the gaps
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Kernel:
     Attributes
     ----------
     nngp : array (n1, n2, *S)        K, covariance of the outputs, x1 against x2.                       [output^2]
-    ntk : array (n1, n2, *S)         Theta, tangent kernel; None if not asked for.                      [output^2]
+    ntk : array (n1, n2, *S)         Theta, tangent kernel; None if not asked for; 0 before any weights. [output^2]
     cov1 : array (n1, *S)            covariance of each x1 with itself.                                 [output^2]
     cov2 : array (n2, *S)            the same for x2; None if x2 is x1.                                 [output^2]
     x1_is_x2 : bool                  are x1 and x2 the same inputs?
@@ -112,6 +113,8 @@ class Kernel:
     gap2: Any = None
     area2: Any = None
 
+    _batch = 2               # batch axes of nngp
+
     def __post_init__(self, is_reversed, is_input, diagonal_batch, mask1, mask2):
         if is_reversed or is_input or not diagonal_batch or mask1 is not None or mask2 is not None:
             raise ValueError('expected is_reversed=False, is_input=False, diagonal_batch=True and no masks, got '
@@ -132,6 +135,12 @@ class Kernel:
     # -------------------------------------------------------------- what describes it
 
     @property
+    def spatial(self):
+        """The axes of each position, counted from the end: ((-4, -3), (-2, -1)), or ((-2,), (-1,)) on the diagonal."""
+        members, positions = 1 if self.diagonal_spatial else 2, len(self.shape1) - 2
+        return tuple(tuple(range(-members * i, -members * (i - 1))) for i in range(positions, 0, -1))
+
+    @property
     def signals(self):
         """The `Signal` of x1 and that of x2."""
         axes = Axes(self.batch_axis, self.channel_axis)
@@ -148,26 +157,50 @@ class Kernel:
         """Covariances and their gaps through f: Pair, Pair of each other Kernel -> Cov. `ntk` stays as it is."""
         return self._with([f(*pairs) for pairs in zip(self._pairs(), *(k._pairs() for k in others))])
 
-    def nonlinear(self, dual):
-        """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi'])."""
+    def tangent(self, f):
+        """f(Theta) for linear f."""
+        return self.ntk if self.ntk is None or isinstance(self.ntk, int) else f(self.ntk)
+
+    def nonlinear(self, dual, fused=None):
+        """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
+
+        `fused` is the same for large arrays, see `ntref.fused`; it is for tiles.
+        """
         covs, slopes = zip(*(dual(pair) for pair in self._pairs()))
         new = self._with(covs)
         new = new._with([pair.settled() for pair in new._pairs()])
         return replace(new, ntk=None if self.ntk is None else slopes[0] * self.ntk)
 
+    def finished(self):
+        """Theta = 0 as an array, where there are no weights."""
+        return replace(self, ntk=0 * abs(self.nngp)) if isinstance(self.ntk, int) else self
+
     def variances(self, i):
         """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""
         q = self.cov1 if i == 1 or self.cov2 is None else self.cov2
-        return q if self.diagonal_spatial else _diagonal(q, 1)
+        return q if self.diagonal_spatial else diagonal(q, 1)
 
     def aligned(self):
         """The same at equal positions only."""
         if self.diagonal_spatial:
             return self
-        arrays = {name: getattr(self, name) for names in (*COVARIANCES, ('ntk',)) for name in names}
-        batch = {name: 2 if name in ('nngp', 'ntk', 'gap', 'area') else 1 for name in arrays}
-        diagonals = {name: None if a is None else _diagonal(a, batch[name]) for name, a in arrays.items()}
-        return replace(self, **diagonals | dict(gap1=None, area1=None, gap2=None, area2=None), diagonal_spatial=True)
+        main = {name: None if (a := getattr(self, name)) is None else diagonal(a, self._batch) for name in COVARIANCES[0]}
+        own = {name: None if (q := getattr(self, name)) is None else diagonal(q, 1) for name in ('cov1', 'cov2')}
+        return replace(self, **main, **own, ntk=self.tangent(lambda ntk: diagonal(ntk, self._batch)), diagonal_spatial=True,
+                       gap1=None, area1=None, gap2=None, area2=None)
+
+    def uncorrelated(self):
+        """Out of covariances at equal positions those between all: 0 at different ones."""
+        xp, here = namespace(self.nngp), self._here(self.nngp.shape[self._batch:])
+
+        def paired(c):
+            for axis in range(c.ndim - here.ndim // 2, c.ndim + here.ndim // 2, 2):
+                c = xp.expand_dims(c, axis + 1)
+            return xp.where(here, c, 0)
+        given = {name: a for name in ('nngp', 'gap', 'cov1', 'cov2') if (a := getattr(self, name)) is not None}
+        new = replace(self, **{name: paired(a) for name, a in given.items()}, ntk=self.tangent(paired), area=None,
+                      diagonal_spatial=False)
+        return new.map(lambda p: Cov(p.k, xp.where(here, p.gap, p.q1 + p.q2)))
 
     def divide(self, v1, v2):
         """z / sqrt(v), with v1 for x1 and v2 for x2 shaped like `variances`, or with axes of length one."""
@@ -179,13 +212,18 @@ class Kernel:
     def coincidences(self):
         """Where an input meets itself at the same position: bool arrays for the pairings of `map`."""
         xp, n1, n2 = namespace(self.nngp), *self.nngp.shape[:2]
-        sizes = () if self.diagonal_spatial else self.nngp.shape[2::2]
-        here = xp.eye(1)[0] > 0
-        for i, size in enumerate(sizes):
-            here = here & (xp.eye(size) > 0).reshape(size, size, *[1] * (2 * (len(sizes) - 1 - i)))
+        here = self._here(() if self.diagonal_spatial else self.nngp.shape[2::2])
         batch = xp.eye(n1) if self.x1_is_x2 and n1 == n2 else xp.zeros((n1, n2))
         batch = (batch > 0).reshape(n1, n2, *[1] * (self.nngp.ndim - 2))
         return [batch & here, here] + [here] * (self.cov2 is not None)
+
+    def _here(self, sizes):
+        """Where positions (h, h', w, w', ...) are equal."""
+        xp = namespace(self.nngp)
+        here = xp.eye(1)[0] > 0
+        for i, size in enumerate(sizes):
+            here = here & (xp.eye(size) > 0).reshape(size, size, *[1] * (2 * (len(sizes) - 1 - i)))
+        return here
 
     def _pairs(self):
         """x1 with x2, x1 with itself, x2 with itself."""
@@ -214,13 +252,13 @@ class Kernel:
         if self.diagonal_spatial:
             return q
         xp = namespace(q)
-        positions = (self.nngp.ndim - 2) // 2
+        positions = (self.nngp.ndim - self._batch) // 2
         for axis in range(q.ndim - positions, q.ndim + positions, 2):
             q = xp.expand_dims(q, axis + 1 - side)
         return q
 
 
-def _diagonal(k, batch):
+def diagonal(k, batch):
     """Equal positions (*batch, h, w, ...) out of paired ones (*batch, h, h', w, w', ...), for so many batch axes."""
     for axis in range(batch, batch + (k.ndim - batch) // 2):
         size, shape = k.shape[axis], k.shape

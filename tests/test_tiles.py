@@ -10,7 +10,7 @@ from ntref.engine import tiles
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(tiles, 'SIDE', 3)
-    monkeypatch.setattr(stax.layer, 'SIDE', 3)
+    monkeypatch.setattr(stax.large, 'SIDE', 3)
 
 
 def whole(net, x1, x2, name):

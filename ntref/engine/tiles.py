@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 
-__all__ = ['SIDE', 'in_tiles', 'tiles']
+__all__ = ['ENTRIES', 'SIDE', 'in_threads', 'in_tiles', 'pair_tiles', 'tiles']
 
 SIDE = 256             # rows and columns of a tile: measured, validation/bench.py
+ENTRIES = 2 ** 18      # of a tile of pairs of inputs with positions, or those of one pair
 
 
 def tiles(n1, n2, symmetric):
@@ -37,8 +38,24 @@ def in_tiles(kernel, n1, n2, symmetric, outs):
             out[rows, columns] = block
             if symmetric and rows != columns:
                 out[columns, rows] = block.T
+    in_threads(work, tiles(n1, n2, symmetric))
+
+
+def pair_tiles(n1, n2, symmetric, size):
+    """Blocks (rows, columns), as ranges, of at most `size` pairs that cover (n1, n2), or its part above the diagonal.
+
+    >>> pair_tiles(3, 3, True, 2)
+    [(range(0, 1), range(1, 3)), (range(1, 2), range(2, 3))]
+    """
+    columns = max(1, min(n2, size))
+    rows = max(1, size // columns)
+    return [(range(i, min(i + rows, n1)), range(j, min(j + columns, n2))) for i in range(0, n1, rows)
+            for j in range(i + 1 if symmetric else 0, n2, columns)]
+
+
+def in_threads(work, jobs):
+    """work(job) for all jobs, in order; [results]."""
     one_thread = find_spec('threadpoolctl') is not None
     limits = import_module('threadpoolctl').threadpool_limits(1) if one_thread else nullcontext()
     with limits, ThreadPoolExecutor(os.cpu_count() if one_thread else 1) as pool:
-        for _ in pool.map(work, tiles(n1, n2, symmetric)):
-            pass
+        return list(pool.map(work, jobs))

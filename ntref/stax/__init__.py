@@ -4,6 +4,7 @@ from .combinators import parallel, repeat, serial
 # branching
 from .combinators import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
+from .conv import Conv, ConvLocal, ConvTranspose
 from .dense import Dense
 # without weights
 from .normalization import Dropout, Identity, LayerNorm
@@ -18,7 +19,7 @@ from .layer import Layer, LayerError, from_spec
 __all__ = [
     'serial', 'parallel', 'repeat',
     'FanOut', 'FanInSum', 'FanInProd', 'FanInConcat',
-    'Dense', 'Identity', 'LayerNorm', 'Dropout',
+    'Dense', 'Conv', 'ConvLocal', 'ConvTranspose', 'Identity', 'LayerNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
     'ElementwiseNumerical',

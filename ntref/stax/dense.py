@@ -1,16 +1,66 @@
-"""Dense: a matrix of weights and a bias."""
+"""Layers with weights: what they share, and Dense."""
 from dataclasses import dataclass, replace
 
 from ..arrays import as_number, as_whole, namespace
 from ..kernel import Axes
 from .layer import Layer
 
-__all__ = ['Dense']
+__all__ = ['Dense', 'Weighted']
+
+
+class Weighted(Layer, abstract=True):
+    """z = sigma_w W h / sqrt(N) + sigma_b b over N inputs; in 'standard', z = W h / sqrt(s[0]) + b with weights as large."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, 'parameterization', str(self.parameterization).lower())
+        object.__setattr__(self, 's', tuple(as_number(n, f'{self.name}: s') for n in self.s))
+        if self.parameterization not in ('ntk', 'standard'):
+            raise ValueError(f"{self.name}: expected parameterization 'ntk' or 'standard', got "
+                             f'{self.parameterization!r}.')
+        if len(self.s) != 2 or not all(n > 0 for n in self.s):
+            raise ValueError(f'{self.name}: expected s to be two numbers > 0, got {self.s!r}.')
+
+    @property
+    def is_standard(self):
+        return self.parameterization == 'standard'
+
+    def widened(self, n):
+        """Channels of the output of the finite network."""
+        return int(n * self.s[1]) if self.is_standard else n
+
+    def check_axes(self, signal, axes):
+        if axes != signal.axes:
+            raise ValueError(f'expected batch and channels on axes {axes.batch} and {axes.channel}, got them on '
+                             f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
+                             'limit is one of many channels.')
+
+    def drawn(self, rng, shape, n, bias_shape):
+        """W of `shape` for n inputs, and b (or ())."""
+        w, b = (self.W_std / (n / self.s[0]) ** .5, self.b_std) if self.is_standard else (1., 1.)
+        W = w * rng.standard_normal(shape)
+        return W, () if self.b_std is None else b * rng.standard_normal(bias_shape)
+
+    def scaled(self, Wh, b, n):
+        """z from the product W h over n inputs."""
+        z = Wh / self.s[0] ** .5 if self.is_standard else self.W_std / n ** .5 * Wh
+        return z if self.b_std is None else z + (b if self.is_standard else self.b_std * b)
+
+    def affine(self, k, taps=1):
+        """K' = w K / taps + b,  Theta' = K' + w Theta / taps,  from K and Theta that are sums over `taps` inputs."""
+        w, b = self.W_std ** 2 / taps, 0 if self.b_std is None else self.b_std ** 2
+        new = k.map(lambda pair: pair.affine(w, b))
+        if k.ntk is None:
+            return new
+        if self.is_standard:
+            n = k.signals[0].channels / self.s[0]
+            return replace(new, ntk=n * k.nngp + w * k.ntk + (self.b_std is not None))
+        return replace(new, ntk=new.nngp + w * k.ntk)
 
 
 @dataclass(frozen=True, repr=False)
-class Dense(Layer):
-    r"""Fully connected layer, on any number of positions.
+class Dense(Weighted):
+    r"""Fully connected layer. On inputs with positions (images) it acts on each alone, and positions stay.
 
     With n the channels of the input and W, b of independent standard normal entries ('ntk' parameterization):
 
@@ -60,51 +110,26 @@ class Dense(Layer):
 
     def __post_init__(self):
         super().__post_init__()
-        object.__setattr__(self, 'parameterization', str(self.parameterization).lower())
-        object.__setattr__(self, 's', tuple(as_number(n, 'Dense: s') for n in self.s))
-        if self.parameterization not in ('ntk', 'standard'):
-            raise ValueError(f"Dense: expected parameterization 'ntk' or 'standard', got {self.parameterization!r}.")
         object.__setattr__(self, 'out_dim', as_whole(self.out_dim, 'Dense: out_dim', 1))
-        if len(self.s) != 2 or not all(n > 0 for n in self.s):
-            raise ValueError(f'Dense: expected s to be two numbers > 0, got {self.s!r}.')
 
     @property
     def axes(self):
         return Axes(self.batch_axis, self.channel_axis)
 
-    @property
-    def _is_standard(self):
-        return self.parameterization == 'standard'
-
     def out(self, signal):
-        axes = self.axes.of(len(signal.shape))
-        if axes != signal.axes:
-            raise ValueError(f'expected batch and channels on axes {axes.batch} and {axes.channel}, got them on '
-                             f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
-                             'limit is one of many channels.')
-        out = self.out_dim * self.s[1] if self._is_standard else self.out_dim
-        return replace(signal.with_channels(int(out)), is_gaussian=True)
+        self.check_axes(signal, self.axes.of(len(signal.shape)))
+        return replace(signal.with_channels(self.widened(self.out_dim)), is_gaussian=True)
 
     def init(self, rng, signal):
         n, m = signal.channels, self.out(signal).channels
-        w, b = (self.W_std / (n / self.s[0]) ** .5, self.b_std) if self._is_standard else (1., 1.)
-        W = w * rng.standard_normal((n, m))
-        shape = [m if axis == signal.axes.channel else 1 for axis in range(len(signal.shape))]
-        return W, () if self.b_std is None else b * rng.standard_normal(shape)
+        bias = [m if axis == signal.axes.channel else 1 for axis in range(len(signal.shape))]
+        return self.drawn(rng, (n, m), n, bias)
 
     def apply(self, params, x, rng=None):
         W, b = params
-        xp, n = namespace(x, W), x.shape[self.channel_axis]
-        z = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)
-        z = z / self.s[0] ** .5 if self._is_standard else self.W_std / n ** .5 * z
-        return z if self.b_std is None else z + (b if self._is_standard else self.b_std * b)
+        xp = namespace(x, W)
+        Wh = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)
+        return self.scaled(Wh, b, x.shape[self.channel_axis])
 
     def kernel(self, k):
-        w, b = self.W_std ** 2, 0 if self.b_std is None else self.b_std ** 2
-        new = k.map(lambda pair: pair.affine(w, b))
-        if k.ntk is None:
-            return new
-        if self._is_standard:
-            n = k.signals[0].channels / self.s[0]
-            return replace(new, ntk=n * k.nngp + w * k.ntk + (self.b_std is not None))
-        return replace(new, ntk=new.nngp + w * k.ntk)
+        return self.affine(k)

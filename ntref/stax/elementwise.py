@@ -18,7 +18,8 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 
 
 class Nonlinearity(Layer, abstract=True):
-    """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope."""
+    """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope (`fused`: `ntref.fused`)."""
+    fused = None
 
     def check(self, signal):
         needs_gaussian(signal)
@@ -30,7 +31,7 @@ class Nonlinearity(Layer, abstract=True):
         return self.phi(namespace(x), x)
 
     def kernel(self, k):
-        return k.nonlinear(self.dual)
+        return k.nonlinear(self.dual, self.fused)
 
 
 # ------------------------------------------------------------------ sigmoid and bump shaped

@@ -7,14 +7,12 @@ plain JSON and back.
 from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
-from math import prod
 from operator import index
-from types import SimpleNamespace
 
-from ..arrays import as_number, exact, generator, kind, namespace
-from ..engine.tiles import SIDE, in_tiles
+from ..arrays import as_number, exact, generator, kind
 from ..inputs import checked, input_kernel
 from ..kernel import Axes, Demand, Kernel, Signal
+from .large import in_parts, is_large
 
 __all__ = ['Layer', 'LayerError', 'from_spec', 'located', 'tree_map']
 
@@ -164,31 +162,11 @@ class Layer:
         for signal in signals:
             self.trace(signal)
         if not _holds_kernels(x1):
-            if self._in_tiles(signals, x1, names):
-                return _select(self._tiled(x1, x2, demand, names), get, names)
+            if is_large(self, x1, signals, names):
+                return _given(in_parts(self, x1, x2, signals, demand, names), get)
             ntk = not names or 'ntk' in names
             x1 = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
         return tree_map(lambda k: _select(k, get, names), self.propagate(x1))
-
-    def _in_tiles(self, signals, x1, names):
-        """Is it a large kernel (n1, n2) in memory, whose blocks do not depend on each other?"""
-        return (kind(x1) == 'numpy' and x1.ndim == 2 and prod(s.shape[s.axes.batch] for s in signals) > 4 * SIDE ** 2
-                and self.tileable and set(names) <= {'nngp', 'ntk'} and len(names) > 0)
-
-    def _tiled(self, x1, x2, demand, names):
-        """The arrays `names` of the kernel, as attributes."""
-        axis, x2 = demand.axes.of(2).batch, x1 if x2 is None else x2
-
-        def part(x, rows):
-            return None if rows is None else x[(slice(None),) * axis + (rows,)]
-
-        def block(rows, columns):
-            k = self.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names))
-            return [getattr(k, name) for name in names]
-        shape = x1.shape[axis], x2.shape[axis]
-        outs = [namespace(x1).zeros(shape).astype(x1.dtype, copy=False) for _ in names]
-        in_tiles(block, *shape, x2 is x1, outs)
-        return SimpleNamespace(**dict(zip(names, outs)))
 
     def _single(self, x):
         if isinstance(x, (list, tuple)) and not self.several:
@@ -326,11 +304,13 @@ def _requested(get):
 
 
 def _select(k, get, names):
-    if get is None:
-        return k
-    if isinstance(get, str):
-        return getattr(k, names[0])
-    return namedtuple('AnalyticKernel', names)(*(getattr(k, name) for name in names))
+    k = k.finished()
+    return k if get is None else _given({name: getattr(k, name) for name in names}, get)
+
+
+def _given(arrays, get):
+    """A single array where `get` is a name, else a named tuple."""
+    return namedtuple('AnalyticKernel', arrays)(**arrays) if isinstance(get, (tuple, list)) else next(iter(arrays.values()))
 
 
 # ------------------------------------------------------------------ trees: inputs and states of `parallel` are lists

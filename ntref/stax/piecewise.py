@@ -1,7 +1,7 @@
 """Nonlinearities with a kink or a jump at 0: the ReLU family, Sign, RectifiedMonomial."""
 from dataclasses import dataclass
 
-from .. import duals
+from .. import duals, fused
 from ..arrays import as_whole
 from .elementwise import Nonlinearity
 
@@ -17,6 +17,9 @@ class _Rectifier(Nonlinearity, abstract=True):
 
     def dual(self, p):
         return duals.abrelu(p, *self.slopes)
+
+    def fused(self, p, ntk):
+        return fused.abrelu(p, ntk, *self.slopes)
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,142 @@
+"""Windows that slide along axes, for finite networks and for kernels, with derivatives of their own.
+
+A `Window` says which inputs each output sees: tap a of output o is input i with
+
+    i = o * stride + a - low      convolution              o = i * stride - a + low      its transpose
+
+and nothing (zero) where there is no such i; with 'CIRCULAR' padding positions count modulo their number. On arrays:
+
+    window_sum(c, axes, window)     sum over the taps; several axes move together           adjoint: window_spread
+    windows(x, axis, window)        the taps side by side: axis n becomes axes out, size    adjoint: unwindows
+    border(q, left, right, window)  what a tap inside on the left adds where it is outside on the right
+"""
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+from .arrays import adjoint_pair, namespace
+
+__all__ = ['PADDINGS', 'Window', 'border', 'unwindows', 'window_spread', 'window_sum', 'windows']
+
+PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a window moves along one axis.
+
+    Attributes
+    ----------
+    n, out : int       lengths of the axis before and after.
+    taps : tuple       for each tap, runs (outputs, inputs) of slices of equal length: output o sees input i.
+    """
+    n: int
+    out: int
+    taps: tuple
+
+    @classmethod
+    @lru_cache
+    def of(cls, n, size, stride, padding):
+        """Convolution: 'VALID' out = (n - size) // stride + 1; 'SAME', 'CIRCULAR' out = ceil(n / stride), centred."""
+        if padding == 'VALID':
+            if size > n:
+                raise ValueError(f"expected a window no longer than the input under padding 'VALID', got {size} over "
+                                 f"{n}. Use 'SAME', or a smaller window.")
+            low, out = 0, (n - size) // stride + 1
+        else:
+            out = -(-n // stride)
+            low = max((out - 1) * stride + size - n, 0) // 2
+        hits = [[(o, o * stride + a - low) for o in range(out)] for a in range(size)]
+        if padding == 'CIRCULAR':
+            hits = [[(o, i % n) for o, i in tap] for tap in hits]
+        return cls(n, out, tuple(_runs([(o, i) for o, i in tap if 0 <= i < n], 1, stride) for tap in hits))
+
+    @classmethod
+    @lru_cache
+    def transposed(cls, n, size, stride, padding):
+        """Its transpose: out = n stride, and max(size - stride, 0) more under 'VALID'."""
+        more = max(size - stride, 0)
+        out = n * stride + (more if padding == 'VALID' else 0)
+        same = size - 1 if stride > size - 1 else -(-(size + stride - 2) // 2)
+        low = {'VALID': size - 1, 'SAME': same, 'CIRCULAR': size - 1 - more // 2}[padding]
+        hits = [[(i * stride - a + low, i) for i in range(n)] for a in range(size)]
+        if padding == 'CIRCULAR':
+            hits = [[(o % out, i) for o, i in tap] for tap in hits]
+        return cls(n, out, tuple(_runs([(o, i) for o, i in tap if 0 <= o < out], stride, 1) for tap in hits))
+
+    @property
+    def reached(self):
+        """reached[a][o]: is there an input under tap a of output o?"""
+        seen = [{o for outputs, _ in tap for o in range(self.out)[outputs]} for tap in self.taps]
+        return [[o in tap for o in range(self.out)] for tap in seen]
+
+    @property
+    def back(self):
+        """The adjoint: inputs and outputs change places."""
+        return Window(self.out, self.n, tuple(tuple((i, o) for o, i in tap) for tap in self.taps))
+
+
+def _runs(hits, do, di):
+    """The pairs (o, i) as slices with steps do and di."""
+    runs = []
+    for o, i in hits:
+        if runs and (o, i) == (runs[-1][-1][0] + do, runs[-1][-1][1] + di):
+            runs[-1].append((o, i))
+        else:
+            runs.append([(o, i)])
+    return tuple(tuple(slice(run[0][j], run[-1][j] + 1, step) for j, step in ((0, do), (1, di))) for run in runs)
+
+
+def _at(ndim, axes, indices):
+    """An index with indices[j] on axes[j]."""
+    where = dict(zip((axis % ndim for axis in axes), indices, strict=True))
+    return tuple(where.get(axis, slice(None)) for axis in range(ndim))
+
+
+def _zeros(like, shape):
+    return namespace(like).zeros(shape).astype(like.dtype, copy=False)
+
+
+def _window_sum(c, axes, window):
+    shape = list(c.shape)
+    for axis in axes:
+        shape[axis] = window.out
+    out = _zeros(c, tuple(shape))
+    for tap in window.taps:
+        for runs in product(tap, repeat=len(axes)):
+            out[_at(c.ndim, axes, [o for o, _ in runs])] += c[_at(c.ndim, axes, [i for _, i in runs])]
+    return out
+
+
+def _window_spread(c, axes, window):
+    return _window_sum(c, axes, window.back)
+
+
+def _windows(x, axis, window):
+    axis = axis % x.ndim
+    out = _zeros(x, (*x.shape[:axis], window.out, len(window.taps), *x.shape[axis + 1:]))
+    for a, tap in enumerate(window.taps):
+        for outputs, inputs in tap:
+            out[_at(out.ndim, (axis, axis + 1), (outputs, a))] = x[_at(x.ndim, (axis,), (inputs,))]
+    return out
+
+
+def _unwindows(y, axis, window):
+    out = _zeros(y, (*y.shape[:axis], window.n, *y.shape[axis + 2:]))
+    for a, tap in enumerate(window.taps):
+        for outputs, inputs in tap:
+            out[_at(out.ndim, (axis,), (inputs,))] += y[_at(y.ndim, (axis, axis + 1), (outputs, a))]
+    return out
+
+
+window_sum, window_spread = adjoint_pair(_window_sum, _window_spread)
+windows, unwindows = adjoint_pair(_windows, _unwindows)
+
+
+def border(q, left, right, window):
+    """sum_a q(tap a of i) over the taps that are inside at i and outside at j: axes left (n) and right (1) become i, j."""
+    xp, left, right = namespace(q), left % q.ndim, right % q.ndim
+    outside = [[float(not inside) for inside in tap] for tap in window.reached]
+    outside = xp.asarray(outside).astype(q.dtype, copy=False)
+    sums = xp.tensordot(windows(q, left, window), outside, ([left + 1], [0]))            # i on axis left, j at the end
+    return xp.moveaxis(xp.sum(sums, right), -1, right)

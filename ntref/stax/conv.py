@@ -1,0 +1,315 @@
+"""Convolutions: `Dense` on patches. Conv and ConvTranspose share weights between positions, ConvLocal does not.
+
+On kernels a convolution is a sum over the taps of the window, one spatial axis after the other, in which both members of
+a pair of positions move together. Derivation: docs/theory/conv.md.
+"""
+from dataclasses import dataclass, replace
+from math import prod
+
+from ..arrays import as_whole, namespace
+from ..duals import Cov
+from ..kernel import Axes
+from ..ops import PADDINGS, Window, border, window_sum, windows
+from .dense import Weighted
+
+__all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'named_padding', 'strides_of']
+
+
+def named_padding(name, padding):
+    """One of PADDINGS, given in any case."""
+    if not isinstance(padding, str) or padding.upper() not in PADDINGS:
+        raise ValueError(f'{name}: expected padding to be one of {", ".join(PADDINGS)}, got {padding!r}.')
+    return padding.upper()
+
+
+def strides_of(name, strides, shape):
+    """As many whole numbers >= 1 as the window has axes; None stays."""
+    if strides is None:
+        return None
+    strides = tuple(as_whole(s, f'{name}: strides', 1) for s in strides)
+    if len(strides) != len(shape):
+        raise ValueError(f'{name}: expected {len(shape)} strides for a window of shape {shape}, got {strides}.')
+    return strides
+
+
+class _Convolution(Weighted, abstract=True):
+    """What the convolutions share; `window` is the `Window` of an axis."""
+    window = staticmethod(Window.of)
+
+    def __post_init__(self):
+        super().__post_init__()
+        shape = tuple(as_whole(n, f'{self.name}: filter_shape', 1) for n in self.filter_shape)
+        for name, value in dict(out_chan=as_whole(self.out_chan, f'{self.name}: out_chan', 1), filter_shape=shape,
+                                strides=strides_of(self.name, self.strides, shape),
+                                padding=named_padding(self.name, self.padding)).items():
+            object.__setattr__(self, name, value)
+        lhs, rhs, out = self.letters
+        if not len(set(lhs)) == len(lhs) == len(shape) + 2 or set(lhs) != set(out) or \
+                sorted(rhs) != sorted(lhs.translate({ord('N'): 'O', ord('C'): 'I'})) or len(out) != len(lhs):
+            raise ValueError(f'{self.name}: expected dimension_numbers like ("NHWC", "HWIO", "NHWC"), with as many '
+                             f'spatial letters as filter_shape {shape} is long, got {self.dimension_numbers}.')
+
+    # -------------------------------------------------------------- which axis is which
+
+    @property
+    def letters(self):
+        """Of the axes of input, filter and output."""
+        if self.dimension_numbers is not None:
+            return tuple(self.dimension_numbers)
+        spatial = 'ABDEFGHJKLM'[:len(self.filter_shape)]
+        return f'N{spatial}C', f'{spatial}IO', f'N{spatial}C'
+
+    @property
+    def spatial(self):
+        """The spatial letters of input, filter and output."""
+        return [[c for c in letters if c not in 'NCIO'] for letters in self.letters]
+
+    @property
+    def axes(self):
+        return Axes(self.letters[0].index('N'), self.letters[0].index('C'))
+
+    @property
+    def taps(self):
+        return prod(self.filter_shape)
+
+    def windows(self, shape):
+        """The `Window` of each spatial axis of inputs of this shape."""
+        (inputs, sizes, _), strides = self.spatial, self.strides or (1,) * len(self.filter_shape)
+        return [self.window(shape[self.letters[0].index(c)], self.filter_shape[i], strides[i], self.padding)
+                for c, i in ((c, sizes.index(c)) for c in inputs)]
+
+    def demand(self, demand):
+        demand = super().demand(demand)
+        return demand if self.taps == 1 else replace(demand, area=False)
+
+    # -------------------------------------------------------------- the finite network
+
+    def out(self, signal):
+        lhs, _, out = self.letters
+        if len(signal.shape) != len(lhs):
+            raise ValueError(f'expected {len(lhs) - 2} spatial axes ({lhs}), got {len(signal.shape) - 2} in shape '
+                             f'{signal.shape}.')
+        self.check_axes(signal, self.axes)
+        sizes = {'N': signal.shape[self.axes.batch], 'C': self.widened(self.out_chan)}
+        sizes |= {c: window.out for c, window in zip(self.spatial[0], self.windows(signal.shape))}
+        return replace(signal, shape=tuple(sizes[c] for c in out), axes=Axes(out.index('N'), out.index('C')),
+                       is_gaussian=True)
+
+    def init(self, rng, signal):
+        sizes = {'I': signal.channels, 'O': self.widened(self.out_chan), **dict(zip(self.spatial[1], self.filter_shape))}
+        bias = [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
+        return self.drawn(rng, [sizes[c] for c in self.letters[1]], sizes['I'] * self.taps, bias)
+
+    def apply(self, params, x, rng=None):
+        W, b = params
+        patches = self.patches(x)
+        positions, n = patches.shape[1:-1], patches.shape[-1]
+        Wh = self.product(patches.reshape(len(patches), prod(positions), n), self.matrices(W))
+        source = [self.letters[2].index(c) for c in ('N', *self.spatial[0], 'C')]
+        Wh = Wh.reshape(len(patches), *positions, -1)
+        return self.scaled(namespace(Wh).moveaxis(Wh, range(Wh.ndim), source), b, n)
+
+    def patches(self, x):
+        """(N, *output positions, taps x channels): the inputs under the window, zero outside."""
+        xp, lhs, m = namespace(x), self.letters[0], len(self.filter_shape)
+        slides = self.windows(x.shape)
+        x = xp.moveaxis(x, [lhs.index(c) for c in ('N', *self.spatial[0], 'C')], range(m + 2))
+        for i, window in enumerate(slides):
+            x = windows(x, 1 + 2 * i, window)
+        x = xp.moveaxis(x, range(2, 2 + 2 * m, 2), range(1 + m, 1 + 2 * m))
+        return x.reshape(*x.shape[:1 + m], -1)
+
+    def matrices(self, W):
+        """W as (taps x channels, outputs)."""
+        W = namespace(W).moveaxis(W, [self.letters[1].index(c) for c in (*self.spatial[0], 'I', 'O')], range(W.ndim))
+        return W.reshape(-1, W.shape[-1])
+
+    def product(self, patches, W):
+        """W h: one matrix product for all positions."""
+        n, positions, m = patches.shape
+        return (patches.reshape(n * positions, m) @ W).reshape(n, positions, -1)
+
+    # -------------------------------------------------------------- the infinite network
+
+    def kernel(self, k):
+        return self.affine(self.summed(k), self.taps)
+
+    def summed(self, k):
+        """K, its gap and Theta summed over the window."""
+        slides = list(zip(k.spatial, self.windows(k.shape1)))
+        moved = [axis for c in self.spatial[0] for axis in k.spatial[self.spatial[2].index(c)]]
+
+        def ordered(c):
+            return namespace(c).moveaxis(c, [axis for axes in k.spatial for axis in axes], moved)
+
+        def total(c):
+            for axes, window in slides:
+                c = window_sum(c, axes, window)
+            return ordered(c)
+
+        def cov(p):
+            area = total(p.cov.area) if self.taps == 1 and p.cov.area is not None else None
+            return Cov(total(p.k), ordered(_gap_sum(p, slides)), area)
+        return replace(k.map(cov), ntk=k.tangent(total))
+
+
+def _gap_sum(p, slides):
+    """The gap summed over the window: to a position outside, which is zero, it is the variance of the other."""
+    gap, q1, q2 = p.gap, p.q1, p.q2
+    for axes, window in slides:
+        gap = window_sum(gap, axes, window)
+        if len(axes) == 2:
+            left, right = axes
+            if not all(map(all, window.reached)):
+                gap = gap + border(q1, left, right, window)
+                gap = gap + border(q2, right, left, window)
+            q1, q2 = window_sum(q1, (left,), window), window_sum(q2, (right,), window)
+    return gap
+
+
+@dataclass(frozen=True, repr=False)
+class Conv(_Convolution):
+    r"""Convolution: weights shared between positions, on any number of spatial axes.
+
+    With n channels and a window of k taps, N = n k; at position i (stride and padding understood)
+
+    .. math::
+        z_i = \frac{\sigma_w}{\sqrt N} \sum_a W_a h_{i+a} + \sigma_b b, \qquad
+        K'(i, j) = \frac{\sigma_w^2}{k} \sum_a K(i + a, j + a) + \sigma_b^2, \qquad
+        \Theta'(i, j) = K'(i, j) + \frac{\sigma_w^2}{k} \sum_a \Theta(i + a, j + a) .
+
+    Inputs outside are zero; k counts them. 'standard': Theta' = n / s[0] sum_a K + sigma_w^2 / k sum_a Theta (+ 1 with
+    a bias).
+
+    Parameters
+    ----------
+    out_chan : int                      channels of the output (without effect on the kernel in 'ntk').
+    filter_shape : tuple of int         lengths of the window, in the order of the spatial letters of the filter.
+    strides : tuple of int, optional    its steps, in the same order; None: 1.
+    padding : str                       'VALID': none; 'SAME': zeros, so that out = ceil(n / stride); 'CIRCULAR': as
+                                        many entries from the other end. In any case.
+    W_std, b_std : float                sigma_w and sigma_b; b_std=None: no bias. Only their squares enter the kernel.
+    dimension_numbers : (str, str, str), optional
+        Letters of the axes of input (N batch, C channels), filter (I, O: channels) and output, such as
+        ('NCHW', 'OIHW', 'NCHW'). None: channels last.
+    parameterization : str              'ntk' or 'standard'.
+    s : (float, float)                  as in `Dense`.
+
+    Raises
+    ------
+    ValueError : unknown padding or parameterization; strides or lengths below 1; a window longer than the input under
+        'VALID'; another number of spatial axes; axes that differ from those of the input.
+
+    Accuracy
+    --------
+    K and Theta to rounding, also at nearly equal inputs: the gap goes through the window as K does (docs/accuracy.md).
+
+    Source
+    ------
+    Novak et al. 2019 (arXiv:1810.05148); Arora et al. 2019 (arXiv:1904.11955) section 4; docs/theory/conv.md#conv.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> Conv(8, (2,), padding='SAME').kernel_fn(numpy.ones((1, 3, 1)), get='nngp', diagonal_spatial=True)
+    array([[[1. , 1. , 0.5]]])
+    """
+    out_chan: int
+    filter_shape: tuple
+    strides: tuple | None = None
+    padding: str = 'VALID'
+    W_std: float = 1.
+    b_std: float | None = None
+    dimension_numbers: tuple | None = None
+    parameterization: str = 'ntk'
+    s: tuple = (1, 1)
+
+
+@dataclass(frozen=True, repr=False)
+class ConvTranspose(_Convolution):
+    """Transposed (fractionally strided) convolution: `Conv` whose output is `strides` times longer than its input.
+
+    Tap a of output o sees input i where o = i stride - a + low. K' and Theta' as for `Conv`, with the sum over those
+    taps; the divisor k counts all, so that q' differs between positions.
+
+    Parameters
+    ----------
+    padding : str       'SAME': out = n stride; 'VALID': max(k - stride, 0) more; 'CIRCULAR': 'SAME' with positions
+                        counted modulo their number.
+    others              as for `Conv`.
+
+    Raises
+    ------
+    ValueError : as for `Conv`.
+
+    Accuracy
+    --------
+    As for `Conv`.
+
+    Source
+    ------
+    Dumoulin & Visin 2016 (arXiv:1603.07285) chapter 4; docs/theory/conv.md#convtranspose.
+    """
+    out_chan: int
+    filter_shape: tuple
+    strides: tuple | None = None
+    padding: str = 'VALID'
+    W_std: float = 1.
+    b_std: float | None = None
+    dimension_numbers: tuple | None = None
+    parameterization: str = 'ntk'
+    s: tuple = (1, 1)
+    window = staticmethod(Window.transposed)
+
+
+@dataclass(frozen=True, repr=False)
+class ConvLocal(_Convolution):
+    """Convolution without weight sharing: every output position has weights and a bias of its own.
+
+    K'(i, i) and Theta'(i, i) as for `Conv`; K'(i, j) = Theta'(i, j) = 0 at different positions.
+
+    Parameters
+    ----------
+    As for `Conv`.
+
+    Raises
+    ------
+    ValueError : as for `Conv`.
+
+    Accuracy
+    --------
+    As for `Conv`.
+
+    Source
+    ------
+    Novak et al. 2019 (arXiv:1810.05148) section 3.3; docs/theory/conv.md#convlocal.
+    """
+    out_chan: int
+    filter_shape: tuple
+    strides: tuple | None = None
+    padding: str = 'VALID'
+    W_std: float = 1.
+    b_std: float | None = None
+    dimension_numbers: tuple | None = None
+    parameterization: str = 'ntk'
+    s: tuple = (1, 1)
+
+    def init(self, rng, signal):
+        out, n = self.out(signal), signal.channels * self.taps
+        sizes = dict(zip(self.letters[2], out.shape)) | {'I': n, 'O': out.channels}
+        bias = [1 if c == 'N' else sizes[c] for c in self.letters[2]]
+        return self.drawn(rng, [sizes[c] for c in self.letters[1]], n, bias)
+
+    def matrices(self, W):
+        """W as (positions, taps x channels, outputs)."""
+        W = namespace(W).moveaxis(W, [self.letters[1].index(c) for c in (*self.spatial[0], 'I', 'O')], range(W.ndim))
+        return W.reshape(-1, *W.shape[-2:])
+
+    def product(self, patches, W):
+        """W h: a matrix product for each position."""
+        xp = namespace(patches, W)
+        return xp.moveaxis(xp.moveaxis(patches, 1, 0) @ W, 0, 1)
+
+    def kernel(self, k):
+        new = self.affine(self.summed(k.aligned()), self.taps)
+        return new if k.diagonal_spatial else new.uncorrelated()

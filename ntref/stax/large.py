@@ -1,0 +1,82 @@
+"""Kernels of inputs in memory, part by part: blocks of inputs without positions, lists of pairs of inputs with them."""
+from math import prod
+
+from ..arrays import kind, namespace
+from ..engine.tiles import ENTRIES, SIDE, in_threads, in_tiles, pair_tiles
+from ..inputs import channels_last, input_kernel
+from ..pairs import input_tile, recording, replaying
+
+__all__ = ['in_parts', 'is_large']
+
+
+def is_large(layer, x1, signals, names):
+    """Is it worth it, and does no part of the kernel depend on another?"""
+    pairs = prod(s.shape[s.axes.batch] for s in signals)
+    return (kind(x1) == 'numpy' and 0 < len(names) and set(names) <= {'nngp', 'ntk'} and layer.tileable
+            and pairs > (4 * SIDE ** 2 if x1.ndim == 2 else 1))
+
+
+def in_parts(layer, x1, x2, signals, demand, names):
+    """{name: kernel} of a network for names out of 'nngp' and 'ntk'."""
+    arrays = (_blocks if x1.ndim == 2 else _pairs)(layer, x1, x2, signals, demand, names)
+    return dict(zip(names, arrays))
+
+
+def _blocks(layer, x1, x2, signals, demand, names):
+    axis, symmetric = demand.axes.of(2).batch, x2 is None
+    x2 = x1 if symmetric else x2
+
+    def part(x, rows):
+        return None if rows is None else x[(slice(None),) * axis + (rows,)]
+
+    def block(rows, columns):
+        return _chosen(names, layer.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names)))
+    shape = x1.shape[axis], x2.shape[axis]
+    outs = [namespace(x1).zeros(shape).astype(x1.dtype, copy=False) for _ in names]
+    in_tiles(block, *shape, symmetric, outs)
+    return outs
+
+
+def _pairs(layer, x1, x2, signals, demand, names):
+    """First every input with itself, whose variances after each step are kept; then the other pairs."""
+    xp, symmetric = namespace(x1), x2 is None
+    a = channels_last(x1, demand.axes.of(x1.ndim))
+    b = a if symmetric else channels_last(x2, demand.axes.of(x2.ndim))
+    size = max(1, ENTRIES // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
+
+    def tile(a, b, tape, names):
+        return layer.propagate(input_tile(a, b, tape, signals[0], demand, 'ntk' in names))
+
+    def own(x, names):
+        def part(lo):
+            steps, rows = [], x[lo:lo + size]
+            return _chosen(names, tile(rows, rows, recording(steps), names)), steps
+        parts, steps = zip(*in_threads(part, range(0, len(x), size)))
+        return [xp.concatenate(p) for p in zip(*parts)], [xp.concatenate(q) for q in zip(*steps)]
+
+    def others(block):
+        i, j = zip(*((i, j) for i in block[0] for j in block[1] if i < j or not symmetric))
+        k = tile(a[list(i)], b[list(j)], replaying(steps1, list(i), steps2, list(j)), names)
+        for out, values in zip(outs, _chosen(names, k), strict=True):
+            out[i, j] = values
+            if symmetric:
+                out[j, i] = values if k.diagonal_spatial else _transposed(values, k.spatial)
+    diagonal, steps1 = own(a, names if symmetric else ('nngp',))
+    steps2 = steps1 if symmetric else own(b, ('nngp',))[1]
+    outs = [xp.zeros((len(a), len(b), *diagonal[0].shape[1:])).astype(a.dtype, copy=False) for _ in names]
+    if symmetric:
+        for out, values in zip(outs, diagonal):
+            out[range(len(a)), range(len(a))] = values
+    in_threads(others, pair_tiles(len(a), len(b), symmetric, size))
+    return outs
+
+
+def _transposed(values, spatial):
+    """The members of each pair of positions change places."""
+    axes = [axis for pair in spatial for axis in pair]
+    return namespace(values).moveaxis(values, [axis for pair in spatial for axis in pair[::-1]], axes)
+
+
+def _chosen(names, k):
+    k = k.finished()
+    return [getattr(k, name) for name in names]
