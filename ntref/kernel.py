@@ -55,6 +55,12 @@ class Signal:
     def channels(self):
         return self.shape[self.axes.channel]
 
+    @property
+    def layout(self):
+        """The batch axis, then the spatial ones."""
+        others = (axis for axis in range(len(self.shape)) if axis not in (self.axes.batch, self.axes.channel))
+        return [self.axes.batch, *others]
+
     def with_channels(self, n):
         c = self.axes.channel
         return replace(self, shape=(*self.shape[:c], n, *self.shape[c + 1:]))
@@ -66,6 +72,7 @@ class Demand:
     paired: bool = True           # covariances between positions; else at equal ones only
     axes: Axes = None             # which are batch and channels. None: any; Axes() at the input
     area: bool = True             # areas beside the gaps
+    diagonal: bool = False        # the user asked for equal positions only
 
 
 @dataclass(frozen=True)

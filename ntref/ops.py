@@ -16,7 +16,8 @@ from itertools import product
 
 from .arrays import adjoint_pair, namespace
 
-__all__ = ['PADDINGS', 'Window', 'border', 'unwindows', 'window_spread', 'window_sum', 'windows']
+__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'resize_matrix', 'unwindows', 'window_spread',
+           'window_sum', 'windows']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
 
@@ -140,3 +141,40 @@ def border(q, left, right, window):
     outside = xp.asarray(outside).astype(q.dtype, copy=False)
     sums = xp.tensordot(windows(q, left, window), outside, ([left + 1], [0]))            # i on axis left, j at the end
     return xp.moveaxis(xp.sum(sums, right), -1, right)
+
+
+# ------------------------------------------------------------------ resampling
+
+def nearest(n, out):
+    """For each of `out` pixels the nearest of n, by its centre."""
+    return [(2 * o + 1) * n // (2 * out) for o in range(out)]
+
+
+def resize_matrix(xp, n, out, filter, antialias):
+    """Weights (out, n) of resampling: filter(distance of the centres), rows of sum one."""
+    here, there = (xp.asarray([float(2 * i + 1) for i in range(m)]) / 2 for m in (out, n))       # centres of the pixels
+    shrink = max(n, out) if antialias else out
+    weights = filter(xp, abs(here[:, None] * n - there[None] * out) / shrink)
+    return weights / xp.sum(weights, 1, keepdims=True)
+
+
+def linear(xp, d):
+    return xp.maximum(1 - d, 0)
+
+
+def cubic(xp, d):
+    """Keys 1981 eq. 15, with a = -1/2."""
+    inner, outer = (3 * d - 5) * d * d / 2 + 1, ((5 - d) * d - 8) * d / 2 + 2
+    return xp.where(d < 1, inner, xp.where(d < 2, outer, 0))
+
+
+def lanczos(radius):
+    def filter(xp, d):
+        t = xp.pi * xp.where(d == 0, 1, d)
+        return xp.where(d == 0, 1, xp.where(d < radius, radius * xp.sin(t) * xp.sin(t / radius) / (t * t), 0))
+    return filter
+
+
+RESIZERS = {
+    'nearest': nearest, **dict.fromkeys(('linear', 'bilinear', 'trilinear', 'triangle'), linear),
+    **dict.fromkeys(('cubic', 'bicubic', 'tricubic'), cubic), 'lanczos3': lanczos(3), 'lanczos5': lanczos(5)}

@@ -5,6 +5,7 @@ from numpy.testing import assert_allclose
 
 from ntref import stax
 from ntref.engine import tiles
+from ntref.kernel import Axes, Signal
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_batches_on_another_axis(small, rng):
 def test_layers_that_mix_the_batch_are_not_tiled(layer, small, rng):
     net = stax.serial(stax.Dense(8, 1.3, .2), layer, stax.Dense(1))
     x = rng.standard_normal((10, 4))
-    assert not net.tileable
+    assert not net.tileable(Signal((10, 4), Axes(0, 1)))
     assert (net.kernel_fn(x, get='nngp') == whole(net, x, None, 'nngp')).all()
 
 

@@ -8,6 +8,8 @@ from .conv import Conv, ConvLocal, ConvTranspose
 from .dense import Dense
 # without weights
 from .normalization import Dropout, Identity, LayerNorm
+from .pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
+from .reshaping import Flatten, ImageResize, Index, Slice
 # nonlinearities
 from .custom import Elementwise, ElementwiseNumerical
 from .elementwise import (
@@ -19,7 +21,9 @@ from .layer import Layer, LayerError, from_spec
 __all__ = [
     'serial', 'parallel', 'repeat',
     'FanOut', 'FanInSum', 'FanInProd', 'FanInConcat',
-    'Dense', 'Conv', 'ConvLocal', 'ConvTranspose', 'Identity', 'LayerNorm', 'Dropout',
+    'Dense', 'Conv', 'ConvLocal', 'ConvTranspose',
+    'AvgPool', 'SumPool', 'GlobalAvgPool', 'GlobalSumPool', 'Flatten', 'Index', 'Slice', 'ImageResize', 'Identity',
+    'LayerNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
     'ElementwiseNumerical',

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import add, mul
 
 from ..arrays import as_whole, generator, namespace
-from ..duals import Pair
+from ..duals import Cov, Pair
 from ..kernel import Demand, axis_of
 from .layer import Layer, located
 
@@ -27,10 +27,6 @@ class _Network(Layer, abstract=True):
 
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
-
-    @property
-    def tileable(self):
-        return all(layer.tileable for layer in self.layers)
 
     def each(self, f, *trees):
         """[f(layer, leaves)] with errors located."""
@@ -62,6 +58,15 @@ class _Serial(_Network):
 
     def trace(self, signal):
         return self.fold(lambda layer, s: layer.trace(s), signal)
+
+    def tileable(self, signal):
+        answers = []
+
+        def step(layer, signal):
+            answers.append(layer.tileable(signal))
+            return layer.out(signal)
+        self.fold(step, signal)
+        return all(answers)
 
     def propagate(self, k):
         return self.fold(lambda layer, k: layer.propagate(k), k)
@@ -96,6 +101,9 @@ class _Parallel(_Network):
 
     def trace(self, signal):
         return self.each(lambda layer, s: layer.trace(s), self._branches(signal))
+
+    def tileable(self, signal):
+        return all(self.each(lambda layer, s: layer.tileable(s), self._branches(signal)))
 
     def propagate(self, k):
         return type(k)(self.each(lambda layer, k: layer.propagate(k), k))
@@ -137,9 +145,8 @@ class _Repeat(_Network):
     def several(self):
         return self.block.several
 
-    @property
-    def tileable(self):
-        return self.block.tileable
+    def tileable(self, signal):
+        return self.block.tileable(signal)
 
     @property
     def _times(self):
@@ -205,7 +212,8 @@ class FanOut(Layer):
 
     def demand(self, demand):
         demands = demand if isinstance(demand, list) else [demand]
-        return Demand(any(d.paired for d in demands), next((d.axes for d in demands if d.axes is not None), None))
+        return Demand(any(d.paired for d in demands), next((d.axes for d in demands if d.axes is not None), None),
+                      any(d.area for d in demands), any(d.diagonal for d in demands))
 
 
 class _FanIn(Layer, abstract=True):
@@ -224,6 +232,10 @@ class _FanIn(Layer, abstract=True):
 
     def _may_differ(self, signal):
         return None
+
+    def kernel(self, ks):
+        """Branches with and without covariances between positions have those at equal ones in common."""
+        return self.joint(ks if len({k.diagonal_spatial for k in ks}) == 1 else [k.aligned() for k in ks])
 
 
 @dataclass(frozen=True, repr=False)
@@ -253,7 +265,7 @@ class FanInSum(_FanIn):
     def apply(self, params, x, rng=None):
         return reduce(add, x)
 
-    def kernel(self, ks):
+    def joint(self, ks):
         return reduce(_sum, ks)
 
 
@@ -281,7 +293,7 @@ class FanInProd(_FanIn):
     def apply(self, params, x, rng=None):
         return reduce(mul, x)
 
-    def kernel(self, ks):
+    def joint(self, ks):
         return reduce(_product, ks)
 
 
@@ -292,17 +304,19 @@ def _product(k, m):
 
 @dataclass(frozen=True, repr=False)
 class FanInConcat(_FanIn):
-    """Concatenation of independent branches along the channels:  K' = sum_i (n_i / n) K_i,  n_i channels out of n.
+    """Concatenation of independent branches.
 
-    Theta' likewise. The n_i are those of the finite network.
+    Along the channels, with n_i out of n:  K' = sum_i (n_i / n) K_i, Theta' likewise. The n_i are those of the finite
+    network. Along positions, or inputs:  K' = K_i within branch i, and 0 between different ones.
 
     Parameters
     ----------
-    axis : int                the channel axis.
+    axis : int                the axis.
 
     Raises
     ------
-    ValueError : another axis, or shapes that differ on other axes.
+    ValueError : shapes that differ on other axes; along positions or inputs, a branch that is not Gaussian (its mean
+        need not be zero, and the covariance between branches not either).
 
     Source
     ------
@@ -311,21 +325,60 @@ class FanInConcat(_FanIn):
     axis: int = -1
 
     def _may_differ(self, signal):
-        if axis_of(self.axis, len(signal.shape)) != signal.axes.channel:
-            raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape}, got '
-                             f'axis={self.axis}.')
-        return signal.axes.channel
+        return axis_of(self.axis, len(signal.shape))
+
+    def check(self, signals):
+        if isinstance(signals, (list, tuple)) and len(signals) > 1 and not self._joins_channels(signals[0]) and \
+                not all(s.is_gaussian for s in signals):
+            raise ValueError(f'expected Gaussian branches to join along axis {self.axis}, got is_gaussian = '
+                             f'{[s.is_gaussian for s in signals]}. Let each end in a layer with weights, such as Dense.')
+
+    def _joins_channels(self, signal):
+        return axis_of(self.axis, len(signal.shape)) == signal.axes.channel
 
     def joined(self, signals):
-        new = signals[0].with_channels(sum(s.channels for s in signals))
-        return new if len(signals) == 1 else replace(new, is_gaussian=False)
+        first, axis = signals[0], self._may_differ(signals[0])
+        size = sum(s.shape[axis] for s in signals)
+        new = replace(first, shape=(*first.shape[:axis], size, *first.shape[axis + 1:]))
+        return replace(new, is_gaussian=False) if len(signals) > 1 and self._joins_channels(first) else new
+
+    def tileable(self, signals):
+        return self._may_differ(signals[0]) != signals[0].axes.batch
 
     def apply(self, params, x, rng=None):
         return namespace(*x).concatenate(x, axis=self.axis)
 
-    def kernel(self, ks):
-        n = [k.signals[0].channels for k in ks]
-        return reduce(_sum, [scaled(k, m / sum(n)) for k, m in zip(ks, n)])
+    def joint(self, ks):
+        signal = ks[0].signals[0]
+        if self._joins_channels(signal):
+            n = [k.signals[0].channels for k in ks]
+            return reduce(_sum, [scaled(k, m / sum(n)) for k, m in zip(ks, n)])
+        return _side_by_side(ks, signal.layout.index(self._may_differ(signal)))
+
+
+def _side_by_side(ks, place):
+    """Branches next to each other along the inputs (place 0) or along a spatial axis (place 1, 2, ...)."""
+    def joined(blocks, between):
+        """blocks[i] on the diagonal, between(i, j, shape) elsewhere; or just one after the other."""
+        xp, n = namespace(*blocks), len(blocks)
+        axes = ks[0].spatial[place - 1] if place else range(blocks[0].ndim - sum(map(len, ks[0].spatial)))
+        if len(axes) == 1:
+            return xp.concatenate(blocks, axes[0])
+        left, right = (axis % blocks[0].ndim for axis in axes)
+
+        def entry(i, j):
+            shape = (*blocks[i].shape[:right], blocks[j].shape[right], *blocks[i].shape[right + 1:])
+            return blocks[i] if i == j else between(i, j, shape)
+        return xp.concatenate([xp.concatenate([entry(i, j) for j in range(n)], right) for i in range(n)], left)
+
+    def cov(*pairs):
+        return Cov(joined([p.k for p in pairs], zeros),
+                   joined([p.gap for p in pairs], lambda i, j, shape: zeros(i, j, shape) + pairs[i].q1 + pairs[j].q2))
+
+    def zeros(i, j, shape):
+        return namespace(ks[0].nngp).zeros(shape).astype(ks[0].nngp.dtype, copy=False)
+    ntk = None if ks[0].ntk is None else joined([k.ntk for k in ks], zeros)
+    return replace(ks[0].map(cov, *ks[1:]), ntk=ntk)
 
 
 def scaled(k, w):

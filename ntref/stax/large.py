@@ -4,6 +4,7 @@ from math import prod
 from ..arrays import kind, namespace
 from ..engine.tiles import ENTRIES, SIDE, in_threads, in_tiles, pair_tiles
 from ..inputs import channels_last, input_kernel
+from ..kernel import Signal
 from ..pairs import input_tile, recording, replaying
 
 __all__ = ['in_parts', 'is_large']
@@ -11,9 +12,11 @@ __all__ = ['in_parts', 'is_large']
 
 def is_large(layer, x1, signals, names):
     """Is it worth it, and does no part of the kernel depend on another?"""
+    if kind(x1) != 'numpy' or not names or not set(names) <= {'nngp', 'ntk'}:
+        return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
-    return (kind(x1) == 'numpy' and 0 < len(names) and set(names) <= {'nngp', 'ntk'} and layer.tileable
-            and pairs > (4 * SIDE ** 2 if x1.ndim == 2 else 1))
+    return pairs > (4 * SIDE ** 2 if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
+        layer.tileable(signals[0])
 
 
 def in_parts(layer, x1, x2, signals, demand, names):

@@ -48,7 +48,6 @@ class Layer:
 
     axes = None              # the Axes a layer asks of its input; None: any
     several = False          # does it take a list of inputs?
-    tileable = True          # is a block of its kernel (of inputs without positions) that of a block of the inputs?
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
@@ -84,6 +83,10 @@ class Layer:
 
     def check(self, signal):
         """Raises ValueError where the infinite limit does not exist."""
+
+    def tileable(self, signal):
+        """Is a block of its kernel that of a block of the inputs, and may it be computed in threads?"""
+        return True
 
     def demand(self, demand):
         """What the layer needs of its input to meet `demand` on its output."""
@@ -131,7 +134,8 @@ class Layer:
             than a few hundred inputs ask for 'nngp' and 'ntk' by name: they are then computed tile by tile, in the
             memory of the result.
         diagonal_spatial : bool, optional
-            Of the output, only covariances at equal positions.
+            None: covariances between any two positions where a layer needs them, such as pooling, or the output has
+            positions. True: at equal positions only, from input to output. False: between any two throughout.
 
         Returns
         -------
@@ -141,7 +145,7 @@ class Layer:
         ------
         TypeError  : inputs that are not real arrays of one kind.
         ValueError : NaN or infinite inputs, shapes that do not fit, unknown `get`; a layer that does not get what it
-            needs (the message names it and its place).
+            needs, such as a pool with diagonal_spatial=True (the message names it and its place).
 
         Accuracy
         --------
@@ -156,7 +160,9 @@ class Layer:
             signals = [tree_map(lambda k: k.signals[i], x1) for i in (0, 1)]
         else:
             with located(self):
-                demand = self.demand(Demand(paired=not diagonal_spatial))
+                demand = self.demand(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
+            if diagonal_spatial is False:
+                demand = tree_map(lambda d: replace(d, paired=True), demand)
             x1, x2, demand = _checked(x1, x2, demand)
             signals = [tree_map(_input_signal, x, demand) for x in (x1, tree_map(_second, x1, x2))]
         for signal in signals:
@@ -278,12 +284,18 @@ def _to_json(name, value):
         return value.to_spec()
     if isinstance(value, (tuple, list)):
         return [_to_json(name, v) for v in value]
+    if isinstance(value, slice):
+        return {'slice': [value.start, value.stop, value.step]}
+    if value is Ellipsis:
+        return {'slice': '...'}
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise ValueError(f'expected {name} to be a number, text or layer to write it as JSON, got {value!r:.100}.')
 
 
 def _from_json(value):
+    if isinstance(value, dict) and set(value) == {'slice'}:
+        return Ellipsis if value['slice'] == '...' else slice(*value['slice'])
     if isinstance(value, dict):
         return from_spec(value)
     return tuple(map(_from_json, value)) if isinstance(value, list) else value

@@ -67,9 +67,8 @@ class LayerNorm(Layer):
     def axes(self):
         return Axes(self.batch_axis, self.channel_axis)
 
-    @property
-    def tileable(self):
-        return self.axes.of(2).batch not in self._over(2)
+    def tileable(self, signal):
+        return signal.axes.batch not in self._over(len(signal.shape))
 
     def _over(self, ndim):
         return tuple(sorted({axis_of(a, ndim) for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}))
@@ -86,7 +85,7 @@ class LayerNorm(Layer):
         return centred / xp.sqrt(self.eps + xp.mean(centred * centred, axis, keepdims=True))
 
     def kernel(self, k):
-        layout = [k.batch_axis, *(a for a in range(len(k.shape1)) if a not in (k.batch_axis, k.channel_axis))]
+        layout = k.signals[0].layout
         over = tuple(layout.index(a) for a in self._over(len(k.shape1)) if a != k.channel_axis)
         v = [k.variances(i) + self.eps for i in (1, 2)]
         return k.divide(*(namespace(q).mean(q, over, keepdims=True) if over else q for q in v))
@@ -121,8 +120,7 @@ class Dropout(Layer):
         if self.mode not in ('train', 'test'):
             raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r}.")
 
-    @property
-    def tileable(self):
+    def tileable(self, signal):
         return self.mode == 'test'
 
     def out(self, signal):

@@ -1,0 +1,235 @@
+"""Pooling: averages and sums over windows, or over all positions.
+
+Both members of a pair of positions move on their own, so that covariances between positions are needed:
+
+    K'(i, j) = sum_a sum_b K(i + a, j + b) / (v_i v_j),    Theta' likewise,
+
+v = 1 (sum) or the number of taps (average). Derivation: docs/theory/conv.md#pooling.
+"""
+from dataclasses import dataclass, replace
+from math import prod
+
+from ..arrays import as_whole, namespace
+from ..duals import Cov
+from ..kernel import Axes
+from ..ops import Window, window_sum
+from .conv import named_padding, strides_of
+from .layer import Layer
+
+__all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
+
+
+class Mixing(Layer, abstract=True):
+    """A linear map without weights, of positions to positions; a subclass has `mixed(c, groups)`.
+
+    `groups` are, for each spatial axis, the axes of the array that are positions along it; each is treated the same.
+    """
+    picks = False            # is every output one of the inputs?
+
+    @property
+    def axes(self):
+        return Axes(self.batch_axis, self.channel_axis)
+
+    def demand(self, demand):
+        demand = super().demand(demand)
+        if self.picks:
+            return demand
+        if demand.diagonal:
+            raise ValueError('expected diagonal_spatial=None or False: it mixes positions, and covariances between '
+                             'different ones are needed; got diagonal_spatial=True.')
+        return replace(demand, paired=True, area=False)
+
+    def check(self, signal):
+        if self.axes.of(len(signal.shape)) != signal.axes:
+            raise ValueError(f'expected batch and channels on axes {self.batch_axis} and {self.channel_axis}, got them on '
+                             f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}.')
+
+    def apply(self, params, x, rng=None):
+        axes = self.axes.of(x.ndim)
+        return self.mixed(x, [(a,) for a in range(x.ndim) if a not in (axes.batch, axes.channel)])
+
+    def kernel(self, k):
+        if k.diagonal_spatial and len(k.shape1) > 2 and not self.picks:
+            raise ValueError('expected a Kernel with covariances between positions, got one with '
+                             'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
+
+        def mixed(c):
+            return self.mixed(c, k.spatial)
+        return replace(k.map(lambda p: Cov(mixed(p.k), mixed(p.gap) if self.picks else None)), ntk=k.tangent(mixed))
+
+
+# ------------------------------------------------------------------ windows
+
+class _Pool(Mixing, abstract=True):
+    """Sums over a window, divided by `_divisor`."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        shape = tuple(as_whole(n, f'{self.name}: window_shape', 1) for n in self.window_shape)
+        for name, value in dict(window_shape=shape, strides=strides_of(self.name, self.strides, shape),
+                                padding=named_padding(self.name, self.padding)).items():
+            object.__setattr__(self, name, value)
+
+    def _windows(self, sizes):
+        strides = self.strides or (1,) * len(self.window_shape)
+        return [Window.of(*args, self.padding) for args in zip(sizes, self.window_shape, strides, strict=True)]
+
+    def out(self, signal):
+        spatial = signal.layout[1:]
+        if len(spatial) != len(self.window_shape):
+            raise ValueError(f'expected {len(self.window_shape)} spatial axes, as window_shape has, got {len(spatial)} in '
+                             f'shape {signal.shape}.')
+        shape = list(signal.shape)
+        for a, window in zip(spatial, self._windows([shape[a] for a in spatial])):
+            shape[a] = window.out
+        return replace(signal, shape=tuple(shape))
+
+    def mixed(self, c, groups):
+        for axes, window in zip(groups, self._windows([c.shape[axes[0]] for axes in groups])):
+            for axis in axes:
+                c = self._divided(window_sum(c, (axis,), window), axis, window)
+        return c
+
+    def _divided(self, c, axis, window):
+        return c
+
+
+@dataclass(frozen=True, repr=False)
+class AvgPool(_Pool):
+    """Average over a window.
+
+    Parameters
+    ----------
+    window_shape : tuple of int         one length a spatial axis.
+    strides : tuple of int, optional    None: 1.
+    padding : str                       'VALID', 'SAME' (zeros) or 'CIRCULAR', as in `Conv`.
+    normalize_edges : bool              divide by the number of inputs under the window, not by its size.
+    batch_axis, channel_axis : int
+
+    Raises
+    ------
+    ValueError : as for `Conv`; diagonal_spatial=True.
+
+    Accuracy
+    --------
+    K and Theta to rounding. The gap is recovered by subtraction after it: docs/accuracy.md.
+
+    Source
+    ------
+    Novak et al. 2019 (arXiv:1810.05148) section 3.2; docs/theory/conv.md#pooling.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> AvgPool((2,), (2,)).apply_fn((), numpy.array([[[1.], [3.], [5.], [7.]]])).ravel()
+    array([2., 6.])
+    """
+    window_shape: tuple
+    strides: tuple | None = None
+    padding: str = 'VALID'
+    normalize_edges: bool = False
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def _divided(self, c, axis, window):
+        if not self.normalize_edges:
+            return c / len(window.taps)
+        xp, axis = namespace(c), axis % c.ndim
+        counts = xp.asarray([float(sum(tap[o] for tap in window.reached)) for o in range(window.out)])
+        return c / counts.astype(c.dtype, copy=False).reshape(-1, *[1] * (c.ndim - axis - 1))
+
+
+@dataclass(frozen=True, repr=False)
+class SumPool(_Pool):
+    """Sum over a window.
+
+    Parameters
+    ----------
+    window_shape, strides, padding, batch_axis, channel_axis      as for `AvgPool`.
+
+    Raises
+    ------
+    ValueError : as for `AvgPool`.
+
+    Accuracy
+    --------
+    As for `AvgPool`.
+
+    Source
+    ------
+    docs/theory/conv.md#pooling.
+    """
+    window_shape: tuple
+    strides: tuple | None = None
+    padding: str = 'VALID'
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+
+# ------------------------------------------------------------------ all positions
+
+class _GlobalPool(Mixing, abstract=True):
+    """Positions disappear."""
+
+    def out(self, signal):
+        axes, n, channels = signal.axes, signal.shape[signal.axes.batch], signal.channels
+        first = axes.batch < axes.channel
+        return replace(signal, shape=(n, channels) if first else (channels, n), axes=Axes(*((0, 1) if first else (1, 0))))
+
+    def mixed(self, c, groups):
+        axes = tuple(axis for group in groups for axis in group)
+        return namespace(c).sum(c, axes) / self._divisor(prod(c.shape[axis] for axis in axes)) if axes else c
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalAvgPool(_GlobalPool):
+    """Average over all positions:  K' = mean_ij K(i, j),  Theta' = mean_ij Theta(i, j).
+
+    Parameters
+    ----------
+    batch_axis, channel_axis : int      they stay in their order, the others disappear.
+
+    Raises
+    ------
+    ValueError : diagonal_spatial=True; axes that differ from those of the input.
+
+    Accuracy
+    --------
+    As for `AvgPool`.
+
+    Source
+    ------
+    Novak et al. 2019 (arXiv:1810.05148) section 3.2; docs/theory/conv.md#pooling.
+    """
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def _divisor(self, n):
+        return n
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalSumPool(_GlobalPool):
+    """Sum over all positions:  K' = sum_ij K(i, j),  Theta' = sum_ij Theta(i, j).
+
+    Parameters
+    ----------
+    batch_axis, channel_axis : int      as for `GlobalAvgPool`.
+
+    Raises
+    ------
+    ValueError : as for `GlobalAvgPool`.
+
+    Accuracy
+    --------
+    As for `AvgPool`.
+
+    Source
+    ------
+    docs/theory/conv.md#pooling.
+    """
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def _divisor(self, n):
+        return 1

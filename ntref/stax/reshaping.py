@@ -1,0 +1,266 @@
+"""Layers without weights that move, pick or resample positions: Flatten, Index, ImageResize."""
+from dataclasses import dataclass, replace
+
+from ..arrays import as_whole, namespace
+from ..duals import Cov
+from ..kernel import Axes, axis_of
+from ..ops import RESIZERS, nearest, resize_matrix
+from .layer import Layer
+from .pooling import Mixing
+
+__all__ = ['Flatten', 'ImageResize', 'Index', 'Slice']
+
+
+@dataclass(frozen=True, repr=False)
+class Flatten(Layer):
+    """Positions become channels: (N, h, w, C) to (N, h w C).
+
+    K' = mean_i K(i, i),  Theta' = mean_i Theta(i, i): only equal positions matter, and only they are computed where
+    nothing before mixes positions.
+
+    Parameters
+    ----------
+    batch_axis : int            of the input.
+    batch_axis_out : int        0: (N, h w C); 1 or -1: (h w C, N).
+
+    Raises
+    ------
+    ValueError : another batch_axis_out; a batch axis that differs from that of the input.
+
+    Accuracy
+    --------
+    To rounding; the gap is carried.
+
+    Source
+    ------
+    Novak et al. 2019 (arXiv:1810.05148) section 3.1; docs/theory/conv.md#flatten.
+    """
+    batch_axis: int = 0
+    batch_axis_out: int = 0
+
+    def __post_init__(self):
+        if self.batch_axis_out not in (0, 1, -1):
+            raise ValueError(f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r}.')
+
+    def demand(self, demand):
+        demand = super().demand(demand)
+        axes = None if self.batch_axis == 0 else Axes(self.batch_axis, 0 if self.batch_axis == -1 else -1)
+        return replace(demand, paired=False, axes=axes)
+
+    def check(self, signal):
+        if axis_of(self.batch_axis, len(signal.shape)) != signal.axes.batch:
+            raise ValueError(f'expected the batch on axis {self.batch_axis}, got it on {signal.axes.batch} of shape '
+                             f'{signal.shape}.')
+
+    def out(self, signal):
+        n, size = signal.shape[signal.axes.batch], 1
+        for axis, length in enumerate(signal.shape):
+            size *= 1 if axis == signal.axes.batch else length
+        first = self.batch_axis_out == 0
+        return replace(signal, shape=(n, size) if first else (size, n), axes=Axes(*((0, 1) if first else (1, 0))),
+                       is_gaussian=False)
+
+    def apply(self, params, x, rng=None):
+        xp = namespace(x)
+        x = xp.moveaxis(x, self.batch_axis, 0)
+        x = x.reshape(x.shape[0], -1)
+        return x if self.batch_axis_out == 0 else x.T
+
+    def kernel(self, k):
+        k = k.aligned()
+        axes = tuple(axis for group in k.spatial for axis in group)
+        if not axes:
+            return replace(k, diagonal_spatial=False)
+
+        def mean(c):
+            return namespace(c).mean(c, axes)
+        return replace(k.map(lambda p: Cov(mean(p.k), mean(p.gap))), ntk=k.tangent(mean), diagonal_spatial=False)
+
+
+# ------------------------------------------------------------------ picking
+
+class _Slice:
+    """Slice[1:3, ::2] is the index (slice(1, 3), slice(None, None, 2))."""
+
+    def __getitem__(self, idx):
+        return idx
+
+
+Slice = _Slice()
+
+
+@dataclass(frozen=True, repr=False)
+class Index(Layer):
+    """Some inputs and positions, as NumPy's basic indexing picks them: x[idx].
+
+    K'(i, j) = K(idx[i], idx[j]),  Theta' likewise.
+
+    Parameters
+    ----------
+    idx : int, slice, Ellipsis or tuple of them
+        For all axes, written as `Slice[:, 1:4, ::2]`. A number on a spatial axis removes it. The batch takes a slice,
+        the channels all of them.
+    batch_axis, channel_axis : int
+
+    Raises
+    ------
+    ValueError : an index out of range, of another kind, a number for the batch, or anything but all of the channels.
+
+    Accuracy
+    --------
+    Exact.
+
+    Source
+    ------
+    By definition.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> Index(Slice[:, 1:, 0]).apply_fn((), numpy.zeros((2, 3, 4, 5))).shape
+    (2, 2, 5)
+    """
+    idx: object
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def __post_init__(self):
+        idx = self.idx if isinstance(self.idx, tuple) else (self.idx,)
+        if sum(i is Ellipsis for i in idx) > 1 or not all(
+                i is Ellipsis or isinstance(i, slice) or (hasattr(i, '__index__') and not isinstance(i, bool)) for i in idx):
+            raise ValueError(f'Index: expected numbers, slices and at most one Ellipsis, got {self.idx!r}.')
+        object.__setattr__(self, 'idx', tuple(i if i is Ellipsis or isinstance(i, slice) else int(i) for i in idx))
+
+    @property
+    def axes(self):
+        return Axes(self.batch_axis, self.channel_axis)
+
+    def tileable(self, signal):
+        return self._for(signal.shape)[signal.axes.batch] == slice(None)
+
+    def __repr__(self):
+        others = ''.join(f', {name}={value!r}' for name, value in self.arguments().items() if name != 'idx')
+        return f'Index(Slice[{", ".join(map(_as_text, self.idx))}]{others})'
+
+    def _for(self, shape):
+        """One index an axis."""
+        idx = list(self.idx) if Ellipsis in self.idx else [*self.idx, Ellipsis]
+        i = idx.index(Ellipsis)
+        if len(idx) - 1 > len(shape):
+            raise ValueError(f'expected at most {len(shape)} indices for shape {shape}, got {self.idx}.')
+        return [*idx[:i], *[slice(None)] * (len(shape) - len(idx) + 1), *idx[i + 1:]]
+
+    def out(self, signal):
+        idx, axes = self._for(signal.shape), signal.axes
+        if not isinstance(idx[axes.batch], slice) or idx[axes.channel] != slice(None):
+            raise ValueError(f'expected a slice of the batch (axis {axes.batch}) and all of the channels (axis '
+                             f'{axes.channel}), got {self.idx} for shape {signal.shape}.')
+        shape, kept = [], [a for a, i in enumerate(idx) if isinstance(i, slice)]
+        for n, i in zip(signal.shape, idx):
+            if isinstance(i, slice):
+                shape.append(n if i == slice(None) else len(range(n)[i]))
+            elif not -n <= i < n:
+                raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}.')
+        if 0 in shape:
+            raise ValueError(f'expected at least one entry on every axis, got shape {tuple(shape)} from {signal.shape}.')
+        return replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
+
+    def apply(self, params, x, rng=None):
+        return x[tuple(self._for(x.shape))]
+
+    def kernel(self, k):
+        batch, *spatial = (self._for(k.shape1)[axis] for axis in k.signals[0].layout)
+        positions = [i for i, axes in zip(spatial, k.spatial) for _ in axes]
+
+        def picked(c):
+            return c[(*[batch] * (c.ndim - len(positions)), *positions)]
+
+        def cov(p):
+            return Cov(picked(p.k), picked(p.gap), None if p.cov.area is None else picked(p.cov.area))
+        return replace(k.map(cov), ntk=k.tangent(picked))
+
+
+def _as_text(i):
+    if not isinstance(i, slice):
+        return '...' if i is Ellipsis else str(i)
+    start, stop, step = ('' if n is None else str(n) for n in (i.start, i.stop, i.step))
+    return f'{start}:{stop}' + (f':{step}' if step else '')
+
+
+# ------------------------------------------------------------------ resampling
+
+@dataclass(frozen=True, repr=False)
+class ImageResize(Mixing):
+    """Resampling of images: h' = R h along every spatial axis whose length changes.
+
+    K' = R K R^T,  Theta' = R Theta R^T. R has half-pixel centres, rows that sum to one, and, with `antialias`, a filter
+    as wide as an output pixel where the image shrinks.
+
+    Parameters
+    ----------
+    shape : tuple of int        of the output, all axes; -1: as it is. Batch and channels have to stay.
+    method : str                'nearest', 'linear' ('bilinear', 'trilinear', 'triangle'), 'cubic' ('bicubic',
+                                'tricubic'; Keys, a = -1/2), 'lanczos3', 'lanczos5'.
+    antialias : bool            see above; without effect on 'nearest'.
+    precision                   accepted for old scripts, without effect.
+    batch_axis, channel_axis : int
+
+    Raises
+    ------
+    ValueError : an unknown method; another number of axes; another length of batch or channels; diagonal_spatial=True.
+
+    Accuracy
+    --------
+    K and Theta to rounding. The gap is carried by 'nearest', else recovered by subtraction: docs/accuracy.md.
+
+    Source
+    ------
+    Keys 1981 (doi:10.1109/TASSP.1981.1163711) eq. 15 for 'cubic'; docs/theory/conv.md#imageresize.
+    """
+    shape: tuple
+    method: str
+    antialias: bool = True
+    precision: object = None
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        method = str(getattr(self.method, 'name', self.method)).lower()
+        if method not in RESIZERS:
+            raise ValueError(f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got {self.method!r}.')
+        shape = tuple(as_whole(n, 'ImageResize: shape', -1) for n in self.shape)
+        if 0 in shape:
+            raise ValueError(f'ImageResize: expected lengths >= 1, or -1 to keep one, got shape {shape}.')
+        object.__setattr__(self, 'method', method)
+        object.__setattr__(self, 'shape', shape)
+
+    def out(self, signal):
+        if len(self.shape) != len(signal.shape):
+            raise ValueError(f'expected {len(self.shape)} axes, as `shape` has, got shape {signal.shape}.')
+        shape = tuple(old if new == -1 else new for old, new in zip(signal.shape, self.shape))
+        for name, axis in ('batch', signal.axes.batch), ('channels', signal.axes.channel):
+            if shape[axis] != signal.shape[axis]:
+                raise ValueError(f'expected the {name} to keep their length {signal.shape[axis]}, got shape={self.shape} '
+                                 f'with {shape[axis]} on axis {axis}. Use -1 there.')
+        return replace(signal, shape=shape)
+
+    def mixed(self, c, groups):
+        axes = self.axes.of(len(self.shape))
+        sizes = [n for a, n in enumerate(self.shape) if a not in (axes.batch, axes.channel)]
+        for group, size in zip(groups, sizes):
+            for axis in group:
+                if size not in (-1, c.shape[axis]):
+                    c = self._resized(c, axis % c.ndim, size)
+        return c
+
+    @property
+    def picks(self):
+        return RESIZERS[self.method] is nearest
+
+    def _resized(self, c, axis, size):
+        xp, n = namespace(c), c.shape[axis]
+        if self.picks:
+            return c[(*[slice(None)] * axis, nearest(n, size))]
+        R = resize_matrix(xp, n, size, RESIZERS[self.method], self.antialias).astype(c.dtype, copy=False)
+        return xp.moveaxis(xp.tensordot(R, c, ([1], [axis])), 0, axis)
