@@ -1,6 +1,6 @@
 """Duals on large arrays: block by block, so that temporaries stay in the cache, and in place.
 
-    in_blocks(dual, fused, q1, q2, q1', q2', K, gap, area, Theta)  ->  K', gap', area', Theta'
+    in_blocks(dual, fused, (q1, q2), (q1', q2'), (K, gap, area, Theta), in_place)  ->  K', gap', area', Theta'
 
 `dual` is the plain form of `ntref.duals`, `fused` (or None) one of the forms below, which say the same in the fewest
 passes over memory and hand the pairs that need care back to the plain one.
@@ -12,15 +12,15 @@ from . import duals
 from .arrays import namespace
 from .duals import Cov, Pair
 
-__all__ = ['abrelu', 'in_blocks']
+__all__ = ['BLOCK', 'abrelu', 'blocks', 'in_blocks', 'outputs', 'written']
 
-BLOCK = 2 ** 15          # entries of a block: with a dozen temporaries in float64 it fills the L2 cache of a core
+BLOCK = 2 ** 17          # entries of a block: smaller ones lose to the interpreter, larger ones leave the cache
 
 
-def in_blocks(dual, fused, q1, q2, new1, new2, k, gap, area, ntk):
-    """The dual of (q1, q2, k, gap, area) and Theta' = slope Theta; new1 and new2 are the variances q1' and q2'.
+def in_blocks(dual, fused, old, new, arrays, in_place):
+    """The dual of the variances `old` and the arrays K, gap, area, with Theta' = slope Theta.
 
-    An area is stated if one is given; `fused` is for pairs without.
+    `new` are the variances after it. An area is stated if one is given; `fused` is for pairs without.
     """
     def step(q1, q2, new1, new2, k, gap, area, ntk):
         pair = Pair(q1, q2, Cov(k, gap, area))
@@ -29,18 +29,28 @@ def in_blocks(dual, fused, q1, q2, new1, new2, k, gap, area, ntk):
         cov, slope = dual(pair)
         k, gap, stated = Pair(new1, new2, cov).settled()
         return k, gap, None if area is None else stated, None if ntk is None else slope * ntk
-    outs = None
-    for block in _blocks(k.shape):
-        results = step(*(_part(a, block) for a in (q1, q2, new1, new2, k, gap, area, ntk)))
-        if outs is None:
-            outs = [None if r is None else namespace(k).zeros(k.shape).astype(k.dtype, copy=False) for r in results]
-        for out, r in zip(outs, results):
-            if out is not None:
-                out[block] = r
+    outs, shape = None, arrays[0].shape
+    for block in blocks(shape):
+        results = step(*(_part(a, block) for a in (*old, *new, *arrays)))
+        outs = outs or outputs(results, shape, arrays if in_place else None)
+        written(outs, block, results)
     return outs
 
 
-def _blocks(shape):
+def outputs(results, shape, arrays=None):
+    """Arrays for parts like `results` (None: none): those of `arrays` if given, else new ones."""
+    def output(r, a):
+        return None if r is None else namespace(r).zeros(shape).astype(r.dtype, copy=False) if a is None else a
+    return [output(r, a) for r, a in zip(results, arrays or [None] * len(results))]
+
+
+def written(outs, block, results):
+    for out, r in zip(outs, results, strict=True):
+        if out is not None:
+            out[block] = r
+
+
+def blocks(shape):
     """Indices of contiguous parts of at most BLOCK entries (or of one row)."""
     if prod(shape) == 0:
         return [(slice(None),) * len(shape)]
@@ -60,7 +70,7 @@ def _part(a, block):
 
 # ------------------------------------------------------------------ the forms
 
-SMALL, LARGE = .05, 2.       # angles outside lose digits of gap' or K' below: a few eps / SMALL of them
+SMALL, LARGE = .05, 2.4       # angles outside lose digits of gap' or K' below: a few eps / SMALL of them
 
 
 def abrelu(p, ntk, a, b):

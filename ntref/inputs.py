@@ -10,7 +10,7 @@ from .arrays import as_floats, namespace
 from .duals import Cov, Pair, over
 from .kernel import COVARIANCES, Kernel
 
-__all__ = ['channels_last', 'checked', 'gram', 'input_kernel', 'positions_gram', 'same_positions_gram']
+__all__ = ['across', 'channels_last', 'checked', 'gram', 'input_kernel', 'with_itself']
 
 NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
@@ -52,14 +52,14 @@ def _finite(name, x, batch):
 
 def input_kernel(x1, x2, demand, ntk):
     """The state at the input: K = <x, x'> / channels at each pair of positions that `demand` asks for, Theta = 0."""
-    xp, same, axes = namespace(x1, x2), x2 is None, demand.axes.of(x1.ndim)
+    same, axes = x2 is None, demand.axes.of(x1.ndim)
     a, b = channels_last(x1, axes), channels_last(x1 if same else x2, axes)
-    cov12 = (_paired if demand.paired else _aligned)(a, b, demand.area)
+    cov12 = across(a, b, demand)
     state = Kernel(cov12.k, 0 if ntk else None, x1_is_x2=same or _equal(x1, x2),
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
                    batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
-        own = positions_gram(x, x, demand.area) if demand.paired and x.ndim > 2 else Cov(xp.mean(x * x, -1))
+        own = with_itself(x, demand) if demand.paired and x.ndim > 2 else Cov(namespace(x).mean(x * x, -1))
         state = replace(state, **dict(zip(names, own)))
     return state
 
@@ -73,30 +73,40 @@ def _equal(x1, x2):
     return x1.shape == x2.shape and bool(namespace(x1, x2).all(x1 == x2))
 
 
-def _paired(a, b, area):
-    """Every position of every a against every position of every b: (n1, n2, h, h', w, w', ...)."""
-    channels, spatial = a.shape[-1], a.shape[1:-1]
-    cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), area)
-    return _zipped(cov, (len(a), *spatial), (len(b), *spatial))
+def across(a, b, demand):
+    """Positions of every a (n1, *positions, channels) against those of every b: (n1, n2, h, h', w, w', ...).
+
+    Equal positions, (n1, n2, h, w, ...), if `demand` is for these only.
+    """
+    xp, (*spatial, channels) = namespace(a), a.shape[1:]
+    if demand.paired:
+        cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area)
+        return _zipped(cov, (len(a), *spatial), (len(b), *spatial))
+    if not demand.area:
+        return _rowwise_gram(a[:, None], b[None])
+    rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b)]
+    return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
 
 
-def _aligned(a, b, area):
-    """Each position of a against the same position of b: (n1, n2, h, w, ...)."""
-    xp, spatial = namespace(a), a.shape[1:-1]
-    rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), x.shape[-1]), 1, 0) for x in (a, b)]
-    cov = gram(*rows, area)
-    return Cov(*(None if c is None else xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in cov))
+def with_itself(a, demand):
+    """Positions of each a against its own: (n, h, h', w, w', ...), or (n, h, w, ...)."""
+    if not demand.paired:
+        q = namespace(a).mean(a * a, -1)
+        return Cov(q, 0 * q, 0 * q if demand.area else None)
+    rows = a.reshape(len(a), prod(a.shape[1:-1]), a.shape[-1])
+    return _zipped(gram(rows, rows, demand.area), a.shape[1:-1], a.shape[1:-1], (len(a),))
 
 
-def positions_gram(a, b, area):
-    """Every position of each a against every position of the b of the same number: (n, h, h', w, w', ...)."""
-    a_rows, b_rows = (x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b))
-    return _zipped(gram(a_rows, b_rows, area), a.shape[1:-1], b.shape[1:-1], (len(a),))
+def _rowwise_gram(a, b):
+    """Covariance and gap of vectors along the last axis."""
+    return Cov(_mean_over_channels(lambda x, y: x * y, a, b), _mean_over_channels(lambda x, y: (x - y) ** 2, a, b))
 
 
-def same_positions_gram(a, b, area):
-    """Every position of each a against that position of the b of the same number: (n, h, w, ...)."""
-    return Cov(*(None if c is None else c[..., 0, 0] for c in gram(a[..., None, :], b[..., None, :], area)))
+def _mean_over_channels(f, a, b):
+    channels = a.shape[-1]
+    if channels > FEW:
+        return namespace(a, b).mean(f(a, b), -1)
+    return sum(f(a[..., c], b[..., c]) for c in range(channels)) / channels
 
 
 def _zipped(cov, left, right, batch=()):
@@ -137,8 +147,7 @@ def _squared_distances(x, y):
     """|x - y|^2 / c: by the matrix product about the mean where that keeps the digits, else directly."""
     xp = namespace(x, y)
     if x.shape[-1] <= FEW:
-        differences = (x[..., :, None, c] - y[..., None, :, c] for c in range(x.shape[-1]))
-        return sum(d * d for d in differences) / x.shape[-1]
+        return _mean_over_channels(lambda x, y: (x - y) ** 2, x[..., :, None, :], y[..., None, :, :])
     mean = xp.sum(x, -2) / max(x.shape[-2], 1)
     a, b = x - mean[..., None, :], y - mean[..., None, :]
     far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]

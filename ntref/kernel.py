@@ -120,7 +120,7 @@ class Kernel:
     gap2: Any = None
     area2: Any = None
 
-    _batch = 2               # batch axes of nngp
+    batch_axes = 2           # of nngp
 
     def __post_init__(self, is_reversed, is_input, diagonal_batch, mask1, mask2):
         if is_reversed or is_input or not diagonal_batch or mask1 is not None or mask2 is not None:
@@ -182,6 +182,14 @@ class Kernel:
         """Theta = 0 as an array, where there are no weights."""
         return replace(self, ntk=0 * abs(self.nngp)) if isinstance(self.ntk, int) else self
 
+    def shared(self):
+        """The same, for more than one to hold; arrays of a `Kernel` are never written into."""
+        return self
+
+    def in_rows(self, windows, f):
+        """f(self, slides) for windows along the spatial axes; `slides` has their (axis, Window) of each position."""
+        return f(self, [[(axis, window) for axis in axes] for axes, window in zip(self.spatial, windows)])
+
     def variances(self, i):
         """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""
         q = self.cov1 if i == 1 or self.cov2 is None else self.cov2
@@ -191,14 +199,14 @@ class Kernel:
         """The same at equal positions only."""
         if self.diagonal_spatial:
             return self
-        main = {name: None if (a := getattr(self, name)) is None else diagonal(a, self._batch) for name in COVARIANCES[0]}
+        main = {name: None if (a := getattr(self, name)) is None else diagonal(a, self.batch_axes) for name in COVARIANCES[0]}
         own = {name: None if (q := getattr(self, name)) is None else diagonal(q, 1) for name in ('cov1', 'cov2')}
-        return replace(self, **main, **own, ntk=self.tangent(lambda ntk: diagonal(ntk, self._batch)), diagonal_spatial=True,
+        return replace(self, **main, **own, ntk=self.tangent(lambda ntk: diagonal(ntk, self.batch_axes)), diagonal_spatial=True,
                        gap1=None, area1=None, gap2=None, area2=None)
 
     def uncorrelated(self):
         """Out of covariances at equal positions those between all: 0 at different ones."""
-        xp, here = namespace(self.nngp), self._here(self.nngp.shape[self._batch:])
+        xp, here = namespace(self.nngp), self._here(self.nngp.shape[self.batch_axes:])
 
         def paired(c):
             for axis in range(c.ndim - here.ndim // 2, c.ndim + here.ndim // 2, 2):
@@ -259,7 +267,7 @@ class Kernel:
         if self.diagonal_spatial:
             return q
         xp = namespace(q)
-        positions = (self.nngp.ndim - self._batch) // 2
+        positions = (self.nngp.ndim - self.batch_axes) // 2
         for axis in range(q.ndim - positions, q.ndim + positions, 2):
             q = xp.expand_dims(q, axis + 1 - side)
         return q

@@ -6,12 +6,12 @@ A `Window` says which inputs each output sees: tap a of output o is input i with
 
 and nothing (zero) where there is no such i; with 'CIRCULAR' padding positions count modulo their number. On arrays:
 
-    window_sum(c, axes, window)     sum over the taps; several axes move together           adjoint: window_spread
-    windows(x, axis, window)        the taps side by side: axis n becomes axes out, size    adjoint: unwindows
-    border(q, left, right, window)  what a tap inside on the left adds where it is outside on the right
+    window_sum(c, slides)     sum over the taps; the (axis, Window) of `slides` move together   adjoint: window_spread
+    windows(x, axis, window)  the taps side by side: axis n becomes axes out, size              adjoint: unwindows
+    border(q, left, right)    what a tap inside on the left adds where it is outside on the right
 """
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 
 from .arrays import adjoint_pair, namespace
@@ -22,7 +22,7 @@ __all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'resize_matrix
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
     """How a window moves along one axis.
 
@@ -65,11 +65,27 @@ class Window:
             hits = [[(o % out, i) for o, i in tap] for tap in hits]
         return cls(n, out, tuple(_runs([(o, i) for o, i in tap if 0 <= o < out], stride, 1) for tap in hits))
 
-    @property
+    @cached_property
     def reached(self):
         """reached[a][o]: is there an input under tap a of output o?"""
         seen = [{o for outputs, _ in tap for o in range(self.out)[outputs]} for tap in self.taps]
         return [[o in tap for o in range(self.out)] for tap in seen]
+
+    @cached_property
+    def is_full(self):
+        """Do all taps of all outputs see inputs?"""
+        return all(map(all, self.reached))
+
+    @lru_cache                           # windows live as long as the process, see `of`
+    def part(self, outputs):
+        """(inputs, Window) that only the range `outputs` needs."""
+        hits = [[(o, i) for run in tap for o, i in zip(*(range(m)[s] for m, s in zip((self.out, self.n), run)))
+                 if o in outputs] for tap in self.taps]
+        seen = [i for tap in hits for _, i in tap] or [0]
+        lo, hi = min(seen), max(seen) + 1
+        do, di = next(((o.step, i.step) for tap in self.taps for o, i in tap), (1, 1))
+        taps = tuple(_runs([(o - outputs.start, i - lo) for o, i in tap], do, di) for tap in hits)
+        return slice(lo, hi), Window(hi - lo, len(outputs), taps)
 
     @property
     def back(self):
@@ -98,19 +114,34 @@ def _zeros(like, shape):
     return namespace(like).zeros(shape).astype(like.dtype, copy=False)
 
 
-def _window_sum(c, axes, window):
+def _window_sum(c, slides):
     shape = list(c.shape)
-    for axis in axes:
+    for axis, window in slides:
         shape[axis] = window.out
-    out = _zeros(c, tuple(shape))
-    for tap in window.taps:
-        for runs in product(tap, repeat=len(axes)):
-            out[_at(c.ndim, axes, [o for o, _ in runs])] += c[_at(c.ndim, axes, [i for _, i in runs])]
+    whole, shifts = _shifts(c.ndim, tuple(slides))
+    out = _zeros(c, tuple(shape)) if whole is None else c[whole].copy()
+    for here, there in shifts:
+        out[here] += c[there]
     return out
 
 
-def _window_spread(c, axes, window):
-    return _window_sum(c, axes, window.back)
+@lru_cache
+def _shifts(ndim, slides):
+    """Inputs of one tap that all outputs see, or None; (outputs, inputs) of all runs of all other taps. Indices."""
+    axes, slid = zip(*slides)
+    shifts, whole = [], None
+    for taps in zip(*(window.taps for window in slid), strict=True):
+        for runs in product(*taps):
+            here, there = (_at(ndim, axes, [run[side] for run in runs]) for side in (0, 1))
+            if whole is None and all(o == slice(0, w.out, 1) for (o, _), w in zip(runs, slid)):
+                whole = there
+            else:
+                shifts.append((here, there))
+    return whole, shifts
+
+
+def _window_spread(c, slides):
+    return _window_sum(c, [(axis, window.back) for axis, window in slides])
 
 
 def _windows(x, axis, window):
@@ -134,13 +165,16 @@ window_sum, window_spread = adjoint_pair(_window_sum, _window_spread)
 windows, unwindows = adjoint_pair(_windows, _unwindows)
 
 
-def border(q, left, right, window):
-    """sum_a q(tap a of i) over the taps that are inside at i and outside at j: axes left (n) and right (1) become i, j."""
-    xp, left, right = namespace(q), left % q.ndim, right % q.ndim
-    outside = [[float(not inside) for inside in tap] for tap in window.reached]
-    outside = xp.asarray(outside).astype(q.dtype, copy=False)
-    sums = xp.tensordot(windows(q, left, window), outside, ([left + 1], [0]))            # i on axis left, j at the end
-    return xp.moveaxis(xp.sum(sums, right), -1, right)
+def border(q, left, right):
+    """sum_a q(tap a of i) over the taps that are inside at i and outside at j.
+
+    `left` and `right` are (axis, Window); these axes of q, of length n and 1, become i and j.
+    """
+    xp, (i, over), (j, other) = namespace(q), left, right
+    i, j = i % q.ndim, j % q.ndim
+    outside = xp.asarray([[float(not inside) for inside in tap] for tap in other.reached]).astype(q.dtype, copy=False)
+    sums = xp.tensordot(windows(q, i, over), outside, ([i + 1], [0]))                    # j at the end
+    return xp.moveaxis(xp.sum(sums, j), -1, j)
 
 
 # ------------------------------------------------------------------ resampling

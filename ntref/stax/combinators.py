@@ -208,7 +208,7 @@ class FanOut(Layer):
         return [x] * self.num
 
     def kernel(self, k):
-        return [k] * self.num
+        return [k.shared()] * self.num
 
     def demand(self, demand):
         demands = demand if isinstance(demand, list) else [demand]

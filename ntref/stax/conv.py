@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from ..arrays import as_whole, namespace
-from ..duals import Cov
+from ..duals import Cov, Pair
 from ..kernel import Axes
 from ..ops import PADDINGS, Window, border, window_sum, windows
 from .dense import Weighted
@@ -132,38 +132,44 @@ class _Convolution(Weighted, abstract=True):
     # -------------------------------------------------------------- the infinite network
 
     def kernel(self, k):
-        return self.affine(self.summed(k), self.taps)
+        return self.reordered(k.in_rows(self.windows(k.shape1), self.convolved))
 
-    def summed(self, k):
-        """K, its gap and Theta summed over the window."""
-        slides = list(zip(k.spatial, self.windows(k.shape1)))
-        moved = [axis for c in self.spatial[0] for axis in k.spatial[self.spatial[2].index(c)]]
-
-        def ordered(c):
-            return namespace(c).moveaxis(c, [axis for axes in k.spatial for axis in axes], moved)
-
+    def convolved(self, k, slides):
+        """The convolution along `slides`, for each spatial axis the (axis, Window) of both members of a pair."""
         def total(c):
-            for axes, window in slides:
-                c = window_sum(c, axes, window)
-            return ordered(c)
+            for pair in slides:
+                c = window_sum(c, pair)
+            return c
 
-        def cov(p):
+        def sums(p):
             area = total(p.cov.area) if self.taps == 1 and p.cov.area is not None else None
-            return Cov(total(p.k), ordered(_gap_sum(p, slides)), area)
-        return replace(k.map(cov), ntk=k.tangent(total))
+            return Pair(p.q1, p.q2, Cov(total(p.k), _gap_sum(p, slides), area))
+        return self.affine(k, sums, total, self.taps)
+
+    def reordered(self, k):
+        """Spatial axes in the order of the output."""
+        inputs, _, outputs = self.spatial
+        if inputs == outputs:
+            return k
+        source, target = ([axis for c in inputs for axis in k.spatial[order.index(c)]] for order in (inputs, outputs))
+
+        def moved(c):
+            return namespace(c).moveaxis(c, source, target)
+        return replace(k.map(lambda p: Cov(moved(p.k), moved(p.gap))), ntk=k.tangent(moved))
 
 
 def _gap_sum(p, slides):
     """The gap summed over the window: to a position outside, which is zero, it is the variance of the other."""
     gap, q1, q2 = p.gap, p.q1, p.q2
-    for axes, window in slides:
-        gap = window_sum(gap, axes, window)
-        if len(axes) == 2:
-            left, right = axes
-            if not all(map(all, window.reached)):
-                gap = gap + border(q1, left, right, window)
-                gap = gap + border(q2, right, left, window)
-            q1, q2 = window_sum(q1, (left,), window), window_sum(q2, (right,), window)
+    for pair in slides:
+        gap = window_sum(gap, pair)
+        if len(pair) == 2:
+            left, right = pair
+            if not right[1].is_full:
+                gap = gap + border(q1, left, right)
+            if not left[1].is_full:
+                gap = gap + border(q2, right, left)
+            q1, q2 = window_sum(q1, [left]), window_sum(q2, [right])
     return gap
 
 
@@ -311,5 +317,5 @@ class ConvLocal(_Convolution):
         return xp.moveaxis(xp.moveaxis(patches, 1, 0) @ W, 0, 1)
 
     def kernel(self, k):
-        new = self.affine(self.summed(k.aligned()), self.taps)
+        new = super().kernel(k.aligned())
         return new if k.diagonal_spatial else new.uncorrelated()

@@ -46,16 +46,17 @@ class Weighted(Layer, abstract=True):
         z = Wh / self.s[0] ** .5 if self.is_standard else self.W_std / n ** .5 * Wh
         return z if self.b_std is None else z + (b if self.is_standard else self.b_std * b)
 
-    def affine(self, k, taps=1):
-        """K' = w K / taps + b,  Theta' = K' + w Theta / taps,  from K and Theta that are sums over `taps` inputs."""
+    def affine(self, k, sums=lambda pair: pair, total=lambda c: c, taps=1):
+        """K' = w sum K + b,  Theta' = K' + w sum Theta,  with sums over `taps` inputs: of a Pair, of an array."""
         w, b = self.W_std ** 2 / taps, 0 if self.b_std is None else self.b_std ** 2
-        new = k.map(lambda pair: pair.affine(w, b))
+        new = k.map(lambda pair: sums(pair).affine(w, b))
         if k.ntk is None:
             return new
+        ntk = w * k.tangent(total)
         if self.is_standard:
             n = k.signals[0].channels / self.s[0]
-            return replace(new, ntk=n * k.nngp + w * k.ntk + (self.b_std is not None))
-        return replace(new, ntk=new.nngp + w * k.ntk)
+            return replace(new, ntk=n * total(k.nngp) + ntk + (self.b_std is not None))
+        return replace(new, ntk=new.nngp + ntk)
 
 
 @dataclass(frozen=True, repr=False)

@@ -52,25 +52,29 @@ def _pairs(layer, x1, x2, signals, demand, names):
 
     def own(x, names):
         def part(lo):
-            steps, rows = [], x[lo:lo + size]
-            return _chosen(names, tile(rows, rows, recording(steps), names)), steps
+            steps = []
+            return _chosen(names, tile(x[lo:lo + size], None, recording(steps), names)), steps
         parts, steps = zip(*in_threads(part, range(0, len(x), size)))
         return [xp.concatenate(p) for p in zip(*parts)], [xp.concatenate(q) for q in zip(*steps)]
 
-    def others(block):
-        i, j = zip(*((i, j) for i in block[0] for j in block[1] if i < j or not symmetric))
-        k = tile(a[list(i)], b[list(j)], replaying(steps1, list(i), steps2, list(j)), names)
+    def block(ranges):
+        i, j = (slice(r.start, r.stop) for r in ranges)
+        k = tile(a[i], b[j], replaying([q[i] for q in steps1], [q[j] for q in steps2]), names)
         for out, values in zip(outs, _chosen(names, k), strict=True):
-            out[i, j] = values
-            if symmetric:
-                out[j, i] = values if k.diagonal_spatial else _transposed(values, k.spatial)
+            if not symmetric:
+                out[i, j] = values
+                continue
+            for row, v in zip(ranges[0], values):
+                upper = slice(max(j.start, row + 1), j.stop)
+                out[row, upper] = v[upper.start - j.start:]
+                out[upper, row] = out[row, upper] if k.diagonal_spatial else _transposed(out[row, upper], k.spatial)
     diagonal, steps1 = own(a, names if symmetric else ('nngp',))
     steps2 = steps1 if symmetric else own(b, ('nngp',))[1]
     outs = [xp.zeros((len(a), len(b), *diagonal[0].shape[1:])).astype(a.dtype, copy=False) for _ in names]
     if symmetric:
         for out, values in zip(outs, diagonal):
             out[range(len(a)), range(len(a))] = values
-    in_threads(others, pair_tiles(len(a), len(b), symmetric, size))
+    in_threads(block, pair_tiles(len(a), len(b), symmetric, size))
     return outs
 
 

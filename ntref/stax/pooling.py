@@ -87,7 +87,7 @@ class _Pool(Mixing, abstract=True):
     def mixed(self, c, groups):
         for axes, window in zip(groups, self._windows([c.shape[axes[0]] for axes in groups])):
             for axis in axes:
-                c = self._divided(window_sum(c, (axis,), window), axis, window)
+                c = self._divided(window_sum(c, [(axis, window)]), axis, window)
         return c
 
     def _divided(self, c, axis, window):
