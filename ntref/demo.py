@@ -9,7 +9,7 @@ from importlib import import_module
 from . import predict, stax
 from .arrays import generator, namespace
 
-__all__ = ['run']
+__all__ = ['needs', 'network', 'run']
 
 WIDTH, NETWORKS, STEPS = 256, 20, 100
 PAIR, N_PAIR = (3, 8), 50              # digits that the finite networks tell apart, and how many to train on
@@ -18,8 +18,8 @@ REG = 1e-4                             # diag_reg, relative to the mean variance
 
 def run(n_train=1000, seed=0, figure='ntref-demo.png'):
     """Prints accuracies and calibration, saves the figure; raises ImportError that says what to install."""
-    load_digits = _needs('sklearn.datasets').load_digits
-    figures, tqdm, limits = _needs('matplotlib.figure'), _needs('tqdm').tqdm, _needs('threadpoolctl').threadpool_limits
+    load_digits = needs('sklearn.datasets').load_digits
+    figures, tqdm, limits = needs('matplotlib.figure'), needs('tqdm').tqdm, needs('threadpoolctl').threadpool_limits
     x, labels = load_digits(return_X_y=True)
     if not 20 <= n_train <= len(x) - 20:
         raise ValueError(f'expected between 20 and {len(x) - 20} images to train on, got --train {n_train}.')
@@ -85,7 +85,7 @@ def compare(x, y, x_test, seed, tqdm):
     net, y = network(depth=2, out=1), y[:, None]
     init_fn, apply_fn, kernel_fn = net
     rate = .3 * predict.max_learning_rate(kernel_fn(x, None, 'ntk'), y_train_size=y.size)
-    grad = _needs('autograd').grad(lambda params: ((apply_fn(params, x) - y) ** 2).mean() / 2)
+    grad = needs('autograd').grad(lambda params: ((apply_fn(params, x) - y) ** 2).mean() / 2)
     outputs = []
     for rng in tqdm(generator(seed).spawn(NETWORKS), desc=f'training {NETWORKS} networks of width {WIDTH}'):
         _, params = init_fn(rng, x.shape)
@@ -140,7 +140,7 @@ def draw(matplotlib_figure, path, times, outputs, mean, sd):
     figure.savefig(path, dpi=130)
 
 
-def _needs(module):
+def needs(module):
     try:
         return import_module(module)
     except ImportError:

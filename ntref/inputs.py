@@ -59,7 +59,7 @@ def input_kernel(x1, x2, demand, ntk):
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
                    batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
-        own = with_itself(x, demand) if demand.paired and x.ndim > 2 else Cov(namespace(x).mean(x * x, -1))
+        own = with_itself(x, x, demand) if demand.paired and x.ndim > 2 else Cov(namespace(x).mean(x * x, -1))
         state = replace(state, **dict(zip(names, own)))
     return state
 
@@ -81,20 +81,20 @@ def across(a, b, demand):
     xp, (*spatial, channels) = namespace(a), a.shape[1:]
     if demand.paired:
         cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area)
-        return _zipped(cov, (len(a), *spatial), (len(b), *spatial))
+        return _zipped(cov, a.shape[:-1], b.shape[:-1])
     if not demand.area:
         return _rowwise_gram(a[:, None], b[None])
     rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b)]
     return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
 
 
-def with_itself(a, demand):
-    """Positions of each a against its own: (n, h, h', w, w', ...), or (n, h, w, ...)."""
+def with_itself(left, a, demand):
+    """Positions of each a, those in `left`, against all of its own: (n, h, h', w, w', ...), or (n, h, w, ...)."""
     if not demand.paired:
-        q = namespace(a).mean(a * a, -1)
+        q = namespace(a).mean(left * left, -1)
         return Cov(q, 0 * q, 0 * q if demand.area else None)
-    rows = a.reshape(len(a), prod(a.shape[1:-1]), a.shape[-1])
-    return _zipped(gram(rows, rows, demand.area), a.shape[1:-1], a.shape[1:-1], (len(a),))
+    rows = [x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (left, a)]
+    return _zipped(gram(*rows, demand.area), left.shape[1:-1], a.shape[1:-1], (len(a),))
 
 
 def _rowwise_gram(a, b):

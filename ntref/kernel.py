@@ -186,8 +186,15 @@ class Kernel:
         """The same, for more than one to hold; arrays of a `Kernel` are never written into."""
         return self
 
-    def in_rows(self, windows, f):
-        """f(self, slides) for windows along the spatial axes; `slides` has their (axis, Window) of each position."""
+    def computed(self):
+        """The same with all arrays; those of a `Kernel` always are."""
+        return self
+
+    def in_rows(self, windows, f, is_local=True):
+        """f(self, slides) for windows along the spatial axes; `slides` has their (axis, Window) of each position.
+
+        Of tiles f gets some rows at a time; `is_local`: an output position has one variance, that of its inputs.
+        """
         return f(self, [[(axis, window) for axis in axes] for axes, window in zip(self.spatial, windows)])
 
     def variances(self, i):

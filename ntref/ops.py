@@ -16,8 +16,8 @@ from itertools import product
 
 from .arrays import adjoint_pair, namespace
 
-__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'resize_matrix', 'unwindows', 'window_spread',
-           'window_sum', 'windows']
+__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'packed', 'resize_matrix', 'unwindows', 'window_spread',
+           'window_sum', 'windows', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
 
@@ -76,9 +76,16 @@ class Window:
         """Do all taps of all outputs see inputs?"""
         return all(map(all, self.reached))
 
+    @cached_property
+    def overlaps(self):
+        """Do outputs share inputs?"""
+        seen = [i for tap in self.taps for _, inputs in tap for i in range(self.n)[inputs]]
+        return len(seen) > len(set(seen))
+
     @lru_cache                           # windows live as long as the process, see `of`
-    def part(self, outputs):
-        """(inputs, Window) that only the range `outputs` needs."""
+    def part(self, start, stop):
+        """(inputs, Window) that the outputs from start to stop need."""
+        outputs = range(start, stop)
         hits = [[(o, i) for run in tap for o, i in zip(*(range(m)[s] for m, s in zip((self.out, self.n), run)))
                  if o in outputs] for tap in self.taps]
         seen = [i for tap in hits for _, i in tap] or [0]
@@ -110,8 +117,17 @@ def _at(ndim, axes, indices):
     return tuple(where.get(axis, slice(None)) for axis in range(ndim))
 
 
-def _zeros(like, shape):
-    return namespace(like).zeros(shape).astype(like.dtype, copy=False)
+def zeros_like(a, shape):
+    """Zeros of another shape, in memory in the order of a."""
+    order = sorted(range(a.ndim), key=lambda axis: -a.strides[axis])
+    zeros = namespace(a).zeros(tuple(shape[axis] for axis in order)).astype(a.dtype, copy=False)
+    return namespace(a).moveaxis(zeros, range(a.ndim), order)
+
+
+def packed(a, batch_axes):
+    """a, in memory with its first axes last: what moves along the others then moves long runs."""
+    xp, first, last = namespace(a), range(batch_axes), range(a.ndim - batch_axes, a.ndim)
+    return xp.moveaxis(xp.moveaxis(a, first, last).copy(), last, first)
 
 
 def _window_sum(c, slides):
@@ -119,7 +135,7 @@ def _window_sum(c, slides):
     for axis, window in slides:
         shape[axis] = window.out
     whole, shifts = _shifts(c.ndim, tuple(slides))
-    out = _zeros(c, tuple(shape)) if whole is None else c[whole].copy()
+    out = zeros_like(c, shape) if whole is None else c[whole].copy(order='K')
     for here, there in shifts:
         out[here] += c[there]
     return out
@@ -142,6 +158,10 @@ def _shifts(ndim, slides):
 
 def _window_spread(c, slides):
     return _window_sum(c, [(axis, window.back) for axis, window in slides])
+
+
+def _zeros(like, shape):
+    return namespace(like).zeros(shape).astype(like.dtype, copy=False)
 
 
 def _windows(x, axis, window):

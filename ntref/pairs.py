@@ -1,26 +1,34 @@
-"""Kernels with positions, a tile at a time.
+"""Kernels with positions, a tile at a time, row by row.
 
-A `Tile` is the state of the recursion for a block of x1 against a block of x2, or for inputs each with itself. Of the
-covariances within an input it needs only the variances: these come from a first pass over the pairs (x[i], x[i]), on a
-tape that `recording` writes and `replaying` reads: layer by layer, in the order in which the network asks for them,
-which is the same for every tile.
+A `Tile` is the state of the recursion for a block of x1 against a block of x2, or for inputs each with itself. Two things
+make it fast:
+
+Of the covariances within an input it needs the variances alone. They come from a first pass over the pairs (x[i], x[i]),
+on a tape that `recording` writes and `replaying` reads: layer by layer, in the order in which the network asks for
+them, which is the same for every tile.
+
+A convolution and what follows it are `pending` until a layer asks for all (`computed`): then they are computed together
+for some rows of positions at a time, which stay in the cache, and written over what they were computed from.
 """
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .arrays import namespace
 from .duals import Pair
-from .fused import blocks, in_blocks, outputs, written
+from .fused import blocks
 from .inputs import across, with_itself
 from .kernel import Kernel, diagonal
+from .ops import packed, zeros_like
 
 __all__ = ['Tile', 'input_tile', 'recording', 'replaying']
+
+ALL = slice(None)
 
 
 def recording(steps):
     """Tape of a first pass: variances are computed, and appended to `steps`."""
     def tape(compute):
-        steps.append(compute().copy())               # of arrays that later steps write into
+        steps.append(packed(compute(), 1))           # a copy: what it is of may be written into
         return steps[-1], steps[-1]
     return tape
 
@@ -29,6 +37,11 @@ def replaying(steps1, steps2):
     """Tape for x1 against x2: the variances of both after each step."""
     steps = zip(steps1, steps2, strict=True)
     return lambda compute: next(steps)
+
+
+def no_tape(compute):
+    """Of part of a tile: the whole has it."""
+    return None, None
 
 
 @dataclass(frozen=True)
@@ -40,80 +53,125 @@ class Tile(Kernel):
     q1, q2 : array (n, *positions)     variances.
     tape : callable                    compute -> the next q1, q2; compute() is q of inputs with themselves.
     batch_axes : int                   2, or 1 for inputs with themselves.
-    is_shared : bool                   do others hold the same arrays? Else a step may write its results into them.
+    is_shared : bool                   do others hold the same arrays? Else a step may write into them.
+    pending : callable                 (batch index, rows) -> Tile of these. The arrays are then None.
+    sizes : tuple                      numbers of positions of what is pending.
+    source : (Tile, Window)            whose rows under the window it is computed from; None: from the inputs.
+    is_costly : bool                   is it better computed once than for every row that needs it?
     """
     q1: Any = None
     q2: Any = None
     tape: Any = None
     batch_axes: int = 2
     is_shared: bool = False
+    pending: Any = None
+    sizes: tuple = ()
+    source: Any = None
+    is_costly: bool = False
 
-    def shared(self):
-        return replace(self, is_shared=True)
-
-    def variances(self, i):
-        return (self.q1, self.q2)[i - 1]
+    # -------------------------------------------------------------- steps
 
     def nonlinear(self, dual, fused=None):
-        q1, q2 = self.tape(lambda: dual(Pair.same(self.q1))[0].k)
-        old, new = self._spreads(self.q1, self.q2)[0], self._spreads(q1, q2)[0]
-        arrays = in_blocks(dual, fused, old, new, self._arrays, not self.is_shared)
-        return replace(self._holding(arrays), q1=q1, q2=q2)
+        def step(part, new):
+            old, = part._pairs()
+            if fused is not None and part.area is None:
+                return fused(old, part.ntk)
+            cov, slope = dual(old)
+            k, gap, area = Pair(*new._spreads(new.q1, new.q2)[0], cov).settled()
+            return k, gap, None if part.area is None else area, None if part.ntk is None else slope * part.ntk
+        return self._then(step, self.tape(lambda: dual(Pair.same(self.q1))[0].k))
 
-    def in_rows(self, windows, f):
-        """As for `Kernel`, some pairs of inputs, or some rows of one pair, at a time."""
-        outs, waiting, shape = None, None, self.nngp.shape[:self.batch_axes]
-        for index, inputs, tall in self._row_blocks(windows):
-            slides = super().in_rows(windows, lambda k, slides: slides)
-            if tall is not None:
-                slides[0][0] = slides[0][0][0], tall
-            results = f(self._part(index[:self.batch_axes], inputs), slides)._arrays
-            if outs is None:
-                shape = *shape, *[window.out for window in windows[:1]], *results[0].shape[self.batch_axes + 1:]
-                outs = outputs(results, shape, self._arrays if self._is_done_with(shape, windows) else None)
-            if waiting:
-                written(outs, *waiting)
-            waiting = index, results
-        written(outs, *waiting)
-        return self._next(outs)
+    def in_rows(self, windows, f, is_local=True):
+        """f(part, slides) for windows along the spatial axes; local: q' follows from q, for equal positions stay equal."""
+        tall = windows[0] if windows else None
+        base = self.computed() if self.is_costly and tall is not None and tall.overlaps else self
+        slides = Kernel.in_rows(base, windows, lambda k, slides: slides)
 
-    def _row_blocks(self, windows):
-        """(index of the output, rows of the input, window of the first axis or None for the whole of it)."""
-        batch, (height, *rest) = self.nngp.shape[:self.batch_axes], self.nngp.shape[self.batch_axes:] or [1]
-        out = windows[0].out if windows else 1
-        for index in blocks((*batch, out, *rest)):
-            rows = range(out)[index[self.batch_axes]]
-            if len(rows) == out:
-                yield index[:self.batch_axes], slice(None), None
-            else:
-                inputs, tall = windows[0].part(rows)
-                yield (*index[:self.batch_axes], slice(rows.start, rows.stop)), inputs, tall
+        def own():
+            q = replace(base, nngp=base.q1, gap=0 * base.q1, ntk=None, area=None, diagonal_spatial=True, batch_axes=1,
+                        pending=None, tape=no_tape)
+            return Kernel.in_rows(q, windows, f).nngp
 
-    def _is_done_with(self, shape, windows):
-        """May rows be overwritten once those after them are computed?"""
-        order = list(self._row_blocks(windows))
-        return not self.is_shared and shape == self.nngp.shape and all(
-            after[1].start >= first[0][-1].stop for first, after in zip(order, order[2:])
-            if after[2] is not None and after[0][:-1] == first[0][:-1])
+        def step(part, new, tall=None):
+            first = [[(slides[0][0][0], tall), *slides[0][1:]]] if tall else []
+            return f(part, first + slides[len(first):])._arrays
+        if is_local:
+            return base._then(step, base.tape(own), windows)
+        new = base._then(step, (base.q1, base.q2), windows).computed()
+        return new._next(new._arrays)
+
+    def _then(self, step, variances, windows=()):
+        """step(part of this tile, part of the next) is pending, for rows under windows[0] if there are windows."""
+        tall, (q1, q2) = windows[0] if windows else None, variances
+
+        def rows_of(batch, rows):
+            inputs, window = (rows, None) if tall is None else (ALL, tall) if rows == ALL else tall.part(rows.start, rows.stop)
+            part = self._part(batch, inputs)
+            new = replace(part, q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]))
+            return new._holding(step(part, new, window) if windows else step(part, new))
+        new = replace(self._holding((None,) * 4), q1=q1, q2=q2, pending=rows_of, is_costly=True,
+                      sizes=tuple(window.out for window in windows) or self._sizes)
+        return new if self.pending else replace(new, source=(self, tall))
+
+    # -------------------------------------------------------------- all of it
+
+    def computed(self):
+        if self.pending is None:
+            return self
+        outs, waiting, shape = None, None, self._shape
+        for index, rows in _row_blocks(shape, self.batch_axes):
+            arrays = self.pending(index[:self.batch_axes], rows)._arrays
+            outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
+            if waiting:                  # not before the next rows are computed, which may need those that are there
+                _write(outs, *waiting)
+            waiting = index, arrays
+        _write(outs, *waiting)
+        return self._holding(outs)
+
+    @property
+    def _spare(self):
+        """Arrays of the source, if their rows are done with once those after them are computed; else Nones."""
+        tile, tall = self.source or (self, None)
+        if tile.pending or tile.is_shared or tile.nngp.shape != self._shape:
+            return (None,) * 4
+        rows = [rows for _, rows in _row_blocks(self._shape, self.batch_axes) if rows != ALL]
+        done = tall is None or all(tall.part(after.start, after.stop)[0].start >= first.stop
+                                   for first, after in zip(rows, rows[2:]) if after.start > first.start)
+        return tile._arrays if done else (None,) * 4
+
+    @property
+    def _sizes(self):
+        return self.sizes if self.pending else self.nngp.shape[self.batch_axes::1 if self.diagonal_spatial else 2]
+
+    @property
+    def _shape(self):
+        """Of nngp."""
+        members = 1 if self.diagonal_spatial else 2
+        q = (self.q1, self.q2)[:self.batch_axes]
+        return *map(len, q), *(n for n in self._sizes for _ in range(members))
 
     def _part(self, batch, rows):
         """Some of the pairs, and of the rows of their left members."""
-        def part(a, *index):
-            return a if a is None or isinstance(a, int) else a[index[:a.ndim]]
-        arrays = (part(a, *batch, rows) for a in self._arrays)
-        return replace(self._holding(arrays), q1=part(self.q1, batch[0], rows), q2=self.q2[batch[-1]], tape=_no_tape)
+        if self.pending:
+            return self.pending(batch, rows).described(*self.signals)
+        arrays = (_at(a, *batch, rows) for a in self._arrays)
+        return replace(self._holding(arrays), q1=_at(self.q1, batch[0], rows), q2=_at(self.q2, batch[-1]), tape=no_tape)
 
     @property
     def _arrays(self):
         return self.nngp, self.gap, self.area, self.ntk
 
     def _holding(self, arrays):
-        return replace(self, **dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays)), is_shared=False)
+        return replace(self, **dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays)), is_shared=False, pending=None,
+                       source=None, is_costly=False)
 
-    def _next(self, arrays):
-        new = self._holding(arrays)
-        q1, q2 = self.tape(lambda: new.nngp if self.diagonal_spatial else diagonal(new.nngp, 1))
-        return replace(new, q1=q1, q2=q2)
+    # -------------------------------------------------------------- what a Kernel does otherwise
+
+    def shared(self):
+        return replace(self, is_shared=True)
+
+    def variances(self, i):
+        return (self.q1, self.q2)[i - 1]
 
     def _spreads(self, a1, a2):
         if self.batch_axes == 2:
@@ -126,10 +184,37 @@ class Tile(Kernel):
         new = self._next((cov.k, cov.gap, None if self.area is None else cov.area, self.ntk))
         return replace(new, is_shared=self.is_shared)
 
+    def _next(self, arrays):
+        new = self._holding(arrays)
+        q1, q2 = self.tape(lambda: new.nngp if self.diagonal_spatial else diagonal(new.nngp, 1))
+        return replace(new, q1=q1, q2=q2)
 
-def _no_tape(compute):
-    """Of part of a tile: the whole has it."""
-    return None, None
+
+def _at(a, *index):
+    return a if a is None or isinstance(a, int) else a[index[:a.ndim]]
+
+
+def _row_blocks(shape, batch_axes):
+    """(index, its rows) of parts of a tile."""
+    height, *rest = shape[batch_axes:] or [1]
+    for index in blocks((*shape[:batch_axes], height, *rest)):
+        rows = range(height)[index[batch_axes]]
+        if len(rows) == height:
+            yield index[:batch_axes], ALL
+        else:
+            yield (*index[:batch_axes], slice(rows.start, rows.stop)), slice(rows.start, rows.stop)
+
+
+def _output(a, shape, spare):
+    if a is None or isinstance(a, int):
+        return a
+    return zeros_like(a, shape) if spare is None or isinstance(spare, int) else spare
+
+
+def _write(outs, index, arrays):
+    for out, a in zip(outs, arrays, strict=True):
+        if out is not None and not isinstance(out, int):
+            out[index] = a
 
 
 def input_tile(a, b, tape, signal, demand, ntk):
@@ -137,9 +222,14 @@ def input_tile(a, b, tape, signal, demand, ntk):
 
     `signal` describes the network's inputs.
     """
-    xp = namespace(a)
-    cov = with_itself(a, demand) if b is None else across(a, b, demand)
-    q1, q2 = tape(lambda: xp.mean(a * a, -1))
-    return Tile(cov.k, 0 if ntk else None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=signal.shape,
-                batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, gap=cov.gap, area=cov.area,
-                q1=q1, q2=q2, tape=tape, batch_axes=1 if b is None else 2, is_shared=True)
+    q1, q2 = tape(lambda: namespace(a).mean(a * a, -1))
+    new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=signal.shape,
+               batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, q1=q1, q2=q2, batch_axes=1 if b is None else 2)
+
+    def rows_of(batch, rows):
+        left = a[(batch[0], rows)[:a.ndim - 1]]
+        cov = with_itself(left, a[batch[0]], demand) if b is None else across(left, b[batch[-1]], demand)
+        arrays = (None if c is None else packed(c, new.batch_axes) for c in cov)
+        part = new._holding((*arrays, 0 if ntk else None))
+        return replace(part, q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]), tape=no_tape)
+    return replace(new, tape=tape, pending=rows_of, sizes=a.shape[1:-1])

@@ -35,6 +35,7 @@ def strides_of(name, strides, shape):
 class _Convolution(Weighted, abstract=True):
     """What the convolutions share; `window` is the `Window` of an axis."""
     window = staticmethod(Window.of)
+    row_by_row = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -151,6 +152,7 @@ class _Convolution(Weighted, abstract=True):
         inputs, _, outputs = self.spatial
         if inputs == outputs:
             return k
+        k = k.computed()
         source, target = ([axis for c in inputs for axis in k.spatial[order.index(c)]] for order in (inputs, outputs))
 
         def moved(c):
@@ -166,9 +168,9 @@ def _gap_sum(p, slides):
         if len(pair) == 2:
             left, right = pair
             if not right[1].is_full:
-                gap = gap + border(q1, left, right)
+                gap += border(q1, left, right)
             if not left[1].is_full:
-                gap = gap + border(q2, right, left)
+                gap += border(q2, right, left)
             q1, q2 = window_sum(q1, [left]), window_sum(q2, [right])
     return gap
 
@@ -299,6 +301,7 @@ class ConvLocal(_Convolution):
     dimension_numbers: tuple | None = None
     parameterization: str = 'ntk'
     s: tuple = (1, 1)
+    row_by_row = False
 
     def init(self, rng, signal):
         out, n = self.out(signal), signal.channels * self.taps
@@ -317,5 +320,5 @@ class ConvLocal(_Convolution):
         return xp.moveaxis(xp.moveaxis(patches, 1, 0) @ W, 0, 1)
 
     def kernel(self, k):
-        new = super().kernel(k.aligned())
+        new = super().kernel(k.aligned()).computed()
         return new if k.diagonal_spatial else new.uncorrelated()

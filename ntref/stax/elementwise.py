@@ -20,6 +20,7 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 class Nonlinearity(Layer, abstract=True):
     """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope (`fused`: `ntref.fused`)."""
     fused = None
+    row_by_row = True
 
     def check(self, signal):
         needs_gaussian(signal)

@@ -85,5 +85,5 @@ def _transposed(values, spatial):
 
 
 def _chosen(names, k):
-    k = k.finished()
+    k = k.computed().finished()
     return [getattr(k, name) for name in names]

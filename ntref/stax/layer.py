@@ -48,6 +48,7 @@ class Layer:
 
     axes = None              # the Axes a layer asks of its input; None: any
     several = False          # does it take a list of inputs?
+    row_by_row = False       # does `kernel` take what is pending of a tile?
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
@@ -197,6 +198,7 @@ class Layer:
     def propagate(self, k):
         """The next state, described."""
         with located(self):
+            k = k if self.row_by_row else tree_map(lambda k: k.computed(), k)
             new = self.exactly(k).kernel(k)
             signals = [self.out(tree_map(lambda k: k.signals[i], k)) for i in (0, 1)]
             return tree_map(lambda k, s1, s2: k.described(s1, s2), new, *signals)

@@ -48,10 +48,13 @@ class Mixing(Layer, abstract=True):
         axes = self.axes.of(x.ndim)
         return self.mixed(x, [(a,) for a in range(x.ndim) if a not in (axes.batch, axes.channel)])
 
-    def kernel(self, k):
+    def check_layout(self, k):
         if k.diagonal_spatial and len(k.shape1) > 2 and not self.picks:
             raise ValueError('expected a Kernel with covariances between positions, got one with '
                              'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
+
+    def kernel(self, k):
+        self.check_layout(k)
 
         def mixed(c):
             return self.mixed(c, k.spatial)
@@ -61,7 +64,8 @@ class Mixing(Layer, abstract=True):
 # ------------------------------------------------------------------ windows
 
 class _Pool(Mixing, abstract=True):
-    """Sums over a window, divided by `_divisor`."""
+    """Sums over a window, divided by what `_divided` says."""
+    row_by_row = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -85,8 +89,21 @@ class _Pool(Mixing, abstract=True):
         return replace(signal, shape=tuple(shape))
 
     def mixed(self, c, groups):
-        for axes, window in zip(groups, self._windows([c.shape[axes[0]] for axes in groups])):
-            for axis in axes:
+        windows = self._windows([c.shape[axes[0]] for axes in groups])
+        return self._pooled(c, [[(axis, window) for axis in axes] for axes, window in zip(groups, windows)])
+
+    def kernel(self, k):
+        self.check_layout(k)
+        return k.in_rows(self._windows([k.shape1[a] for a in k.signals[0].layout[1:]]), self._pooled_kernel, is_local=False)
+
+    def _pooled_kernel(self, k, slides):
+        def pooled(c):
+            return self._pooled(c, slides)
+        return replace(k.map(lambda p: Cov(pooled(p.k))), ntk=k.tangent(pooled))
+
+    def _pooled(self, c, slides):
+        for pair in slides:
+            for axis, window in pair:
                 c = self._divided(window_sum(c, [(axis, window)]), axis, window)
         return c
 
@@ -177,8 +194,11 @@ class _GlobalPool(Mixing, abstract=True):
         return replace(signal, shape=(n, channels) if first else (channels, n), axes=Axes(*((0, 1) if first else (1, 0))))
 
     def mixed(self, c, groups):
-        axes = tuple(axis for group in groups for axis in group)
-        return namespace(c).sum(c, axes) / self._divisor(prod(c.shape[axis] for axis in axes)) if axes else c
+        axes = sorted((axis % c.ndim for group in groups for axis in group), reverse=True)
+        n = prod(c.shape[axis] for axis in axes)
+        for axis in axes:                        # one by one: partial sums, which lose fewer digits
+            c = namespace(c).sum(c, axis)
+        return c / self._divisor(n)
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,93 @@
+"""`ntref demo --net conv`: what convolution and pooling know of images, on few handwritten digits.
+
+An infinitely wide convolutional network with pooling, trained to the end, against a fully connected one on the same images.
+"""
+import time
+
+from . import predict, stax
+from .arrays import generator, namespace
+from .demo import needs, network
+
+__all__ = ['run']
+
+SPLITS, N_TEST = 3, 200
+REG = 1e-4                             # diag_reg, relative to the mean variance
+FEW = 60                               # images whose kernels are shown
+
+
+def run(n_train=200, seed=0, figure='ntref-demo.png'):
+    """Prints the accuracy of both networks on three splits, saves the figure."""
+    load_digits = needs('sklearn.datasets').load_digits
+    figures, tqdm = needs('matplotlib.figure'), needs('tqdm').tqdm
+    x, labels = load_digits(return_X_y=True)
+    if not 20 <= n_train <= len(x) - N_TEST:
+        raise ValueError(f'expected between 20 and {len(x) - N_TEST} images to train on, got --train {n_train}.')
+    nets = {'fully connected': network(depth=3, out=10), 'convolutional': convolutional()}
+    print(f'handwritten digits of 8 x 8 pixels, {n_train} to train on, {N_TEST} to test on, {SPLITS} splits')
+    for name, net in nets.items():
+        print(f'{name:>16}: {net}')
+    results, seconds, shown = [], dict.fromkeys(nets, 0.), None
+    for rng in tqdm(generator(seed).spawn(SPLITS), desc='splits'):
+        order = rng.permutation(len(x))[:n_train + N_TEST]
+        images, kinds = standardized(x[order], n_train).reshape(-1, 8, 8, 1), labels[order]
+        row, kernels = [], []
+        for name, net in nets.items():
+            start = time.perf_counter()
+            inputs = images if name == 'convolutional' else images.reshape(-1, 64)
+            k = net.kernel_fn(inputs, None, 'ntk')
+            seconds[name] += time.perf_counter() - start
+            row.append(accuracy(k, kinds, n_train))
+            kernels.append(k)
+        results.append(row)
+        shown = shown or (kernels, kinds)
+    print(f'\n{"test accuracy":>16}  ' + '  '.join(f'split {i + 1}' for i in range(SPLITS)) + '     mean   kernels')
+    for i, name in enumerate(nets):
+        scores = [row[i] for row in results]
+        print(f'{name:>16}  ' + '  '.join(f'{a:>7.3f}' for a in scores)
+              + f'  {sum(scores) / SPLITS:>7.4f}  {seconds[name] / SPLITS:>6.2f} s')
+    draw(figures, figure, list(nets), *shown, results)
+    print(f'\nFigure: {figure}')
+
+
+def convolutional():
+    """Two convolutions, a pool, a third, and the average over all positions."""
+    conv, pool = stax.Conv(256, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1), stax.AvgPool((2, 2), (2, 2))
+    return stax.serial(conv, stax.Relu(), conv, stax.Relu(), pool, conv, stax.Relu(), stax.GlobalAvgPool(), stax.Dense(10))
+
+
+def standardized(x, n):
+    """Pixels less their mean, over their standard deviation, both of the first n images as a whole."""
+    x = x - x[:n].mean()
+    return x / (x[:n] ** 2).mean() ** .5
+
+
+def accuracy(k, labels, n):
+    """Of the network trained to the end on the first n, tested on the others."""
+    y = (labels[:n, None] == sorted(set(labels))) - .1
+    mean = predict.gp_inference(k[:n, :n], y, diag_reg=REG)(get='ntk', k_test_train=k[n:, :n])
+    return float((mean.argmax(-1) == labels[n:]).mean())
+
+
+def draw(figures, path, names, kernels, labels, results):
+    """How similar the kernels take images to be, by class; the accuracies beside it."""
+    figure = figures.Figure(figsize=(11, 3.8), layout='constrained')
+    *maps, bars = figure.subplots(1, 3)
+    order = labels[:FEW].argsort(kind='stable')
+    edges = [int((labels[:FEW] < c).sum()) - .5 for c in range(1, 10)]
+    for axes, name, k in zip(maps, names, kernels):
+        k = k[:FEW, :FEW][order][:, order]
+        length = namespace(k).sqrt(k.diagonal())
+        image = axes.imshow(k / length / length[:, None], cmap='viridis')
+        figure.colorbar(image, ax=axes, shrink=.8)
+        for edge in edges:
+            axes.axhline(edge, color='white', lw=.4)
+            axes.axvline(edge, color='white', lw=.4)
+        axes.set(title=f'NTK, {name}: correlation', xticks=[], yticks=[], xlabel=f'{FEW} images, sorted by digit')
+    for i, name in enumerate(names):
+        scores = [row[i] for row in results]
+        bars.bar([s + .4 * i for s in range(SPLITS)], scores, width=.38, label=f'{name}: {sum(scores) / SPLITS:.3f}')
+    lowest = min(min(row) for row in results)
+    bars.set(title='test accuracy', ylim=(lowest - .05, 1), xticks=[s + .2 for s in range(SPLITS)],
+             xticklabels=[f'split {s + 1}' for s in range(SPLITS)])
+    bars.legend(loc='upper left', fontsize='small')
+    figure.savefig(path, dpi=130)
