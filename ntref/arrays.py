@@ -24,7 +24,7 @@ from operator import index
 import numpy
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_number', 'as_whole', 'derivative',
-           'differentiable', 'exact', 'generator', 'is_array', 'kind', 'namespace', 'plain']
+           'differentiable', 'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain']
 
 ALPHABET = tuple("""
     pi eps multiply subtract sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
@@ -276,6 +276,14 @@ def exact(value, like):
     if isinstance(value, tuple):
         return tuple(exact(v, like) for v in value)
     return import_module('mpmath').mpf(value) if isinstance(value, float) else value
+
+
+def increased(a, b):
+    """a + b, written into a; a new array where autograd traces b but not a."""
+    if kind(b) == 'autograd' and kind(a) != 'autograd':
+        return a + b
+    a += b
+    return a
 
 
 def as_whole(value, name, least):

@@ -25,7 +25,7 @@ from functools import cached_property
 from math import factorial
 from typing import Any, NamedTuple
 
-from .arrays import differentiable, namespace, plain
+from .arrays import differentiable, increased, namespace, plain
 
 __all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
            'rectified_monomial', 'sign', 'sin', 'step']
@@ -154,7 +154,7 @@ class Pair:
         xp, k, gap, area = namespace(self.k, w, b), w * self.k, w * self.gap, self.cov.area
         if isinstance(b, (int, float)) and b == 0:
             return Cov(k, gap, None if area is None else w * area)
-        k += b
+        k = increased(k, b)
         return Cov(k, gap, None if area is None else xp.hypot(w * area, xp.sqrt(b * gap)))
 
     def divide(self, v1, v2):

@@ -84,6 +84,8 @@ CASES = [
     ('mean', lambda xp, a: xp.mean(a, axis=0), X),
     ('all', lambda xp, a: xp.all(a > -1, axis=1), X),
     ('any', lambda xp, a: xp.any(a > 1, axis=1), X),
+    ('multiply', lambda xp, a, b: xp.multiply(a, b), X, Y),
+    ('subtract', lambda xp, a, b: xp.subtract(a, b), X, Y),
     ('reshape', lambda xp, a: xp.reshape(a, (3, 2)), X),
     ('moveaxis', lambda xp, a: xp.moveaxis(a, 0, 1), X),
     ('expand_dims', lambda xp, a: xp.expand_dims(a, 1), X),

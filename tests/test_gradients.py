@@ -15,9 +15,9 @@ from test_contracts import IDS, NETWORKS, cube, d_cube, draw, has_finite_network
 
 from ntref import stax
 from ntref.stax import (
-    ABRelu, Abs, Cos, Dense, Dropout, ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInProd, FanOut, Gabor, Gaussian,
-    Gelu, Hermite, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin,
-    parallel, serial)
+    ABRelu, Abs, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, ElementwiseNumerical, Erf, Exp, ExpNormalized,
+    FanInProd, FanOut, Flatten, Gabor, Gaussian, Gelu, Hermite, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
+    RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, parallel, serial)
 
 TOLERANCE = 1e-9            # of central differences: rounding over the step, measured 3e-11
 STEP = 1e-3
@@ -152,11 +152,19 @@ def test_it_is_the_symmetric_derivative():
 
 # ------------------------------------------------------------------ in the parameters
 
+def pixels(conv):
+    """A network on rows of one-channel pixels."""
+    return serial(conv, Relu(), Flatten(), D2)
+
+
 PARAMETERS = {
     'Dense': (lambda w, b: serial(Dense(8, w, b), Relu(), Dense(8, .9, .3)), (1.3, .4)),
     'Dense, deep': (lambda w, b, v: serial(Dense(8, w), Erf(), Dense(8, v, b), Gelu(), Dense(8, w, b)), (1.3, .4, 1.1)),
     'Dense, standard': (lambda w, b, v: serial(Dense(8, w, b, parameterization='standard'), Relu(), Dense(
         8, v, b, parameterization='standard')), (1.3, .4, 1.1)),
+    'Conv': (lambda w, b: pixels(Conv(8, (2,), None, 'SAME', w, b)), (1.3, .4)),
+    'ConvTranspose': (lambda w, b: pixels(ConvTranspose(8, (3,), (2,), 'SAME', w, b)), (1.3, .4)),
+    'ConvLocal': (lambda w, b: pixels(ConvLocal(8, (2,), None, 'SAME', w, b)), (1.3, .4)),
     'ABRelu': (ABRelu, (-.5, 1.2)), 'LeakyRelu': (LeakyRelu, (.2,)), 'Erf': (Erf, (.7, 1.4, -.3)),
     'Sin': (Sin, (.8, 1.3, .4)), 'Cos': (Cos, (.8, 1.3, .4)), 'Rbf': (Rbf, (.3,)), 'Gaussian': (Gaussian, (.8, -.4)),
     'Exp': (Exp, (.5, .4)), 'ExpNormalized': (ExpNormalized, (.7, .2)),
@@ -182,16 +190,17 @@ def test_in_the_parameters(name, get, rng):
     x = numpy.concatenate([x, x[:1]])                   # coincident inputs, where the parameters have no cusp
     c = rng.standard_normal((4, 4))
 
-    def f(values):
+    x = x[:, :, None] if name.startswith('Conv') else x
+
+    def f(values, x=x):
         net = build(*values)
-        net = net if name.startswith('Dense') else serial(D1, net, D2)
+        net = net if name.startswith(('Dense', 'Conv')) else serial(D1, net, D2)
         return anp.sum(c * net.kernel_fn(x, get=get))
     values = numpy.array(values)
     gradient = autograd.grad(f)(values)
     assert_near(gradient, [central(f, values, e) for e in numpy.eye(len(values))])
     assert abs(gradient).max() > 1e-3
-    mixed = autograd.grad(lambda v, x: anp.sum(c * (build(*v) if name.startswith('Dense') else serial(
-        D1, build(*v), D2)).kernel_fn(x, get=get)), 1)(values, x[:4] + numpy.arange(4)[:, None])
+    mixed = autograd.grad(f, 1)(values, x + numpy.arange(4).reshape(4, *[1] * (x.ndim - 1)))
     assert numpy.isfinite(mixed).all()
 
 

@@ -6,7 +6,7 @@ a pair of positions move together. Derivation: docs/theory/conv.md.
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..arrays import as_whole, namespace
+from ..arrays import as_whole, increased, namespace
 from ..duals import Cov, Pair
 from ..kernel import Axes
 from ..ops import PADDINGS, Window, border, window_sum, windows
@@ -168,9 +168,9 @@ def _gap_sum(p, slides):
         if len(pair) == 2:
             left, right = pair
             if not right[1].is_full:
-                gap += border(q1, left, right)
+                gap = increased(gap, border(q1, left, right))
             if not left[1].is_full:
-                gap += border(q2, right, left)
+                gap = increased(gap, border(q2, right, left))
             q1, q2 = window_sum(q1, [left]), window_sum(q2, [right])
     return gap
 

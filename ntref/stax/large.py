@@ -1,4 +1,5 @@
 """Kernels of inputs in memory, part by part: blocks of inputs without positions, lists of pairs of inputs with them."""
+from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
@@ -16,7 +17,14 @@ def is_large(layer, x1, signals, names):
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
     return pairs > (4 * SIDE ** 2 if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
-        layer.tileable(signals[0])
+        layer.tileable(signals[0]) and not _is_traced(layer)
+
+
+def _is_traced(value):
+    """Is a number in it one that autograd follows?"""
+    if is_dataclass(value):
+        return any(_is_traced(getattr(value, f.name)) for f in fields(value))
+    return any(map(_is_traced, value)) if isinstance(value, tuple) else kind(value) == 'autograd'
 
 
 def in_parts(layer, x1, x2, signals, demand, names):
