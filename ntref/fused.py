@@ -10,15 +10,16 @@ from .duals import Cov, Pair
 
 __all__ = ['BLOCK', 'abrelu', 'blocks']
 
-BLOCK = 2 ** 17          # entries of a block: smaller ones lose to the interpreter, larger ones leave the cache
+BLOCK = 2 ** 16          # entries of a block: smaller ones lose to the interpreter, larger ones leave the cache
 
 
-def blocks(shape):
-    """Indices of contiguous parts of at most BLOCK entries (or of one row)."""
+def blocks(shape, limit):
+    """Indices of contiguous parts of at most `limit` entries (or of one)."""
+    limit = max(1, limit)
     if prod(shape) == 0:
         return [(slice(None),) * len(shape)]
-    axis = next(i for i in range(len(shape)) if prod(shape[i + 1:]) <= BLOCK)
-    step = BLOCK // prod(shape[axis + 1:])
+    axis = next(i for i in range(len(shape)) if prod(shape[i + 1:]) <= limit)
+    step = limit // prod(shape[axis + 1:])
     slices = [[slice(i, i + 1) for i in range(n)] for n in shape[:axis]]
     slices.append([slice(i, i + step) for i in range(0, shape[axis], step)])
     return [(*block, *[slice(None)] * (len(shape) - axis - 1)) for block in product(*slices)]

@@ -10,12 +10,14 @@ them, which is the same for every tile.
 A convolution and what follows it are `pending` until a layer asks for all (`computed`): then they are computed together
 for some rows of positions at a time, which stay in the cache, and written over what they were computed from.
 """
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from .arrays import namespace
 from .duals import Pair
-from .fused import blocks
+from .fused import BLOCK, blocks
 from .inputs import across, with_itself
 from .kernel import Kernel, diagonal
 from .ops import packed, zeros_like
@@ -58,6 +60,7 @@ class Tile(Kernel):
     sizes : tuple                      numbers of positions of what is pending.
     source : (Tile, Window)            whose rows under the window it is computed from; None: from the inputs.
     is_costly : bool                   is it better computed once than for every row that needs it?
+    widest : int                       entries for a pair of inputs at the largest of the steps that are pending.
     """
     q1: Any = None
     q2: Any = None
@@ -68,6 +71,7 @@ class Tile(Kernel):
     sizes: tuple = ()
     source: Any = None
     is_costly: bool = False
+    widest: int = 0
 
     # -------------------------------------------------------------- steps
 
@@ -88,7 +92,7 @@ class Tile(Kernel):
         slides = Kernel.in_rows(base, windows, lambda k, slides: slides)
 
         def own():
-            q = replace(base, nngp=base.q1, gap=0 * base.q1, ntk=None, area=None, diagonal_spatial=True, batch_axes=1,
+            q = base._but(nngp=base.q1, gap=0 * base.q1, ntk=None, area=None, diagonal_spatial=True, batch_axes=1,
                         pending=None, tape=no_tape)
             return Kernel.in_rows(q, windows, f).nngp
 
@@ -107,11 +111,12 @@ class Tile(Kernel):
         def rows_of(batch, rows):
             inputs, window = (rows, None) if tall is None else (ALL, tall) if rows == ALL else tall.part(rows.start, rows.stop)
             part = self._part(batch, inputs)
-            new = replace(part, q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]))
+            new = part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]))
             return new._holding(step(part, new, window) if windows else step(part, new))
-        new = replace(self._holding((None,) * 4), q1=q1, q2=q2, pending=rows_of, is_costly=True,
-                      sizes=tuple(window.out for window in windows) or self._sizes)
-        return new if self.pending else replace(new, source=(self, tall))
+        new = self._holding((None,) * 4)._but(q1=q1, q2=q2, pending=rows_of, is_costly=True,
+                      sizes=tuple(window.out for window in windows) or self._sizes,
+                      widest=max(self.widest, prod(self._shape[self.batch_axes:])), source=self.source)
+        return new if self.pending else new._but(source=(self, tall))
 
     # -------------------------------------------------------------- all of it
 
@@ -119,7 +124,7 @@ class Tile(Kernel):
         if self.pending is None:
             return self
         outs, waiting, shape = None, None, self._shape
-        for index, rows in _row_blocks(shape, self.batch_axes):
+        for index, rows in self._row_blocks():
             arrays = self.pending(index[:self.batch_axes], rows)._arrays
             outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
             if waiting:                  # not before the next rows are computed, which may need those that are there
@@ -128,13 +133,25 @@ class Tile(Kernel):
         _write(outs, *waiting)
         return self._holding(outs)
 
+    def _row_blocks(self):
+        """(index, its rows) of parts for which each pending step fits in the cache."""
+        shape, n = self._shape, self.batch_axes
+        height, *rest = shape[n:] or [1]
+        limit = BLOCK * height * prod(rest) // max(self.widest, height * prod(rest), 1)
+        for index in blocks((*shape[:n], height, *rest), limit):
+            rows = range(height)[index[n]]
+            if len(rows) == height:
+                yield index[:n], ALL
+            else:
+                yield (*index[:n], slice(rows.start, rows.stop)), slice(rows.start, rows.stop)
+
     @property
     def _spare(self):
         """Arrays of the source, if their rows are done with once those after them are computed; else Nones."""
         tile, tall = self.source or (self, None)
         if tile.pending or tile.is_shared or tile.nngp.shape != self._shape:
             return (None,) * 4
-        rows = [rows for _, rows in _row_blocks(self._shape, self.batch_axes) if rows != ALL]
+        rows = [rows for _, rows in self._row_blocks() if rows != ALL]
         done = tall is None or all(tall.part(after.start, after.stop)[0].start >= first.stop
                                    for first, after in zip(rows, rows[2:]) if after.start > first.start)
         return tile._arrays if done else (None,) * 4
@@ -155,20 +172,26 @@ class Tile(Kernel):
         if self.pending:
             return self.pending(batch, rows).described(*self.signals)
         arrays = (_at(a, *batch, rows) for a in self._arrays)
-        return replace(self._holding(arrays), q1=_at(self.q1, batch[0], rows), q2=_at(self.q2, batch[-1]), tape=no_tape)
+        return self._holding(arrays)._but(q1=_at(self.q1, batch[0], rows), q2=_at(self.q2, batch[-1]), tape=no_tape)
 
     @property
     def _arrays(self):
         return self.nngp, self.gap, self.area, self.ntk
 
+    def _but(self, **changes):
+        """`dataclasses.replace`, which takes as long as a row of numbers."""
+        new = copy(self)
+        new.__dict__.update(changes)
+        return new
+
     def _holding(self, arrays):
-        return replace(self, **dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays)), is_shared=False, pending=None,
-                       source=None, is_costly=False)
+        return self._but(**dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays)), is_shared=False, pending=None,
+                       source=None, is_costly=False, widest=0)
 
     # -------------------------------------------------------------- what a Kernel does otherwise
 
     def shared(self):
-        return replace(self, is_shared=True)
+        return self._but(is_shared=True)
 
     def variances(self, i):
         return (self.q1, self.q2)[i - 1]
@@ -182,27 +205,16 @@ class Tile(Kernel):
         """An area that is not known stays so: only `Dense` and its like know one from the other."""
         cov, = covs
         new = self._next((cov.k, cov.gap, None if self.area is None else cov.area, self.ntk))
-        return replace(new, is_shared=self.is_shared)
+        return new._but(is_shared=self.is_shared)
 
     def _next(self, arrays):
         new = self._holding(arrays)
         q1, q2 = self.tape(lambda: new.nngp if self.diagonal_spatial else diagonal(new.nngp, 1))
-        return replace(new, q1=q1, q2=q2)
+        return new._but(q1=q1, q2=q2)
 
 
 def _at(a, *index):
     return a if a is None or isinstance(a, int) else a[index[:a.ndim]]
-
-
-def _row_blocks(shape, batch_axes):
-    """(index, its rows) of parts of a tile."""
-    height, *rest = shape[batch_axes:] or [1]
-    for index in blocks((*shape[:batch_axes], height, *rest)):
-        rows = range(height)[index[batch_axes]]
-        if len(rows) == height:
-            yield index[:batch_axes], ALL
-        else:
-            yield (*index[:batch_axes], slice(rows.start, rows.stop)), slice(rows.start, rows.stop)
 
 
 def _output(a, shape, spare):
@@ -231,5 +243,5 @@ def input_tile(a, b, tape, signal, demand, ntk):
         cov = with_itself(left, a[batch[0]], demand) if b is None else across(left, b[batch[-1]], demand)
         arrays = (None if c is None else packed(c, new.batch_axes) for c in cov)
         part = new._holding((*arrays, 0 if ntk else None))
-        return replace(part, q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]), tape=no_tape)
-    return replace(new, tape=tape, pending=rows_of, sizes=a.shape[1:-1])
+        return part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]), tape=no_tape)
+    return new._but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])
