@@ -28,7 +28,7 @@ __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_nu
 
 ALPHABET = tuple("""
     pi eps multiply subtract sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
-    asarray zeros eye matmul tensordot einsum sum mean all any
+    asarray zeros empty_like eye matmul tensordot einsum sum mean all any
     reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
     cholesky solve_triangular eigh
 """.split())

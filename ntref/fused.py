@@ -2,40 +2,25 @@
 
 Each says the same as the plain form, and hands the pairs that need care back to it.
 """
-from itertools import product
-from math import prod
-
 from . import duals
 from .duals import Cov, Pair
 
-__all__ = ['BLOCK', 'abrelu', 'blocks']
+__all__ = ['BLOCK', 'abrelu']
 
 BLOCK = 2 ** 16          # entries of a block: smaller ones lose to the interpreter, larger ones leave the cache
 
 
-def blocks(shape, limit):
-    """Indices of contiguous parts of at most `limit` entries (or of one)."""
-    limit = max(1, limit)
-    if prod(shape) == 0:
-        return [(slice(None),) * len(shape)]
-    axis = next(i for i in range(len(shape)) if prod(shape[i + 1:]) <= limit)
-    step = limit // prod(shape[axis + 1:])
-    slices = [[slice(i, i + 1) for i in range(n)] for n in shape[:axis]]
-    slices.append([slice(i, i + step) for i in range(0, shape[axis], step)])
-    return [(*block, *[slice(None)] * (len(shape) - axis - 1)) for block in product(*slices)]
-
-
 # ------------------------------------------------------------------ the forms
 
-SMALL, LARGE = .05, 2.4       # angles outside lose digits of gap' or K' below: a few eps / SMALL of them
+SMALL, LARGE = .05, 2.7       # angles beyond: near = A - theta K, or K', would lose more digits than 1e-14 or so
 
 
 def abrelu(p, ntk, a, b):
     """`duals.abrelu` with Theta' for K' and gap':  K' = c K + e near,  gap' = c gap - 2 e near,  slope = c - e theta."""
     xp, c, e = p.xp, (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
-    t = xp.multiply(p.n1, p.n2, out=p.k.copy(order='K'))                     # in memory in the order of K
+    t = xp.multiply(p.n1, p.n2, out=xp.empty_like(p.k))                      # in memory in the order of K
     t += p.k
-    near = xp.subtract(p.n1, p.n2, out=p.k.copy(order='K'))
+    near = xp.subtract(p.n1, p.n2, out=xp.empty_like(p.k))
     near *= near
     xp.subtract(p.gap, near, out=near)
     near *= t
@@ -44,22 +29,29 @@ def abrelu(p, ntk, a, b):
     theta = xp.arctan2(near, p.k)
     if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
         theta = xp.where(p.s > 0, theta, xp.pi / 2)
+    small = xp.nonzero(theta < SMALL) if theta.min() < SMALL else None
+    near_small = None if small is None else near[small] * one_minus_t_cot(theta[small])
     near -= xp.multiply(theta, p.k, out=t)
+    if small is not None:
+        near[small] = near_small
     near *= e
     k, gap = c * p.k, c * p.gap
     k += near
     near *= 2
     gap -= near
-    rare = None
-    if theta.min() < SMALL or theta.max() > LARGE:
-        i = xp.nonzero((theta < SMALL) | (theta > LARGE))
+    if theta.max() > LARGE:
+        i = xp.nonzero(theta > LARGE)
         q1, q2 = (xp.broadcast_to(q, k.shape)[i] for q in (p.q1, p.q2))
-        rare, slope = duals.abrelu(Pair(q1, q2, Cov(p.k[i], p.gap[i])), a, b)
+        rare, _ = duals.abrelu(Pair(q1, q2, Cov(p.k[i], p.gap[i])), a, b)
         k[i], gap[i] = rare.k, rare.gap
     theta *= -e
     theta += c
-    if rare is not None:
-        theta[i] = slope
     if ntk is not None:
         theta *= ntk
     return k, gap, None, theta if ntk is not None else None
+
+
+def one_minus_t_cot(t):
+    """1 - t cot t = t^2/3 + t^4/45 + 2 t^6/945 + t^8/4725 + ..., for t < SMALL."""
+    tt = t * t
+    return tt / 3 * (1 + tt * (1 / 15 + tt * (2 / 315 + tt / 1575)))

@@ -17,7 +17,7 @@ from typing import Any
 
 from .arrays import namespace
 from .duals import Pair
-from .fused import BLOCK, blocks
+from .fused import BLOCK
 from .inputs import across, with_itself
 from .kernel import Kernel, diagonal
 from .ops import packed, zeros_like
@@ -111,7 +111,7 @@ class Tile(Kernel):
         def rows_of(batch, rows):
             inputs, window = (rows, None) if tall is None else (ALL, tall) if rows == ALL else tall.part(rows.start, rows.stop)
             part = self._part(batch, inputs)
-            new = part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]))
+            new = part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1], self._right(rows)))
             return new._holding(step(part, new, window) if windows else step(part, new))
         new = self._holding((None,) * 4)._but(q1=q1, q2=q2, pending=rows_of, is_costly=True,
                       sizes=tuple(window.out for window in windows) or self._sizes,
@@ -134,16 +134,14 @@ class Tile(Kernel):
         return self._holding(outs)
 
     def _row_blocks(self):
-        """(index, its rows) of parts for which each pending step fits in the cache."""
+        """(index, its rows) of parts for which each pending step fits in the cache; rows lie apart in memory, inputs not."""
         shape, n = self._shape, self.batch_axes
         height, *rest = shape[n:] or [1]
-        limit = BLOCK * height * prod(rest) // max(self.widest, height * prod(rest), 1)
-        for index in blocks((*shape[:n], height, *rest), limit):
-            rows = range(height)[index[n]]
-            if len(rows) == height:
-                yield index[:n], ALL
-            else:
-                yield (*index[:n], slice(rows.start, rows.stop)), slice(rows.start, rows.stop)
+        step = BLOCK * height // max(prod(shape[:n]) * max(self.widest, height * prod(rest)), 1)
+        if step >= height:
+            return [((ALL,) * n, ALL)]
+        rows = [slice(lo, min(lo + max(step, 1), height)) for lo in range(0, height, max(step, 1))]
+        return [((*(ALL,) * n, r), r) for r in rows]
 
     @property
     def _spare(self):
@@ -172,7 +170,12 @@ class Tile(Kernel):
         if self.pending:
             return self.pending(batch, rows).described(*self.signals)
         arrays = (_at(a, *batch, rows) for a in self._arrays)
-        return self._holding(arrays)._but(q1=_at(self.q1, batch[0], rows), q2=_at(self.q2, batch[-1]), tape=no_tape)
+        return self._holding(arrays)._but(q1=_at(self.q1, batch[0], rows),
+                                          q2=_at(self.q2, batch[-1], self._right(rows)), tape=no_tape)
+
+    def _right(self, rows):
+        """The rows of the right members that go with those of the left ones: all, or the same."""
+        return rows if self.diagonal_spatial else ALL
 
     @property
     def _arrays(self):
@@ -239,9 +242,9 @@ def input_tile(a, b, tape, signal, demand, ntk):
                batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, q1=q1, q2=q2, batch_axes=1 if b is None else 2)
 
     def rows_of(batch, rows):
-        left = a[(batch[0], rows)[:a.ndim - 1]]
-        cov = with_itself(left, a[batch[0]], demand) if b is None else across(left, b[batch[-1]], demand)
+        left, right = _at(a, batch[0], rows), _at(a if b is None else b, batch[-1], new._right(rows))
+        cov = with_itself(left, right, demand) if b is None else across(left, right, demand)
         arrays = (None if c is None else packed(c, new.batch_axes) for c in cov)
         part = new._holding((*arrays, 0 if ntk else None))
-        return part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1]), tape=no_tape)
+        return part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1], new._right(rows)), tape=no_tape)
     return new._but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])

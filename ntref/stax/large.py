@@ -51,8 +51,8 @@ def _blocks(layer, x1, x2, signals, demand, names):
 def _pairs(layer, x1, x2, signals, demand, names):
     """First every input with itself, whose variances after each step are kept; then the other pairs."""
     xp, symmetric = namespace(x1), x2 is None
-    a = channels_last(x1, demand.axes.of(x1.ndim))
-    b = a if symmetric else channels_last(x2, demand.axes.of(x2.ndim))
+    a, b = (None if x is None else _by_channel(channels_last(x, demand.axes.of(x.ndim))) for x in (x1, x2))
+    b = a if symmetric else b
     size = max(1, ENTRIES // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
     def tile(a, b, tape, names):
@@ -84,6 +84,12 @@ def _pairs(layer, x1, x2, signals, demand, names):
             out[range(len(a)), range(len(a))] = values
     in_threads(block, pair_tiles(len(a), len(b), symmetric, size))
     return outs
+
+
+def _by_channel(x):
+    """x (n, *positions, channels), in memory one channel after the other."""
+    xp = namespace(x)
+    return xp.moveaxis(xp.moveaxis(x, -1, 0).copy(), 0, -1)
 
 
 def _transposed(values, spatial):
