@@ -27,7 +27,8 @@ __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_nu
            'differentiable', 'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain']
 
 ALPHABET = tuple("""
-    pi eps multiply subtract sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
+    pi eps multiply subtract
+    sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
     asarray zeros empty_like eye matmul tensordot einsum sum mean all any
     reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
     cholesky solve_triangular eigh
@@ -369,7 +370,7 @@ def differentiable(f, *partials):
 
 
 def adjoint_pair(f, g):
-    """The linear functions f and g of an array (and what is fixed), each the other's adjoint, with these derivatives."""
+    """Linear functions f and g of an array (and what is fixed), each the other's adjoint, with their derivatives."""
     traced = []
 
     def call(i):

@@ -10,9 +10,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog='ntref', description='Infinitely wide neural networks.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     about = 'classify handwritten digits with an infinitely wide network and compare finite ones with it'
-    demo = commands.add_parser('demo', help=about, description=f'{about.capitalize()}; takes half a minute (conv: a minute).')
-    demo.add_argument('--net', choices=('dense', 'conv'), default='dense', help='fully connected, or convolutional with '
-                      'pooling against fully connected on few images (%(default)s)')
+    demo = commands.add_parser('demo', help=about, description=f'{about.capitalize()}.')
+    demo.add_argument('--net', choices=('dense', 'conv'), default='dense',
+                      help='conv: convolutions and pooling against fully connected, on few images (%(default)s)')
     demo.add_argument('--train', type=int, metavar='N', help='images to train on, of 1797 (1000; conv: 200)')
     demo.add_argument('--seed', type=int, default=0, help='of the split and the finite networks (%(default)s)')
     demo.add_argument('--figure', default='ntref-demo.png', metavar='FILE', help='where to save it (%(default)s)')

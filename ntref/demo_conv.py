@@ -1,6 +1,7 @@
 """`ntref demo --net conv`: what convolution and pooling know of images, on few handwritten digits.
 
-An infinitely wide convolutional network with pooling, trained to the end, against a fully connected one on the same images.
+An infinitely wide convolutional network with pooling, trained to the end, against a fully connected one on the same
+images.
 """
 import time
 
@@ -51,8 +52,9 @@ def run(n_train=200, seed=0, figure='ntref-demo.png'):
 
 def convolutional():
     """Two convolutions, a pool, a third, and the average over all positions."""
-    conv, pool = stax.Conv(256, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1), stax.AvgPool((2, 2), (2, 2))
-    return stax.serial(conv, stax.Relu(), conv, stax.Relu(), pool, conv, stax.Relu(), stax.GlobalAvgPool(), stax.Dense(10))
+    conv, relu = stax.Conv(256, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1), stax.Relu()
+    pool = stax.AvgPool((2, 2), (2, 2))
+    return stax.serial(conv, relu, conv, relu, pool, conv, relu, stax.GlobalAvgPool(), stax.Dense(10))
 
 
 def standardized(x, n):

@@ -1,6 +1,6 @@
-"""Duals in few passes over memory, for NumPy arrays that fit in the cache: the forms of `ntref.duals` that are used most.
+"""Duals in few passes over memory, for NumPy arrays that fit in the cache.
 
-Each says the same as the plain form, and hands the pairs that need care back to it.
+Each says the same as its plain form in `ntref.duals`, and hands the pairs that need care back to it.
 """
 from . import duals
 from .duals import Cov, Pair
@@ -16,7 +16,7 @@ SMALL, LARGE = .05, 2.7       # angles beyond: near = A - theta K, or K', would 
 
 
 def abrelu(p, ntk, a, b):
-    """`duals.abrelu` with Theta' for K' and gap':  K' = c K + e near,  gap' = c gap - 2 e near,  slope = c - e theta."""
+    """`duals.abrelu` and Theta':  K' = c K + e near,  gap' = c gap - 2 e near,  Theta' = (c - e theta) Theta."""
     xp, c, e = p.xp, (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
     t = xp.multiply(p.n1, p.n2, out=xp.empty_like(p.k))                      # in memory in the order of K
     t += p.k

@@ -206,9 +206,10 @@ class Kernel:
         """The same at equal positions only."""
         if self.diagonal_spatial:
             return self
-        main = {name: None if (a := getattr(self, name)) is None else diagonal(a, self.batch_axes) for name in COVARIANCES[0]}
-        own = {name: None if (q := getattr(self, name)) is None else diagonal(q, 1) for name in ('cov1', 'cov2')}
-        return replace(self, **main, **own, ntk=self.tangent(lambda ntk: diagonal(ntk, self.batch_axes)), diagonal_spatial=True,
+        n = self.batch_axes
+        batch = dict.fromkeys(COVARIANCES[0], n) | dict(cov1=1, cov2=1)
+        diagonals = {name: None if (a := getattr(self, name)) is None else diagonal(a, m) for name, m in batch.items()}
+        return replace(self, **diagonals, ntk=self.tangent(lambda ntk: diagonal(ntk, n)), diagonal_spatial=True,
                        gap1=None, area1=None, gap2=None, area2=None)
 
     def uncorrelated(self):

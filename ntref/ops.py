@@ -16,8 +16,8 @@ from itertools import product
 
 from .arrays import adjoint_pair, namespace
 
-__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'packed', 'resize_matrix', 'unwindows', 'window_spread',
-           'window_sum', 'windows', 'zeros_like']
+__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'packed', 'resize_matrix', 'unwindows',
+           'window_spread', 'window_sum', 'windows', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
 
@@ -58,8 +58,7 @@ class Window:
         """Its transpose: out = n stride, and max(size - stride, 0) more under 'VALID'."""
         more = max(size - stride, 0)
         out = n * stride + (more if padding == 'VALID' else 0)
-        same = size - 1 if stride > size - 1 else -(-(size + stride - 2) // 2)
-        low = {'VALID': size - 1, 'SAME': same, 'CIRCULAR': size - 1 - more // 2}[padding]
+        low = size - 1 - (0 if padding == 'VALID' else more // 2)
         hits = [[(i * stride - a + low, i) for i in range(n)] for a in range(size)]
         if padding == 'CIRCULAR':
             hits = [[(o % out, i) for o, i in tap] for tap in hits]

@@ -1,14 +1,14 @@
 """Kernels with positions, a tile at a time, row by row.
 
-A `Tile` is the state of the recursion for a block of x1 against a block of x2, or for inputs each with itself. Two things
-make it fast:
+A `Tile` is the state of the recursion for a block of x1 against a block of x2, or for inputs each with itself. Two
+things make it fast.
 
-Of the covariances within an input it needs the variances alone. They come from a first pass over the pairs (x[i], x[i]),
-on a tape that `recording` writes and `replaying` reads: layer by layer, in the order in which the network asks for
-them, which is the same for every tile.
+Of the covariances within an input it needs the variances alone. They come from a first pass over the pairs
+(x[i], x[i]), on a tape that `recording` writes and `replaying` reads: layer by layer, in the order in which the network
+asks for them, which is the same for every tile.
 
-A convolution and what follows it are `pending` until a layer asks for all (`computed`): then they are computed together
-for some rows of positions at a time, which stay in the cache, and written over what they were computed from.
+A convolution and what follows it are `pending` until a layer asks for everything (`computed`). Then they are done
+together for some rows of positions at a time, which stay in the cache, and written over what they were computed from.
 """
 from copy import copy
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Tile(Kernel):
     tape : callable                    compute -> the next q1, q2; compute() is q of inputs with themselves.
     batch_axes : int                   2, or 1 for inputs with themselves.
     is_shared : bool                   do others hold the same arrays? Else a step may write into them.
-    pending : callable                 (batch index, rows) -> Tile of these. The arrays are then None.
+    pending : callable                 rows of the left members -> Tile of these. The arrays are then None.
     sizes : tuple                      numbers of positions of what is pending.
     source : (Tile, Window)            whose rows under the window it is computed from; None: from the inputs.
     is_costly : bool                   is it better computed once than for every row that needs it?
@@ -86,14 +86,14 @@ class Tile(Kernel):
         return self._then(step, self.tape(lambda: dual(Pair.same(self.q1))[0].k))
 
     def in_rows(self, windows, f, is_local=True):
-        """f(part, slides) for windows along the spatial axes; local: q' follows from q, for equal positions stay equal."""
+        """f(part, slides) for windows along the spatial axes; local: q' follows from q: equal positions stay equal."""
         tall = windows[0] if windows else None
         base = self.computed() if self.is_costly and tall is not None and tall.overlaps else self
         slides = Kernel.in_rows(base, windows, lambda k, slides: slides)
 
         def own():
-            q = base._but(nngp=base.q1, gap=0 * base.q1, ntk=None, area=None, diagonal_spatial=True, batch_axes=1,
-                        pending=None, tape=no_tape)
+            q = base._holding((base.q1, 0 * base.q1, None, None))
+            q = q._but(diagonal_spatial=True, batch_axes=1, tape=no_tape)
             return Kernel.in_rows(q, windows, f).nngp
 
         def step(part, new, tall=None):
@@ -108,15 +108,19 @@ class Tile(Kernel):
         """step(part of this tile, part of the next) is pending, for rows under windows[0] if there are windows."""
         tall, (q1, q2) = windows[0] if windows else None, variances
 
-        def rows_of(batch, rows):
-            inputs, window = (rows, None) if tall is None else (ALL, tall) if rows == ALL else tall.part(rows.start, rows.stop)
-            part = self._part(batch, inputs)
-            new = part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1], self._right(rows)))
-            return new._holding(step(part, new, window) if windows else step(part, new))
-        new = self._holding((None,) * 4)._but(q1=q1, q2=q2, pending=rows_of, is_costly=True,
-                      sizes=tuple(window.out for window in windows) or self._sizes,
-                      widest=max(self.widest, prod(self._shape[self.batch_axes:])), source=self.source)
-        return new if self.pending else new._but(source=(self, tall))
+        def rows_of(rows):
+            if tall is None:
+                part = self._part(rows)
+                new = part._with_variances(q1, q2, rows)
+                return new._holding(step(part, new))
+            inputs, window = (ALL, tall) if rows == ALL else tall.part(rows.start, rows.stop)
+            part = self._part(inputs)
+            new = part._with_variances(q1, q2, rows)
+            return new._holding(step(part, new, window))
+        return self._holding((None,) * 4)._but(
+            q1=q1, q2=q2, pending=rows_of, is_costly=True, sizes=tuple(w.out for w in windows) or self._sizes,
+            widest=max(self.widest, prod(self._shape[self.batch_axes:])),
+            source=self.source if self.pending else (self, tall))
 
     # -------------------------------------------------------------- all of it
 
@@ -124,24 +128,23 @@ class Tile(Kernel):
         if self.pending is None:
             return self
         outs, waiting, shape = None, None, self._shape
-        for index, rows in self._row_blocks():
-            arrays = self.pending(index[:self.batch_axes], rows)._arrays
+        for rows in self._row_blocks():
+            arrays = self.pending(rows)._arrays
             outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
             if waiting:                  # not before the next rows are computed, which may need those that are there
                 _write(outs, *waiting)
-            waiting = index, arrays
+            waiting = self._index(rows), arrays
         _write(outs, *waiting)
         return self._holding(outs)
 
     def _row_blocks(self):
-        """(index, its rows) of parts for which each pending step fits in the cache; rows lie apart in memory, inputs not."""
+        """Rows for which each pending step fits in the cache."""
         shape, n = self._shape, self.batch_axes
         height, *rest = shape[n:] or [1]
         step = BLOCK * height // max(prod(shape[:n]) * max(self.widest, height * prod(rest)), 1)
-        if step >= height:
-            return [((ALL,) * n, ALL)]
-        rows = [slice(lo, min(lo + max(step, 1), height)) for lo in range(0, height, max(step, 1))]
-        return [((*(ALL,) * n, r), r) for r in rows]
+        if step >= height or not shape[n:]:
+            return [ALL]
+        return [slice(lo, min(lo + max(step, 1), height)) for lo in range(0, height, max(step, 1))]
 
     @property
     def _spare(self):
@@ -149,9 +152,8 @@ class Tile(Kernel):
         tile, tall = self.source or (self, None)
         if tile.pending or tile.is_shared or tile.nngp.shape != self._shape:
             return (None,) * 4
-        rows = [rows for _, rows in self._row_blocks() if rows != ALL]
-        done = tall is None or all(tall.part(after.start, after.stop)[0].start >= first.stop
-                                   for first, after in zip(rows, rows[2:]) if after.start > first.start)
+        rows = [] if tall is None else self._row_blocks()
+        done = all(tall.part(after.start, after.stop)[0].start >= first.stop for first, after in zip(rows, rows[2:]))
         return tile._arrays if done else (None,) * 4
 
     @property
@@ -165,17 +167,21 @@ class Tile(Kernel):
         q = (self.q1, self.q2)[:self.batch_axes]
         return *map(len, q), *(n for n in self._sizes for _ in range(members))
 
-    def _part(self, batch, rows):
-        """Some of the pairs, and of the rows of their left members."""
+    def _part(self, rows):
+        """Some rows of the left members."""
         if self.pending:
-            return self.pending(batch, rows).described(*self.signals)
-        arrays = (_at(a, *batch, rows) for a in self._arrays)
-        return self._holding(arrays)._but(q1=_at(self.q1, batch[0], rows),
-                                          q2=_at(self.q2, batch[-1], self._right(rows)), tape=no_tape)
+            return self.pending(rows).described(*self.signals)
+        part = self._holding(a if a is None or isinstance(a, int) else a[self._index(rows)] for a in self._arrays)
+        return part._with_variances(self.q1, self.q2, rows)._but(tape=no_tape)
 
-    def _right(self, rows):
-        """The rows of the right members that go with those of the left ones: all, or the same."""
-        return rows if self.diagonal_spatial else ALL
+    def _index(self, rows):
+        """Of rows in nngp and its like."""
+        return ALL if rows == ALL else (*(ALL,) * self.batch_axes, rows)
+
+    def _with_variances(self, q1, q2, rows):
+        """Those of some rows; where positions are not paired the right members have the same ones."""
+        left, right = (ALL, rows), (ALL, rows if self.diagonal_spatial else ALL)
+        return self._but(q1=q1, q2=q2) if rows == ALL else self._but(q1=q1[left], q2=q2[right])
 
     @property
     def _arrays(self):
@@ -188,8 +194,8 @@ class Tile(Kernel):
         return new
 
     def _holding(self, arrays):
-        return self._but(**dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays)), is_shared=False, pending=None,
-                       source=None, is_costly=False, widest=0)
+        named = dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays))
+        return self._but(**named, is_shared=False, pending=None, source=None, is_costly=False, widest=0)
 
     # -------------------------------------------------------------- what a Kernel does otherwise
 
@@ -216,10 +222,6 @@ class Tile(Kernel):
         return new._but(q1=q1, q2=q2)
 
 
-def _at(a, *index):
-    return a if a is None or isinstance(a, int) else a[index[:a.ndim]]
-
-
 def _output(a, shape, spare):
     if a is None or isinstance(a, int):
         return a
@@ -239,12 +241,15 @@ def input_tile(a, b, tape, signal, demand, ntk):
     """
     q1, q2 = tape(lambda: namespace(a).mean(a * a, -1))
     new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=signal.shape,
-               batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, q1=q1, q2=q2, batch_axes=1 if b is None else 2)
+               batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, q1=q1, q2=q2,
+               batch_axes=1 if b is None else 2)
 
-    def rows_of(batch, rows):
-        left, right = _at(a, batch[0], rows), _at(a if b is None else b, batch[-1], new._right(rows))
-        cov = with_itself(left, right, demand) if b is None else across(left, right, demand)
-        arrays = (None if c is None else packed(c, new.batch_axes) for c in cov)
-        part = new._holding((*arrays, 0 if ntk else None))
-        return part._but(q1=_at(q1, batch[0], rows), q2=_at(q2, batch[-1], new._right(rows)), tape=no_tape)
+    def rows_of(rows):
+        left = a if rows == ALL else a[:, rows]
+        if b is None:
+            cov = with_itself(left, a if demand.paired else left, demand)
+        else:
+            cov = across(left, b if demand.paired or rows == ALL else b[:, rows], demand)
+        part = new._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
+        return part._with_variances(q1, q2, rows)._but(tape=no_tape)
     return new._but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])

@@ -47,6 +47,7 @@ FUNCTIONS = {
     'cupy.array': 'obj dtype copy order',
     'cupy.asnumpy': 'a stream order out blocking',
     'cupy.zeros': 'shape dtype order',
+    'cupy.empty_like': 'prototype dtype order subok shape',
     'cupy.eye': 'N M k dtype order',
     'cupy.where': 'condition x y',
     'cupy.matmul': '*args out dtype casting',
@@ -188,7 +189,7 @@ def check_operands(name, a, keywords):
     elif 'tup' in given:
         operands = given['tup']
     else:
-        operands = [given[n] for n in ('a', 'b', 'array') if n in given]
+        operands = [given[n] for n in ('a', 'b', 'array', 'prototype') if n in given]
     check_arrays(error, **{f'x{i}': x for i, x in enumerate(operands)})
 
 

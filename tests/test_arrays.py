@@ -86,6 +86,7 @@ CASES = [
     ('any', lambda xp, a: xp.any(a > 1, axis=1), X),
     ('multiply', lambda xp, a, b: xp.multiply(a, b), X, Y),
     ('subtract', lambda xp, a, b: xp.subtract(a, b), X, Y),
+    ('empty_like', lambda xp, a: xp.empty_like(a)[:0], X),
     ('reshape', lambda xp, a: xp.reshape(a, (3, 2)), X),
     ('moveaxis', lambda xp, a: xp.moveaxis(a, 0, 1), X),
     ('expand_dims', lambda xp, a: xp.expand_dims(a, 1), X),
@@ -106,7 +107,7 @@ CASES = [
 IDS = [f'{name}-{i}' for i, (name, *_) in enumerate(CASES)]
 
 DOUBLE_ANYWAY = {'asarray', 'zeros', 'eye'}     # from Python numbers: float64 on every kind
-FLAT = {'pi', 'eps', 'sign', 'isfinite', 'zeros', 'eye', 'all', 'any', 'nonzero'}       # no derivative to speak of
+FLAT = {'pi', 'eps', 'empty_like', 'sign', 'isfinite', 'zeros', 'eye', 'all', 'any', 'nonzero'}       # no derivative to speak of
 NO_FORWARD_MODE = {'erf', 'cholesky', 'solve_triangular', 'eigh'}   # autograd has no rule: reverse mode only
 WIDENED = {'maximum', 'minimum', 'einsum', 'mean', 'cholesky', 'eigh'}    # autograd's float64 gradients of float32
 SYMMETRIC = {'cholesky', 'eigh'}                    # read one triangle: differentiate along symmetric directions

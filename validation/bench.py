@@ -1,81 +1,115 @@
 """Times of ntref, with those of Neural Tangents beside them.
 
-    python validation/bench.py [--nt PYTHON] [--repeat 3] [--sizes 1000 2000 4000]
+    python validation/bench.py [--nt PYTHON] [--repeat 3] [--only NAME ...]
 
 PYTHON is an interpreter in which Neural Tangents is installed; it runs the same networks, jitted and warm, on the same
-machine between our own runs. Printed are seconds (the best of the repeats) and the ratio ours / NT: below 1 is faster.
+machine between our own runs. Printed are seconds (the best of the repeats) and how many times faster than NT that is.
 """
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
 import time
 
-DIM = 100
-NT_SCRIPT = """
-import json, sys, time
-depth, n, dtype, repeat = json.loads(sys.argv[1])
-import jax
-jax.config.update('jax_enable_x64', dtype == 'float64')
-import numpy as np
-from neural_tangents import stax
-net = stax.serial(*[layer for _ in range(depth) for layer in (stax.Dense(512, 1.5, .1), stax.Relu())], stax.Dense(1))
-kernel_fn = jax.jit(net[2], static_argnames='get')
-x = np.random.default_rng(0).standard_normal((n, %d)).astype(dtype)
-times = []
-for _ in range(repeat + 1):
-    start = time.perf_counter()
-    kernel_fn(x, None, get='ntk').block_until_ready()
-    times.append(time.perf_counter() - start)
-print(json.dumps(min(times[1:])))
-""" % DIM
+
+def dense(s, depth):
+    return s.serial(*[s.Dense(512, 1.5, .1), s.Relu()] * depth, s.Dense(1))
 
 
-def ntref_seconds(depth, n, dtype, repeat):
-    """Best time of the NTK of `depth` hidden ReLU layers on n inputs."""
+def conv(s):
+    return s.Conv(8, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1)
+
+
+def flat(s):
+    return s.serial(*[conv(s), s.Relu()] * 3, s.Flatten(), s.Dense(1))
+
+
+def pooled(s):
+    return s.serial(*[conv(s), s.Relu(), s.AvgPool((2, 2), (2, 2))] * 3, s.GlobalAvgPool(), s.Dense(1))
+
+
+def myrtle(s, depths):
+    layers = []
+    for n in depths:
+        layers += [s.Conv(8, (3, 3), padding='SAME', W_std=2 ** .5), s.Relu()] * n + [s.AvgPool((2, 2), (2, 2))]
+    if sum(depths) == 3:
+        layers.pop()                        # Myrtle-5 has two pools
+    return s.serial(*layers, s.GlobalAvgPool(), s.Flatten(), s.Dense(10, 1., 0.))
+
+
+def cntk(s):
+    return s.serial(*[conv(s), s.Relu()] * 21, s.GlobalAvgPool(), s.Dense(1))
+
+
+CASES = {                                   # shape of the inputs, network
+    **{f'{depth} dense, {n}': ((n, 100), lambda s, depth=depth: dense(s, depth))
+       for depth in (3, 10) for n in (1000, 4000)},
+    'conv, flatten': ((64, 32, 32, 3), flat),
+    'conv, pooled': ((8, 32, 32, 3), pooled),
+    'Myrtle-5': ((4, 32, 32, 3), lambda s: myrtle(s, (1, 1, 1))),
+    'Myrtle-10': ((4, 32, 32, 3), lambda s: myrtle(s, (2, 3, 3))),
+    'CNTK-21': ((2, 32, 32, 3), cntk),
+}
+
+
+def best(kernel_fn, shape, dtype, repeat):
     import numpy as np
-
-    from ntref import stax
-    net = stax.serial(*[stax.Dense(512, 1.5, .1), stax.Relu()] * depth, stax.Dense(1))
-    x = np.random.default_rng(0).standard_normal((n, DIM)).astype(dtype)
-    net.kernel_fn(x[:50], get='ntk')
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     times = []
-    for _ in range(repeat):
+    for _ in range(repeat + 1):             # the first one warms up
         start = time.perf_counter()
-        net.kernel_fn(x, get='ntk')
+        np.asarray(kernel_fn(x, None, get='ntk'))
         times.append(time.perf_counter() - start)
-    return min(times)
+    return min(times[1:])
 
 
 def nt_seconds(python, *case):
-    out = subprocess.run([python, '-W', 'ignore', '-c', NT_SCRIPT, json.dumps(case)], capture_output=True, text=True)
+    """The same by Neural Tangents, in a process of its own: this file once more."""
+    env = {name: value for name, value in os.environ.items() if name != 'OPENBLAS_CORETYPE'}
+    command = [python, '-W', 'ignore', __file__, '--as-nt', json.dumps(case)]
+    out = subprocess.run(command, capture_output=True, text=True, env=env)
     if out.returncode:
         raise RuntimeError(f'{python} could not run Neural Tangents:\n{out.stderr[-2000:]}')
     return json.loads(out.stdout.splitlines()[-1])
+
+
+def as_nt(name, dtype, repeat):
+    import jax
+    jax.config.update('jax_enable_x64', dtype == 'float64')
+    from neural_tangents import stax
+    shape, network = CASES[name]
+    print(json.dumps(best(jax.jit(network(stax)[2], static_argnames='get'), shape, dtype, repeat)))
+    return 0
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--nt', metavar='PYTHON', help='interpreter with Neural Tangents')
     parser.add_argument('--repeat', type=int, default=3)
-    parser.add_argument('--sizes', type=int, nargs='+', default=[1000, 2000, 4000])
+    parser.add_argument('--only', nargs='+', metavar='NAME', choices=CASES, default=list(CASES))
+    parser.add_argument('--as-nt', type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.as_nt:
+        return as_nt(*args.as_nt)
     import numpy
     import scipy
-    print(f'ReLU NTK, x2=None, {DIM} features; {platform.machine()}, Python {platform.python_version()}, '
-          f'NumPy {numpy.__version__}, SciPy {scipy.__version__}\n')
-    print(f'{"depth":>5} {"n":>6} {"dtype":>8} {"ntref s":>9} {"ns/entry/layer":>15}'
-          + (f' {"NT s":>9} {"ratio":>7}' if args.nt else ''))
-    for depth in (3, 10):
+
+    from ntref import stax
+    print(f'NTK, x2=None; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
+          f'NumPy {numpy.__version__}, SciPy {scipy.__version__}, {time.strftime("%Y-%m-%d")}\n')
+    titles = f'{"network":<15} {"inputs":<16} {"dtype":>8} {"ntref s":>9}'
+    print(titles + (f' {"NT s":>9} {"NT / ntref":>11}' if args.nt else ''))
+    for name in args.only:
+        shape, network = CASES[name]
         for dtype in ('float64', 'float32'):
-            for n in args.sizes:
-                ours = ntref_seconds(depth, n, dtype, args.repeat)
-                row = f'{depth:>5} {n:>6} {dtype:>8} {ours:>9.3f} {1e9 * ours / n ** 2 / depth:>15.1f}'
-                if args.nt:
-                    theirs = nt_seconds(args.nt, depth, n, dtype, args.repeat)
-                    row += f' {theirs:>9.3f} {ours / theirs:>7.2f}'
-                print(row, flush=True)
+            ours = best(network(stax).kernel_fn, shape, dtype, args.repeat)
+            row = f'{name:<15} {"x".join(map(str, shape)):<16} {dtype:>8} {ours:>9.3f}'
+            if args.nt:
+                theirs = nt_seconds(args.nt, name, dtype, args.repeat)
+                row += f' {theirs:>9.3f} {theirs / ours:>10.1f}x'
+            print(row, flush=True)
     return 0
 
 

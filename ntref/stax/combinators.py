@@ -331,7 +331,7 @@ class FanInConcat(_FanIn):
         if isinstance(signals, (list, tuple)) and len(signals) > 1 and not self._joins_channels(signals[0]) and \
                 not all(s.is_gaussian for s in signals):
             raise ValueError(f'expected Gaussian branches to join along axis {self.axis}, got is_gaussian = '
-                             f'{[s.is_gaussian for s in signals]}. Let each end in a layer with weights, such as Dense.')
+                             f'{[s.is_gaussian for s in signals]}. Let each end in one with weights, such as Dense.')
 
     def _joins_channels(self, signal):
         return axis_of(self.axis, len(signal.shape)) == signal.axes.channel

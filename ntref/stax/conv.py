@@ -1,7 +1,7 @@
 """Convolutions: `Dense` on patches. Conv and ConvTranspose share weights between positions, ConvLocal does not.
 
-On kernels a convolution is a sum over the taps of the window, one spatial axis after the other, in which both members of
-a pair of positions move together. Derivation: docs/theory/conv.md.
+On kernels a convolution is a sum over the taps of the window, one spatial axis after the other, in which both members
+of a pair of positions move together. Derivation: docs/theory/conv.md.
 """
 from dataclasses import dataclass, replace
 from math import prod
@@ -97,7 +97,7 @@ class _Convolution(Weighted, abstract=True):
                        is_gaussian=True)
 
     def init(self, rng, signal):
-        sizes = {'I': signal.channels, 'O': self.widened(self.out_chan), **dict(zip(self.spatial[1], self.filter_shape))}
+        sizes = {'I': signal.channels, 'O': self.widened(self.out_chan)} | dict(zip(self.spatial[1], self.filter_shape))
         bias = [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
         return self.drawn(rng, [sizes[c] for c in self.letters[1]], sizes['I'] * self.taps, bias)
 
@@ -210,7 +210,8 @@ class Conv(_Convolution):
 
     Accuracy
     --------
-    K and Theta to rounding, also at nearly equal inputs: the gap goes through the window as K does (docs/accuracy.md).
+    K and Theta to rounding, also at nearly equal inputs: the gap goes through the window as K does. The area does not:
+    where patches are multiples of each other and there is no bias, Theta is good to 1e-8 (docs/accuracy.md).
 
     Source
     ------
@@ -290,7 +291,7 @@ class ConvLocal(_Convolution):
 
     Source
     ------
-    Novak et al. 2019 (arXiv:1810.05148) section 3.3; docs/theory/conv.md#convlocal.
+    Novak et al. 2019 (arXiv:1810.05148); docs/theory/conv.md#convlocal.
     """
     out_chan: int
     filter_shape: tuple

@@ -9,7 +9,7 @@ __all__ = ['Dense', 'Weighted']
 
 
 class Weighted(Layer, abstract=True):
-    """z = sigma_w W h / sqrt(N) + sigma_b b over N inputs; in 'standard', z = W h / sqrt(s[0]) + b with weights as large."""
+    """z = sigma_w W h / sqrt(N) + sigma_b b, for N inputs; 'standard': z = W h / sqrt(s[0]) + b, W and b as large."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -18,8 +18,8 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 
 
 class Nonlinearity(Layer, abstract=True):
-    """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope (`fused`: `ntref.fused`)."""
-    fused = None
+    """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope."""
+    fused = None             # the same in few passes, see `ntref.fused`
     row_by_row = True
 
     def check(self, signal):

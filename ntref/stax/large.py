@@ -11,9 +11,9 @@ from ..pairs import input_tile, recording, replaying
 __all__ = ['in_parts', 'is_large']
 
 
-def is_large(layer, x1, signals, names):
+def is_large(layer, x1, x2, signals, names):
     """Is it worth it, and does no part of the kernel depend on another?"""
-    if kind(x1) != 'numpy' or not names or not set(names) <= {'nngp', 'ntk'}:
+    if {kind(x1), kind(x2)} - {None} != {'numpy'} or not names or not set(names) <= {'nngp', 'ntk'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
     return pairs > (4 * SIDE ** 2 if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \

@@ -169,7 +169,7 @@ class Layer:
         for signal in signals:
             self.trace(signal)
         if not _holds_kernels(x1):
-            if is_large(self, x1, signals, names):
+            if is_large(self, x1, x2, signals, names):
                 return _given(in_parts(self, x1, x2, signals, demand, names), get)
             ntk = not names or 'ntk' in names
             x1 = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
@@ -324,7 +324,9 @@ def _select(k, get, names):
 
 def _given(arrays, get):
     """A single array where `get` is a name, else a named tuple."""
-    return namedtuple('AnalyticKernel', arrays)(**arrays) if isinstance(get, (tuple, list)) else next(iter(arrays.values()))
+    if isinstance(get, str):
+        return next(iter(arrays.values()))
+    return namedtuple('AnalyticKernel', arrays)(**arrays)
 
 
 # ------------------------------------------------------------------ trees: inputs and states of `parallel` are lists

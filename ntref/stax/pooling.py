@@ -41,8 +41,8 @@ class Mixing(Layer, abstract=True):
 
     def check(self, signal):
         if self.axes.of(len(signal.shape)) != signal.axes:
-            raise ValueError(f'expected batch and channels on axes {self.batch_axis} and {self.channel_axis}, got them on '
-                             f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}.')
+            raise ValueError(f'expected batch and channels on axes {self.batch_axis} and {self.channel_axis}, got them '
+                             f'on {signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}.')
 
     def apply(self, params, x, rng=None):
         axes = self.axes.of(x.ndim)
@@ -81,8 +81,8 @@ class _Pool(Mixing, abstract=True):
     def out(self, signal):
         spatial = signal.layout[1:]
         if len(spatial) != len(self.window_shape):
-            raise ValueError(f'expected {len(self.window_shape)} spatial axes, as window_shape has, got {len(spatial)} in '
-                             f'shape {signal.shape}.')
+            raise ValueError(f'expected {len(self.window_shape)} spatial axes, as window_shape has, got {len(spatial)} '
+                             f'in shape {signal.shape}.')
         shape = list(signal.shape)
         for a, window in zip(spatial, self._windows([shape[a] for a in spatial])):
             shape[a] = window.out
@@ -94,7 +94,8 @@ class _Pool(Mixing, abstract=True):
 
     def kernel(self, k):
         self.check_layout(k)
-        return k.in_rows(self._windows([k.shape1[a] for a in k.signals[0].layout[1:]]), self._pooled_kernel, is_local=False)
+        windows = self._windows([k.shape1[axis] for axis in k.signals[0].layout[1:]])
+        return k.in_rows(windows, self._pooled_kernel, is_local=False)
 
     def _pooled_kernel(self, k, slides):
         def pooled(c):
@@ -190,8 +191,9 @@ class _GlobalPool(Mixing, abstract=True):
 
     def out(self, signal):
         axes, n, channels = signal.axes, signal.shape[signal.axes.batch], signal.channels
-        first = axes.batch < axes.channel
-        return replace(signal, shape=(n, channels) if first else (channels, n), axes=Axes(*((0, 1) if first else (1, 0))))
+        if axes.batch < axes.channel:
+            return replace(signal, shape=(n, channels), axes=Axes(0, 1))
+        return replace(signal, shape=(channels, n), axes=Axes(1, 0))
 
     def mixed(self, c, groups):
         axes = sorted((axis % c.ndim for group in groups for axis in group), reverse=True)

@@ -44,7 +44,7 @@ class Flatten(Layer):
 
     def demand(self, demand):
         demand = super().demand(demand)
-        axes = None if self.batch_axis == 0 else Axes(self.batch_axis, 0 if self.batch_axis == -1 else -1)
+        axes = None if self.batch_axis == 0 else Axes(self.batch_axis, 0)
         return replace(demand, paired=False, axes=axes)
 
     def check(self, signal):
@@ -126,8 +126,9 @@ class Index(Layer):
 
     def __post_init__(self):
         idx = self.idx if isinstance(self.idx, tuple) else (self.idx,)
-        if sum(i is Ellipsis for i in idx) > 1 or not all(
-                i is Ellipsis or isinstance(i, slice) or (hasattr(i, '__index__') and not isinstance(i, bool)) for i in idx):
+        numbers = [i for i in idx if i is not Ellipsis and not isinstance(i, slice)]
+        if len([i for i in idx if i is Ellipsis]) > 1 or not all(
+                hasattr(i, '__index__') and not isinstance(i, bool) for i in numbers):
             raise ValueError(f'Index: expected numbers, slices and at most one Ellipsis, got {self.idx!r}.')
         object.__setattr__(self, 'idx', tuple(i if i is Ellipsis or isinstance(i, slice) else int(i) for i in idx))
 
@@ -159,10 +160,9 @@ class Index(Layer):
         for n, i in zip(signal.shape, idx):
             if isinstance(i, slice):
                 shape.append(n if i == slice(None) else len(range(n)[i]))
-            elif not -n <= i < n:
-                raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}.')
-        if 0 in shape:
-            raise ValueError(f'expected at least one entry on every axis, got shape {tuple(shape)} from {signal.shape}.')
+            if not (-n <= i < n if isinstance(i, int) else n == 0 or shape[-1]):
+                raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}, which picks nothing '
+                                 f'of {n} entries.')
         return replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
 
     def apply(self, params, x, rng=None):
@@ -241,8 +241,8 @@ class ImageResize(Mixing):
         shape = tuple(old if new == -1 else new for old, new in zip(signal.shape, self.shape))
         for name, axis in ('batch', signal.axes.batch), ('channels', signal.axes.channel):
             if shape[axis] != signal.shape[axis]:
-                raise ValueError(f'expected the {name} to keep their length {signal.shape[axis]}, got shape={self.shape} '
-                                 f'with {shape[axis]} on axis {axis}. Use -1 there.')
+                raise ValueError(f'expected the {name} to keep their length {signal.shape[axis]}, got shape='
+                                 f'{self.shape} with {shape[axis]} on axis {axis}. Use -1 there.')
         return replace(signal, shape=shape)
 
     def mixed(self, c, groups):
