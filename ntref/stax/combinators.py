@@ -350,6 +350,8 @@ class FanInConcat(_FanIn):
 
     def joint(self, ks):
         signal = ks[0].signals[0]
+        if len(ks) == 1:
+            return ks[0]
         if self._joins_channels(signal):
             n = [k.signals[0].channels for k in ks]
             return reduce(_sum, [scaled(k, m / sum(n)) for k, m in zip(ks, n)])

@@ -44,6 +44,8 @@ class _Convolution(Weighted, abstract=True):
                                 strides=strides_of(self.name, self.strides, shape),
                                 padding=named_padding(self.name, self.padding)).items():
             object.__setattr__(self, name, value)
+        if self.dimension_numbers is not None:
+            object.__setattr__(self, 'dimension_numbers', tuple(self.dimension_numbers))
         lhs, rhs, out = self.letters
         if not len(set(lhs)) == len(lhs) == len(shape) + 2 or set(lhs) != set(out) or \
                 sorted(rhs) != sorted(lhs.translate({ord('N'): 'O', ord('C'): 'I'})) or len(out) != len(lhs):
@@ -56,7 +58,7 @@ class _Convolution(Weighted, abstract=True):
     def letters(self):
         """Of the axes of input, filter and output."""
         if self.dimension_numbers is not None:
-            return tuple(self.dimension_numbers)
+            return self.dimension_numbers
         spatial = 'ABDEFGHJKLM'[:len(self.filter_shape)]
         return f'N{spatial}C', f'{spatial}IO', f'N{spatial}C'
 

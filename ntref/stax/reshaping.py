@@ -130,7 +130,7 @@ class Index(Layer):
         if len([i for i in idx if i is Ellipsis]) > 1 or not all(
                 hasattr(i, '__index__') and not isinstance(i, bool) for i in numbers):
             raise ValueError(f'Index: expected numbers, slices and at most one Ellipsis, got {self.idx!r}.')
-        object.__setattr__(self, 'idx', tuple(i if i is Ellipsis or isinstance(i, slice) else int(i) for i in idx))
+        object.__setattr__(self, 'idx', tuple(map(_plain, idx)))
 
     @property
     def axes(self):
@@ -141,7 +141,7 @@ class Index(Layer):
 
     def __repr__(self):
         others = ''.join(f', {name}={value!r}' for name, value in self.arguments().items() if name != 'idx')
-        return f'Index(Slice[{", ".join(map(_as_text, self.idx))}]{others})'
+        return f'Index(Slice[{", ".join(map(_as_text, self.idx)) or "()"}]{others})'
 
     def _for(self, shape):
         """One index an axis."""
@@ -178,6 +178,13 @@ class Index(Layer):
         def cov(p):
             return Cov(picked(p.k), picked(p.gap), None if p.cov.area is None else picked(p.cov.area))
         return replace(k.map(cov), ntk=k.tangent(picked))
+
+
+def _plain(i):
+    """With Python's numbers."""
+    if isinstance(i, slice):
+        return slice(*(None if n is None else int(n) for n in (i.start, i.stop, i.step)))
+    return i if i is Ellipsis else int(i)
 
 
 def _as_text(i):
