@@ -2,7 +2,7 @@
 # composition
 from .combinators import parallel, repeat, serial
 # branching
-from .combinators import FanInConcat, FanInProd, FanInSum, FanOut
+from .branching import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
 from .conv import Conv, ConvLocal, ConvTranspose
 from .dense import Dense

@@ -107,9 +107,10 @@ class _Convolution(Weighted, abstract=True):
         W, b = params
         patches = self.patches(x)
         positions, n = patches.shape[1:-1], patches.shape[-1]
-        Wh = self.product(patches.reshape(len(patches), prod(positions), n), self.matrices(W))
+        W = self.matrices(W)
+        Wh = self.product(patches.reshape(len(patches), prod(positions), n), W)
         source = [self.letters[2].index(c) for c in ('N', *self.spatial[0], 'C')]
-        Wh = Wh.reshape(len(patches), *positions, -1)
+        Wh = Wh.reshape(len(patches), *positions, W.shape[-1])
         return self.scaled(namespace(Wh).moveaxis(Wh, range(Wh.ndim), source), b, n)
 
     def patches(self, x):
@@ -120,7 +121,7 @@ class _Convolution(Weighted, abstract=True):
         for i, window in enumerate(slides):
             x = windows(x, 1 + 2 * i, window)
         x = xp.moveaxis(x, range(2, 2 + 2 * m, 2), range(1 + m, 1 + 2 * m))
-        return x.reshape(*x.shape[:1 + m], -1)
+        return x.reshape(*x.shape[:1 + m], prod(x.shape[1 + m:]))
 
     def matrices(self, W):
         """W as (taps x channels, outputs)."""
@@ -130,7 +131,7 @@ class _Convolution(Weighted, abstract=True):
     def product(self, patches, W):
         """W h: one matrix product for all positions."""
         n, positions, m = patches.shape
-        return (patches.reshape(n * positions, m) @ W).reshape(n, positions, -1)
+        return (patches.reshape(n * positions, m) @ W).reshape(n, positions, W.shape[-1])
 
     # -------------------------------------------------------------- the infinite network
 

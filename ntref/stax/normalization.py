@@ -139,7 +139,7 @@ class Dropout(Layer):
             return k
         same = k.coincidences()
         xp, pairs = namespace(k.nngp, self.rate), iter(same)
-        ntk = None if k.ntk is None else xp.where(same[0], k.ntk / self.rate, k.ntk)
+        ntk = k.tangent(lambda ntk: xp.where(same[0], ntk / self.rate, ntk))
         return replace(k.map(lambda pair: self._covariance(pair, next(pairs))), ntk=ntk)
 
     def _covariance(self, p, same):

@@ -1,5 +1,6 @@
 """Layers without weights that move, pick or resample positions: Flatten, Index, ImageResize."""
 from dataclasses import dataclass, replace
+from math import prod
 
 from ..arrays import as_whole, namespace
 from ..duals import Cov
@@ -63,7 +64,7 @@ class Flatten(Layer):
     def apply(self, params, x, rng=None):
         xp = namespace(x)
         x = xp.moveaxis(x, self.batch_axis, 0)
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], prod(x.shape[1:]))
         return x if self.batch_axis_out == 0 else x.T
 
     def kernel(self, k):
@@ -131,6 +132,9 @@ class Index(Layer):
                 hasattr(i, '__index__') and not isinstance(i, bool) for i in numbers):
             raise ValueError(f'Index: expected numbers, slices and at most one Ellipsis, got {self.idx!r}.')
         object.__setattr__(self, 'idx', tuple(map(_plain, idx)))
+
+    def __hash__(self):
+        return hash(repr(self))              # slices have none before Python 3.12
 
     @property
     def axes(self):

@@ -1,0 +1,219 @@
+"""Branching: FanOut, FanInSum, FanInProd, FanInConcat.
+
+Branches are independent: every layer has weights of its own, also where one object is used twice. Covariances of their
+sum add.
+"""
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add, mul
+
+from ..arrays import as_whole, namespace
+from ..duals import Cov, Pair
+from ..kernel import Demand, axis_of
+from .layer import Layer
+
+__all__ = ['FanInConcat', 'FanInProd', 'FanInSum', 'FanOut']
+
+
+@dataclass(frozen=True, repr=False)
+class FanOut(Layer):
+    """The input, `num` times: x to [x, ..., x].
+
+    Parameters
+    ----------
+    num : int                 number of copies, >= 1.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+    num: int
+
+    def __post_init__(self):
+        object.__setattr__(self, 'num', as_whole(self.num, 'FanOut: num', 1))
+
+    def out(self, signal):
+        return [signal] * self.num
+
+    def apply(self, params, x, rng=None):
+        return [x] * self.num
+
+    def kernel(self, k):
+        return [k.shared()] * self.num
+
+    def demand(self, demand):
+        demands = demand if isinstance(demand, list) else [demand]
+        return Demand(any(d.paired for d in demands), next((d.axes for d in demands if d.axes is not None), None),
+                      any(d.area for d in demands), any(d.diagonal for d in demands))
+
+
+class _FanIn(Layer, abstract=True):
+    """Several inputs become one; their shapes agree but on the axes of `_may_differ`."""
+    several = True
+
+    def out(self, signals):
+        if not isinstance(signals, (list, tuple)) or not signals:
+            raise ValueError(f'expected a list of inputs, got {signals!r}. Precede it by FanOut and parallel.')
+        first, free = signals[0], self._may_differ(signals[0])
+        shapes = [tuple(n for i, n in enumerate(s.shape) if i != free) for s in signals]
+        if any(s != shapes[0] for s in shapes) or any(s.axes != first.axes for s in signals):
+            free = '' if free is None else f' but for axis {free}'
+            raise ValueError(f'expected inputs of the same shape and axes{free}, got {[s.shape for s in signals]}.')
+        return self.joined(signals)
+
+    def _may_differ(self, signal):
+        return None
+
+    def kernel(self, ks):
+        """Branches with and without covariances between positions have those at equal ones in common."""
+        return self.joint(ks if len({k.diagonal_spatial for k in ks}) == 1 else [k.aligned() for k in ks])
+
+
+@dataclass(frozen=True, repr=False)
+class FanInSum(_FanIn):
+    """Sum of independent branches:  K' = sum_i K_i,  Theta' = sum_i Theta_i.
+
+    That the branches are independent is taken for granted: two Identity branches of one input give 2 K, truly 4 K.
+
+    Raises
+    ------
+    ValueError : different shapes; more than one branch and one of them not Gaussian (its mean need not be zero, and the
+        cross terms then do not vanish): end it with Dense.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+
+    def joined(self, signals):
+        return signals[0]
+
+    def check(self, signals):
+        if isinstance(signals, (list, tuple)) and len(signals) > 1 and not all(s.is_gaussian for s in signals):
+            raise ValueError(f'expected Gaussian branches, got is_gaussian = {[s.is_gaussian for s in signals]}. '
+                             'Let each branch end in a layer with weights, such as Dense.')
+
+    def apply(self, params, x, rng=None):
+        return reduce(add, x)
+
+    def joint(self, ks):
+        return reduce(_sum, ks)
+
+
+def _sum(k, m):
+    both = k.map(Pair.add, m)
+    return replace(both, ntk=None if k.ntk is None else k.ntk + m.ntk)
+
+
+@dataclass(frozen=True, repr=False)
+class FanInProd(_FanIn):
+    """Elementwise product of independent branches:  K' = prod_i K_i,  Theta' = sum_i Theta_i prod_{j != i} K_j.
+
+    Raises
+    ------
+    ValueError : different shapes.
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+
+    def joined(self, signals):
+        return signals[0] if len(signals) == 1 else replace(signals[0], is_gaussian=False)
+
+    def apply(self, params, x, rng=None):
+        return reduce(mul, x)
+
+    def joint(self, ks):
+        return reduce(_product, ks)
+
+
+def _product(k, m):
+    both = k.map(Pair.multiply, m)
+    return replace(both, ntk=None if k.ntk is None else k.ntk * m.nngp + k.nngp * m.ntk)
+
+
+@dataclass(frozen=True, repr=False)
+class FanInConcat(_FanIn):
+    """Concatenation of independent branches.
+
+    Along the channels, with n_i out of n:  K' = sum_i (n_i / n) K_i, Theta' likewise. The n_i are those of the finite
+    network. Along positions, or inputs:  K' = K_i within branch i, and 0 between different ones.
+
+    Parameters
+    ----------
+    axis : int                the axis.
+
+    Raises
+    ------
+    ValueError : shapes that differ on other axes; along positions or inputs, a branch that is not Gaussian (its mean
+        need not be zero, and the covariance between branches not either).
+
+    Source
+    ------
+    docs/theory/dense.md#branches
+    """
+    axis: int = -1
+
+    def _may_differ(self, signal):
+        return axis_of(self.axis, len(signal.shape))
+
+    def check(self, signals):
+        if isinstance(signals, (list, tuple)) and len(signals) > 1 and not self._joins_channels(signals[0]) and \
+                not all(s.is_gaussian for s in signals):
+            raise ValueError(f'expected Gaussian branches to join along axis {self.axis}, got is_gaussian = '
+                             f'{[s.is_gaussian for s in signals]}. Let each end in one with weights, such as Dense.')
+
+    def _joins_channels(self, signal):
+        return axis_of(self.axis, len(signal.shape)) == signal.axes.channel
+
+    def joined(self, signals):
+        first, axis = signals[0], self._may_differ(signals[0])
+        size = sum(s.shape[axis] for s in signals)
+        new = replace(first, shape=(*first.shape[:axis], size, *first.shape[axis + 1:]))
+        return replace(new, is_gaussian=False) if len(signals) > 1 and self._joins_channels(first) else new
+
+    def tileable(self, signals):
+        return self._may_differ(signals[0]) != signals[0].axes.batch
+
+    def apply(self, params, x, rng=None):
+        return namespace(*x).concatenate(x, axis=self.axis)
+
+    def joint(self, ks):
+        signal = ks[0].signals[0]
+        if len(ks) == 1:
+            return ks[0]
+        if self._joins_channels(signal):
+            n = [k.signals[0].channels for k in ks]
+            return reduce(_sum, [scaled(k, m / sum(n)) for k, m in zip(ks, n)])
+        return _side_by_side(ks, signal.layout.index(self._may_differ(signal)))
+
+
+def _side_by_side(ks, place):
+    """Branches next to each other along the inputs (place 0) or along a spatial axis (place 1, 2, ...)."""
+    def joined(blocks, between):
+        """blocks[i] on the diagonal, between(i, j, shape) elsewhere; or just one after the other."""
+        xp, n = namespace(*blocks), len(blocks)
+        axes = ks[0].spatial[place - 1] if place else range(blocks[0].ndim - sum(map(len, ks[0].spatial)))
+        if len(axes) == 1:
+            return xp.concatenate(blocks, axes[0])
+        left, right = (axis % blocks[0].ndim for axis in axes)
+
+        def entry(i, j):
+            shape = (*blocks[i].shape[:right], blocks[j].shape[right], *blocks[i].shape[right + 1:])
+            return blocks[i] if i == j else between(i, j, shape)
+        return xp.concatenate([xp.concatenate([entry(i, j) for j in range(n)], right) for i in range(n)], left)
+
+    def cov(*pairs):
+        return Cov(joined([p.k for p in pairs], zeros),
+                   joined([p.gap for p in pairs], lambda i, j, shape: zeros(i, j, shape) + pairs[i].q1 + pairs[j].q2))
+
+    def zeros(i, j, shape):
+        return namespace(ks[0].nngp).zeros(shape).astype(ks[0].nngp.dtype, copy=False)
+    ntk = None if ks[0].ntk is None else joined([k.ntk for k in ks], zeros)
+    return replace(ks[0].map(cov, *ks[1:]), ntk=ntk)
+
+
+def scaled(k, w):
+    """K' = w K,  Theta' = w Theta."""
+    return replace(k.map(lambda p: p.affine(w, 0)), ntk=None if k.ntk is None else w * k.ntk)
