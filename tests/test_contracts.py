@@ -1,10 +1,12 @@
 """What every layer owes: shapes, symmetry, slices, kinds, text, documentation, and agreement with finite networks.
 
-Each name of `stax.__all__` needs networks in `examples`, the one table of this file; all contracts run over all of
-them, on inputs (n, channels) and on inputs with two spatial axes.
+Each name of `stax.__all__` needs networks in `examples` or `spatial_examples`, the two tables of this file; all
+contracts run over all of them, on inputs (n, channels) and on inputs with two spatial axes, or on the latter alone.
 """
 import inspect
 import json
+from math import prod
+from operator import itemgetter
 
 import numpy
 import pytest
@@ -16,11 +18,12 @@ from tolerances import assert_close
 from ntref import Kernel, stax
 from ntref.kernel import Demand
 from ntref.stax import (
-    ABRelu, Abs, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat,
-    FanInProd, FanInSum, FanOut, Gabor, Gaussian, Gelu, Hermite, Identity, LayerNorm, LeakyRelu, Monomial, Polynomial,
-    Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, parallel, repeat, serial)
+    ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Erf,
+    Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool,
+    GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
+    RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel, repeat, serial)
 
-NOT_LAYERS = {'Layer', 'LayerError', 'from_spec'}
+NOT_LAYERS = {'Layer', 'LayerError', 'Slice', 'from_spec'}
 FEATURES, POSITIONS = 5, (3, 2)
 
 
@@ -101,20 +104,49 @@ def examples(n):
     }
 
 
+def spatial_examples(n):
+    """The same for layers that know positions: for inputs with two spatial axes alone."""
+    conv, first = Conv(n, (2, 2), None, 'SAME', 1.3, .4), dict(dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
+    return {
+        'Conv': [Conv(n, (2, 2)), serial(Conv(n, (3, 2), (2, 1), 'SAME', 1.3, .4), Relu(), Conv(n, (1, 2), None, 'CIRCULAR')),
+                 serial(Conv(n, (2, 2), None, 'SAME', 1.3, .4, **first), Erf(), Conv(n, (2, 1), **first)),
+                 Conv(n, (2, 1), b_std=.3, dimension_numbers=('NHWC', 'WHIO', 'CWHN')),
+                 Conv(n, (2, 2), None, 'SAME', 1.2, .3, None, 'standard'),
+                 serial(Conv(n, (2, 2), None, 'SAME', 1.2, parameterization='standard', s=(1, 2)), Relu(),
+                        Conv(n, (2, 1), b_std=.3, parameterization='standard', s=(2, 1)))],
+        'ConvLocal': [ConvLocal(n, (2, 2), W_std=1.3, b_std=.4),
+                      serial(ConvLocal(n, (2, 1), (2, 1), 'SAME', 1.3, .4), Relu(), ConvLocal(n, (1, 2), None, 'CIRCULAR'))],
+        'ConvTranspose': [ConvTranspose(n, (2, 2), (2, 1), 'SAME', 1.3, .4),
+                          serial(ConvTranspose(n, (3, 2), None, 'VALID', 1.3), Relu(), ConvTranspose(n, (2, 2), (1, 2), 'CIRCULAR'))],
+        'AvgPool': [AvgPool((2, 2)), serial(conv, Relu(), AvgPool((2, 2), (2, 1), 'SAME')),
+                    serial(conv, Relu(), AvgPool((2, 1), None, 'SAME', True)), AvgPool((1, 2), None, 'CIRCULAR')],
+        'SumPool': [SumPool((2, 1), (2, 1)), serial(conv, Relu(), SumPool((2, 2), None, 'SAME'))],
+        'GlobalAvgPool': [GlobalAvgPool(), serial(conv, Relu(), GlobalAvgPool(), Dense(n, 1.2, .3))],
+        'GlobalSumPool': [GlobalSumPool(), serial(conv, Relu(), GlobalSumPool())],
+        'Flatten': [Flatten(), serial(conv, Relu(), Flatten(), Dense(n, 1.2, .3)), serial(conv, Flatten(0, 1)),
+                    serial(Conv(n, (2, 2), **first), Flatten())],
+        'Index': [Index(Slice[:, 1:, ::-1]), serial(conv, Index(Slice[..., 0, :]), Relu()), Index(Slice[:, 1, 0])],
+        'ImageResize': [ImageResize((-1, 4, 3, -1), 'linear'), serial(conv, ImageResize((-1, 2, -1, -1), 'nearest'), Relu()),
+                        ImageResize((-1, 2, 4, -1), 'lanczos3', False), ImageResize((-1, 2, 3, -1), 'cubic')],
+    }
+
+
 WITHOUT_FINITE_NETWORK = {'ExpNormalized'}
 NUMPY_ONLY = {'Elementwise(cube, cube_nngp)', 'ElementwiseNumerical(smooth)'}     # autograd, and SciPy, inside
 FUNCTIONS = [cube, d_cube, cube_nngp, cube_d_nngp, smooth]
-NETWORKS = [(name, net) for name, nets in examples(6).items() for net in nets]
-IDS = [f'{name}: {net!r}' for name, net in NETWORKS]
+ANYWHERE = [(name, net) for name, nets in examples(6).items() for net in nets]
+NETWORKS = ANYWHERE + [(name, net) for name, nets in spatial_examples(6).items() for net in nets]
 
 
-def on_networks(*positions):
-    """Parametrize by all networks, with each of the spatial shapes."""
-    cases = [pytest.param(net, p, id=f'{i} {p}' if p else i) for i, (_, net) in zip(IDS, NETWORKS) for p in positions]
+def on_networks(networks, *positions):
+    """Parametrize by networks, with each of the spatial shapes; those that know positions with POSITIONS alone."""
+    cases = [pytest.param(net, p, id=f'{name}: {net!r} {p if p else ""}'.strip()) for name, net in networks
+             for p in (positions if (name, net) in ANYWHERE else [POSITIONS])]
     return pytest.mark.parametrize('net, positions', cases)
 
 
-everywhere, flat = on_networks((), POSITIONS), on_networks(())
+everywhere, flat = on_networks(NETWORKS, (), POSITIONS), on_networks(NETWORKS, ())
+each_position_alone = on_networks(ANYWHERE, (), POSITIONS)
 
 
 def axes_of(net):
@@ -170,8 +202,9 @@ def compare(actual, expected, quantity, dtype=None):
 # ------------------------------------------------------------------ the table is complete, the layers documented
 
 def test_every_layer_has_examples():
-    assert set(examples(4)) == set(stax.__all__) - NOT_LAYERS
-    assert all(examples(4).values())
+    tables = examples(4), spatial_examples(4)
+    assert set(tables[0]) | set(tables[1]) == set(stax.__all__) - NOT_LAYERS and not set(tables[0]) & set(tables[1])
+    assert all(tables[0].values()) and all(tables[1].values())
 
 
 def test_examples_use_the_layer_they_stand_for():
@@ -195,8 +228,11 @@ def test_declared_shape_is_the_actual_one(net, positions, rng):
     shape, params = net.init_fn(1, x.shape)
     k = net.kernel_fn(x, taken(net, x, slice(3)))
     assert k.shape1 == shape and k.shape2 == tuple(3 if i == k.batch_axis else n for i, n in enumerate(shape))
-    assert (k.batch_axis, k.channel_axis) == tuple(a % x.ndim for a in axes_of(net))
-    pairs = tuple(n for p in positions for n in (p, p))
+    pairs = tuple(n for axis in k.signals[0].layout[1:] for n in 2 * (shape[axis],))
+    if net in map(itemgetter(1), ANYWHERE):
+        assert (k.batch_axis, k.channel_axis) == tuple(a % x.ndim for a in axes_of(net))
+        assert pairs == tuple(n for p in positions for n in (p, p))
+    assert len({k.batch_axis, k.channel_axis}) == 2 and shape[k.batch_axis] == 4
     assert k.nngp.shape == k.ntk.shape == (4, 3, *pairs) and k.cov1.shape == (4, *pairs) and k.cov2.shape == (3, *pairs)
     assert not k.x1_is_x2 and k.diagonal_spatial is False
     if not has_finite_network(net):
@@ -254,7 +290,7 @@ def test_permuting_samples(net, positions, rng):
     assert_close(k.ntk[p][:, p], permuted.ntk, 'slice', ntk_scale(permuted))
 
 
-@everywhere
+@each_position_alone
 def test_positions_are_like_further_samples(net, positions, rng):
     """Also of the finite network."""
     x, y = rng.standard_normal((3, *positions, FEATURES)), rng.standard_normal((2, *positions, FEATURES))
@@ -296,17 +332,17 @@ def test_gap_and_area_are_those_of_the_covariances(net, positions, rng):
 def test_own_gap_and_area_are_those_of_own_covariances(net, positions, rng):
     """gap1 and area1 of each input's own positions; exactly 0 between a position and itself."""
     k = net.kernel_fn(draw(rng, net, 4, positions))
-    i = numpy.arange(4)
+    i, left = numpy.arange(4), len(k.shape1) - 2
     for name in ('gap', 'area'):
         own, mutual = getattr(k, name + '1'), getattr(k, name)
         if own is None:
-            assert not positions or mutual is None
+            assert not left or mutual is None
             continue
         assert own.shape == k.cov1.shape
         if mutual is not None:
             power, size = (1, 1) if name == 'gap' else (2, scale(k)[i, i])
             assert_close(own ** power, mutual[i, i] ** power, name, (scale(k)[i, i] * size).max() or 1.)
-        here = numpy.einsum('nhhww->nhw', own) if positions else own
+        here = numpy.einsum(own, [0, *(axis for n in range(left) for axis in 2 * (n + 1,))], range(left + 1))
         assert (here == 0).all(), f'{name}1 of a position with itself: {here.max():.3g}'
 
 
@@ -314,7 +350,7 @@ def test_own_gap_and_area_are_those_of_own_covariances(net, positions, rng):
 
 @flat
 def test_get(net, positions, rng):
-    x, y = draw(rng, net, 3), draw(rng, net, 2)
+    x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
     k = net.kernel_fn(x, y)
     assert type(k) is Kernel
     both = net.kernel_fn(x, y, get=('ntk', 'NNGP', 'shape1'))
@@ -322,17 +358,21 @@ def test_get(net, positions, rng):
     assert both[0] is both.ntk and (both.ntk == k.ntk).all() and (both.nngp == k.nngp).all() and both.shape1 == k.shape1
     for name in ('nngp', 'ntk', 'cov1', 'cov2'):
         alone = net.kernel_fn(x, y, get=name)
-        assert type(alone) is numpy.ndarray and (alone == getattr(k, name)).all()
-    assert net.kernel_fn(x, y, ('nngp', 'cov1')).cov1.shape == (3,)
+        assert type(alone) is numpy.ndarray
+        if positions and name in ('nngp', 'ntk'):                               # in tiles
+            assert_close(alone, getattr(k, name), 'slice', abs(alone).max())
+        else:
+            assert (alone == getattr(k, name)).all()
+    assert net.kernel_fn(x, y, ('nngp', 'cov1')).cov1.shape == k.cov1.shape
 
 
 @everywhere
 def test_kernels_compose(net, positions, rng):
-    batch, channel = axes_of(net)
-    head = Dense(5, 1.2, .3, batch_axis=batch, channel_axis=channel)
     x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
     for arguments in [(x,), (x, y)]:
-        state, composed = net.kernel_fn(*arguments), serial(net, head).kernel_fn(*arguments)
+        state = net.kernel_fn(*arguments)
+        head = Dense(5, 1.2, .3, batch_axis=state.batch_axis, channel_axis=state.channel_axis)
+        composed = serial(net, head).kernel_fn(*arguments)
         after = head.kernel_fn(state)
         compare(after, composed, 'compose')
         assert after.shape1 == composed.shape1 and after.shape2 == composed.shape2
@@ -349,7 +389,7 @@ def entries(net, kind):
 
 @everywhere
 def test_kinds_agree(net, positions, kind, rng):
-    if not entries(net, kind) or kind == 'mpmath' and positions:
+    if not entries(net, kind) or kind == 'mpmath' and positions and net in map(itemgetter(1), ANYWHERE):
         return
     x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
     y = numpy.concatenate([y, taken(net, x, slice(1))], axes_of(net)[0])            # one input that coincides
@@ -376,7 +416,9 @@ def converted(kind, params):
 
 @everywhere
 def test_finite_networks_on_all_kinds(net, positions, kind, rng):
-    if not has_finite_network(net) or not entries(net, kind) and kind != 'autograd' or kind == 'mpmath' and positions:
+    if not has_finite_network(net) or not entries(net, kind) and kind != 'autograd':
+        return
+    if kind == 'mpmath' and positions and net in map(itemgetter(1), ANYWHERE):
         return
     x = draw(rng, net, 3, positions)
     params = net.init_fn(1, x.shape)[1]
@@ -392,7 +434,7 @@ def test_finite_networks_on_all_kinds(net, positions, kind, rng):
 
 @flat
 def test_whole_numbers_become_float64(net, positions):
-    x = laid_out(net, numpy.arange(15).reshape(3, FEATURES) % 7 - 3)
+    x = laid_out(net, numpy.arange(3 * prod(positions) * FEATURES).reshape(3, *positions, FEATURES) % 7 - 3)
     for dtype in ('int64', 'int8', 'uint8', 'bool', 'float16'):
         given = (x % 5).astype(dtype)
         k, expected = net.kernel_fn(given), net.kernel_fn(given.astype('float64'))
@@ -402,7 +444,7 @@ def test_whole_numbers_become_float64(net, positions):
 
 @flat
 def test_single_and_double_precision_together_are_double(net, positions, rng):
-    x, y = draw(rng, net, 3), draw(rng, net, 2)
+    x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
     k, expected = net.kernel_fn(x.astype('float32'), y), net.kernel_fn(x, y)
     assert k.nngp.dtype == k.ntk.dtype == 'float64' and (k.nngp == expected.nngp).all()
 
@@ -412,7 +454,7 @@ def test_single_and_double_precision_together_are_double(net, positions, rng):
 @everywhere
 def test_empty_batches(net, positions, rng):
     x, none = draw(rng, net, 3, positions), draw(rng, net, 0, positions)
-    pairs = tuple(n for p in positions for n in (p, p))
+    pairs = net.kernel_fn(x).nngp.shape[2:]
     for arguments, n1, n2 in [((none,), 0, 0), ((none, x), 0, 3), ((x, none), 3, 0)]:
         k = net.kernel_fn(*arguments)
         assert k.nngp.shape == k.ntk.shape == (n1, n2, *pairs) and k.cov1.shape == (n1, *pairs)
@@ -431,7 +473,7 @@ def test_one_sample_of_one_feature(net, positions, rng):
 
 @flat
 def test_zero_equal_and_opposite_inputs_are_finite(net, positions, rng):
-    x = rng.standard_normal((1, FEATURES))
+    x = rng.standard_normal((1, *positions, FEATURES))
     x = laid_out(net, numpy.concatenate([0 * x, 0 * x, x, x, -x, 2 * x, 1e-9 * x]))
     k = net.kernel_fn(x)
     assert numpy.isfinite(k.nngp).all() and numpy.isfinite(k.ntk).all()

@@ -1,22 +1,29 @@
 """Would the tests notice? Deliberately wrong recursions, each of which `check_suite` must refuse.
 
-`check_suite` is the suite in small: kernels against 120 digits (`reference`), which know nothing of the code, and a few
-numbers worked out by hand. It passes on the code as it is. MUTANTS changes one formula at a time, and says by which
+`check_suite` is the suite in small: kernels against 120 digits (`reference`, `reference_conv`), which know nothing of
+the code, and a few numbers worked out by hand. It passes on the code as it is. MUTANTS changes one formula at a time, and says by which
 check (at least) that must be seen.
 """
+from dataclasses import replace
 from functools import cache
+from math import prod
 from unittest import mock
 
 import numpy
 import pytest
 import reference
+import reference_conv
 
-from ntref import duals, inputs, stax
+from ntref import duals, fused, inputs, ops, stax
 from ntref.duals import Cov, Pair
 from ntref.kernel import Kernel
+from ntref.ops import Window
+from ntref.pairs import Tile
 from ntref.stax import (
-    Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Gelu, Hermite, LayerNorm, LeakyRelu,
-    RectifiedMonomial, Relu, Sin, combinators, parallel, repeat, serial)
+    AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
+    Gelu, GlobalAvgPool, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, RectifiedMonomial, Relu, Sin,
+    Slice, SumPool, branching, combinators, conv, large, parallel, pooling, repeat, reshaping, serial)
+from ntref.stax.dense import Weighted
 
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
 
@@ -116,9 +123,97 @@ def check_finite():
     near(Dense(3, 3., .5, s=(4, 1), **standard).apply_fn((W, b), X[:1]), numpy.array([[5., 2., -1.]]) / 2 + b, 10.)
 
 
+# ------------------------------------------------------------------ images
+
+def filters(size=(2, 2), padding='SAME', W_std=1.3, b_std=.4, **others):
+    return Conv(8, size, padding=padding, W_std=W_std, b_std=b_std, **others)
+
+
+IMAGES = {
+    'conv': serial(filters(), Relu(), filters((2, 1), 'VALID', 1.1, .2), Relu(), Flatten(), Dense(8, 1.2, .1)),
+    'conv without bias': serial(filters(b_std=None), Relu(), filters((3, 3), b_std=None), Relu(), Flatten(), Dense(8)),
+    'conv, standard': serial(filters(**standard), Relu(), filters((1, 2), 'CIRCULAR', **standard), GlobalAvgPool()),
+    'strided conv': serial(filters((2, 3), strides=(2, 1)), Erf(), filters((2, 2)), LeakyRelu(.2)),
+    'transposed conv': serial(ConvTranspose(8, (2, 3), (1, 2), 'SAME', 1.3, .4), Relu(), filters()),
+    'local': serial(filters(), Relu(), ConvLocal(8, (2, 2), None, 'SAME', 1.2, .3), Relu(), filters(), Relu(), GlobalAvgPool()),
+    'pool': serial(filters(), Relu(), AvgPool((2, 2), (1, 2), 'SAME', True), filters((2, 1)), Relu()),
+    'pool by its size': serial(filters(), Erf(), AvgPool((2, 2), None, 'SAME')),
+    'sum pool': serial(filters(), Erf(), SumPool((2, 1)), filters(), Relu(), GlobalAvgPool()),
+    'residual images': serial(filters(), FanOut(2), parallel(serial(Relu(), Dense(8, 1.2, .1)), Identity()), FanInSum(), Relu()),
+}
+"""Ended by Flatten or a global pool, or by nothing: then K and Theta of every pair of positions."""
+SHAPE = 3, 3, 2
+
+
+@cache
+def images():
+    """Two images, and four: one of these close to the first, one to the opposite of the second; half of one is zero."""
+    rng = numpy.random.default_rng(5)
+    a, step = rng.standard_normal((2, *SHAPE)), 1e-8 * rng.standard_normal(SHAPE)
+    half = rng.standard_normal(SHAPE) * (numpy.arange(3) < 1)[:, None, None]
+    return a, numpy.stack([a[0] + step, -a[1] - step, half, rng.standard_normal(SHAPE)])
+
+
+@cache
+def image_truth(name):
+    """K and Theta of the images, and of the two alone."""
+    spec, (a, b), tables = IMAGES[name].to_spec(), images(), []
+    for other in (b, a):
+        fields = [[reference_conv.kernel(spec, x, y) for y in other] for x in a]
+        places = reference_conv.positions(fields[0][0].shape)
+        table = numpy.array([[[[list(map(float, z.at(i, j))) for j in places] for i in places] for z in row] for row in fields])
+        table = table.reshape(2, len(other), *fields[0][0].shape, *fields[0][0].shape, 2)
+        m = len(fields[0][0].shape)
+        order = [0, 1, *(2 + i + side * m for i in range(m) for side in (0, 1))]
+        tables.append([table[..., i].transpose(order) for i in (0, 1)])
+    return tables
+
+
+def check_image(name):
+    """Whole and in tiles, in rows of one pair too."""
+    net, (a, b), (mutual, own) = IMAGES[name], images(), image_truth(name)
+    for get in None, ('nngp', 'ntk'):
+        for k, (nngp, ntk) in ((net.kernel_fn(a, b, get), mutual), (net.kernel_fn(a, get=get), own)):
+            near(k.nngp, nngp, abs(nngp).max())
+            near(k.ntk, ntk, abs(ntk).max() * (GAP_LOST if name in BEHIND_A_POOL else 1))
+
+
+GAP_LOST, BEHIND_A_POOL = 2e5, ('pool', 'sum pool')            # 4e-8: what Theta keeps where images nearly coincide
+
+
+def check_pictures():
+    """Of one channel, (1, 3) or (1, 2, 3, 4), where K is a product."""
+    def picture(net, x):
+        k = net.kernel_fn(numpy.asarray(x)[None, :, None])
+        return numpy.diagonal(k.nngp[0, 0])
+    near(picture(ImageResize((-1, 4, -1), 'linear'), [1., 3.]), numpy.array([1., 1.5, 2.5, 3.]) ** 2, 10.)
+    near(picture(ImageResize((-1, 2, -1), 'linear'), [1., 2., 3., 4.]), numpy.array([12., 23.]) ** 2 / 49, 10.)
+    near(picture(ImageResize((-1, 2, -1), 'linear', False), [1., 2., 3., 4.]), numpy.array([1.5, 3.5]) ** 2, 10.)
+    near(picture(ImageResize((-1, 3, -1), 'nearest'), [1., 2., 3., 4.]), numpy.array([1., 9., 16.]) ** 2, 10.)
+    near(picture(Index(Slice[:, 1::2]), [1., 2., 3., 4.]), numpy.array([4., 16.]), 10.)
+    near(serial(Dense(8), Flatten()).kernel_fn(numpy.array([[[1.], [3.]]]), get='ntk'), [[5.]], 10.)
+
+
+def check_finite_images():
+    """Outputs of given weights, taps (1, 10), for the picture (1, 2, 3)."""
+    x, taps, bias = numpy.array([[[1.], [2.], [3.]]]), numpy.array([[[1.]], [[10.]]]), numpy.array([[[4.]]])
+
+    def outputs(layer, W=taps):
+        return layer.apply_fn((W, bias), x)[0, :, 0]
+    near(outputs(Conv(1, (2,), W_std=2., b_std=.5)), 2 ** .5 * numpy.array([21., 32.]) + 2, 10.)
+    near(outputs(Conv(1, (2,), None, 'SAME', b_std=1., **standard)), numpy.array([21., 32., 3.]) + 4, 10.)
+    near(outputs(Conv(1, (2,), None, 'CIRCULAR', b_std=1., **standard)), numpy.array([21., 32., 13.]) + 4, 10.)
+    near(outputs(ConvTranspose(1, (2,), None, 'VALID', b_std=1., **standard)), numpy.array([10., 21., 32., 3.]) + 4, 10.)
+    near(outputs(ConvLocal(1, (2,), b_std=1., **standard), numpy.array([[[1.], [10.]], [[2.], [20.]]])), [25., 68.], 10.)
+    near(AvgPool((2,), None, 'SAME').apply_fn((), x)[0, :, 0], [1.5, 2.5, 1.5], 10.)
+    near(AvgPool((2,), None, 'SAME', True).apply_fn((), x)[0, :, 0], [1.5, 2.5, 3.], 10.)
+
+
 CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | {
     'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
-    'positions': check_positions, 'finite': check_finite}
+    'positions': check_positions, 'finite': check_finite} | {
+    name: (lambda name=name: check_image(name)) for name in IMAGES} | {
+    'pictures': check_pictures, 'finite images': check_finite_images}
 
 
 def caught_by():
@@ -166,7 +261,7 @@ def method(cls, name, change):
     return mock.patch.object(cls, name, lambda self, *a, **k: change(original, self, *a, **k))
 
 
-def exchanged(original, self, f):
+def exchanged(original, self, f, fused):
     def swapped(pair):
         cov, slope = f(pair)
         return Cov(slope), cov.k
@@ -183,7 +278,13 @@ def not_halved(original, p, a, b):
     return (Cov(2 * cov.k, cov.gap, cov.area) if p.q1 is p.q2 else cov), slope
 
 
-def subtracted(x, y):
+def gram(change):
+    """A mutant of K, gap and area of the inputs, change(original, x, y) -> Cov."""
+    original = inputs.gram
+    return mock.patch.object(inputs, 'gram', lambda x, y, area=True: change(lambda x, y: original(x, y), x, y))
+
+
+def subtracted(original, x, y):
     k, q1, q2 = x @ y.swapaxes(-1, -2) / x.shape[-1], (x * x).mean(-1)[..., :, None], (y * y).mean(-1)[..., None, :]
     return Cov(k, q1 + q2 - 2 * k, numpy.sqrt(numpy.maximum(q1 * q2 - k * k, 0)))
 
@@ -194,13 +295,129 @@ def dense_ntk(formula):
         new, n = original(self, k), k.signals[0].channels / self.s[0]
         if k.ntk is None:
             return new
-        return new.replace(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self._is_standard))
+        return new.replace(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self.is_standard))
     return method(Dense, 'kernel', change)
 
 
 def standard_ntk(formula):
     return dense_ntk(lambda k, new, w, n, b, is_standard: formula(k, new, w, n, b) if is_standard else new.ntk)
 
+
+def weighted(change):
+    """A mutant of the layers with weights, change(original, layer, state, sums, total, taps)."""
+    original = Weighted.affine
+    return mock.patch.object(Weighted, 'affine', lambda self, k, sums=lambda pair: pair, total=lambda c: c, taps=1:
+                             change(lambda layer, *a: original(layer, k, *a), self, k, sums, total, taps))
+
+
+def conv_ntk(formula):
+    """A mutant of Theta', formula(new state, w / taps, sum over the taps of the old K, of the old Theta)."""
+    def change(original, self, k, sums, total, taps):
+        new = original(self, sums, total, taps)
+        if k.ntk is None or taps == 1 or self.is_standard:
+            return new
+        return replace(new, ntk=formula(new, self.W_std ** 2 / taps, total(k.nngp), k.tangent(total)))
+    return weighted(change)
+
+
+def shifted(layer, original):
+    """Windows of a layer: each output sees what the one before it should see."""
+    def window(n, size, stride, padding):
+        w = original(n, size, stride, padding)
+        hits = [[(o + 1, i) for run in tap for o, i in zip(range(w.out)[run[0]], range(n)[run[1]]) if o + 1 < w.out]
+                for tap in w.taps]
+        return Window(n, w.out, tuple(ops._runs(tap, *((stride, 1) if layer is ConvTranspose else (1, stride))) for tap in hits))
+    return mock.patch.object(layer, 'window', staticmethod(window))
+
+
+def relu_in_tiles(k=1., gap=1., slope=1.):
+    original = fused.abrelu
+
+    def changed(*a):
+        results = original(*a)
+        return tuple(None if r is None else r * f for r, f in zip(results, (k, gap, 1., slope)))
+    return mock.patch.object(fused, 'abrelu', changed)
+
+
+def gap_of_pool(original, self, k, slides):
+    """The mean of the gaps, for the gap of the means."""
+    return replace(original(self, k, slides), gap=self._pooled(k.gap, slides))
+
+
+def resizing(change):
+    return mock.patch.object(reshaping, 'resize_matrix', lambda *a, f=ops.resize_matrix: change(f, *a))
+
+
+def corner_aligned(original, xp, n, out, filter, antialias):
+    d = abs(numpy.arange(out)[:, None] * (n - 1) / (out - 1) - numpy.arange(n))
+    return numpy.maximum(1 - d, 0)
+
+
+CONVOLUTIONS = {
+    'Conv: not divided by the taps': (lambda: weighted(
+        lambda f, layer, k, sums, total, taps: f(layer, sums, total, 1)), 'conv'),
+    'Conv: no bias': (lambda: weighted(
+        lambda f, layer, k, sums, total, taps: f(replace(layer, b_std=None) if taps > 1 else layer, sums, total, taps)), 'conv'),
+    'Conv: bias divided by the taps': (lambda: weighted(
+        lambda f, layer, k, sums, total, taps: f(replace(layer, b_std=(layer.b_std or 0) / taps ** .5), sums, total, taps)), 'conv'),
+    'Conv: gap without the border': (lambda: mock.patch.object(
+        conv, 'border', lambda *a, f=conv.border: 0 * f(*a)), 'conv without bias'),
+    'Conv: border of one member alone': (lambda: mock.patch.object(
+        conv, 'border', lambda q, left, right, f=conv.border: f(q, left, right) * (left[0] < right[0])), 'conv without bias'),
+    'Conv: the gap of the middle': (lambda: mock.patch.object(
+        conv, '_gap_sum', lambda p, slides, f=conv._gap_sum: f(p, slides) * (1 + 1e-6)), 'conv'),
+    'Conv: the gap by subtraction': (lambda: mock.patch.object(
+        conv, '_gap_sum', lambda p, slides, f=conv._gap_sum: f(Pair(p.q1, p.q2, Cov(p.k)), slides)), 'conv'),
+    'Conv: Theta without K': (lambda: conv_ntk(lambda new, w, k, t: w * t + 0 * new.nngp), 'conv'),
+    'Conv: Theta without w': (lambda: conv_ntk(lambda new, w, k, t: new.nngp + (w and 1 / 4) * t), 'conv'),
+    'Conv: Theta of the incoming K': (lambda: conv_ntk(lambda new, w, k, t: w * k + w * t), 'conv'),
+    'Conv, standard: the mean of K over the taps': (lambda: weighted(
+        lambda f, layer, k, sums, total, taps: f(layer, sums, lambda c: total(c) / (taps if c is k.nngp else 1), taps)),
+        'conv, standard'),
+    'Conv: padding at the other end': (lambda: shifted(Conv, Window.of), 'conv'),
+    'Conv: strides start late': (lambda: shifted(Conv, Window.of), 'strided conv'),
+    'ConvTranspose: padding at the other end': (lambda: shifted(ConvTranspose, Window.transposed), 'transposed conv'),
+    'ConvTranspose: padding at the other end, finite': (
+        lambda: shifted(ConvTranspose, Window.transposed), 'finite images'),
+    'ConvLocal: weights are shared': (lambda: method(
+        ConvLocal, 'kernel', lambda f, self, k: conv._Convolution.kernel(self, k)), 'local'),
+    'ConvLocal: no gap between positions': (lambda: method(
+        Kernel, 'uncorrelated', lambda f, k: replace(f(k), gap=0 * f(k).gap)), 'local'),
+    'AvgPool: not divided': (lambda: method(AvgPool, '_divided', lambda f, self, c, axis, window: c), 'pool'),
+    'AvgPool: divided by the size at the edges': (lambda: method(
+        AvgPool, '_divided', lambda f, self, c, axis, window: c / len(window.taps)), 'pool'),
+    'AvgPool: divided by what is there': (lambda: method(
+        AvgPool, '_divided', lambda f, self, c, axis, window: f(replace(self, normalize_edges=True), c, axis, window)),
+        'pool by its size'),
+    'AvgPool: one member alone': (lambda: method(
+        AvgPool, '_divided', lambda f, self, c, axis, window: f(self, c, axis, window) if axis % 2 else c), 'pool by its size'),
+    'SumPool: an average': (lambda: mock.patch.object(SumPool, '_divided', AvgPool._divided), 'sum pool'),
+    'pools: the mean of the gaps': (lambda: method(pooling._Pool, '_pooled_kernel', gap_of_pool), 'pool'),
+    'GlobalAvgPool: divided once': (lambda: mock.patch.object(
+        GlobalAvgPool, '_divisor', lambda self, n: n ** .5), 'conv, standard'),
+    'Flatten: a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: branching.scaled(
+        f(self, k), prod(k.shape1[1:-1]))), 'conv'),
+    'Flatten: Theta of a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: replace(
+        f(self, k), ntk=f(self, k).tangent(lambda t: t * prod(k.shape1[1:-1])))), 'pictures'),
+    'Index: the first positions': (lambda: mock.patch.object(
+        Index, '_for', lambda self, shape, f=Index._for: [slice(0, len(range(n)[i])) if isinstance(i, slice) else 0
+                                                          for n, i in zip(shape, f(self, shape))]), 'pictures'),
+    'ImageResize: corners aligned': (lambda: resizing(corner_aligned), 'pictures'),
+    'ImageResize: not normalized': (lambda: resizing(lambda f, xp, n, out, *a: f(xp, n, out, *a) * max(n / out, 1)), 'pictures'),
+    'ImageResize: never antialiased': (lambda: resizing(lambda f, xp, n, out, filter, a: f(xp, n, out, filter, False)), 'pictures'),
+    'ImageResize: always antialiased': (lambda: resizing(lambda f, xp, n, out, filter, a: f(xp, n, out, filter, True)), 'pictures'),
+    'nearest: not the centres': (lambda: mock.patch.object(
+        reshaping, 'nearest', lambda n, out: [o * n // out for o in range(out)]), 'pictures'),
+    'tiles, relu: K (1 + 1e-9)': (lambda: relu_in_tiles(k=1 + 1e-9), 'conv'),
+    'tiles, relu: slope (1 + 1e-9)': (lambda: relu_in_tiles(slope=1 + 1e-9), 'conv'),
+    'tiles, relu: gap (1 + 1e-3)': (lambda: relu_in_tiles(gap=1 + 1e-3), 'conv'),
+    'tiles, relu: without the tangent kernel': (lambda: relu_in_tiles(slope=0), 'conv, standard'),
+    'tiles: q for q'': (lambda: mock.patch.object(
+        large, 'replaying', lambda a, b, f=large.replaying: f(a, [q[:1] + 0 * p for p, q in zip(b, a)])), 'strided conv'),
+    'tiles: the lower half not mirrored': (lambda: mock.patch.object(
+        large, '_transposed', lambda values, spatial: values), 'strided conv'),
+    'tiles: branches are not shared': (lambda: mock.patch.object(Tile, 'shared', lambda self: self), 'residual images'),
+}
 
 MUTANTS = {
     'Dense: weights twice': (lambda: affine(lambda f, p, w, b: f(p, 2 * w, b)), 'dense'),
@@ -214,7 +431,8 @@ MUTANTS = {
     'Dense: Theta without w': (lambda: dense_ntk(lambda k, new, w, n, b, std: new.ntk - (w - 1) * k.ntk), 'dense'),
     'Dense: Theta of the incoming K': (lambda: dense_ntk(
         lambda k, new, w, n, b, std: new.ntk if std else k.nngp + w * k.ntk), 'dense'),
-    'Dense: Theta without K': (lambda: dense_ntk(lambda k, new, w, n, b, std: new.ntk if std else w * k.ntk), 'dense'),
+    'Dense: Theta without K': (lambda: dense_ntk(
+        lambda k, new, w, n, b, std: new.ntk if std else w * k.ntk + 0 * k.nngp), 'dense'),
     'standard: outgoing K': (lambda: standard_ntk(lambda k, new, w, n, b: n * new.nngp + w * k.ntk + b), 'standard'),
     'standard: no + 1': (lambda: standard_ntk(lambda k, new, w, n, b: n * k.nngp + w * k.ntk), 'standard'),
     'standard: + 1 always': (lambda: standard_ntk(lambda k, new, w, n, b: n * k.nngp + w * k.ntk + 1), 'standard'),
@@ -223,11 +441,11 @@ MUTANTS = {
         lambda k, new, w, n, b: k.signals[0].channels * k.nngp + w * k.ntk + b), 'standard, s'),
     'finite: s for sqrt s': (lambda: method(
         Dense, 'apply', lambda f, self, *a, rng: f(self, *a) / self.s[0] ** .5), 'finite'),
-    'input: not divided by the channels': (lambda: mock.patch.object(
-        inputs, 'gram', lambda x, y, f=inputs.gram: Cov(*(c * x.shape[-1] for c in f(x, y)))), 'dense'),
-    'input: gap and area by subtraction': (lambda: mock.patch.object(inputs, 'gram', subtracted), 'relu'),
-    'input: transposed': (lambda: mock.patch.object(
-        inputs, 'gram', lambda x, y, f=inputs.gram: Cov(*(c.swapaxes(-1, -2) for c in f(x, y)))), 'dense'),
+    'input: not divided by the channels': (lambda: gram(
+        lambda f, x, y: Cov(*(c * x.shape[-1] for c in f(x, y)))), 'dense'),
+    'input: gap and area by subtraction': (lambda: gram(subtracted), 'relu'),
+    'input: transposed': (lambda: gram(lambda f, x, y: Cov(*(c.swapaxes(-1, -2) for c in f(x, y)))
+                                       if len(x) == len(y) else f(x, y)), 'dense'),
     'nonlinearity: K and slope exchanged': (lambda: method(Kernel, 'nonlinear', exchanged), 'relu'),
     'nonlinearity: transposed': (lambda: method(Kernel, 'nonlinear', transposed), 'relu'),
     'nonlinearity: q for q\'': (lambda: mock.patch.object(
@@ -259,20 +477,20 @@ MUTANTS = {
     'dropout: nowhere': (lambda: method(
         Kernel, 'coincidences', lambda f, k: [numpy.zeros_like(here) for here in f(k)]), 'dropout'),
     'sum: Theta of the first alone': (lambda: mock.patch.object(
-        combinators, '_sum', lambda k, m, f=combinators._sum: f(k, m).replace(ntk=k.ntk)), 'sum'),
+        branching, '_sum', lambda k, m, f=branching._sum: f(k, m).replace(ntk=k.ntk)), 'sum'),
     'sum: areas add': (lambda: method(
         Pair, 'add', lambda f, p, r: f(p, r)._replace(area=p.area + r.area)), 'sum'),
     'product: one term of the product rule': (lambda: mock.patch.object(
-        combinators, '_product', lambda k, m, f=combinators._product: f(k, m).replace(ntk=k.ntk * m.nngp)), 'product'),
+        branching, '_product', lambda k, m, f=branching._product: f(k, m).replace(ntk=k.ntk * m.nngp)), 'product'),
     'concatenation: halves': (lambda: mock.patch.object(
-        combinators, 'scaled', lambda k, w, f=combinators.scaled: f(k, .5)), 'concatenation'),
+        branching, 'scaled', lambda k, w, f=branching.scaled: f(k, .5)), 'concatenation'),
     'repeat: once less': (lambda: mock.patch.object(
         combinators._Repeat, '_times', property(lambda self: serial(*[self.block] * (self.n - 1)))), 'repeat'),
     'positions: left and right exchanged': (lambda: method(
         Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-}
+} | CONVOLUTIONS
 
 
 def test_the_code_passes():
@@ -291,7 +509,8 @@ def test_caught(name, record_property):
 
 
 def test_mutants_leave_nothing_behind():
-    owners = Pair, Kernel, Dense, Hermite, combinators._Repeat, duals, inputs, combinators
+    owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, GlobalAvgPool,
+              Flatten, Index, pooling._Pool, combinators._Repeat, duals, fused, inputs, branching, conv, large, reshaping)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():
@@ -305,4 +524,4 @@ def test_each_check_catches_a_mutant():
 
 
 def test_all_layers_of_the_suite_are_public():
-    assert all(type(net) is type(stax.from_spec(net.to_spec())) for net in NETWORKS.values())
+    assert all(type(net) is type(stax.from_spec(net.to_spec())) for net in (NETWORKS | IMAGES).values())

@@ -25,19 +25,28 @@ ALLOWED = {
     'duals': {'arrays'},
     'kernel': {'arrays', 'duals'},
     'inputs': {'arrays', 'duals', 'kernel'},
+    # positions: windows that slide, and kernels a tile at a time
+    'ops': {'arrays'},
+    'fused': {'duals'},
+    'pairs': {'arrays', 'duals', 'fused', 'inputs', 'kernel', 'ops'},
     # how large kernels are computed: knows blocks, no layers
     'engine.tiles': {},
     'engine.__init__': {'engine.tiles'},
     # layers
-    'stax.layer': {'arrays', 'kernel', 'inputs', 'engine.tiles'},
+    'stax.large': {'arrays', 'engine.tiles', 'inputs', 'kernel', 'pairs'},
+    'stax.layer': {'arrays', 'kernel', 'inputs', 'stax.large'},
     'stax.dense': {'arrays', 'kernel', 'stax.layer'},
+    'stax.conv': {'arrays', 'duals', 'kernel', 'ops', 'stax.dense'},
+    'stax.pooling': {'arrays', 'duals', 'kernel', 'ops', 'stax.conv', 'stax.layer'},
+    'stax.reshaping': {'arrays', 'duals', 'kernel', 'ops', 'stax.layer', 'stax.pooling'},
     'stax.normalization': {'arrays', 'duals', 'kernel', 'stax.layer'},
     'stax.elementwise': {'arrays', 'duals', 'stax.layer', 'stax.normalization'},
-    'stax.piecewise': {'arrays', 'duals', 'stax.elementwise'},
+    'stax.piecewise': {'arrays', 'duals', 'fused', 'stax.elementwise'},
     'stax.custom': {'arrays', 'quadrature', 'duals', 'stax.elementwise'},
-    'stax.combinators': {'arrays', 'duals', 'kernel', 'stax.layer'},
-    'stax.__init__': {'stax.layer', 'stax.dense', 'stax.normalization', 'stax.elementwise', 'stax.piecewise',
-                      'stax.custom', 'stax.combinators'},
+    'stax.branching': {'arrays', 'duals', 'kernel', 'stax.layer'},
+    'stax.combinators': {'arrays', 'stax.layer'},
+    'stax.__init__': {'stax.layer', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.reshaping', 'stax.normalization',
+                      'stax.elementwise', 'stax.piecewise', 'stax.custom', 'stax.branching', 'stax.combinators'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arrays'},
     'predict.factor': {'arrays'},
@@ -47,7 +56,8 @@ ALLOWED = {
     # on top
     '__init__': {'kernel', 'stax', 'predict'},
     'demo': {'arrays', 'stax', 'predict'},
-    'cli': {'demo'},
+    'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
+    'cli': {'demo', 'demo_conv'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -58,8 +68,9 @@ ARRAY_LIBRARIES = {'arrays': {'numpy'}, 'quadrature.panels': {'numpy'}, 'quadrat
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'stax.custom': 1,      # refuses what SciPy's quadrature cannot do
-    'stax.layer': 2,            # a traced argument is shown, not compared with its default; tiles are NumPy's
+    'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
+    'stax.layer': 1,            # a traced argument is shown, not compared with its default
+    'stax.large': 2,            # tiles are NumPy's, and not for traced parameters
 }
 """How often a module other than arrays compares kinds, and why."""
 
@@ -145,7 +156,7 @@ def kind_comparisons(tree):
             return node.attr == 'kind' and getattr(node.value, 'attr', None) != 'dtype'
         return isinstance(node, ast.Name) and node.id in ('kind', 'kinds', 'KINDS')
     return [node for node in ast.walk(tree) if isinstance(node, ast.Compare)
-            and any(asks(side) for side in (node.left, *node.comparators))]
+            and any(asks(part) for side in (node.left, *node.comparators) for part in ast.walk(side))]
 
 
 @pytest.mark.parametrize('name', [name for name in SOURCES if name != 'arrays'])
@@ -156,7 +167,7 @@ def test_nobody_asks_for_the_kind(name):
 
 def test_the_reader_of_kinds_sees_them():
     for text, n in [("kind(a) == 'cupy'", 1), ("xp.kind != 'numpy'", 1), ("arrays.kind(a) in ('a', 'b')", 1),
-                    ("a.dtype.kind in 'iu'", 0), ('kind(a)', 0), ("f(kind='a')", 0)]:
+                    ("{kind(a), kind(b)} != {'numpy'}", 1), ("a.dtype.kind in 'iu'", 0), ('kind(a)', 0), ("f(kind='a')", 0)]:
         assert len(kind_comparisons(ast.parse(text))) == n, text
 
 
@@ -213,8 +224,8 @@ def test_modules_are_documented_and_list_their_names(name):
     assert all(hasattr(module, public) for public in module.__all__)
     if not name.endswith('__init__'):
         defined = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-        assigned = {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets
-                    if isinstance(t, ast.Name)}
+        assigned = {t.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+                    for t in ast.walk(target) if isinstance(t, ast.Name)}
         assert set(module.__all__) <= defined | assigned, 'lists what it does not define'
 
 
