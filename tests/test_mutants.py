@@ -412,7 +412,7 @@ CONVOLUTIONS = {
     'tiles, relu: slope (1 + 1e-9)': (lambda: relu_in_tiles(slope=1 + 1e-9), 'conv'),
     'tiles, relu: gap (1 + 1e-3)': (lambda: relu_in_tiles(gap=1 + 1e-3), 'conv'),
     'tiles, relu: without the tangent kernel': (lambda: relu_in_tiles(slope=0), 'conv, standard'),
-    'tiles: q for q'': (lambda: mock.patch.object(
+    'tiles: variances of x1 for both': (lambda: mock.patch.object(
         large, 'replaying', lambda a, b, f=large.replaying: f(a, [q[:1] + 0 * p for p, q in zip(b, a)])), 'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
         large, '_transposed', lambda values, spatial: values), 'strided conv'),
