@@ -6,7 +6,7 @@ inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and
 from dataclasses import replace
 from math import prod
 
-from .arrays import as_floats, namespace
+from .arrays import as_floats, increased, namespace
 from .duals import Cov, Pair, over
 from .kernel import COVARIANCES, Kernel
 
@@ -99,14 +99,19 @@ def with_itself(left, a, demand):
 
 def _rowwise_gram(a, b):
     """Covariance and gap of vectors along the last axis."""
-    return Cov(_mean_over_channels(lambda x, y: x * y, a, b), _mean_over_channels(lambda x, y: (x - y) ** 2, a, b))
+    if a.shape[-1] > FEW:
+        return Cov(namespace(a, b).mean(a * b, -1), namespace(a, b).mean((a - b) ** 2, -1))
+    return Cov(sum(a[..., c] * b[..., c] for c in range(a.shape[-1])) / a.shape[-1], _squares(a, b))
 
 
-def _mean_over_channels(f, a, b):
-    channels = a.shape[-1]
-    if channels > FEW:
-        return namespace(a, b).mean(f(a, b), -1)
-    return sum(f(a[..., c], b[..., c]) for c in range(channels)) / channels
+def _squares(a, b):
+    """|a - b|^2 / c for few channels, one by one."""
+    total = 0
+    for c in range(a.shape[-1]):
+        d = a[..., c] - b[..., c]
+        d *= d
+        total = increased(d, total)
+    return total / a.shape[-1]
 
 
 def _zipped(cov, left, right, batch=()):
@@ -147,7 +152,7 @@ def _squared_distances(x, y):
     """|x - y|^2 / c: by the matrix product about the mean where that keeps the digits, else directly."""
     xp = namespace(x, y)
     if x.shape[-1] <= FEW:
-        return _mean_over_channels(lambda x, y: (x - y) ** 2, x[..., :, None, :], y[..., None, :, :])
+        return _squares(x[..., :, None, :], y[..., None, :, :])
     mean = xp.sum(x, -2) / max(x.shape[-2], 1)
     a, b = x - mean[..., None, :], y - mean[..., None, :]
     far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]

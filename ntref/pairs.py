@@ -252,4 +252,4 @@ def input_tile(a, b, tape, signal, demand, ntk):
             cov = across(left, b if demand.paired or rows == ALL else b[:, rows], demand)
         part = new._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
         return part._with_variances(q1, q2, rows)._but(tape=no_tape)
-    return new._but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])
+    return new._but(tape=tape, pending=rows_of, is_costly=True, sizes=a.shape[1:-1])

@@ -103,12 +103,12 @@ class _Pool(Mixing, abstract=True):
         return replace(k.map(lambda p: Cov(pooled(p.k))), ntk=k.tangent(pooled))
 
     def _pooled(self, c, slides):
-        for pair in slides:
-            for axis, window in pair:
-                c = self._divided(window_sum(c, [(axis, window)]), axis, window)
-        return c
+        each = [one for pair in slides for one in pair]
+        for one in each:
+            c = window_sum(c, [one])
+        return self._divided(c, each)
 
-    def _divided(self, c, axis, window):
+    def _divided(self, c, slides):
         return c
 
 
@@ -149,12 +149,14 @@ class AvgPool(_Pool):
     batch_axis: int = 0
     channel_axis: int = -1
 
-    def _divided(self, c, axis, window):
+    def _divided(self, c, slides):
         if not self.normalize_edges:
-            return c / len(window.taps)
-        xp, axis = namespace(c), axis % c.ndim
-        counts = xp.asarray([float(sum(tap[o] for tap in window.reached)) for o in range(window.out)])
-        return c / counts.astype(c.dtype, copy=False).reshape(-1, *[1] * (c.ndim - axis - 1))
+            return c / prod(len(window.taps) for _, window in slides)
+        for axis, window in slides:
+            counts = [float(sum(tap[o] for tap in window.reached)) for o in range(window.out)]
+            counts = namespace(c).asarray(counts).astype(c.dtype, copy=False)
+            c = c / counts.reshape(-1, *[1] * (c.ndim - axis % c.ndim - 1))
+        return c
 
 
 @dataclass(frozen=True, repr=False)
