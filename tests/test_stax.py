@@ -4,6 +4,7 @@ from math import asin, atan2, cos, exp, pi, sin, sqrt
 
 import numpy
 import pytest
+from kinds import to_kind
 from tolerances import assert_close
 
 from ntref import Kernel, stax
@@ -764,3 +765,11 @@ def test_numbers_are_exact_beside_mpmath(build, x, mp50):
     exact = numpy.array([[mp50.mpf(float(v)) for v in row] for row in x], dtype=object)
     given, expected = (build(number).kernel_fn(exact) for number in (float, lambda v: mp50.mpf(float(v))))
     assert (given.nngp == expected.nngp).all() and (given.ntk == expected.ntk).all()
+
+
+@pytest.mark.parametrize('tail', [(stax.GlobalAvgPool(),), (stax.Conv(3, (3,)), Relu(), stax.Flatten())])
+def test_a_kink_asks_for_areas_whatever_follows(tail, rng):
+    """Positions of one channel are parallel: from the gap alone their angle, 0 or pi, has half its digits."""
+    net, x = serial(D(3, 1.06), Relu(), *tail), rng.standard_normal((3, 8, 1))
+    exact = net.kernel_fn(to_kind('mpmath', x), get='ntk').astype(float)
+    assert abs(net.kernel_fn(x, get='ntk') / exact - 1).max() < 1e-14

@@ -28,6 +28,9 @@ class Nonlinearity(Layer, abstract=True):
     def out(self, signal):
         return replace(signal, is_gaussian=False)
 
+    def demand(self, demand):
+        return replace(super().demand(demand), area=True)
+
     def apply(self, params, x, rng=None):
         return self.phi(namespace(x), x)
 
