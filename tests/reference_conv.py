@@ -1,10 +1,10 @@
-"""Kernels of networks with positions to 60 digits and more, written as they are on paper: what the tests take for truth.
+"""Kernels of networks with positions to 60 digits and more, as they are on paper: what the tests take for the truth.
 
     kernel(net.to_spec(), x1, x2)        ->  Field: K and Theta of any two positions of two images
 
-Like `reference`, whose activations it uses: one pair of images, mpmath scalars, K alone (no gap, no area), DIGITS instead
-of care. Positions are looped over one by one, and what is not asked for is not computed: K(a, i, b, j), the covariance of
-image a at position i with image b at position j, asks the layer before for what it needs. Channels come last.
+Like `reference`, whose activations it uses: one pair of images, mpmath scalars, K alone (no gap, no area), DIGITS
+instead of care. Positions are looped over one by one, and what is not asked for is not computed: K(a, i, b, j), the
+covariance of image a at position i with image b at position j, asks the layer before for what it needs. Channels last.
 """
 from functools import cache, reduce
 from itertools import product
@@ -56,7 +56,8 @@ def kernel(spec, x1, x2):
 def inputs(*images):
     *shape, channels = images[0].shape
     pixels = [{i: [mp.mpf(float(c)) for c in x[i]] for i in positions(shape)} for x in images]
-    return field(shape, channels, lambda a, i, b, j: mp.fdot(pixels[a][i], pixels[b][j]) / channels, lambda *_: mp.mpf(0))
+    return field(shape, channels, lambda a, i, b, j: mp.fdot(pixels[a][i], pixels[b][j]) / channels,
+                 lambda *_: mp.mpf(0))
 
 
 def layer(spec, z):
@@ -177,5 +178,6 @@ STRUCTURE = {
     'ConvLocal': lambda z, *a, **k: convolution(z, *a, **k, shared=False),
     'ConvTranspose': lambda z, *a, **k: convolution(z, *a, **k, rows=dilated),
     'AvgPool': pool, 'SumPool': lambda z, *a, **k: pool(z, *a, **k, average=False),
-    'GlobalAvgPool': lambda z, **k: global_pool(z, True, **k), 'GlobalSumPool': lambda z, **k: global_pool(z, False, **k),
+    'GlobalAvgPool': lambda z, **k: global_pool(z, True, **k),
+    'GlobalSumPool': lambda z, **k: global_pool(z, False, **k),
     'Flatten': flatten}

@@ -1,8 +1,8 @@
 """Kernels of networks with positions against 120 digits (`reference_conv`): how many of their own are right.
 
-Images x and sign * x + separation * direction, from far apart down to the same; NNGP and NTK, in tiles and whole, in both
-precisions. What is kept where the gap is carried, and what is lost where it is not: behind a pool, and (the area) between
-images that are multiples of each other.
+Images x and sign * x + separation * direction, from far apart down to the same; NNGP and NTK, in tiles and whole, in
+both precisions. What is kept where the gap is carried, and what is lost where it is not: behind a pool, and (the area)
+between images that are multiples of each other.
 """
 from functools import cache
 
@@ -40,7 +40,7 @@ NETWORKS = {
     'same, no bias': (stack(no_bias, Relu(), depth=3), IMAGE),
     'valid': (stack(conv((2, 2), 'VALID'), Relu()), IMAGE),
     'circular': (stack(conv(padding='CIRCULAR'), Relu()), IMAGE),
-    'strided': (serial(conv(strides=(2, 2)), Relu(), conv((2, 2), 'CIRCULAR', b_std=None), Relu(), Flatten(), Dense(1)), IMAGE),
+    'strided': (serial(conv(strides=(2, 2)), Relu(), conv((2, 2), 'CIRCULAR', b_std=None), Relu(), Flatten()), IMAGE),
     'standard': (stack(conv(parameterization='standard'), Relu()), IMAGE),
     'row': (stack(conv((3,)), Relu(), depth=3), ROW),
     'cube': (stack(conv((2, 2, 1)), Relu()), CUBE),
@@ -50,8 +50,8 @@ NETWORKS = {
     'erf, relu': (serial(conv(W_std=1.5), Erf(), conv(), Relu(), Flatten(), Dense(1)), IMAGE),
     'residual': (serial(conv(), FanOut(2), parallel(serial(Relu(), conv()), Identity()), FanInSum(), Relu(), Flatten(),
                         Dense(1)), IMAGE),
-    'transposed': (serial(ConvTranspose(8, (3, 3), (2, 2), 'SAME', HE, .1), Relu(), conv(), Relu(), Flatten(), Dense(1)), SMALL),
-    'local': (serial(conv(), Relu(), ConvLocal(8, (2, 2), W_std=HE, b_std=.1), Relu(), conv(), Relu(), Flatten()), IMAGE),
+    'transposed': (serial(ConvTranspose(8, (3, 3), (2, 2), 'SAME', HE, .1), Relu(), conv(), Relu(), Flatten()), SMALL),
+    'local': (serial(conv(), Relu(), ConvLocal(8, (2, 2), W_std=HE, b_std=.1), Relu(), conv(), Relu(), *pooled), IMAGE),
     'global pool': (stack(conv(), Relu(), end=pooled), SMALL),
     'circular, global pool': (stack(conv(padding='CIRCULAR', b_std=None), Relu(), end=pooled), SMALL),
     'strided, global pool': (serial(conv(strides=(2, 2)), Relu(), conv((2, 2)), Relu(), *pooled, Dense(1)), IMAGE),

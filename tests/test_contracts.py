@@ -108,16 +108,19 @@ def spatial_examples(n):
     """The same for layers that know positions: for inputs with two spatial axes alone."""
     conv, first = Conv(n, (2, 2), None, 'SAME', 1.3, .4), dict(dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
     return {
-        'Conv': [Conv(n, (2, 2)), serial(Conv(n, (3, 2), (2, 1), 'SAME', 1.3, .4), Relu(), Conv(n, (1, 2), None, 'CIRCULAR')),
+        'Conv': [Conv(n, (2, 2)),
+                 serial(Conv(n, (3, 2), (2, 1), 'SAME', 1.3, .4), Relu(), Conv(n, (1, 2), None, 'CIRCULAR')),
                  serial(Conv(n, (2, 2), None, 'SAME', 1.3, .4, **first), Erf(), Conv(n, (2, 1), **first)),
                  Conv(n, (2, 1), b_std=.3, dimension_numbers=('NHWC', 'WHIO', 'CWHN')),
                  Conv(n, (2, 2), None, 'SAME', 1.2, .3, None, 'standard'),
                  serial(Conv(n, (2, 2), None, 'SAME', 1.2, parameterization='standard', s=(1, 2)), Relu(),
                         Conv(n, (2, 1), b_std=.3, parameterization='standard', s=(2, 1)))],
         'ConvLocal': [ConvLocal(n, (2, 2), W_std=1.3, b_std=.4),
-                      serial(ConvLocal(n, (2, 1), (2, 1), 'SAME', 1.3, .4), Relu(), ConvLocal(n, (1, 2), None, 'CIRCULAR'))],
+                      serial(ConvLocal(n, (2, 1), (2, 1), 'SAME', 1.3, .4), Relu(),
+                             ConvLocal(n, (1, 2), None, 'CIRCULAR'))],
         'ConvTranspose': [ConvTranspose(n, (2, 2), (2, 1), 'SAME', 1.3, .4),
-                          serial(ConvTranspose(n, (3, 2), None, 'VALID', 1.3), Relu(), ConvTranspose(n, (2, 2), (1, 2), 'CIRCULAR'))],
+                          serial(ConvTranspose(n, (2, 1), None, 'VALID', 1.3), Relu(),
+                                 ConvTranspose(n, (2, 2), (1, 2), 'CIRCULAR'))],
         'AvgPool': [AvgPool((2, 2)), serial(conv, Relu(), AvgPool((2, 2), (2, 1), 'SAME')),
                     serial(conv, Relu(), AvgPool((2, 1), None, 'SAME', True)), AvgPool((1, 2), None, 'CIRCULAR')],
         'SumPool': [SumPool((2, 1), (2, 1)), serial(conv, Relu(), SumPool((2, 2), None, 'SAME'))],
@@ -126,7 +129,8 @@ def spatial_examples(n):
         'Flatten': [Flatten(), serial(conv, Relu(), Flatten(), Dense(n, 1.2, .3)), serial(conv, Flatten(0, 1)),
                     serial(Conv(n, (2, 2), **first), Flatten())],
         'Index': [Index(Slice[:, 1:, ::-1]), serial(conv, Index(Slice[..., 0, :]), Relu()), Index(Slice[:, 1, 0])],
-        'ImageResize': [ImageResize((-1, 4, 3, -1), 'linear'), serial(conv, ImageResize((-1, 2, -1, -1), 'nearest'), Relu()),
+        'ImageResize': [ImageResize((-1, 4, 3, -1), 'linear'),
+                        serial(conv, ImageResize((-1, 2, -1, -1), 'nearest'), Relu()),
                         ImageResize((-1, 2, 4, -1), 'lanczos3', False), ImageResize((-1, 2, 3, -1), 'cubic')],
     }
 

@@ -11,7 +11,7 @@ import pytest
 import reference
 from autograd import numpy as anp
 from autograd.core import make_jvp
-from test_contracts import IDS, NETWORKS, cube, d_cube, draw, has_finite_network, laid_out, leaves, rebuilt, smooth
+from test_contracts import ANYWHERE, cube, d_cube, draw, has_finite_network, laid_out, leaves, rebuilt, smooth
 
 from ntref import stax
 from ntref.stax import (
@@ -22,7 +22,7 @@ from ntref.stax import (
 TOLERANCE = 1e-9            # of central differences: rounding over the step, measured 3e-11
 STEP = 1e-3
 
-networks = pytest.mark.parametrize('net', [n for _, n in NETWORKS], ids=IDS)
+networks = pytest.mark.parametrize('net', [n for _, n in ANYWHERE], ids=[f'{name}: {net!r}' for name, net in ANYWHERE])
 
 
 def central(f, x, v, h=STEP):

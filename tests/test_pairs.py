@@ -64,13 +64,15 @@ CARRIED = {
     'global average': serial(conv(), Relu(), conv(), Relu(), GlobalAvgPool(), Dense(1)),
     'global sum': serial(conv(), Erf(), GlobalSumPool()),
     'pool at the end': serial(conv(), Relu(), AvgPool((3, 2), (2, 1), 'SAME', True)),
-    'other nonlinearities': serial(conv(), Sin(), dense, Sign(), conv(), Erf(), conv(), ABRelu(-.3, 1.2), GlobalAvgPool()),
+    'other nonlinearities': serial(conv(), Sin(), dense, Sign(), conv(), Erf(), conv(), ABRelu(-.3, 1.2),
+                                   GlobalAvgPool()),
     'transposed': serial(ConvTranspose(8, (3, 2), (2, 1), 'SAME', 1.3, .1), Relu(), conv(), Relu()),
-    'transposed, overlapping': serial(conv(), Relu(), ConvTranspose(8, (3, 3), (1, 2), 'VALID', 1.3), Relu(), Flatten()),
+    'transposed, overlapping': serial(conv(), Relu(), ConvTranspose(8, (3, 3), (1, 2), W_std=1.3), Relu(), Flatten()),
     'local': serial(conv(), Relu(), ConvLocal(8, (2, 2), W_std=1.3, b_std=.1), Relu(), conv(), Relu()),
     'local, flat': serial(ConvLocal(8, (3, 3), None, 'SAME', 1.3, .1), Relu(), conv(), Flatten()),
     'layer norm': serial(conv(), LayerNorm(), Relu(), conv(), LayerNorm((1, 2, 3)), Relu()),
-    'index': serial(conv(), Index(Slice[:, 1:, ::-1]), Relu(), conv(), Relu(), Index(Slice[:, :, 1]), conv((2,)), Relu()),
+    'index': serial(conv(), Index(Slice[:, 1:, ::-1]), Relu(), conv(), Relu(), Index(Slice[:, :, 1]), conv((2,)),
+                    Relu()),
     'nearest': serial(conv(), ImageResize((-1, 7, 2, -1), 'nearest'), Relu(), conv(), Relu()),
     'repeated': serial(conv(), repeat(serial(Relu(), conv()), 3), GlobalAvgPool()),
     'not repeated': serial(conv(), repeat(serial(Relu(), conv()), 0)),
@@ -78,25 +80,30 @@ CARRIED = {
     'residual': serial(conv(), repeat(residual(serial(Relu(), conv(), Relu(), conv())), 2), Relu(), Flatten()),
     'the input twice': serial(branches(conv(), serial(dense, Relu(), dense)), Relu()),
     'one branch': serial(conv(), branches(serial(Relu(), conv())), Relu()),
-    'in place beside untouched': serial(conv(), branches(serial(Relu(), dense), serial(Erf(), dense), Identity()), Relu()),
+    'in place beside untouched': serial(conv(), branches(serial(Relu(), dense), serial(Erf(), dense), Identity()),
+                                        Relu()),
     'the same nonlinearity twice': serial(conv(), branches(serial(Relu(), dense), serial(Relu(), conv((3, 1))))),
     'branches in branches': serial(conv(), residual(serial(residual(serial(Relu(), conv())), Relu(), dense)), Abs()),
-    'a view beside the whole': serial(conv(), branches(serial(Index(Slice[:, 1:]), dense), Identity(), fan_in=FanInConcat(1)),
-                                      Relu(), conv()),
+    'a view beside the whole': serial(
+        conv(), branches(serial(Index(Slice[:, 1:]), dense), Identity(), fan_in=FanInConcat(1)), Relu(), conv()),
     'a view, in place': serial(conv(), branches(serial(Index(Slice[:, ::-1]), Relu(), dense), Identity())),
     'local beside the whole': serial(conv(), branches(ConvLocal(8, (3, 3), None, 'SAME'), conv()), Relu(), conv()),
-    'product': serial(conv(), branches(serial(Relu(), conv()), serial(Erf(), dense), fan_in=FanInProd()), dense, Relu()),
+    'product': serial(conv(), branches(serial(Relu(), conv()), serial(Erf(), dense), fan_in=FanInProd()), dense,
+                      Relu()),
     'product, nothing done': serial(conv(), branches(Identity(), Identity(), fan_in=FanInProd()), conv(), Relu()),
-    'channels beside each other': serial(conv(), branches(serial(Relu(), conv()), Identity(), fan_in=FanInConcat()), conv(), Relu()),
-    'pools beside the whole': serial(conv(), Relu(), branches(serial(average, GlobalAvgPool(), Dense(8)),
-                                                              serial(GlobalAvgPool(), Dense(8)), serial(Flatten(), Dense(8)))),
+    'channels beside each other': serial(conv(), branches(serial(Relu(), conv()), Identity(), fan_in=FanInConcat()),
+                                         conv(), Relu()),
+    'pools beside the whole': serial(conv(), Relu(), branches(*(
+        serial(*layers, Dense(8)) for layers in ((average, GlobalAvgPool()), (GlobalAvgPool(),), (Flatten(),))))),
 }
 LOST = {
     # behind a pool, or Gelu, gaps come by subtraction: Theta of coincident images has half its digits
     'pool': serial(conv(), Relu(), average, conv(), Relu(), Flatten()),
-    'pools': serial(conv(), Relu(), AvgPool((2, 2), None, 'SAME', True), SumPool((2, 1), (1, 2), 'CIRCULAR'), dense, Relu()),
+    'pools': serial(conv(), Relu(), AvgPool((2, 2), None, 'SAME', True), SumPool((2, 1), (1, 2), 'CIRCULAR'), dense,
+                    Relu()),
     'pool at the input': serial(average, conv(), Relu(), conv(), Relu(), GlobalAvgPool()),
-    'channels first': serial(conv(**channels_first), AvgPool((2, 1), **first), conv(**channels_first), Relu(), GlobalAvgPool(**first)),
+    'channels first': serial(conv(**channels_first), AvgPool((2, 1), **first), conv(**channels_first), Relu(),
+                             GlobalAvgPool(**first)),
     'parallel pools': serial(conv(), Relu(), branches(serial(AvgPool((2, 2), None, 'SAME'), conv()), serial(
         SumPool((1, 2), None, 'CIRCULAR'), dense), conv()), Relu(), conv()),
     'resized': serial(conv(), Relu(), ImageResize((-1, 3, 6, -1), 'cubic'), conv(), Relu(), Flatten()),
@@ -111,7 +118,8 @@ OTHER_DIMENSIONS = {
     'row, residual': (serial(conv((3,)), residual(serial(Relu(), conv((3,)))), Relu(), GlobalAvgPool()), (6,)),
     'cube': (serial(conv((2, 1, 3)), Relu(), conv((1, 2, 2), 'VALID'), Relu()), (3, 2, 3)),
     'cube, one high': (serial(conv((2, 3, 2)), Relu(), conv((1, 2, 2)), Relu(), GlobalAvgPool()), (1, 3, 2)),
-    'cube, flat': (serial(conv((2, 2, 2)), Relu(), ConvTranspose(8, (1, 2, 2), (1, 1, 2)), Relu(), Flatten()), (2, 3, 2)),
+    'cube, flat': (serial(conv((2, 2, 2)), Relu(), ConvTranspose(8, (1, 2, 2), (1, 1, 2)), Relu(), Flatten()),
+                   (2, 3, 2)),
     'image, one high': (serial(conv(), Relu(), conv(), Relu(), conv()), (1, 5)),
     'image, one wide': (serial(conv(), Relu(), conv((2, 1), strides=(2, 1)), Relu()), (5, 1)),
     'one pixel': (serial(conv(), Relu(), conv(), Relu(), Flatten()), (1, 1)),
@@ -173,7 +181,8 @@ def test_tiles_do_not_change_the_kernel_behind_a_pool(name, rng, monkeypatch):
 @pytest.mark.parametrize('name', OTHER_DIMENSIONS)
 def test_rows_and_cubes(name, rng, monkeypatch):
     net, shape = OTHER_DIMENSIONS[name]
-    check_sizes(net, drawn(rng, 2, *shape, 2), drawn(rng, 3, *shape, 2), [DEFAULT, (36, 100), (9, 1), (4, 1)], 1., monkeypatch)
+    sizes = DEFAULT, (36, 100), (9, 1), (4, 1)
+    check_sizes(net, drawn(rng, 2, *shape, 2), drawn(rng, 3, *shape, 2), sizes, 1., monkeypatch)
 
 
 @pytest.mark.parametrize('n1, n2', [(1, 2), (2, 1), (5, 3), (3, 5), (2, None), (5, None)])
@@ -190,7 +199,8 @@ def test_any_number_of_images(n1, n2, entries, dtype, rng, monkeypatch):
         assert_close(net.kernel_fn(x1, x2, get), getattr(whole, get), 'slice', abs(getattr(whole, get)).max())
 
 
-DIAGONAL = 'conv', 'strided', 'turned', 'transposed', 'local', 'index', 'one branch', 'channels beside each other', 'layer norm'
+DIAGONAL = ('conv', 'strided', 'turned', 'transposed', 'local', 'index', 'one branch', 'channels beside each other',
+            'layer norm')
 
 
 @pytest.mark.parametrize('name', DIAGONAL)
@@ -215,7 +225,7 @@ def test_x_alone_is_symmetric_to_the_last_bit(name, block, entries, rng, monkeyp
     k = NETWORKS[name].kernel_fn(rng.standard_normal((4, *image_shape(name))), get=('nngp', 'ntk'))
     for a in k:
         mirrored = a.transpose([1, 0, *(i ^ 1 for i in range(2, a.ndim))])
-        assert_close(a, mirrored, 'swap', abs(a).max())                    # an image with itself is computed as any other
+        assert_close(a, mirrored, 'swap', abs(a).max())           # an image with itself is computed as any other
         assert (a == mirrored)[~numpy.eye(4, dtype=bool)].all()
 
 
@@ -283,9 +293,11 @@ def test_memory_of_a_tile(rng, monkeypatch):
 
 # ------------------------------------------------------------------ fused.abrelu
 
-SLOPES = {'Relu': (0, 1), 'LeakyRelu': (.2, 1), 'Abs': (-1, 1), 'ABRelu': (-.5, 1.7), 'linear': (1.3, 1.3), 'none': (0, 0)}
+SLOPES = {'Relu': (0, 1), 'LeakyRelu': (.2, 1), 'Abs': (-1, 1), 'ABRelu': (-.5, 1.7), 'linear': (1.3, 1.3),
+          'none': (0, 0)}
 EDGES = fused.SMALL, fused.LARGE
-ANGLES = numpy.concatenate([numpy.linspace(0, numpy.pi, 401), 10. ** numpy.arange(-15, 0), numpy.pi - 10. ** numpy.arange(-15, 0),
+TINY = 10. ** numpy.arange(-15, 0)
+ANGLES = numpy.concatenate([numpy.linspace(0, numpy.pi, 401), TINY, numpy.pi - TINY,
                             [e * (1 + s * 1e-12) for e in EDGES for s in (-1, 1)]])
 
 
@@ -310,8 +322,9 @@ def test_fused_is_the_plain_form(name, unit, dtype):
     k, gap, area, theta = fused.abrelu(p, ntk, a, b)
     assert area is None and all(r.dtype == dtype and r.shape == p.k.shape for r in (k, gap, theta))
     c, eps = (a * a + b * b) / 2, numpy.finfo(dtype).eps
-    k_scale = 256 * abs(cov.k) if name in ('Relu', 'Abs') else 16 * c * p.s
-    for fused_value, plain, bound in (k, cov.k, k_scale), (gap, cov.gap, 64 * cov.gap), (theta, slope * ntk, 8 * c * ntk):
+    for fused_value, plain, bound in (
+            (k, cov.k, 256 * abs(cov.k) if name in ('Relu', 'Abs') else 16 * c * p.s), (gap, cov.gap, 64 * cov.gap),
+            (theta, slope * ntk, 8 * c * ntk)):
         error = abs(fused_value - plain)
         worst = numpy.unravel_index(numpy.argmax(error - eps * bound), error.shape)
         assert (error <= eps * bound).all(), (p.k[worst], ANGLES[worst[-1]], fused_value[worst], plain[worst])
@@ -326,7 +339,8 @@ def test_fused_without_a_gap(dtype):
     far = (ANGLES > .06) & (ANGLES < 2.3)
     for fused_value, plain in (k, cov.k), (gap, cov.gap), (theta, slope):
         assert (abs(fused_value - plain) <= 64 * eps * abs(plain))[..., far].all()
-    assert (abs(k - cov.k) <= 64 * eps * p.s).all() and (gap >= 0).all() and ((theta >= -eps) & (theta <= .5 + eps)).all()
+    assert (abs(k - cov.k) <= 64 * eps * p.s).all() and (gap >= 0).all()
+    assert ((theta >= -eps) & (theta <= .5 + eps)).all()
 
 
 @pytest.mark.parametrize('name', SLOPES)

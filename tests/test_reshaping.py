@@ -278,6 +278,9 @@ def test_dropout_between_convolutions(rng):
         net = serial(BEFORE, Dropout(.7), last, Erf(), Dropout(.4))
         check(net, x1, x2)
         check(net, x1)
+    for first in (Dropout(.7), serial(Dropout(.7), ConvLocal(3, (2, 2), **WB)), serial(Dropout(.6), Conv(3, (3, 1)))):
+        check(first, x1, x2)                # at the input there is no tangent kernel yet, but it has a shape
+        check(first, x1)
     check(serial(BEFORE, Dropout(.7), AvgPool((2, 2), (1, 2)), Dropout(.5), GlobalAvgPool()), x1, aligned=False)
     check(serial(BEFORE, Dropout(.7, 'test'), Flatten()), x1, x2)
 

@@ -167,7 +167,8 @@ def test_nobody_asks_for_the_kind(name):
 
 def test_the_reader_of_kinds_sees_them():
     for text, n in [("kind(a) == 'cupy'", 1), ("xp.kind != 'numpy'", 1), ("arrays.kind(a) in ('a', 'b')", 1),
-                    ("{kind(a), kind(b)} != {'numpy'}", 1), ("a.dtype.kind in 'iu'", 0), ('kind(a)', 0), ("f(kind='a')", 0)]:
+                    ("{kind(a), kind(b)} != {'numpy'}", 1), ("a.dtype.kind in 'iu'", 0), ('kind(a)', 0),
+                    ("f(kind='a')", 0)]:
         assert len(kind_comparisons(ast.parse(text))) == n, text
 
 
