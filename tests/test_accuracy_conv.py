@@ -17,7 +17,7 @@ from ntref.stax import (
     Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Erf, FanInSum, FanOut, Flatten, GlobalAvgPool, Identity,
     LeakyRelu, Relu, SumPool, parallel, serial)
 
-SEPARATIONS = {'float64': (1., 1e-1, 1e-2, 1e-4, 1e-8, 1e-12, 0.), 'float32': (1., 1e-2, 1e-4, 0.)}
+SEPARATIONS = {'float64': (1., 1e-1, 1e-2, 1e-4, 1e-8, 1e-12, 0.), 'float32': (1., 1e-2, 0.)}
 FEW = {'float64': (1., 1e-4, 1e-8, 0.), 'float32': (1e-2, 0.)}
 EPS = {dtype: float(numpy.finfo(dtype).eps) for dtype in DTYPES}
 BAR, DEEP = 8, 64            # eps; the worst seen are 2 and, 20 layers deep, 10
@@ -44,6 +44,7 @@ NETWORKS = {
     'standard': (stack(conv(parameterization='standard'), Relu()), IMAGE),
     'row': (stack(conv((3,)), Relu(), depth=3), ROW),
     'cube': (stack(conv((2, 2, 1)), Relu()), CUBE),
+    'parallel pixels': (stack(conv((1, 1), b_std=None), Relu(), conv(), Relu(), depth=1), (3, 3, 1)),
     'leaky': (stack(conv(), LeakyRelu(.2)), IMAGE),
     'abs': (stack(conv(W_std=1., b_std=None), Abs()), IMAGE),
     'erf': (stack(conv(W_std=1.5, b_std=.2), Erf()), IMAGE),

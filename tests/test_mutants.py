@@ -216,13 +216,13 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'pictures': check_pictures, 'finite images': check_finite_images}
 
 
-def caught_by():
+def caught_by(checks=CHECKS):
     """The names of the checks that fail; and of those that break down, which proves nothing."""
     caught, broken = [], []
-    for name, check in CHECKS.items():
+    for name in checks:
         try:
             with numpy.errstate(all='ignore'):
-                check()
+                CHECKS[name]()
         except AssertionError:
             caught.append(name)
         except (ValueError, TypeError):
@@ -515,12 +515,11 @@ def test_the_code_passes():
 
 
 @pytest.mark.parametrize('name', MUTANTS)
-def test_caught(name, record_property):
+def test_caught(name):
     mutant, expected = MUTANTS[name]
     with mutant():
-        caught, broken = caught_by()
-        record_property('caught by', ', '.join(caught))
-        assert expected in caught, f'expected {expected!r} to notice, noticed by: {caught}, broken down: {broken}'
+        if caught_by([expected]) != ([expected], []):
+            pytest.fail(f'expected {expected!r} to notice, (noticed by, broken down): {caught_by()}')
 
 
 def test_mutants_leave_nothing_behind():
