@@ -234,6 +234,22 @@ def test_letters_of_the_axes(layer, numbers, rng):
     check(serial(net, Erf(), back), x1, **axes)
 
 
+@layers
+@pytest.mark.parametrize('numbers', [('NHWDC', 'DHWIO', 'NWDHC'), ('CDHWN', 'HWDOI', 'WCHDN')], ids='-'.join)
+def test_letters_of_three_spatial_axes(layer, numbers, rng):
+    """A cyclic order is not its own inverse."""
+    lhs, _, out = numbers
+    x1, x2 = (arranged(x, 'NHWDC', lhs) for x in draw(rng, 3, 2, 2, n=(2, 1)))
+    size, strides = (2, 1, 2), (1, 2, 1)
+    net = layer(3, size, strides, 'SAME', **WB, dimension_numbers=numbers)
+    check(net, x1, x2, batch=lhs.index('N'), channel=lhs.index('C'))
+    shape, (W, b) = net.init_fn(1, x1.shape)
+    z = net.apply_fn((W, b), x1)
+    expected = product_by_hand(layer, (size, strides, 'SAME'), x1, W, numbers)
+    assert z.shape == shape
+    assert_close(z, 1.3 / sqrt(2 * 4) * expected + .4 * b, 'value', 8.)
+
+
 @letters
 def test_letters_are_names_alone(numbers, rng):
     """The same kernel as with channels last, if inputs, window and strides are arranged alike."""
