@@ -345,7 +345,9 @@ def _erf_lack(xp, q, dq, k, area, root):
     """alpha(q) - |alpha| by sine and cosine; alpha = atan2(2 K, sqrt D), alpha(q) = atan2(2 q, sqrt(1 + 4 q))."""
     k, x, r = abs(k), q / (1 + 2 * q), xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
-    return xp.arctan2(2 * (x * over(dq, c) + area * over(area, c)), r * root + 4 * x * k)
+    dq, area = x * over(dq, c), area * over(area, c)
+    lack = xp.where(abs(dq) + area < c, dq + area, x * root - k * r)         # the form with the smaller terms
+    return xp.arctan2(2 * lack, r * root + 4 * x * k)
 
 
 def gelu(p):
