@@ -9,7 +9,7 @@ from importlib import import_module
 from . import predict, stax
 from .arrays import generator, namespace
 
-__all__ = ['needs', 'network', 'run']
+__all__ = ['REG', 'needs', 'network', 'run']
 
 WIDTH, NETWORKS, STEPS = 256, 20, 100
 PAIR, N_PAIR = (3, 8), 50              # digits that the finite networks tell apart, and how many to train on

@@ -7,12 +7,11 @@ import time
 
 from . import predict, stax
 from .arrays import generator, namespace
-from .demo import needs, network
+from .demo import REG, needs, network
 
 __all__ = ['run']
 
 SPLITS, N_TEST = 3, 200
-REG = 1e-4                             # diag_reg, relative to the mean variance
 FEW = 60                               # images whose kernels are shown
 
 

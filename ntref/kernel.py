@@ -168,6 +168,12 @@ class Kernel:
         """f(Theta) for linear f."""
         return self.ntk if self.ntk is None or isinstance(self.ntk, int) else f(self.ntk)
 
+    def linear(self, f, gap=False, area=False):
+        """f(K) and f(Theta) for linear f; gap and area likewise where it is said so, else to be recovered."""
+        def cov(p):
+            return Cov(f(p.k), f(p.gap) if gap else None, f(p.cov.area) if area and p.cov.area is not None else None)
+        return replace(self.map(cov), ntk=self.tangent(f))
+
     def nonlinear(self, dual, fused=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
@@ -190,12 +196,16 @@ class Kernel:
         """The same with all arrays; those of a `Kernel` always are."""
         return self
 
+    def slides(self, windows):
+        """For windows along the spatial axes, the (axis, Window) of each position."""
+        return [[(axis, window) for axis in axes] for axes, window in zip(self.spatial, windows)]
+
     def in_rows(self, windows, f, is_local=True):
         """f(self, slides) for windows along the spatial axes; `slides` has their (axis, Window) of each position.
 
         Of tiles f gets some rows at a time; `is_local`: an output position has one variance, that of its inputs.
         """
-        return f(self, [[(axis, window) for axis in axes] for axes, window in zip(self.spatial, windows)])
+        return f(self, self.slides(windows))
 
     def variances(self, i):
         """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""

@@ -17,7 +17,7 @@ from itertools import product
 from .arrays import adjoint_pair, namespace
 
 __all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'packed', 'resize_matrix', 'unwindows',
-           'window_spread', 'window_sum', 'windows', 'zeros_like']
+           'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
 
@@ -116,11 +116,15 @@ def _at(ndim, axes, indices):
     return tuple(where.get(axis, slice(None)) for axis in range(ndim))
 
 
+def zeros(like, shape):
+    """Zeros of the kind and precision of `like`."""
+    return namespace(like).zeros(tuple(shape)).astype(like.dtype, copy=False)
+
+
 def zeros_like(a, shape):
     """Zeros of another shape, in memory in the order of a."""
     order = sorted(range(a.ndim), key=lambda axis: -a.strides[axis])
-    zeros = namespace(a).zeros(tuple(shape[axis] for axis in order)).astype(a.dtype, copy=False)
-    return namespace(a).moveaxis(zeros, range(a.ndim), order)
+    return namespace(a).moveaxis(zeros(a, (shape[axis] for axis in order)), range(a.ndim), order)
 
 
 def packed(a, batch_axes):
@@ -159,13 +163,9 @@ def _window_spread(c, slides):
     return _window_sum(c, [(axis, window.back) for axis, window in slides])
 
 
-def _zeros(like, shape):
-    return namespace(like).zeros(shape).astype(like.dtype, copy=False)
-
-
 def _windows(x, axis, window):
     axis = axis % x.ndim
-    out = _zeros(x, (*x.shape[:axis], window.out, len(window.taps), *x.shape[axis + 1:]))
+    out = zeros(x, (*x.shape[:axis], window.out, len(window.taps), *x.shape[axis + 1:]))
     for a, tap in enumerate(window.taps):
         for outputs, inputs in tap:
             out[_at(out.ndim, (axis, axis + 1), (outputs, a))] = x[_at(x.ndim, (axis,), (inputs,))]
@@ -173,7 +173,7 @@ def _windows(x, axis, window):
 
 
 def _unwindows(y, axis, window):
-    out = _zeros(y, (*y.shape[:axis], window.n, *y.shape[axis + 2:]))
+    out = zeros(y, (*y.shape[:axis], window.n, *y.shape[axis + 2:]))
     for a, tap in enumerate(window.taps):
         for outputs, inputs in tap:
             out[_at(out.ndim, (axis,), (inputs,))] += y[_at(y.ndim, (axis, axis + 1), (outputs, a))]

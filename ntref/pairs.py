@@ -59,7 +59,6 @@ class Tile(Kernel):
     pending : callable                 rows of the left members -> Tile of these. The arrays are then None.
     sizes : tuple                      numbers of positions of what is pending.
     source : (Tile, Window)            whose rows under the window it is computed from; None: from the inputs.
-    is_costly : bool                   is it better computed once than for every row that needs it?
     widest : int                       entries for a pair of inputs at the largest of the steps that are pending.
     """
     q1: Any = None
@@ -70,13 +69,12 @@ class Tile(Kernel):
     pending: Any = None
     sizes: tuple = ()
     source: Any = None
-    is_costly: bool = False
     widest: int = 0
 
     # -------------------------------------------------------------- steps
 
     def nonlinear(self, dual, fused=None):
-        def step(part, new):
+        def step(part, new, _):
             old, = part._pairs()
             if fused is not None and part.area is None:
                 return fused(old, part.ntk)
@@ -88,15 +86,15 @@ class Tile(Kernel):
     def in_rows(self, windows, f, is_local=True):
         """f(part, slides) for windows along the spatial axes; local: q' follows from q: equal positions stay equal."""
         tall = windows[0] if windows else None
-        base = self.computed() if self.is_costly and tall is not None and tall.overlaps else self
-        slides = Kernel.in_rows(base, windows, lambda k, slides: slides)
+        base = self.computed() if tall is not None and tall.overlaps else self     # once, not for every row using it
+        slides = base.slides(windows)
 
         def own():
             q = base._holding((base.q1, 0 * base.q1, None, None))
             q = q._but(diagonal_spatial=True, batch_axes=1, tape=no_tape)
             return Kernel.in_rows(q, windows, f).nngp
 
-        def step(part, new, tall=None):
+        def step(part, new, tall):
             first = [[(slides[0][0][0], tall), *slides[0][1:]]] if tall else []
             return f(part, first + slides[len(first):])._arrays
         if is_local:
@@ -105,20 +103,16 @@ class Tile(Kernel):
         return new._next(new._arrays)
 
     def _then(self, step, variances, windows=()):
-        """step(part of this tile, part of the next) is pending, for rows under windows[0] if there are windows."""
+        """step(part of this tile, part of the next, window of its rows or None) is pending."""
         tall, (q1, q2) = windows[0] if windows else None, variances
 
         def rows_of(rows):
-            if tall is None:
-                part = self._part(rows)
-                new = part._with_variances(q1, q2, rows)
-                return new._holding(step(part, new))
-            inputs, window = (ALL, tall) if rows == ALL else tall.part(rows.start, rows.stop)
+            inputs, window = (rows, tall) if tall is None or rows == ALL else tall.part(rows.start, rows.stop)
             part = self._part(inputs)
             new = part._with_variances(q1, q2, rows)
             return new._holding(step(part, new, window))
         return self._holding((None,) * 4)._but(
-            q1=q1, q2=q2, pending=rows_of, is_costly=True, sizes=tuple(w.out for w in windows) or self._sizes,
+            q1=q1, q2=q2, pending=rows_of, sizes=tuple(w.out for w in windows) or self._sizes,
             widest=max(self.widest, prod(self._shape[self.batch_axes:])),
             source=self.source if self.pending else (self, tall))
 
@@ -195,7 +189,7 @@ class Tile(Kernel):
 
     def _holding(self, arrays):
         named = dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays))
-        return self._but(**named, is_shared=False, pending=None, source=None, is_costly=False, widest=0)
+        return self._but(**named, is_shared=False, pending=None, source=None, widest=0)
 
     # -------------------------------------------------------------- what a Kernel does otherwise
 
@@ -252,4 +246,4 @@ def input_tile(a, b, tape, signal, demand, ntk):
             cov = across(left, b if demand.paired or rows == ALL else b[:, rows], demand)
         part = new._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
         return part._with_variances(q1, q2, rows)._but(tape=no_tape)
-    return new._but(tape=tape, pending=rows_of, is_costly=True, sizes=a.shape[1:-1])
+    return new._but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])

@@ -10,6 +10,7 @@ from operator import add, mul
 from ..arrays import as_whole, namespace
 from ..duals import Cov, Pair
 from ..kernel import Demand, axis_of
+from ..ops import zeros
 from .layer import Layer
 
 __all__ = ['FanInConcat', 'FanInProd', 'FanInSum', 'FanOut']
@@ -205,12 +206,12 @@ def _side_by_side(ks, place):
         return xp.concatenate([xp.concatenate([entry(i, j) for j in range(n)], right) for i in range(n)], left)
 
     def cov(*pairs):
-        return Cov(joined([p.k for p in pairs], zeros),
-                   joined([p.gap for p in pairs], lambda i, j, shape: zeros(i, j, shape) + pairs[i].q1 + pairs[j].q2))
+        return Cov(joined([p.k for p in pairs], nothing),
+                   joined([p.gap for p in pairs], lambda i, j, shape: nothing(i, j, shape) + pairs[i].q1 + pairs[j].q2))
 
-    def zeros(i, j, shape):
-        return namespace(ks[0].nngp).zeros(shape).astype(ks[0].nngp.dtype, copy=False)
-    ntk = None if ks[0].ntk is None else joined([k.ntk for k in ks], zeros)
+    def nothing(i, j, shape):
+        return zeros(ks[0].nngp, shape)
+    ntk = None if ks[0].ntk is None else joined([k.ntk for k in ks], nothing)
     return replace(ks[0].map(cov, *ks[1:]), ntk=ntk)
 
 

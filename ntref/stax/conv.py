@@ -32,8 +32,18 @@ def strides_of(name, strides, shape):
     return strides
 
 
+@dataclass(frozen=True, repr=False)
 class _Convolution(Weighted, abstract=True):
     """What the convolutions share; `window` is the `Window` of an axis."""
+    out_chan: int
+    filter_shape: tuple
+    strides: tuple | None = None
+    padding: str = 'VALID'
+    W_std: float = 1.
+    b_std: float | None = None
+    dimension_numbers: tuple | None = None
+    parameterization: str = 'ntk'
+    s: tuple = (1, 1)
     window = staticmethod(Window.of)
     row_by_row = True
 
@@ -125,8 +135,11 @@ class _Convolution(Weighted, abstract=True):
 
     def matrices(self, W):
         """W as (taps x channels, outputs)."""
-        W = namespace(W).moveaxis(W, [self.letters[1].index(c) for c in (*self.spatial[0], 'I', 'O')], range(W.ndim))
-        return W.reshape(-1, W.shape[-1])
+        return self.channels_last(W).reshape(-1, W.shape[self.letters[1].index('O')])
+
+    def channels_last(self, W):
+        """W (*spatial axes in the order of the input, I, O)."""
+        return namespace(W).moveaxis(W, [self.letters[1].index(c) for c in (*self.spatial[0], 'I', 'O')], range(W.ndim))
 
     def product(self, patches, W):
         """W h: one matrix product for all positions."""
@@ -160,7 +173,7 @@ class _Convolution(Weighted, abstract=True):
 
         def moved(c):
             return namespace(c).moveaxis(c, source, target)
-        return replace(k.map(lambda p: Cov(moved(p.k), moved(p.gap))), ntk=k.tangent(moved))
+        return k.linear(moved, gap=True)
 
 
 def _gap_sum(p, slides):
@@ -226,15 +239,6 @@ class Conv(_Convolution):
     >>> Conv(8, (2,), padding='SAME').kernel_fn(numpy.ones((1, 3, 1)), get='nngp', diagonal_spatial=True)
     array([[[1. , 1. , 0.5]]])
     """
-    out_chan: int
-    filter_shape: tuple
-    strides: tuple | None = None
-    padding: str = 'VALID'
-    W_std: float = 1.
-    b_std: float | None = None
-    dimension_numbers: tuple | None = None
-    parameterization: str = 'ntk'
-    s: tuple = (1, 1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -262,15 +266,6 @@ class ConvTranspose(_Convolution):
     ------
     Dumoulin & Visin 2016 (arXiv:1603.07285) chapter 4; docs/theory/conv.md#convtranspose.
     """
-    out_chan: int
-    filter_shape: tuple
-    strides: tuple | None = None
-    padding: str = 'VALID'
-    W_std: float = 1.
-    b_std: float | None = None
-    dimension_numbers: tuple | None = None
-    parameterization: str = 'ntk'
-    s: tuple = (1, 1)
     window = staticmethod(Window.transposed)
 
 
@@ -296,15 +291,6 @@ class ConvLocal(_Convolution):
     ------
     Novak et al. 2019 (arXiv:1810.05148); docs/theory/conv.md#convlocal.
     """
-    out_chan: int
-    filter_shape: tuple
-    strides: tuple | None = None
-    padding: str = 'VALID'
-    W_std: float = 1.
-    b_std: float | None = None
-    dimension_numbers: tuple | None = None
-    parameterization: str = 'ntk'
-    s: tuple = (1, 1)
     row_by_row = False
 
     def init(self, rng, signal):
@@ -315,7 +301,7 @@ class ConvLocal(_Convolution):
 
     def matrices(self, W):
         """W as (positions, taps x channels, outputs)."""
-        W = namespace(W).moveaxis(W, [self.letters[1].index(c) for c in (*self.spatial[0], 'I', 'O')], range(W.ndim))
+        W = self.channels_last(W)
         return W.reshape(-1, *W.shape[-2:])
 
     def product(self, patches, W):

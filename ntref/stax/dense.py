@@ -29,12 +29,6 @@ class Weighted(Layer, abstract=True):
         """Channels of the output of the finite network."""
         return int(n * self.s[1]) if self.is_standard else n
 
-    def check_axes(self, signal, axes):
-        if axes != signal.axes:
-            raise ValueError(f'expected batch and channels on axes {axes.batch} and {axes.channel}, got them on '
-                             f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
-                             'limit is one of many channels.')
-
     def drawn(self, rng, shape, n, bias_shape):
         """W of `shape` for n inputs, and b (or ())."""
         w, b = (self.W_std / (n / self.s[0]) ** .5, self.b_std) if self.is_standard else (1., 1.)

@@ -1,4 +1,4 @@
-"""Kernels of inputs in memory, part by part: blocks of inputs without positions, lists of pairs of inputs with them."""
+"""Kernels of inputs in memory, part by part: blocks of inputs against blocks, with positions and without."""
 from dataclasses import fields, is_dataclass
 from math import prod
 
@@ -6,6 +6,7 @@ from ..arrays import kind, namespace
 from ..engine.tiles import ENTRIES, SIDE, in_threads, in_tiles, pair_tiles
 from ..inputs import channels_last, input_kernel
 from ..kernel import Signal
+from ..ops import zeros
 from ..pairs import input_tile, recording, replaying
 
 __all__ = ['in_parts', 'is_large']
@@ -43,7 +44,7 @@ def _blocks(layer, x1, x2, signals, demand, names):
     def block(rows, columns):
         return _chosen(names, layer.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names)))
     shape = x1.shape[axis], x2.shape[axis]
-    outs = [namespace(x1).zeros(shape).astype(x1.dtype, copy=False) for _ in names]
+    outs = [zeros(x1, shape) for _ in names]
     in_tiles(block, *shape, symmetric, outs)
     return outs
 
@@ -59,11 +60,13 @@ def _pairs(layer, x1, x2, signals, demand, names):
         return layer.propagate(input_tile(a, b, tape, signals[0], demand, 'ntk' in names))
 
     def own(x, names):
+        """Kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps = []
-            return _chosen(names, tile(x[lo:lo + size], None, recording(steps), names)), steps
-        parts, steps = zip(*in_threads(part, range(0, len(x), size)))
-        return [xp.concatenate(p) for p in zip(*parts)], [xp.concatenate(q) for q in zip(*steps)]
+            k = tile(x[lo:lo + size], None, recording(steps), names).computed()
+            return _chosen(names, k), steps, k.nngp.shape[1:]
+        parts, steps, positions = zip(*in_threads(part, range(0, len(x), size)))
+        return [xp.concatenate(p) for p in zip(*parts)], [xp.concatenate(q) for q in zip(*steps)], positions[0]
 
     def block(ranges):
         i, j = (slice(r.start, r.stop) for r in ranges)
@@ -76,12 +79,11 @@ def _pairs(layer, x1, x2, signals, demand, names):
                 upper = slice(max(j.start, row + 1), j.stop)
                 out[row, upper] = v[upper.start - j.start:]
                 out[upper, row] = out[row, upper] if k.diagonal_spatial else _transposed(out[row, upper], k.spatial)
-    diagonal, steps1 = own(a, names if symmetric else ('nngp',))
-    steps2 = steps1 if symmetric else own(b, ('nngp',))[1]
-    outs = [xp.zeros((len(a), len(b), *diagonal[0].shape[1:])).astype(a.dtype, copy=False) for _ in names]
-    if symmetric:
-        for out, values in zip(outs, diagonal):
-            out[range(len(a)), range(len(a))] = values
+    diagonal, steps1, positions = own(a, names if symmetric else ())
+    steps2 = steps1 if symmetric else own(b, ())[1]
+    outs = [zeros(a, (len(a), len(b), *positions)) for _ in names]
+    for out, values in zip(outs, diagonal):
+        out[range(len(a)), range(len(a))] = values
     in_threads(block, pair_tiles(len(a), len(b), symmetric, size))
     return outs
 

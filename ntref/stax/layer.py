@@ -195,6 +195,13 @@ class Layer:
             self.check(signal)
             return self.out(signal)
 
+    def check_axes(self, signal, axes):
+        """Raises ValueError where `axes` are not those of the signal."""
+        if axes != signal.axes:
+            raise ValueError(f'expected batch and channels on axes {axes.batch} and {axes.channel}, got them on '
+                             f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
+                             'limit is one of many channels.')
+
     def propagate(self, k):
         """The next state, described."""
         with located(self):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from ..arrays import as_whole, namespace
-from ..duals import Cov
 from ..kernel import Axes
 from ..ops import Window, window_sum
 from .conv import named_padding, strides_of
@@ -40,9 +39,7 @@ class Mixing(Layer, abstract=True):
         return replace(demand, paired=True, area=False)
 
     def check(self, signal):
-        if self.axes.of(len(signal.shape)) != signal.axes:
-            raise ValueError(f'expected batch and channels on axes {self.batch_axis} and {self.channel_axis}, got them '
-                             f'on {signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}.')
+        self.check_axes(signal, self.axes.of(len(signal.shape)))
 
     def apply(self, params, x, rng=None):
         axes = self.axes.of(x.ndim)
@@ -58,7 +55,7 @@ class Mixing(Layer, abstract=True):
 
         def mixed(c):
             return self.mixed(c, k.spatial)
-        return replace(k.map(lambda p: Cov(mixed(p.k), mixed(p.gap) if self.picks else None)), ntk=k.tangent(mixed))
+        return k.linear(mixed, gap=self.picks)
 
 
 # ------------------------------------------------------------------ windows
@@ -98,9 +95,7 @@ class _Pool(Mixing, abstract=True):
         return k.in_rows(windows, self._pooled_kernel, is_local=False)
 
     def _pooled_kernel(self, k, slides):
-        def pooled(c):
-            return self._pooled(c, slides)
-        return replace(k.map(lambda p: Cov(pooled(p.k))), ntk=k.tangent(pooled))
+        return k.linear(lambda c: self._pooled(c, slides))
 
     def _pooled(self, c, slides):
         each = [one for pair in slides for one in pair]
@@ -188,8 +183,11 @@ class SumPool(_Pool):
 
 # ------------------------------------------------------------------ all positions
 
+@dataclass(frozen=True, repr=False)
 class _GlobalPool(Mixing, abstract=True):
     """Positions disappear."""
+    batch_axis: int = 0
+    channel_axis: int = -1
 
     def out(self, signal):
         axes, n, channels = signal.axes, signal.shape[signal.axes.batch], signal.channels
@@ -225,8 +223,6 @@ class GlobalAvgPool(_GlobalPool):
     ------
     Novak et al. 2019 (arXiv:1810.05148) section 3.2; docs/theory/conv.md#pooling.
     """
-    batch_axis: int = 0
-    channel_axis: int = -1
 
     def _divisor(self, n):
         return n
@@ -252,8 +248,6 @@ class GlobalSumPool(_GlobalPool):
     ------
     docs/theory/conv.md#pooling.
     """
-    batch_axis: int = 0
-    channel_axis: int = -1
 
     def _divisor(self, n):
         return 1

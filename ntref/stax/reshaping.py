@@ -3,7 +3,6 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from ..arrays import as_whole, namespace
-from ..duals import Cov
 from ..kernel import Axes, axis_of
 from ..ops import RESIZERS, nearest, resize_matrix
 from .layer import Layer
@@ -54,12 +53,10 @@ class Flatten(Layer):
                              f'{signal.shape}.')
 
     def out(self, signal):
-        n, size = signal.shape[signal.axes.batch], 1
-        for axis, length in enumerate(signal.shape):
-            size *= 1 if axis == signal.axes.batch else length
-        first = self.batch_axis_out == 0
-        return replace(signal, shape=(n, size) if first else (size, n), axes=Axes(*((0, 1) if first else (1, 0))),
-                       is_gaussian=False)
+        batch = signal.axes.batch
+        n, size = signal.shape[batch], prod(signal.shape[:batch] + signal.shape[batch + 1:])
+        shape, axes = ((n, size), Axes(0, 1)) if self.batch_axis_out == 0 else ((size, n), Axes(1, 0))
+        return replace(signal, shape=shape, axes=axes, is_gaussian=False)
 
     def apply(self, params, x, rng=None):
         xp = namespace(x)
@@ -75,7 +72,7 @@ class Flatten(Layer):
 
         def mean(c):
             return namespace(c).mean(c, axes)
-        return replace(k.map(lambda p: Cov(mean(p.k), mean(p.gap))), ntk=k.tangent(mean), diagonal_spatial=False)
+        return replace(k.linear(mean, gap=True), diagonal_spatial=False)
 
 
 # ------------------------------------------------------------------ picking
@@ -179,9 +176,7 @@ class Index(Layer):
         def picked(c):
             return c[(*[batch] * (c.ndim - len(positions)), *positions)]
 
-        def cov(p):
-            return Cov(picked(p.k), picked(p.gap), None if p.cov.area is None else picked(p.cov.area))
-        return replace(k.map(cov), ntk=k.tangent(picked))
+        return k.linear(picked, gap=True, area=True)
 
 
 def _plain(i):
