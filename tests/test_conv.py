@@ -9,6 +9,7 @@ import numpy
 import pytest
 from autograd import numpy as anp
 from brute import check
+from pixels import WB, before, draw
 from tolerances import assert_close
 
 from ntref.stax import (
@@ -17,20 +18,10 @@ from ntref.stax import (
 
 LAYERS = Conv, ConvLocal, ConvTranspose
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
-WB = dict(W_std=1.3, b_std=.4)
 STANDARD = dict(parameterization='standard')
 
 layers = pytest.mark.parametrize('layer', LAYERS, ids=lambda layer: layer.__name__)
 paddings = pytest.mark.parametrize('padding', PADDINGS)
-
-
-def before(m):
-    """A layer whose output has covariances between positions, and a tangent kernel."""
-    return serial(Conv(4, (2,) * m, padding='SAME', W_std=1.3, b_std=.4), Erf())
-
-
-def draw(rng, *positions, n=(3, 2), channels=2):
-    return [rng.standard_normal((m, *positions, channels)) for m in n]
 
 
 # ------------------------------------------------------------------ kernels

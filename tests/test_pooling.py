@@ -8,6 +8,7 @@ import numpy
 import pytest
 from autograd import numpy as anp
 from brute import check
+from pixels import WB, before, draw
 from tolerances import assert_close
 
 from ntref.kernel import Demand
@@ -15,20 +16,11 @@ from ntref.stax import (
     AvgPool, Conv, ConvTranspose, Dense, Erf, FanInSum, FanOut, Flatten, GlobalAvgPool, GlobalSumPool, Relu, SumPool,
     parallel, serial)
 
-WB = dict(W_std=1.3, b_std=.4)
 POOLS = {'average': AvgPool, 'sum': SumPool, 'average, edges': lambda *a, **k: AvgPool(*a, **k, normalize_edges=True)}
 GLOBAL = GlobalAvgPool, GlobalSumPool
 
 pools, paddings = pytest.mark.parametrize('name', POOLS), pytest.mark.parametrize('padding', brute.PADDINGS)
 global_pools = pytest.mark.parametrize('pool', GLOBAL, ids=lambda pool: pool.__name__)
-
-
-def before(m):
-    return serial(Conv(4, (2,) * m, padding='SAME', **WB), Erf())
-
-
-def draw(rng, *positions, n=(3, 2), channels=2):
-    return [rng.standard_normal((m, *positions, channels)) for m in n]
 
 
 # ------------------------------------------------------------------ windows

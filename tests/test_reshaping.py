@@ -7,6 +7,7 @@ import numpy
 import pytest
 from autograd import numpy as anp
 from brute import check
+from pixels import WB, before, draw
 from tolerances import assert_close
 
 from ntref import stax
@@ -15,13 +16,8 @@ from ntref.stax import (
     GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, Relu, Slice, SumPool, from_spec, parallel,
     serial)
 
-WB = dict(W_std=1.3, b_std=.4)
-BEFORE = serial(Conv(4, (2, 2), padding='SAME', **WB), Erf())
+BEFORE = before(2)
 LAYOUTS = [(0, 1), (3, 0), (1, 2)]
-
-
-def draw(rng, *positions, n=(3, 2), channels=2):
-    return [rng.standard_normal((m, *positions, channels)) for m in n]
 
 
 def branches(fan_in, *layers):
