@@ -7,7 +7,7 @@ from .duals import Cov, Pair
 
 __all__ = ['BLOCK', 'abrelu']
 
-BLOCK = 2 ** 16          # entries of a block: smaller ones lose to the interpreter, larger ones leave the cache
+BLOCK = 2 ** 18          # entries of a block: on two threads smaller ones wait for the interpreter; validation/bench.py
 
 
 # ------------------------------------------------------------------ the forms
