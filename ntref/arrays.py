@@ -18,16 +18,14 @@ mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `
 """
 import warnings
 from importlib import import_module
-from math import isfinite
-from operator import index
 
 import numpy
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_number', 'as_whole', 'derivative',
-           'differentiable', 'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'derivative', 'differentiable', 'exact',
+           'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain']
 
 ALPHABET = tuple("""
-    pi eps multiply subtract
+    pi eps add multiply subtract
     sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
     asarray zeros empty_like eye matmul tensordot einsum sum mean all any
     reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
@@ -246,23 +244,6 @@ def namespace(*arrays):
     return _load(kinds.pop())
 
 
-def as_number(value, name):
-    """`value` as a Python number, which leaves float32 arrays in float32; traced numbers and `mpmath.mpf` stay.
-
-    Raises
-    ------
-    TypeError  : not a real number. ValueError : NaN or infinite. Both say `name`.
-    """
-    if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
-        value = value.item()
-    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
-            getattr(value, 'shape', ()) != ():
-        raise TypeError(f'{name} is expected to be a number, got {value!r} of type {type(value).__name__}.')
-    if kind(value) is None and not isfinite(value):
-        raise ValueError(f'{name} is expected to be finite, got {value}.')
-    return value
-
-
 def plain(a):
     """A Python float of a number of any kind, for decisions and messages."""
     while kind(a) == 'autograd':
@@ -279,24 +260,15 @@ def exact(value, like):
     return import_module('mpmath').mpf(value) if isinstance(value, float) else value
 
 
-def increased(a, b):
-    """a + b, written into a; a new array where autograd traces b but not a."""
-    if kind(b) == 'autograd' and kind(a) != 'autograd':
-        return a + b
-    a += b
+def increased(a, b, where=None):
+    """a + b, or with b at the index `where`, written into a; a new array where autograd traces one of them."""
+    if 'autograd' in (kind(a), kind(b)):
+        return a + b if where is None else namespace(a, b).patch(a, where, a[where] + b)
+    if where is None:
+        a += b
+    else:
+        a[where] += b
     return a
-
-
-def as_whole(value, name, least):
-    """`value` as a Python int.
-
-    Raises
-    ------
-    ValueError : not a whole number, or below `least`; says `name`.
-    """
-    if isinstance(value, bool) or not hasattr(value, '__index__') or index(value) < least:
-        raise ValueError(f'{name} is expected to be a whole number >= {least}, got {value!r}.')
-    return index(value)
 
 
 def generator(rng):

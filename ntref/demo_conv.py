@@ -57,14 +57,14 @@ def convolutional():
 
 
 def standardized(x, n):
-    """Pixels less their mean, over their standard deviation, both of the first n images as a whole."""
+    """Pixels less their mean, over their standard deviation, both of the first n images as a whole; float32 will do."""
     x = x - x[:n].mean()
-    return x / (x[:n] ** 2).mean() ** .5
+    return (x / (x[:n] ** 2).mean() ** .5).astype('float32')
 
 
 def accuracy(k, labels, n):
     """Of the network trained to the end on the first n, tested on the others."""
-    y = (labels[:n, None] == sorted(set(labels))) - .1
+    k, y = k.astype('float64'), (labels[:n, None] == sorted(set(labels))) - .1
     mean = predict.gp_inference(k[:n, :n], y, diag_reg=REG)(get='ntk', k_test_train=k[n:, :n])
     return float((mean.argmax(-1) == labels[n:]).mean())
 

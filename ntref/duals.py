@@ -40,10 +40,14 @@ class Cov(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """Gaussian pairs (u, v), elementwise: variances q1, q2 that broadcast against the covariances in `cov`."""
+    """Gaussian pairs (u, v), elementwise: variances q1, q2 that broadcast against the covariances in `cov`.
+
+    `is_far`: none of them nearly coincide or are opposite, so that k tells all, and no gap is carried along.
+    """
     q1: Any
     q2: Any
     cov: Cov
+    is_far: bool = False
 
     @classmethod
     def same(cls, q):
@@ -151,7 +155,8 @@ class Pair:
 
     def affine(self, w, b):
         """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
-        xp, k, gap, area = namespace(self.k, w, b), w * self.k, w * self.gap, self.cov.area
+        xp, k, area = namespace(self.k, w, b), w * self.k, self.cov.area
+        gap = None if self.is_far else w * self.gap
         if isinstance(b, (int, float)) and b == 0:
             return Cov(k, gap, None if area is None else w * area)
         k = increased(k, b)

@@ -10,7 +10,7 @@ from .arrays import as_floats, increased, namespace
 from .duals import Cov, Pair, over
 from .kernel import COVARIANCES, Kernel
 
-__all__ = ['across', 'channels_last', 'checked', 'gram', 'input_kernel', 'with_itself']
+__all__ = ['across', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']
 
 NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
@@ -59,7 +59,7 @@ def input_kernel(x1, x2, demand, ntk):
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
                    batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
-        own = with_itself(x, x, demand) if demand.paired and x.ndim > 2 else Cov(namespace(x).mean(x * x, -1))
+        own = one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(namespace(x).mean(x * x, -1))
         state = replace(state, **dict(zip(names, own)))
     return state
 
@@ -80,38 +80,49 @@ def across(a, b, demand):
     """
     xp, (*spatial, channels) = namespace(a), a.shape[1:]
     if demand.paired:
-        cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area)
+        cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area, demand.gap)
         return _zipped(cov, a.shape[:-1], b.shape[:-1])
     if not demand.area:
-        return _rowwise_gram(a[:, None], b[None])
+        return _rowwise_gram(a[:, None], b[None], demand.gap)
     rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b)]
     return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
 
 
-def with_itself(left, a, demand):
-    """Positions of each a, those in `left`, against all of its own: (n, h, h', w, w', ...), or (n, h, w, ...)."""
-    if not demand.paired:
-        q = namespace(a).mean(left * left, -1)
-        return Cov(q, 0 * q, 0 * q if demand.area else None)
-    rows = [x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (left, a)]
-    return _zipped(gram(*rows, demand.area), left.shape[1:-1], a.shape[1:-1], (len(a),))
+def one_by_one(a, b, demand):
+    """Positions of each a (n, *positions, channels) against those of the b of its place: (n, h, h', w, w', ...).
+
+    Equal positions, (n, h, w, ...), if `demand` is for these only; the numbers of positions may differ otherwise.
+    """
+    if demand.paired:
+        rows = [x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b)]
+        return _zipped(gram(*rows, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1], (len(a),))
+    if not demand.area:
+        return _rowwise_gram(a, b, demand.gap)
+    return Cov(*(c[..., 0, 0] for c in gram(a[..., None, :], b[..., None, :])))
 
 
-def _rowwise_gram(a, b):
+def _rowwise_gram(a, b, gap):
     """Covariance and gap of vectors along the last axis."""
-    if a.shape[-1] > FEW:
-        return Cov(namespace(a, b).mean(a * b, -1), namespace(a, b).mean((a - b) ** 2, -1))
-    return Cov(sum(a[..., c] * b[..., c] for c in range(a.shape[-1])) / a.shape[-1], _squares(a, b))
+    return Cov(_mean_product(a, b), _mean_square_difference(a, b) if gap else None)
 
 
-def _squares(a, b):
-    """|a - b|^2 / c for few channels, one by one."""
-    total = 0
-    for c in range(a.shape[-1]):
-        d = a[..., c] - b[..., c]
-        d *= d
-        total = increased(d, total)
-    return total / a.shape[-1]
+def _mean_product(x, y):
+    return _mean(lambda x, y: x * y, x, y)
+
+
+def _mean_square_difference(x, y):
+    return _mean(lambda x, y: (x - y) ** 2, x, y)
+
+
+def _mean(f, x, y):
+    """Mean over channels of f(x, y); a few of them one by one."""
+    n = x.shape[-1]
+    if n > FEW:
+        return namespace(x, y).mean(f(x, y), -1)
+    total = f(x[..., 0], y[..., 0])
+    for c in range(1, n):
+        total = increased(total, f(x[..., c], y[..., c]))
+    return total / n
 
 
 def _zipped(cov, left, right, batch=()):
@@ -124,8 +135,8 @@ def _zipped(cov, left, right, batch=()):
 
 # ------------------------------------------------------------------ rows against rows
 
-def gram(x, y, area=True):
-    """Covariance, gap and (or None) area of rows of x (..., n1, c) against rows of y (..., n2, c): (..., n1, n2).
+def gram(x, y, area=True, gap=True):
+    """Covariance, gap and area (or None) of rows of x (..., n1, c) against rows of y (..., n2, c): (..., n1, n2).
 
     K = <x, y> / c,  gap = |x - y|^2 / c,  area = sqrt(|x|^2 |y|^2 - <x, y>^2) / c
 
@@ -134,7 +145,7 @@ def gram(x, y, area=True):
     gap and area to a few eps of themselves, also at nearly equal and nearly parallel rows; exactly 0 at equal rows.
     """
     xp = namespace(x, y)
-    k, gap = _inner(x, y), _squared_distances(x, y)
+    k, gap = _inner(x, y), _squared_distances(x, y) if gap else None
     if not area:
         return Cov(k, gap)
     p = Pair(xp.mean(x * x, -1)[..., :, None], xp.mean(y * y, -1)[..., None, :], Cov(k, gap))
@@ -145,6 +156,8 @@ def gram(x, y, area=True):
 
 def _inner(x, y):
     xp = namespace(x, y)
+    if x.shape[-1] <= FEW:
+        return _mean_product(x[..., :, None, :], y[..., None, :, :])
     return xp.matmul(x, xp.moveaxis(y, -1, -2)) / x.shape[-1]
 
 
@@ -152,17 +165,13 @@ def _squared_distances(x, y):
     """|x - y|^2 / c: by the matrix product about the mean where that keeps the digits, else directly."""
     xp = namespace(x, y)
     if x.shape[-1] <= FEW:
-        return _squares(x[..., :, None, :], y[..., None, :, :])
+        return _mean_square_difference(x[..., :, None, :], y[..., None, :, :])
     mean = xp.sum(x, -2) / max(x.shape[-2], 1)
     a, b = x - mean[..., None, :], y - mean[..., None, :]
     far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]
     gap = xp.maximum(far - 2 * _inner(a, b), 0)
     i = xp.nonzero(gap <= NEAR * far)
     return xp.patch(gap, i, _rowwise(_mean_square_difference, x, y, i)) if len(i[0]) else gap
-
-
-def _mean_square_difference(x, y):
-    return namespace(x, y).mean((x - y) ** 2, -1)
 
 
 def _rejection(x, y, k, i):

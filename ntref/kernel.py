@@ -16,7 +16,7 @@ from typing import Any
 from .arrays import namespace
 from .duals import Cov, Pair
 
-__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal']
+__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'swapped']
 
 
 COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
@@ -73,6 +73,7 @@ class Demand:
     axes: Axes = None             # which are batch and channels. None: any; Axes() at the input
     area: bool = True             # areas beside the gaps
     diagonal: bool = False        # the user asked for equal positions only
+    gap: bool = True              # gaps beside the covariances
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,12 @@ class Kernel:
                 changes = {gap: None, area: None} | changes
         return replace(self, **changes)
 
+    def but(self, **changes):
+        """A copy with `changes`, unchecked. For recursions: `replace` takes as long as a row of numbers."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, **changes)
+        return new
+
     def asdict(self):
         """{field: value}; arrays are not copied."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -155,8 +162,8 @@ class Kernel:
 
     def described(self, signal1, signal2):
         """The same arrays, described by the signals of x1 and x2."""
-        return replace(self, shape1=signal1.shape, shape2=signal2.shape, is_gaussian=signal1.is_gaussian,
-                       batch_axis=signal1.axes.batch, channel_axis=signal1.axes.channel)
+        return self.but(shape1=signal1.shape, shape2=signal2.shape, is_gaussian=signal1.is_gaussian,
+                        batch_axis=signal1.axes.batch, channel_axis=signal1.axes.channel)
 
     # -------------------------------------------------------------- the recursion
 
@@ -171,8 +178,9 @@ class Kernel:
     def linear(self, f, gap=False, area=False):
         """f(K) and f(Theta) for linear f; gap and area likewise where it is said so, else to be recovered."""
         def cov(p):
-            return Cov(f(p.k), f(p.gap) if gap else None, f(p.cov.area) if area and p.cov.area is not None else None)
-        return replace(self.map(cov), ntk=self.tangent(f))
+            return Cov(f(p.k), f(p.gap) if gap and not p.is_far else None,
+                       f(p.cov.area) if area and p.cov.area is not None else None)
+        return self.map(cov).but(ntk=self.tangent(f))
 
     def nonlinear(self, dual, fused=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
@@ -182,11 +190,11 @@ class Kernel:
         covs, slopes = zip(*(dual(pair) for pair in self._pairs()))
         new = self._with(covs)
         new = new._with([pair.settled() for pair in new._pairs()])
-        return replace(new, ntk=None if self.ntk is None else slopes[0] * self.ntk)
+        return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk)
 
     def finished(self):
         """Theta = 0 as an array, where there are no weights."""
-        return replace(self, ntk=0 * abs(self.nngp)) if isinstance(self.ntk, int) else self
+        return self.but(ntk=0 * abs(self.nngp)) if isinstance(self.ntk, int) else self
 
     def shared(self):
         """The same, for more than one to hold; arrays of a `Kernel` are never written into."""
@@ -219,8 +227,8 @@ class Kernel:
         n = self.batch_axes
         batch = dict.fromkeys(COVARIANCES[0], n) | dict(cov1=1, cov2=1)
         diagonals = {name: None if (a := getattr(self, name)) is None else diagonal(a, m) for name, m in batch.items()}
-        return replace(self, **diagonals, ntk=self.tangent(lambda ntk: diagonal(ntk, n)), diagonal_spatial=True,
-                       gap1=None, area1=None, gap2=None, area2=None)
+        return self.but(**diagonals, ntk=self.tangent(lambda ntk: diagonal(ntk, n)), diagonal_spatial=True,
+                        gap1=None, area1=None, gap2=None, area2=None)
 
     def uncorrelated(self):
         """Out of covariances at equal positions those between all: 0 at different ones."""
@@ -231,8 +239,8 @@ class Kernel:
                 c = xp.expand_dims(c, axis + 1)
             return xp.where(here, c, 0)
         given = {name: a for name in ('nngp', 'gap', 'cov1', 'cov2') if (a := getattr(self, name)) is not None}
-        new = replace(self, **{name: paired(a) for name, a in given.items()}, ntk=self.tangent(paired), area=None,
-                      diagonal_spatial=False)
+        new = self.but(**{name: paired(a) for name, a in given.items()}, ntk=self.tangent(paired), area=None,
+                       diagonal_spatial=False)
         return new.map(lambda p: Cov(p.k, xp.where(here, p.gap, p.q1 + p.q2)))
 
     def divide(self, v1, v2):
@@ -240,7 +248,7 @@ class Kernel:
         pairs, variances = self._pairs(), self._spreads(v1, v2)
         left, right = variances[0]
         ntk = None if self.ntk is None else self.ntk / left ** .5 / right ** .5
-        return replace(self._with([p.divide(*v) for p, v in zip(pairs, variances)]), ntk=ntk)
+        return self._with([p.divide(*v) for p, v in zip(pairs, variances)]).but(ntk=ntk)
 
     def coincidences(self):
         """Where an input meets itself at the same position: bool arrays for the pairings of `map`."""
@@ -273,8 +281,8 @@ class Kernel:
     def _with(self, covs):
         changes = {}
         for names, cov in zip(COVARIANCES, covs):
-            changes.update(zip(names, cov if names[0] == 'nngp' or self._is_paired else cov[:1]))
-        return self.replace(**changes)
+            changes.update(zip(names, cov if names[0] == 'nngp' or self._is_paired else (cov.k, None, None)))
+        return self.but(**changes)
 
     @property
     def _is_paired(self):
@@ -292,9 +300,18 @@ class Kernel:
 
 
 def diagonal(k, batch):
-    """Equal positions (*batch, h, w, ...) out of paired ones (*batch, h, h', w, w', ...), for so many batch axes."""
+    """Equal positions (*batch, h, w, ...) out of paired ones (*batch, h, h', w, w', ...), for so many batch axes.
+
+    A view, where h and h', w and w', ... are neighbours in memory; there may be fewer h than h'.
+    """
     for axis in range(batch, batch + (k.ndim - batch) // 2):
-        size, shape = k.shape[axis], k.shape
-        k = k.reshape(*shape[:axis], size * size, *shape[axis + 2:])
-        k = k[(slice(None),) * axis + (slice(None, None, size + 1),)]
+        shape, (size, other) = k.shape, k.shape[axis:axis + 2]
+        k = k.reshape(*shape[:axis], size * other, *shape[axis + 2:])
+        k = k[(slice(None),) * axis + (slice(None, None, other + 1),)]
     return k
+
+
+def swapped(k, batch):
+    """Paired (*batch, h', h, w', w, ...) out of (*batch, h, h', w, w', ...), for so many batch axes."""
+    there = range(batch, k.ndim)
+    return namespace(k).moveaxis(k, [axis + 1 if (axis - batch) % 2 == 0 else axis - 1 for axis in there], there)

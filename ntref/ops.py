@@ -8,18 +8,19 @@ and nothing (zero) where there is no such i; with 'CIRCULAR' padding positions c
 
     window_sum(c, slides)     sum over the taps; the (axis, Window) of `slides` move together   adjoint: window_spread
     windows(x, axis, window)  the taps side by side: axis n becomes axes out, size              adjoint: unwindows
-    border(q, left, right)    what a tap inside on the left adds where it is outside on the right
+    bordered(c, q, ...)       c and what a tap inside on the left adds where it is outside on the right
 """
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 
-from .arrays import adjoint_pair, namespace
+from .arrays import adjoint_pair, increased, namespace
 
-__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'border', 'nearest', 'packed', 'resize_matrix', 'unwindows',
-           'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
+__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix', 'taken',
+           'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
+LOOKUPS = 2 ** 14         # of windows, their parts and indices, that are kept: a deep network's, for all blocks of rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Window:
     taps: tuple
 
     @classmethod
-    @lru_cache
+    @lru_cache(LOOKUPS)
     def of(cls, n, size, stride, padding):
         """Convolution: 'VALID' out = (n - size) // stride + 1; 'SAME', 'CIRCULAR' out = ceil(n / stride), centred."""
         if padding == 'VALID':
@@ -53,7 +54,7 @@ class Window:
         return cls(n, out, tuple(_runs([(o, i) for o, i in tap if 0 <= i < n], 1, stride) for tap in hits))
 
     @classmethod
-    @lru_cache
+    @lru_cache(LOOKUPS)
     def transposed(cls, n, size, stride, padding):
         """Its transpose: out = n stride, and max(size - stride, 0) more under 'VALID'."""
         more = max(size - stride, 0)
@@ -71,9 +72,14 @@ class Window:
         return [[o in tap for o in range(self.out)] for tap in seen]
 
     @cached_property
-    def is_full(self):
-        """Do all taps of all outputs see inputs?"""
-        return all(map(all, self.reached))
+    def partial(self):
+        """Outputs of which not all taps see inputs."""
+        return [o for o, inside in enumerate(zip(*self.reached)) if not all(inside)]
+
+    @lru_cache(LOOKUPS)                  # windows live as long as the process, see `of`
+    def only(self, taps):
+        """The window with these taps."""
+        return Window(self.n, self.out, tuple(self.taps[a] for a in taps))
 
     @cached_property
     def overlaps(self):
@@ -81,7 +87,7 @@ class Window:
         seen = [i for tap in self.taps for _, inputs in tap for i in range(self.n)[inputs]]
         return len(seen) > len(set(seen))
 
-    @lru_cache                           # windows live as long as the process, see `of`
+    @lru_cache(LOOKUPS)
     def part(self, start, stop):
         """(inputs, Window) that the outputs from start to stop need."""
         outputs = range(start, stop)
@@ -130,23 +136,44 @@ def zeros_like(a, shape):
 def packed(a, batch_axes):
     """a, in memory with its first axes last: what moves along the others then moves long runs."""
     xp, first, last = namespace(a), range(batch_axes), range(a.ndim - batch_axes, a.ndim)
-    return xp.moveaxis(xp.moveaxis(a, first, last).copy(), last, first)
+    moved = xp.moveaxis(a, first, last)
+    return xp.moveaxis(moved if moved.flags.c_contiguous else moved.copy(), last, first)
+
+
+def taken(a, rows):
+    """a[rows] of what is `packed` for one batch axis, in the same order in memory."""
+    if isinstance(rows, slice):
+        return a[rows]
+    xp = namespace(a)
+    return xp.moveaxis(xp.moveaxis(a, 0, -1)[..., rows], -1, 0)
 
 
 def _window_sum(c, slides):
     shape = list(c.shape)
     for axis, window in slides:
         shape[axis] = window.out
-    whole, shifts = _shifts(c.ndim, tuple(slides))
-    out = zeros_like(c, shape) if whole is None else c[whole].copy(order='K')
+    whole, slabs, shifts = _shifts(c.ndim, tuple(slides))
+    if whole is None:
+        out = zeros_like(c, shape)
+    else:                                                        # the first two taps in one pass
+        (here, there), *shifts = shifts or [(None, None)]
+        c_whole, out = c[whole], namespace(c).empty_like(c, shape=shape)
+        for slab in slabs:
+            out[slab] = c_whole[slab]
+        if here is not None:
+            namespace(c).add(c_whole[here], c[there], out=out[here])
     for here, there in shifts:
         out[here] += c[there]
     return out
 
 
-@lru_cache
+@lru_cache(LOOKUPS)
 def _shifts(ndim, slides):
-    """Inputs of one tap that all outputs see, or None; (outputs, inputs) of all runs of all other taps. Indices."""
+    """Indices of a sum over the taps.
+
+    Inputs of one tap that all outputs see, or None; slabs of outputs that the first of the other taps does not reach;
+    (outputs, inputs) of all runs of all other taps.
+    """
     axes, slid = zip(*slides)
     shifts, whole = [], None
     for taps in zip(*(window.taps for window in slid), strict=True):
@@ -156,7 +183,17 @@ def _shifts(ndim, slides):
                 whole = there
             else:
                 shifts.append((here, there))
-    return whole, shifts
+    return whole, _beyond(ndim, slides, shifts[0][0]) if shifts else [_at(ndim, (), ())], shifts
+
+
+def _beyond(ndim, slides, here):
+    """Slabs that cover the outputs beyond `here`."""
+    slabs = []
+    for axis, window in slides:
+        o = here[axis]
+        ends = [slice(0, o.start), slice(o.stop, window.out)] if o.step == 1 else [slice(0, window.out)]
+        slabs += [_at(ndim, (axis,), (end,)) for end in ends if end.start < end.stop]
+    return slabs
 
 
 def _window_spread(c, slides):
@@ -184,16 +221,16 @@ window_sum, window_spread = adjoint_pair(_window_sum, _window_spread)
 windows, unwindows = adjoint_pair(_windows, _unwindows)
 
 
-def border(q, left, right):
-    """sum_a q(tap a of i) over the taps that are inside at i and outside at j.
+def bordered(c, q, left, right):
+    """c + sum_a q(tap a of i) over the taps that are inside at i and outside at j, written into c; see `increased`.
 
     `left` and `right` are (axis, Window); these axes of q, of length n and 1, become i and j.
     """
-    xp, (i, over), (j, other) = namespace(q), left, right
-    i, j = i % q.ndim, j % q.ndim
-    outside = xp.asarray([[float(not inside) for inside in tap] for tap in other.reached]).astype(q.dtype, copy=False)
-    sums = xp.tensordot(windows(q, i, over), outside, ([i + 1], [0]))                    # j at the end
-    return xp.moveaxis(xp.sum(sums, j), -1, j)
+    (i, over), (j, other) = left, right
+    for o in other.partial:
+        outside = tuple(a for a, tap in enumerate(other.reached) if not tap[o])
+        c = increased(c, window_sum(q, [(i, over.only(outside))]), _at(c.ndim, (j,), (slice(o, o + 1),)))
+    return c
 
 
 # ------------------------------------------------------------------ resampling

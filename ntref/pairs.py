@@ -9,28 +9,30 @@ asks for them, which is the same for every tile.
 
 A convolution and what follows it are `pending` until a layer asks for everything (`computed`). Then they are done
 together for some rows of positions at a time, which stay in the cache, and written over what they were computed from.
+`rows` are two slices, of the rows of the left and of the right members: of inputs with themselves only the right ones
+from the first left one on are computed, and mirrored.
 """
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 from .arrays import namespace
 from .duals import Pair
-from .fused import BLOCK
-from .inputs import across, with_itself
-from .kernel import Kernel, diagonal
+from .fused import BLOCK, Near
+from .inputs import across, one_by_one
+from .kernel import Kernel, diagonal, swapped
 from .ops import packed, zeros_like
 
 __all__ = ['Tile', 'input_tile', 'recording', 'replaying']
 
 ALL = slice(None)
+WHOLE = ALL, ALL
 
 
 def recording(steps):
     """Tape of a first pass: variances are computed, and appended to `steps`."""
     def tape(compute):
-        steps.append(packed(compute(), 1))           # a copy: what it is of may be written into
+        steps.append(packed(compute(), 1).copy(order='K'))       # what it is of may be written into
         return steps[-1], steps[-1]
     return tape
 
@@ -48,15 +50,17 @@ def no_tape(compute):
 
 @dataclass(frozen=True)
 class Tile(Kernel):
-    """`Kernel` without cov1 and cov2: nngp, ntk, gap and area are (n1, n2, *S), or (n, *S) for inputs with themselves.
+    """`Kernel` without cov1 and cov2: nngp, ntk, gap and area are (n1, n2, *S), or (n, *S) one by one.
 
     Attributes
     ----------
     q1, q2 : array (n, *positions)     variances.
     tape : callable                    compute -> the next q1, q2; compute() is q of inputs with themselves.
-    batch_axes : int                   2, or 1 for inputs with themselves.
+    batch_axes : int                   2, or 1 for inputs x1[i] with x2[i].
+    is_own : bool                      are these the same?
+    is_far : bool                      see `Pair`: gap and area are None.
     is_shared : bool                   do others hold the same arrays? Else a step may write into them.
-    pending : callable                 rows of the left members -> Tile of these. The arrays are then None.
+    pending : callable                 rows -> Tile of these. The arrays are then None.
     sizes : tuple                      numbers of positions of what is pending.
     source : (Tile, Window)            whose rows under the window it is computed from; None: from the inputs.
     widest : int                       entries for a pair of inputs at the largest of the steps that are pending.
@@ -65,6 +69,8 @@ class Tile(Kernel):
     q2: Any = None
     tape: Any = None
     batch_axes: int = 2
+    is_own: bool = False
+    is_far: bool = False
     is_shared: bool = False
     pending: Any = None
     sizes: tuple = ()
@@ -76,12 +82,22 @@ class Tile(Kernel):
     def nonlinear(self, dual, fused=None):
         def step(part, new, _):
             old, = part._pairs()
-            if fused is not None and part.area is None:
+            if fused is not None and part.area is None and not part._is_same:
                 return fused(old, part.ntk)
+            if part.is_far:
+                raise Near
             cov, slope = dual(old)
             k, gap, area = Pair(*new._spreads(new.q1, new.q2)[0], cov).settled()
             return k, gap, None if part.area is None else area, None if part.ntk is None else slope * part.ntk
-        return self._then(step, self.tape(lambda: dual(Pair.same(self.q1))[0].k))
+
+        def exactly(part, new, _):
+            k, gap, *others = step(part, new, _)
+            if part.is_own and not part.diagonal_spatial:                    # positions paired with themselves
+                diagonal(k, 1)[...] = new.q1
+                if gap is not None:
+                    diagonal(gap, 1)[...] = 0
+            return k, gap, *others
+        return self._then(exactly, self.tape(lambda: dual(Pair.same(self.q1))[0].k))
 
     def in_rows(self, windows, f, is_local=True):
         """f(part, slides) for windows along the spatial axes; local: q' follows from q: equal positions stay equal."""
@@ -91,11 +107,11 @@ class Tile(Kernel):
 
         def own():
             q = base._holding((base.q1, 0 * base.q1, None, None))
-            q = q._but(diagonal_spatial=True, batch_axes=1, tape=no_tape)
+            q = q.but(diagonal_spatial=True, batch_axes=1, tape=no_tape)
             return Kernel.in_rows(q, windows, f).nngp
 
         def step(part, new, tall):
-            first = [[(slides[0][0][0], tall), *slides[0][1:]]] if tall else []
+            first = [[(axis, window) for (axis, _), window in zip(slides[0], tall)]] if tall else []
             return f(part, first + slides[len(first):])._arrays
         if is_local:
             return base._then(step, base.tape(own), windows)
@@ -103,15 +119,15 @@ class Tile(Kernel):
         return new._next(new._arrays)
 
     def _then(self, step, variances, windows=()):
-        """step(part of this tile, part of the next, window of its rows or None) is pending."""
+        """step(part of this tile, part of the next, windows of its rows or None) is pending."""
         tall, (q1, q2) = windows[0] if windows else None, variances
 
         def rows_of(rows):
-            inputs, window = (rows, tall) if tall is None or rows == ALL else tall.part(rows.start, rows.stop)
+            inputs, seen = (rows, None) if tall is None else zip(*(_under(tall, r) for r in rows))
             part = self._part(inputs)
             new = part._with_variances(q1, q2, rows)
-            return new._holding(step(part, new, window))
-        return self._holding((None,) * 4)._but(
+            return new._holding(step(part, new, seen))
+        return self._holding((None,) * 4).but(
             q1=q1, q2=q2, pending=rows_of, sizes=tuple(w.out for w in windows) or self._sizes,
             widest=max(self.widest, prod(self._shape[self.batch_axes:])),
             source=self.source if self.pending else (self, tall))
@@ -121,24 +137,40 @@ class Tile(Kernel):
     def computed(self):
         if self.pending is None:
             return self
-        outs, waiting, shape = None, None, self._shape
-        for rows in self._row_blocks():
+        outs, waiting, shape, (first, *more) = None, None, self._shape, self._row_blocks()
+        if not more:
+            return self._holding(self.pending(first)._arrays)
+        for rows in (first, *more):
             arrays = self.pending(rows)._arrays
             outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
             if waiting:                  # not before the next rows are computed, which may need those that are there
-                _write(outs, *waiting)
-            waiting = self._index(rows), arrays
-        _write(outs, *waiting)
+                self._write(outs, *waiting)
+            waiting = rows, arrays
+        self._write(outs, *waiting)
         return self._holding(outs)
+
+    def _write(self, outs, rows, arrays):
+        left, right = rows
+        for out, a in zip(outs, arrays, strict=True):
+            if out is None or isinstance(out, int):
+                continue
+            out[self._index(rows)] = a
+            if self.is_own and right != left:
+                below = self._index((slice(left.stop, right.stop), left))
+                out[below] = swapped(a, 1)[:, left.stop - left.start:]
 
     def _row_blocks(self):
         """Rows for which each pending step fits in the cache."""
         shape, n = self._shape, self.batch_axes
         height, *rest = shape[n:] or [1]
-        step = BLOCK * height // max(prod(shape[:n]) * max(self.widest, height * prod(rest)), 1)
+        block = 8 * BLOCK // self.q1.dtype.itemsize
+        step = max(1, block * height // max(prod(shape[:n]) * max(self.widest, height * prod(rest)), 1))
         if step >= height or not shape[n:]:
-            return [ALL]
-        return [slice(lo, min(lo + max(step, 1), height)) for lo in range(0, height, max(step, 1))]
+            return [WHOLE]
+        left = [slice(lo, min(lo + step, height)) for lo in range(0, height, step)]
+        if self.diagonal_spatial:
+            return [(rows, rows) for rows in left]
+        return [(rows, slice(rows.start, height) if self.is_own else ALL) for rows in left]
 
     @property
     def _spare(self):
@@ -146,8 +178,8 @@ class Tile(Kernel):
         tile, tall = self.source or (self, None)
         if tile.pending or tile.is_shared or tile.nngp.shape != self._shape:
             return (None,) * 4
-        rows = [] if tall is None else self._row_blocks()
-        done = all(tall.part(after.start, after.stop)[0].start >= first.stop for first, after in zip(rows, rows[2:]))
+        rows = [] if tall is None else [left for left, _ in self._row_blocks()]
+        done = all(_under(tall, after)[0].start >= first.stop for first, after in zip(rows, rows[2:]))
         return tile._arrays if done else (None,) * 4
 
     @property
@@ -162,42 +194,44 @@ class Tile(Kernel):
         return *map(len, q), *(n for n in self._sizes for _ in range(members))
 
     def _part(self, rows):
-        """Some rows of the left members."""
+        """Some rows."""
         if self.pending:
             return self.pending(rows).described(*self.signals)
         part = self._holding(a if a is None or isinstance(a, int) else a[self._index(rows)] for a in self._arrays)
-        return part._with_variances(self.q1, self.q2, rows)._but(tape=no_tape)
+        return part._with_variances(self.q1, self.q2, rows).but(tape=no_tape)
 
     def _index(self, rows):
         """Of rows in nngp and its like."""
-        return ALL if rows == ALL else (*(ALL,) * self.batch_axes, rows)
+        return (*(ALL,) * self.batch_axes, *rows[:1 if self.diagonal_spatial else 2]) if self._sizes else ALL
 
     def _with_variances(self, q1, q2, rows):
-        """Those of some rows; where positions are not paired the right members have the same ones."""
-        left, right = (ALL, rows), (ALL, rows if self.diagonal_spatial else ALL)
-        return self._but(q1=q1, q2=q2) if rows == ALL else self._but(q1=q1[left], q2=q2[right])
+        return self.but(q1=q1, q2=q2) if rows == WHOLE else self.but(q1=q1[:, rows[0]], q2=q2[:, rows[1]])
 
     @property
     def _arrays(self):
         return self.nngp, self.gap, self.area, self.ntk
 
-    def _but(self, **changes):
-        """`dataclasses.replace`, which takes as long as a row of numbers."""
-        new = copy(self)
-        new.__dict__.update(changes)
-        return new
-
     def _holding(self, arrays):
         named = dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays))
-        return self._but(**named, is_shared=False, pending=None, source=None, widest=0)
+        return self.but(**named, is_shared=False, pending=None, source=None, widest=0)
 
     # -------------------------------------------------------------- what a Kernel does otherwise
 
     def shared(self):
-        return self._but(is_shared=True)
+        return self.but(is_shared=True)
 
     def variances(self, i):
         return (self.q1, self.q2)[i - 1]
+
+    @property
+    def _is_same(self):
+        """Is every variable paired with itself?"""
+        return self.is_own and self.diagonal_spatial
+
+    def _pairs(self):
+        if self._is_same:
+            return [Pair.same(self.q1)]
+        return [Pair(p.q1, p.q2, p.cov, self.is_far) for p in super()._pairs()]
 
     def _spreads(self, a1, a2):
         if self.batch_axes == 2:
@@ -207,13 +241,14 @@ class Tile(Kernel):
     def _with(self, covs):
         """An area that is not known stays so: only `Dense` and its like know one from the other."""
         cov, = covs
-        new = self._next((cov.k, cov.gap, None if self.area is None else cov.area, self.ntk))
-        return new._but(is_shared=self.is_shared)
+        gap, area = None if self.is_far else cov.gap, None if self.area is None else cov.area
+        new = self._next((cov.k, gap, area, self.ntk))
+        return new.but(is_shared=self.is_shared)
 
     def _next(self, arrays):
         new = self._holding(arrays)
         q1, q2 = self.tape(lambda: new.nngp if self.diagonal_spatial else diagonal(new.nngp, 1))
-        return new._but(q1=q1, q2=q2)
+        return new.but(q1=q1, q2=q2)
 
 
 def _output(a, shape, spare):
@@ -222,28 +257,25 @@ def _output(a, shape, spare):
     return zeros_like(a, shape) if spare is None or isinstance(spare, int) else spare
 
 
-def _write(outs, index, arrays):
-    for out, a in zip(outs, arrays, strict=True):
-        if out is not None and not isinstance(out, int):
-            out[index] = a
+def _under(window, outputs):
+    """(inputs, Window) that outputs need, a slice."""
+    return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
-def input_tile(a, b, tape, signal, demand, ntk):
+def input_tile(a, b, tape, signal, demand, ntk, listed=False, is_far=False):
     """The state at the input for a (n1, *positions, channels) against b, or with itself if b is None.
 
-    `signal` describes the network's inputs.
+    `signal` describes the network's inputs; `listed`: each a against the b of its place.
     """
     q1, q2 = tape(lambda: namespace(a).mean(a * a, -1))
     new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=signal.shape,
                batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, q1=q1, q2=q2,
-               batch_axes=1 if b is None else 2)
+               batch_axes=1 if b is None or listed else 2, is_own=b is None, is_far=is_far)
+    demand = replace(demand, gap=not is_far, area=demand.area and not is_far)
 
     def rows_of(rows):
-        left = a if rows == ALL else a[:, rows]
-        if b is None:
-            cov = with_itself(left, a if demand.paired else left, demand)
-        else:
-            cov = across(left, b if demand.paired or rows == ALL else b[:, rows], demand)
+        left, right = (x if rows == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), rows))
+        cov = (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
         part = new._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-        return part._with_variances(q1, q2, rows)._but(tape=no_tape)
-    return new._but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])
+        return part._with_variances(q1, q2, rows).but(tape=no_tape)
+    return new.but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])

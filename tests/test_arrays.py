@@ -12,7 +12,7 @@ import scipy.linalg
 import scipy.special
 from kinds import KINDS, to_kind, to_numpy
 
-from ntref import arrays
+from ntref import arguments, arrays
 
 autograd = pytest.importorskip('autograd')
 mpmath = pytest.importorskip('mpmath')
@@ -84,6 +84,7 @@ CASES = [
     ('mean', lambda xp, a: xp.mean(a, axis=0), X),
     ('all', lambda xp, a: xp.all(a > -1, axis=1), X),
     ('any', lambda xp, a: xp.any(a > 1, axis=1), X),
+    ('add', lambda xp, a, b: xp.add(a, b), X, Y),
     ('multiply', lambda xp, a, b: xp.multiply(a, b), X, Y),
     ('subtract', lambda xp, a, b: xp.subtract(a, b), X, Y),
     ('empty_like', lambda xp, a: xp.empty_like(a)[:0], X),
@@ -488,15 +489,15 @@ def test_as_floats_without_arguments():
 @pytest.mark.parametrize('number, expected', [
     (2, 2), (1.5, 1.5), (numpy.float32(.5), .5), (numpy.float64(.5), .5), (numpy.int64(3), 3), (numpy.array(.25), .25)])
 def test_as_number(number, expected):
-    found = arrays.as_number(number, 'w_std')
+    found = arguments.as_number(number, 'w_std')
     assert found == expected and type(found) is type(expected)
     assert type(found) is int or (numpy.ones(1, 'float32') * found).dtype == 'float32'
 
 
 def test_as_number_keeps_traced_and_exact_numbers(mp50):
     third = mp50.mpf(1) / 3
-    assert arrays.as_number(third, 'b') is third
-    assert autograd.grad(lambda x: arrays.as_number(x, 'b')**2)(3.) == 6.
+    assert arguments.as_number(third, 'b') is third
+    assert autograd.grad(lambda x: arguments.as_number(x, 'b')**2)(3.) == 6.
 
 
 @pytest.mark.parametrize('value, error', [
@@ -505,12 +506,12 @@ def test_as_number_keeps_traced_and_exact_numbers(mp50):
     (numpy.float32('inf'), ValueError), (numpy.array(numpy.nan), ValueError)])
 def test_as_number_refuses(value, error):
     with pytest.raises(error, match='b_std is expected to be'):
-        arrays.as_number(value, 'b_std')
+        arguments.as_number(value, 'b_std')
 
 
 def test_as_number_refuses_device_arrays(cupy):
     with pytest.raises(TypeError, match='b_std is expected to be'):
-        arrays.as_number(cupy.asarray(1.), 'b_std')
+        arguments.as_number(cupy.asarray(1.), 'b_std')
 
 
 def test_generator():

@@ -377,9 +377,9 @@ CONVOLUTIONS = {
     'Conv: bias divided by the taps': (lambda: conv_bias(
         lambda layer, taps: None if layer.b_std is None else layer.b_std / taps ** .5), 'conv'),
     'Conv: gap without the border': (lambda: mock.patch.object(
-        conv, 'border', lambda *a, f=conv.border: 0 * f(*a)), 'conv without bias'),
+        conv, 'bordered', lambda c, *a: c), 'conv without bias'),
     'Conv: border of one member alone': (lambda: mock.patch.object(
-        conv, 'border', lambda q, left, right, f=conv.border: f(q, left, right) * (left[0] < right[0])),
+        conv, 'bordered', lambda c, q, left, right, f=conv.bordered: f(c, q, left, right) if left[0] < right[0] else c),
         'conv without bias'),
     'Conv: gap (1 + 1e-6)': (lambda: mock.patch.object(
         conv, '_gap_sum', lambda p, slides, f=conv._gap_sum: f(p, slides) * (1 + 1e-6)), 'conv'),

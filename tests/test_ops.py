@@ -12,7 +12,7 @@ from tolerances import assert_close
 
 from ntref.arrays import namespace
 from ntref.ops import (
-    PADDINGS, RESIZERS, Window, border, nearest, resize_matrix, unwindows, window_spread, window_sum, windows)
+    PADDINGS, RESIZERS, Window, bordered, nearest, resize_matrix, unwindows, window_spread, window_sum, windows)
 
 LENGTHS, SIZES, STRIDES = (1, 4, 5, 7), (1, 2, 3, 5), (1, 2, 3)
 MAKERS = {'of': (Window.of, brute.taps), 'transposed': (Window.transposed, brute.transposed)}
@@ -80,7 +80,8 @@ def test_transposed_windows_by_hand(args, rows):
 def test_windows_see_what_they_should(name, stride, padding):
     for window, S in all_lengths(name, stride, padding):
         assert (len(window.taps), window.out, window.n) == S.shape and (seen(window) == S).all()
-        assert (numpy.array(window.reached) == S.any(2)).all() and window.is_full == S.any(2).all()
+        assert (numpy.array(window.reached) == S.any(2)).all() and \
+            window.partial == numpy.nonzero(~S.any(2).all(0))[0].tolist()
         assert (window.back.out, window.back.n) == S.shape[:0:-1] and (seen(window.back) == S.transpose(0, 2, 1)).all()
         assert window.overlaps or not (S.any(0).sum(0) > 1).any()
         assert not window.overlaps or (S.sum((0, 1)) > 1).any()
@@ -236,7 +237,8 @@ def test_float32_stays(rng):
     window = Window.of(5, 3, 2, 'SAME')
     c = rng.standard_normal((5, 5)).astype('float32')
     results = (window_sum(c, [(0, window), (1, window)]), window_spread(c[:3], [(0, window)]), windows(c, 0, window),
-               unwindows(windows(c, 0, window), 0, window), border(c[:, :1], (0, window), (1, window)))
+               unwindows(windows(c, 0, window), 0, window),
+               bordered(c[:3, :3].copy(), c[:, :1], (0, window), (1, window)))
     assert {a.dtype.name for a in results} == {'float32'}
 
 
@@ -252,9 +254,14 @@ def test_border(name, stride, padding, rng):
             for j in range(window.out):
                 if not S[a, j].any():
                     expected[i, :, j] += S[a, i, p] * q[p, :, 0]
-        assert_close(border(q, (0, window), (2, window)), expected, 'value', 4.)
-        swapped = border(q.transpose(2, 1, 0), (-1, window), (0, window))
-        assert_close(swapped, expected.transpose(2, 1, 0), 'value', 4.)
+        before = rng.standard_normal(expected.shape)
+        after = bordered(before.copy(), q, (0, window), (2, window))
+        assert_close(after, before + expected, 'value', 4.)
+        swapped = bordered(before.transpose(2, 1, 0).copy(), q.transpose(2, 1, 0), (-1, window), (0, window))
+        assert_close(swapped, after.transpose(2, 1, 0), 'value', 4.)
+        if expected.any():
+            slope = autograd.grad(lambda q: anp.sum(before * bordered(before, q, (0, window), (2, window))))(q)
+            assert_close(anp.sum(slope * q), anp.sum(before * expected), 'value', abs(before * expected).sum())
 
 
 # ------------------------------------------------------------------ resampling

@@ -19,6 +19,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
 ALLOWED = {
     # the base: arrays of every kind, expectations, and what both are good for
     'arrays': {},
+    'arguments': {'arrays'},
     'quadrature.panels': {},
     'quadrature.expectation': {'quadrature.panels'},
     'quadrature.__init__': {'quadrature.panels', 'quadrature.expectation'},
@@ -33,22 +34,22 @@ ALLOWED = {
     'engine.tiles': {},
     'engine.__init__': {'engine.tiles'},
     # layers
-    'stax.large': {'arrays', 'engine.tiles', 'inputs', 'kernel', 'ops', 'pairs'},
-    'stax.layer': {'arrays', 'kernel', 'inputs', 'stax.large'},
-    'stax.dense': {'arrays', 'kernel', 'stax.layer'},
-    'stax.conv': {'arrays', 'duals', 'kernel', 'ops', 'stax.dense'},
-    'stax.pooling': {'arrays', 'kernel', 'ops', 'stax.conv', 'stax.layer'},
-    'stax.reshaping': {'arrays', 'kernel', 'ops', 'stax.layer', 'stax.pooling'},
+    'stax.large': {'arrays', 'engine.tiles', 'fused', 'inputs', 'kernel', 'ops', 'pairs'},
+    'stax.layer': {'arguments', 'arrays', 'kernel', 'inputs', 'stax.large'},
+    'stax.dense': {'arguments', 'arrays', 'kernel', 'stax.layer'},
+    'stax.conv': {'arguments', 'arrays', 'duals', 'kernel', 'ops', 'stax.dense'},
+    'stax.pooling': {'arguments', 'arrays', 'kernel', 'ops', 'stax.conv', 'stax.layer'},
+    'stax.reshaping': {'arguments', 'arrays', 'kernel', 'ops', 'stax.layer', 'stax.pooling'},
     'stax.normalization': {'arrays', 'duals', 'kernel', 'stax.layer'},
-    'stax.elementwise': {'arrays', 'duals', 'stax.layer', 'stax.normalization'},
-    'stax.piecewise': {'arrays', 'duals', 'fused', 'stax.elementwise'},
-    'stax.custom': {'arrays', 'quadrature', 'duals', 'stax.elementwise'},
-    'stax.branching': {'arrays', 'duals', 'kernel', 'ops', 'stax.layer'},
-    'stax.combinators': {'arrays', 'stax.layer'},
+    'stax.elementwise': {'arguments', 'arrays', 'duals', 'stax.layer', 'stax.normalization'},
+    'stax.piecewise': {'arguments', 'duals', 'fused', 'stax.elementwise'},
+    'stax.custom': {'arguments', 'arrays', 'quadrature', 'duals', 'stax.elementwise'},
+    'stax.branching': {'arguments', 'arrays', 'duals', 'kernel', 'ops', 'stax.layer'},
+    'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
     'stax.__init__': {'stax.layer', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.reshaping', 'stax.normalization',
                       'stax.elementwise', 'stax.piecewise', 'stax.custom', 'stax.branching', 'stax.combinators'},
     # kernels in, predictions out: knows matrices, no layers
-    'predict.layout': {'arrays'},
+    'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
     'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
     'predict.gaussian': {'arrays', 'predict.layout', 'predict.closed_form'},
@@ -64,10 +65,11 @@ ALLOWED = {
 
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
 
-ARRAY_LIBRARIES = {'arrays': {'numpy'}, 'quadrature.panels': {'numpy'}, 'quadrature.expectation': {'numpy'}}
+ARRAY_LIBRARIES = dict.fromkeys(('arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation'), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
+    'arguments': 2,             # a number of which kinds
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
     'stax.layer': 1,            # a traced argument is shown, not compared with its default
     'stax.large': 2,            # tiles are NumPy's, and not for traced parameters

@@ -7,13 +7,14 @@ threadpoolctl, which holds it, they run one after the other.
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
-__all__ = ['ENTRIES', 'SIDE', 'in_threads', 'in_tiles', 'pair_tiles', 'tiles']
+__all__ = ['ENTRIES', 'SIDE', 'in_threads', 'in_tiles', 'pairs', 'rectangles', 'tiles']
 
 SIDE = 256             # rows and columns of a tile: measured, validation/bench.py
-ENTRIES = 2 ** 18      # of a tile of pairs of inputs with positions, or those of one pair
+ENTRIES = 2 ** 18      # float64, of a tile of pairs of inputs with positions, or those of one pair
 
 
 def tiles(n1, n2, symmetric):
@@ -41,21 +42,43 @@ def in_tiles(kernel, n1, n2, symmetric, outs):
     in_threads(work, tiles(n1, n2, symmetric))
 
 
-def pair_tiles(n1, n2, symmetric, size):
-    """Blocks (rows, columns), as ranges, of at most `size` pairs that cover (n1, n2), or its part above the diagonal.
+def rectangles(n1, n2, size, above=False):
+    """Blocks (rows, columns), as slices, of about `size` pairs that cover (n1, n2), or what is above the diagonal ones.
 
-    >>> pair_tiles(3, 3, True, 2)
-    [(range(0, 1), range(1, 3)), (range(1, 2), range(2, 3))]
+    >>> [(i.start, j.start) for i, j in rectangles(2, 3, 2)]
+    [(0, 0), (0, 2), (1, 0), (1, 2)]
     """
-    columns = max(1, min(n2, size))
-    rows = max(1, size // columns)
-    return [(range(i, min(i + rows, n1)), range(j, min(j + columns, n2))) for i in range(0, n1, rows)
-            for j in range(i + 1 if symmetric else 0, n2, columns)]
+    rows = max(1, size // max(n2, 1))
+    columns = max(1, size // rows)
+    return [(slice(i, i + rows), slice(j, j + columns)) for i in range(0, n1, rows)
+            for j in range(i + rows if above else 0, n2, columns)]
+
+
+def pairs(n, size):
+    """All i < j < n: `rectangles` above the diagonal, and lists of rows and their columns from its blocks.
+
+    >>> pairs(4, 8)
+    [(slice(0, 2, None), slice(2, 6, None)), ([0, 2], [1, 3])]
+    """
+    rows = max(1, size // max(n, 1))
+    near = [(i, j) for i in range(n) for j in range(i + 1, min(n, i // rows * rows + rows))]
+    lists = [near[lo:lo + size] for lo in range(0, len(near), size)]
+    return rectangles(n, n, size, above=True) + [tuple(map(list, zip(*pairs))) for pairs in lists]
 
 
 def in_threads(work, jobs):
     """work(job) for all jobs, in order; [results]."""
+    _keep_freed()
     one_thread = find_spec('threadpoolctl') is not None
     limits = import_module('threadpoolctl').threadpool_limits(1) if one_thread else nullcontext()
     with limits, ThreadPoolExecutor(os.cpu_count() if one_thread else 1) as pool:
         return list(pool.map(work, jobs))
+
+
+@cache
+def _keep_freed():
+    """glibc keeps arrays that are freed up to the longest one so far, at most 32 MiB, which it allocated and freed.
+
+    Got anew from the system, those of a tile would cost a page fault for every 512 numbers: a third of the time.
+    """
+    bytes(2 ** 25 - 2 ** 13)

@@ -8,7 +8,8 @@ does not carry. With the remaining axes of sizes (n, c, ...), kernels come zippe
 """
 from math import prod
 
-from ..arrays import as_floats, as_number, is_array, namespace, plain
+from ..arguments import as_number
+from ..arrays import as_floats, is_array, namespace, plain
 
 __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
 

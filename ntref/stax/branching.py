@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add, mul
 
-from ..arrays import as_whole, namespace
+from ..arguments import as_whole
+from ..arrays import namespace
 from ..duals import Cov, Pair
 from ..kernel import Demand, axis_of
 from ..ops import zeros
@@ -103,7 +104,7 @@ class FanInSum(_FanIn):
 
 def _sum(k, m):
     both = k.map(Pair.add, m)
-    return replace(both, ntk=None if k.ntk is None else k.ntk + m.ntk)
+    return both.but(ntk=None if k.ntk is None else k.ntk + m.ntk)
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,7 +132,7 @@ class FanInProd(_FanIn):
 
 def _product(k, m):
     both = k.map(Pair.multiply, m)
-    return replace(both, ntk=None if k.ntk is None else k.ntk * m.nngp + k.nngp * m.ntk)
+    return both.but(ntk=None if k.ntk is None else k.ntk * m.nngp + k.nngp * m.ntk)
 
 
 @dataclass(frozen=True, repr=False)
@@ -212,9 +213,9 @@ def _side_by_side(ks, place):
     def nothing(i, j, shape):
         return zeros(ks[0].nngp, shape)
     ntk = None if ks[0].ntk is None else joined([k.ntk for k in ks], nothing)
-    return replace(ks[0].map(cov, *ks[1:]), ntk=ntk)
+    return ks[0].map(cov, *ks[1:]).but(ntk=ntk)
 
 
 def scaled(k, w):
     """K' = w K,  Theta' = w Theta."""
-    return replace(k.map(lambda p: p.affine(w, 0)), ntk=None if k.ntk is None else w * k.ntk)
+    return k.map(lambda p: p.affine(w, 0)).but(ntk=None if k.ntk is None else w * k.ntk)

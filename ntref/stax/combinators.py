@@ -1,7 +1,8 @@
 """Composition: serial, parallel, repeat."""
 from dataclasses import dataclass
 
-from ..arrays import as_whole, generator
+from ..arguments import as_whole
+from ..arrays import generator
 from .layer import Layer, located
 
 __all__ = ['parallel', 'repeat', 'serial']

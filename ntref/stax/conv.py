@@ -6,10 +6,11 @@ of a pair of positions move together. Derivation: docs/theory/conv.md.
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..arrays import as_whole, increased, namespace
+from ..arguments import as_whole, as_wholes
+from ..arrays import namespace
 from ..duals import Cov, Pair
-from ..kernel import Axes
-from ..ops import PADDINGS, Window, border, window_sum, windows
+from ..kernel import Axes, Signal
+from ..ops import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
 
 __all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'named_padding', 'strides_of']
@@ -26,10 +27,19 @@ def strides_of(name, strides, shape):
     """As many whole numbers >= 1 as the window has axes; None stays."""
     if strides is None:
         return None
-    strides = tuple(as_whole(s, f'{name}: strides', 1) for s in strides)
+    strides = as_wholes(strides, f'{name}: strides', 1)
     if len(strides) != len(shape):
         raise ValueError(f'{name}: expected {len(shape)} strides for a window of shape {shape}, got {strides}.')
     return strides
+
+
+def _are_letters(numbers, positions):
+    """Do they name the axes of inputs, filter and outputs, so many of them spatial?"""
+    if not isinstance(numbers, (tuple, list)) or len(numbers) != 3 or not all(isinstance(n, str) for n in numbers):
+        return False
+    spatial = set(numbers[0]) - set('NCIO')
+    expected = [sorted({*spatial, *others}) for others in ('NC', 'IO', 'NC')]
+    return len(spatial) == positions and list(map(sorted, numbers)) == expected
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,18 +59,17 @@ class _Convolution(Weighted, abstract=True):
 
     def __post_init__(self):
         super().__post_init__()
-        shape = tuple(as_whole(n, f'{self.name}: filter_shape', 1) for n in self.filter_shape)
+        shape = as_wholes(self.filter_shape, f'{self.name}: filter_shape', 1)
         for name, value in dict(out_chan=as_whole(self.out_chan, f'{self.name}: out_chan', 1), filter_shape=shape,
                                 strides=strides_of(self.name, self.strides, shape),
                                 padding=named_padding(self.name, self.padding)).items():
             object.__setattr__(self, name, value)
+        if not _are_letters(self.letters, len(shape)):
+            raise ValueError(f'{self.name}: expected dimension_numbers like ("NHWC", "HWIO", "NHWC"), N and C for '
+                             'inputs and outputs, I and O for the filter, and as many spatial letters as filter_shape '
+                             f'{shape} is long, got {self.dimension_numbers!r}.')
         if self.dimension_numbers is not None:
             object.__setattr__(self, 'dimension_numbers', tuple(self.dimension_numbers))
-        lhs, rhs, out = self.letters
-        if not len(set(lhs)) == len(lhs) == len(shape) + 2 or set(lhs) != set(out) or \
-                sorted(rhs) != sorted(lhs.translate({ord('N'): 'O', ord('C'): 'I'})) or len(out) != len(lhs):
-            raise ValueError(f'{self.name}: expected dimension_numbers like ("NHWC", "HWIO", "NHWC"), with as many '
-                             f'spatial letters as filter_shape {shape} is long, got {self.dimension_numbers}.')
 
     # -------------------------------------------------------------- which axis is which
 
@@ -79,7 +88,9 @@ class _Convolution(Weighted, abstract=True):
 
     @property
     def axes(self):
-        return Axes(self.letters[0].index('N'), self.letters[0].index('C'))
+        """From the nearer end, so that `out` comes to see, and to refuse, inputs with another number of axes."""
+        lhs = self.letters[0]
+        return Axes(*(i if 2 * i < len(lhs) else i - len(lhs) for i in map(lhs.index, 'NC')))
 
     @property
     def taps(self):
@@ -102,19 +113,25 @@ class _Convolution(Weighted, abstract=True):
         if len(signal.shape) != len(lhs):
             raise ValueError(f'expected {len(lhs) - 2} spatial axes ({lhs}), got {len(signal.shape) - 2} in shape '
                              f'{signal.shape}.')
-        self.check_axes(signal, self.axes)
+        self.check_axes(signal, self.axes.of(len(lhs)))
         sizes = {'N': signal.shape[self.axes.batch], 'C': self.widened(self.out_chan)}
         sizes |= {c: window.out for c, window in zip(self.spatial[0], self.windows(signal.shape))}
         return replace(signal, shape=tuple(sizes[c] for c in out), axes=Axes(out.index('N'), out.index('C')),
                        is_gaussian=True)
 
     def init(self, rng, signal):
+        shape, bias_shape = self.shapes(signal)
+        return self.drawn(rng, shape, signal.channels * self.taps, bias_shape)
+
+    def shapes(self, signal):
+        """Of W and b."""
         sizes = {'I': signal.channels, 'O': self.widened(self.out_chan)} | dict(zip(self.spatial[1], self.filter_shape))
-        bias = [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
-        return self.drawn(rng, [sizes[c] for c in self.letters[1]], sizes['I'] * self.taps, bias)
+        return [sizes[c] for c in self.letters[1]], [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
 
     def apply(self, params, x, rng=None):
         W, b = params
+        signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
+        self.check_weights(W, self.shapes(signal)[0], signal)
         patches = self.patches(x)
         positions, n = patches.shape[1:-1], patches.shape[-1]
         W = self.matrices(W)
@@ -160,7 +177,7 @@ class _Convolution(Weighted, abstract=True):
 
         def sums(p):
             area = total(p.cov.area) if self.taps == 1 and p.cov.area is not None else None
-            return Pair(p.q1, p.q2, Cov(total(p.k), _gap_sum(p, slides), area))
+            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else _gap_sum(p, slides), area), p.is_far)
         return self.affine(k, sums, total, self.taps)
 
     def reordered(self, k):
@@ -183,10 +200,7 @@ def _gap_sum(p, slides):
         gap = window_sum(gap, pair)
         if len(pair) == 2:
             left, right = pair
-            if not right[1].is_full:
-                gap = increased(gap, border(q1, left, right))
-            if not left[1].is_full:
-                gap = increased(gap, border(q2, right, left))
+            gap = bordered(bordered(gap, q1, left, right), q2, right, left)
             q1, q2 = window_sum(q1, [left]), window_sum(q2, [right])
     return gap
 
@@ -221,8 +235,9 @@ class Conv(_Convolution):
 
     Raises
     ------
-    ValueError : unknown padding or parameterization; strides or lengths below 1; a window longer than the input under
-        'VALID'; another number of spatial axes; axes that differ from those of the input.
+    TypeError  : a number where a tuple is expected.
+    ValueError : unknown padding, parameterization or letters; strides or lengths below 1; a window longer than the
+        input under 'VALID'; another number of spatial axes; axes that differ from those of the input.
 
     Accuracy
     --------
@@ -293,11 +308,10 @@ class ConvLocal(_Convolution):
     """
     row_by_row = False
 
-    def init(self, rng, signal):
-        out, n = self.out(signal), signal.channels * self.taps
-        sizes = dict(zip(self.letters[2], out.shape)) | {'I': n, 'O': out.channels}
-        bias = [1 if c == 'N' else sizes[c] for c in self.letters[2]]
-        return self.drawn(rng, [sizes[c] for c in self.letters[1]], n, bias)
+    def shapes(self, signal):
+        out = self.out(signal)
+        sizes = dict(zip(self.letters[2], out.shape)) | {'I': signal.channels * self.taps, 'O': out.channels}
+        return [sizes[c] for c in self.letters[1]], [1 if c == 'N' else sizes[c] for c in self.letters[2]]
 
     def matrices(self, W):
         """W as (positions, taps x channels, outputs)."""

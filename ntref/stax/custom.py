@@ -3,7 +3,8 @@ from dataclasses import dataclass
 from typing import Callable
 
 from .. import quadrature
-from ..arrays import as_whole, derivative, differentiable, kind
+from ..arguments import as_whole
+from ..arrays import derivative, differentiable, kind
 from ..duals import Cov, Pair, over
 from .elementwise import Nonlinearity
 

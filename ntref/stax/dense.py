@@ -1,8 +1,9 @@
 """Layers with weights: what they share, and Dense."""
 from dataclasses import dataclass, replace
 
-from ..arrays import as_number, as_whole, namespace
-from ..kernel import Axes
+from ..arguments import as_number, as_whole
+from ..arrays import namespace
+from ..kernel import Axes, Signal
 from .layer import Layer
 
 __all__ = ['Dense', 'Weighted']
@@ -49,8 +50,8 @@ class Weighted(Layer, abstract=True):
         ntk = w * k.tangent(total)
         if self.is_standard:
             n = k.signals[0].channels / self.s[0]
-            return replace(new, ntk=n * total(k.nngp) + ntk + (self.b_std is not None))
-        return replace(new, ntk=new.nngp + ntk)
+            return new.but(ntk=n * total(k.nngp) + ntk + (self.b_std is not None))
+        return new.but(ntk=new.nngp + ntk)
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +123,8 @@ class Dense(Weighted):
 
     def apply(self, params, x, rng=None):
         W, b = params
-        xp = namespace(x, W)
+        xp, signal = namespace(x, W), Signal(tuple(x.shape), self.axes.of(x.ndim))
+        self.check_weights(W, (signal.channels, self.widened(self.out_dim)), signal)
         Wh = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)
         return self.scaled(Wh, b, x.shape[self.channel_axis])
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from math import factorial
 
 from .. import duals
-from ..arrays import as_number, as_whole, exact, namespace
+from ..arguments import as_number, as_whole
+from ..arrays import exact, namespace
 from ..duals import Cov
 from .layer import Layer
 from .normalization import needs_gaussian

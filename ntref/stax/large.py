@@ -3,10 +3,11 @@ from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
-from ..engine.tiles import ENTRIES, SIDE, in_threads, in_tiles, pair_tiles
+from ..engine.tiles import ENTRIES, SIDE, in_threads, in_tiles, pairs, rectangles
+from ..fused import Near
 from ..inputs import channels_last, input_kernel
-from ..kernel import Signal
-from ..ops import zeros
+from ..kernel import Signal, swapped
+from ..ops import packed, taken, zeros
 from ..pairs import input_tile, recording, replaying
 
 __all__ = ['in_parts', 'is_large']
@@ -42,7 +43,8 @@ def _blocks(layer, x1, x2, signals, demand, names):
         return None if rows is None else x[(slice(None),) * axis + (rows,)]
 
     def block(rows, columns):
-        return _chosen(names, layer.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names)))
+        k = layer.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names)).finished()
+        return [getattr(k, name) for name in names]
     shape = x1.shape[axis], x2.shape[axis]
     outs = [zeros(x1, shape) for _ in names]
     in_tiles(block, *shape, symmetric, outs)
@@ -52,54 +54,41 @@ def _blocks(layer, x1, x2, signals, demand, names):
 def _pairs(layer, x1, x2, signals, demand, names):
     """First every input with itself, whose variances after each step are kept; then the other pairs."""
     xp, symmetric = namespace(x1), x2 is None
-    a, b = (None if x is None else _by_channel(channels_last(x, demand.axes.of(x.ndim))) for x in (x1, x2))
+    a, b = (None if x is None else packed(channels_last(x, demand.axes.of(x.ndim)), 1) for x in (x1, x2))
     b = a if symmetric else b
-    size = max(1, ENTRIES // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
+    size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
-    def tile(a, b, tape, names):
-        return layer.propagate(input_tile(a, b, tape, signals[0], demand, 'ntk' in names))
+    def tile(a, b, tape, names, **kind):
+        k = layer.propagate(input_tile(a, b, tape, signals[0], demand, 'ntk' in names, **kind)).computed().finished()
+        return k, [getattr(k, name) for name in names]
 
     def own(x, names):
         """Kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps = []
-            k = tile(x[lo:lo + size], None, recording(steps), names).computed()
-            return _chosen(names, k), steps, k.nngp.shape[1:]
+            k, values = tile(x[lo:lo + size], None, recording(steps), names)
+            return values, steps, k.nngp.shape[1:]
         parts, steps, positions = zip(*in_threads(part, range(0, len(x), size)))
-        return [xp.concatenate(p) for p in zip(*parts)], [xp.concatenate(q) for q in zip(*steps)], positions[0]
+        steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]
+        return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
-    def block(ranges):
-        i, j = (slice(r.start, r.stop) for r in ranges)
-        k = tile(a[i], b[j], replaying([q[i] for q in steps1], [q[j] for q in steps2]), names)
-        for out, values in zip(outs, _chosen(names, k), strict=True):
-            if not symmetric:
-                out[i, j] = values
-                continue
-            for row, v in zip(ranges[0], values):
-                upper = slice(max(j.start, row + 1), j.stop)
-                out[row, upper] = v[upper.start - j.start:]
-                out[upper, row] = out[row, upper] if k.diagonal_spatial else _transposed(out[row, upper], k.spatial)
+    def block(job):
+        (i, j), listed = job, isinstance(job[0], list)
+        members = [[taken(x, rows) for x in (x, *steps)] for x, steps, rows in ((a, steps1, i), (b, steps2, j))]
+        (left, *q1), (right, *q2) = members
+        try:                                         # without gaps, which are not needed unless there are near pairs
+            k, values = tile(left, right, replaying(q1, q2), names, listed=listed, is_far=True)
+        except Near:
+            k, values = tile(left, right, replaying(q1, q2), names, listed=listed)
+        for out, v in zip(outs, values, strict=True):
+            out[i, j] = v
+            if symmetric:
+                v = v if k.diagonal_spatial else swapped(v, k.batch_axes)
+                out[j, i] = v if listed else xp.moveaxis(v, 0, 1)
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
     outs = [zeros(a, (len(a), len(b), *positions)) for _ in names]
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
-    in_threads(block, pair_tiles(len(a), len(b), symmetric, size))
+    in_threads(block, pairs(len(a), size) if symmetric else rectangles(len(a), len(b), size))
     return outs
-
-
-def _by_channel(x):
-    """x (n, *positions, channels), in memory one channel after the other."""
-    xp = namespace(x)
-    return xp.moveaxis(xp.moveaxis(x, -1, 0).copy(), 0, -1)
-
-
-def _transposed(values, spatial):
-    """The members of each pair of positions change places."""
-    axes = [axis for pair in spatial for axis in pair]
-    return namespace(values).moveaxis(values, [axis for pair in spatial for axis in pair[::-1]], axes)
-
-
-def _chosen(names, k):
-    k = k.computed().finished()
-    return [getattr(k, name) for name in names]

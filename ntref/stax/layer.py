@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 from operator import index
 
-from ..arrays import as_number, exact, generator, kind
+from ..arguments import as_number
+from ..arrays import as_floats, exact, generator, kind
 from ..inputs import checked, input_kernel
 from ..kernel import Axes, Demand, Kernel, Signal
 from .large import in_parts, is_large
@@ -118,6 +119,8 @@ class Layer:
     def apply_fn(self, params, inputs, rng=None):
         """Outputs of the finite network. `rng` (a seed or Generator) is needed by random layers (Dropout) alone."""
         with located(self):
+            self._single(inputs)
+            self.out(_shape_signal(tree_map(_shape, inputs), self.demand(Demand())))
             return self.apply(params, inputs, rng=rng)
 
     def kernel_fn(self, x1, x2=None, get=None, *, diagonal_spatial=None):
@@ -201,6 +204,12 @@ class Layer:
             raise ValueError(f'expected batch and channels on axes {axes.batch} and {axes.channel}, got them on '
                              f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
                              'limit is one of many channels.')
+
+    def check_weights(self, W, shape, signal):
+        """Raises ValueError where W has not the `shape` that inputs like `signal` ask for."""
+        if tuple(W.shape) != tuple(shape):
+            raise ValueError(f'expected weights of shape {tuple(shape)} for inputs of shape {signal.shape}, got '
+                             f'{tuple(W.shape)}. Take those of init_fn for inputs of this shape.')
 
     def propagate(self, k):
         """The next state, described."""
@@ -369,16 +378,28 @@ def _second(x1, x2):
     return x1 if x2 is None else x2
 
 
+def _shape(x):
+    return tuple(as_floats(x)[0].shape)
+
+
 def _input_signal(x, demand):
-    return Signal(tuple(x.shape), demand.axes.of(x.ndim))
+    return _signal(x.shape, demand)
+
+
+def _signal(shape, demand):
+    signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)))
+    if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
+        raise ValueError(f'expected at least one position on each spatial axis, got shape {signal.shape}. Crop less; '
+                         'inputs without positions have a batch and a channel axis alone.')
+    return signal
 
 
 def _shape_signal(shape, demand):
     """The input signal for a shape, or for a list of shapes."""
     if all(hasattr(n, '__index__') for n in shape):
-        demand = demand[0] if isinstance(demand, list) else demand
-        return Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)))
+        return _signal(shape, demand[0] if isinstance(demand, list) else demand)
     if not all(isinstance(s, (list, tuple)) for s in shape):
         raise ValueError(f'expected a shape (whole numbers) or a list of shapes, got {shape!r}.')
-    demand = demand if isinstance(demand, list) else [demand] * len(shape)
-    return [_shape_signal(s, d) for s, d in zip(shape, demand, strict=True)]
+    if not isinstance(demand, list) or len(demand) != len(shape):
+        demand = [demand] * len(shape)                                  # another number of them `parallel` refuses
+    return [_shape_signal(s, d) for s, d in zip(shape, demand)]

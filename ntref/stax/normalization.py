@@ -140,7 +140,7 @@ class Dropout(Layer):
         same = k.coincidences()
         xp, pairs = namespace(k.nngp, self.rate), iter(same)
         ntk = k.tangent(lambda ntk: xp.where(same[0], ntk / self.rate, ntk))
-        return replace(k.map(lambda pair: self._covariance(pair, next(pairs))), ntk=ntk)
+        return k.map(lambda pair: self._covariance(pair, next(pairs))).but(ntk=ntk)
 
     def _covariance(self, p, same):
         """K' = K but where an entry meets itself; gap and area grow with the variances."""

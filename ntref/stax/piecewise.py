@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 from .. import duals, fused
-from ..arrays import as_whole
+from ..arguments import as_whole
 from .elementwise import Nonlinearity
 
 __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']

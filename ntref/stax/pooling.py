@@ -9,7 +9,8 @@ v = 1 (sum) or the number of taps (average). Derivation: docs/theory/conv.md#poo
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..arrays import as_whole, namespace
+from ..arguments import as_wholes
+from ..arrays import namespace
 from ..kernel import Axes
 from ..ops import Window, window_sum
 from .conv import named_padding, strides_of
@@ -66,7 +67,7 @@ class _Pool(Mixing, abstract=True):
 
     def __post_init__(self):
         super().__post_init__()
-        shape = tuple(as_whole(n, f'{self.name}: window_shape', 1) for n in self.window_shape)
+        shape = as_wholes(self.window_shape, f'{self.name}: window_shape', 1)
         for name, value in dict(window_shape=shape, strides=strides_of(self.name, self.strides, shape),
                                 padding=named_padding(self.name, self.padding)).items():
             object.__setattr__(self, name, value)

@@ -1,8 +1,10 @@
 """Layers without weights that move, pick or resample positions: Flatten, Index, ImageResize."""
 from dataclasses import dataclass, replace
 from math import prod
+from operator import index
 
-from ..arrays import as_whole, namespace
+from ..arguments import as_wholes, is_whole
+from ..arrays import namespace
 from ..kernel import Axes, axis_of
 from ..ops import RESIZERS, nearest, resize_matrix
 from .layer import Layer
@@ -68,11 +70,11 @@ class Flatten(Layer):
         k = k.aligned()
         axes = tuple(axis for group in k.spatial for axis in group)
         if not axes:
-            return replace(k, diagonal_spatial=False)
+            return k.but(diagonal_spatial=False)
 
         def mean(c):
             return namespace(c).mean(c, axes)
-        return replace(k.linear(mean, gap=True), diagonal_spatial=False)
+        return k.linear(mean, gap=True).but(diagonal_spatial=False)
 
 
 # ------------------------------------------------------------------ picking
@@ -124,10 +126,9 @@ class Index(Layer):
 
     def __post_init__(self):
         idx = self.idx if isinstance(self.idx, tuple) else (self.idx,)
-        numbers = [i for i in idx if i is not Ellipsis and not isinstance(i, slice)]
-        if len([i for i in idx if i is Ellipsis]) > 1 or not all(
-                hasattr(i, '__index__') and not isinstance(i, bool) for i in numbers):
-            raise ValueError(f'Index: expected numbers, slices and at most one Ellipsis, got {self.idx!r}.')
+        if len([i for i in idx if i is Ellipsis]) > 1 or not all(is_whole(n) for i in idx for n in _numbers(i)):
+            raise ValueError('Index: expected whole numbers, slices between such and at most one Ellipsis, got '
+                             f'{self.idx!r}.')
         object.__setattr__(self, 'idx', tuple(map(_plain, idx)))
 
     def __hash__(self):
@@ -160,7 +161,7 @@ class Index(Layer):
         shape, kept = [], [a for a, i in enumerate(idx) if isinstance(i, slice)]
         for n, i in zip(signal.shape, idx):
             if isinstance(i, slice):
-                shape.append(n if i == slice(None) else len(range(n)[i]))
+                shape.append(n if n == -1 else len(range(n)[i]))          # a batch of any size stays one
             if not (-n <= i < n if isinstance(i, int) else n == 0 or shape[-1]):
                 raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}, which picks nothing '
                                  f'of {n} entries.')
@@ -179,17 +180,28 @@ class Index(Layer):
         return k.linear(picked, gap=True, area=True)
 
 
+def _parts(i):
+    return i.start, i.stop, i.step
+
+
+def _numbers(i):
+    """Those of an index."""
+    if isinstance(i, slice):
+        return [n for n in _parts(i) if n is not None]
+    return [] if i is Ellipsis else [i]
+
+
 def _plain(i):
     """With Python's numbers."""
     if isinstance(i, slice):
-        return slice(*(None if n is None else int(n) for n in (i.start, i.stop, i.step)))
-    return i if i is Ellipsis else int(i)
+        return slice(*(None if n is None else index(n) for n in _parts(i)))
+    return i if i is Ellipsis else index(i)
 
 
 def _as_text(i):
     if not isinstance(i, slice):
         return '...' if i is Ellipsis else str(i)
-    start, stop, step = ('' if n is None else str(n) for n in (i.start, i.stop, i.step))
+    start, stop, step = ('' if n is None else str(n) for n in _parts(i))
     return f'{start}:{stop}' + (f':{step}' if step else '')
 
 
@@ -235,7 +247,7 @@ class ImageResize(Mixing):
         method = str(getattr(self.method, 'name', self.method)).lower()
         if method not in RESIZERS:
             raise ValueError(f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got {self.method!r}.')
-        shape = tuple(as_whole(n, 'ImageResize: shape', -1) for n in self.shape)
+        shape = as_wholes(self.shape, 'ImageResize: shape', -1)
         if 0 in shape:
             raise ValueError(f'ImageResize: expected lengths >= 1, or -1 to keep one, got shape {shape}.')
         object.__setattr__(self, 'method', method)

@@ -1,0 +1,62 @@
+"""Arguments of layers and functions: numbers and whole numbers, or an error that names them."""
+from math import isfinite
+from operator import index
+
+import numpy
+
+from .arrays import kind
+
+__all__ = ['as_number', 'as_whole', 'as_wholes', 'is_whole']
+
+
+def as_number(value, name):
+    """`value` as a Python number, which leaves float32 arrays in float32; traced numbers and `mpmath.mpf` stay.
+
+    Raises
+    ------
+    TypeError  : not a real number. ValueError : NaN or infinite. Both say `name`.
+    """
+    if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
+        value = value.item()
+    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
+            getattr(value, 'shape', ()) != ():
+        raise TypeError(f'{name} is expected to be a number, got {value!r} of type {type(value).__name__}.')
+    if kind(value) is None and not isfinite(value):
+        raise ValueError(f'{name} is expected to be finite, got {value}.')
+    return value
+
+
+def is_whole(value):
+    """Is `value` a whole number? True and False are not."""
+    try:
+        index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def as_whole(value, name, least):
+    """`value` as a Python int.
+
+    Raises
+    ------
+    ValueError : not a whole number, or below `least`; says `name`.
+    """
+    if not is_whole(value) or index(value) < least:
+        raise ValueError(f'{name} is expected to be a whole number >= {least}, got {value!r}.')
+    return index(value)
+
+
+def as_wholes(values, name, least):
+    """`values`, one for each axis, as a tuple of Python ints.
+
+    Raises
+    ------
+    TypeError : not a sequence. ValueError : as for `as_whole`. Both say `name`.
+    """
+    try:
+        values = tuple(values)
+    except TypeError:
+        raise TypeError(f'{name} is expected to be a tuple of whole numbers >= {least}, one for each axis, got '
+                        f'{values!r}. For one axis write {name.split()[-1]}=(2,), for two (2, 2).') from None
+    return tuple(as_whole(n, name, least) for n in values)
