@@ -58,7 +58,7 @@ def _abrelu(p, ntk, c, e, plain):
     xp.sqrt(xp.maximum(near, 0, out=near), out=near)                         # the area
     theta = xp.arctan2(near, p.k)
     if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
-        theta = xp.where(p.s > 0, theta, xp.pi / 2)
+        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                     # in the same order in memory
     small = xp.nonzero(theta.ravel('K') < SMALL)[0] if theta.min() < SMALL else []
     near_small = near.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small]) if len(small) else None
     near -= xp.multiply(theta, p.k, out=t)

@@ -14,8 +14,9 @@ import pytest
 import reference
 import reference_conv
 
-from ntref import duals, fused, inputs, ops, stax
+from ntref import duals, fused, inputs, ops, pairs, stax
 from ntref.duals import Cov, Pair
+from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window
 from ntref.pairs import Tile
@@ -169,12 +170,13 @@ def image_truth(name):
 
 
 def check_image(name):
-    """Whole and in tiles, in rows of one pair too."""
+    """Whole, in tiles, and row by row."""
     net, (a, b), (mutual, own) = IMAGES[name], images(), image_truth(name)
-    for get in None, ('nngp', 'ntk'):
-        for k, (nngp, ntk) in ((net.kernel_fn(a, b, get), mutual), (net.kernel_fn(a, get=get), own)):
-            near(k.nngp, nngp, abs(nngp).max())
-            near(k.ntk, ntk, abs(ntk).max() * (GAP_LOST if name in BEHIND_A_POOL else 1))
+    for get, block in (None, BLOCK), (('nngp', 'ntk'), BLOCK), (('nngp', 'ntk'), 1):
+        with mock.patch.object(pairs, 'BLOCK', block):
+            for k, (nngp, ntk) in ((net.kernel_fn(a, b, get), mutual), (net.kernel_fn(a, get=get), own)):
+                near(k.nngp, nngp, abs(nngp).max())
+                near(k.ntk, ntk, abs(ntk).max() * (GAP_LOST if name in BEHIND_A_POOL else 1))
 
 
 GAP_LOST, BEHIND_A_POOL = 2e5, ('pool', 'sum pool')            # 4e-8: what Theta keeps where images nearly coincide
@@ -283,7 +285,7 @@ def not_halved(original, p, a, b):
 def gram(change):
     """A mutant of K, gap and area of the inputs, change(original, x, y) -> Cov."""
     original = inputs.gram
-    return mock.patch.object(inputs, 'gram', lambda x, y, area=True: change(lambda x, y: original(x, y), x, y))
+    return mock.patch.object(inputs, 'gram', lambda x, y, *carried: change(lambda x, y: original(x, y), x, y))
 
 
 def subtracted(original, x, y):
@@ -432,7 +434,7 @@ CONVOLUTIONS = {
         large, 'replaying', lambda a, b, f=large.replaying: f(a, [q[:1] + 0 * p for p, q in zip(b, a)])),
         'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
-        large, '_transposed', lambda values, spatial: values), 'strided conv'),
+        large, 'swapped', lambda values, batch: values), 'strided conv'),
     'tiles: branches are not shared': (lambda: mock.patch.object(Tile, 'shared', lambda self: self), 'residual images'),
 }
 
