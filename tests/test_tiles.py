@@ -10,8 +10,7 @@ from ntref.kernel import Axes, Signal
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(tiles, 'SIDE', 3)
-    monkeypatch.setattr(stax.large, 'SIDE', 3)
+    monkeypatch.setattr(stax.large, 'ENTRIES', 24)
 
 
 def whole(net, x1, x2, name):
@@ -49,14 +48,32 @@ def test_layers_that_mix_the_batch_are_not_tiled(layer, small, rng):
     assert (net.kernel_fn(x, get='nngp') == whole(net, x, None, 'nngp')).all()
 
 
-@pytest.mark.parametrize('n1, n2, symmetric', [(7, 8, False), (9, 9, True), (1, 5, False), (10, 10, True)])
-def test_tiles_cover_once(n1, n2, symmetric, small):
+SIZES = 1, 2, 3, 5, 7, 12, 24, 100
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('n1, n2', [(7, 8), (9, 9), (1, 5), (5, 1), (0, 3), (3, 0)])
+def test_rectangles_cover_once(n1, n2, size):
     count = numpy.zeros((n1, n2), int)
-    for rows, columns in tiles.tiles(n1, n2, symmetric):
+    for rows, columns in tiles.rectangles(n1, n2, size):
+        assert 0 < count[rows, columns].size <= size
         count[rows, columns] += 1
-        if symmetric and rows != columns:
-            count[columns, rows] += 1
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('n', [1, 2, 5, 9, 12])
+@pytest.mark.parametrize('listed', [False, True])
+def test_above_covers_once(n, size, listed):
+    """Pairs above the diagonal; in square blocks those below it and on it too."""
+    count = numpy.zeros((n, n), int)
+    for rows, columns in tiles.above(n, size, listed):
+        assert isinstance(rows, list) or rows == columns or rows.stop <= columns.start
+        assert 0 < (len(rows) if isinstance(rows, list) else count[rows, columns].size) <= max(size, 1)
+        count[rows, columns] += 1
+    block = numpy.arange(n) // max(1, size // n)
+    expected = numpy.triu(numpy.ones((n, n), int), 1) if listed else (block[:, None] <= block).astype(int)
+    assert (count == expected).all()
 
 
 def test_errors_come_out_of_the_threads(small, rng):

@@ -1,4 +1,4 @@
 """How kernels on many inputs are computed: tile by tile."""
-from .tiles import in_tiles
+from .tiles import in_threads
 
-__all__ = ['in_tiles']
+__all__ = ['in_threads']

@@ -10,60 +10,43 @@ from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import combinations
 
-__all__ = ['ENTRIES', 'SIDE', 'in_threads', 'in_tiles', 'pairs', 'rectangles', 'tiles']
+__all__ = ['ENTRIES', 'above', 'in_threads', 'rectangles']
 
-SIDE = 256             # rows and columns of a tile: measured, validation/bench.py
-ENTRIES = 2 ** 18      # float64, of a tile of pairs of inputs with positions, or those of one pair
-
-
-def tiles(n1, n2, symmetric):
-    """Pairs of slices that cover (n1, n2), or its part on and above the diagonal.
-
-    >>> [(i.start, j.start) for i, j in tiles(300, 600, False)]
-    [(0, 0), (0, 256), (0, 512), (256, 0), (256, 256), (256, 512)]
-    """
-    return [(slice(i, i + SIDE), slice(j, j + SIDE))
-            for i in range(0, n1, SIDE) for j in range(i if symmetric else 0, n2, SIDE)]
+ENTRIES = 2 ** 18      # float64, of a tile, or those of one pair of inputs: measured, validation/bench.py
 
 
-def in_tiles(kernel, n1, n2, symmetric, outs):
-    """Fills the arrays `outs` (n1, n2) with what kernel(rows, columns) gives for them, tile by tile.
-
-    kernel(rows, None) is the tile of rows with themselves. With `symmetric`, the lower half mirrors the upper one.
-    """
-    def work(tile):
-        rows, columns = tile
-        blocks = kernel(rows, None if symmetric and rows == columns else columns)
-        for out, block in zip(outs, blocks, strict=True):
-            out[rows, columns] = block
-            if symmetric and rows != columns:
-                out[columns, rows] = block.T
-    in_threads(work, tiles(n1, n2, symmetric))
-
-
-def rectangles(n1, n2, size, above=False):
-    """Blocks (rows, columns), as slices, of about `size` pairs that cover (n1, n2), or what is above the diagonal ones.
+def rectangles(n1, n2, size):
+    """Blocks (rows, columns), as slices, of about `size` pairs that cover (n1, n2).
 
     >>> [(i.start, j.start) for i, j in rectangles(2, 3, 2)]
     [(0, 0), (0, 2), (1, 0), (1, 2)]
     """
     rows = max(1, size // max(n2, 1))
     columns = max(1, size // rows)
-    return [(slice(i, i + rows), slice(j, j + columns)) for i in range(0, n1, rows)
-            for j in range(i + rows if above else 0, n2, columns)]
+    return [(slice(i, i + rows), slice(j, j + columns)) for i in range(0, n1, rows) for j in range(0, n2, columns)]
 
 
-def pairs(n, size):
-    """All i < j < n: `rectangles` above the diagonal, and lists of rows and their columns from its blocks.
+def above(n, size, listed):
+    """All i < j < n: blocks of rows with the columns that follow; then the pairs within each.
 
-    >>> pairs(4, 8)
-    [(slice(0, 2, None), slice(2, 6, None)), ([0, 2], [1, 3])]
+    These as lists of rows and their columns, of at most `size` pairs; or, not `listed`, as square blocks.
+
+    >>> above(3, 6, True)
+    [(slice(0, 2, None), slice(2, 3, None)), ([0], [1])]
+    >>> above(3, 6, False)[1:]
+    [(slice(0, 2, None), slice(0, 2, None)), (slice(2, 3, None), slice(2, 3, None))]
     """
     rows = max(1, size // max(n, 1))
-    near = [(i, j) for i in range(n) for j in range(i + 1, min(n, i // rows * rows + rows))]
-    lists = [near[lo:lo + size] for lo in range(0, len(near), size)]
-    return rectangles(n, n, size, above=True) + [tuple(map(list, zip(*pairs))) for pairs in lists]
+    blocks = [range(i, min(i + rows, n)) for i in range(0, n, rows)]
+    others = [(slice(i.start, i.stop), slice(j, min(j + size // rows, n)))
+              for i in blocks for j in range(i.stop, n, size // rows)]
+    if not listed:
+        return others + [(slice(i.start, i.stop),) * 2 for i in blocks]
+    within = [pair for i in blocks for pair in combinations(i, 2)]
+    lists = [within[lo:lo + size] for lo in range(0, len(within), size)]
+    return others + [tuple(map(list, zip(*pairs))) for pairs in lists]
 
 
 def in_threads(work, jobs):

@@ -3,9 +3,9 @@ from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
-from ..engine.tiles import ENTRIES, SIDE, in_threads, in_tiles, pairs, rectangles
+from ..engine.tiles import ENTRIES, above, in_threads, rectangles
 from ..fused import Near
-from ..inputs import channels_last, input_kernel
+from ..inputs import channels_last
 from ..kernel import Signal, swapped
 from ..ops import packed, taken, zeros
 from ..pairs import input_tile, recording, replaying
@@ -18,7 +18,7 @@ def is_large(layer, x1, x2, signals, names):
     if {kind(x1), kind(x2)} - {None} != {'numpy'} or not names or not set(names) <= {'nngp', 'ntk'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
-    return pairs > (4 * SIDE ** 2 if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
+    return pairs > (ENTRIES if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
         layer.tileable(signals[0]) and not _is_traced(layer)
 
 
@@ -30,29 +30,10 @@ def _is_traced(value):
 
 
 def in_parts(layer, x1, x2, signals, demand, names):
-    """{name: kernel} of a network for names out of 'nngp' and 'ntk'."""
-    arrays = (_blocks if x1.ndim == 2 else _pairs)(layer, x1, x2, signals, demand, names)
-    return dict(zip(names, arrays))
+    """{name: kernel} of a network for names out of 'nngp' and 'ntk'.
 
-
-def _blocks(layer, x1, x2, signals, demand, names):
-    axis, symmetric = demand.axes.of(2).batch, x2 is None
-    x2 = x1 if symmetric else x2
-
-    def part(x, rows):
-        return None if rows is None else x[(slice(None),) * axis + (rows,)]
-
-    def block(rows, columns):
-        k = layer.propagate(input_kernel(part(x1, rows), part(x2, columns), demand, 'ntk' in names)).finished()
-        return [getattr(k, name) for name in names]
-    shape = x1.shape[axis], x2.shape[axis]
-    outs = [zeros(x1, shape) for _ in names]
-    in_tiles(block, *shape, symmetric, outs)
-    return outs
-
-
-def _pairs(layer, x1, x2, signals, demand, names):
-    """First every input with itself, whose variances after each step are kept; then the other pairs."""
+    First every input with itself, whose variances after each step are kept; then the other pairs.
+    """
     xp, symmetric = namespace(x1), x2 is None
     a, b = (None if x is None else packed(channels_last(x, demand.axes.of(x.ndim)), 1) for x in (x1, x2))
     b = a if symmetric else b
@@ -77,18 +58,18 @@ def _pairs(layer, x1, x2, signals, demand, names):
         members = [[taken(x, rows) for x in (x, *steps)] for x, steps, rows in ((a, steps1, i), (b, steps2, j))]
         (left, *q1), (right, *q2) = members
         try:                                         # without gaps, which are not needed unless there are near pairs
-            k, values = tile(left, right, replaying(q1, q2), names, listed=listed, is_far=True)
+            k, values = tile(left, right, replaying(q1, q2), names, listed=listed, is_far=not symmetric or i != j)
         except Near:
             k, values = tile(left, right, replaying(q1, q2), names, listed=listed)
         for out, v in zip(outs, values, strict=True):
             out[i, j] = v
-            if symmetric:
+            if symmetric and i != j:
                 v = v if k.diagonal_spatial else swapped(v, k.batch_axes)
                 out[j, i] = v if listed else xp.moveaxis(v, 0, 1)
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
     outs = [zeros(a, (len(a), len(b), *positions)) for _ in names]
+    in_threads(block, above(len(a), size, listed=a.ndim > 2) if symmetric else rectangles(len(a), len(b), size))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
-    in_threads(block, pairs(len(a), size) if symmetric else rectangles(len(a), len(b), size))
-    return outs
+    return dict(zip(names, outs))
