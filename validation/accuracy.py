@@ -1,34 +1,29 @@
 """Error of every kernel against 50 digits; writes docs/accuracy.md.
 
-    python validation/accuracy.py             measure everything, write the page
-    python validation/accuracy.py --check     measure a part, compare with the page
+    python validation/accuracy.py                    measure everything, write the page
+    python validation/accuracy.py --convolutions     measure convolutional networks, write their section
+    python validation/accuracy.py --check            measure a part, compare with the page
 """
 import argparse
 import re
 import sys
 from datetime import date
-from pathlib import Path
 
 import mpmath as mp
 import numpy
+from measuring import DTYPES, FLOOR, PAGE, ROOT, SLACK, cell, relative, table      # first: says where the next ones are
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]         # the reference lives with the tests, which must not need this
-
-import reference                                        # noqa: E402
-from ntref.stax import (                                # noqa: E402
+import accuracy_conv
+import reference
+from ntref.stax import (
     ABRelu, Abs, Cos, Dense, Erf, Exp, ExpNormalized, FanInSum, FanOut, Gabor, Gaussian, Gelu, Hermite, Identity,
     LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, parallel,
     serial)
 
-PAGE = ROOT / 'docs' / 'accuracy.md'
 SEPARATIONS = 1., 1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 0.
 DEPTHS = 1, 3, 30
-DTYPES = 'float64', 'float32'
 WIDTH = 7               # of the inputs
 READOUT = Dense(1, 1.3, .2)
-SLACK = 4               # by which another machine or other inputs may exceed the page
-FLOOR = 1 / 10          # a kernel that changes sign: errors relative to no less than this part of its largest value
 
 
 # ------------------------------------------------------------------ what is measured
@@ -125,14 +120,6 @@ def measure(block, last, dtype, depths=DEPTHS, itself=(False, False), **keywords
     return errors
 
 
-def relative(value, exact, scale, itself):
-    with mp.workdps(60):
-        least = 0 if itself is True else itself * scale if itself else scale
-        size = max(abs(exact), least)
-        size = size if size > mp.mpf(10) ** -50 * scale else scale     # exactly 0 up to the reference's rounding
-        return float(abs(mp.mpf(value) - exact) / size) if size else float(abs(value))
-
-
 def itself(name):
     """The ReLU family relative to its own value; Theta, and K of LeakyRelu, which change sign, with a FLOOR."""
     return (FLOOR if name.startswith('Leaky') else True, FLOOR) if name in RELU_FAMILY else (False, False)
@@ -193,15 +180,6 @@ apart as well, where nothing small is known: `Hermite(3)` has no digits left the
 """
 
 
-def cell(k, t):
-    return f'{k:.0e} / {t:.0e}'
-
-
-def table(header, rows):
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(map(str, line)) + ' |' for line in lines)
-
-
 def main_table(dtype, pairs):
     rows = []
     for name in NETWORKS:
@@ -225,7 +203,7 @@ def page(pairs=3):
     tail = TAIL.format(
         loss=f'{max(kinks["Gelu()"][:2]):.0e}', alone=f'{max(t for c in row("Gelu()", "float64")[3] for t in c):.0e}',
         kinks=table(['before `Relu`', *columns], [[f'`{n}`', *(f'{e:.0e}' for e in es)] for n, es in kinks.items()]))
-    return '\n'.join([head, *tables, tail])
+    return '\n'.join([head, *tables, tail, accuracy_conv.section()])
 
 
 def stated(text):
@@ -256,11 +234,13 @@ def worse(names=('Relu()', 'ABRelu(-0.5, 1.7), bias', 'Gelu()', 'Erf()'), text=N
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true', help='compare with the page instead of writing it')
-    if parser.parse_args().check:
-        lines = worse()
+    parser.add_argument('--convolutions', action='store_true', help='write the section on these alone')
+    arguments = parser.parse_args()
+    if arguments.check:
+        lines = worse() + accuracy_conv.worse(PAGE.read_text())
         print('\n'.join(lines) or f'{PAGE.relative_to(ROOT)} holds')
         return bool(lines)
-    PAGE.write_text(page())
+    PAGE.write_text(accuracy_conv.replaced(PAGE.read_text()) if arguments.convolutions else page())
     return 0
 
 
