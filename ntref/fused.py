@@ -5,7 +5,7 @@ Each says the same as its plain form in `ntref.duals`, and hands the pairs that 
 from . import duals
 from .duals import Cov, Pair
 
-__all__ = ['BLOCK', 'Near', 'abrelu']
+__all__ = ['BLOCK', 'Near', 'abrelu', 'erf', 'far', 'gelu']
 
 BLOCK = 2 ** 18        # float64 entries of a block: threads with smaller ones wait for each other; validation/bench.py
 
@@ -14,9 +14,80 @@ class Near(Exception):
     """Pairs were said to be far from coincidence and opposition, and some are not."""
 
 
-# ------------------------------------------------------------------ the forms
+# ------------------------------------------------------------------ far pairs
 
-FAR = .1                      # angles of far pairs are beyond, where K alone gives them to 1e-14 or so
+FAR = .2                      # angles of far pairs are beyond, where K alone gives them to 1e-14 or so
+
+
+def far(p, ntk, dual):
+    """K' and Theta' by any dual; raises Near."""
+    _check(p.theta, FAR, LARGE)
+    cov, slope = dual(p)
+    return cov.k, None, None, None if ntk is None else slope * ntk
+
+
+def _check(angle, least, most):
+    if angle.size and not least < angle.min() <= angle.max() < most:
+        raise Near
+
+
+def erf(p, ntk, a, b, c):
+    """`duals.erf`:  K' = m atan2(2 b^2 K, sqrt D) + c^2,  slope = 2 m b^2 / sqrt D,  m = 2 a^2 / pi,
+
+    D = (1 + 2 b^2 q) (1 + 2 b^2 q') - 4 b^4 K^2.
+    """
+    m, bb = 2 * a * a / p.xp.pi, b * b
+    k = 2 * bb * p.k
+    root = _root(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, k)
+    k = p.xp.arctan2(k, root, out=k)
+    _check(k, FAR - p.xp.pi / 2, p.xp.pi / 2 - FAR)
+    k *= m
+    k += c * c
+    return k, None, None, None if ntk is None else 2 * m * bb / root * ntk
+
+
+def gelu(p, ntk):
+    """`duals.gelu`:  K' = K/4 + [(K^2 x x' + y y' D) / sqrt D + K alpha] / (2 pi),  alpha = atan2(K, sqrt D),
+
+    slope = 1/4 + [alpha + K / sqrt D (1 / D + x x' - y y' + 1)] / (2 pi),
+    x = 1 / (1 + q),  y = q / (1 + q),  D = (1 + q) (1 + q') - K^2.
+    """
+    xp, x1, x2 = p.xp, 1 / (1 + p.q1), 1 / (1 + p.q2)
+    root = _root(p, 1 + p.q1, 1 + p.q2, p.k)
+    alpha = xp.arctan2(p.k, root)
+    _check(alpha, FAR - xp.pi / 2, xp.pi / 2 - FAR)
+    xx, yy, ratio = x1 * x2, (p.q1 * x1) * (p.q2 * x2), p.k / root
+    k = ratio * xx
+    k += alpha
+    k *= p.k
+    k += xp.multiply(yy, root, out=xp.empty_like(root))
+    k /= 2 * xp.pi
+    k += p.k / 4
+    if ntk is None:
+        return k, None, None, None
+    root *= root
+    slope = 1 / root
+    slope += xx
+    slope -= yy
+    slope += 1
+    slope *= ratio
+    slope += alpha
+    slope /= 2 * xp.pi
+    slope += 1 / 4
+    slope *= ntk
+    return k, None, None, slope
+
+
+def _root(p, r1, r2, k):
+    """sqrt(r1 r2 - k^2), in memory in the order of k."""
+    xp = p.xp
+    root = xp.multiply(r1, r2, out=xp.empty_like(k))
+    root -= k * k
+    return xp.sqrt(xp.maximum(root, 0, out=root), out=root)
+
+
+# ------------------------------------------------------------------ all pairs
+
 SMALL, LARGE = .05, 2.7       # angles beyond: near = A - theta K, or K', would lose more digits than 1e-14 or so
 
 
@@ -34,8 +105,7 @@ def _abrelu_far(p, ntk, c, e):
     area *= s
     xp.sqrt(xp.maximum(area, 0, out=area), out=area)
     theta = xp.arctan2(area, p.k, out=s)                                     # 0 where a variance is
-    if theta.size and not FAR < theta.min() <= theta.max() < LARGE:
-        raise Near
+    _check(theta, FAR, LARGE)
     theta *= -e
     theta += c
     k = theta * p.k

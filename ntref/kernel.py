@@ -182,10 +182,10 @@ class Kernel:
                        f(p.cov.area) if area and p.cov.area is not None else None)
         return self.map(cov).but(ntk=self.tangent(f))
 
-    def nonlinear(self, dual, fused=None):
+    def nonlinear(self, dual, fused=None, far=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
-        `fused` is the same for large arrays, see `ntref.fused`; it is for tiles.
+        `fused` and `far` are the same for large arrays, see `ntref.fused`; they are for tiles.
         """
         covs, slopes = zip(*(dual(pair) for pair in self._pairs()))
         new = self._with(covs)

@@ -18,7 +18,8 @@ from typing import Any
 
 from .arrays import namespace
 from .duals import Pair
-from .fused import BLOCK, Near
+from .fused import BLOCK
+from .fused import far as by_dual
 from .inputs import across, one_by_one
 from .kernel import Kernel, diagonal, swapped
 from .ops import packed, zeros_like
@@ -79,13 +80,13 @@ class Tile(Kernel):
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual, fused=None):
+    def nonlinear(self, dual, fused=None, far=None):
         def step(part, new, _):
             old, = part._pairs()
-            if fused is not None and part.area is None and not part._is_same:
-                return fused(old, part.ntk)
             if part.is_far:
-                raise Near
+                return far(old, part.ntk) if far else by_dual(old, part.ntk, dual)
+            if fused and part.area is None and not part._is_same:
+                return fused(old, part.ntk)
             cov, slope = dual(old)
             k, gap, area = Pair(*new._spreads(new.q1, new.q2)[0], cov).settled()
             return k, gap, None if part.area is None else area, None if part.ntk is None else slope * part.ntk

@@ -265,7 +265,7 @@ def method(cls, name, change):
     return mock.patch.object(cls, name, lambda self, *a, **k: change(original, self, *a, **k))
 
 
-def exchanged(original, self, f, fused):
+def exchanged(original, self, f, *others):
     def swapped(pair):
         cov, slope = f(pair)
         return Cov(slope), cov.k

@@ -41,7 +41,7 @@ ALLOWED = {
     'stax.pooling': {'arguments', 'arrays', 'kernel', 'ops', 'stax.conv', 'stax.layer'},
     'stax.reshaping': {'arguments', 'arrays', 'kernel', 'ops', 'stax.layer', 'stax.pooling'},
     'stax.normalization': {'arrays', 'duals', 'kernel', 'stax.layer'},
-    'stax.elementwise': {'arguments', 'arrays', 'duals', 'stax.layer', 'stax.normalization'},
+    'stax.elementwise': {'arguments', 'arrays', 'duals', 'fused', 'stax.layer', 'stax.normalization'},
     'stax.piecewise': {'arguments', 'duals', 'fused', 'stax.elementwise'},
     'stax.custom': {'arguments', 'arrays', 'quadrature', 'duals', 'stax.elementwise'},
     'stax.branching': {'arguments', 'arrays', 'duals', 'kernel', 'ops', 'stax.layer'},

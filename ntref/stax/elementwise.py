@@ -7,7 +7,7 @@ All need a Gaussian input, which a layer with weights gives, and do
 from dataclasses import dataclass, replace
 from math import factorial
 
-from .. import duals
+from .. import duals, fused
 from ..arguments import as_number, as_whole
 from ..arrays import exact, namespace
 from ..duals import Cov
@@ -20,7 +20,7 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 
 class Nonlinearity(Layer, abstract=True):
     """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope."""
-    fused = None             # the same in few passes, see `ntref.fused`
+    fused = far = None       # the same in few passes, see `ntref.fused`: (pair, Theta) -> (K', gap', area', Theta')
     row_by_row = True
 
     def check(self, signal):
@@ -36,7 +36,7 @@ class Nonlinearity(Layer, abstract=True):
         return self.phi(namespace(x), x)
 
     def kernel(self, k):
-        return k.nonlinear(self.dual, self.fused)
+        return k.nonlinear(self.dual, self.fused, self.far)
 
 
 # ------------------------------------------------------------------ sigmoid and bump shaped
@@ -62,6 +62,9 @@ class Erf(Nonlinearity):
     def dual(self, p):
         return duals.erf(p, self.a, self.b, self.c)
 
+    def far(self, p, ntk):
+        return fused.erf(p, ntk, self.a, self.b, self.c)
+
 
 @dataclass(frozen=True, repr=False)
 class Sigmoid_like(Nonlinearity):
@@ -79,6 +82,9 @@ class Sigmoid_like(Nonlinearity):
 
     def dual(self, p):
         return duals.erf(p, *exact(self.slopes, p.k))
+
+    def far(self, p, ntk):
+        return fused.erf(p, ntk, *self.slopes)
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,6 +108,9 @@ class Gelu(Nonlinearity):
 
     def dual(self, p):
         return duals.gelu(p)
+
+    def far(self, p, ntk):
+        return fused.gelu(p, ntk)
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,6 +21,8 @@ class _Rectifier(Nonlinearity, abstract=True):
     def fused(self, p, ntk):
         return fused.abrelu(p, ntk, *self.slopes)
 
+    far = fused
+
 
 @dataclass(frozen=True, repr=False)
 class ABRelu(_Rectifier):
