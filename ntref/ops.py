@@ -141,8 +141,8 @@ def packed(a, batch_axes):
 
 
 def taken(a, rows):
-    """a[rows] of what is `packed` for one batch axis, in the same order in memory."""
-    if isinstance(rows, slice):
+    """a[rows], in the same order in memory for what is `packed` for one batch axis."""
+    if isinstance(rows, slice) or a.flags.c_contiguous:
         return a[rows]
     xp = namespace(a)
     return xp.moveaxis(xp.moveaxis(a, 0, -1)[..., rows], -1, 0)

@@ -28,24 +28,18 @@ def rectangles(n1, n2, size):
     return [(slice(i, i + rows), slice(j, j + columns)) for i in range(0, n1, rows) for j in range(0, n2, columns)]
 
 
-def above(n, size, listed):
-    """All i < j < n: blocks of rows with the columns that follow; then the pairs within each.
+def above(n, size, few):
+    """All i < j < n: blocks (rows, columns) of about `size` pairs; and, within the rows of each, lists of `few` pairs.
 
-    These as lists of rows and their columns, of at most `size` pairs; or, not `listed`, as square blocks.
-
-    >>> above(3, 6, True)
+    >>> above(3, 6, 9)
     [(slice(0, 2, None), slice(2, 3, None)), ([0], [1])]
-    >>> above(3, 6, False)[1:]
-    [(slice(0, 2, None), slice(0, 2, None)), (slice(2, 3, None), slice(2, 3, None))]
     """
     rows = max(1, size // max(n, 1))
     blocks = [range(i, min(i + rows, n)) for i in range(0, n, rows)]
     others = [(slice(i.start, i.stop), slice(j, min(j + size // rows, n)))
               for i in blocks for j in range(i.stop, n, size // rows)]
-    if not listed:
-        return others + [(slice(i.start, i.stop),) * 2 for i in blocks]
     within = [pair for i in blocks for pair in combinations(i, 2)]
-    lists = [within[lo:lo + size] for lo in range(0, len(within), size)]
+    lists = [within[lo:lo + few] for lo in range(0, len(within), few)]
     return others + [tuple(map(list, zip(*pairs))) for pairs in lists]
 
 

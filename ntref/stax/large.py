@@ -35,7 +35,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
     First every input with itself, whose variances after each step are kept; then the other pairs.
     """
     xp, symmetric = namespace(x1), x2 is None
-    a, b = (None if x is None else packed(channels_last(x, demand.axes.of(x.ndim)), 1) for x in (x1, x2))
+    a, b = (None if x is None else _laid_out(channels_last(x, demand.axes.of(x.ndim))) for x in (x1, x2))
     b = a if symmetric else b
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
@@ -54,22 +54,29 @@ def in_parts(layer, x1, x2, signals, demand, names):
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
     def block(job):
-        (i, j), listed = job, isinstance(job[0], list)
+        listed = isinstance(job[0], list)
+        i, j = map(xp.asarray, job) if listed else job
         members = [[taken(x, rows) for x in (x, *steps)] for x, steps, rows in ((a, steps1, i), (b, steps2, j))]
         (left, *q1), (right, *q2) = members
         try:                                         # without gaps, which are not needed unless there are near pairs
-            k, values = tile(left, right, replaying(q1, q2), names, listed=listed, is_far=not symmetric or i != j)
+            k, values = tile(left, right, replaying(q1, q2), names, listed=listed, is_far=True)
         except Near:
             k, values = tile(left, right, replaying(q1, q2), names, listed=listed)
         for out, v in zip(outs, values, strict=True):
             out[i, j] = v
-            if symmetric and i != j:
+            if symmetric:
                 v = v if k.diagonal_spatial else swapped(v, k.batch_axes)
                 out[j, i] = v if listed else xp.moveaxis(v, 0, 1)
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
     outs = [zeros(a, (len(a), len(b), *positions)) for _ in names]
-    in_threads(block, above(len(a), size, listed=a.ndim > 2) if symmetric else rectangles(len(a), len(b), size))
+    few = size if a.ndim > 2 else max(1, 16 * ENTRIES // a.shape[-1])           # of which inputs are copied
+    in_threads(block, above(len(a), size, few) if symmetric else rectangles(len(a), len(b), size))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
     return dict(zip(names, outs))
+
+
+def _laid_out(x):
+    """x (n, *positions, channels), in memory one input after the other, or with positions `packed`."""
+    return packed(x, 1 if x.ndim > 2 else 0)
