@@ -10,7 +10,7 @@ from .arrays import as_floats, increased, namespace
 from .duals import Cov, Pair, over
 from .kernel import COVARIANCES, Kernel
 
-__all__ = ['across', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']
+__all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']
 
 NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
@@ -99,6 +99,19 @@ def one_by_one(a, b, demand):
     if not demand.area:
         return _rowwise_gram(a, b, demand.gap)
     return Cov(*(c[..., 0, 0] for c in gram(a[..., None, :], b[..., None, :])))
+
+
+def at_pairs(a, b, i, j, demand):
+    """Rows a[i] (n1, channels) against b[j], one by one, for i and j that go up: from blocks of the matrix product."""
+    xp = namespace(a, b)
+
+    def part(i, j):
+        left, right = (slice(int(rows.min()), int(rows.max()) + 1) for rows in (i, j))
+        cov = gram(a[left], b[right], demand.area, demand.gap)
+        return [None if c is None else c[i - left.start, j - right.start] for c in cov]
+    step = 4096
+    parts = [part(i[lo:lo + step], j[lo:lo + step]) for lo in range(0, len(i), step)]
+    return Cov(*(None if p[0] is None else xp.concatenate(p) for p in zip(*parts)))
 
 
 def _rowwise_gram(a, b, gap):

@@ -20,9 +20,9 @@ from .arrays import namespace
 from .duals import Pair
 from .fused import BLOCK
 from .fused import far as by_dual
-from .inputs import across, one_by_one
+from .inputs import across, at_pairs, one_by_one
 from .kernel import Kernel, diagonal, swapped
-from .ops import packed, zeros_like
+from .ops import packed, taken, zeros_like
 
 __all__ = ['Tile', 'input_tile', 'recording', 'replaying']
 
@@ -263,20 +263,25 @@ def _under(window, outputs):
     return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
-def input_tile(a, b, tape, signal, demand, ntk, listed=False, is_far=False):
-    """The state at the input for a (n1, *positions, channels) against b, or with itself if b is None.
+def input_tile(a, b, tape, signal, demand, ntk, rows=WHOLE, is_far=False):
+    """The state at the input for rows i, j of a (n1, *positions, channels) and b, or a with itself if b is None.
 
-    `signal` describes the network's inputs; `listed`: each a against the b of its place.
+    `signal` describes the network's inputs. Slices i, j: each a[i] against each b[j]; arrays: each against the b of its
+    place.
     """
     q1, q2 = tape(lambda: namespace(a).mean(a * a, -1))
+    listed = not isinstance(rows[0], slice)
     new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=signal.shape,
                batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, q1=q1, q2=q2,
                batch_axes=1 if b is None or listed else 2, is_own=b is None, is_far=is_far)
-    demand = replace(demand, gap=not is_far, area=demand.area and not is_far)
+    demand, sizes = replace(demand, gap=not is_far, area=demand.area and not is_far), a.shape[1:-1]
+    if not listed or sizes:
+        a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
 
-    def rows_of(rows):
-        left, right = (x if rows == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), rows))
-        cov = (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
-        part = new._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-        return part._with_variances(q1, q2, rows).but(tape=no_tape)
-    return new.but(tape=tape, pending=rows_of, sizes=a.shape[1:-1])
+    def rows_of(part):
+        left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
+        cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
+            (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
+        tile = new._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
+        return tile._with_variances(q1, q2, part).but(tape=no_tape)
+    return new.but(tape=tape, pending=rows_of, sizes=sizes)

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import combinations
 
 __all__ = ['ENTRIES', 'above', 'in_threads', 'rectangles']
 
@@ -28,19 +27,22 @@ def rectangles(n1, n2, size):
     return [(slice(i, i + rows), slice(j, j + columns)) for i in range(0, n1, rows) for j in range(0, n2, columns)]
 
 
-def above(n, size, few):
-    """All i < j < n: blocks (rows, columns) of about `size` pairs; and, within the rows of each, lists of `few` pairs.
+def above(n, size):
+    """All i < j < n: blocks (rows, columns) of about `size` pairs; and the rows of these, as lists of ranges.
 
-    >>> above(3, 6, 9)
-    [(slice(0, 2, None), slice(2, 3, None)), ([0], [1])]
+    The pairs within a range are what is left, about `size` in a list.
+
+    >>> above(3, 6)
+    [(slice(0, 1, None), slice(1, 3, None)), (slice(1, 2, None), slice(2, 3, None))]
+    >>> above(32, 64)[-1]
+    [range(0, 2), range(2, 4), range(4, 6), range(6, 8), range(8, 10), range(10, 12), range(12, 14), range(14, 16), ...]
     """
-    rows = max(1, size // max(n, 1))
+    rows = max(1, min(size // max(n, 1), n // 16))
     blocks = [range(i, min(i + rows, n)) for i in range(0, n, rows)]
     others = [(slice(i.start, i.stop), slice(j, min(j + size // rows, n)))
               for i in blocks for j in range(i.stop, n, size // rows)]
-    within = [pair for i in blocks for pair in combinations(i, 2)]
-    lists = [within[lo:lo + few] for lo in range(0, len(within), few)]
-    return others + [tuple(map(list, zip(*pairs))) for pairs in lists]
+    within, many = [i for i in blocks if len(i) > 1], max(1, 2 * size // rows ** 2)
+    return others + [within[lo:lo + many] for lo in range(0, len(within), many)]
 
 
 def in_threads(work, jobs):

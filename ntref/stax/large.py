@@ -39,8 +39,8 @@ def in_parts(layer, x1, x2, signals, demand, names):
     b = a if symmetric else b
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
-    def tile(a, b, tape, names, **kind):
-        k = layer.propagate(input_tile(a, b, tape, signals[0], demand, 'ntk' in names, **kind)).computed().finished()
+    def tile(a, b, tape, names, **part):
+        k = layer.propagate(input_tile(a, b, tape, signals[0], demand, 'ntk' in names, **part)).computed().finished()
         return k, [getattr(k, name) for name in names]
 
     def own(x, names):
@@ -54,14 +54,13 @@ def in_parts(layer, x1, x2, signals, demand, names):
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
     def block(job):
-        listed = isinstance(job[0], list)
-        i, j = map(xp.asarray, job) if listed else job
-        members = [[taken(x, rows) for x in (x, *steps)] for x, steps, rows in ((a, steps1, i), (b, steps2, j))]
-        (left, *q1), (right, *q2) = members
+        listed = isinstance(job, list)
+        i, j = _pairs_within(xp, job) if listed else job
+        q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
         try:                                         # without gaps, which are not needed unless there are near pairs
-            k, values = tile(left, right, replaying(q1, q2), names, listed=listed, is_far=True)
+            k, values = tile(a, b, replaying(q1, q2), names, rows=(i, j), is_far=True)
         except Near:
-            k, values = tile(left, right, replaying(q1, q2), names, listed=listed)
+            k, values = tile(a, b, replaying(q1, q2), names, rows=(i, j))
         for out, v in zip(outs, values, strict=True):
             out[i, j] = v
             if symmetric:
@@ -70,8 +69,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
     outs = [zeros(a, (len(a), len(b), *positions)) for _ in names]
-    few = size if a.ndim > 2 else max(1, 16 * ENTRIES // a.shape[-1])           # of which inputs are copied
-    in_threads(block, above(len(a), size, few) if symmetric else rectangles(len(a), len(b), size))
+    in_threads(block, above(len(a), size) if symmetric else rectangles(len(a), len(b), size))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
     return dict(zip(names, outs))
@@ -80,3 +78,10 @@ def in_parts(layer, x1, x2, signals, demand, names):
 def _laid_out(x):
     """x (n, *positions, channels), in memory one input after the other, or with positions `packed`."""
     return packed(x, 1 if x.ndim > 2 else 0)
+
+
+def _pairs_within(xp, ranges):
+    """i < j out of the same range, as two arrays."""
+    members = [xp.asarray(r) for r in ranges]
+    places = [(r[0], xp.nonzero(r[:, None] < r)) for r in members]
+    return [xp.concatenate([start + at[side] for start, at in places]) for side in (0, 1)]
