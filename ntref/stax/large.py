@@ -13,6 +13,9 @@ from ..pairs import input_tile, recording, replaying
 __all__ = ['in_parts', 'is_large']
 
 
+MANY = 32            # of so many tiles the first one says whether it is worth trying the others without gaps
+
+
 def is_large(layer, x1, x2, signals, names):
     """Is it worth it, and does no part of the kernel depend on another?"""
     if {kind(x1), kind(x2)} - {None} != {'numpy'} or not names or not set(names) <= {'nngp', 'ntk'}:
@@ -53,23 +56,28 @@ def in_parts(layer, x1, x2, signals, demand, names):
         steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
-    def block(job):
+    def block(job, is_far=True):
+        """Without gaps, unless there are near pairs, which need them; were there none?"""
         listed = isinstance(job, list)
         i, j = _pairs_within(xp, job) if listed else job
         q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
-        try:                                         # without gaps, which are not needed unless there are near pairs
-            k, values = tile(a, b, replaying(q1, q2), names, rows=(i, j), is_far=True)
+        try:
+            k, values = tile(a, b, replaying(q1, q2), names, rows=(i, j), is_far=is_far)
         except Near:
-            k, values = tile(a, b, replaying(q1, q2), names, rows=(i, j))
+            return block(job, False)
         for out, v in zip(outs, values, strict=True):
             out[i, j] = v
             if symmetric:
                 v = v if k.diagonal_spatial else swapped(v, k.batch_axes)
                 out[j, i] = v if listed else xp.moveaxis(v, 0, 1)
+        return is_far
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
     outs = [zeros(a, (len(a), len(b), *positions)) for _ in names]
-    in_threads(block, above(len(a), size) if symmetric else rectangles(len(a), len(b), size))
+    jobs, is_far = above(len(a), size) if symmetric else rectangles(len(a), len(b), size), True
+    if len(jobs) > MANY:
+        is_far, jobs = block(jobs[0]), jobs[1:]
+    in_threads(lambda job: block(job, is_far), jobs)
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
     return dict(zip(names, outs))
