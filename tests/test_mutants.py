@@ -435,6 +435,13 @@ CONVOLUTIONS = {
         'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
         large, 'swapped', lambda values, batch: values), 'strided conv'),
+    'tiles: no pair is near': (lambda: mock.patch.object(fused, 'FAR', -1.), 'conv'),
+    'tiles: of an input with itself one axis is mirrored': (lambda: mock.patch.object(
+        pairs, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
+    'tiles, far erf: K (1 + 1e-9)': (lambda: mock.patch.object(
+        fused, 'erf', lambda *a, f=fused.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
+    'tiles, far erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
+        fused, 'erf', lambda *a, f=fused.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
     'tiles: branches are not shared': (lambda: mock.patch.object(Tile, 'shared', lambda self: self), 'residual images'),
 }
 
