@@ -102,7 +102,7 @@ def one_by_one(a, b, demand):
 
 
 def at_pairs(a, b, i, j, demand):
-    """Rows a[i] (n1, channels) against b[j], one by one, for i and j that go up: from blocks of the matrix product."""
+    """Rows a[i] (n1, channels) against b[j], one by one, where neighbours in i and j are close: from small products."""
     xp = namespace(a, b)
 
     def part(i, j):

@@ -1,7 +1,7 @@
-"""Kernels with positions, a tile at a time, row by row.
+"""Kernels a tile at a time; with positions, row by row.
 
-A `Tile` is the state of the recursion for a block of x1 against a block of x2, or for inputs each with itself. Two
-things make it fast.
+A `Tile` is the state of the recursion for some of x1 against some of x2, or for inputs each with itself. Three things
+make it fast.
 
 Of the covariances within an input it needs the variances alone. They come from a first pass over the pairs
 (x[i], x[i]), on a tape that `recording` writes and `replaying` reads: layer by layer, in the order in which the network
@@ -9,6 +9,8 @@ asks for them, which is the same for every tile.
 
 A convolution and what follows it are `pending` until a layer asks for everything (`computed`). Then they are done
 together for some rows of positions at a time, which stay in the cache, and written over what they were computed from.
+Gaps are carried where there are near pairs only (`is_far`, `Near`).
+
 `rows` are two slices, of the rows of the left and of the right members: of inputs with themselves only the right ones
 from the first left one on are computed, and mirrored.
 """
