@@ -1,6 +1,7 @@
 """ntref: infinitely wide neural networks in NumPy and SciPy, with CuPy on a GPU and autograd for derivatives."""
 from . import predict, stax
+from .engine import batch, load_kernel, save_kernel
 from .kernel import Kernel
 
-__all__ = ['Kernel', 'predict', 'stax']
+__all__ = ['Kernel', 'batch', 'load_kernel', 'predict', 'save_kernel', 'stax']
 __version__ = '0.1.0'

@@ -16,6 +16,7 @@ class Near(Exception):
 
 # ------------------------------------------------------------------ far pairs
 
+RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}       # of variances, by the bytes of a number: see `_squares`
 FAR = .2                      # angles of far pairs are beyond, where K alone gives them to 1e-14 or so
 
 
@@ -24,6 +25,12 @@ def far(p, ntk, dual):
     _check(p.theta, FAR, LARGE)
     cov, slope = dual(p)
     return cov.k, None, None, None if ntk is None else slope * ntk
+
+
+def _squares(p):
+    """Can variances be multiplied with each other, and differences of them, within the range of the numbers?"""
+    xp, (tiny, huge) = p.xp, RANGE[p.k.dtype.itemsize]
+    return all(q.max() < huge and xp.where(q > 0, q, 1).min() > tiny for q in (p.q1, p.q2) if q.size)
 
 
 def _check(angle, least, most):
@@ -81,6 +88,8 @@ def gelu(p, ntk):
 def _root(p, r1, r2, k):
     """sqrt(r1 r2 - k^2), in memory in the order of k."""
     xp = p.xp
+    if not _squares(p):
+        raise Near
     root = xp.multiply(r1, r2, out=xp.empty_like(k))
     root -= k * k
     return xp.sqrt(xp.maximum(root, 0, out=root), out=root)
@@ -94,6 +103,11 @@ SMALL, LARGE = .05, 2.7       # angles beyond: near = A - theta K, or K', would 
 def abrelu(p, ntk, a, b):
     """`duals.abrelu` and Theta':  K' = c K + e near,  gap' = c gap - 2 e near,  Theta' = (c - e theta) Theta."""
     c, e = (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
+    if not _squares(p):
+        if p.is_far:
+            raise Near
+        cov, slope = duals.abrelu(p, a, b)
+        return cov.k, cov.gap, None, None if ntk is None else slope * ntk
     return _abrelu_far(p, ntk, c, e) if p.is_far else _abrelu(p, ntk, c, e, lambda p: duals.abrelu(p, a, b)[0])
 
 

@@ -233,7 +233,7 @@ class Tile(Kernel):
 
     def _pairs(self):
         if self._is_same:
-            return [Pair.same(self.q1)]
+            return [Pair.same(self.q1.copy(order='K'))]          # the tape's own must not be written into
         return [Pair(p.q1, p.q2, p.cov, self.is_far) for p in super()._pairs()]
 
     def _spreads(self, a1, a2):

@@ -4,6 +4,7 @@
 the code, and a few numbers worked out by hand. It passes on the code as it is. MUTANTS changes one formula at a time,
 and says by which check (at least) that must be seen.
 """
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from math import prod
@@ -15,6 +16,7 @@ import reference
 import reference_conv
 
 from ntref import duals, fused, inputs, ops, pairs, stax
+from ntref.arrays import namespace
 from ntref.duals import Cov, Pair
 from ntref.fused import BLOCK
 from ntref.kernel import Kernel
@@ -348,6 +350,24 @@ def relu_in_tiles(k=1., gap=1., slope=1.):
     return mock.patch.object(fused, 'abrelu', changed)
 
 
+def far_relu(area):
+    """A mutant of the ReLU of far pairs, by area(pair)."""
+    def changed(p, ntk, c, e):
+        theta = numpy.arctan2(area(p), p.k)
+        return (c - e * theta) * p.k + e * area(p), None, None, None if ntk is None else (c - e * theta) * ntk
+    return mock.patch.object(fused, '_abrelu_far', changed)
+
+
+@contextmanager
+def slab_left_out():
+    """What is not written is 0 here, and what was in memory elsewhere."""
+    def shifts(ndim, slides, original=ops._shifts):
+        whole, slabs, others = original(ndim, slides)
+        return whole, slabs[1:], others
+    with mock.patch.object(ops, '_shifts', shifts), mock.patch.object(namespace(BASE), 'empty_like', numpy.zeros_like):
+        yield
+
+
 def gap_of_pool(original, self, k, slides):
     """The mean of the gaps, for the gap of the means."""
     return replace(original(self, k, slides), gap=self._pooled(k.gap, slides))
@@ -442,6 +462,12 @@ CONVOLUTIONS = {
         fused, 'erf', lambda *a, f=fused.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
     'tiles, far erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
         fused, 'erf', lambda *a, f=fused.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
+    'tiles, far relu: s + K for s - K': (lambda: far_relu(lambda p: p.s + p.k), 'conv'),
+    'tiles, far relu: the area without s + K': (lambda: far_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),
+    'windows: a slab left out': (slab_left_out, 'conv'),
+    'windows: the first tap alone is outside': (lambda: mock.patch.object(
+        Window, 'only', lambda w, taps, f=Window.only: f(w, taps[:1])), 'transposed conv'),
+    'windows: all borders are alike': (lambda: method(Window, 'only', lambda f, w, taps: w), 'conv without bias'),
     'tiles: branches are not shared': (lambda: mock.patch.object(Tile, 'shared', lambda self: self), 'residual images'),
 }
 

@@ -117,6 +117,15 @@ def test_part_of_a_window(name, stride, padding):
                     assert (inputs.start, inputs.stop) == (used.min(), used.max() + 1)
 
 
+@every
+def test_some_taps_of_a_window(name, stride, padding):
+    for window, S in all_lengths(name, stride, padding):
+        for taps in (0,), (len(S) - 1,), tuple(range(0, len(S), 2)), tuple(range(len(S)))[::-1], ():
+            only = window.only(taps)
+            assert (only.n, only.out, len(only.taps)) == (window.n, window.out, len(taps))
+            assert (seen(only) == S[list(taps)]).all()
+
+
 # ------------------------------------------------------------------ sums over windows
 
 def summed(c, S, axis):
@@ -138,6 +147,14 @@ def summed_together(c, S, T, axes):
             for p, j in zip(*T[a].nonzero()):
                 out[o, p] += S[a, o, i] * T[a, p, j] * c[i, j]
     return numpy.moveaxis(out, (0, 1), axes)
+
+
+def beside(q, S, T):
+    """border[i, j]: sum of q(tap a of i, by S) over the taps that see nothing at j, by T."""
+    out = numpy.zeros((S.shape[1], T.shape[1]))
+    for a, i, p in zip(*S.nonzero()):
+        out[i] += S[a, i, p] * q[p] * ~T[a].any(1)
+    return out
 
 
 @every
@@ -193,6 +210,31 @@ def test_taps_side_by_side(name, n, size, stride, padding, rng):
         again = sum(summed(numpy.take(y, a, axis + 1), S[a:a + 1].transpose(0, 2, 1), axis) for a in range(size))
         assert_close(unwindows(y, axis, window), again, 'value', 4.)
         assert (windows(x, axis - 3, window) == found).all()
+
+
+@every
+def test_sums_are_written_all_over(name, stride, padding, rng, monkeypatch):
+    """Whatever was in memory; and lie in it in the order of their summands."""
+    monkeypatch.setattr(namespace(numpy.ones(1)), 'empty_like', lambda a, **to: numpy.full_like(a, numpy.nan, **to))
+    for window, S in all_lengths(name, stride, padding):
+        c = rng.standard_normal((2, window.n, window.n)).transpose(1, 2, 0)
+        for start in {0, window.out // 2}:
+            inputs, part = window.part(start, window.out)
+            total = window_sum(c[inputs], [(0, part), (1, window)])
+            assert_close(total, summed_together(c, S[:, start:], S, (0, 1)), 'value', 4.)
+            assert window.n == 1 or total.transpose(2, 0, 1).flags.c_contiguous
+            assert_close(window_sum(c[inputs], [(0, part)]), summed(c, S[:, start:], 0), 'value', 4.)
+
+
+def test_sums_of_all_kinds(kind, rng):
+    c, q = rng.standard_normal((5, 5)), rng.standard_normal((5, 1))
+    for window, S in made('of', 5, 3, 2, 'SAME'), made('transposed', 5, 3, 2, 'CIRCULAR'):
+        total = window_sum(to_kind(kind, c), [(0, window), (1, window)])
+        expected = summed_together(c, S, S, (0, 1))
+        dtype = 'float32' if kind == 'float32' else 'float64'
+        assert_close(to_numpy(total).astype('float64'), expected, 'value', 4., dtype)
+        both = bordered(total, to_kind(kind, q), (0, window), (1, window))
+        assert_close(to_numpy(both).astype('float64'), expected + beside(q[:, 0], S, S), 'value', 8., dtype)
 
 
 LINEAR = {'window_sum, one axis': (lambda x, w: window_sum(x, [(1, w)]), lambda y, w: window_spread(y, [(1, w)])),
@@ -262,6 +304,48 @@ def test_border(name, stride, padding, rng):
         if expected.any():
             slope = autograd.grad(lambda q: anp.sum(before * bordered(before, q, (0, window), (2, window))))(q)
             assert_close(anp.sum(slope * q), anp.sum(before * expected), 'value', abs(before * expected).sum())
+
+
+@every
+def test_border_of_some_rows(name, stride, padding, rng):
+    """Of some rows of the left member against those from there on of the right one, as in tiles; written into c."""
+    for window, S in all_lengths(name, stride, padding):
+        for start in range(window.out):
+            rows, stop = [], min(start + 2, window.out)
+            for end in stop, window.out:
+                inputs, part = window.part(start, end)
+                rows.append((part, S[:, start:end, inputs], rng.standard_normal(part.n)))
+            (left, S1, q1), (right, S2, q2) = rows
+            before = rng.standard_normal((left.out, 2, right.out))
+            after = before.copy()
+            assert bordered(after, q1[:, None, None], (0, left), (2, right)) is after
+            assert_close(after, before + beside(q1, S1, S2)[:, None], 'value', 4.)
+            assert bordered(after, q2[None, None], (2, right), (0, left)) is after
+            expected = before + (beside(q1, S1, S2) + beside(q2, S2, S1).T)[:, None]
+            assert_close(after, expected, 'value', 4.)
+
+
+@some
+def test_derivatives_of_the_border(name, n, size, stride, padding, rng):
+    """By c and by q, at once; traced arguments stay as they are."""
+    window, S = made(name, n, size, stride, padding)
+    c, y, v = rng.standard_normal((3, window.out, window.out))
+    q, u = rng.standard_normal((2, n, 1))
+    before = c.copy()
+
+    def f(c, q):
+        return bordered(c, q, (0, window), (1, window))
+    matrix = numpy.array([beside(row, S, S) for row in numpy.eye(n)])                     # of what is linear in q
+    by_q = numpy.einsum('pij,ij->p', matrix, y)[:, None]
+    by_c, found = autograd.grad(lambda c, q: anp.sum(y * f(c, q)))(c, q), autograd.grad(
+        lambda q: anp.sum(y * f(c, q)))(q) if window.partial else 0 * q
+    assert (by_c == y).all() and (c == before).all()
+    assert_close(found, by_q, 'value', 4.)
+    assert_close(make_jvp(lambda c: f(c, q), c)(v)[1], v, 'value')
+    if window.partial:
+        assert_close(make_jvp(lambda q: f(c, q), q)(u)[1], numpy.einsum('pij,p->ij', matrix, u[:, 0]), 'value', 4.)
+        squares = autograd.grad(lambda q: anp.sum(y * f(c, q) ** 2))(q)
+        assert_close(squares, numpy.einsum('pij,ij->p', matrix, 2 * y * f(c.copy(), q))[:, None], 'value', 32.)
 
 
 # ------------------------------------------------------------------ resampling

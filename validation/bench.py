@@ -84,6 +84,23 @@ def as_nt(name, dtype, repeat):
     return 0
 
 
+def measured(names, nt=None, repeat=3):
+    """(name, shape, dtype, seconds, seconds of NT or None) of each case in both precisions."""
+    from ntref import stax
+    for name in names:
+        shape, network = CASES[name]
+        for dtype in ('float64', 'float32'):
+            ours = best(network(stax).kernel_fn, shape, dtype, repeat)
+            yield name, 'x'.join(map(str, shape)), dtype, ours, nt_seconds(nt, name, dtype, repeat) if nt else None
+
+
+def machine():
+    import numpy
+    import scipy
+    return (f'{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy '
+            f'{numpy.__version__}, SciPy {scipy.__version__}, {time.strftime("%Y-%m-%d")}')
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--nt', metavar='PYTHON', help='interpreter with Neural Tangents')
@@ -93,23 +110,12 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.as_nt:
         return as_nt(*args.as_nt)
-    import numpy
-    import scipy
-
-    from ntref import stax
-    print(f'NTK, x2=None; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, '
-          f'NumPy {numpy.__version__}, SciPy {scipy.__version__}, {time.strftime("%Y-%m-%d")}\n')
+    print(f'NTK, x2=None; {machine()}\n')
     titles = f'{"network":<15} {"inputs":<16} {"dtype":>8} {"ntref s":>9}'
     print(titles + (f' {"NT s":>9} {"NT / ntref":>11}' if args.nt else ''))
-    for name in args.only:
-        shape, network = CASES[name]
-        for dtype in ('float64', 'float32'):
-            ours = best(network(stax).kernel_fn, shape, dtype, args.repeat)
-            row = f'{name:<15} {"x".join(map(str, shape)):<16} {dtype:>8} {ours:>9.3f}'
-            if args.nt:
-                theirs = nt_seconds(args.nt, name, dtype, args.repeat)
-                row += f' {theirs:>9.3f} {theirs / ours:>10.1f}x'
-            print(row, flush=True)
+    for name, shape, dtype, ours, theirs in measured(args.only, args.nt, args.repeat):
+        row = f'{name:<15} {shape:<16} {dtype:>8} {ours:>9.3f}'
+        print(row + (f' {theirs:>9.3f} {theirs / ours:>10.1f}x' if theirs else ''), flush=True)
     return 0
 
 

@@ -1,4 +1,7 @@
-"""How kernels on many inputs are computed: tile by tile."""
-from .tiles import in_threads
+"""How kernels on many inputs are computed: tile by tile, on threads, in memory or on disk."""
+from .batch import batch
+from .keep import load_kernel, save_kernel
+from .run import in_threads
+from .store import StoredKernel
 
-__all__ = ['in_threads']
+__all__ = ['StoredKernel', 'batch', 'in_threads', 'load_kernel', 'save_kernel']

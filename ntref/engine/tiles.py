@@ -1,17 +1,6 @@
-"""Kernels of many inputs tile by tile, so that what is carried from layer to layer stays in the cache.
+"""Tiles that cover a kernel. With x2 = x1 the part above the diagonal is enough."""
 
-A tile is a block of rows and columns. With x2 = x1 only those on and above the diagonal are computed. Tiles run on as
-many threads as there are cores (NumPy lets go of the interpreter's lock), each with BLAS held to one thread; without
-threadpoolctl, which holds it, they run one after the other.
-"""
-import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
-
-__all__ = ['ENTRIES', 'above', 'in_threads', 'rectangles']
+__all__ = ['ENTRIES', 'above', 'rectangles']
 
 ENTRIES = 2 ** 18      # float64, of a tile, or those of one pair of inputs: measured, validation/bench.py
 
@@ -43,21 +32,3 @@ def above(n, size):
               for i in blocks for j in range(i.stop, n, size // rows)]
     within, many = [i for i in blocks if len(i) > 1], max(1, 2 * size // rows ** 2)
     return others + [within[lo:lo + many] for lo in range(0, len(within), many)]
-
-
-def in_threads(work, jobs):
-    """work(job) for all jobs, in order; [results]."""
-    _keep_freed()
-    one_thread = find_spec('threadpoolctl') is not None
-    limits = import_module('threadpoolctl').threadpool_limits(1) if one_thread else nullcontext()
-    with limits, ThreadPoolExecutor(os.cpu_count() if one_thread else 1) as pool:
-        return list(pool.map(work, jobs))
-
-
-@cache
-def _keep_freed():
-    """glibc keeps arrays that are freed up to the longest one so far, at most 32 MiB, which it allocated and freed.
-
-    Got anew from the system, those of a tile would cost a page fault for every 512 numbers: a third of the time.
-    """
-    bytes(2 ** 25 - 2 ** 13)

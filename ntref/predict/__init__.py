@@ -2,6 +2,9 @@
 from .closed_form import gradient_descent_mse, max_learning_rate
 from .factor import NotPSDError
 from .gaussian import Gaussian, gp_inference, gradient_descent_mse_ensemble
+from .iterative import NotConvergedError, Solution, State, cg
+from .iterative_gaussian import gp_inference_iterative
+from .out_of_core import ComputedKernel
 
-__all__ = ['Gaussian', 'NotPSDError', 'gp_inference', 'gradient_descent_mse', 'gradient_descent_mse_ensemble',
-           'max_learning_rate']
+__all__ = ['ComputedKernel', 'Gaussian', 'NotConvergedError', 'NotPSDError', 'Solution', 'State', 'cg', 'gp_inference',
+           'gp_inference_iterative', 'gradient_descent_mse', 'gradient_descent_mse_ensemble', 'max_learning_rate']

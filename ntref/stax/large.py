@@ -3,7 +3,9 @@ from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
-from ..engine.tiles import ENTRIES, above, in_threads, rectangles
+from ..engine.memory import check_memory
+from ..engine.run import in_threads, shown
+from ..engine.tiles import ENTRIES, above, rectangles
 from ..fused import Near
 from ..inputs import channels_last
 from ..kernel import Signal, swapped
@@ -73,11 +75,13 @@ def in_parts(layer, x1, x2, signals, demand, names):
         return is_far
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
-    outs = [zeros(a, (len(a), len(b), *positions)) for _ in names]
+    shape = len(a), len(b), *positions
+    check_memory(len(names) * prod(shape) * a.dtype.itemsize, f'{" and ".join(names)} of shape {shape}')
+    outs = [zeros(a, shape) for _ in names]
     jobs, is_far = above(len(a), size) if symmetric else rectangles(len(a), len(b), size), True
     if len(jobs) > MANY:
         is_far, jobs = block(jobs[0]), jobs[1:]
-    in_threads(lambda job: block(job, is_far), jobs)
+    in_threads(lambda job: block(job, is_far), jobs, progress=shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
     return dict(zip(names, outs))

@@ -1,0 +1,79 @@
+"""Work on many jobs: threads, progress, interruption."""
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from threading import local
+
+__all__ = ['in_threads', 'number_of_threads', 'shown']
+
+_here = local()                # .busy: is this a thread of in_threads?
+
+
+def number_of_threads(asked=None):
+    """`asked`, else NTREF_NUM_THREADS, else as many as there are cores.
+
+    Raises
+    ------
+    ValueError : not a whole number >= 1.
+    """
+    given = os.environ.get('NTREF_NUM_THREADS') if asked is None else asked
+    if given is None:
+        return os.cpu_count() or 1
+    if not str(given).isdecimal() or int(given) < 1:
+        name = 'NTREF_NUM_THREADS' if asked is None else 'the number of threads'
+        raise ValueError(f'expected {name} to be a whole number >= 1, got {given!r}.')
+    return int(given)
+
+
+def in_threads(work, jobs, threads=None, progress=iter):
+    """[work(job) for each of the jobs], on threads, each with BLAS held to one of its own.
+
+    NumPy lets go of the interpreter's lock while it computes. Without threadpoolctl, which holds BLAS, and within
+    another `in_threads`, jobs run one after the other. After an error, or Ctrl-C, no further job is begun.
+    """
+    _keep_freed()
+    threads, stopped = number_of_threads(threads), []
+    if getattr(_here, 'busy', False) or find_spec('threadpoolctl') is None:
+        return [work(job) for job in progress(jobs)]
+
+    def begin():
+        _here.busy = True
+
+    def unless_stopped(job):
+        try:
+            return None if stopped else work(job)
+        except BaseException:
+            stopped.append(job)
+            raise
+    with import_module('threadpoolctl').threadpool_limits(1), ThreadPoolExecutor(threads, initializer=begin) as pool:
+        futures = [pool.submit(unless_stopped, job) for job in jobs]
+        try:
+            return [future.result() for future in progress(futures)]
+        except BaseException:
+            stopped.append(None)
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def shown(asked, what):
+    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only.
+
+    By tqdm; absent without it.
+    """
+    wanted = sys.stderr.isatty() if asked is None else asked
+    if not wanted or find_spec('tqdm') is None:
+        return iter
+    tqdm = import_module('tqdm').tqdm
+    return lambda jobs: tqdm(jobs, desc=what, unit='tile')
+
+
+@cache
+def _keep_freed():
+    """glibc keeps arrays that are freed up to the longest one so far, at most 32 MiB, which it allocated and freed.
+
+    Got anew from the system, those of a tile would cost a page fault for every 512 numbers: a third of the time.
+    """
+    bytes(2 ** 25 - 2 ** 13)

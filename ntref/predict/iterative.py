@@ -1,0 +1,318 @@
+"""Solutions of (K + reg I) a = y without K in memory: conjugate gradients on tiles of K.
+
+K is read, or computed, tile by tile, once in every step and the upper half only. For the preconditioner a few rows of
+it are factored, K = L L^T + a rest: docs/theory/dynamics.md#without-the-kernel-in-memory.
+"""
+from typing import Any, NamedTuple
+
+import numpy
+
+from ..arguments import as_whole
+from ..arrays import as_floats
+
+from .factor import NotPSDError
+from .layout import checked, nonnegative
+from .out_of_core import Tiles
+
+__all__ = ['NotConvergedError', 'Solution', 'State', 'System', 'cg', 'pivoted_cholesky']
+
+EPS = 2. ** -52
+
+
+class NotConvergedError(RuntimeError):
+    """Conjugate gradients ended above the tolerance.
+
+    Attributes
+    ----------
+    residual : array (o,), the true residuals reached, |y - (K + reg I) a| / |y| for each right-hand side.
+    steps : int, all steps so far.
+    state : State, from which `cg(..., state=error.state)` goes on.
+    """
+
+    def __init__(self, residual, tol, state, rounding):
+        self.residual, self.steps, self.state = residual, state.steps, state
+        reached = (f'expected residuals |y - (K + reg I) a| / |y| <= {tol:g}, got {residual.max():.3g} in '
+                   f'{sum(residual > tol)} of {len(residual)} right-hand sides after {state.steps} steps with rank '
+                   f'{len(state.lower)}')
+        super().__init__(reached + (
+            '. That is rounding, which further steps do not mend: pass a larger tol or a larger diag_reg.' if rounding
+            else '. The solution so far is in .state of this error: pass it as state= to go on (more max_steps). A '
+                 'larger rank or a larger diag_reg takes fewer steps.'))
+
+
+class _Indefinite(NotPSDError):
+    """A direction in which K + reg I is not positive; `smallest` is p^T (K + reg I) p / p^T p."""
+
+    def __init__(self, quotient, shift):
+        self.smallest, self.absolute = float(quotient), True
+        self.diag_reg = float(f'{shift + 2 * abs(quotient) or EPS:.2g}')
+        ValueError.__init__(
+            self, 'expected a positive definite K + reg I, got p^T (K + reg I) p / p^T p = '
+            f'{quotient:.3g} for a direction p on the way: its smallest eigenvalue is that or less. Pass '
+            f'diag_reg={self.diag_reg:g}, diag_reg_absolute_scale=True (or more), or compute the kernel more exactly.')
+
+
+class State(NamedTuple):
+    """Where conjugate gradients are: what a restart needs, in arrays that numpy.savez can keep.
+
+    Attributes
+    ----------
+    a, r, p : arrays (n, o), the solution, its residual as carried along, and the next directions.
+    rho : array (o,), r^T P^-1 r.
+    steps : int, steps so far.
+    lower : array (rank, n), the rows l of K = sum l l^T + a rest.
+    y, trace : the right-hand sides and the trace of K, by which a state of something else is told.
+
+    Examples
+    --------
+    >>> State._fields
+    ('a', 'r', 'p', 'rho', 'steps', 'lower', 'y', 'trace')
+    """
+
+    a: Any
+    r: Any
+    p: Any
+    rho: Any
+    steps: Any
+    lower: Any
+    y: Any
+    trace: Any
+
+
+class Solution(NamedTuple):
+    """What `cg` found.
+
+    Attributes
+    ----------
+    a : array, the shape of y.
+    residual : array (o,), or float for one right-hand side (n,): |y - (K + reg I) a| / |y|, from a itself.
+    steps : int, all steps, those of the `state` given included.
+    state : State, to go on to a smaller `tol`.
+
+    Examples
+    --------
+    >>> Solution(a=1., residual=0., steps=1, state=None).steps
+    1
+    """
+
+    a: Any
+    residual: Any
+    steps: int
+    state: State
+
+
+# ------------------------------------------------------------------ the preconditioner
+
+def pivoted_cholesky(diagonal, row, rank):
+    """The first `rank` steps of the Cholesky decomposition of K, each with the largest diagonal entry left as pivot.
+
+    .. math:: l_m = (K_{i\\cdot} - \\sum_{j<m} l_j[i] l_j) / \\sqrt{d_i}, \\quad d \\leftarrow d - l_m^2,
+        \\quad i = \\arg\\max d
+
+    Parameters
+    ----------
+    diagonal : array (n,), of K, at first also d.
+    row : function i -> array (n,), a row of K.
+    rank : int; fewer where d is zero to rounding.
+
+    Returns
+    -------
+    (lower, rest, pivots) : arrays (rank, n) with rows l, the (n,) diagonal of K - L L^T, and the list of i.
+
+    Source
+    ------
+    Harbrecht, Peters, Schneider 2012, On the low-rank approximation by the pivoted Cholesky decomposition, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> k = np.array([[1., 1.], [1., 4.]])
+    >>> lower, rest, pivots = pivoted_cholesky(k.diagonal(), k.__getitem__, 1)
+    >>> lower, rest, pivots
+    (array([[0.5, 2. ]]), array([0.75, 0.  ]), [1])
+    """
+    rest, lower, pivots = diagonal.copy(), numpy.zeros((min(rank, len(diagonal)), len(diagonal))), []
+    level = 10 * EPS * diagonal.max()
+    for m in range(len(lower)):
+        i = int(numpy.argmax(rest))
+        if not rest[i] > level:
+            break
+        k = row(i).copy()
+        k[i] = diagonal[i]
+        lower[m] = (k - lower[:m, i] @ lower[:m]) / rest[i] ** .5
+        rest = numpy.maximum(rest - lower[m] ** 2, 0.)
+        rest[i] = 0.
+        pivots.append(i)
+    return lower[:len(pivots)], rest, pivots
+
+
+def _preconditioner(lower, shift):
+    """r -> (L L^T + shift I)^-1 r, by the singular values of L: Woodbury without its cancellation."""
+    u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
+    inside = 1 / (s ** 2 + shift)
+
+    def apply(r):
+        c = u.T @ r
+        outside = r - u @ c
+        outside -= u @ (u.T @ outside)
+        return u @ (inside[:, None] * c) + outside / shift
+    return apply
+
+
+# ------------------------------------------------------------------ conjugate gradients
+
+class System:
+    """(K + shift I), its preconditioner, and how far to go."""
+
+    def __init__(self, k, diag_reg, absolute, tol, rank, max_steps, progress):
+        self.k, self.progress, self.rank = k, progress, as_whole(rank, 'rank', 0)
+        self.tol, self.max_steps = nonnegative('tol', tol, positive=True), as_whole(max_steps, 'max_steps', 1)
+        diag_reg = nonnegative('diag_reg', diag_reg)
+        self.diagonal = k.diagonal()
+        self.trace = float(self.diagonal.sum())
+        self.shift = diag_reg * (1. if absolute else self.trace / k.n)
+        if self.diagonal.min() + self.shift < 0:
+            raise _Indefinite(self.diagonal.min() + self.shift, self.shift)
+        self.lower = self.unfinished = None
+
+    def prepare(self, lower=None):
+        """The preconditioner, from `lower` if given."""
+        if self.lower is None or lower is not None:
+            self.lower = pivoted_cholesky(self.diagonal, self.k.row, self.rank)[0] if lower is None else lower
+            rest = numpy.maximum(self.diagonal - (self.lower ** 2).sum(0), 0.).mean()
+            floor = EPS * self.diagonal.max()
+            self.precondition = _preconditioner(self.lower, max(self.shift or rest, floor) or 1.)
+
+    def residual(self, a, y):
+        return y - self.k.times(a) - self.shift * a
+
+    def start(self, a, r, y, steps):
+        z = self.precondition(r)
+        return State(a, r, z, (r * z).sum(0), steps, self.lower, y, self.trace)
+
+    def resume(self, state, y):
+        """The state itself if it has this rank; else its solution, under another preconditioner."""
+        state = State(*state)._replace(steps=int(state.steps), trace=float(state.trace))
+        if not (numpy.array_equal(state.y, y) and state.trace == self.trace):
+            raise ValueError(
+                f'expected a state of this kernel and these right-hand sides, got one for y of shape {state.y.shape} '
+                f'(here {y.shape}) and a kernel of trace {state.trace:.17g} (here {self.trace:.17g}). Start without.')
+        if len(state.lower) == min(self.rank, self.k.n):
+            self.prepare(state.lower)
+            return state
+        self.prepare()
+        return self.start(state.a, self.residual(state.a, y), y, state.steps)
+
+    def step(self, s, active):
+        """The next state; only columns that are `active` move."""
+        p, rho = s.p[:, active], s.rho[active]
+        q = self.k.times(p) + self.shift * p
+        curvature = (p * q).sum(0)
+        if not (curvature > 0).all():
+            raise _Indefinite((curvature / (p * p).sum(0)).min(), self.shift)
+        a, r, next_p, next_rho = s.a.copy(), s.r.copy(), s.p.copy(), s.rho.copy()
+        length = rho / curvature
+        a[:, active] += length * p
+        r[:, active] -= length * q
+        z = self.precondition(r[:, active])
+        next_rho[active] = (r[:, active] * z).sum(0)
+        next_p[:, active] = z + next_rho[active] / rho * p
+        return s._replace(a=a, r=r, p=next_p, rho=next_rho, steps=s.steps + 1)
+
+    def solve(self, y, state=None):
+        """The State reached, y - A a, and |y - A a| / |y|; what did not get there goes on from .unfinished."""
+        if state is None and self.unfinished is not None and numpy.array_equal(self.unfinished.y, y):
+            state = self.unfinished
+        if state is not None:
+            s = self.resume(state, y)
+        else:
+            self.prepare()
+            s = self.start(0. * y, y, y, 0)
+        size, last, best = _norm(y), s.steps + self.max_steps, numpy.inf
+        while True:
+            active = _norm(s.r) > .9 * self.tol * size
+            if not active.any() or s.steps >= last:
+                r = self.residual(s.a, y)
+                reached = _norm(r) / numpy.where(size == 0, 1., size)
+                if (reached <= self.tol).all():
+                    self.unfinished = None
+                    return s, r, reached
+                rounding = not active.any() and reached.max() > best / 2
+                if rounding or s.steps >= last:
+                    raise NotConvergedError(reached, self.tol, s, rounding)
+                best, s = reached.max(), self.start(s.a, r, y, s.steps)
+                continue
+            s = self.unfinished = self.step(s, active)
+            if self.progress is not None:
+                self.progress(s)
+
+
+def _norm(a):
+    return numpy.sqrt((a * a).sum(0))
+
+
+def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max_steps=1000, state=None, progress=None):
+    r"""Solves (K + reg I) a = y by conjugate gradients; K need not be in memory.
+
+    .. math::
+        a \leftarrow a + \frac{\rho}{p^T A p} p, \quad r \leftarrow r - \frac{\rho}{p^T A p} A p, \quad
+        \rho' = r^T P^{-1} r, \quad p \leftarrow P^{-1} r + \frac{\rho'}{\rho} p, \qquad
+        A = K + \text{reg}\, I, \quad P = L L^T + \text{reg}\, I
+
+    with L (n, rank) from a pivoted Cholesky decomposition of K, applied by Woodbury's identity; every right-hand side
+    has its own rho and leaves when it is done. For reg = 0 the mean of the diagonal of K - L L^T takes its place in P.
+
+    Parameters
+    ----------
+    k : array (n, n), symmetric positive semi-definite: of NumPy, a StoredKernel, of Zarr or Dask, a `ComputedKernel`:
+        whatever has shape, dtype and k[rows, columns]. It is read in tiles, the upper half once in each step.
+    y : array (n,) or (n, o).
+    diag_reg, diag_reg_absolute_scale : as in `gp_inference`: reg = diag_reg * trace(K)/n, or diag_reg itself.
+    tol : float > 0, of |y - A a| / |y|, for each right-hand side.
+    rank : int >= 0, of the preconditioner, which takes `rank` rows of K and rank * n numbers.
+    max_steps : int >= 1, steps of this call.
+    state : State of a `Solution` or of a NotConvergedError, to go on from there. With another `rank`, its solution goes
+        on under another preconditioner.
+    progress : callable, called with the State after each step: to show it, or to keep it in a file.
+
+    Returns
+    -------
+    Solution(a, residual, steps, state) : float32 if k and y are, otherwise float64.
+
+    Raises
+    ------
+    ValueError : k is not square, or seen to be not symmetric (in tiles on the diagonal and in the corners); y does not
+        fit; NaN or infinity; diag_reg < 0; a state of something else.
+    TypeError : k or y is not an array of real numbers.
+    NotPSDError : p^T (K + reg I) p <= 0 for some direction p on the way.
+    NotConvergedError : `tol` not reached within `max_steps`, or out of reach in float64; its .state has what was done.
+
+    Accuracy
+    --------
+    The residual is recomputed from a, K and y at the end, and |a - A^-1 y| <= tol |y| / (the smallest eigenvalue of A).
+    Within reach is about eps |A| |a| / |y|. All is computed in float64, float32 entries taken as they are.
+
+    Source
+    ------
+    Hestenes, Stiefel 1952; Harbrecht, Peters, Schneider 2012; as preconditioner: Gardner et al. 2018
+    (arXiv:1809.11165). Derivation: docs/theory/dynamics.md#without-the-kernel-in-memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cg(np.array([[2., 1.], [1., 2.]]), np.array([3., 0.])).a.round(6)
+    array([ 2., -1.])
+    """
+    tiles = Tiles('k', k)
+    if len(k.shape) != 2 or k.shape[0] != k.shape[1]:
+        raise ValueError(f'expected a square kernel (n, n) as k, got shape {tuple(k.shape)}.')
+    given, = as_floats(y)
+    if len(given.shape) not in (1, 2) or len(given) != tiles.n or not given.size:
+        raise ValueError(f'expected y of shape ({tiles.n},) or ({tiles.n}, o) to match k of shape {tuple(k.shape)}, '
+                         f'got {given.shape}.')
+    columns = checked('y', given).reshape(tiles.n, -1)
+    system = System(tiles, diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress)
+    reached, _, residual = system.solve(columns, state)
+    dtype = 'float32' if k.dtype == given.dtype == 'float32' else 'float64'
+    return Solution(reached.a.reshape(given.shape).astype(dtype), residual if given.ndim == 2 else float(residual[0]),
+                    reached.steps, reached)

@@ -1,0 +1,153 @@
+"""Gaussian predictions with kernels that need not be in memory: `gp_inference` by conjugate gradients."""
+import numpy
+
+from ..arrays import as_floats
+
+from .gaussian import NEEDS, Gaussian, answer, requested
+from .iterative import System
+from .layout import Layout, checked, kernel_matrix, zipped
+from .out_of_core import Tiles
+
+__all__ = ['gp_inference_iterative']
+
+COLUMNS = 128          # right-hand sides at a time, for variances
+
+
+def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,),
+                           tol=1e-8, rank=100, max_steps=1000, progress=None):
+    r"""`gp_inference` by conjugate gradients, for kernels that need not be in memory.
+
+    Means and covariances are those of `gp_inference`; its table of formulas holds.
+
+    Parameters
+    ----------
+    k_train_train : what has attributes `nngp` and/or `ntk`, or an array, used for either. Arrays as in `cg`: in memory,
+        on disk, or a `ComputedKernel`; of shape (n, n), or (n, n, c, c, ...).
+    y_train, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gp_inference`.
+    tol, rank, max_steps, progress : as in `cg`.
+
+    Returns
+    -------
+    predict_fn(get=None, k_test_train=None, k_test_test=None)
+        get : 'nngp', 'ntk' or 'ntkgp', a tuple of them, or None for ('nngp', 'ntk').
+        k_test_train : like `k_train_train`, test x train.
+        k_test_test : like `k_train_train`, test x test, which gives covariances, and takes six arrays n x m of memory;
+            or its diagonal (m,), or (m, c, ...), which gives variances of that shape, 128 test points at a time.
+            None: neither. An array is the NNGP.
+
+        It returns as `gp_inference` does. The targets are solved for when first needed, and this solution is kept.
+        After a NotConvergedError or Ctrl-C the same call goes on from where it stopped.
+
+    Raises
+    ------
+    ValueError : as `gp_inference`; no `k_test_train` (on the training set the mean is y_train).
+    TypeError, NotPSDError, NotConvergedError : as `cg`, on calling predict_fn.
+
+    Accuracy
+    --------
+    Means: |error| <= |k_test| tol |y| / (the smallest eigenvalue of A), as a rule far less. (Co)variances of 'nngp' and
+    'ntkgp' have errors of the order tol^2: v^T (k + r) with r = k - A v is off by r^T A^-1 r, which leaves a variance
+    too large; of 'ntk' of the order tol.
+
+    Source
+    ------
+    As `gp_inference` and `cg`; the correction: docs/theory/dynamics.md#without-the-kernel-in-memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> predict_fn = gp_inference_iterative(np.array([[2., 1.], [1., 2.]]), np.array([3., 0.]))
+    >>> mean, variance = predict_fn('nngp', np.array([[1., 1.]]), np.array([1.]))
+    >>> mean.round(6), variance.round(6)
+    (array([1.]), array([0.333333]))
+    """
+    bare, train = _is_arraylike(k_train_train), {}
+    y, = as_floats(y_train)
+
+    def trained(name):
+        key = 'either' if bare else name
+        if key not in train:
+            train[key] = _Training(_field(k_train_train, name, 'k_train_train'), y, trace_axes, (
+                diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress))
+        return train[key]
+
+    def predict_fn(get=None, k_test_train=None, k_test_test=None):
+        names = requested(get)
+        if k_test_train is None:
+            raise ValueError('expected k_test_train, got None: on the training set the mean is y_train. Pass '
+                             'kernel_fn(x_test, x_train), or the kernel of the training set for the regularized fit.')
+        if 'ntk' in names and k_test_test is not None and (bare or _is_arraylike(k_test_train)):
+            raise ValueError("expected k_train_train and k_test_train with attributes nngp and ntk: the covariance for "
+                             "get='ntk' needs both; got an array.")
+        return answer(get, names, [_predict(name, trained, k_test_train, k_test_test) for name in names])
+
+    return predict_fn
+
+
+class _Training:
+    def __init__(self, k, y, trace_axes, options):
+        tiles = Tiles('k_train_train', k)
+        self.layout = Layout(y, trace_axes, k)
+        self.y = self.layout.columns(checked('y_train', y))
+        self.system, self.a = System(tiles, *options), None
+
+    def mean(self, k):
+        if self.a is None:
+            self.a = self.system.solve(self.y)[0].a
+        return k @ self.a
+
+    def test(self, k):
+        self.layout.check('k_test_train', k, zipped((None,) * len(self.layout.rows), self.layout.rows))
+        return Tiles('k_test_train', k)
+
+
+def _predict(name, trained, k_test_train, k_test_test):
+    """The mean, or the Gaussian if `k_test_test` is given, for one name."""
+    kernel, wanted = NEEDS[name][0][0], NEEDS[name][2]
+    p = trained(kernel)
+    k = p.test(_field(k_test_train, kernel, 'k_test_train'))
+    rows = tuple(k.k.shape[::2])
+    mean = p.layout.outputs(p.mean(k), rows)
+    if k_test_test is None:
+        return mean
+    if name == 'ntkgp' and _is_arraylike(k_test_test):
+        raise ValueError("expected k_test_test with an attribute ntk for get='ntkgp', got an array, which may be the "
+                         "NNGP. Pass what kernel_fn(x_test, None, get=('nngp', 'ntk')) gives.")
+    prior = checked('k_test_test', numpy.asarray(_field(k_test_test, wanted, 'k_test_test')))
+    variances = prior.shape == rows
+    if not variances:
+        p.layout.check('k_test_test', prior, zipped(rows, rows))
+    s = None
+    if name == 'ntk':
+        s = trained('nngp'), trained('nngp').test(_field(k_test_train, 'nngp', 'k_test_train'))
+    side = max(1, COLUMNS // k.each) if variances else rows[0]
+    parts = [_explained(p, k, s, slice(i, min(i + side, rows[0])), variances) for i in range(0, rows[0], side)]
+    if variances:
+        return Gaussian(mean, p.layout.cast(prior - numpy.concatenate(parts).reshape(rows)))
+    return Gaussian(mean, p.layout.covariance(kernel_matrix(prior) - parts[0], rows))
+
+
+def _explained(p, k, s, rows, variances):
+    """What is subtracted from the prior covariance of some test points; only its diagonal for `variances`."""
+    def inner(a, b):
+        return (a * b).sum(0) if variances else a.T @ b
+    t = k.band(rows)
+    state, r, _ = p.system.solve(t)
+    if s is None:
+        return inner(state.a, t + r)
+    (nngp, test), v = s, state.a
+    cross = test.band(rows)
+    return inner(v, cross) + inner(cross, v) - inner(v, nngp.system.k.times(v))
+
+
+def _is_arraylike(k):
+    return hasattr(k, 'shape') and hasattr(k, 'dtype') and not (hasattr(k, 'nngp') or hasattr(k, 'ntk'))
+
+
+def _field(kernel, name, whose):
+    """The kernel `name` of what has it; what is like an array stands for itself."""
+    found = kernel if _is_arraylike(kernel) else getattr(kernel, name, None)
+    if found is None:
+        raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
+                         "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
+    return found

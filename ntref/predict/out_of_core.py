@@ -1,0 +1,142 @@
+"""A kernel that need not be in memory, as a matrix: in tiles that are read or computed where they are used."""
+from math import prod
+
+import numpy
+
+from .factor import symmetric
+from .layout import checked, kernel_matrix
+
+__all__ = ['ComputedKernel', 'Tiles']
+
+SIDE = 1024            # of a tile, at least; a multiple of the side of a chunk
+CORNER = 64
+EPS = 2. ** -52
+
+
+class ComputedKernel:
+    """A kernel that is computed where it is read, like an array: k[rows, columns] calls `kernel_fn`.
+
+    Parameters
+    ----------
+    kernel_fn : (x1, x2) -> array, or (x1, x2, get) -> array with `get`; x2 None: x1 with itself.
+    x1, x2 : arrays (n1, ...), (n2, ...); x2 None: x1 with itself.
+    get : 'nngp' or 'ntk', passed to kernel_fn; None: not passed.
+
+    Attributes
+    ----------
+    shape, dtype, ndim : of the kernel, read off that of the first inputs.
+
+    Raises
+    ------
+    ValueError : no inputs. TypeError : kernel_fn returns no array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> k = ComputedKernel(lambda x1, x2: x1 @ (x1 if x2 is None else x2).T, np.eye(3))
+    >>> k.shape, k[1:2, :]
+    ((3, 3), array([[0., 1., 0.]]))
+    """
+
+    def __init__(self, kernel_fn, x1, x2=None, get=None):
+        self._f, self._x1, self._x2, self._get = kernel_fn, x1, x2, () if get is None else (get,)
+        sizes = len(x1), len(x1 if x2 is None else x2)
+        if not all(sizes):
+            raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
+        one = self[:1, :1]
+        self.shape, self.dtype, self.ndim = sizes + one.shape[2:], one.dtype, one.ndim
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def __getitem__(self, index):
+        rows, columns = (index if isinstance(index, tuple) else (index,)) + (slice(None),) * (
+            2 - (len(index) if isinstance(index, tuple) else 1))
+        itself = self._x2 is None
+        same = itself and isinstance(rows, slice) and rows == columns
+        k = self._f(self._x1[rows], None if same else (self._x1 if itself else self._x2)[columns], *self._get)
+        if not hasattr(k, 'dtype') or k.ndim < 2:
+            raise TypeError("expected a kernel function that returns an array (n1, n2, ...), got "
+                            f"{type(k).__name__}. Ask for one kernel: get='nngp' or get='ntk'.")
+        return k
+
+
+class Tiles:
+    """What has a shape and k[rows, columns], as a matrix of float64 that is never whole."""
+
+    def __init__(self, name, k):
+        if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
+            raise TypeError(f'expected {name} to be an array, in memory or on disk, or a ComputedKernel, got '
+                            f'{type(k).__name__}.')
+        if k.dtype.kind not in 'biuf' or len(k.shape) < 2 or len(k.shape) % 2:
+            raise TypeError(f'expected {name} of real numbers with axes in pairs (n1, n2, ...), got dtype {k.dtype} '
+                            f'and shape {k.shape}.')
+        self.name, self.k, self.each = name, k, prod(k.shape[2::2])
+        self.n = k.shape[0] * self.each
+        chunks = getattr(k, 'chunks', None) or (SIDE, SIDE)
+        self.rows, self.columns = (_slices(size, chunk) for size, chunk in zip(k.shape, chunks))
+
+    def tile(self, rows, columns=slice(None)):
+        k = numpy.asarray(self.k[rows, columns])
+        return kernel_matrix(k.astype('float64', copy=False))
+
+    def entries(self, s):
+        return slice(s.start * self.each, s.stop * self.each)
+
+    def band(self, rows):
+        """(all columns, rows) as right-hand sides."""
+        return checked(self.name, self.tile(rows)).T
+
+    def row(self, i):
+        point, here = divmod(i, self.each)
+        return checked(self.name, self.tile(slice(point, point + 1))[here])
+
+    def __matmul__(self, a):
+        """K a, any K."""
+        out = numpy.zeros((self.n, a.shape[1]))
+        for rows in self.rows:
+            for columns in self.columns:
+                out[self.entries(rows)] += self.tile(rows, columns) @ a[self.entries(columns)]
+        return self.finite(out)
+
+    def times(self, a):
+        """K a for a symmetric K, from its upper half."""
+        out = numpy.zeros((self.n, a.shape[1]))
+        for i, rows in enumerate(self.rows):
+            for columns in self.rows[i:]:
+                tile, here, there = self.tile(rows, columns), self.entries(rows), self.entries(columns)
+                out[here] += tile @ a[there]
+                if rows != columns:
+                    out[there] += tile.T @ a[here]
+        return self.finite(out)
+
+    def finite(self, out):
+        """A product, if no entry of the kernel spoilt it."""
+        bad = numpy.nonzero(~numpy.isfinite(out).all(1))[0]
+        if len(bad):
+            raise ValueError(f'expected finite numbers, got {self.name} with NaN or infinite in {len(bad)} rows, the '
+                             f'first {bad[0] // self.each}: look for overflow or missing values in what it was '
+                             'computed from.')
+        return out
+
+    def diagonal(self):
+        """The diagonal; refuses what its tiles and the corners show to be not symmetric."""
+        eps, corner = float(numpy.finfo(self.k.dtype).eps) if self.k.dtype.kind == 'f' else EPS, CORNER
+        parts = [symmetric(checked(self.name, self.tile(rows, rows)), eps) for rows in self.rows]
+        n = self.k.shape[0]
+        if n > SIDE:
+            first, last = slice(0, corner), slice(n - corner, n)
+            above, below = self.tile(first, last), self.tile(last, first)
+            zero = numpy.zeros((len(above), len(above)))
+            symmetric(numpy.block([[zero, above], [below, zero]]), eps)
+        return numpy.concatenate([numpy.diagonal(part) for part in parts])
+
+
+def _slices(n, chunk):
+    """Slices that cover n: whole chunks, at least SIDE; Dask has a tuple of chunks."""
+    chunk = max(chunk) if isinstance(chunk, tuple) else chunk
+    side = -(-SIDE // chunk) * chunk
+    return [slice(i, min(i + side, n)) for i in range(0, n, side)]

@@ -1,0 +1,250 @@
+"""Kernels in batches, in memory: the same numbers as the kernel function itself; threads, their errors, their number."""
+import threading
+import time
+from collections import namedtuple
+
+import numpy
+import pytest
+from numpy.testing import assert_allclose
+
+from ntref import batch, stax
+from ntref.engine import in_threads, run
+
+NET = stax.serial(stax.Dense(8, 1.4, .2), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
+IMAGES = stax.serial(stax.Conv(4, (2, 2)), stax.Relu(), stax.Conv(4, (2, 2)))
+Both = namedtuple('Both', 'product distance')
+
+
+def product(x1, x2=None):
+    """A user's kernel, exact for small whole numbers."""
+    return x1 @ (x1 if x2 is None else x2).T
+
+
+def both(x1, x2=None):
+    k = product(x1, x2)
+    return Both(k, (k ** 2).astype('float32'))
+
+
+def positions(x1, x2=None):
+    return numpy.einsum('iah,jbh->ijab', x1, x1 if x2 is None else x2)
+
+
+def whole_numbers(rng, *shape):
+    return rng.integers(-9, 10, shape).astype(float)
+
+
+def counted(f):
+    calls = []
+
+    def counting(x1, x2=None, *args, **kwargs):
+        calls.append((len(x1), None if x2 is None else len(x2)))
+        return f(x1, x2, *args, **kwargs)
+    return counting, calls
+
+
+# ------------------------------------------------------------------ the same numbers
+
+@pytest.mark.parametrize('size', [0, 1, 2, 3, 5, 7, 11, 50])
+@pytest.mark.parametrize('n1, n2', [(1, None), (7, None), (10, None), (1, 1), (7, 5), (5, 11), (10, 1)])
+def test_tiles_that_divide_nothing(n1, n2, size, rng):
+    x1, x2 = whole_numbers(rng, n1, 3), None if n2 is None else whole_numbers(rng, n2, 3)
+    assert (batch(product, size)(x1, x2) == product(x1, x2)).all()
+    x1, x2 = (None if x is None else x + .1 * rng.standard_normal(x.shape) for x in (x1, x2))
+    found, expected = (f(x1, x2, ('ntk', 'nngp')) for f in (batch(NET.kernel_fn, size), NET.kernel_fn))
+    assert found._fields == ('ntk', 'nngp') and type(found).__name__ == 'AnalyticKernel'
+    for a, b in zip(found, expected):
+        assert_allclose(a, b, rtol=2e-14)
+    assert found.ntk.flags.writeable
+
+
+def test_a_lower_half_is_the_mirror(rng):
+    f, calls = counted(lambda x1, x2: product(x1, x2) + (0 if x2 is None else 1000))
+    k = batch(f, 2)(whole_numbers(rng, 5, 2))
+    assert (k == k.T).all() and len(calls) == 6 and calls.count((1, None)) == 1
+
+
+@pytest.mark.parametrize('n1, n2', [(0, None), (0, 3), (3, 0), (0, 0)])
+def test_no_inputs(n1, n2, rng):
+    x1, x2 = whole_numbers(rng, n1, 2), None if n2 is None else whole_numbers(rng, n2, 2)
+    k = batch(both, 2)(x1, x2)
+    assert k.product.shape == (n1, n1 if n2 is None else n2) and k.distance.dtype == 'float32'
+    assert batch(NET.kernel_fn, 2)(x1, x2, 'ntk').shape == k.product.shape
+
+
+@pytest.mark.parametrize('n2', [None, 4])
+def test_kernels_with_positions(n2, rng):
+    x1, x2 = whole_numbers(rng, 5, 2, 3), None if n2 is None else whole_numbers(rng, n2, 2, 3)
+    f, calls = counted(positions)
+    k = batch(f, 2)(x1, x2)
+    assert (k == positions(x1, x2)).all() and len(calls) == (9 if n2 is None else 6)
+    assert (k != k.swapaxes(2, 3)).any()
+    x1 = rng.standard_normal((3, 3, 2, 2))
+    assert_allclose(batch(IMAGES.kernel_fn, 2)(x1, None, 'ntk', diagonal_spatial=False),
+                    IMAGES.kernel_fn(x1, None, 'ntk', diagonal_spatial=False), rtol=1e-13)
+
+
+def test_dicts_tuples_and_arguments(rng):
+    x = whole_numbers(rng, 5, 3)
+    k = batch(both, 2)(x)
+    assert type(k).__name__ == 'Both' and k._fields == Both._fields and (k.distance == both(x).distance).all()
+    k = batch(lambda x1, x2, p, q=1: {'a': product(x1, x2) ** p, 'b': q * product(x1, x2)}, 3)(x, x, 2, q=5)
+    assert list(k) == ['a', 'b'] and (k['a'] == product(x) ** 2).all() and (k['b'] == 5 * product(x)).all()
+
+
+def test_other_numbers(rng):
+    x = rng.integers(-9, 10, (5, 3))
+    for f, dtype in (product, x.dtype), (lambda a, b: product(a, b) > 0, bool), (lambda a, b: 1j * product(a, b), complex):
+        k = batch(f, 2)(x)
+        assert k.dtype == dtype and (k == f(x, None)).all()
+    x = rng.standard_normal((5, 3)).astype('float32')
+    assert batch(NET.kernel_fn, 2)(x, None, 'nngp').dtype == 'float32'
+
+
+def test_lists_of_inputs(rng):
+    net = stax.serial(stax.parallel(stax.Dense(4), stax.serial(stax.Dense(4), stax.Relu())), stax.FanInSum())
+    xs, ys = ([rng.standard_normal((n, d)) for d in (2, 3)] for n in (5, 4))
+    for y in None, ys:
+        assert_allclose(batch(net.kernel_fn, 2)(xs, y, 'ntk'), net.kernel_fn(xs, y, 'ntk'), rtol=1e-13)
+    with pytest.raises(ValueError, match=r'arrays in x1 to have as many inputs each, got \[4, 5\]'):
+        batch(net.kernel_fn, 2)([xs[0], ys[1]])
+
+
+def test_arrays_of_a_gpu(cupy, rng):
+    x = rng.standard_normal((5, 3))
+    k = batch(NET.kernel_fn, 2)(cupy.asarray(x), None, 'ntk')
+    assert type(k) is numpy.ndarray
+    assert_allclose(k, NET.kernel_fn(x, None, 'ntk'), rtol=1e-13)
+
+
+def test_threads_do_not_change_a_bit(rng, monkeypatch):
+    x, f = rng.standard_normal((23, 4)), NET.kernel_fn
+    one, two, none, three = (batch(f, 5, n)(x, None, 'ntk') for n in (1, 2, 0, 3))
+    monkeypatch.setenv('NTREF_NUM_THREADS', '2')
+    assert all((one == k).all() for k in (two, none, three, batch(f, 5)(x, None, 'ntk')))
+    monkeypatch.setattr(run, 'find_spec', lambda name: None)
+    assert (batch(f, 5, 2)(x, None, 'ntk') == one).all()
+
+
+# ------------------------------------------------------------------ refused
+
+def test_kernels_are_refused(rng):
+    x = rng.standard_normal((3, 2))
+    with pytest.raises(TypeError, match='expected an array, a named tuple .* got Kernel. .* get=.ntk.'):
+        batch(NET.kernel_fn)(x)
+    with pytest.raises(TypeError, match='expected x1 to be an array of inputs, .* got Kernel'):
+        batch(NET.kernel_fn)(NET.kernel_fn(x))
+    with pytest.raises(TypeError, match='expected x2 to be an array .* got float'):
+        batch(NET.kernel_fn)(x, [1., 2.])
+    with pytest.raises(TypeError, match='got AnalyticKernel'):
+        batch(NET.kernel_fn)(x, None, ('ntk', 'x1_is_x2'))
+    with pytest.raises(TypeError, match='of numbers, got ndarray of Python objects'):
+        batch(lambda a, b: product(a, b).astype(object))(x)
+
+
+def test_kernels_that_are_no_tiles(rng):
+    x = rng.standard_normal((3, 4))
+    with pytest.raises(ValueError, match=r'expected kernels \(2, 2, .*got cov1 of shape \(2,\)'):
+        batch(NET.kernel_fn, 2)(x, None, ('ntk', 'cov1'))
+    with pytest.raises(ValueError, match='Inputs are on axis 0'):
+        batch(stax.Dense(8, batch_axis=1, channel_axis=0).kernel_fn, 2)(x, None, 'ntk')
+    with pytest.raises(ValueError, match='expected all tiles alike'):
+        batch(lambda a, b: product(a, b).astype('float64' if len(a) > 1 else 'float32'), 2)(x)
+
+
+@pytest.mark.parametrize('arguments, error, message', [
+    ({'batch_size': -1}, ValueError, 'batch_size >= 0, got -1'), ({'batch_size': 2.}, TypeError, 'batch_size .* got 2.0'),
+    ({'batch_size': True}, TypeError, 'got True'), ({'batch_size': None}, TypeError, 'got None'),
+    ({'device_count': -2}, ValueError, 'device_count >= -1, got -2'), ({'device_count': '2'}, TypeError, "got '2'"),
+    ({'device_count': 1.5}, TypeError, 'device_count to be a whole number, got 1.5')])
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        batch(product, **arguments)
+
+
+def test_number_of_threads(monkeypatch, rng):
+    monkeypatch.delenv('NTREF_NUM_THREADS', raising=False)
+    assert run.number_of_threads() >= 1 and run.number_of_threads(3) == 3
+    monkeypatch.setenv('NTREF_NUM_THREADS', '5')
+    assert run.number_of_threads() == 5 and run.number_of_threads(2) == 2
+    for bad in '0', '-1', '', 'two', '1.5':
+        monkeypatch.setenv('NTREF_NUM_THREADS', bad)
+        with pytest.raises(ValueError, match=f'expected NTREF_NUM_THREADS to be a whole number >= 1, got .{bad}'):
+            batch(product, 2)(rng.standard_normal((3, 2)))
+        assert batch(product, 2, 2)(numpy.eye(3)).shape == (3, 3)
+    for bad in 0, -1, 1.5, True:
+        with pytest.raises(ValueError, match=f'expected the number of threads to be .* got {bad}'):
+            run.number_of_threads(bad)
+
+
+# ------------------------------------------------------------------ threads
+
+def test_results_are_in_order():
+    assert in_threads(lambda i: time.sleep(.01 * (i == 0)) or i, range(20), 4) == list(range(20))
+    assert in_threads(str, []) == []
+
+
+def test_so_many_threads_and_none_within():
+    seen = set()
+
+    def work(i):
+        seen.add(threading.get_ident())
+        time.sleep(.005)
+        return in_threads(lambda j: threading.get_ident(), range(3), 4)
+    inner = in_threads(work, range(8), 2)
+    assert len(seen) == 2 and {i for found in inner for i in found} == seen and threading.get_ident() not in seen
+    assert all(len(set(found)) == 1 for found in inner)
+
+
+@pytest.mark.parametrize('error', [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize('at', [0, 1, 30])
+def test_an_error_stops_the_others(error, at):
+    begun, before = [], threading.active_count()
+
+    def work(i):
+        begun.append(i)
+        if i == at:
+            raise error('here')
+        time.sleep(.2 if i == 0 else .002)
+    with pytest.raises(error, match='here'):
+        in_threads(work, range(500), 2)
+    assert len(begun) <= at + 3 and threading.active_count() == before
+
+
+def test_ctrl_c_while_waiting():
+    begun = []
+
+    def progress(futures):
+        for i, future in enumerate(futures):
+            if i == 3:
+                raise KeyboardInterrupt
+            yield future
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(lambda i: begun.append(i) or time.sleep(.003), range(300), 2, progress)
+    assert len(begun) < 12
+
+
+def test_errors_of_a_kernel(rng):
+    def fails(x1, x2=None):
+        if x2 is not None:
+            raise ZeroDivisionError(f'{len(x1)} {len(x2)}')
+        return product(x1, x2)
+    with pytest.raises(ZeroDivisionError, match='2 1'):
+        batch(fails, 2, 1)(rng.standard_normal((3, 2)))
+    net = stax.serial(stax.Dense(8), stax.Gaussian(1., .5), stax.Dense(1))
+    with pytest.raises(stax.LayerError, match='layer 1, Gaussian'):
+        batch(net.kernel_fn, 2)(10 * rng.standard_normal((5, 4)), None, 'ntk')
+
+
+def test_progress(capsys, monkeypatch):
+    x = numpy.eye(5)
+    batch(product, 2)(x)
+    assert capsys.readouterr().err == ''
+    batch(product, 2, progress=True)(x)
+    assert 'kernel: 100%' in (shown := capsys.readouterr().err) and '5/5' in shown
+    monkeypatch.setattr(run.sys.stderr, 'isatty', lambda: True)
+    batch(product, 2)(x)
+    batch(product, 2, progress=False)(x)
+    assert capsys.readouterr().err.count('100%') == 1
+    monkeypatch.setattr(run, 'find_spec', lambda name: None)
+    batch(product, 2, progress=True)(x)
+    assert capsys.readouterr().err == ''
