@@ -64,13 +64,15 @@ def test_rectangles_cover_once(n1, n2, size):
 
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('n', [0, 1, 2, 5, 9, 40, 100])
-def test_above_covers_once(n, size):
+@pytest.mark.parametrize('rows', [1, 3, 10])
+def test_above_covers_once(n, size, rows):
     count = numpy.zeros((n, n), int)
-    for job in tiles.above(n, size):
+    rows = min(rows, size)
+    for job in tiles.above(n, size, rows):
         if isinstance(job, list):
             i, j = stax.large._pairs_within(namespace(count), job)
             numpy.add.at(count, (i, j), 1)
-            assert 0 < len(i) <= size
+            assert 0 < len(i) <= max(size, rows * (rows - 1) // 2)
         else:
             assert 0 < count[job].size <= size
             count[job] += 1

@@ -16,17 +16,19 @@ def rectangles(n1, n2, size):
     return [(slice(i, i + rows), slice(j, j + columns)) for i in range(0, n1, rows) for j in range(0, n2, columns)]
 
 
-def above(n, size):
+def above(n, size, rows):
     """All i < j < n: blocks (rows, columns) of about `size` pairs; and the rows of these, as lists of ranges.
+
+    Of so many rows, but no more than n / 16, so that little is left for the lists.
 
     The pairs within a range are what is left, about `size` in a list.
 
-    >>> above(3, 6)
+    >>> above(3, 6, 2)
     [(slice(0, 1, None), slice(1, 3, None)), (slice(1, 2, None), slice(2, 3, None))]
-    >>> above(32, 64)[-1]
+    >>> above(32, 64, 2)[-1]
     [range(0, 2), range(2, 4), range(4, 6), range(6, 8), range(8, 10), range(10, 12), range(12, 14), range(14, 16), ...]
     """
-    rows = max(1, min(size // max(n, 1), n // 16))
+    rows = max(1, min(rows, n // 16))
     blocks = [range(i, min(i + rows, n)) for i in range(0, n, rows)]
     others = [(slice(i.start, i.stop), slice(j, min(j + size // rows, n)))
               for i in blocks for j in range(i.stop, n, size // rows)]

@@ -2,7 +2,7 @@
 from dataclasses import dataclass, replace
 
 from ..arguments import as_number, as_whole
-from ..arrays import namespace
+from ..arrays import increased, namespace
 from ..kernel import Axes, Signal
 from .layer import Layer
 
@@ -51,7 +51,7 @@ class Weighted(Layer, abstract=True):
         if self.is_standard:
             n = k.signals[0].channels / self.s[0]
             return new.but(ntk=n * total(k.nngp) + ntk + (self.b_std is not None))
-        return new.but(ntk=new.nngp + ntk)
+        return new.but(ntk=increased(ntk, new.nngp))
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,6 +15,7 @@ from ..pairs import input_tile, recording, replaying
 __all__ = ['in_parts', 'is_large']
 
 
+HIGH = 64            # rows at least of a tile of single numbers: mirrored, they are what is written in one go
 MANY = 32            # of so many tiles the first one says whether it is worth trying the others without gaps
 
 
@@ -78,7 +79,8 @@ def in_parts(layer, x1, x2, signals, demand, names):
     shape = len(a), len(b), *positions
     check_memory(len(names) * prod(shape) * a.dtype.itemsize, f'{" and ".join(names)} of shape {shape}')
     outs = [zeros(a, shape) for _ in names]
-    jobs, is_far = above(len(a), size) if symmetric else rectangles(len(a), len(b), size), True
+    high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
+    jobs, is_far = above(len(a), size, high) if symmetric else rectangles(len(a), len(b), size), True
     if len(jobs) > MANY:
         is_far, jobs = block(jobs[0]), jobs[1:]
     in_threads(lambda job: block(job, is_far), jobs, progress=shown(None, 'kernel'))
