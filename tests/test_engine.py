@@ -1,4 +1,4 @@
-"""Kernels in batches, in memory: the same numbers as the kernel function itself; threads, their errors, their number."""
+"""Kernels in batches, in memory: the same numbers as the kernel function itself; threads and their errors."""
 import threading
 import time
 from collections import namedtuple
@@ -11,7 +11,7 @@ from ntref import batch, stax
 from ntref.engine import in_threads, run
 
 NET = stax.serial(stax.Dense(8, 1.4, .2), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
-IMAGES = stax.serial(stax.Conv(4, (2, 2)), stax.Relu(), stax.Conv(4, (2, 2)))
+IMAGES = stax.serial(stax.Conv(4, (2, 2)), stax.Relu(), stax.Conv(4, (1, 1)))
 Both = namedtuple('Both', 'product distance')
 
 
@@ -93,7 +93,8 @@ def test_dicts_tuples_and_arguments(rng):
 
 def test_other_numbers(rng):
     x = rng.integers(-9, 10, (5, 3))
-    for f, dtype in (product, x.dtype), (lambda a, b: product(a, b) > 0, bool), (lambda a, b: 1j * product(a, b), complex):
+    for f, dtype in ((product, x.dtype), (lambda a, b: product(a, b) > 0, bool),
+                     (lambda a, b: 1j * product(a, b), complex)):
         k = batch(f, 2)(x)
         assert k.dtype == dtype and (k == f(x, None)).all()
     x = rng.standard_normal((5, 3)).astype('float32')
@@ -101,7 +102,8 @@ def test_other_numbers(rng):
 
 
 def test_lists_of_inputs(rng):
-    net = stax.serial(stax.parallel(stax.Dense(4), stax.serial(stax.Dense(4), stax.Relu())), stax.FanInSum())
+    branches = stax.Dense(4), stax.serial(stax.Dense(4), stax.Relu(), stax.Dense(4))
+    net = stax.serial(stax.parallel(*branches), stax.FanInSum())
     xs, ys = ([rng.standard_normal((n, d)) for d in (2, 3)] for n in (5, 4))
     for y in None, ys:
         assert_allclose(batch(net.kernel_fn, 2)(xs, y, 'ntk'), net.kernel_fn(xs, y, 'ntk'), rtol=1e-13)
@@ -152,7 +154,8 @@ def test_kernels_that_are_no_tiles(rng):
 
 
 @pytest.mark.parametrize('arguments, error, message', [
-    ({'batch_size': -1}, ValueError, 'batch_size >= 0, got -1'), ({'batch_size': 2.}, TypeError, 'batch_size .* got 2.0'),
+    ({'batch_size': -1}, ValueError, 'batch_size >= 0, got -1'),
+    ({'batch_size': 2.}, TypeError, 'batch_size .* got 2.0'),
     ({'batch_size': True}, TypeError, 'got True'), ({'batch_size': None}, TypeError, 'got None'),
     ({'device_count': -2}, ValueError, 'device_count >= -1, got -2'), ({'device_count': '2'}, TypeError, "got '2'"),
     ({'device_count': 1.5}, TypeError, 'device_count to be a whole number, got 1.5')])

@@ -39,7 +39,8 @@ ALLOWED = {
     'engine.keep': {'engine.store', 'kernel'},
     'engine.__init__': {'engine.batch', 'engine.keep', 'engine.run', 'engine.store'},
     # layers
-    'stax.large': {'arrays', 'engine.memory', 'engine.run', 'engine.tiles', 'fused', 'inputs', 'kernel', 'ops', 'pairs'},
+    'stax.large': {'arrays', 'engine.memory', 'engine.run', 'engine.tiles', 'fused', 'inputs', 'kernel', 'ops',
+                   'pairs'},
     'stax.layer': {'arguments', 'arrays', 'kernel', 'inputs', 'stax.large'},
     'stax.dense': {'arguments', 'arrays', 'kernel', 'stax.layer'},
     'stax.conv': {'arguments', 'arrays', 'duals', 'kernel', 'ops', 'stax.dense'},

@@ -95,7 +95,7 @@ def load_kernel(path):
 def _read_npz(path):
     """(attributes, {name: array})."""
     try:
-        with numpy.load(path, allow_pickle=False) as archive:
+        with open(path, 'rb') as f, numpy.load(f, allow_pickle=False) as archive:
             about = json.loads(str(archive['manifest']))
             return about, {name: archive[name] for name in about['names']}
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as e:

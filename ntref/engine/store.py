@@ -87,33 +87,38 @@ def digest(x):
     return hashlib.sha256(repr((x.shape, x.dtype.str)).encode() + x.tobytes()).hexdigest()
 
 
-def told(value):
+def told(value, within=()):
     """What a value is, as text that another process finds the same: of functions code, defaults and what they enclose.
 
     >>> told(len), told([1, {'get': 'ntk'}])
     ('<built-in function len>', "[1, {'get': 'ntk'}]")
     """
+    if any(value is outer for outer in within):
+        return '...'
+
+    def tell(*parts):
+        return ', '.join(told(part, (*within, value)) for part in parts)
     if isinstance(value, (list, tuple)):
-        return f'[{", ".join(map(told, value))}]'
+        return f'[{tell(*value)}]'
     if isinstance(value, dict):
-        return f'{{{", ".join(sorted(f"{key!r}: {told(v)}" for key, v in value.items()))}}}'
+        return f'{{{", ".join(sorted(f"{key!r}: {tell(v)}" for key, v in value.items()))}}}'
     if hasattr(value, 'shape'):
         return str(digest(value))
     if hasattr(value, 'to_spec') and not isinstance(value, type):
         try:
             return json.dumps(value.to_spec())
-        except ValueError:                                  # it holds a function
-            return f'{type(value).__qualname__}({told(vars(value))})'
+        except ValueError:                                             # it holds a function
+            return f'{type(value).__qualname__}({tell(vars(value))})'
     if hasattr(value, '__func__'):
-        return f'{told(value.__self__)}.{told(value.__func__)}'
+        return tell(value.__self__, value.__func__)
     if hasattr(value, 'func') and hasattr(value, 'keywords'):          # functools.partial
-        return f'partial({told([value.func, value.args, value.keywords])})'
+        return f'partial({tell(value.func, value.args, value.keywords)})'
     if hasattr(value, '__code__'):
         enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
-        return f'{value.__qualname__}({_code(value.__code__)}, {told([value.__defaults__, value.__kwdefaults__])}, ' \
-               f'{told([v for v in enclosed if v is not value])})'
-    state = told(vars(value)) if type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__') else ''
-    return re.sub(' at 0x[0-9a-f]+', '', repr(value)) + state
+        return f'{value.__qualname__}({_code(value.__code__)}, ' \
+               f'{tell(value.__defaults__, value.__kwdefaults__, enclosed)})'
+    state = tell(vars(value)) if type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__') else ''
+    return re.sub(' at 0x[0-9a-fA-F]+', '', repr(value)) + state
 
 
 def _code(code):
@@ -184,22 +189,16 @@ class _Store:
     def _open(self):
         about = self.group.attrs.asdict()
         self.form, self.symmetric = about.get('form'), about.get('symmetric')
-        self.arrays = {name: self.group[name] for name in about.get('names', ())}
+        with zarr().config.set({'array.write_empty_chunks': True}):
+            self.arrays = {name: self.group[name] for name in about.get('names', ())}
         self.entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()} or None     # before `create`
 
     def has(self, tile):
         """Is the tile (i, j) there, with all its digits?"""
-        return all(self._is_whole(a, tile) for a in self.arrays.values())
-
-    def _is_whole(self, array, tile):
-        chunk = array.metadata.encode_chunk_key(tile + (0,) * (array.ndim - 2))
-        if not (self.root / array.path / chunk).exists():
-            return False
         try:
-            array.blocks[tile]
+            return all(_block(a, tile) is not None for a in self.arrays.values())
         except (ValueError, RuntimeError):                 # the checksum, or what cannot be decompressed
             return False
-        return True
 
     def create(self, shape, form, kernels, symmetric):
         """Arrays for {name: kernel of a tile}."""
@@ -209,8 +208,9 @@ class _Store:
                 self.group.create_array(
                     name, shape=(*shape, *rest), chunks=[max(1, n) for n in (*numpy.minimum(shape, self.side), *rest)],
                     dtype=k.dtype, fill_value=float('nan') if k.dtype.kind in 'fc' else 0, compressors=compressors(),
-                    config={'write_empty_chunks': True}, overwrite=True)
-            self.group.attrs.update({'names': list(kernels), 'form': form, 'symmetric': symmetric})
+                    overwrite=True)
+            about = {'names': list(kernels), 'form': form, 'symmetric': symmetric}
+            self.group = self.group.update_attributes(self.group.attrs.asdict() | about)       # in one write
         self._open()
 
     def write(self, tile, kernels):
@@ -236,6 +236,12 @@ def _excerpt(text, other):
 
 
 # ------------------------------------------------------------------ reading
+
+def _block(array, tile):
+    """The chunk (i, j) of an array; None if it is not there."""
+    key = array.metadata.encode_chunk_key((*map(int, tile), *[0] * (array.ndim - 2)))
+    return array.blocks[tile] if (array.store_path.store.root / array.path / key).exists() else None
+
 
 class StoredKernel:
     """A kernel in a store, like an array: `k[rows, columns]` and `numpy.asarray(k)` read what they need.
@@ -265,7 +271,7 @@ class StoredKernel:
 
     def __getitem__(self, index):
         index = _in_full(index, self.ndim)
-        i, j = (numpy.atleast_1d(numpy.arange(n)[r]) for n, r in zip(self.shape, index))
+        i, j = (numpy.atleast_1d(numpy.arange(n)[r]) for n, r in zip(self.shape, index[:2]))
         out = numpy.empty((len(i), len(j), *self.shape[2:]), self.dtype)
         for a in numpy.unique(i // self.chunks[0]):
             for b in numpy.unique(j // self.chunks[1]):
@@ -276,9 +282,12 @@ class StoredKernel:
         return out[tuple(0 if _is_number(r) else slice(None) for r in index[:2]) + tuple(index[2:])]
 
     def _tile(self, a, b):
-        if self._symmetric and a > b:
-            return self._array.blocks[b, a].swapaxes(0, 1)
-        return self._array.blocks[a, b]
+        mirrored = self._symmetric and a > b
+        block = _block(self._array, (b, a) if mirrored else (a, b))
+        if block is None:
+            raise ValueError(f'expected a whole kernel, got {self._array.store_path} without the tile '
+                             f'{int(a), int(b)}. Call `batch` again, with this path.')
+        return block.swapaxes(0, 1) if mirrored else block
 
 
 def _is_number(r):

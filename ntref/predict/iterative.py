@@ -17,6 +17,7 @@ from .out_of_core import Tiles
 __all__ = ['NotConvergedError', 'Solution', 'State', 'System', 'cg', 'pivoted_cholesky']
 
 EPS = 2. ** -52
+SAME = 1e-12           # traces of one kernel, read in one way or another
 
 
 class NotConvergedError(RuntimeError):
@@ -60,13 +61,13 @@ class State(NamedTuple):
     a, r, p : arrays (n, o), the solution, its residual as carried along, and the next directions.
     rho : array (o,), r^T P^-1 r.
     steps : int, steps so far.
-    lower : array (rank, n), the rows l of K = sum l l^T + a rest.
+    lower, rank, shift : array (rank, n), the rows l of K = sum l l^T + a rest; the rank asked for, and reg.
     y, trace : the right-hand sides and the trace of K, by which a state of something else is told.
 
     Examples
     --------
     >>> State._fields
-    ('a', 'r', 'p', 'rho', 'steps', 'lower', 'y', 'trace')
+    ('a', 'r', 'p', 'rho', 'steps', 'lower', 'rank', 'shift', 'y', 'trace')
     """
 
     a: Any
@@ -75,6 +76,8 @@ class State(NamedTuple):
     rho: Any
     steps: Any
     lower: Any
+    rank: Any
+    shift: Any
     y: Any
     trace: Any
 
@@ -188,19 +191,18 @@ class System:
 
     def start(self, a, r, y, steps):
         z = self.precondition(r)
-        return State(a, r, z, (r * z).sum(0), steps, self.lower, y, self.trace)
+        return State(a, r, z, (r * z).sum(0), steps, self.lower, self.rank, self.shift, y, self.trace)
 
     def resume(self, state, y):
-        """The state itself if it has this rank; else its solution, under another preconditioner."""
+        """The state itself if it has this rank and reg; else its solution, with another preconditioner."""
         state = State(*state)._replace(steps=int(state.steps), trace=float(state.trace))
-        if not (numpy.array_equal(state.y, y) and state.trace == self.trace):
+        if not (numpy.array_equal(state.y, y) and abs(state.trace - self.trace) <= SAME * abs(self.trace)):
             raise ValueError(
                 f'expected a state of this kernel and these right-hand sides, got one for y of shape {state.y.shape} '
                 f'(here {y.shape}) and a kernel of trace {state.trace:.17g} (here {self.trace:.17g}). Start without.')
-        if len(state.lower) == min(self.rank, self.k.n):
-            self.prepare(state.lower)
+        self.prepare(state.lower if state.rank == self.rank else None)
+        if state.rank == self.rank and state.shift == self.shift:
             return state
-        self.prepare()
         return self.start(state.a, self.residual(state.a, y), y, state.steps)
 
     def step(self, s, active):
@@ -271,8 +273,8 @@ def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max
     tol : float > 0, of |y - A a| / |y|, for each right-hand side.
     rank : int >= 0, of the preconditioner, which takes `rank` rows of K and rank * n numbers.
     max_steps : int >= 1, steps of this call.
-    state : State of a `Solution` or of a NotConvergedError, to go on from there. With another `rank`, its solution goes
-        on under another preconditioner.
+    state : State of a `Solution` or of a NotConvergedError, to go on from there. With another `rank` or diag_reg its
+        solution is where conjugate gradients start anew.
     progress : callable, called with the State after each step: to show it, or to keep it in a file.
 
     Returns

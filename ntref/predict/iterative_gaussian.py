@@ -45,9 +45,9 @@ def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolut
 
     Accuracy
     --------
-    Means: |error| <= |k_test| tol |y| / (the smallest eigenvalue of A), as a rule far less. (Co)variances of 'nngp' and
-    'ntkgp' have errors of the order tol^2: v^T (k + r) with r = k - A v is off by r^T A^-1 r, which leaves a variance
-    too large; of 'ntk' of the order tol.
+    With s the smallest eigenvalue of A. Means: |error| <= |k_test| tol |y| / s, as a rule far less. Variances of 'nngp'
+    and 'ntkgp': 0 <= error <= tol^2 |k_test|^2 / s, for v^T (k + r) with r = k - A v is off by r^T A^-1 r; of 'ntk' the
+    error is of the order tol.
 
     Source
     ------

@@ -61,8 +61,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
 
     def block(job, is_far=True):
         """Without gaps, unless there are near pairs, which need them; were there none?"""
-        listed = isinstance(job, list)
-        i, j = _pairs_within(xp, job) if listed else job
+        i, j = _pairs_within(xp, job) if isinstance(job, list) else job
         q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
         try:
             k, values = tile(a, b, replaying(q1, q2), names, rows=(i, j), is_far=is_far)
@@ -71,8 +70,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
         for out, v in zip(outs, values, strict=True):
             out[i, j] = v
             if symmetric:
-                v = v if k.diagonal_spatial else swapped(v, k.batch_axes)
-                out[j, i] = v if listed else xp.moveaxis(v, 0, 1)
+                out[j, i] = _mirrored(v, k)
         return is_far
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
@@ -99,3 +97,9 @@ def _pairs_within(xp, ranges):
     members = [xp.asarray(r) for r in ranges]
     places = [(r[0], xp.nonzero(r[:, None] < r)) for r in members]
     return [xp.concatenate([start + at[side] for start, at in places]) for side in (0, 1)]
+
+
+def _mirrored(values, k):
+    """Those of x2 against x1, out of a tile k of x1 against x2."""
+    values = values if k.diagonal_spatial else swapped(values, k.batch_axes)
+    return values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)

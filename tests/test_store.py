@@ -1,0 +1,537 @@
+"""Kernels on disk: killed, corrupted, full, read-only, shared, of something else. And files of `save_kernel`."""
+import functools
+import json
+import os
+import pickle
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import numpy
+import pytest
+import zarr
+
+from ntref import Kernel, batch, load_kernel, save_kernel, stax
+from ntref.engine import StoredKernel
+from ntref.engine.store import digest, told
+
+SCRIPT = """
+import os, resource, sys, time
+import numpy, threadpoolctl, zarr
+from ntref import batch, save_kernel
+
+calls, pause = [], 0
+
+def kernel(x1, x2=None):
+    calls.append(len(x1))
+    time.sleep(pause)
+    k = x1 @ (x1 if x2 is None else x2).T
+    return dict(linear=k, square=k ** 2)
+
+def call(out, n=13, size=2, blank=0):
+    x = numpy.random.default_rng(1).standard_normal((n, 3))
+    x[:blank] = 0
+    return batch(kernel, size, 2, out=out)(x)
+"""
+HERE = {}
+exec(SCRIPT, HERE)
+CALLS, N, TILES = HERE['calls'], 13, 28
+
+
+def call(out, **more):
+    CALLS.clear()
+    k = HERE['call'](out, **more)
+    return {name: numpy.asarray(a) for name, a in k.items()}
+
+
+def assert_direct(k, **more):
+    before = len(CALLS)
+    expected = HERE['call'](None, **more)
+    del CALLS[before:]
+    assert list(k) == list(expected)
+    for name, a in expected.items():
+        assert k[name].dtype == a.dtype and (k[name] == a).all()
+
+
+def started(then, *arguments, **more):
+    """A process that runs SCRIPT, then some more lines."""
+    return subprocess.Popen([sys.executable, '-c', SCRIPT + then, *map(str, arguments)], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+
+def chunks(store):
+    """The tiles that are there."""
+    return set.intersection(*({(int(p.parent.name), int(p.name)) for p in (store / name / 'c').glob('*/*')
+                               if p.suffix != '.partial'} for name in ('linear', 'square')))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / 'k.zarr'
+
+
+# ------------------------------------------------------------------ a store
+
+def test_a_store_is_the_kernel(store):
+    k = call(store)
+    assert_direct(k)
+    assert len(CALLS) == TILES and chunks(store) == {(i, j) for i in range(7) for j in range(i, 7)}
+    assert_direct(call(store))
+    assert not CALLS
+    loaded = load_kernel(store)
+    assert list(loaded) == ['linear', 'square'] and isinstance(loaded['linear'], StoredKernel)
+    assert_direct({name: numpy.asarray(a) for name, a in loaded.items()})
+    assert repr(loaded['linear']) == '<StoredKernel (13, 13) float64 in tiles of 2 x 2>'
+
+
+@pytest.mark.parametrize('n1, n2', [(0, None), (0, 3), (3, 0), (1, None), (1, 1), (5, 7), (4, 4)])
+@pytest.mark.parametrize('get', ['ntk', ('nngp', 'ntk')])
+@pytest.mark.parametrize('size', [3, 50])
+def test_networks(n1, n2, get, size, store, rng):
+    net = stax.serial(stax.Dense(8), stax.Relu(), stax.Dense(1))
+    x1, x2 = rng.standard_normal((n1, 4)).astype('float32'), None if n2 is None else rng.standard_normal((n2, 4))
+    x2 = None if x2 is None else x2.astype('float32')
+    expected, found = batch(net.kernel_fn, size)(x1, x2, get), batch(net.kernel_fn, size, out=store)(x1, x2, get)
+    assert getattr(found, '_fields', ()) == getattr(expected, '_fields', ())
+    for k, e in zip(*([k] if get == 'ntk' else k for k in (found, expected))):
+        assert k.dtype == e.dtype and k.shape == e.shape and (numpy.asarray(k) == e).all()
+    assert type(load_kernel(store)).__name__ == type(found).__name__
+    assert type(batch(net.kernel_fn, size, out=store)(x1, x2, get)).__name__ == type(found).__name__
+
+
+def test_positions_are_stored_whole(store, rng):
+    def kernel(x1, x2=None):
+        return numpy.einsum('iah,jbh->ijab', x1, x1 if x2 is None else x2)
+    x = rng.standard_normal((5, 2, 3))
+    k, e = batch(kernel, 2, out=store)(x), batch(kernel, 2)(x)
+    assert (numpy.asarray(k) == e).all() and len(list((store / 'kernel/c').glob('*/*/*/*'))) == 9
+    for index in [(3, 1), (..., 0), (1, ..., 0), (0, 1, 1), (slice(1, 4), 2, 0), ([4, 0], slice(None)), (1, 2, 0, 1)]:
+        assert (k[index] == e[index]).all() and k[index].shape == e[index].shape
+
+
+def test_numbers_of_any_kind(store, rng):
+    x = rng.integers(-9, 10, (5, 3))
+
+    def kernel(x1, x2=None):
+        k = x1 @ (x1 if x2 is None else x2).T
+        return {'i': k, 'b': k > 0}
+    k = batch(kernel, 2, out=store)(x)
+    assert k['i'].dtype == x.dtype and (k['i'][:] == x @ x.T).all() and (k['b'][:] == (x @ x.T > 0)).all()
+    odd = numpy.array([[numpy.nan, numpy.inf], [-0., 1e-310]])
+    k = batch(lambda a, b: odd, 2, out=store.with_name('odd'))(x[:2])
+    assert k[:].tobytes() == odd.tobytes()
+    for blank in numpy.nan, 0., 0, False:                  # nothing to write is written too
+        out = store.with_name(f'{blank}')
+        for expected in 6, 0:
+            calls = []
+            batch(lambda a, b: calls.append(1) or numpy.full((len(a), len(a if b is None else b)), blank), 2,
+                  out=out)(x)
+            assert len(calls) == expected
+
+
+def test_halves_are_stored_once(tmp_path, rng):
+    x = rng.standard_normal((96, 3))
+    for name, x2 in ('half', None), ('whole', x):
+        batch(lambda a, b: a @ (a if b is None else b).T, 8, out=tmp_path / name)(x, x2)
+    sizes = [sum(p.stat().st_size for p in (tmp_path / name).rglob('*') if p.is_file()) for name in ('half', 'whole')]
+    assert .5 < sizes[0] / sizes[1] < .57
+
+
+def test_indices(store, rng):
+    call(store)
+    k, e = load_kernel(store)['linear'], HERE['call'](None)['linear']
+    mask = rng.random(N) < .5
+    for index in [3, -1, slice(2, 9), slice(None, None, -3), ..., (4, 11), (11, 4), (slice(3), slice(5, None)),
+                  (..., 2), [5, 1, 1], numpy.array([12, -13]), mask, (mask, 3), (slice(None, 4), mask), (2, [1, 0]),
+                  (0, ...), (numpy.int64(7), numpy.array(2)), slice(4, 4), (numpy.array([], int), 2), ()]:
+        assert k[index].shape == e[index].shape and (k[index] == e[index]).all()
+    for index in ([0, 1], [1, 2]), None, (0, 0, 0), (..., ...), True, e > 0, 1.5, 'a', N:
+        with pytest.raises(IndexError):
+            k[index]
+    assert len(k) == N and sum(1 for row in k) == N and numpy.asarray(k, 'float32').dtype == 'float32'
+    with pytest.raises(ValueError, match='read into memory'):
+        numpy.asarray(k, copy=False)
+
+
+# ------------------------------------------------------------------ killed, corrupted
+
+@pytest.mark.parametrize('seed', range(4))
+def test_killed_at_any_moment(seed, store):
+    moments = random.Random(seed)
+    for _ in range(2):
+        with started('pause = .004\nprint(1, flush=True)\ncall(sys.argv[1])', store) as child:
+            child.stdout.readline()
+            time.sleep(moments.uniform(0, .1))
+            child.kill()
+    there = chunks(store)
+    k = call(store)
+    assert_direct(k)
+    assert len(CALLS) == TILES - len(there) and not list(store.rglob('*.partial'))
+    assert len(call(store)) == 2 and not CALLS
+
+
+@pytest.mark.parametrize('tiles', [1, 9, 27])
+def test_only_what_is_missing_is_computed(tiles, store):
+    with started('import threading\n'
+                 'def watch():\n'
+                 f'    while len(calls) < {tiles + 1}:\n        time.sleep(.001)\n    os.kill(os.getpid(), 9)\n'
+                 'pause = .01\nthreading.Thread(target=watch).start()\ncall(sys.argv[1])', store) as child:
+        child.wait()
+    there = chunks(store)
+    assert tiles - 2 <= len(there) <= tiles + 1 and child.returncode == -9
+    k = call(store)
+    assert len(CALLS) == TILES - len(there)
+    assert_direct(k)
+
+
+def damaged(path, how):
+    good = path.read_bytes()
+    if how == 'deleted':
+        return path.unlink()
+    at = len(good) // 2
+    path.write_bytes({'flipped': good[:at] + bytes([good[at] ^ 16]) + good[at + 1:], 'cut': good[:-3], 'empty': b'',
+                      'last': good[:-1] + bytes([good[-1] ^ 1]), 'zeros': bytes(len(good))}[how])
+
+
+@pytest.mark.parametrize('how', ['flipped', 'last', 'cut', 'empty', 'zeros', 'deleted'])
+def test_damaged_tiles_are_computed_again(how, store):
+    call(store)
+    for chunk in 'linear/c/0/0', 'square/c/1/6', 'square/c/6/6', 'linear/c/1/6':
+        damaged(store / chunk, how)
+    k = call(store)
+    assert len(CALLS) == 3
+    assert_direct(k)
+    damaged(store / 'linear/c/2/3', how)
+    with pytest.raises(ValueError, match=r'without the tile \(2, 3\)' if how == 'deleted' else 'checksum'):
+        load_kernel(store)['linear'][:]
+
+
+@pytest.mark.parametrize('content', ['', '{"attributes": {"netw', None, 'no names'])
+def test_half_a_manifest(content, store):
+    if content == 'no names':                              # killed between the arrays
+        call(store)
+        about = json.loads((store / 'zarr.json').read_text())
+        for name in 'names', 'form', 'symmetric':
+            del about['attributes'][name]
+        content = json.dumps(about)
+        (store / 'square/zarr.json').write_text('{"sha')
+    store.mkdir(exist_ok=True)
+    for name in '.lock', 'zarr.0123.partial':
+        (store / name).touch()
+    if content is not None:
+        (store / 'zarr.json').write_text(content)
+    k = call(store)
+    assert len(CALLS) == TILES and not list(store.rglob('*.partial'))
+    assert_direct(k)
+
+
+def test_a_store_without_kernels(store):
+    zarr.create_group(store, attributes={'format': 1})
+    with pytest.raises(ValueError, match='expected a store of kernels, got .* without any'):
+        load_kernel(store)
+
+
+# ------------------------------------------------------------------ shared, of something else
+
+def test_two_processes(store):
+    with started('pause = .3\nprint(1, flush=True)\ncall(sys.argv[1])', store) as child:
+        child.stdout.readline()
+        while not (store / 'linear/c').exists():
+            time.sleep(.01)
+        with pytest.raises(BlockingIOError, match='nobody writes into, got .*k.zarr, which another process has open'):
+            call(store)
+        assert not CALLS and child.poll() is None
+        child.kill()
+    assert_direct(call(store))
+
+
+def test_two_threads(store):
+    def kernel(x1, x2=None):
+        return batch(kernel, out=store)(x1)
+    with pytest.raises(BlockingIOError, match='expected a store that nobody writes into'):
+        batch(kernel, out=store)(numpy.eye(3))
+
+
+def test_something_else(store, rng):
+    def net(w, activation=stax.Relu()):
+        return stax.serial(stax.Dense(8, 1.5), activation, stax.Dense(1, w)).kernel_fn
+    x = rng.standard_normal((5, 3))
+    k = batch(net(1.25), 2, out=store)(x, None, 'ntk')
+    y = x.copy()
+    y[0, 0] += 1e-15
+    for key, change in {'x1': lambda: batch(net(1.25), 2, out=store)(y, None, 'ntk'),
+                        'x1 ': lambda: batch(net(1.25), 2, out=store)(x.astype('float32'), None, 'ntk'),
+                        'x2': lambda: batch(net(1.25), 2, out=store)(x, x, 'ntk'),
+                        'network': lambda: batch(net(1.26), 2, out=store)(x, None, 'ntk'),
+                        'network ': lambda: batch(net(1.25, stax.Erf()), 2, out=store)(x, None, 'ntk'),
+                        'arguments': lambda: batch(net(1.25), 2, out=store)(x, None, 'nngp'),
+                        'batch_size': lambda: batch(net(1.25), 3, out=store)(x, None, 'ntk')}.items():
+        with pytest.raises(ValueError, match=rf'differs in {key.strip()} \([^)]* there, .* here\)\. Take') as e:
+            change()
+        assert not re.search('[0-9a-f]{42}', str(e.value)) and len(str(e.value)) < 300 + len(str(store))
+    with pytest.raises(ValueError, match='x1 .*, x2 .*, batch_size'):
+        batch(net(1.25), 3, out=store)(y, y, 'ntk')
+    assert (numpy.asarray(k) == batch(net(1.25), 2)(x, None, 'ntk')).all()
+
+
+def test_other_files(store):
+    store.mkdir()
+    (store / 'thesis.tex').touch()
+    with pytest.raises(OSError, match='other files there, such as thesis.tex'):
+        call(store)
+    assert os.listdir(store) == ['thesis.tex'] and not CALLS
+    with pytest.raises(OSError, match='expected to write into the store .*thesis.tex'):
+        call(store / 'thesis.tex')
+    zarr.create_group(store.with_name('other'))
+    with pytest.raises(ValueError, match=r'differs in network \(None there'):
+        call(store.with_name('other'))
+
+
+class Model:
+    def __init__(self, w):
+        self.w = w
+
+    def __call__(self, x1, x2=None):
+        return self.w * x1
+
+    def kernel_fn(self, x1, x2=None):
+        return self.w * x1
+
+
+def scaled(w):
+    return lambda x1, x2=None: w * x1
+
+
+def test_who_an_array_is():
+    arrays = [numpy.zeros(s, d) for s in [(2, 3), (3, 2), (6,), (0, 3), (3, 0)] for d in ('f4', 'f8', 'i8', '>f8')]
+    assert len({digest(a) for a in arrays}) == len(arrays) and digest(None) is None
+    assert digest(arrays[0].T.copy().T) == digest(arrays[0]) and digest([arrays[0], None]) == [digest(arrays[0]), None]
+
+
+def test_who_a_function_is():
+    elementwise = [stax.serial(stax.Dense(1), stax.Elementwise(fn=fn)).kernel_fn for fn in (numpy.tanh, numpy.sin)]
+    different = [scaled(1.), scaled(2.), scaled(numpy.eye(2)), scaled(2 * numpy.eye(2)), Model(1), Model(2),
+                 Model(1).kernel_fn, Model(2).kernel_fn, lambda x, y=None: x, lambda x, y=1: x, lambda x, y=None: -x,
+                 functools.partial(scaled, 1), functools.partial(scaled, w=1), *elementwise,
+                 lambda x: [y for y in x if y], lambda x: [y for y in x if not y], scaled(scaled(1)), scaled(scaled(2)),
+                 stax.Dense(2).kernel_fn, stax.Dense(3).kernel_fn, stax.Dense, len]
+    assert len({told(f) for f in different}) == len(different)
+    assert told(scaled(1.)) == told(scaled(1.)) and told(Model(1)) == told(Model(1))
+    assert ' at 0x' not in told([object(), numpy.random.default_rng(1), Model(None)])
+    circle = Model(None)
+    circle.w = [circle, scaled(circle)]
+    assert told(circle) == told(circle) and '...' in told(circle)
+    code = 'def f(x):\n    return x in {"a", "b", "c", "d", "e"}\nfrom ntref.engine.store import told\nprint(told(f))'
+    assert len({subprocess.run([sys.executable, '-c', code], env=os.environ | {'PYTHONHASHSEED': str(seed)}, text=True,
+                               capture_output=True, check=True).stdout for seed in (1, 2)}) == 1
+
+
+# ------------------------------------------------------------------ read-only, full
+
+def test_read_only():
+    with tempfile.TemporaryDirectory() as there:
+        store = Path(there) / 'k.zarr'
+        call(store)
+        (store / 'linear/c/1/2').unlink()
+        os.chmod(there, 0o755)
+        for path in store, *(p for p in store.rglob('*') if p.is_dir()):
+            os.chmod(path, 0o555)
+        # the administrator may write everywhere
+        with started('if os.getuid() == 0:\n    os.setuid(65534)\n'
+                     'for path in sys.argv[1:]:\n    try:\n        call(path)\n    except PermissionError as e:\n'
+                     '        print(len(calls), e)', store, store / 'new') as child:
+            out, err = child.communicate()
+        for path in store, *(p for p in store.rglob('*') if p.is_dir()):
+            os.chmod(path, 0o755)
+        assert len(out.splitlines()) == 2 and out.count('expected to write into the store') == 2, err
+        assert all(line.startswith('0 [Errno 13]') for line in out.splitlines())
+        assert_direct(call(store))
+        assert len(CALLS) == 1
+
+
+def test_a_full_disk(store):
+    with started('resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))\ntry:\n    call(sys.argv[1], 200, 40, 90)\n'
+                 'except OSError as e:\n    print(e)', store) as child:
+        out, err = child.communicate()
+    assert 'expected to write into the store' in out and 'File too large' in out, err
+    there = chunks(store)
+    assert 2 <= len(there) < 15 and not list(store.rglob('*.partial'))
+    k = call(store, n=200, size=40, blank=90)
+    assert len(CALLS) == 15 - len(there)
+    assert_direct(k, n=200, size=40, blank=90)
+
+
+@pytest.mark.parametrize('writes', range(8))
+def test_every_write_may_fail(writes, store, monkeypatch):
+    """The group, its arrays, what they are, the first tile, the next."""
+    local = sys.modules['zarr.storage._local']
+    done, put = [], local._put
+
+    def fails(*given, **more):
+        if len(done) == writes:
+            raise OSError(28, 'No space left on device')
+        done.append(1)
+        return put(*given, **more)
+    with monkeypatch.context() as patched:
+        patched.setattr(local, '_put', fails)
+        with pytest.raises(OSError, match=r'Errno 28\] expected to write into the store .*k.zarr, got: No space left'):
+            call(store)
+    there = chunks(store)
+    k = call(store)
+    assert len(CALLS) == TILES - len(there)
+    assert_direct(k)
+
+
+def test_interrupted(store, monkeypatch):
+    def stop(seconds):
+        if len(CALLS) == 9:
+            raise KeyboardInterrupt
+    with monkeypatch.context() as patched:
+        patched.setattr(time, 'sleep', stop)
+        with pytest.raises(KeyboardInterrupt):
+            call(store)
+    k = call(store)
+    assert TILES - 10 <= len(CALLS) <= TILES - 7
+    assert_direct(k)
+
+
+def test_without_zarr(store, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'zarr', None)
+    for f in (lambda: call(store), lambda: save_kernel(store, numpy.eye(2)), lambda: load_kernel(store.parent)):
+        with pytest.raises(ImportError, match=r'expected zarr .*, got none.*pip install ntref\[dask\]'):
+            f()
+    assert not store.exists() and not CALLS
+
+
+# ------------------------------------------------------------------ files
+
+Pair = namedtuple('Pair', 'a b')
+KERNELS = {'array': numpy.arange(6.).reshape(2, 3), 'float32': numpy.full((2, 2), .1, 'float32'),
+           'not finite': numpy.array([[numpy.nan, numpy.inf], [-numpy.inf, -0.]]), 'empty': numpy.empty((0, 3)),
+           'zeros': numpy.zeros((3, 3)), 'tuple': Pair(numpy.eye(2), numpy.ones((2, 2, 1))), 'line': numpy.arange(3),
+           'dict': {'b': numpy.eye(3, dtype=bool), 'a': numpy.ones((1, 4), complex)}, 'number': numpy.array(2.)}
+
+
+@pytest.mark.parametrize('ending', ['npz', 'zarr'])
+@pytest.mark.parametrize('name', KERNELS)
+def test_round_trips(name, ending, tmp_path):
+    save_kernel(str(tmp_path / f'k.{ending}'), KERNELS[name], about={'note': 1})
+    k, e = load_kernel(str(tmp_path / f'k.{ending}')), KERNELS[name]
+    assert os.listdir(tmp_path) == [f'k.{ending}']
+    if name in ('tuple', 'dict'):
+        assert type(k).__name__ == type(e).__name__
+        k, e = (v if name == 'dict' else v._asdict() for v in (k, e))
+        assert list(k) == list(e)
+    for a, b in zip(*(v.values() if isinstance(v, dict) else [v] for v in (k, e))):
+        a = numpy.asarray(a)
+        assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize('ending', ['npz', 'zarr'])
+@pytest.mark.parametrize('x2', [None, numpy.ones((1, 4, 3))])
+def test_kernels_go_on(ending, x2, tmp_path, rng):
+    net, then = stax.serial(stax.Conv(4, (2,)), stax.Relu()), stax.serial(stax.Flatten(), stax.Dense(1))
+    k = net.kernel_fn(rng.standard_normal((2, 4, 3)), x2, diagonal_spatial=False)
+    save_kernel(tmp_path / f'k.{ending}', k)
+    loaded = load_kernel(tmp_path / f'k.{ending}')
+    assert type(loaded) is Kernel
+    for name, a in k.asdict().items():
+        b = getattr(loaded, name)
+        assert type(a) is type(b) and (a == b if not hasattr(a, 'shape') else (a == b).all())
+    assert (then.kernel_fn(loaded, get='ntk') == then.kernel_fn(k, get='ntk')).all()
+
+
+def test_what_is_saved_once_more(store, tmp_path, rng):
+    call(store)
+    for path in tmp_path / 'k.npz', tmp_path / 'again.zarr':
+        save_kernel(path, load_kernel(store))
+        assert_direct({name: numpy.asarray(a) for name, a in load_kernel(path).items()})
+    save_kernel(tmp_path / 'k.npz', numpy.eye(2))
+    assert (load_kernel(tmp_path / 'k.npz') == numpy.eye(2)).all()
+
+
+def test_what_cannot_be_saved(tmp_path, monkeypatch):
+    eye = numpy.eye(2)
+    for path, kernel, error, message in [
+            ('k.npy', eye, ValueError, r'ends in .npz or .zarr, got .*k.npy'), ('k.npz', [eye], TypeError, 'got list'),
+            ('k.npz', {}, TypeError, 'got dict'), ('k.npz', eye.astype(object), TypeError, 'of Python objects'),
+            ('k.npz', {'file': eye}, ValueError, "got 'file'"), ('k.zarr', {'a/b': eye}, ValueError, "got 'a/b'"),
+            ('k.npz', {1: eye}, ValueError, 'got 1')]:
+        with pytest.raises(error, match=message):
+            save_kernel(tmp_path / path, kernel)
+    with pytest.raises(TypeError, match='JSON'):
+        save_kernel(tmp_path / 'k.npz', eye, about=eye)
+    assert os.listdir(tmp_path) == []
+    save_kernel(tmp_path / 'k.zarr', eye)
+    with pytest.raises(FileExistsError, match='expected a path where nothing is, got .*k.zarr'):
+        save_kernel(tmp_path / 'k.zarr', eye)
+
+    def half(f, **arrays):
+        f.write(b'PK')
+        raise OSError('no room')
+    save_kernel(tmp_path / 'k.npz', eye)
+    monkeypatch.setattr(numpy, 'savez', half)
+    with pytest.raises(OSError, match='no room'):
+        save_kernel(tmp_path / 'k.npz', 2 * eye)
+    assert sorted(os.listdir(tmp_path)) == ['k.npz', 'k.zarr'] and (load_kernel(tmp_path / 'k.npz') == eye).all()
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_killed_while_saving(seed, tmp_path):
+    path = tmp_path / 'k.npz'
+    save_kernel(path, numpy.zeros((600, 600)))
+    with started('print(1, flush=True)\ni = 0\nwhile True:\n    i += 1\n'
+                 '    save_kernel(sys.argv[1], numpy.full((600, 600), float(i)))', path) as child:
+        child.stdout.readline()
+        time.sleep(random.Random(seed).uniform(0, .1))
+        child.kill()
+    k = load_kernel(path)
+    assert (k == k[0, 0]).all() and k.shape == (600, 600)
+    save_kernel(path, numpy.eye(2))
+    assert os.listdir(tmp_path) == ['k.npz'] and load_kernel(path).shape == (2, 2)
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    trap, about = tmp_path / 'sprung', {'form': {'form': 'array'}, 'names': ['kernel']}
+    objects = numpy.empty(1, object)
+    objects[0] = Trap(trap)
+    numpy.savez(tmp_path / 'a.npz', manifest=numpy.array(json.dumps(about)), kernel=objects)
+    numpy.savez(tmp_path / 'b.npz', manifest=objects, kernel=numpy.eye(2))
+    numpy.save(tmp_path / 'c.npy', objects)
+    (tmp_path / 'd.npz').write_bytes(pickle.dumps(Trap(trap)))
+    for path in sorted(tmp_path.glob('?.np?')):
+        with pytest.raises(ValueError, match=f'expected a file of save_kernel, .*{path.name}'):
+            load_kernel(path)
+    assert not trap.exists() and len(list(tmp_path.glob('?.np?'))) == 4
+    numpy.load(tmp_path / 'a.npz', allow_pickle=True)['kernel']
+    assert trap.exists()                                   # it would have
+
+
+def test_files_that_are_something_else(tmp_path):
+    numpy.save(tmp_path / 'a.npz', numpy.eye(2))
+    shutil.move(tmp_path / 'a.npz.npy', tmp_path / 'a.npz')
+    numpy.savez(tmp_path / 'b.npz', kernel=numpy.eye(2))
+    save_kernel(tmp_path / 'c.npz', numpy.eye(20))
+    damaged(tmp_path / 'c.npz', 'flipped')
+    save_kernel(tmp_path / 'd.npz', numpy.eye(20))
+    damaged(tmp_path / 'd.npz', 'cut')
+    (tmp_path / 'e.npz').write_text('')
+    for name in 'abcde':
+        with pytest.raises(ValueError, match=f'expected a file of save_kernel, with all its digits, got .*{name}.npz'):
+            load_kernel(tmp_path / f'{name}.npz')
+    with pytest.raises(FileNotFoundError):
+        load_kernel(tmp_path / 'none.npz')
