@@ -68,17 +68,15 @@ def in_parts(layer, x1, x2, signals, demand, names):
         except Near:
             return block(job, False)
         for out, v in zip(outs, values, strict=True):
-            out[i, j] = v
-            if symmetric:
-                out[j, i] = _mirrored(v, k)
+            _write(out, i, j, v, k, symmetric)
         return is_far
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
     shape = len(a), len(b), *positions
     check_memory(len(names) * prod(shape) * a.dtype.itemsize, f'{" and ".join(names)} of shape {shape}')
-    outs = [zeros(a, shape) for _ in names]
+    outs, is_far = [zeros(a, shape) for _ in names], True
     high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
-    jobs, is_far = above(len(a), size, high) if symmetric else rectangles(len(a), len(b), size), True
+    jobs = above(len(a), size, high) if symmetric else rectangles(len(a), len(b), size)
     if len(jobs) > MANY:
         is_far, jobs = block(jobs[0]), jobs[1:]
     in_threads(lambda job: block(job, is_far), jobs, progress=shown(None, 'kernel'))
@@ -99,7 +97,9 @@ def _pairs_within(xp, ranges):
     return [xp.concatenate([start + at[side] for start, at in places]) for side in (0, 1)]
 
 
-def _mirrored(values, k):
-    """Those of x2 against x1, out of a tile k of x1 against x2."""
-    values = values if k.diagonal_spatial else swapped(values, k.batch_axes)
-    return values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)
+def _write(out, i, j, values, k, symmetric):
+    """Those of a tile k; and mirrored, of x2 against x1."""
+    out[i, j] = values
+    if symmetric:
+        values = values if k.diagonal_spatial else swapped(values, k.batch_axes)
+        out[j, i] = values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)
