@@ -5,7 +5,7 @@ from ..arrays import as_floats
 
 from .gaussian import NEEDS, Gaussian, answer, requested
 from .iterative import System
-from .layout import Layout, checked, kernel_matrix, zipped
+from .layout import Layout, checked, field, kernel_matrix, zipped
 from .out_of_core import Tiles
 
 __all__ = ['gp_inference_iterative']
@@ -67,7 +67,7 @@ def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolut
     def trained(name):
         key = 'either' if bare else name
         if key not in train:
-            train[key] = _Training(_field(k_train_train, name, 'k_train_train'), y, trace_axes, (
+            train[key] = _Training(field(k_train_train, name, 'k_train_train', _is_arraylike), y, trace_axes, (
                 diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress))
         return train[key]
 
@@ -105,7 +105,7 @@ def _predict(name, trained, k_test_train, k_test_test):
     """The mean, or the Gaussian if `k_test_test` is given, for one name."""
     kernel, wanted = NEEDS[name][0][0], NEEDS[name][2]
     p = trained(kernel)
-    k = p.test(_field(k_test_train, kernel, 'k_test_train'))
+    k = p.test(field(k_test_train, kernel, 'k_test_train', _is_arraylike))
     rows = tuple(k.k.shape[::2])
     mean = p.layout.outputs(p.mean(k), rows)
     if k_test_test is None:
@@ -113,13 +113,13 @@ def _predict(name, trained, k_test_train, k_test_test):
     if name == 'ntkgp' and _is_arraylike(k_test_test):
         raise ValueError("expected k_test_test with an attribute ntk for get='ntkgp', got an array, which may be the "
                          "NNGP. Pass what kernel_fn(x_test, None, get=('nngp', 'ntk')) gives.")
-    prior = checked('k_test_test', numpy.asarray(_field(k_test_test, wanted, 'k_test_test')))
+    prior = checked('k_test_test', numpy.asarray(field(k_test_test, wanted, 'k_test_test', _is_arraylike)))
     variances = prior.shape == rows
     if not variances:
         p.layout.check('k_test_test', prior, zipped(rows, rows))
     s = None
     if name == 'ntk':
-        s = trained('nngp'), trained('nngp').test(_field(k_test_train, 'nngp', 'k_test_train'))
+        s = trained('nngp'), trained('nngp').test(field(k_test_train, 'nngp', 'k_test_train', _is_arraylike))
     side = max(1, COLUMNS // k.each) if variances else rows[0]
     parts = [_explained(p, k, s, slice(i, min(i + side, rows[0])), variances) for i in range(0, rows[0], side)]
     if variances:
@@ -142,12 +142,3 @@ def _explained(p, k, s, rows, variances):
 
 def _is_arraylike(k):
     return hasattr(k, 'shape') and hasattr(k, 'dtype') and not (hasattr(k, 'nngp') or hasattr(k, 'ntk'))
-
-
-def _field(kernel, name, whose):
-    """The kernel `name` of what has it; what is like an array stands for itself."""
-    found = kernel if _is_arraylike(kernel) else getattr(kernel, name, None)
-    if found is None:
-        raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
-                         "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
-    return found

@@ -119,8 +119,8 @@ def checked(name, a):
     return a.astype('float64') if a.dtype == 'float32' else a
 
 
-def field(kernel, name, whose):
-    """The array `name` ('nngp' or 'ntk') of a kernel object; an array stands for itself."""
+def field(kernel, name, whose, is_array=is_array):
+    """The array `name` ('nngp' or 'ntk') of a kernel object; what `is_array` stands for itself."""
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
