@@ -22,7 +22,7 @@ from importlib import import_module
 import numpy
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'derivative', 'differentiable', 'exact',
-           'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain']
+           'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -209,10 +209,10 @@ def _load(kind):
 
 def kind(a):
     """The library `a` comes from, 'mpmath' for object arrays; None for None and Python numbers."""
+    if type(a) is numpy.ndarray:
+        return 'mpmath' if a.dtype.hasobject else 'numpy'
     if a is None or type(a) in (bool, int, float):
         return None
-    if isinstance(a, numpy.ndarray) and a.dtype == object:
-        return 'mpmath'
     module = type(a).__module__.partition('.')[0]
     return module if module in KINDS else f'{type(a).__module__}.{type(a).__qualname__}'
 
@@ -258,6 +258,14 @@ def exact(value, like):
     if isinstance(value, tuple):
         return tuple(exact(v, like) for v in value)
     return import_module('mpmath').mpf(value) if isinstance(value, float) else value
+
+
+def scaled(a, w, is_spare):
+    """w a, written into the array a if that is spare."""
+    if not is_spare or kind(a) != 'numpy':
+        return w * a
+    a *= w
+    return a
 
 
 def increased(a, b, where=None):

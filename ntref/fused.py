@@ -3,7 +3,8 @@
 Each says the same as its plain form in `ntref.duals`, and hands the pairs that need care back to it.
 """
 from . import duals
-from .duals import Cov, Pair
+from .arrays import scaled
+from .cov import Cov, Pair
 
 __all__ = ['BLOCK', 'Near', 'abrelu', 'erf', 'far', 'gelu']
 
@@ -112,22 +113,19 @@ def abrelu(p, ntk, a, b):
 
 
 def _abrelu_far(p, ntk, c, e):
-    """K' = (c - e theta) K + e A,  A^2 = (s - K) (s + K)."""
-    xp, s = p.xp, p.xp.multiply(p.n1, p.n2, out=p.xp.empty_like(p.k))        # in memory in the order of K
-    area = s - p.k
-    s += p.k
-    area *= s
+    """K' = (c - e theta) K + e A,  A^2 = q q' - K^2,  Theta' = (c - e theta) Theta."""
+    xp, area = p.xp, p.xp.multiply(p.q1, p.q2, out=p.xp.empty_like(p.k))     # in memory in the order of K
+    theta = p.k * p.k
+    area -= theta
     xp.sqrt(xp.maximum(area, 0, out=area), out=area)
-    theta = xp.arctan2(area, p.k, out=s)                                     # 0 where a variance is
+    theta = xp.arctan2(area, p.k, out=theta)                                 # 0 where a variance is
     _check(theta, FAR, LARGE)
     theta *= -e
     theta += c
-    k = theta * p.k
+    k = scaled(p.k, theta, p.is_spare)
     area *= e
     k += area
-    if ntk is not None:
-        theta *= ntk
-    return k, None, None, theta if ntk is not None else None
+    return k, None, None, None if ntk is None else scaled(ntk, theta, p.is_spare)
 
 
 def _abrelu(p, ntk, c, e, plain):

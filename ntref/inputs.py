@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from .arrays import as_floats, increased, namespace
-from .duals import Cov, Pair, over
+from .cov import Cov, Pair, over
 from .kernel import COVARIANCES, Kernel
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']

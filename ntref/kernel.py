@@ -14,7 +14,7 @@ from dataclasses import InitVar, dataclass, fields, replace
 from typing import Any
 
 from .arrays import namespace
-from .duals import Cov, Pair
+from .cov import Cov, Pair
 
 __all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'swapped']
 
@@ -122,6 +122,7 @@ class Kernel:
     area2: Any = None
 
     batch_axes = 2           # of nngp
+    is_shared = True         # its arrays are never written into
 
     def __post_init__(self, is_reversed, is_input, diagonal_batch, mask1, mask2):
         if is_reversed or is_input or not diagonal_batch or mask1 is not None or mask2 is not None:
@@ -158,7 +159,8 @@ class Kernel:
     def signals(self):
         """The `Signal` of x1 and that of x2."""
         axes = Axes(self.batch_axis, self.channel_axis)
-        return tuple(Signal(shape, axes, self.is_gaussian) for shape in (self.shape1, self.shape2))
+        signal1 = Signal(self.shape1, axes, self.is_gaussian)
+        return signal1, signal1 if self.shape2 == self.shape1 else replace(signal1, shape=self.shape2)
 
     def described(self, signal1, signal2):
         """The same arrays, described by the signals of x1 and x2."""

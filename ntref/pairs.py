@@ -19,7 +19,7 @@ from math import prod
 from typing import Any
 
 from .arrays import namespace
-from .duals import Pair
+from .cov import Pair
 from .fused import BLOCK
 from .fused import far as by_dual
 from .inputs import across, at_pairs, one_by_one
@@ -201,7 +201,7 @@ class Tile(Kernel):
         if self.pending:
             return self.pending(rows).described(*self.signals)
         part = self._holding(a if a is None or isinstance(a, int) else a[self._index(rows)] for a in self._arrays)
-        return part._with_variances(self.q1, self.q2, rows).but(tape=no_tape)
+        return part._with_variances(self.q1, self.q2, rows).but(tape=no_tape, is_shared=self.is_shared)
 
     def _index(self, rows):
         """Of rows in nngp and its like."""
@@ -234,7 +234,7 @@ class Tile(Kernel):
     def _pairs(self):
         if self._is_same:
             return [Pair.same(self.q1.copy(order='K'))]          # the tape's own must not be written into
-        return [Pair(p.q1, p.q2, p.cov, self.is_far) for p in super()._pairs()]
+        return [Pair(p.q1, p.q2, p.cov, self.is_far, not self.is_shared) for p in super()._pairs()]
 
     def _spreads(self, a1, a2):
         if self.batch_axes == 2:

@@ -7,7 +7,7 @@ import reference_conv
 from tolerances import DTYPES, assert_close
 
 from ntref import duals, fused
-from ntref.duals import Cov, Pair
+from ntref.cov import Cov, Pair
 from ntref.fused import FAR, LARGE, Near
 from ntref.stax import Abs, Conv, Erf, Flatten, Gelu, LeakyRelu, Relu, large, serial
 

@@ -17,7 +17,7 @@ import reference_conv
 
 from ntref import duals, fused, inputs, ops, pairs, stax
 from ntref.arrays import namespace
-from ntref.duals import Cov, Pair
+from ntref.cov import Cov, Pair
 from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window

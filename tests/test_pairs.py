@@ -13,7 +13,7 @@ from tolerances import DTYPES, assert_close
 
 from ntref import duals, fused, stax
 from ntref.arrays import namespace
-from ntref.duals import Cov, Pair
+from ntref.cov import Cov, Pair
 from ntref.stax import (
     ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
     Gaussian, Gelu, GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Relu, Sign, Sin,

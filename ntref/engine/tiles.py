@@ -25,7 +25,7 @@ def above(n, size, rows):
 
     >>> above(3, 6, 2)
     [(slice(0, 1, None), slice(1, 3, None)), (slice(1, 2, None), slice(2, 3, None))]
-    >>> above(32, 64, 2)[-1]
+    >>> above(32, 64, 2)[0]
     [range(0, 2), range(2, 4), range(4, 6), range(6, 8), range(8, 10), range(10, 12), range(12, 14), range(14, 16), ...]
     """
     rows = max(1, min(rows, n // 16))
@@ -33,4 +33,4 @@ def above(n, size, rows):
     others = [(slice(i.start, i.stop), slice(j, min(j + size // rows, n)))
               for i in blocks for j in range(i.stop, n, size // rows)]
     within, many = [i for i in blocks if len(i) > 1], max(1, 2 * size // rows ** 2)
-    return others + [within[lo:lo + many] for lo in range(0, len(within), many)]
+    return [within[lo:lo + many] for lo in range(0, len(within), many)] + others

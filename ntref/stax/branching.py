@@ -9,7 +9,7 @@ from operator import add, mul
 
 from ..arguments import as_whole
 from ..arrays import namespace
-from ..duals import Cov, Pair
+from ..cov import Cov, Pair
 from ..kernel import Demand, axis_of
 from ..ops import zeros
 from .layer import Layer

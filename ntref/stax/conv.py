@@ -8,7 +8,7 @@ from math import prod
 
 from ..arguments import as_whole, as_wholes
 from ..arrays import namespace
-from ..duals import Cov, Pair
+from ..cov import Cov, Pair
 from ..kernel import Axes, Signal
 from ..ops import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
@@ -177,7 +177,8 @@ class _Convolution(Weighted, abstract=True):
 
         def sums(p):
             area = total(p.cov.area) if self.taps == 1 and p.cov.area is not None else None
-            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else _gap_sum(p, slides), area), p.is_far)
+            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else _gap_sum(p, slides), area), p.is_far,
+                        p.is_spare)
         return self.affine(k, sums, total, self.taps)
 
     def reordered(self, k):

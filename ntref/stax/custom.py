@@ -5,7 +5,7 @@ from typing import Callable
 from .. import quadrature
 from ..arguments import as_whole
 from ..arrays import derivative, differentiable, kind
-from ..duals import Cov, Pair, over
+from ..cov import Cov, Pair, over
 from .elementwise import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']

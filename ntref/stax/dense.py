@@ -2,7 +2,7 @@
 from dataclasses import dataclass, replace
 
 from ..arguments import as_number, as_whole
-from ..arrays import increased, namespace
+from ..arrays import increased, namespace, scaled
 from ..kernel import Axes, Signal
 from .layer import Layer
 
@@ -44,14 +44,14 @@ class Weighted(Layer, abstract=True):
     def affine(self, k, sums=lambda pair: pair, total=lambda c: c, taps=1):
         """K' = w sum K + b,  Theta' = K' + w sum Theta,  with sums over `taps` inputs: of a Pair, of an array."""
         w, b = self.W_std ** 2 / taps, 0 if self.b_std is None else self.b_std ** 2
+        n, weights = k.signals[0].channels / self.s[0], None
+        if self.is_standard and k.ntk is not None:
+            weights = n * total(k.nngp) + (self.b_std is not None)           # of K before it is written over
         new = k.map(lambda pair: sums(pair).affine(w, b))
         if k.ntk is None:
             return new
-        ntk = w * k.tangent(total)
-        if self.is_standard:
-            n = k.signals[0].channels / self.s[0]
-            return new.but(ntk=n * total(k.nngp) + ntk + (self.b_std is not None))
-        return new.but(ntk=increased(ntk, new.nngp))
+        ntk = scaled(k.tangent(total), w, not k.is_shared)
+        return new.but(ntk=increased(ntk, weights if self.is_standard else new.nngp))
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,7 +10,7 @@ from math import factorial
 from .. import duals, fused
 from ..arguments import as_number, as_whole
 from ..arrays import exact, namespace
-from ..duals import Cov
+from ..cov import Cov
 from .layer import Layer
 from .normalization import needs_gaussian
 

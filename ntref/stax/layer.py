@@ -216,12 +216,16 @@ class Layer:
         with located(self):
             k = k if self.row_by_row else tree_map(lambda k: k.computed(), k)
             new = self.exactly(k).kernel(k)
-            signals = [self.out(tree_map(lambda k: k.signals[i], k)) for i in (0, 1)]
-            return tree_map(lambda k, s1, s2: k.described(s1, s2), new, *signals)
+            signal1, signal2 = (tree_map(lambda k: k.signals[i], k) for i in (0, 1))
+            out1 = self.out(signal1)
+            out2 = out1 if signal2 == signal1 else self.out(signal2)
+            return tree_map(lambda k, s1, s2: k.described(s1, s2), new, out1, out2)
 
     def exactly(self, k):
         """The layer with its numbers as the arrays of the state compute with them."""
         like = k[0].nngp if isinstance(k, (list, tuple)) else k.nngp
+        if kind(like) != 'mpmath':
+            return self
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         changed = {name: new for name, value in given.items() if (new := exact(value, like)) is not value}
         return replace(self, **changed) if changed else self

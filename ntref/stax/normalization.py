@@ -2,7 +2,7 @@
 from dataclasses import dataclass, replace
 
 from ..arrays import generator, namespace
-from ..duals import Cov
+from ..cov import Cov
 from ..kernel import Axes, axis_of
 from .layer import Layer
 
