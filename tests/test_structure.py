@@ -42,7 +42,9 @@ ALLOWED = {
     # layers
     'stax.large': {'arrays', 'engine.memory', 'engine.run', 'engine.tiles', 'fused', 'inputs', 'kernel', 'ops',
                    'pairs'},
-    'stax.layer': {'arguments', 'arrays', 'kernel', 'inputs', 'stax.large'},
+    'stax.trees': {'kernel'},
+    'stax.kernel_function': {'inputs', 'kernel', 'stax.large', 'stax.trees'},
+    'stax.layer': {'arguments', 'arrays', 'kernel', 'stax.kernel_function', 'stax.trees'},
     'stax.dense': {'arguments', 'arrays', 'kernel', 'stax.layer'},
     'stax.conv': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.dense'},
     'stax.pooling': {'arguments', 'arrays', 'kernel', 'ops', 'stax.conv', 'stax.layer'},

@@ -4,18 +4,16 @@ A layer defines `out` (shapes), `init` and `apply` (the finite network) and `ker
 has the triple `init_fn, apply_fn, kernel_fn`, unpacks into it, prints as the expression that builds it and goes into
 plain JSON and back.
 """
-from collections import namedtuple
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
-from operator import index
 
 from ..arguments import as_number
 from ..arrays import as_floats, exact, generator, kind
-from ..inputs import checked, input_kernel
-from ..kernel import Axes, Demand, Kernel, Signal
-from .large import in_parts, is_large
+from ..kernel import Demand
+from .kernel_function import KernelFunction
+from .trees import tree_map, tree_signal
 
-__all__ = ['Layer', 'LayerError', 'from_spec', 'located', 'tree_map']
+__all__ = ['Layer', 'LayerError', 'from_spec', 'located']
 
 
 class LayerError(ValueError):
@@ -112,78 +110,28 @@ class Layer:
         output_shape, params
         """
         with located(self):
-            signal = _shape_signal(input_shape, self.demand(Demand()))
-            self._single(signal)
+            signal = tree_signal(input_shape, self.demand(Demand()))
+            self.check_single(signal)
             return tree_map(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
     def apply_fn(self, params, inputs, rng=None):
         """Outputs of the finite network. `rng` (a seed or Generator) is needed by random layers (Dropout) alone."""
         with located(self):
-            self._single(inputs)
-            self.out(_shape_signal(tree_map(_shape, inputs), self.demand(Demand())))
+            self.check_single(inputs)
+            self.out(tree_signal(tree_map(_shape, inputs), self.demand(Demand())))
             return self.apply(params, inputs, rng=rng)
 
-    def kernel_fn(self, x1, x2=None, get=None, *, diagonal_spatial=None):
-        """Covariance and tangent kernel of the infinitely wide network.
+    @property
+    def kernel_fn(self):
+        """The kernels of the infinitely wide network, see `KernelFunction`."""
+        return KernelFunction(self)
 
-        Parameters
-        ----------
-        x1 : array (n1, ..., channels), or Kernel, or a list of them
-            Inputs; axes other than batch and channels are spatial. float32 gives float32, integers are made float64.
-        x2 : array (n2, ..., channels), optional
-            The same for the second argument; None: x2 is x1.
-        get : str or tuple of str, optional
-            'nngp', 'ntk', or another field of `Kernel`. A string gives an array, a tuple a named tuple, None the
-            `Kernel`, which can be fed to another `kernel_fn`. 'ntk' is computed only if it is among them. For more
-            than a few hundred inputs ask for 'nngp' and 'ntk' by name: they are then computed tile by tile, in the
-            memory of the result.
-        diagonal_spatial : bool, optional
-            None: covariances between any two positions where a layer needs them, such as pooling, or the output has
-            positions. True: at equal positions only, from input to output. False: between any two throughout.
-
-        Returns
-        -------
-        array (n1, n2), named tuple or Kernel
-
-        Raises
-        ------
-        TypeError  : inputs that are not real arrays of one kind.
-        ValueError : NaN or infinite inputs, shapes that do not fit, unknown `get`; a layer that does not get what it
-            needs, such as a pool with diagonal_spatial=True (the message names it and its place).
-
-        Accuracy
-        --------
-        docs/accuracy.md, per activation, depth, separation of the inputs and precision.
-        """
-        names = _requested(get)
-        self._single(x1)
-        if _holds_kernels(x1):
-            if x2 is not None:
-                raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
-            x1 = tree_map(lambda k: self._laid_out(k, diagonal_spatial), x1)
-            signals = [tree_map(lambda k: k.signals[i], x1) for i in (0, 1)]
-        else:
-            with located(self):
-                demand = self.demand(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
-            if diagonal_spatial is False:
-                demand = tree_map(lambda d: replace(d, paired=True), demand)
-            x1, x2, demand = _checked(x1, x2, demand)
-            signals = [tree_map(_input_signal, x, demand) for x in (x1, tree_map(_second, x1, x2))]
-        for signal in signals:
-            self.trace(signal)
-        if not _holds_kernels(x1):
-            if is_large(self, x1, x2, signals, names):
-                return _given(in_parts(self, x1, x2, signals, demand, names), get)
-            ntk = not names or 'ntk' in names
-            x1 = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
-        return tree_map(lambda k: _select(k, get, names), self.propagate(x1))
-
-    def _single(self, x):
+    def check_single(self, x):
         if isinstance(x, (list, tuple)) and not self.several:
             raise LayerError(f'expected one input, got a list of {len(x)}. Numbers in lists are made an array by '
                              'numpy.asarray; lists of inputs are for `parallel`.', self)
 
-    def _laid_out(self, k, diagonal_spatial):
+    def laid_out(self, k, diagonal_spatial):
         """The state `k` with as many positions as asked for: True, False, or None for what it has."""
         paired = not (k.diagonal_spatial if diagonal_spatial is None else diagonal_spatial)
         if paired and k.diagonal_spatial:
@@ -191,10 +139,16 @@ class Layer:
                              'with diagonal_spatial=True. Compute it with diagonal_spatial=False.', self)
         return k if paired else k.aligned()
 
+    def asked(self, diagonal_spatial):
+        """What the network needs of its inputs for so many positions: True, False, or None, see `KernelFunction`."""
+        with located(self):
+            demand = self.demand(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
+        return tree_map(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
+
     def trace(self, signal):
         """The `Signal` after the layer in the infinite network; raises `LayerError` before anything is computed."""
         with located(self):
-            self._single(signal)
+            self.check_single(signal)
             self.check(signal)
             return self.out(signal)
 
@@ -323,87 +277,5 @@ def _from_json(value):
     return tuple(map(_from_json, value)) if isinstance(value, list) else value
 
 
-# ------------------------------------------------------------------ arguments
-
-def _requested(get):
-    """The names in `get`, lower case; empty for None."""
-    if get is None:
-        return ()
-    names = get if isinstance(get, (tuple, list)) else (get,)
-    names = tuple(name.lower() if isinstance(name, str) else name for name in names)
-    known = [f.name for f in fields(Kernel)]
-    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
-        raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r}.')
-    return names
-
-
-def _select(k, get, names):
-    k = k.finished()
-    return k if get is None else _given({name: getattr(k, name) for name in names}, get)
-
-
-def _given(arrays, get):
-    """A single array where `get` is a name, else a named tuple."""
-    if isinstance(get, str):
-        return next(iter(arrays.values()))
-    return namedtuple('AnalyticKernel', arrays)(**arrays)
-
-
-# ------------------------------------------------------------------ trees: inputs and states of `parallel` are lists
-
-def tree_map(f, tree, *others):
-    """f on the leaves of lists and tuples of equal form; the type of the first is kept."""
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(tree_map(f, *leaves) for leaves in zip(tree, *others, strict=True))
-    return f(tree, *others)
-
-
-def _holds_kernels(tree):
-    while isinstance(tree, (list, tuple)) and tree:
-        tree = tree[0]
-    return isinstance(tree, Kernel)
-
-
-def _checked(x1, x2, demand):
-    """`checked` on trees of inputs, with the tree of demands on them."""
-    if not isinstance(x1, (list, tuple)):
-        demand = demand[0] if isinstance(demand, list) else demand
-        demand = replace(demand, axes=demand.axes or Axes())
-        return *checked(x1, x2, demand.axes), demand
-    x2 = [None] * len(x1) if x2 is None else x2
-    demand = demand if isinstance(demand, list) else [demand] * len(x1)
-    if not isinstance(x2, (list, tuple)) or not len(x1) == len(x2) == len(demand):
-        raise ValueError(f'expected as many inputs as there are branches, {len(demand)}, got {len(x1)} in x1 and '
-                         f'{len(x2) if isinstance(x2, (list, tuple)) else type(x2).__name__} in x2.')
-    return tuple(type(x1)(t) for t in zip(*map(_checked, x1, x2, demand)))
-
-
-def _second(x1, x2):
-    return x1 if x2 is None else x2
-
-
 def _shape(x):
     return tuple(as_floats(x)[0].shape)
-
-
-def _input_signal(x, demand):
-    return _signal(x.shape, demand)
-
-
-def _signal(shape, demand):
-    signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)))
-    if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
-        raise ValueError(f'expected at least one position on each spatial axis, got shape {signal.shape}. Crop less; '
-                         'inputs without positions have a batch and a channel axis alone.')
-    return signal
-
-
-def _shape_signal(shape, demand):
-    """The input signal for a shape, or for a list of shapes."""
-    if all(hasattr(n, '__index__') for n in shape):
-        return _signal(shape, demand[0] if isinstance(demand, list) else demand)
-    if not all(isinstance(s, (list, tuple)) for s in shape):
-        raise ValueError(f'expected a shape (whole numbers) or a list of shapes, got {shape!r}.')
-    if not isinstance(demand, list) or len(demand) != len(shape):
-        demand = [demand] * len(shape)                                  # another number of them `parallel` refuses
-    return [_shape_signal(s, d) for s, d in zip(shape, demand)]

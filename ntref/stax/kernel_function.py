@@ -1,0 +1,116 @@
+"""`kernel_fn`: from inputs, or a state, to the kernels that are asked for."""
+from collections import namedtuple
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ..inputs import checked, input_kernel
+from ..kernel import Axes, Kernel
+from .large import in_parts, is_large
+from .trees import input_signal, tree_map
+
+__all__ = ['KernelFunction']
+
+
+@dataclass(frozen=True, repr=False)
+class KernelFunction:
+    """Covariance and tangent kernel of the infinitely wide network.
+
+    Parameters
+    ----------
+    x1 : array (n1, ..., channels), or Kernel, or a list of them
+        Inputs; axes other than batch and channels are spatial. float32 gives float32, integers are made float64.
+    x2 : array (n2, ..., channels), optional
+        The same for the second argument; None: x2 is x1.
+    get : str or tuple of str, optional
+        'nngp', 'ntk', or another field of `Kernel`. A string gives an array, a tuple a named tuple, None the
+        `Kernel`, which can be fed to another `kernel_fn`. 'ntk' is computed only if it is among them. For more
+        than a few hundred inputs ask for 'nngp' and 'ntk' by name: they are then computed tile by tile, in the
+        memory of the result.
+    diagonal_spatial : bool, optional
+        None: covariances between any two positions where a layer needs them, such as pooling, or the output has
+        positions. True: at equal positions only, from input to output. False: between any two throughout.
+
+    Returns
+    -------
+    array (n1, n2), named tuple or Kernel
+
+    Raises
+    ------
+    TypeError  : inputs that are not real arrays of one kind.
+    ValueError : NaN or infinite inputs, shapes that do not fit, unknown `get`; a layer that does not get what it
+        needs, such as a pool with diagonal_spatial=True (the message names it and its place).
+
+    Accuracy
+    --------
+    docs/accuracy.md, per activation, depth, separation of the inputs and precision.
+    """
+
+    layer: Any
+
+    def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None):
+        layer, names = self.layer, _requested(get)
+        layer.check_single(x1)
+        if _holds_kernels(x1):
+            if x2 is not None:
+                raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
+            k = tree_map(lambda k: layer.laid_out(k, diagonal_spatial), x1)
+            for i in (0, 1):
+                layer.trace(tree_map(lambda k: k.signals[i], k))
+            return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
+        x1, x2, demand = _checked(x1, x2, layer.asked(diagonal_spatial))
+        signals = [tree_map(lambda x, d: input_signal(x.shape, d), x, demand) for x in (x1, tree_map(_second, x1, x2))]
+        for signal in signals:
+            layer.trace(signal)
+        if is_large(layer, x1, x2, signals, names):
+            return _given(in_parts(layer, x1, x2, signals, demand, names), get)
+        ntk = not names or 'ntk' in names
+        k = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
+        return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
+
+
+def _requested(get):
+    """The names in `get`, lower case; empty for None."""
+    if get is None:
+        return ()
+    names = get if isinstance(get, (tuple, list)) else (get,)
+    names = tuple(name.lower() if isinstance(name, str) else name for name in names)
+    known = [f.name for f in fields(Kernel)]
+    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r}.')
+    return names
+
+
+def _select(k, get, names):
+    k = k.finished()
+    return k if get is None else _given({name: getattr(k, name) for name in names}, get)
+
+
+def _given(arrays, get):
+    """A single array where `get` is a name, else a named tuple."""
+    if isinstance(get, str):
+        return next(iter(arrays.values()))
+    return namedtuple('AnalyticKernel', arrays)(**arrays)
+
+
+def _holds_kernels(tree):
+    while isinstance(tree, (list, tuple)) and tree:
+        tree = tree[0]
+    return isinstance(tree, Kernel)
+
+
+def _checked(x1, x2, demand):
+    """`checked` on trees of inputs, with the tree of demands on them."""
+    if not isinstance(x1, (list, tuple)):
+        demand = demand[0] if isinstance(demand, list) else demand
+        demand = replace(demand, axes=demand.axes or Axes())
+        return *checked(x1, x2, demand.axes), demand
+    x2 = [None] * len(x1) if x2 is None else x2
+    demand = demand if isinstance(demand, list) else [demand] * len(x1)
+    if not isinstance(x2, (list, tuple)) or not len(x1) == len(x2) == len(demand):
+        raise ValueError(f'expected as many inputs as there are branches, {len(demand)}, got {len(x1)} in x1 and '
+                         f'{len(x2) if isinstance(x2, (list, tuple)) else type(x2).__name__} in x2.')
+    return tuple(type(x1)(t) for t in zip(*map(_checked, x1, x2, demand)))
+
+
+def _second(x1, x2):
+    return x1 if x2 is None else x2

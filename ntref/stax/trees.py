@@ -1,0 +1,33 @@
+"""Trees: inputs, states and shapes of `parallel` are lists, one for each branch."""
+from operator import index
+
+from ..kernel import Axes, Signal
+
+__all__ = ['input_signal', 'tree_map', 'tree_signal']
+
+
+def tree_map(f, tree, *others):
+    """f on the leaves of lists and tuples of equal form; the type of the first is kept."""
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(tree_map(f, *leaves) for leaves in zip(tree, *others, strict=True))
+    return f(tree, *others)
+
+
+def input_signal(shape, demand):
+    """That of inputs of this shape."""
+    signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)))
+    if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
+        raise ValueError(f'expected at least one position on each spatial axis, got shape {signal.shape}. Crop less; '
+                         'inputs without positions have a batch and a channel axis alone.')
+    return signal
+
+
+def tree_signal(shape, demand):
+    """The input signal for a shape, or for a list of shapes."""
+    if all(hasattr(n, '__index__') for n in shape):
+        return input_signal(shape, demand[0] if isinstance(demand, list) else demand)
+    if not all(isinstance(s, (list, tuple)) for s in shape):
+        raise ValueError(f'expected a shape (whole numbers) or a list of shapes, got {shape!r}.')
+    if not isinstance(demand, list) or len(demand) != len(shape):
+        demand = [demand] * len(shape)                                  # another number of them `parallel` refuses
+    return [tree_signal(s, d) for s, d in zip(shape, demand)]
