@@ -73,8 +73,8 @@ class Layer:
         """Random parameters for inputs like `signal`."""
         return ()
 
-    def apply(self, params, x, rng=None):
-        """The finite network."""
+    def apply(self, params, x, rng=None, **given):
+        """The finite network; `given` is what was given to `apply_fn` beside the inputs."""
         raise NotImplementedError(f'{self!r} has no finite network.')
 
     def kernel(self, k):
@@ -114,12 +114,19 @@ class Layer:
             self.check_single(signal)
             return tree_map(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
-    def apply_fn(self, params, inputs, rng=None):
-        """Outputs of the finite network. `rng` (a seed or Generator) is needed by random layers (Dropout) alone."""
+    def apply_fn(self, params, inputs, rng=None, *, pattern=None):
+        """Outputs of the finite network.
+
+        Parameters
+        ----------
+        params : what `init_fn` gave            inputs : array (n, ...), or a list of them
+        rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
+        pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
+        """
         with located(self):
             self.check_single(inputs)
-            self.out(tree_signal(tree_map(_shape, inputs), self.demand(Demand())))
-            return self.apply(params, inputs, rng=rng)
+            self.out(tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern)))
+            return self.apply(params, inputs, rng=rng, pattern=pattern)
 
     @property
     def kernel_fn(self):
