@@ -7,6 +7,7 @@ from .branching import FanInConcat, FanInProd, FanInSum, FanOut
 from .conv import Conv, ConvLocal, ConvTranspose
 from .dense import Dense
 # without weights
+from .dot_general import DotGeneral
 from .graph import Aggregate, AggregateImplementation
 from .normalization import Dropout, Identity, LayerNorm
 from .pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
@@ -24,7 +25,7 @@ __all__ = [
     'FanOut', 'FanInSum', 'FanInProd', 'FanInConcat',
     'Dense', 'Conv', 'ConvLocal', 'ConvTranspose',
     'AvgPool', 'SumPool', 'GlobalAvgPool', 'GlobalSumPool', 'Flatten', 'Index', 'Slice', 'ImageResize', 'Identity',
-    'Aggregate', 'AggregateImplementation', 'LayerNorm', 'Dropout',
+    'DotGeneral', 'Aggregate', 'AggregateImplementation', 'LayerNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
     'ElementwiseNumerical',
