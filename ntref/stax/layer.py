@@ -211,7 +211,7 @@ class Layer:
     def __repr__(self):
         given, parts, positional = self.arguments(), [], True
         for f in fields(self):
-            positional = positional and f.name in given
+            positional = positional and f.name in given and not f.kw_only
             if f.name in given:
                 value = given[f.name]
                 text = value.__name__ if callable(value) and not isinstance(value, Layer) else repr(value)
