@@ -50,7 +50,7 @@ class Signal:
     shape: tuple                  # of the activations of the finite network
     axes: Axes                    # non-negative
     is_gaussian: bool = False     # are the activations Gaussian in the infinite limit?
-    patterns: tuple = field(default=(None, None), compare=False)     # of these inputs, and of those they are paired with
+    patterns: tuple = field(default=(None, None), compare=False)     # of these inputs, and of those paired with them
 
     @property
     def channels(self):
@@ -286,7 +286,7 @@ class Kernel:
         return [(self._spread(left, 0), self._spread(right, 1)) for left, right in self.sides(a1, a2)]
 
     def sides(self, a1, a2):
-        """(left, right) of what x1 and x2 have, (n, ...), for the pairings of `map`, broadcasting against their batch."""
+        """(left, right) of what x1 and x2 have, (n, ...), for the pairings of `map`, to broadcast against their batch."""
         return [(a1[:, None], a2[None]), (a1, a1), *([] if self.cov2 is None else [(a2, a2)])]
 
     @property

@@ -433,12 +433,14 @@ def relu(z, **defaults):
     q = z.own
     s = (q[:, None, :, None] * q[None, :, None, :]) ** .5
     n, p = z.k.shape[1:3]
-    angle = numpy.arccos(numpy.clip(z.k / s, -1, 1)) * (1 - numpy.einsum('nm,pq->nmpq', numpy.eye(n), numpy.eye(p)))
+    cosine = numpy.clip(z.k / numpy.where(s > 0, s, 1), -1, 1)
+    angle = numpy.arccos(cosine) * (1 - numpy.einsum('nm,pq->nmpq', numpy.eye(n), numpy.eye(p)))
     return z._replace(k=(s * numpy.sin(angle) + (pi - angle) * z.k) / (2 * pi), t=(pi - angle) / (2 * pi) * z.t)
 
 
 LAYERS = {
     'serial': lambda z, layers: reduce(lambda z, spec: layer(spec, z), layers, z),
+    'repeat': lambda z, block, n: reduce(lambda z, spec: layer(spec, z), [block] * n, z),
     'parallel': lambda z, layers: [layer(spec, branch) for spec, branch in zip(layers, z, strict=True)],
     'FanOut': lambda z, num: [z] * num, 'FanInSum': fan_in_sum, 'FanInProd': fan_in_prod, 'FanInConcat': fan_in_concat,
     'Dense': dense, 'Conv': convolution, 'ConvLocal': lambda z, *a, **k: convolution(z, *a, **k, shared=False),

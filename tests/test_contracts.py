@@ -133,10 +133,10 @@ def spatial_examples(n):
         'ImageResize': [ImageResize((-1, 4, 3, -1), 'linear'),
                         serial(conv, ImageResize((-1, 2, -1, -1), 'nearest'), Relu()),
                         ImageResize((-1, 2, 4, -1), 'lanczos3', False), ImageResize((-1, 2, 3, -1), 'cubic')],
-        'Aggregate': [Aggregate(), serial(conv, Relu(), Aggregate(2, implementation='SPARSE'))],      # without a pattern
+        'Aggregate': [Aggregate(), serial(conv, Relu(), Aggregate(2, implementation='SPARSE'))],     # without a pattern
         'DotGeneral': [DotGeneral(), serial(conv, DotGeneral(rhs=-1.5), Relu()),
                        serial(conv, Relu(), DotGeneral(rhs=weights, dimension_numbers=(((1,), (0,)), ((), ())))),
-                       serial(DotGeneral(lhs=weights, dimension_numbers=(((), ()), ((0,), (1,)))), 
+                       serial(DotGeneral(lhs=weights, dimension_numbers=(((), ()), ((0,), (1,)))),
                               DotGeneral(rhs=weights[0], batch_axis=2))],
     }
 

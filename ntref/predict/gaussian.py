@@ -311,8 +311,8 @@ def recombined(test, train):
         elif not same(value, train[name]):
             raise ValueError(f'expected the same {name} for training and test set, got {train[name]!r} and {value!r}.')
     if missing := [name for name, value in train.items() if is_per_input(value) and name not in test]:
-        raise ValueError(f'expected {missing[0]} for the test set, too: it was an array for the training set, one entry '
-                         f'an input. Give {missing[0]}=... with x_test.')
+        raise ValueError(f'expected {missing[0]} for the test set, too: for the training set it was an array, which '
+                         f'belongs to the inputs. Give {missing[0]}=... with x_test.')
     return both
 
 

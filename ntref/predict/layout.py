@@ -11,7 +11,8 @@ from math import prod
 from ..arguments import as_number
 from ..arrays import as_floats, is_array, namespace, plain
 
-__all__ = ['Layout', 'axes', 'checked', 'field', 'first', 'is_per_input', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
+__all__ = ['Layout', 'axes', 'checked', 'field', 'first', 'is_per_input', 'kernel_matrix', 'nonnegative', 'time',
+           'zipped']
 
 
 class Layout:

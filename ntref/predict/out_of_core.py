@@ -43,7 +43,8 @@ class ComputedKernel:
     def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
         self._f, self._x1, self._x2, self._get = kernel_fn, x1, x2, () if get is None else (get,)
         self._kwargs, sizes = kwargs, (len(x1), len(x1 if x2 is None else x2))
-        if x2 is not None and (single := [k for k, v in kwargs.items() if is_per_input(v) and not isinstance(v, tuple)]):
+        single = [name for name, v in kwargs.items() if is_per_input(v) and not isinstance(v, tuple)]
+        if x2 is not None and single:
             raise ValueError(f'expected {single[0]}=(that of x1, that of x2), got a single array.')
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')

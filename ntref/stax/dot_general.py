@@ -73,7 +73,7 @@ class DotGeneral(Mixing):
         _, fixed = self._axes
         if any(fixed) and self.constant is None:
             raise ValueError('DotGeneral: expected lhs or rhs to go with dimension_numbers, got neither.')
-        _check_axes('the constant', sum(fixed, ()), len(_shape(self.constant)))
+        _check_axes('DotGeneral: ', 'the constant', sum(fixed, ()), len(_shape(self.constant)))
 
     @property
     def constant(self):
@@ -109,7 +109,7 @@ class DotGeneral(Mixing):
         if self.constant is None:
             return signal
         shape, (summed, common) = signal.shape, self._axes[0]
-        _check_axes(f'the input of shape {shape}', summed + common, len(shape))
+        _check_axes('', f'the input of shape {shape}', summed + common, len(shape))
         batch, channel = signal.axes.batch, signal.axes.channel
         if channel in summed + common or batch in summed:
             raise ValueError(f'expected a product along axes other than the channels, {channel}, and sums along axes '
@@ -121,7 +121,8 @@ class DotGeneral(Mixing):
             raise ValueError(f'expected axes of equal lengths, got {wrong[0][0]} in the constant of shape '
                              f'{_shape(self.constant)} and {wrong[0][1]} in the input of shape {shape} with '
                              f'dimension_numbers={self.dimension_numbers}.')
-        return replace(signal, shape=tuple(sizes[a] for a in out), axes=Axes(*(out.index(x[a]) for a in (batch, channel))))
+        axes = Axes(out.index(x[batch]), out.index(x[channel]))
+        return replace(signal, shape=tuple(sizes[a] for a in out), axes=axes)
 
     # -------------------------------------------------------------- products
 
@@ -132,8 +133,8 @@ class DotGeneral(Mixing):
     def apply(self, params, x, rng=None, **given):
         if self.constant is None:
             return x
-        x_letters, c, out = self.letters(x.ndim)
-        return x * self.like(x) if not c else namespace(x, self.like(x)).einsum(f'{x_letters},{c}->{out}', x, self.like(x))
+        h, C, (x, c, out) = x, self.like(x), self.letters(x.ndim)
+        return namespace(h, C).einsum(f'{x},{c}->{out}', h, C) if c else h * C
 
     def kernel(self, k):
         self.check_layout(k)
@@ -170,7 +171,7 @@ def _shape(nested):
 def _as_dimension_numbers(numbers):
     """((lhs, rhs), (lhs, rhs)) of tuples of whole numbers, equally many in lhs and rhs."""
     try:
-        summed, common = (tuple(as_wholes(axes, 'DotGeneral: dimension_numbers', 0) for axes in pair) for pair in numbers)
+        summed, common = (tuple(as_wholes(axes, 'DotGeneral: axes', 0) for axes in pair) for pair in numbers)
     except (TypeError, ValueError) as e:
         raise ValueError('DotGeneral: expected dimension_numbers like (((1,), (0,)), ((), ())): the contracted axes of '
                          f'lhs and of rhs, and those in common; got {numbers!r}.') from e
@@ -179,6 +180,6 @@ def _as_dimension_numbers(numbers):
     return summed, common
 
 
-def _check_axes(name, axes, ndim):
+def _check_axes(who, name, axes, ndim):
     if len(set(axes)) < len(axes) or not all(axis < ndim for axis in axes):
-        raise ValueError(f'expected different axes from 0 to {ndim - 1} of {name}, got {axes} in dimension_numbers.')
+        raise ValueError(f'{who}expected different axes from 0 to {ndim - 1} of {name}, got {axes} in dimension_numbers.')

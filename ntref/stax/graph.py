@@ -126,6 +126,7 @@ class Aggregate(Mixing):
 
     def check(self, signal):
         super().check(signal)
+        self.out(signal)
         if signal.patterns[0] is not None:
             self.check_entries(signal.patterns[0], self.sizes(signal))
 
