@@ -286,7 +286,7 @@ class Kernel:
         return [(self._spread(left, 0), self._spread(right, 1)) for left, right in self.sides(a1, a2)]
 
     def sides(self, a1, a2):
-        """(left, right) of what x1 and x2 have, (n, ...), for the pairings of `map`, to broadcast against their batch."""
+        """(left, right) of what x1 and x2 have, (n, ...), for the pairings of `map`, with their axes of the batch."""
         return [(a1[:, None], a2[None]), (a1, a1), *([] if self.cov2 is None else [(a2, a2)])]
 
     @property

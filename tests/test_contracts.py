@@ -19,9 +19,9 @@ from ntref import Kernel, stax
 from ntref.kernel import Demand
 from ntref.stax import (
     ABRelu, Abs, Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, DotGeneral, Dropout, Elementwise,
-    ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool,
-    GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
-    RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel, repeat, serial)
+    ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian,
+    Gelu, GlobalAvgPool, GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Monomial,
+    Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel, repeat, serial)
 
 NOT_LAYERS = {'AggregateImplementation', 'Layer', 'LayerError', 'Slice', 'from_spec'}
 FEATURES, POSITIONS = 5, (3, 2)

@@ -123,7 +123,8 @@ def test_several_axes(axis, nodes, implementation, rng):
 def test_other_axes(rng):
     """Channels and batch anywhere."""
     axes = dict(batch_axis=2, channel_axis=0)
-    net = serial(Dense(6, 1.3, .4, **axes), Erf(), Aggregate(-1, **axes), Dense(6, **axes), Relu(), Aggregate(1, **axes))
+    net = serial(Dense(6, 1.3, .4, **axes), Erf(), Aggregate(-1, **axes), Dense(6, **axes), Relu(),
+                 Aggregate(1, **axes))
     x1, x2 = rng.standard_normal((5, 3, 4, 3)), rng.standard_normal((5, 3, 2, 3))
     P1, P2 = graphs(rng, 4, 3), graphs(rng, 2, 3)
     brute.check(net, x1, x2, 2, 0, pattern=(P1, P2), aligned=False)

@@ -39,7 +39,7 @@ class DotGeneral(Mixing):
     Accuracy
     --------
     K and Theta to rounding; the constant is taken in the precision of the inputs. The gap is carried by a number, else
-    recovered by subtraction after it, as after a pool: docs/accuracy.md.
+    recovered by subtraction after it, as after a pool: docs/theory/graphs.md#gap.
 
     Source
     ------
@@ -182,4 +182,5 @@ def _as_dimension_numbers(numbers):
 
 def _check_axes(who, name, axes, ndim):
     if len(set(axes)) < len(axes) or not all(axis < ndim for axis in axes):
-        raise ValueError(f'{who}expected different axes from 0 to {ndim - 1} of {name}, got {axes} in dimension_numbers.')
+        raise ValueError(f'{who}expected different axes from 0 to {ndim - 1} of {name}, got {axes} in '
+                         'dimension_numbers.')

@@ -60,7 +60,7 @@ class Aggregate(Mixing):
     Accuracy
     --------
     K and Theta to rounding; weights are taken in the precision of the inputs. The gap is recovered by subtraction after
-    it, as after a pool: docs/accuracy.md.
+    it, as after a pool: docs/theory/graphs.md#gap.
 
     Source
     ------

@@ -25,7 +25,7 @@ class LayerError(ValueError):
 
     def __str__(self):
         place = f'layer {".".join(map(str, self.path))}, ' if self.path else ''
-        return f'{place}{self.layer!r}: {self.args[0]}'
+        return f'{place}{self.layer!r:.500}: {self.args[0]}'
 
 
 @contextmanager
