@@ -50,9 +50,8 @@ class DotGeneral(Mixing):
     Differences of neighbours, of three positions:
 
     >>> import numpy
-    >>> layer = DotGeneral(rhs=[[-1., 0.], [1., -1.], [0., 1.]], dimension_numbers=(((1,), (0,)), ((), ())),
-    ...                    channel_axis=1)
-    >>> layer.apply_fn((), numpy.array([[[1., 3., 7.]]]))
+    >>> layer = DotGeneral(rhs=[[-1., 0.], [1., -1.], [0., 1.]], dimension_numbers=(((1,), (0,)), ((), ())))
+    >>> layer.apply_fn((), numpy.array([[[1.], [3.], [7.]]]))
     array([[[2., 4.]]])
     """
     lhs: object = None
