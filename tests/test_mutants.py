@@ -638,9 +638,8 @@ def test_caught(name):
 
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
-              GlobalAvgPool, Index, Aggregate, DotGeneral, graph,
-              dot_general, pooling._Pool, combinators._Repeat, duals,
-              fused, inputs, branching, conv, large, reshaping)
+              GlobalAvgPool, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
+              combinators._Repeat, duals, fused, inputs, branching, conv, large, reshaping)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():
