@@ -121,7 +121,8 @@ class GlobalSelfAttention(Mixing):
 
     Accuracy
     --------
-    K and Theta to rounding. The gap is recovered by subtraction after it, as after `AvgPool`: docs/accuracy.md.
+    K and Theta to rounding. The gap is recovered by subtraction after it, as after `AvgPool`: docs/accuracy.md; what
+    that costs where attention is nearly the same at all positions: docs/theory/attention.md#gap.
 
     Source
     ------
@@ -238,6 +239,7 @@ class GlobalSelfAttention(Mixing):
         d = self.n_chan_key if self.linear_scaling else self.n_chan_key ** .5
         a = self.W_query_std * self.W_key_std / (seen.shape[-1] * d)
         G = self.mechanism(a * xp.matmul(queries, xp.moveaxis(keys, -1, -2)))
+        # the head runs fastest along the rows of W_o, as in Neural Tangents
         heads = xp.moveaxis(xp.matmul(G, xp.matmul(values[:, None], W_v)), 1, -1)
         heads = heads.reshape(len(h), *sizes, W_o.shape[0])
         z = self.W_out_std * self.W_value_std / (W_o.shape[0] * values.shape[-1]) ** .5 * xp.matmul(heads, W_o)
