@@ -1,13 +1,19 @@
 """Work on many jobs: threads, progress, interruption."""
 import os
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from threading import local
 
-__all__ = ['in_threads', 'number_of_threads', 'shown']
+__all__ = ['alone', 'by_executor', 'in_threads', 'number_of_threads', 'shown']
+
+AHEAD = 64                     # jobs that wait at an executor: their inputs are there already
+RETRIES = 3                    # of a job whose worker was lost, or which failed there
 
 _here = local()                # .busy: is this a thread of in_threads?
 
@@ -56,6 +62,35 @@ def in_threads(work, jobs, threads=None, progress=iter):
             stopped.append(None)
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def by_executor(executor, jobs, number, progress=iter):
+    """Yields f(*arguments) for each of the jobs (f, *arguments), of which there are so many, in their order.
+
+    Done by a `concurrent.futures.Executor` or a `dask.distributed.Client`. After an error, or Ctrl-C, what waits is
+    cancelled.
+    """
+    executor = executor.get_executor(pure=False, retries=RETRIES) if hasattr(executor, 'get_executor') else executor
+    jobs, waiting = iter(jobs), deque()
+    try:
+        for _ in progress(range(number)):
+            waiting.extend(executor.submit(*job) for job in islice(jobs, AHEAD - len(waiting)))
+            yield waiting[0].result()
+            waiting.popleft()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@contextmanager
+def alone():
+    """This thread computes by itself: neither BLAS nor `in_threads` take others."""
+    busy, _here.busy = getattr(_here, 'busy', False), True
+    try:
+        with import_module('threadpoolctl').threadpool_limits(1) if find_spec('threadpoolctl') else nullcontext():
+            yield
+    finally:
+        _here.busy = busy
 
 
 def shown(asked, what):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy
 
-__all__ = ['StoredKernel', 'apart', 'compressors', 'digest', 'on_host', 'opened', 'stored', 'together', 'told', 'zarr']
+__all__ = ['StoredKernel', 'apart', 'compressors', 'digest', 'on_host', 'opened', 'put', 'stored', 'together', 'told',
+           'zarr']
 
 FORMAT = 1
 
@@ -169,7 +170,8 @@ def _writing(root):
 
 class _Store:
     def __init__(self, root, manifest):
-        self.root, self.side, described = root, manifest['batch_size'], root / 'zarr.json'
+        self.root, self.path, self.side = root, root.absolute(), manifest['batch_size']
+        described = root / 'zarr.json'
         with _writing(root):
             for rest in root.rglob('*.partial'):           # of a process that was killed
                 rest.unlink()
@@ -187,10 +189,8 @@ class _Store:
                              f'{", ".join(parts)}. Take another path, or delete it.')
 
     def _open(self):
-        about = self.group.attrs.asdict()
+        about, self.arrays = self.group.attrs.asdict(), _arrays(self.group)
         self.form, self.symmetric = about.get('form'), about.get('symmetric')
-        with zarr().config.set({'array.write_empty_chunks': True}):
-            self.arrays = {name: self.group[name] for name in about.get('names', ())}
         self.entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()} or None     # before `create`
 
     def has(self, tile):
@@ -214,12 +214,26 @@ class _Store:
         self._open()
 
     def write(self, tile, kernels):
-        with _writing(self.root):
-            for name, k in kernels.items():
-                self.arrays[name].set_block_selection(tile, k)
+        _put(self.root, self.arrays, tile, kernels)
 
     def kernels(self):
         return stored(self.root)[1]
+
+
+def put(path, tile, kernels):
+    """Writes a tile into the store that another process has `opened`."""
+    _put(path, _arrays(zarr().open_group(path, mode='r+')), tile, kernels)
+
+
+def _put(root, arrays, tile, kernels):
+    with _writing(root):
+        for name, k in kernels.items():
+            arrays[name].set_block_selection(tile, k)
+
+
+def _arrays(group):
+    with zarr().config.set({'array.write_empty_chunks': True}):
+        return {name: group[name] for name in group.attrs.get('names', ())}
 
 
 def _is_json(path):

@@ -3,7 +3,6 @@ from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
-from ..engine.memory import check_memory
 from ..engine.run import in_threads, shown
 from ..engine.tiles import ENTRIES, above, rectangles
 from ..fused import Near
@@ -25,14 +24,14 @@ def is_large(layer, x1, x2, signals, names):
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
     return pairs > (ENTRIES if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
-        layer.tileable(signals[0]) and not _is_traced(layer)
+        layer.tileable(signals[0]) and _in_tiles(layer)
 
 
-def _is_traced(value):
-    """Is a number in it one that autograd follows?"""
+def _in_tiles(value):
+    """Do all layers in it allow it, and is no number in it one that autograd follows?"""
     if is_dataclass(value):
-        return any(_is_traced(getattr(value, f.name)) for f in fields(value))
-    return any(map(_is_traced, value)) if isinstance(value, tuple) else kind(value) == 'autograd'
+        return getattr(value, 'in_tiles', True) and all(_in_tiles(getattr(value, f.name)) for f in fields(value))
+    return all(map(_in_tiles, value)) if isinstance(value, tuple) else kind(value) != 'autograd'
 
 
 def in_parts(layer, x1, x2, signals, demand, names):
@@ -73,7 +72,6 @@ def in_parts(layer, x1, x2, signals, demand, names):
     diagonal, steps1, positions = own(a, names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, ())[1]
     shape = len(a), len(b), *positions
-    check_memory(len(names) * prod(shape) * a.dtype.itemsize, f'{" and ".join(names)} of shape {shape}')
     outs, is_far = [zeros(a, shape) for _ in names], True
     high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
     jobs = above(len(a), size, high) if symmetric else rectangles(len(a), len(b), size)
