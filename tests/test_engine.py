@@ -270,6 +270,9 @@ def test_progress(capsys, monkeypatch):
     assert 'kernel: 100%' in (shown := capsys.readouterr().err) and '5/5' in shown
     monkeypatch.setattr(run.sys.stderr, 'isatty', lambda: True)
     batch(product, 2)(x)
+    assert capsys.readouterr().err == ''                           # it took no time
+    monkeypatch.setattr(run, 'PATIENCE', 0)
+    batch(product, 2)(x)
     batch(product, 2, progress=False)(x)
     assert capsys.readouterr().err.count('100%') == 1
     monkeypatch.setattr(run, 'find_spec', lambda name: None)

@@ -36,9 +36,11 @@ ALLOWED = {
     'engine.run': {},
     'engine.memory': {},
     'engine.cost': {},
-    'engine.store': {},
-    'engine.batch': {'arguments', 'engine.memory', 'engine.run', 'engine.store'},
-    'engine.keep': {'engine.store', 'kernel'},
+    'engine.forms': {},
+    'engine.places': {},
+    'engine.store': {'engine.places'},
+    'engine.batch': {'arguments', 'engine.forms', 'engine.memory', 'engine.run', 'engine.store'},
+    'engine.keep': {'engine.forms', 'engine.places', 'engine.store', 'kernel'},
     'engine.__init__': {'engine.batch', 'engine.keep', 'engine.run', 'engine.store'},
     # layers
     'stax.large': {'arrays', 'engine.run', 'engine.tiles', 'fused', 'inputs', 'kernel', 'ops', 'pairs'},
@@ -81,8 +83,8 @@ ALLOWED = {
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
 
 ARRAY_LIBRARIES = dict.fromkeys((
-    'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.keep', 'engine.store',
-    'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'cli'), {'numpy'})
+    'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
+    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'cli'), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

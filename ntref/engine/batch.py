@@ -5,9 +5,10 @@ from itertools import product
 import numpy
 
 from ..arguments import as_whole
+from .forms import apart, digest, together, told
 from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
-from .store import apart, digest, opened, put, together, told
+from .store import opened, put
 
 __all__ = ['batch']
 
@@ -27,10 +28,11 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     batch_size : int            inputs on either side of a tile; those at the ends may be smaller. 0: 1024.
     device_count : int          threads; -1: NTREF_NUM_THREADS, or as many as there are cores; 0: one.
     store_on_device : bool      accepted for old scripts: results are in the memory of the host.
-    out : str or path, optional a directory for a Zarr store: tiles are written as they are done, and `StoredKernel`s
-        returned. The same call again, after it was killed at any moment, computes what is missing. With x2=None the
-        lower half is not stored, unless there are positions. A function of the user is known by its code, defaults and
-        what it encloses; not by the functions and global names that it uses.
+    out : str or path, optional a directory, or the URL of an object store (s3://..., by fsspec), for a Zarr store:
+        tiles are written as they are done, and `StoredKernel`s returned. The same call again, after it was killed at
+        any moment, computes what is missing. With x2=None the lower half is not stored, unless there are positions. A
+        function of the user is known by its code, defaults and what it encloses; not by the functions and global names
+        that it uses.
     progress : bool, optional   show tiles done, rate and time left (tqdm). None: on a terminal.
     executor : optional         a `dask.distributed.Client`, or any `concurrent.futures.Executor` of processes: tiles
         are computed there, one on each of its threads, and those of lost workers again. With `out` they write into the

@@ -13,6 +13,7 @@ from threading import local
 __all__ = ['alone', 'by_executor', 'in_threads', 'number_of_threads', 'shown']
 
 AHEAD = 64                     # jobs that wait at an executor: their inputs are there already
+PATIENCE = 1                   # seconds before progress is shown that nobody asked for
 RETRIES = 3                    # of a job whose worker was lost, or which failed there
 
 _here = local()                # .busy: is this a thread of in_threads?
@@ -94,15 +95,14 @@ def alone():
 
 
 def shown(asked, what):
-    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only.
-
-    By tqdm; absent without it.
+    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only,
+    and then not at once. By tqdm; absent without it.
     """
-    wanted = sys.stderr.isatty() if asked is None else asked
+    wanted, patience = (sys.stderr.isatty(), PATIENCE) if asked is None else (asked, 0)
     if not wanted or find_spec('tqdm') is None:
         return iter
     tqdm = import_module('tqdm').tqdm
-    return lambda jobs: tqdm(jobs, desc=what, unit='tile')
+    return lambda jobs: tqdm(jobs, desc=what, unit='tile', delay=patience)
 
 
 @cache
