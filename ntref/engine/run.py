@@ -4,13 +4,13 @@ import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from threading import local
 
-__all__ = ['alone', 'by_executor', 'in_threads', 'number_of_threads', 'shown']
+__all__ = ['alone', 'by_executor', 'counted', 'in_threads', 'number_of_threads', 'shown']
 
 AHEAD = 64                     # jobs that wait at an executor: their inputs are there already
 PATIENCE = 1                   # seconds before progress is shown that nobody asked for
@@ -98,11 +98,31 @@ def shown(asked, what):
     """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only,
     and then not at once. By tqdm; absent without it.
     """
+    bar = _bar(asked, what, 'tile')
+    return iter if bar is None else bar
+
+
+@contextmanager
+def counted(asked, what):
+    """A function to call after each step, with a text: shows their number, their rate and the text, where `shown` does.
+    """
+    bar = _bar(asked, what, 'step')
+    if bar is None:
+        yield lambda text: None
+        return
+    with bar() as steps:
+        def step(text):
+            steps.set_postfix_str(text, refresh=False)
+            steps.update()
+        yield step
+
+
+def _bar(asked, what, unit):
+    """tqdm for what has these units, if it is wanted and there."""
     wanted, patience = (sys.stderr.isatty(), PATIENCE) if asked is None else (asked, 0)
     if not wanted or find_spec('tqdm') is None:
-        return iter
-    tqdm = import_module('tqdm').tqdm
-    return lambda jobs: tqdm(jobs, desc=what, unit='tile', delay=patience)
+        return None
+    return partial(import_module('tqdm').tqdm, desc=what, unit=unit, delay=patience)
 
 
 @cache
