@@ -57,14 +57,24 @@ class Signal:
         return self.shape[self.axes.channel]
 
     @property
+    def inputs(self):
+        """How many there are."""
+        return self.shape[self.axes.batch]
+
+    @property
     def layout(self):
         """The batch axis, then the spatial ones."""
         others = (axis for axis in range(len(self.shape)) if axis not in (self.axes.batch, self.axes.channel))
         return [self.axes.batch, *others]
 
     def with_channels(self, n):
-        c = self.axes.channel
-        return replace(self, shape=(*self.shape[:c], n, *self.shape[c + 1:]))
+        return self._with_size(self.axes.channel, n)
+
+    def with_inputs(self, n):
+        return self._with_size(self.axes.batch, n)
+
+    def _with_size(self, axis, n):
+        return replace(self, shape=(*self.shape[:axis], n, *self.shape[axis + 1:]))
 
 
 @dataclass(frozen=True)
