@@ -204,7 +204,8 @@ class GlobalSelfAttention(Mixing):
                              f"with pos_emb_type='SUM', got {self.n_chan_pos_emb}. Leave it out, or use 'CONCAT'.")
         return replace(signal.with_channels(self.n_chan_out), is_gaussian=True)
 
-    def tileable(self, signal):
+    @property
+    def in_tiles(self):
         return self.pos_emb_type == 'NONE' or self.pos_emb_decay_fn is None    # the user's: maybe not safe in threads
 
     # -------------------------------------------------------------- the finite network
