@@ -11,12 +11,13 @@ Spatial axes (h, w, ...) follow the batch axes, in zipped pairs (n1, n2, h, h', 
 positions, or once (n1, n2, h, w), if `diagonal_spatial`, for equal positions only. `Demand` says which are needed.
 """
 from dataclasses import InitVar, dataclass, fields, replace
+from math import prod
 from typing import Any
 
 from .arrays import namespace
 from .cov import Cov, Pair
 
-__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'swapped']
+__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'matrices', 'swapped', 'zipped']
 
 
 COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
@@ -227,6 +228,15 @@ class Kernel:
         """
         return f(self, self.slides(windows))
 
+    def within(self, f):
+        """f of the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
+        own = f(self.cov1)
+        return own, own if self.cov2 is None else f(self.cov2)
+
+    def sides(self, a1, a2):
+        """Left and right members of the pairings of `map`, of what x1 and x2 have: batch axes that broadcast."""
+        return [(a1[:, None], a2[None]), (a1, a1)] + [(a2, a2)] * (self.cov2 is not None)
+
     def variances(self, i):
         """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""
         q = self.cov1 if i == 1 or self.cov2 is None else self.cov2
@@ -287,8 +297,7 @@ class Kernel:
 
     def _spreads(self, a1, a2):
         """Left and right members of the pairings of `_pairs`, broadcasting against their covariances."""
-        own = [(self._spread(a, 0), self._spread(a, 1)) for a in ([a1] if self.cov2 is None else [a1, a2])]
-        return [(self._spread(a1[:, None], 0), self._spread(a2[None], 1)), *own]
+        return [(self._spread(left, 0), self._spread(right, 1)) for left, right in self.sides(a1, a2)]
 
     def _with(self, covs):
         changes = {}
@@ -327,3 +336,18 @@ def swapped(k, batch):
     """Paired (*batch, h', h, w', w, ...) out of (*batch, h, h', w, w', ...), for so many batch axes."""
     there = range(batch, k.ndim)
     return namespace(k).moveaxis(k, [axis + 1 if (axis - batch) % 2 == 0 else axis - 1 for axis in there], there)
+
+
+def matrices(k, positions):
+    """(*batch, h, h', w, w', ...) as matrices (*batch, h w ..., h' w' ...), in memory one after the other."""
+    batch, shape = k.ndim - 2 * positions, k.shape
+    k = namespace(k).moveaxis(k, range(batch, k.ndim, 2), range(batch, batch + positions))
+    return k.reshape(prod(shape)).reshape(*shape[:batch], prod(shape[batch::2]), prod(shape[batch + 1::2]))
+
+
+def zipped(k, left, right):
+    """Matrices (*batch, positions, positions') as (*batch, h, h', w, w', ...), left = (h, w, ...), right likewise."""
+    batch, m = k.ndim - 2, len(left)
+    k = k.reshape(*k.shape[:batch], *left, *right)
+    order = [batch + i + side * m for i in range(m) for side in (0, 1)]
+    return namespace(k).moveaxis(k, order, range(batch, k.ndim))

@@ -236,10 +236,11 @@ class Tile(Kernel):
             return [Pair.same(self.q1.copy(order='K'))]          # the tape's own must not be written into
         return [Pair(p.q1, p.q2, p.cov, self.is_far, not self.is_shared) for p in super()._pairs()]
 
-    def _spreads(self, a1, a2):
-        if self.batch_axes == 2:
-            a1, a2 = a1[:, None], a2[None]
-        return [(self._spread(a1, 0), self._spread(a2, 1))]
+    def within(self, f):
+        return self.tape(lambda: f(self.nngp))
+
+    def sides(self, a1, a2):
+        return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
 
     def _with(self, covs):
         """An area that is not known stays so: only `Dense` and its like know one from the other."""
