@@ -1,4 +1,4 @@
-"""Arguments of layers and functions: numbers and whole numbers, or an error that names them."""
+"""Arguments of layers and functions: numbers, arrays of them and whole numbers, or an error that names them."""
 from math import isfinite
 from operator import index
 
@@ -6,7 +6,7 @@ import numpy
 
 from .arrays import kind
 
-__all__ = ['as_number', 'as_whole', 'as_wholes', 'is_whole']
+__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'is_whole']
 
 
 def as_number(value, name):
@@ -24,6 +24,26 @@ def as_number(value, name):
     if kind(value) is None and not isfinite(value):
         raise ValueError(f'{name} is expected to be finite, got {value}.')
     return value
+
+
+def as_nested(value, name):
+    """`value`, a number or an array of numbers, as Python's in nested tuples; traced arrays stay.
+
+    Raises
+    ------
+    TypeError  : not real numbers, or rows of different lengths. ValueError : NaN, infinite or empty. Both say `name`.
+    """
+    def tuples(v):
+        return tuple(map(tuples, v)) if isinstance(v, list) else as_number(v, name)
+    if kind(value) == 'autograd':
+        return value
+    try:
+        array = value if hasattr(value, 'tolist') else numpy.asarray(value)
+    except ValueError as e:
+        raise TypeError(f'{name} is expected to be a number or an array, got {value!r:.200}.') from e
+    if not array.size:
+        raise ValueError(f'{name} is expected to have entries, got shape {array.shape}.')
+    return tuples(array.tolist())
 
 
 def is_whole(value):

@@ -21,8 +21,8 @@ from importlib import import_module
 
 import numpy
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'derivative', 'differentiable', 'exact',
-           'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_like', 'derivative', 'differentiable',
+           'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -307,6 +307,14 @@ def as_floats(*arrays):
             raise TypeError(f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
     dtype = 'float32' if all(a.dtype == 'float32' for a in arrays) else 'float64'
     return tuple(a if a.dtype == dtype else a.astype(dtype) for a in arrays)
+
+
+def as_like(a, like):
+    """The real array `a` as one that `like` computes with: of its precision; NumPy's also as mpmath's."""
+    if kind(like) == 'mpmath':
+        return namespace(like).asarray(a)
+    namespace(a, like)                               # or a TypeError that names both kinds
+    return a.astype(like.dtype)
 
 
 # ------------------------------------------------------------------ derivatives

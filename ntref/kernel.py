@@ -10,7 +10,7 @@ applied to each pairing of inputs: `k.map(f)`, `k.nonlinear(dual)`.
 Spatial axes (h, w, ...) follow the batch axes, in zipped pairs (n1, n2, h, h', w, w') for covariances between any two
 positions, or once (n1, n2, h, w), if `diagonal_spatial`, for equal positions only. `Demand` says which are needed.
 """
-from dataclasses import InitVar, dataclass, fields, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
@@ -51,6 +51,7 @@ class Signal:
     shape: tuple                  # of the activations of the finite network
     axes: Axes                    # non-negative
     is_gaussian: bool = False     # are the activations Gaussian in the infinite limit?
+    patterns: tuple = field(default=(None, None), compare=False)     # of these inputs, and of those paired with them
 
     @property
     def channels(self):
@@ -108,6 +109,7 @@ class Kernel:
     batch_axis, channel_axis : int   axes of these shapes, non-negative.
     gap, area : array like nngp      E[(z - z')^2] and sqrt(q q' - K^2), or None: recovered by subtraction.
     gap1, area1, gap2, area2         the same of cov1 and cov2, where positions are paired.
+    pattern1, pattern2               of the graphs x1 and x2, for `Aggregate`; None: no graphs.
     """
     nngp: Any
     ntk: Any = None
@@ -131,6 +133,8 @@ class Kernel:
     area1: Any = None
     gap2: Any = None
     area2: Any = None
+    pattern1: Any = None
+    pattern2: Any = None
 
     batch_axes = 2           # of nngp
     is_shared = True         # its arrays are never written into
@@ -170,8 +174,10 @@ class Kernel:
     def signals(self):
         """The `Signal` of x1 and that of x2."""
         axes = Axes(self.batch_axis, self.channel_axis)
-        signal1 = Signal(self.shape1, axes, self.is_gaussian)
-        return signal1, signal1 if self.shape2 == self.shape1 else replace(signal1, shape=self.shape2)
+        signal1 = Signal(self.shape1, axes, self.is_gaussian, (self.pattern1, self.pattern2))
+        if self.shape2 == self.shape1 and self.pattern2 is self.pattern1:
+            return signal1, signal1
+        return signal1, replace(signal1, shape=self.shape2, patterns=(self.pattern2, self.pattern1))
 
     def described(self, signal1, signal2):
         """The same arrays, described by the signals of x1 and x2."""
@@ -298,6 +304,11 @@ class Kernel:
     def _spreads(self, a1, a2):
         """Left and right members of the pairings of `_pairs`, broadcasting against their covariances."""
         return [(self._spread(left, 0), self._spread(right, 1)) for left, right in self.sides(a1, a2)]
+
+    @property
+    def patterns(self):
+        """Those of x1 and of x2."""
+        return self.pattern1, self.pattern2
 
     def _with(self, covs):
         changes = {}

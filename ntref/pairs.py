@@ -67,6 +67,7 @@ class Tile(Kernel):
     sizes : tuple                      numbers of positions of what is pending.
     source : (Tile, Window)            whose rows under the window it is computed from; None: from the inputs.
     widest : int                       entries for a pair of inputs at the largest of the steps that are pending.
+    rows : tuple                       which of x1 and x2 these are: two slices, or two arrays for x1[i] with x2[i].
     """
     q1: Any = None
     q2: Any = None
@@ -79,6 +80,7 @@ class Tile(Kernel):
     sizes: tuple = ()
     source: Any = None
     widest: int = 0
+    rows: tuple = WHOLE
 
     # -------------------------------------------------------------- steps
 
@@ -242,6 +244,10 @@ class Tile(Kernel):
     def sides(self, a1, a2):
         return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
 
+    @property
+    def patterns(self):
+        return tuple(None if p is None else p[rows] for p, rows in zip((self.pattern1, self.pattern2), self.rows))
+
     def _with(self, covs):
         """An area that is not known stays so: only `Dense` and its like know one from the other."""
         cov, = covs
@@ -266,20 +272,21 @@ def _under(window, outputs):
     return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
-def input_tile(a, b, tape, signal, demand, ntk, rows=WHOLE, is_far=False):
-    """The state at the input for rows i, j of a (n1, *positions, channels) and b, or a with itself if b is None.
+def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
+    """The state at the input for rows i, j of a (n1, *positions, channels) and b, or a[i] with itself if b is None.
 
-    `signal` describes the network's inputs. Slices i, j: each a[i] against each b[j]; arrays: each against the b of its
+    `signals` describe the network's inputs. Slices i, j: each a[i] against each b[j]; arrays: each against the b of its
     place.
     """
-    q1, q2 = tape(lambda: namespace(a).mean(a * a, -1))
-    listed = not isinstance(rows[0], slice)
-    new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=signal.shape,
-               batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, q1=q1, q2=q2,
-               batch_axes=1 if b is None or listed else 2, is_own=b is None, is_far=is_far)
-    demand, sizes = replace(demand, gap=not is_far, area=demand.area and not is_far), a.shape[1:-1]
+    listed, sizes = not isinstance(rows[0], slice), a.shape[1:-1]
     if not listed or sizes:
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
+    q1, q2 = tape(lambda: namespace(a).mean(a * a, -1))
+    (signal, other), (pattern1, pattern2) = signals, (s.patterns[0] for s in signals)
+    new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=other.shape,
+               batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, pattern1=pattern1, pattern2=pattern2,
+               q1=q1, q2=q2, batch_axes=1 if b is None or listed else 2, is_own=b is None, is_far=is_far, rows=rows)
+    demand = replace(demand, gap=not is_far, area=demand.area and not is_far)
 
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))

@@ -4,6 +4,7 @@
     check(net, x1, x2)         asserts that all that ntref computes of a network is this
     taps(n, size, stride, padding), transposed(...)          S[a, o, i]: how often tap a of output o sees input i
     resize(n, out, method, antialias)                        R[o, i]
+    neighbours(pattern, shape, nodes, is_sparse)             L[n, p, o]: weight of pixel p in pixel o of input n
 
 Independent of `ntref` on purpose. x1 and x2 are one batch here; K[n, m, p, q] is the covariance of input n at pixel p
 with input m at pixel q, pixels being numbered row by row; there is no gap, no area, no window that slides: a layer is
@@ -28,6 +29,7 @@ class State(NamedTuple):
     shape: tuple
     batch: int
     channel: int
+    pattern: Any = None
 
     @property
     def spatial(self):
@@ -73,13 +75,14 @@ class Kernels(NamedTuple):
     aligned: Any = None
 
 
-def kernel(net, x1, x2=None, batch=0, channel=-1):
-    """`Kernels` of a network, for inputs with these axes."""
+def kernel(net, x1, x2=None, batch=0, channel=-1, pattern=None):
+    """`Kernels` of a network, for inputs with these axes; `pattern` is that of x1, or with x2 of x1 and of x2."""
     n1, both = x1.shape[batch], x1 if x2 is None else numpy.concatenate([x1, x2], batch)
     x = numpy.moveaxis(both.astype('float64'), (batch, channel), (0, -1))
     x = x.reshape(len(x), -1, x.shape[-1])
     k = numpy.einsum('npc,mqc->nmpq', x, x) / x.shape[-1]
-    z = layer(net.to_spec(), State(k, 0 * k, x1.shape, batch % x1.ndim, channel % x1.ndim))
+    pattern = numpy.concatenate(pattern) if isinstance(pattern, tuple) else pattern
+    z = layer(net.to_spec(), State(k, 0 * k, x1.shape, batch % x1.ndim, channel % x1.ndim, pattern))
     rows, columns = numpy.arange(n1), numpy.arange(n1) if x2 is None else numpy.arange(n1, len(k))
     gap = z.own[:, None, :, None] + z.own[None, :, None, :] - 2 * z.k
 
@@ -105,16 +108,16 @@ def zipped(a, shape):
 
 # ------------------------------------------------------------------ comparison
 
-def check(net, x1, x2=None, batch=0, channel=-1, aligned=True, quantity='value'):
+def check(net, x1, x2=None, batch=0, channel=-1, aligned=True, quantity='value', **given):
     """The whole Kernel, kernels asked for by name, and those at equal positions only (unless not `aligned`)."""
-    expected = kernel(net, x1, x2, batch, channel)
-    state = net.kernel_fn(x1, x2)
+    expected = kernel(net, x1, x2, batch, channel, **given)
+    state = net.kernel_fn(x1, x2, **given)
     assert_state(state, expected, quantity)
     assert state.shape1 == tuple(len_ if a != expected.axes[0] else x1.shape[batch]
                                  for a, len_ in enumerate(expected.shape))
     assert (state.batch_axis, state.channel_axis) == expected.axes and not state.diagonal_spatial
     assert (state.cov2 is None) == (x2 is None) == state.x1_is_x2
-    assert_named(net.kernel_fn(x1, x2, ('nngp', 'ntk')), expected, quantity)
+    assert_named(net.kernel_fn(x1, x2, ('nngp', 'ntk'), **given), expected, quantity)
     if aligned:
         assert_state(net.kernel_fn(x1, x2, diagonal_spatial=True), expected.aligned, quantity)
         assert_named(net.kernel_fn(x1, x2, ('nngp', 'ntk'), diagonal_spatial=True), expected.aligned, quantity)
@@ -351,6 +354,52 @@ def attention(z, n_chan_out, n_chan_key, n_chan_val, n_heads, linear_scaling=Tru
     return z._replace(k=new + b, t=own + inner + b, shape=z.sized(z.positions, n_chan_out))
 
 
+def neighbours(pattern, shape, nodes, is_sparse):
+    """For `shape` positions, of which the axes `nodes` are nodes."""
+    places = list(numpy.ndindex(*shape))
+    L = numpy.zeros((len(pattern), len(places), len(places)))
+    for n, p, o in numpy.ndindex(*L.shape):
+        here, there = ([places[i][a] for a in nodes] for i in (p, o))
+        if all(places[p][a] == places[o][a] for a in range(len(shape)) if a not in nodes):
+            if is_sparse:
+                edges = pattern[n].reshape(-1, len(nodes), 2)
+                L[n, p, o] = sum(list(e[:, 0]) == here and list(e[:, 1]) == there for e in edges)
+            else:
+                L[n, p, o] = pattern[n][(*here, *there)]
+    return L
+
+
+def aggregate(z, aggregate_axis=None, implementation='DENSE', **axes):
+    given = [aggregate_axis] if isinstance(aggregate_axis, int) else aggregate_axis or z.spatial
+    nodes = sorted(z.spatial.index(a % len(z.shape)) for a in given)
+    if z.pattern is None:
+        return z
+    L = neighbours(z.pattern, z.positions, nodes, implementation == 'SPARSE')
+    return z.over(lambda c: numpy.einsum('npi,nmpq,mqj->nmij', L, c, L))
+
+
+def dot_general(z, lhs=None, rhs=None, dimension_numbers=(((), ()), ((), ())), **axes):
+    """Pixel o of input n is sum_p L[n, p, o] pixel p: each product is looked up, coordinate by coordinate."""
+    constant = numpy.asarray(1. if lhs is rhs is None else rhs if lhs is None else lhs)
+    (summed, in_sum), (common, in_common) = (pair if lhs is None else pair[::-1] for pair in dimension_numbers)
+    ours = [('x', a) for a in range(len(z.shape)) if a not in (*summed, *common)]
+    theirs = [('c', a) for a in range(constant.ndim) if a not in (*in_sum, *in_common)]
+    names = [('x', a) for a in common] + (ours + theirs if lhs is None else theirs + ours)
+    sizes = {('x', a): n for a, n in enumerate(z.shape)} | {('c', a): n for a, n in enumerate(constant.shape)}
+    batch, channel = names.index(('x', z.batch)), names.index(('x', z.channel))
+    positions = [name for i, name in enumerate(names) if i not in (batch, channel)]
+    pixels, new = list(numpy.ndindex(*z.positions)), list(numpy.ndindex(*(sizes[name] for name in positions)))
+    L = numpy.zeros((len(z.k), len(pixels), len(new)))
+    for n, p, o in numpy.ndindex(*L.shape):
+        x, out = dict(zip(z.spatial, pixels[p])) | {z.batch: n}, dict(zip(positions, new[o])) | {('x', z.batch): n}
+        if all(out[name] == x[name[1]] for name in positions if name[0] == 'x'):
+            entry = dict(zip((*in_sum, *in_common), (x[a] for a in (*summed, *common)))) | {
+                a: out['c', a] for _, a in theirs}
+            L[n, p, o] = constant[tuple(entry[a] for a in range(constant.ndim))]
+    return z.over(lambda c: numpy.einsum('npi,nmpq,mqj->nmij', L, c, L), shape=tuple(sizes[name] for name in names),
+                  batch=batch, channel=channel)
+
+
 def fan_in_sum(zs):
     return zs[0]._replace(k=sum(z.k for z in zs), t=sum(z.t for z in zs))
 
@@ -414,12 +463,14 @@ def relu(z, **defaults):
     q = z.own
     s = (q[:, None, :, None] * q[None, :, None, :]) ** .5
     n, p = z.k.shape[1:3]
-    angle = numpy.arccos(numpy.clip(z.k / s, -1, 1)) * (1 - numpy.einsum('nm,pq->nmpq', numpy.eye(n), numpy.eye(p)))
+    cosine = numpy.clip(z.k / numpy.where(s > 0, s, 1), -1, 1)
+    angle = numpy.arccos(cosine) * (1 - numpy.einsum('nm,pq->nmpq', numpy.eye(n), numpy.eye(p)))
     return z._replace(k=(s * numpy.sin(angle) + (pi - angle) * z.k) / (2 * pi), t=(pi - angle) / (2 * pi) * z.t)
 
 
 LAYERS = {
     'serial': lambda z, layers: reduce(lambda z, spec: layer(spec, z), layers, z),
+    'repeat': lambda z, block, n: reduce(lambda z, spec: layer(spec, z), [block] * n, z),
     'parallel': lambda z, layers: [layer(spec, branch) for spec, branch in zip(layers, z, strict=True)],
     'FanOut': lambda z, num: [z] * num, 'FanInSum': fan_in_sum, 'FanInProd': fan_in_prod, 'FanInConcat': fan_in_concat,
     'Dense': dense, 'Conv': convolution, 'ConvLocal': lambda z, *a, **k: convolution(z, *a, **k, shared=False),
@@ -427,4 +478,5 @@ LAYERS = {
     'AvgPool': pool, 'SumPool': lambda z, *a, **k: pool(z, *a, **k, average=False),
     'GlobalAvgPool': lambda z, **k: global_pool(z, True), 'GlobalSumPool': lambda z, **k: global_pool(z, False),
     'Flatten': flatten, 'Index': index, 'ImageResize': image_resize, 'Identity': lambda z: z, 'Dropout': dropout,
-    'LayerNorm': layer_norm, 'GlobalSelfAttention': attention, 'Erf': erf, 'Relu': relu}
+    'LayerNorm': layer_norm, 'Aggregate': aggregate, 'DotGeneral': dot_general, 'GlobalSelfAttention': attention,
+    'Erf': erf, 'Relu': relu}

@@ -9,20 +9,20 @@ from ntref.kernel import Axes, Signal
 LEVEL = 1e-4            # probability at which a test refuses a kernel that is right
 
 
-def second_moment(net, x, rng):
+def second_moment(net, x, rng, **given):
     """The mean of h h' over the channels of one network, for x (n, ..., channels): (n, n, h, h', w, w', ...)."""
     axes = net.trace(Signal(x.shape, Axes().of(x.ndim))).axes
     _, params = net.init_fn(rng, x.shape)
-    h = numpy.moveaxis(net.apply_fn(params, x, rng=rng), (axes.batch, axes.channel), (0, -1))
+    h = numpy.moveaxis(net.apply_fn(params, x, rng=rng, **given), (axes.batch, axes.channel), (0, -1))
     rows = h.reshape(-1, h.shape[-1])
     return zipped(rows @ rows.T / h.shape[-1], h.shape[:-1])
 
 
-def empirical_ntk(net, x, rng):
+def empirical_ntk(net, x, rng, **given):
     """J J', summed over all parameters, of one network with a single output channel, the last axis."""
     _, params = net.init_fn(rng, x.shape)
     flat, unflatten = flatten(params)
-    J = jacobian(lambda p: net.apply_fn(unflatten(p), x, rng=rng)[..., 0])(flat)
+    J = jacobian(lambda p: net.apply_fn(unflatten(p), x, rng=rng, **given)[..., 0])(flat)
     rows = J.reshape(-1, len(flat))
     return zipped(rows @ rows.T, J.shape[:-1])
 
@@ -34,9 +34,9 @@ def zipped(products, shape):
     return products.reshape(*shape, *shape).transpose(order)
 
 
-def draws(statistic, net, x, rng, n):
+def draws(statistic, net, x, rng, n, **given):
     """The statistic of n independent networks."""
-    return numpy.array([statistic(net, x, generator) for generator in rng.spawn(n)])
+    return numpy.array([statistic(net, x, generator, **given) for generator in rng.spawn(n)])
 
 
 def chance(samples, kernel):

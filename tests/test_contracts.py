@@ -18,12 +18,14 @@ from tolerances import assert_close
 from ntref import Kernel, stax
 from ntref.kernel import Demand
 from ntref.stax import (
-    ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Erf,
-    Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool,
-    GlobalSelfAttention, GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Monomial,
-    Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel, repeat, serial)
+    ABRelu, Abs, Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, DotGeneral, Dropout, Elementwise,
+    ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian,
+    Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm,
+    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel,
+    repeat, serial)
 
-NOT_LAYERS = {'AttentionMechanism', 'Layer', 'LayerError', 'PositionalEmbedding', 'Slice', 'from_spec'}
+NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Layer', 'LayerError', 'PositionalEmbedding', 'Slice',
+              'from_spec'}
 FEATURES, POSITIONS = 5, (3, 2)
 
 
@@ -111,6 +113,7 @@ def examples(n):
 def spatial_examples(n):
     """The same for layers that know positions: for inputs with two spatial axes alone."""
     conv, first = Conv(n, (2, 2), None, 'SAME', 1.3, .4), dict(dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
+    weights = ((.5, -1., 2., 1.), (.3, .2, 0., 1.), (-.7, .4, .1, 2.))
 
     def attention(*a, **k):
         return GlobalSelfAttention(n, n, 2, 3, *a, **k)
@@ -145,6 +148,11 @@ def spatial_examples(n):
         'ImageResize': [ImageResize((-1, 4, 3, -1), 'linear'),
                         serial(conv, ImageResize((-1, 2, -1, -1), 'nearest'), Relu()),
                         ImageResize((-1, 2, 4, -1), 'lanczos3', False), ImageResize((-1, 2, 3, -1), 'cubic')],
+        'Aggregate': [Aggregate(), serial(conv, Relu(), Aggregate(2, implementation='SPARSE'))],     # without a pattern
+        'DotGeneral': [DotGeneral(), serial(conv, DotGeneral(rhs=-1.5), Relu()),
+                       serial(conv, Relu(), DotGeneral(rhs=weights, dimension_numbers=(((1,), (0,)), ((), ())))),
+                       serial(DotGeneral(lhs=weights, dimension_numbers=(((), ()), ((0,), (1,)))),
+                              DotGeneral(rhs=weights[0], batch_axis=2))],
     }
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from math import prod
 from unittest import mock
 
+import brute
 import numpy
 import pytest
 import reference
@@ -23,10 +24,10 @@ from ntref.kernel import Kernel
 from ntref.ops import Window
 from ntref.pairs import Tile
 from ntref.stax import (
-    AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
-    Gelu, GlobalAvgPool, GlobalSelfAttention, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu,
-    RectifiedMonomial, Relu, Sin, Slice, SumPool, attention, branching, combinators, conv, large, parallel, pooling,
-    repeat, reshaping, serial)
+    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
+    FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, Hermite, Identity, ImageResize, Index,
+    LayerNorm, LeakyRelu, RectifiedMonomial, Relu, Sin, Slice, SumPool, attention, branching, combinators, conv,
+    dot_general, graph, large, parallel, pooling, repeat, reshaping, serial)
 from ntref.stax.dense import Weighted
 
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
@@ -225,11 +226,51 @@ def check_finite_images():
     near(AvgPool((2,), None, 'SAME', True).apply_fn((), x)[0, :, 0], [1.5, 2.5, 3.], 10.)
 
 
+# ------------------------------------------------------------------ graphs, and products with a constant
+
+HEAD, TAIL = (Dense(8, 1.3, .4), Erf()), (Dense(8, 1.2, .3), Erf())
+CONTRACTED = DotGeneral(rhs=((.5, -1.), (.3, .2), (-.7, .4)), dimension_numbers=(((1,), (0,)), ((), ())))
+FIRST = dict(batch_axis=2, channel_axis=4)
+
+
+def check_against_sums(net, *pattern):
+    """Sums written literally, whole and in tiles."""
+    a, b = numpy.random.default_rng(6).standard_normal((2, 2, 3, 4))
+    given = dict(pattern=pattern) if pattern else {}
+    expected = brute.kernel(net, a, b, **given)
+    for get in None, ('nngp', 'ntk'):
+        with mock.patch.object(large, 'ENTRIES', 9):                               # a tile a pair of graphs
+            k = net.kernel_fn(a, b, get, **given)
+        near(k.nngp, expected.nngp, abs(expected.nngp).max())
+        near(k.ntk, expected.ntk, abs(expected.ntk).max())
+
+
+def check_graphs():
+    P, Q = numpy.random.default_rng(7).standard_normal((2, 2, 3, 3))
+    check_against_sums(serial(*HEAD, Aggregate(), *TAIL), P, Q)
+    near(Aggregate().apply_fn((), BASE[None, :, :2], pattern=P[:1]), (P[0].T @ BASE[:, :2])[None], 10.)
+
+
+EDGES = numpy.array([[[0, 1], [0, 1], [2, 0], [-1, 2]], [[1, 1], [2, 1], [0, -1], [1, 2]]])
+
+
+def check_edges():
+    check_against_sums(serial(*HEAD, Aggregate(implementation='SPARSE'), *TAIL), EDGES, EDGES[::-1])
+
+
+def check_products():
+    axes = dict(channel_axis=1)
+    check_against_sums(serial(*HEAD, CONTRACTED, Dense(8, 1.2, .3, **axes), Erf()))
+    check_against_sums(serial(*HEAD, DotGeneral(lhs=((.5, -1.), (.3, .2))), Dense(8, 1.2, .3, **FIRST), Erf()))
+    check_against_sums(serial(*HEAD, DotGeneral(rhs=-1.5), *TAIL))
+
+
 CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | {
     'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
     'positions': check_positions, 'finite': check_finite} | {
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
-    'pictures': check_pictures, 'finite images': check_finite_images}
+    'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
+    'products': check_products}
 
 
 def caught_by(checks=CHECKS):
@@ -535,6 +576,43 @@ CONVOLUTIONS = {
     'tiles: branches are not shared': (lambda: mock.patch.object(Tile, 'shared', lambda self: self), 'residual images'),
 }
 
+
+def aggregating(change):
+    """A mutant of sums over neighbours, change(P, Q) -> those that are used."""
+    original = graph.aggregated
+    return mock.patch.object(graph, 'aggregated', lambda c, nodes, P, Q: original(c, nodes, *change(P, Q)))
+
+
+def patterns_of(rows):
+    """A mutant of which graphs a tile has."""
+    return mock.patch.object(Tile, 'patterns', property(lambda k: tuple(
+        None if p is None else p[rows(r)] for p, r in zip((k.pattern1, k.pattern2), k.rows))))
+
+
+GRAPHS = {
+    'Aggregate: edges the other way': (lambda: aggregating(
+        lambda P, Q: (P.swapaxes(-1, -2), Q.swapaxes(-1, -2))), 'graphs'),
+    'Aggregate: one member alone': (lambda: aggregating(lambda P, Q: (P, 0 * Q + numpy.eye(3))), 'graphs'),
+    'Aggregate: the patterns of x1 for both': (lambda: method(
+        Kernel, 'sides', lambda f, k, a, b: f(k, a, a) if a.ndim == 3 else f(k, a, b)), 'graphs'),
+    'Aggregate: Theta stays': (lambda: method(
+        Aggregate, 'kernel', lambda f, self, k: replace(f(self, k), ntk=k.ntk)), 'graphs'),
+    'Aggregate: edges the other way, finite': (lambda: method(
+        Aggregate, 'apply', lambda f, self, p, x, rng, pattern: f(self, p, x, pattern=pattern.swapaxes(1, 2))),
+        'graphs'),
+    'tiles: the first graphs': (lambda: patterns_of(lambda r: slice(r.stop - r.start)), 'graphs'),
+    'sparse: edges count once': (lambda: method(
+        Aggregate, 'weights', lambda f, self, *a: numpy.minimum(f(self, *a), 1)), 'edges'),
+    'sparse: edges to -1 end at the last node': (lambda: method(
+        Aggregate, 'weights', lambda f, self, P, sizes, like: f(self, P % sizes[0], sizes, like)), 'edges'),
+    'DotGeneral: the absolute value': (lambda: method(
+        DotGeneral, 'like', lambda f, self, a: abs(f(self, a))), 'products'),
+    'DotGeneral: c for c^2': (lambda: mock.patch.object(
+        dot_general, 'scaled', lambda k, w, f=dot_general.scaled: f(k, w ** .5)), 'products'),
+    'DotGeneral: the constant the other way': (lambda: method(
+        DotGeneral, 'like', lambda f, self, a: f(self, a)[..., ::-1]), 'products'),
+}
+
 MUTANTS = {
     'Dense: weights twice': (lambda: affine(lambda f, p, w, b: f(p, 2 * w, b)), 'dense'),
     'Dense: no bias': (lambda: affine(lambda f, p, w, b: f(p, w, 0)), 'dense'),
@@ -556,7 +634,7 @@ MUTANTS = {
     'standard: n without s': (lambda: standard_ntk(
         lambda k, new, w, n, b: k.signals[0].channels * k.nngp + w * k.ntk + b), 'standard, s'),
     'finite: s for sqrt s': (lambda: method(
-        Dense, 'apply', lambda f, self, *a, rng: f(self, *a) / self.s[0] ** .5), 'finite'),
+        Dense, 'apply', lambda f, self, *a, **k: f(self, *a) / self.s[0] ** .5), 'finite'),
     'input: not divided by the channels': (lambda: gram(
         lambda f, x, y: Cov(*(c * x.shape[-1] for c in f(x, y)))), 'dense'),
     'input: gap and area by subtraction': (lambda: gram(subtracted), 'relu'),
@@ -606,7 +684,7 @@ MUTANTS = {
         Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION
+} | CONVOLUTIONS | ATTENTION | GRAPHS
 
 
 def test_the_code_passes():
@@ -623,8 +701,8 @@ def test_caught(name):
 
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
-              GlobalAvgPool, GlobalSelfAttention, Index, pooling._Pool, combinators._Repeat, duals, fused, inputs,
-              attention, branching, conv, large, reshaping)
+              GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
+              combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

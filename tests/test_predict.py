@@ -662,6 +662,13 @@ def test_keywords_of_the_kernel_function(rng):
         ensemble(None, 'test', 'nngp', only=4)
     with pytest.raises(ValueError, match='expected the same only'):
         ensemble(None, 'test', 'nngp', only=[test])
+    with pytest.raises(ValueError, match='expected pattern for the test set, too'):
+        ensemble(None, 'test', 'nngp', c=nan)
+    for given in test, (test, test):                    # arrays belong to the inputs, also where they are the same
+        log.clear()
+        predict_fn = gradient_descent_mse_ensemble(kernel_fn, 'train', p.y, pattern=given)
+        predict_fn(None, 'test', 'nngp', pattern=given)
+        assert log[0][2]['pattern'] is given and log[1][2]['pattern'] == (test, test)
 
 
 # ------------------------------------------------------------------ derivatives

@@ -58,10 +58,12 @@ ALLOWED = {
     'stax.piecewise': {'arguments', 'duals', 'fused', 'stax.elementwise'},
     'stax.custom': {'arguments', 'arrays', 'quadrature', 'cov', 'stax.elementwise'},
     'stax.branching': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.layer'},
+    'stax.graph': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.pooling'},
+    'stax.dot_general': {'arguments', 'arrays', 'kernel', 'stax.branching', 'stax.pooling'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
     'stax.__init__': {'stax.layer', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.attention', 'stax.reshaping',
                       'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.custom', 'stax.branching',
-                      'stax.combinators'},
+                      'stax.graph', 'stax.dot_general', 'stax.combinators'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
@@ -91,7 +93,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'arguments': 2,             # a number of which kinds
+    'arguments': 3,             # a number of which kinds; a traced constant stays
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
     'stax.layer': 2,            # a traced argument is shown, not compared with its default; mpmath wants its digits
     'stax.large': 2,            # tiles are NumPy's, and not for traced parameters

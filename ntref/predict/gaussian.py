@@ -7,7 +7,7 @@ from ..arrays import is_array
 
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance)
-from .layout import checked, field, kernel_matrix, nonnegative, time, zipped
+from .layout import checked, field, first, is_per_input, kernel_matrix, nonnegative, time, zipped
 
 __all__ = ['Gaussian', 'gp_inference', 'gradient_descent_mse_ensemble']
 
@@ -142,7 +142,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     x_train : the inputs, whatever `kernel_fn` takes.
     y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
     learning_rate, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gradient_descent_mse`.
-    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get).
+    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get). Arrays, and pairs of them, are taken to
+        belong to the inputs, one entry each, as the `pattern` of graphs.
 
     Returns
     -------
@@ -152,14 +153,14 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         get : 'nngp', 'ntk' (or 'ntkgp' with t=None), a tuple of them, or None for ('nngp', 'ntk').
         compute_cov : whether to return covariances too.
         **kernel_fn_test_test_kwargs : passed to kernel_fn(x_test, None, get); each must also have been given for the
-            training set. kernel_fn(x_test, x_train, get) gets pairs of arrays as (test, train); others must agree.
+            training set. kernel_fn(x_test, x_train, get) gets arrays as pairs (test, train); others must agree.
 
         It returns as `gp_inference` does, shapes with t.shape in front. The kernels of the training set are computed
         and factored when first needed and kept; `kernel_fn` is asked for nothing that `get` does not need.
 
     Raises
     ------
-    ValueError : as `gradient_descent_mse`; unknown `get`; keywords that disagree.
+    ValueError : as `gradient_descent_mse`; unknown `get`; keywords that disagree; an array for the training set alone.
     KeyError : a keyword for the test set that was not given for the training set.
     NotImplementedError : 'ntkgp' at finite time.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
@@ -198,7 +199,9 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         if 'ntkgp' in names and tau is not None:
             raise NotImplementedError("expected t=None with get='ntkgp', the posterior of a Gaussian process: networks "
                                       "initialized as usual do not have it at any finite t. Use get='ntk'.")
-        cross = recombined(kernel_fn_test_test_kwargs, kernel_fn_train_train_kwargs)
+        cross = kernel_fn_train_train_kwargs
+        if x_test is not None or kernel_fn_test_test_kwargs:
+            cross = recombined(kernel_fn_test_test_kwargs, cross)
         kernels = unique(k for name in names for k in NEEDS[name][bool(compute_cov)])
         learn(kernels)
         k_st = None if x_test is None else evaluate(kernel_fn, x_test, x_train, kernels, cross)
@@ -298,25 +301,19 @@ def evaluate(kernel_fn, x1, x2, names, kwargs):
 
 
 def recombined(test, train):
-    """Keywords for kernel_fn(x_test, x_train): pairs of arrays become (test, train), the rest must agree."""
+    """Keywords for kernel_fn(x_test, x_train): arrays become pairs (test, train), the rest must agree."""
     both = dict(train)
     for name, value in test.items():
         if name not in train:
             raise KeyError(f'keyword {name!r} was given for the test set, not for the training set; give it for both.')
-        if value is not train[name] and arrays(value) and arrays(train[name]):
+        if is_per_input(value) and is_per_input(train[name]):
             both[name] = first(value), first(train[name])
         elif not same(value, train[name]):
             raise ValueError(f'expected the same {name} for training and test set, got {train[name]!r} and {value!r}.')
+    if missing := [name for name, value in train.items() if is_per_input(value) and name not in test]:
+        raise ValueError(f'expected {missing[0]} for the test set, too: for the training set it was an array, which '
+                         f'belongs to the inputs. Give {missing[0]}=... with x_test.')
     return both
-
-
-def arrays(value):
-    pair = isinstance(value, tuple) and len(value) == 2
-    return is_array(value) or pair and all(v is None or is_array(v) for v in value)
-
-
-def first(value):
-    return value[0] if isinstance(value, tuple) else value
 
 
 def same(a, b):

@@ -4,7 +4,7 @@ from math import prod
 import numpy
 
 from .factor import symmetric
-from .layout import checked, kernel_matrix
+from .layout import checked, first, is_per_input, kernel_matrix
 
 __all__ = ['ComputedKernel', 'Tiles']
 
@@ -18,9 +18,11 @@ class ComputedKernel:
 
     Parameters
     ----------
-    kernel_fn : (x1, x2) -> array, or (x1, x2, get) -> array with `get`; x2 None: x1 with itself.
+    kernel_fn : (x1, x2, **kwargs) -> array, or (x1, x2, get, **kwargs) with `get`; x2 None: x1 with itself.
     x1, x2 : arrays (n1, ...), (n2, ...); x2 None: x1 with itself.
     get : 'nngp' or 'ntk', passed to kernel_fn; None: not passed.
+    **kwargs : passed to kernel_fn. Of arrays (n1, ...), with x2 pairs of them (n1, ...), (n2, ...), it gets the entries
+        of the inputs that it gets, as of the `pattern` of graphs.
 
     Attributes
     ----------
@@ -28,7 +30,7 @@ class ComputedKernel:
 
     Raises
     ------
-    ValueError : no inputs. TypeError : kernel_fn returns no array.
+    ValueError : no inputs; an array that is no pair with x2. TypeError : kernel_fn returns no array.
 
     Examples
     --------
@@ -38,9 +40,12 @@ class ComputedKernel:
     ((3, 3), array([[0., 1., 0.]]))
     """
 
-    def __init__(self, kernel_fn, x1, x2=None, get=None):
+    def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
         self._f, self._x1, self._x2, self._get = kernel_fn, x1, x2, () if get is None else (get,)
-        sizes = len(x1), len(x1 if x2 is None else x2)
+        self._kwargs, sizes = kwargs, (len(x1), len(x1 if x2 is None else x2))
+        single = [name for name, v in kwargs.items() if is_per_input(v) and not isinstance(v, tuple)]
+        if x2 is not None and single:
+            raise ValueError(f'expected {single[0]}=(that of x1, that of x2), got a single array.')
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
         one = self[:1, :1]
@@ -57,11 +62,20 @@ class ComputedKernel:
             2 - (len(index) if isinstance(index, tuple) else 1))
         itself = self._x2 is None
         same = itself and isinstance(rows, slice) and rows == columns
-        k = self._f(self._x1[rows], None if same else (self._x1 if itself else self._x2)[columns], *self._get)
+        kwargs = {name: self._taken(value, rows, None if same else columns) if is_per_input(value) else value
+                  for name, value in self._kwargs.items()}
+        k = self._f(self._x1[rows], None if same else (self._x1 if itself else self._x2)[columns], *self._get, **kwargs)
         if not hasattr(k, 'dtype') or k.ndim < 2:
             raise TypeError("expected a kernel function that returns an array (n1, n2, ...), got "
                             f"{type(k).__name__}. Ask for one kernel: get='nngp' or get='ntk'.")
         return k
+
+    def _taken(self, value, rows, columns):
+        """Of what belongs to the inputs."""
+        left, right = first(value), first(value) if self._x2 is None else value[1]
+        if left is None or right is None:
+            return left, right
+        return left[rows] if columns is None else (left[rows], right[columns])
 
 
 class Tiles:

@@ -8,6 +8,8 @@ from .attention import AttentionMechanism, GlobalSelfAttention, PositionalEmbedd
 from .conv import Conv, ConvLocal, ConvTranspose
 from .dense import Dense
 # without weights
+from .dot_general import DotGeneral
+from .graph import Aggregate, AggregateImplementation
 from .normalization import Dropout, Identity, LayerNorm
 from .pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from .reshaping import Flatten, ImageResize, Index, Slice
@@ -24,7 +26,7 @@ __all__ = [
     'FanOut', 'FanInSum', 'FanInProd', 'FanInConcat',
     'Dense', 'Conv', 'ConvLocal', 'ConvTranspose', 'GlobalSelfAttention', 'AttentionMechanism', 'PositionalEmbedding',
     'AvgPool', 'SumPool', 'GlobalAvgPool', 'GlobalSumPool', 'Flatten', 'Index', 'Slice', 'ImageResize', 'Identity',
-    'LayerNorm', 'Dropout',
+    'DotGeneral', 'Aggregate', 'AggregateImplementation', 'LayerNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
     'ElementwiseNumerical',

@@ -225,7 +225,7 @@ class GlobalSelfAttention(Mixing):
     def init(self, rng, signal):
         return tuple(() if shape is None else rng.standard_normal(shape) for shape in self.shapes(signal))
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         W_q, W_k, W_v, W_o, b, _ = params
         xp, signal = namespace(x, W_k), Signal(tuple(x.shape), self.axes.of(x.ndim))
         for W, shape in zip(params, self.shapes(signal)):

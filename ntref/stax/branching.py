@@ -37,7 +37,7 @@ class FanOut(Layer):
     def out(self, signal):
         return [signal] * self.num
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         return [x] * self.num
 
     def kernel(self, k):
@@ -95,7 +95,7 @@ class FanInSum(_FanIn):
             raise ValueError(f'expected Gaussian branches, got is_gaussian = {[s.is_gaussian for s in signals]}. '
                              'Let each branch end in a layer with weights, such as Dense.')
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         return reduce(add, x)
 
     def joint(self, ks):
@@ -123,7 +123,7 @@ class FanInProd(_FanIn):
     def joined(self, signals):
         return signals[0] if len(signals) == 1 else replace(signals[0], is_gaussian=False)
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         return reduce(mul, x)
 
     def joint(self, ks):
@@ -178,7 +178,7 @@ class FanInConcat(_FanIn):
     def tileable(self, signals):
         return self._may_differ(signals[0]) != signals[0].axes.batch
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         return namespace(*x).concatenate(x, axis=self.axis)
 
     def joint(self, ks):

@@ -79,8 +79,9 @@ class _Serial(_Network):
         self.fold(step, signal, rng.spawn(len(self.layers)))
         return params
 
-    def apply(self, params, x, rng=None):
-        return self.fold(lambda layer, x, p, r: layer.apply(p, x, rng=r), x, params, spawned(rng, len(self.layers)))
+    def apply(self, params, x, rng=None, **given):
+        return self.fold(lambda layer, x, p, r: layer.apply(p, x, rng=r, **given), x, params,
+                         spawned(rng, len(self.layers)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,8 +109,8 @@ class _Parallel(_Network):
     def init(self, rng, signal):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
-    def apply(self, params, x, rng=None):
-        return type(x)(self.each(lambda layer, p, x, r: layer.apply(p, x, rng=r), params, self._branches(x),
+    def apply(self, params, x, rng=None, **given):
+        return type(x)(self.each(lambda layer, p, x, r: layer.apply(p, x, rng=r, **given), params, self._branches(x),
                                  spawned(rng, len(self.layers))))
 
     def _branches(self, tree):
@@ -166,8 +167,8 @@ class _Repeat(_Network):
     def init(self, rng, signal):
         return self._times.init(rng, signal) if self.n else []
 
-    def apply(self, params, x, rng=None):
-        return self._times.apply(params, x, rng=rng) if self.n else x
+    def apply(self, params, x, rng=None, **given):
+        return self._times.apply(params, x, rng=rng, **given) if self.n else x
 
 
 def spawned(rng, n):

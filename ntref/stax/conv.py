@@ -128,7 +128,7 @@ class _Convolution(Weighted, abstract=True):
         sizes = {'I': signal.channels, 'O': self.widened(self.out_chan)} | dict(zip(self.spatial[1], self.filter_shape))
         return [sizes[c] for c in self.letters[1]], [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         W, b = params
         signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
         self.check_weights(W, self.shapes(signal)[0], signal)

@@ -121,7 +121,7 @@ class Dense(Weighted):
         bias = [m if axis == signal.axes.channel else 1 for axis in range(len(signal.shape))]
         return self.drawn(rng, (n, m), n, bias)
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         W, b = params
         xp, signal = namespace(x, W), Signal(tuple(x.shape), self.axes.of(x.ndim))
         self.check_weights(W, (signal.channels, self.widened(self.out_dim)), signal)

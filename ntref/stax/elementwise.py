@@ -32,7 +32,7 @@ class Nonlinearity(Layer, abstract=True):
     def demand(self, demand):
         return replace(super().demand(demand), area=True)
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         return self.phi(namespace(x), x)
 
     def kernel(self, k):
@@ -253,7 +253,7 @@ class ExpNormalized(Nonlinearity):
     shift: float = -1.
     do_clip: bool = False
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         raise NotImplementedError(f'{self!r} is a kernel without a finite network; use kernel_fn.')
 
     def dual(self, p):

@@ -36,6 +36,9 @@ class KernelFunction:
     diagonal_spatial : bool, optional
         None: covariances between any two positions where a layer needs them, such as pooling, or the output has
         positions. True: at equal positions only, from input to output. False: between any two throughout.
+    pattern : (array (n1, ...), array (n2, ...)), optional
+        Edges of the graphs x1 and of the graphs x2, see `Aggregate`. With x2=None those of x1 will do. All of a list of
+        inputs have the same. None: no graphs, or those of the `Kernel`.
 
     Returns
     -------
@@ -54,25 +57,27 @@ class KernelFunction:
 
     layer: Any
 
-    def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None):
+    def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None):
         layer, names = self.layer, _requested(get)
         layer.check_single(x1)
         if _holds_kernels(x1):
             if x2 is not None:
                 raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
-            k = tree_map(lambda k: layer.laid_out(k, diagonal_spatial), x1)
+            k = tree_map(lambda k: _with_patterns(layer.laid_out(k, diagonal_spatial), pattern), x1)
             for i in (0, 1):
                 layer.trace(tree_map(lambda k: k.signals[i], k))
             return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
         x1, x2, demand = _checked(x1, x2, layer.asked(diagonal_spatial))
-        signals = [tree_map(lambda x, d: input_signal(x.shape, d), x, demand) for x in (x1, tree_map(_second, x1, x2))]
+        patterns = _patterns(pattern, _is_one(x2))
+        signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
+                   for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
         outputs = [layer.trace(signal) for signal in signals]
         in_tiles = is_large(layer, x1, x2, signals, names)
         self._check_memory(signals, outputs, demand, names, in_tiles)
         if in_tiles:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
         ntk = not names or 'ntk' in names
-        k = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk), x1, x2, demand)
+        k = tree_map(lambda a, b, demand: _with_patterns(input_kernel(a, b, demand, ntk), pattern), x1, x2, demand)
         return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
 
     def cost(self, shape1, shape2=None, get=None, dtype='float64'):
@@ -185,3 +190,40 @@ def _checked(x1, x2, demand):
 
 def _second(x1, x2):
     return x1 if x2 is None else x2
+
+
+# ------------------------------------------------------------------ what comes beside the inputs
+
+def _with_patterns(k, pattern):
+    """The state with the patterns; the same inputs with others are other inputs."""
+    if pattern is None:
+        return k
+    p1, p2 = _patterns(pattern, k.cov2 is None)
+    return k.but(pattern1=p1, pattern2=p2, x1_is_x2=k.x1_is_x2 and _equal(p1, p2))
+
+
+def _patterns(pattern, is_one):
+    """Those of x1 and of x2; `is_one`: x2 is x1."""
+    if not isinstance(pattern, (tuple, list)):
+        if pattern is not None and not is_one:
+            raise ValueError('expected pattern=(that of x1, that of x2), got a single one. If it is that of both, give '
+                             'it twice.')
+        return pattern, pattern
+    if len(pattern) != 2 or is_one and pattern[1] is not None and not _equal(*pattern):
+        raise ValueError('expected one pattern, or that of x1 and that of x2, the same with x2=None; got '
+                         f'{len(pattern)} {"that differ" if len(pattern) == 2 else "of them"}. For the same inputs on '
+                         'different graphs give x1 again as x2.')
+    return (pattern[0], pattern[0]) if is_one else tuple(pattern)
+
+
+def _equal(p1, p2):
+    if p1 is p2:
+        return True
+    shape1, shape2 = (getattr(p, 'shape', None) for p in (p1, p2))
+    return None not in (shape1, shape2) and shape1 == shape2 and bool((p1 == p2).all())
+
+
+def _is_one(x2):
+    while isinstance(x2, (list, tuple)) and x2:
+        x2 = x2[0]
+    return x2 is None

@@ -1,4 +1,5 @@
 """Kernels of inputs in memory, part by part: blocks of inputs against blocks, with positions and without."""
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from math import prod
 
@@ -20,7 +21,9 @@ MANY = 32            # of so many tiles the first one says whether it is worth t
 
 def is_large(layer, x1, x2, signals, names):
     """Is it worth it, and does no part of the kernel depend on another?"""
-    if {kind(x1), kind(x2)} - {None} != {'numpy'} or not names or not set(names) <= {'nngp', 'ntk'}:
+    if not isinstance(signals[0], Signal) or not names or not set(names) <= {'nngp', 'ntk'}:
+        return False
+    if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
     return pairs > (ENTRIES if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
@@ -44,15 +47,16 @@ def in_parts(layer, x1, x2, signals, demand, names):
     b = a if symmetric else b
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
-    def tile(a, b, tape, names, **part):
-        k = layer.propagate(input_tile(a, b, tape, signals[0], demand, 'ntk' in names, **part)).computed().finished()
+    def tile(a, b, tape, signals, names, rows, **part):
+        k = input_tile(a, b, tape, signals, demand, 'ntk' in names, rows, **part)
+        k = layer.propagate(k).computed().finished()
         return k, [getattr(k, name) for name in names]
 
-    def own(x, names):
+    def own(x, signal, names):
         """Kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
-            steps = []
-            k, values = tile(x[lo:lo + size], None, recording(steps), names)
+            steps, rows = [], (slice(lo, lo + size),) * 2
+            k, values = tile(x, None, recording(steps), (signal, signal), names, rows)
             return values, steps, k.nngp.shape[1:]
         parts, steps, positions = zip(*in_threads(part, range(0, len(x), size)))
         steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]
@@ -63,16 +67,14 @@ def in_parts(layer, x1, x2, signals, demand, names):
         i, j = _pairs_within(xp, job) if isinstance(job, list) else job
         q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
         for is_far in (True, False) if is_far else (False,):
-            try:
-                k, values = tile(a, b, replaying(q1, q2), names, rows=(i, j), is_far=is_far)
+            with suppress(Near):
+                k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_far=is_far)
                 break
-            except Near:
-                continue
         for out, v in zip(outs, values, strict=True):
             _write(out, i, j, v, k, symmetric)
         return is_far
-    diagonal, steps1, positions = own(a, names if symmetric else ())
-    steps2 = steps1 if symmetric else own(b, ())[1]
+    diagonal, steps1, positions = own(a, signals[0], names if symmetric else ())
+    steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     shape = len(a), len(b), *positions
     outs, is_far = [xp.empty_like(a, shape=shape) for _ in names], True
     high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)

@@ -25,7 +25,7 @@ class LayerError(ValueError):
 
     def __str__(self):
         place = f'layer {".".join(map(str, self.path))}, ' if self.path else ''
-        return f'{place}{self.layer!r}: {self.args[0]}'
+        return f'{place}{self.layer!r:.500}: {self.args[0]}'
 
 
 @contextmanager
@@ -74,8 +74,8 @@ class Layer:
         """Random parameters for inputs like `signal`."""
         return ()
 
-    def apply(self, params, x, rng=None):
-        """The finite network."""
+    def apply(self, params, x, rng=None, **given):
+        """The finite network; `given` is what was given to `apply_fn` beside the inputs."""
         raise NotImplementedError(f'{self!r} has no finite network.')
 
     def kernel(self, k):
@@ -115,12 +115,19 @@ class Layer:
             self.check_single(signal)
             return tree_map(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
-    def apply_fn(self, params, inputs, rng=None):
-        """Outputs of the finite network. `rng` (a seed or Generator) is needed by random layers (Dropout) alone."""
+    def apply_fn(self, params, inputs, rng=None, *, pattern=None):
+        """Outputs of the finite network.
+
+        Parameters
+        ----------
+        params : what `init_fn` gave            inputs : array (n, ...), or a list of them
+        rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
+        pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
+        """
         with located(self):
             self.check_single(inputs)
-            self.out(tree_signal(tree_map(_shape, inputs), self.demand(Demand())))
-            return self.apply(params, inputs, rng=rng)
+            self.out(tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern)))
+            return self.apply(params, inputs, rng=rng, pattern=pattern)
 
     @property
     def kernel_fn(self):
@@ -205,7 +212,7 @@ class Layer:
     def __repr__(self):
         given, parts, positional = self.arguments(), [], True
         for f in fields(self):
-            positional = positional and f.name in given
+            positional = positional and f.name in given and not f.kw_only
             if f.name in given:
                 value = given[f.name]
                 text = value.__name__ if callable(value) and not isinstance(value, Layer) else repr(value)

@@ -18,7 +18,7 @@ class Identity(Layer):
     By definition.
     """
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         return x
 
     def kernel(self, k):
@@ -79,7 +79,7 @@ class LayerNorm(Layer):
                              f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
         needs_gaussian(signal)
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         xp, axis = namespace(x), self._over(x.ndim)
         centred = x - xp.mean(x, axis, keepdims=True)
         return centred / xp.sqrt(self.eps + xp.mean(centred * centred, axis, keepdims=True))
@@ -127,7 +127,7 @@ class Dropout(Layer):
     def out(self, signal):
         return signal if self.mode == 'test' else replace(signal, is_gaussian=False)
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         if self.mode == 'test':
             return x
         if rng is None:

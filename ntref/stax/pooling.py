@@ -42,7 +42,7 @@ class Mixing(Layer, abstract=True):
     def check(self, signal):
         self.check_axes(signal, self.axes.of(len(signal.shape)))
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         axes = self.axes.of(x.ndim)
         return self.mixed(x, [(a,) for a in range(x.ndim) if a not in (axes.batch, axes.channel)])
 

@@ -60,7 +60,7 @@ class Flatten(Layer):
         shape, axes = ((n, size), Axes(0, 1)) if self.batch_axis_out == 0 else ((size, n), Axes(1, 0))
         return replace(signal, shape=shape, axes=axes, is_gaussian=False)
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         xp = namespace(x)
         x = xp.moveaxis(x, self.batch_axis, 0)
         x = x.reshape(x.shape[0], prod(x.shape[1:]))
@@ -167,7 +167,7 @@ class Index(Layer):
                                  f'of {n} entries.')
         return replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
 
-    def apply(self, params, x, rng=None):
+    def apply(self, params, x, rng=None, **given):
         return x[tuple(self._for(x.shape))]
 
     def kernel(self, k):

@@ -13,21 +13,21 @@ def tree_map(f, tree, *others):
     return f(tree, *others)
 
 
-def input_signal(shape, demand):
-    """That of inputs of this shape."""
-    signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)))
+def input_signal(shape, demand, patterns=(None, None)):
+    """That of inputs of this shape, with the patterns of them and of those they are paired with."""
+    signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)), patterns=patterns)
     if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
         raise ValueError(f'expected at least one position on each spatial axis, got shape {signal.shape}. Crop less; '
                          'inputs without positions have a batch and a channel axis alone.')
     return signal
 
 
-def tree_signal(shape, demand):
+def tree_signal(shape, demand, patterns=(None, None)):
     """The input signal for a shape, or for a list of shapes."""
     if all(hasattr(n, '__index__') for n in shape):
-        return input_signal(shape, demand[0] if isinstance(demand, list) else demand)
+        return input_signal(shape, demand[0] if isinstance(demand, list) else demand, patterns)
     if not all(isinstance(s, (list, tuple)) for s in shape):
         raise ValueError(f'expected a shape (whole numbers) or a list of shapes, got {shape!r}.')
     if not isinstance(demand, list) or len(demand) != len(shape):
         demand = [demand] * len(shape)                                  # another number of them `parallel` refuses
-    return [tree_signal(s, d) for s, d in zip(shape, demand)]
+    return [tree_signal(s, d, patterns) for s, d in zip(shape, demand)]

@@ -1,0 +1,185 @@
+"""DotGeneral: a product with a constant, not trained array, along any axes but the channels."""
+from dataclasses import dataclass, replace
+
+from ..arguments import as_nested, as_wholes
+from ..arrays import as_like, is_array, namespace
+from ..kernel import Axes
+from .branching import scaled
+from .pooling import Mixing
+
+__all__ = ['DotGeneral']
+
+LETTERS = 'abcdefghijklmnopqrstuvwx'           # of axes; upper case: of the other member of a pair; y, z: of the batch
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class DotGeneral(Mixing):
+    """Product with a constant:  z = sum h c over the contracted axes, entry by entry along those in common.
+
+    K' = sum sum c K c',  Theta' = sum sum c Theta c', one sum for each member of a pair of positions. The axes of z are
+    those in common (`batch` in `dimension_numbers`), the others of the left operand, the others of the right one; those
+    of the constant are new positions. Without a constant the layer is the identity.
+
+    Parameters
+    ----------
+    lhs, rhs : number or array, optional
+        The constant, to the left or to the right of the input. At most one of them.
+    dimension_numbers : ((axes of lhs, axes of rhs), (axes of lhs, axes of rhs))
+        Pairs of axes that are contracted, and of those that are in common; axes count from 0.
+    precision       accepted for old scripts, without effect.
+    batch_axis, channel_axis : int
+        Of the input.
+
+    Raises
+    ------
+    TypeError  : a constant that is not of real numbers.
+    ValueError : two constants; axes without a constant; axes that are none, come twice or differ in length; a product
+        over the channels, or a sum over the batch; diagonal_spatial=True where positions are contracted.
+
+    Accuracy
+    --------
+    K and Theta to rounding; the constant is taken in the precision of the inputs. The gap is carried by a number, else
+    recovered by subtraction after it, as after a pool: docs/theory/graphs.md#gap.
+
+    Source
+    ------
+    docs/theory/graphs.md#dotgeneral.
+
+    Examples
+    --------
+    Differences of neighbours, of three positions:
+
+    >>> import numpy
+    >>> layer = DotGeneral(rhs=[[-1., 0.], [1., -1.], [0., 1.]], dimension_numbers=(((1,), (0,)), ((), ())))
+    >>> layer.apply_fn((), numpy.array([[[1.], [3.], [7.]]]))
+    array([[[2., 4.]]])
+    """
+    lhs: object = None
+    rhs: object = None
+    dimension_numbers: tuple = (((), ()), ((), ()))
+    precision: object = None
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.lhs is not None and self.rhs is not None:
+            raise ValueError('DotGeneral: expected one constant, lhs or rhs, got both. The other operand is the input.')
+        for name in ('lhs', 'rhs'):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_nested(getattr(self, name), f'DotGeneral: {name}'))
+        object.__setattr__(self, 'dimension_numbers', _as_dimension_numbers(self.dimension_numbers))
+        _, fixed = self._axes
+        if any(fixed) and self.constant is None:
+            raise ValueError('DotGeneral: expected lhs or rhs to go with dimension_numbers, got neither.')
+        _check_axes('DotGeneral: ', 'the constant', sum(fixed, ()), len(_shape(self.constant)))
+
+    @property
+    def constant(self):
+        return self.rhs if self.lhs is None else self.lhs
+
+    @property
+    def _axes(self):
+        """(contracted, in common) of the input, and the same of the constant."""
+        left, right = zip(*self.dimension_numbers)
+        return (left, right) if self.lhs is None else (right, left)
+
+    @property
+    def picks(self):
+        """Is nothing summed over?"""
+        return not self._axes[0][0]
+
+    def tileable(self, signal):
+        return signal.axes.batch not in sum(self._axes[0], ())
+
+    # -------------------------------------------------------------- which axis is which
+
+    def letters(self, ndim):
+        """Of the axes of the input, the constant and the output."""
+        (summed, common), fixed = self._axes
+        x, c = LETTERS[:ndim], list(LETTERS[ndim:ndim + len(_shape(self.constant))])
+        for axis, other in zip(summed + common, sum(fixed, ())):
+            c[other] = x[axis]
+        free = [[letter for axis, letter in enumerate(x) if axis not in summed + common], [a for a in c if a not in x]]
+        left, right = free if self.lhs is None else free[::-1]
+        return x, ''.join(c), ''.join([*(x[axis] for axis in common), *left, *right])
+
+    def out(self, signal):
+        if self.constant is None:
+            return signal
+        shape, (summed, common) = signal.shape, self._axes[0]
+        _check_axes('', f'the input of shape {shape}', summed + common, len(shape))
+        batch, channel = signal.axes.batch, signal.axes.channel
+        if channel in summed + common or batch in summed:
+            raise ValueError(f'expected a product along axes other than the channels, {channel}, and sums along axes '
+                             f'other than the batch, {batch}; got dimension_numbers={self.dimension_numbers}. For '
+                             'products over channels there is Dense.')
+        x, c, out = self.letters(len(shape))
+        sizes = dict(zip(c, _shape(self.constant))) | dict(zip(x, shape))
+        if wrong := [(n, sizes[a]) for a, n in zip(c, _shape(self.constant)) if sizes[a] not in (n, -1)]:
+            raise ValueError(f'expected axes of equal lengths, got {wrong[0][0]} in the constant of shape '
+                             f'{_shape(self.constant)} and {wrong[0][1]} in the input of shape {shape} with '
+                             f'dimension_numbers={self.dimension_numbers}.')
+        axes = Axes(out.index(x[batch]), out.index(x[channel]))
+        return replace(signal, shape=tuple(sizes[a] for a in out), axes=axes)
+
+    # -------------------------------------------------------------- products
+
+    def like(self, a):
+        """The constant in the numbers of `a`."""
+        return as_like(self.constant if is_array(self.constant) else namespace(a).asarray(self.constant), a)
+
+    def apply(self, params, x, rng=None, **given):
+        if self.constant is None:
+            return x
+        h, C, (x, c, out) = x, self.like(x), self.letters(x.ndim)
+        return namespace(h, C).einsum(f'{x},{c}->{out}', h, C) if c else h * C
+
+    def kernel(self, k):
+        self.check_layout(k)
+        if self.constant is None:
+            return k
+        if not _shape(self.constant):
+            return scaled(k, self.constant ** 2)
+        C, (signal, _) = self.like(k.nngp), k.signals
+        x, c, out = self.letters(len(signal.shape))
+        n, spatial = x[signal.axes.batch], ''.join(x[axis] for axis in signal.layout[1:])
+        new = ''.join(a for a in out if a not in (n, x[signal.axes.channel]))
+        there = str if k.diagonal_spatial else str.upper           # the letter of the other member of a pair
+        others = '' if k.diagonal_spatial else there(spatial)
+
+        def product(K):
+            xp, batch = namespace(K, C), 'yz'[:K.ndim - len(spatial + others)]
+            left, right = c.replace(n, batch[0]), ''.join(batch[-1] if a == n else there(a) for a in c)
+            K = xp.einsum(f'{batch}{_zipped(spatial, others)},{left}->{batch}{new}{others}', K, C)
+            return xp.einsum(f'{batch}{new}{others},{right}->{batch}{_zipped(new, others and there(new))}', K, C)
+        return k.linear(product)
+
+
+def _zipped(first, second):
+    """'ab', 'AB' to 'aAbB'."""
+    return ''.join(a + b for a, b in zip(first, second)) if second else first
+
+
+def _shape(nested):
+    if hasattr(nested, 'shape'):
+        return tuple(nested.shape)
+    return (len(nested), *_shape(nested[0])) if isinstance(nested, tuple) else ()
+
+
+def _as_dimension_numbers(numbers):
+    """((lhs, rhs), (lhs, rhs)) of tuples of whole numbers, equally many in lhs and rhs."""
+    try:
+        summed, common = (tuple(as_wholes(axes, 'DotGeneral: axes', 0) for axes in pair) for pair in numbers)
+    except (TypeError, ValueError) as e:
+        raise ValueError('DotGeneral: expected dimension_numbers like (((1,), (0,)), ((), ())): the contracted axes of '
+                         f'lhs and of rhs, and those in common; got {numbers!r}.') from e
+    if not all(len(pair) == 2 and len(pair[0]) == len(pair[1]) for pair in (summed, common)):
+        raise ValueError(f'DotGeneral: expected as many axes of lhs as of rhs in dimension_numbers, got {numbers!r}.')
+    return summed, common
+
+
+def _check_axes(who, name, axes, ndim):
+    if len(set(axes)) < len(axes) or not all(axis < ndim for axis in axes):
+        raise ValueError(f'{who}expected different axes from 0 to {ndim - 1} of {name}, got {axes} in '
+                         'dimension_numbers.')

@@ -1,0 +1,214 @@
+"""Graphs: Aggregate, sums over neighbours along edges that come with the inputs, as `pattern`.
+
+A pattern P[n, i, j] is the weight of the edge from node i to node j of graph n:
+
+    z_j = sum_i P[i, j] h_i,    K'(j, j') = sum_i sum_i' P[i, j] K(i, i') P'[i', j'],    Theta' likewise.
+
+Both members of a pair of nodes move on their own, each along the edges of its graph. docs/theory/graphs.md#aggregate
+"""
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+
+from ..arguments import as_wholes
+from ..arrays import as_like, is_array, namespace
+from ..cov import Cov
+from ..kernel import Signal, axis_of
+from ..ops import zeros
+from .pooling import Mixing
+
+__all__ = ['Aggregate', 'AggregateImplementation']
+
+
+LARGEST = 64             # axes that NumPy's arrays may have
+
+
+class AggregateImplementation(Enum):
+    """How patterns are written: as weights of all edges, or as a list of those that there are."""
+    DENSE = 'DENSE'
+    SPARSE = 'SPARSE'
+
+
+@dataclass(frozen=True, repr=False)
+class Aggregate(Mixing):
+    """Sums over neighbours in graphs:  z_j = sum_i P[i, j] h_i, with the `pattern` P of each input.
+
+    K'(j, j') = sum_ii' P[i, j] K(i, i') P'[i', j'],  Theta' likewise. Patterns are given in the call, and serve all
+    Aggregates of the network: `kernel_fn(x1, x2, get, pattern=(P1, P2))`, `kernel_fn(x1, None, get, pattern=P1)`,
+    `apply_fn(params, x, pattern=P)`. Without a pattern the layer is the identity.
+
+    Parameters
+    ----------
+    aggregate_axis : int or tuple of int, optional
+        Axes of the inputs that are nodes. None: all but batch and channels. Along the other positions graphs are the
+        same.
+    batch_axis, channel_axis : int
+    to_dense : callable, optional
+        With 'DENSE' the pattern is to_dense(pattern). None: it is dense.
+    implementation : str or AggregateImplementation
+        How the N patterns are written, for nodes (X, ...) along the axes:
+        'DENSE': numbers (N, X, ..., X, ...), P[n, i, j] the weight of the edge from i to j. [1]
+        'SPARSE': whole numbers (N, E, axes, 2), or (N, E, 2) for one axis: of each of E edges of weight 1 the nodes i
+        and j. Edges that come twice count twice; those with a negative number in them are left out (padding).
+
+    Raises
+    ------
+    ValueError : an axis that is batch, channels or none; a pattern of another shape, with NaN, with edges out of range;
+        a pattern of x1 or x2 alone; diagonal_spatial=True.
+    TypeError  : a pattern of another kind than the inputs (of NumPy, with inputs of NumPy, autograd or mpmath).
+
+    Accuracy
+    --------
+    K and Theta to rounding; weights are taken in the precision of the inputs. The gap is recovered by subtraction after
+    it, as after a pool: docs/theory/graphs.md#gap.
+
+    Source
+    ------
+    Du et al. 2019 (arXiv:1905.13192) section 3; docs/theory/graphs.md#aggregate.
+
+    Examples
+    --------
+    Two nodes, and an edge from the first to the second:
+
+    >>> import numpy
+    >>> Aggregate().apply_fn((), numpy.array([[[5.], [7.]]]), pattern=numpy.array([[[0, 1], [0, 0]]])).ravel()
+    array([0., 5.])
+    """
+    aggregate_axis: int | tuple | None = None
+    batch_axis: int = 0
+    channel_axis: int = -1
+    to_dense: object = None
+    implementation: str = 'DENSE'
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.aggregate_axis is not None:
+            given = self.aggregate_axis if isinstance(self.aggregate_axis, (tuple, list)) else (self.aggregate_axis,)
+            axes = as_wholes(given, 'Aggregate: aggregate_axis', -LARGEST)
+            object.__setattr__(self, 'aggregate_axis', axes if len(axes) > 1 else axes[0])
+        name = str(getattr(self.implementation, 'value', self.implementation)).upper()
+        if name not in AggregateImplementation.__members__:
+            raise ValueError("Aggregate: expected implementation to be 'DENSE' or 'SPARSE', got "
+                             f'{self.implementation!r}.')
+        object.__setattr__(self, 'implementation', name)
+        if not (self.to_dense is None or callable(self.to_dense)):
+            raise ValueError(f'Aggregate: expected to_dense to be a function or None, got {self.to_dense!r}.')
+
+    def tileable(self, signal):
+        return self.to_dense is None
+
+    # -------------------------------------------------------------- nodes
+
+    def places(self, signal):
+        """Which of the spatial axes, counted from 0, are nodes."""
+        spatial = signal.layout[1:]
+        given = (self.aggregate_axis,) if isinstance(self.aggregate_axis, int) else self.aggregate_axis
+        axes = spatial if given is None else [axis_of(axis, len(signal.shape)) for axis in given]
+        if not axes or len(set(axes)) < len(axes) or not set(axes) <= set(spatial):
+            raise ValueError(f'expected axes of nodes out of {spatial}, those of shape {signal.shape} that are neither '
+                             f'batch nor channels, got aggregate_axis={self.aggregate_axis}.')
+        return sorted(map(spatial.index, axes))
+
+    def sizes(self, signal):
+        """Numbers of nodes along their axes."""
+        return [signal.shape[signal.layout[1 + i]] for i in self.places(signal)]
+
+    # -------------------------------------------------------------- patterns
+
+    def out(self, signal):
+        (own, other), sizes = signal.patterns, self.sizes(signal)
+        if (own is None) != (other is None):
+            raise ValueError('expected the patterns of both x1 and x2, or neither, got one of them. Give '
+                             'pattern=(that of x1, that of x2).')
+        if own is not None:
+            self.check_pattern(own, signal.shape[signal.axes.batch], sizes)
+        return signal
+
+    def check(self, signal):
+        super().check(signal)
+        self.out(signal)
+        if signal.patterns[0] is not None:
+            self.check_entries(signal.patterns[0], self.sizes(signal))
+
+    def written(self, pattern):
+        """The pattern as `implementation` says; sparse (N, E, axes, 2)."""
+        if self.implementation == 'SPARSE':
+            return pattern[:, :, None] if is_array(pattern) and pattern.ndim == 3 else pattern
+        return pattern if self.to_dense is None else self.to_dense(pattern)
+
+    def check_pattern(self, pattern, n, sizes):
+        """Raises ValueError where it is not a pattern of n graphs with so many nodes."""
+        P, m = self.written(pattern), len(sizes)
+        if self.implementation == 'SPARSE':
+            wanted = f'whole numbers of shape ({n}, edges, {m}, 2)' + (f' or ({n}, edges, 2)' if m == 1 else '')
+            fits = is_array(P) and P.dtype.kind in 'iu' and P.ndim == 4 and (P.shape[0], *P.shape[2:]) == (n, m, 2)
+        else:
+            wanted = f'numbers of shape {(n, *sizes, *sizes)}'
+            fits = is_array(P) and P.dtype.kind in 'biufO' and tuple(P.shape) == (n, *sizes, *sizes)
+        if not fits:
+            got = f'{P.dtype} of shape {tuple(P.shape)}' if is_array(P) else type(P).__name__
+            raise ValueError(f'expected a pattern ({self.implementation}) of {wanted} for {n} graphs with '
+                             f'{" x ".join(map(str, sizes))} nodes, got {got}. Pad graphs to equal sizes: weights with '
+                             'zeros, edges with -1.')
+
+    def check_entries(self, pattern, sizes):
+        """Raises ValueError for weights that are no numbers, and for nodes that there are not."""
+        P = self.written(pattern)
+        xp = namespace(P)
+        if self.implementation == 'DENSE' and not bool(xp.all(xp.isfinite(P))):
+            raise ValueError('expected a pattern of finite weights, got NaN or infinity in it.')
+        for i, size in enumerate(sizes if self.implementation == 'SPARSE' else ()):
+            if not bool(xp.all(P[:, :, i] < size)):
+                raise ValueError(f'expected edges between nodes 0 to {size - 1}, got node {int(P[:, :, i].max())}. '
+                                 'Pad with negative numbers, such as -1.')
+
+    def weights(self, pattern, sizes, like):
+        """The pattern as matrices (N, V, V), V nodes numbered along their axes, in the precision of `like`."""
+        P, V = self.written(pattern), prod(sizes)
+        if self.implementation == 'DENSE':
+            return as_like(P, like).reshape(len(P), V, V)
+        xp, node = namespace(P), 0
+        for i, size in enumerate(sizes):
+            node = size * node + P[:, :, i]                                            # (N, E, 2)
+        node = xp.where(xp.all(P >= 0, axis=(2, 3))[:, :, None], node, -1)
+        here = xp.asarray(range(V))[:, None]
+
+        def counted(edges):
+            tails, heads = (as_like(edges[:, side] == here, like) for side in (0, 1))       # (V, E)
+            return tails @ heads.T
+        return namespace(like).stack([counted(edges) for edges in node]) if len(P) else zeros(like, (0, V, V))
+
+    # -------------------------------------------------------------- sums over neighbours
+
+    def apply(self, params, x, rng=None, pattern=None, **given):
+        if pattern is None:
+            return x
+        xp, signal = namespace(x), Signal(tuple(x.shape), self.axes.of(x.ndim))
+        sizes, nodes = self.sizes(signal), [signal.layout[1 + i] for i in self.places(signal)]
+        self.check_entries(pattern, sizes)
+        source, target = (signal.axes.batch, *nodes), (0, *range(-len(nodes), 0))
+        h = xp.moveaxis(x, source, target)
+        z = h.reshape(len(h), prod(h.shape[1:h.ndim - len(nodes)]), prod(sizes)) @ self.weights(pattern, sizes, x)
+        return xp.moveaxis(z.reshape(h.shape), target, source)
+
+    def kernel(self, k):
+        self.check_layout(k)
+        if k.pattern1 is None:
+            return k
+        signal, _ = k.signals
+        sizes, nodes = self.sizes(signal), [k.spatial[i] for i in self.places(signal)]
+        sides = k.sides(*(self.weights(P, sizes, k.nngp) for P in k.patterns))
+        pairings = iter(sides)
+        new = k.map(lambda p: Cov(aggregated(p.k, nodes, *next(pairings))))
+        return new.but(ntk=k.tangent(lambda c: aggregated(c, nodes, *sides[0])))
+
+
+def aggregated(c, nodes, P, Q):
+    """sum_ii' P[i, j] c[i, i'] Q[i', j'] over the pairs of axes `nodes` of c; P and Q (*batch, V, V)."""
+    xp, m = namespace(c, P), 2 * len(nodes)
+    source, target = [axis for side in (0, 1) for axis in (pair[side] for pair in nodes)], range(-m, 0)
+    K = xp.moveaxis(c, source, target)
+    batch, others, V = K.shape[:P.ndim - 2], K.shape[P.ndim - 2:K.ndim - m], P.shape[-1]
+    P, Q = P[..., None, :, :], Q[..., None, :, :]
+    new = xp.matmul(xp.matmul(xp.moveaxis(P, -1, -2), K.reshape(*batch, prod(others), V, V)), Q)
+    return xp.moveaxis(new.reshape(K.shape), target, source)
