@@ -42,6 +42,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     Returns
     -------
     callable : (x1, x2=None, *args, **kwargs) -> what kernel_fn returns. Inputs may be lists of arrays of equal lengths.
+        Keyword arguments that are pairs of arrays, for x1 and for x2 (with x2=None one array), are cut like the inputs.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
             """Arguments of `_tile`."""
             rows, columns = _ranges(at, side, shape)
             right = x2 if x2 is not None else None if at[0] == at[1] else x1
-            options = {name: _pair_taken(value, rows, columns) for name, value in kwargs.items()}
+            options = {name: _taken_for(name, value, rows, columns, x2 is None) for name, value in kwargs.items()}
             return (rows.stop - rows.start, columns.stop - columns.start), kernel_fn, (
                 _taken(x1, rows), _taken(right, columns), *args), options
         with nullcontext(_Memory(side)) if out is None else opened(out, {
@@ -177,11 +178,16 @@ def _taken(x, rows):
     return None if x is None else x[rows]
 
 
-def _pair_taken(value, rows, columns):
-    """An argument for a tile: of a pair of arrays, for x1 and for x2, those of the tile."""
+def _taken_for(name, value, rows, columns, is_one):
+    """An argument for a tile: of a pair of arrays, for x1 and for x2, those of the tile; `is_one`: x2 is x1."""
+    if getattr(value, 'shape', ()):
+        if not is_one:
+            raise TypeError(f'expected {name} as a pair of arrays, for x1 and for x2, got one of shape {value.shape}.')
+        value = value, None
     if not isinstance(value, (list, tuple)) or len(value) != 2 or not any(hasattr(a, 'shape') for a in value):
         return value
-    return _taken(value[0], rows), _taken(value[1], columns)
+    left, right = value
+    return _taken(left, rows), _taken(left if right is None and is_one else right, columns)
 
 
 def _length(x, name):
