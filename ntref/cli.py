@@ -1,27 +1,103 @@
 """The command `ntref`."""
 import argparse
+import json
 import sys
 
 __all__ = ['main']
 
 
 def main(argv=None):
-    """`ntref demo`: handwritten digits, infinitely wide and finite networks. Returns the exit status."""
+    """`ntref demo`, `ntref kernel`. Returns the exit status."""
     parser = argparse.ArgumentParser(prog='ntref', description='Infinitely wide neural networks.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    _demo_arguments(commands)
+    _kernel_arguments(commands)
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except (ImportError, OSError, ValueError, MemoryError) as e:
+        print(f'ntref {args.command}: {e}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f'ntref {args.command}: interrupted', file=sys.stderr)
+        return 130
+    return 0
+
+
+# ------------------------------------------------------------------ ntref demo
+
+def _demo_arguments(commands):
     about = 'classify handwritten digits with an infinitely wide network and compare finite ones with it'
     demo = commands.add_parser('demo', help=about, description=f'{about.capitalize()}.')
+    demo.set_defaults(run=_demo)
     demo.add_argument('--net', choices=('dense', 'conv'), default='dense',
                       help='conv: convolutions and pooling against fully connected, on few images (%(default)s)')
     demo.add_argument('--train', type=int, metavar='N', help='images to train on, of 1797 (1000; conv: 200)')
     demo.add_argument('--seed', type=int, default=0, help='of the split and the finite networks (%(default)s)')
     demo.add_argument('--figure', default='ntref-demo.png', metavar='FILE', help='where to save it (%(default)s)')
-    args = parser.parse_args(argv)
+
+
+def _demo(args):
     from . import demo, demo_conv
+    run, default = (demo.run, 1000) if args.net == 'dense' else (demo_conv.run, 200)
+    run(default if args.train is None else args.train, args.seed, args.figure)
+
+
+# ------------------------------------------------------------------ ntref kernel
+
+def _kernel_arguments(commands):
+    about = 'write the kernel of a network into a store, tile by tile; the same command goes on where it was stopped'
+    kernel = commands.add_parser('kernel', help=about, description=f'{about.capitalize()}.')
+    kernel.set_defaults(run=_kernel)
+    kernel.add_argument('spec', metavar='NET.json', help='the network, as net.to_spec() gives it')
+    kernel.add_argument('x1', metavar='X1.npy', help='inputs, as numpy.save writes them')
+    kernel.add_argument('x2', metavar='X2.npy', nargs='?', help='inputs for the other axis (X1)')
+    kernel.add_argument('--out', required=True, metavar='DIR', help='the Zarr store, read back by ntref.load_kernel')
+    kernel.add_argument('--get', nargs='+', choices=('nngp', 'ntk'), default=['ntk'], help='which kernels (ntk)')
+    kernel.add_argument('--batch-size', type=int, default=0, metavar='N', help='inputs on either side of a tile (1024)')
+    kernel.add_argument('--scheduler', metavar='tcp://HOST:PORT',
+                        help='of Dask: its workers compute the tiles, and write them to the same path')
+
+
+def _kernel(args):
+    from .engine import batch
+    from .stax import from_spec
+    net, x1 = from_spec(_json(args.spec)), _array(args.x1)
+    x2, get = args.x2 and _array(args.x2), args.get[0] if len(args.get) == 1 else tuple(args.get)
+    client = _client(args.scheduler)
     try:
-        run, default = (demo.run, 1000) if args.net == 'dense' else (demo_conv.run, 200)
-        run(default if args.train is None else args.train, args.seed, args.figure)
-    except (ImportError, ValueError) as e:
-        print(f'ntref {args.command}: {e}', file=sys.stderr)
-        return 1
-    return 0
+        k = batch(net.kernel_fn, args.batch_size, out=args.out, executor=client)(x1, x2, get)
+    finally:
+        if client is not None:
+            client.close()
+    for name, stored in zip(args.get, k if isinstance(k, tuple) else [k]):
+        print(f'{args.out}: {name} {stored.shape} {stored.dtype}')
+
+
+def _json(path):
+    with open(path, 'rb') as f:
+        try:
+            return json.load(f)
+        except ValueError as e:
+            raise ValueError(f'expected a network as JSON in {path}: {e}') from e
+
+
+def _array(path):
+    import numpy
+    try:
+        return numpy.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as e:
+        raise ValueError(f'expected an array of numpy.save in {path}: {e}') from e
+
+
+def _client(address):
+    if address is None:
+        return None
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ImportError('expected dask for --scheduler, got none. Install it: pip install ntref[dask]') from None
+    try:
+        return Client(address, timeout='5s')
+    except OSError as e:
+        raise OSError(f'expected a Dask scheduler at {address}, got none: {e}. Start one with `dask scheduler`.') from e

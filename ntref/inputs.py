@@ -8,7 +8,7 @@ from math import prod
 
 from .arrays import as_floats, increased, namespace
 from .cov import Cov, Pair, over
-from .kernel import COVARIANCES, Kernel
+from .kernel import COVARIANCES, Kernel, zipped
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']
 
@@ -95,7 +95,7 @@ def one_by_one(a, b, demand):
     """
     if demand.paired:
         rows = [x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b)]
-        return _zipped(gram(*rows, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1], (len(a),))
+        return _zipped(gram(*rows, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1])
     if not demand.area:
         return _rowwise_gram(a, b, demand.gap)
     return Cov(*(c[..., 0, 0] for c in gram(a[..., None, :], b[..., None, :])))
@@ -138,12 +138,8 @@ def _mean(f, x, y):
     return total / n
 
 
-def _zipped(cov, left, right, batch=()):
-    """(*batch, all of left, all of right) to (*batch, left[0], right[0], left[1], right[1], ...)."""
-    xp, n = namespace(cov.k), len(batch)
-    order = [n + side * len(left) + i for i in range(len(left)) for side in (0, 1)]
-    places = range(n, n + len(order))
-    return Cov(*(None if c is None else xp.moveaxis(c.reshape(*batch, *left, *right), order, places) for c in cov))
+def _zipped(cov, left, right):
+    return Cov(*(None if c is None else zipped(c, left, right) for c in cov))
 
 
 # ------------------------------------------------------------------ rows against rows

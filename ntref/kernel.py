@@ -11,12 +11,13 @@ Spatial axes (h, w, ...) follow the batch axes, in zipped pairs (n1, n2, h, h', 
 positions, or once (n1, n2, h, w), if `diagonal_spatial`, for equal positions only. `Demand` says which are needed.
 """
 from dataclasses import InitVar, dataclass, field, fields, replace
+from math import prod
 from typing import Any
 
 from .arrays import namespace
 from .cov import Cov, Pair
 
-__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'swapped']
+__all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'matrices', 'swapped', 'zipped']
 
 
 COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
@@ -57,14 +58,24 @@ class Signal:
         return self.shape[self.axes.channel]
 
     @property
+    def inputs(self):
+        """How many there are."""
+        return self.shape[self.axes.batch]
+
+    @property
     def layout(self):
         """The batch axis, then the spatial ones."""
         others = (axis for axis in range(len(self.shape)) if axis not in (self.axes.batch, self.axes.channel))
         return [self.axes.batch, *others]
 
     def with_channels(self, n):
-        c = self.axes.channel
-        return replace(self, shape=(*self.shape[:c], n, *self.shape[c + 1:]))
+        return self._with_size(self.axes.channel, n)
+
+    def with_inputs(self, n):
+        return self._with_size(self.axes.batch, n)
+
+    def _with_size(self, axis, n):
+        return replace(self, shape=(*self.shape[:axis], n, *self.shape[axis + 1:]))
 
 
 @dataclass(frozen=True)
@@ -223,6 +234,15 @@ class Kernel:
         """
         return f(self, self.slides(windows))
 
+    def within(self, f):
+        """f of the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
+        own = f(self.cov1)
+        return own, own if self.cov2 is None else f(self.cov2)
+
+    def sides(self, a1, a2):
+        """Left and right members of the pairings of `map`, of what x1 and x2 have: batch axes that broadcast."""
+        return [(a1[:, None], a2[None]), (a1, a1)] + [(a2, a2)] * (self.cov2 is not None)
+
     def variances(self, i):
         """q of the inputs x1 (i = 1) or x2 (i = 2), array (n, *positions)."""
         q = self.cov1 if i == 1 or self.cov2 is None else self.cov2
@@ -285,10 +305,6 @@ class Kernel:
         """Left and right members of the pairings of `_pairs`, broadcasting against their covariances."""
         return [(self._spread(left, 0), self._spread(right, 1)) for left, right in self.sides(a1, a2)]
 
-    def sides(self, a1, a2):
-        """(left, right) of what x1 and x2 have, (n, ...), for the pairings of `map`, with their axes of the batch."""
-        return [(a1[:, None], a2[None]), (a1, a1), *([] if self.cov2 is None else [(a2, a2)])]
-
     @property
     def patterns(self):
         """Those of x1 and of x2."""
@@ -331,3 +347,18 @@ def swapped(k, batch):
     """Paired (*batch, h', h, w', w, ...) out of (*batch, h, h', w, w', ...), for so many batch axes."""
     there = range(batch, k.ndim)
     return namespace(k).moveaxis(k, [axis + 1 if (axis - batch) % 2 == 0 else axis - 1 for axis in there], there)
+
+
+def matrices(k, positions):
+    """(*batch, h, h', w, w', ...) as matrices (*batch, h w ..., h' w' ...), in memory one after the other."""
+    batch, shape = k.ndim - 2 * positions, k.shape
+    k = namespace(k).moveaxis(k, range(batch, k.ndim, 2), range(batch, batch + positions))
+    return k.reshape(prod(shape)).reshape(*shape[:batch], prod(shape[batch::2]), prod(shape[batch + 1::2]))
+
+
+def zipped(k, left, right):
+    """Matrices (*batch, positions, positions') as (*batch, h, h', w, w', ...), left = (h, w, ...), right likewise."""
+    batch, m = k.ndim - 2, len(left)
+    k = k.reshape(*k.shape[:batch], *left, *right)
+    order = [batch + i + side * m for i in range(m) for side in (0, 1)]
+    return namespace(k).moveaxis(k, order, range(batch, k.ndim))

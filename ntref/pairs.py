@@ -238,6 +238,9 @@ class Tile(Kernel):
             return [Pair.same(self.q1.copy(order='K'))]          # the tape's own must not be written into
         return [Pair(p.q1, p.q2, p.cov, self.is_far, not self.is_shared) for p in super()._pairs()]
 
+    def within(self, f):
+        return self.tape(lambda: f(self.nngp))
+
     def sides(self, a1, a2):
         return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
 
@@ -287,8 +290,11 @@ def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
 
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
-        cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
-            (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
-        tile = new._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-        return tile._with_variances(q1, q2, part).but(tape=no_tape)
+        there = new._with_variances(q1, q2, part).but(tape=no_tape)
+        if b is None and not (demand.paired and sizes):
+            cov = Pair.same(there.q1.copy(order='K')).cov._replace(area=0 * there.q1 if demand.area else None)
+        else:
+            cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
+                (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
+        return there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
     return new.but(tape=tape, pending=rows_of, sizes=sizes)

@@ -11,7 +11,8 @@ with input m at pixel q, pixels being numbered row by row; there is no gap, no a
 a sum over the matrices that say which pixel sees which. Networks are read off their `to_spec`.
 """
 from functools import reduce
-from math import ceil, floor, pi, prod, sin
+from itertools import product
+from math import ceil, exp, floor, pi, prod, sin
 from typing import Any, NamedTuple
 
 import numpy
@@ -324,6 +325,35 @@ def image_resize(z, shape, method, antialias=True, **axes):
     return moved(z, L, new)
 
 
+MECHANISMS = {
+    'SOFTMAX': lambda row: [exp(c) / sum(map(exp, row)) for c in row], 'IDENTITY': lambda row: row,
+    'ABS': lambda row: [abs(c) for c in row], 'RELU': lambda row: [max(c, 0) for c in row]}
+
+
+def attention(z, n_chan_out, n_chan_key, n_chan_val, n_heads, linear_scaling=True, W_key_std=1., W_value_std=1.,
+              W_query_std=1., W_out_std=1., b_std=None, attention_mechanism='SOFTMAX', pos_emb_type='NONE',
+              pos_emb_p_norm=2, pos_emb_decay_fn=None, n_chan_pos_emb=None, W_pos_emb_std=1., val_pos_emb=False,
+              **axes):
+    """K'(i, j) = sum over k, l of E[G_ik G'_jl] V(k, l); Theta': one such term for each factor differentiated."""
+    places, decay = list(product(*map(range, z.positions))), pos_emb_decay_fn or (lambda d: float(d == 0))
+    R = numpy.array([[decay(sum(abs(a - b) ** pos_emb_p_norm for a, b in zip(i, j))) for j in places] for i in places])
+    n, m = z.channels, n_chan_pos_emb or z.channels
+    n, m = {'NONE': (1, 0), 'SUM': (1, 1), 'CONCAT': (n / (n + m), m / (n + m))}[pos_emb_type]
+    k, t = (n * c + m * W_pos_emb_std ** 2 * R for c in (z.k, z.t))
+    v, v_t = (k, t) if val_pos_emb else (z.k, z.t)
+    s, a, b = (W_out_std * W_value_std) ** 2, W_query_std * W_key_std, (b_std or 0) ** 2
+    if linear_scaling:
+        f = MECHANISMS[attention_mechanism]
+        G = numpy.array([[f([a * c for c in row]) for row in k[i, i]] for i in range(len(k))]).reshape(k.shape[1:])
+        new, inner = (s * numpy.einsum('nik,mjl,nmkl->nmij', G, G, c) for c in (v, v_t))
+        own = 2 * new                                                       # values and outputs
+    else:
+        new, *inner = (s * a * a * numpy.einsum('nmij,nmkl,nmkl->nmij', *c) for c in (
+            (k, k, v), (t, k, v), (k, t, v), (k, k, v_t)))
+        own, inner = 4 * new, sum(inner)                                    # queries and keys, too
+    return z._replace(k=new + b, t=own + inner + b, shape=z.sized(z.positions, n_chan_out))
+
+
 def neighbours(pattern, shape, nodes, is_sparse):
     """For `shape` positions, of which the axes `nodes` are nodes."""
     places = list(numpy.ndindex(*shape))
@@ -448,4 +478,5 @@ LAYERS = {
     'AvgPool': pool, 'SumPool': lambda z, *a, **k: pool(z, *a, **k, average=False),
     'GlobalAvgPool': lambda z, **k: global_pool(z, True), 'GlobalSumPool': lambda z, **k: global_pool(z, False),
     'Flatten': flatten, 'Index': index, 'ImageResize': image_resize, 'Identity': lambda z: z, 'Dropout': dropout,
-    'Aggregate': aggregate, 'DotGeneral': dot_general, 'LayerNorm': layer_norm, 'Erf': erf, 'Relu': relu}
+    'LayerNorm': layer_norm, 'Aggregate': aggregate, 'DotGeneral': dot_general, 'GlobalSelfAttention': attention,
+    'Erf': erf, 'Relu': relu}

@@ -169,6 +169,43 @@ def fan_in_sum(z):
                                               for name in ('k', 't')))
 
 
+def attention(z, n_chan_out, n_chan_key, n_chan_val, n_heads, linear_scaling=True, W_key_std=1., W_value_std=1.,
+              W_query_std=1., W_out_std=1., b_std=None, attention_mechanism='SOFTMAX', pos_emb_type='NONE',
+              n_chan_pos_emb=None, W_pos_emb_std=1., val_pos_emb=False):
+    """Softmax or the identity; embeddings of different positions are independent."""
+    s, a, b = ((mp.mpf(x) * mp.mpf(y)) ** n for x, y, n in (
+        (W_out_std, W_value_std, 2), (W_query_std, W_key_std, 1), (b_std or 0, 1, 2)))
+    m = z.channels if n_chan_pos_emb is None else n_chan_pos_emb
+    c, r = {'NONE': (1, 0), 'SUM': (1, 1), 'CONCAT': (mp.mpf(z.channels) / (z.channels + m), mp.mpf(m) / (
+        z.channels + m))}[pos_emb_type]
+
+    def embedded(f):
+        return lambda x, i, y, j: c * f(x, i, y, j) + (r * mp.mpf(W_pos_emb_std) ** 2 if i == j else 0)
+
+    @cache
+    def weights(x, i):
+        row = [a * embedded(z.k)(x, i, x, j) for j in positions(z.shape)]
+        return row if attention_mechanism == 'IDENTITY' else [mp.exp(c) / sum(map(mp.exp, row)) for c in row]
+
+    def average(f, x, i, y, j):
+        return s * sum(u * w * f(x, p, y, q) for u, p in zip(weights(x, i), positions(z.shape))
+                       for w, q in zip(weights(y, j), positions(z.shape)))
+
+    @cache
+    def inner(f, g, x, y):
+        return sum(f(x, p, y, q) * g(x, p, y, q) for p in positions(z.shape) for q in positions(z.shape))
+    K, T = field(z.shape, 0, embedded(z.k), embedded(z.t))[2:]
+    V, V_t = (K, T) if val_pos_emb else (z.k, z.t)
+    if linear_scaling:
+        return field(z.shape, n_chan_out, lambda *p: average(V, *p) + b,
+                     lambda *p: average(V_t, *p) + 2 * average(V, *p) + b)
+
+    def t(x, i, y, j):
+        rise = inner(K, V_t, x, y) + inner(T, V, x, y) + 4 * inner(K, V, x, y)
+        return s * a * a * (rise * K(x, i, y, j) + inner(K, V, x, y) * T(x, i, y, j)) + b
+    return field(z.shape, n_chan_out, lambda x, i, y, j: s * a * a * inner(K, V, x, y) * K(x, i, y, j) + b, t)
+
+
 STRUCTURE = {
     'serial': lambda z, layers: reduce(lambda z, spec: layer(spec, z), layers, z),
     'repeat': lambda z, block, n: reduce(lambda z, spec: layer(spec, z), [block] * n, z),
@@ -180,4 +217,4 @@ STRUCTURE = {
     'AvgPool': pool, 'SumPool': lambda z, *a, **k: pool(z, *a, **k, average=False),
     'GlobalAvgPool': lambda z, **k: global_pool(z, True, **k),
     'GlobalSumPool': lambda z, **k: global_pool(z, False, **k),
-    'Flatten': flatten}
+    'Flatten': flatten, 'GlobalSelfAttention': attention}

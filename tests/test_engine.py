@@ -9,6 +9,8 @@ from numpy.testing import assert_allclose
 
 from ntref import batch, stax
 from ntref.engine import in_threads, run
+from ntref.stax import (
+    Aggregate, Dense, FanInConcat, FanOut, GlobalAvgPool, Index, LayerNorm, Relu, Slice, parallel, serial)
 
 NET = stax.serial(stax.Dense(8, 1.4, .2), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
 IMAGES = stax.serial(stax.Conv(4, (2, 2)), stax.Relu(), stax.Conv(4, (1, 1)))
@@ -153,15 +155,50 @@ def test_kernels_that_are_no_tiles(rng):
         batch(lambda a, b: product(a, b).astype('float64' if len(a) > 1 else 'float32'), 2)(x)
 
 
-@pytest.mark.parametrize('arguments, error, message', [
-    ({'batch_size': -1}, ValueError, 'batch_size >= 0, got -1'),
-    ({'batch_size': 2.}, TypeError, 'batch_size .* got 2.0'),
-    ({'batch_size': True}, TypeError, 'got True'), ({'batch_size': None}, TypeError, 'got None'),
-    ({'device_count': -2}, ValueError, 'device_count >= -1, got -2'), ({'device_count': '2'}, TypeError, "got '2'"),
-    ({'device_count': 1.5}, TypeError, 'device_count to be a whole number, got 1.5')])
-def test_bad_arguments(arguments, error, message):
-    with pytest.raises(error, match=message):
+@pytest.mark.parametrize('arguments, message', [
+    ({'batch_size': -1}, 'batch_size is expected to be a whole number >= 0, got -1'), ({'batch_size': 2.}, 'got 2.0'),
+    ({'batch_size': True}, 'batch_size .* got True'), ({'batch_size': None}, 'batch_size .* got None'),
+    ({'device_count': -2}, 'device_count is .* >= -1, got -2'), ({'device_count': '2'}, "device_count .* got '2'"),
+    ({'device_count': 1.5}, 'got 1.5'), ({'memory_limit': 0}, 'memory_limit is .* >= 1, got 0'),
+    ({'memory_limit': '4GiB'}, "memory_limit .* got '4GiB'")])
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
         batch(product, **arguments)
+
+
+MIXED = {'LayerNorm': serial(Dense(4), LayerNorm((0, 1))), 'Index': serial(Dense(4), Index(Slice[::2])),
+         'FanInConcat': serial(FanOut(2), parallel(Dense(4), Dense(4)), FanInConcat(0))}
+
+
+@pytest.mark.parametrize('name', MIXED)
+def test_layers_that_mix_the_batch_are_refused(name, rng):
+    x = rng.standard_normal((6, 3))
+    for arguments in (x,), (x, x):
+        with pytest.raises(ValueError, match='each input is for itself, got one with a layer that mixes the batch'):
+            batch(MIXED[name].kernel_fn, 2)(*arguments, get='nngp')
+
+
+def test_pairs_of_arrays_are_cut(rng):
+    """An argument of each input, for x1 and for x2."""
+    x, y, u, v = rng.standard_normal((7, 3)), rng.standard_normal((5, 3)), rng.random(7), rng.random(5)
+
+    def weighted(x1, x2=None, weights=None, power=1, both=(2, 3)):
+        assert both == (2, 3)
+        return (weights[0][:, None] * product(x1, x2) * weights[1]) ** power
+    assert_allclose(batch(weighted, 2)(x, y, weights=(u, v), power=3), weighted(x, y, (u, v), 3), rtol=1e-14)
+    for both in (u, u), (u, None), u:
+        assert_allclose(batch(weighted, 3)(x, weights=both), weighted(x, None, (u, u)), rtol=1e-14)
+    with pytest.raises(TypeError, match=r'expected weights as a pair of arrays, .* got one of shape \(7,\)'):
+        batch(weighted, 3)(x, y, weights=u)
+
+
+def test_graphs(rng):
+    net, x = serial(Dense(4), Relu(), Aggregate(), GlobalAvgPool(), Dense(1)), rng.standard_normal((5, 3, 2))
+    pattern = rng.random((5, 3, 3))
+    expected = net.kernel_fn(x, None, 'ntk', pattern=pattern)
+    assert_allclose(batch(net.kernel_fn, 2)(x, None, 'ntk', pattern=pattern), expected, rtol=1e-13)
+    pair = pattern, pattern[:3]
+    assert_allclose(batch(net.kernel_fn, 2)(x, x[:3], 'ntk', pattern=pair), expected[:, :3], rtol=1e-12)
 
 
 def test_number_of_threads(monkeypatch, rng):
@@ -245,6 +282,9 @@ def test_progress(capsys, monkeypatch):
     batch(product, 2, progress=True)(x)
     assert 'kernel: 100%' in (shown := capsys.readouterr().err) and '5/5' in shown
     monkeypatch.setattr(run.sys.stderr, 'isatty', lambda: True)
+    batch(product, 2)(x)
+    assert capsys.readouterr().err == ''                           # it took no time
+    monkeypatch.setattr(run, 'PATIENCE', 0)
     batch(product, 2)(x)
     batch(product, 2, progress=False)(x)
     assert capsys.readouterr().err.count('100%') == 1

@@ -16,8 +16,8 @@ from test_contracts import ANYWHERE, cube, d_cube, draw, has_finite_network, lai
 from ntref import stax
 from ntref.stax import (
     ABRelu, Abs, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, ElementwiseNumerical, Erf, Exp, ExpNormalized,
-    FanInProd, FanOut, Flatten, Gabor, Gaussian, Gelu, Hermite, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
-    RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, parallel, serial)
+    FanInProd, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalSelfAttention, Hermite, LayerNorm, LeakyRelu, Monomial,
+    Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, parallel, serial)
 
 TOLERANCE = 1e-9            # of central differences: rounding over the step, measured 3e-11
 STEP = 1e-3
@@ -157,6 +157,11 @@ def pixels(conv):
     return serial(conv, Relu(), Flatten(), D2)
 
 
+def attention(k, v, q, o, b, e, p):
+    return serial(Conv(8, (2,)), GlobalSelfAttention(
+        8, 8, 8, 2, True, k, v, q, o, b, 'SOFTMAX', 'SUM', p, lambda d: anp.exp(-d), None, e, True))
+
+
 PARAMETERS = {
     'Dense': (lambda w, b: serial(Dense(8, w, b), Relu(), Dense(8, .9, .3)), (1.3, .4)),
     'Dense, deep': (lambda w, b, v: serial(Dense(8, w), Erf(), Dense(8, v, b), Gelu(), Dense(8, w, b)), (1.3, .4, 1.1)),
@@ -165,6 +170,7 @@ PARAMETERS = {
     'Conv': (lambda w, b: pixels(Conv(8, (2,), None, 'SAME', w, b)), (1.3, .4)),
     'ConvTranspose': (lambda w, b: pixels(ConvTranspose(8, (3,), (2,), 'SAME', w, b)), (1.3, .4)),
     'ConvLocal': (lambda w, b: pixels(ConvLocal(8, (2,), None, 'SAME', w, b)), (1.3, .4)),
+    'GlobalSelfAttention': (lambda *a: pixels(attention(*a)), (1.1, .9, .8, 1.2, .4, .7, 1.5)),
     'ABRelu': (ABRelu, (-.5, 1.2)), 'LeakyRelu': (LeakyRelu, (.2,)), 'Erf': (Erf, (.7, 1.4, -.3)),
     'Sin': (Sin, (.8, 1.3, .4)), 'Cos': (Cos, (.8, 1.3, .4)), 'Rbf': (Rbf, (.3,)), 'Gaussian': (Gaussian, (.8, -.4)),
     'Exp': (Exp, (.5, .4)), 'ExpNormalized': (ExpNormalized, (.7, .2)),
@@ -190,11 +196,11 @@ def test_in_the_parameters(name, get, rng):
     x = numpy.concatenate([x, x[:1]])                   # coincident inputs, where the parameters have no cusp
     c = rng.standard_normal((4, 4))
 
-    x = x[:, :, None] if name.startswith('Conv') else x
+    x = x[:, :, None] if name.startswith(('Conv', 'Global')) else x
 
     def f(values, x=x):
         net = build(*values)
-        net = net if name.startswith(('Dense', 'Conv')) else serial(D1, net, D2)
+        net = net if name.startswith(('Dense', 'Conv', 'Global')) else serial(D1, net, D2)
         return anp.sum(c * net.kernel_fn(x, get=get))
     values = numpy.array(values)
     gradient = autograd.grad(f)(values)

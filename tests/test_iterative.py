@@ -227,6 +227,14 @@ def test_going_on_otherwise():
     assert cg(K, Y, 1e-3, tol=1e-4, rank=5, state=first.state).steps == first.steps
 
 
+def test_progress_is_shown(capsys):
+    cg(K, Y, 1e-3, rank=5)
+    assert capsys.readouterr().err == ''
+    solution = cg(K, Y, 1e-3, rank=5, progress=True)
+    shown = capsys.readouterr().err
+    assert f'conjugate gradients: {solution.steps}step' in shown and 'residual' in shown
+
+
 def test_progress_is_called_with_states():
     states = []
     solution = cg(K, Y, 1e-3, rank=5, progress=states.append)

@@ -25,9 +25,9 @@ from ntref.ops import Window
 from ntref.pairs import Tile
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
-    FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu,
-    RectifiedMonomial, Relu, Sin, Slice, SumPool, branching, combinators, conv, dot_general, graph, large, parallel,
-    pooling, repeat, reshaping, serial)
+    FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, Hermite, Identity, ImageResize, Index,
+    LayerNorm, LeakyRelu, RectifiedMonomial, Relu, Sin, Slice, SumPool, attention, branching, combinators, conv,
+    dot_general, graph, large, parallel, pooling, repeat, reshaping, serial)
 from ntref.stax.dense import Weighted
 
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
@@ -134,6 +134,10 @@ def filters(size=(2, 2), padding='SAME', W_std=1.3, b_std=.4, **others):
     return Conv(8, size, padding=padding, W_std=W_std, b_std=b_std, **others)
 
 
+def attends(**others):
+    return GlobalSelfAttention(8, 8, 8, 2, W_key_std=.9, W_value_std=1.2, W_query_std=.8, W_out_std=1.1, **others)
+
+
 IMAGES = {
     'conv': serial(filters(), Relu(), filters((2, 1), 'VALID', 1.1, .2), Relu(), Flatten(), Dense(8, 1.2, .1)),
     'conv without bias': serial(filters(b_std=None), Relu(), filters((3, 3), b_std=None), Relu()),
@@ -144,6 +148,12 @@ IMAGES = {
     'pool': serial(filters(), Relu(), AvgPool((2, 2), (1, 2), 'SAME', True), filters((2, 1)), Relu()),
     'pool by its size': serial(filters(), Erf(), AvgPool((2, 2), None, 'SAME')),
     'sum pool': serial(filters(), Erf(), SumPool((2, 1)), filters(), Relu(), GlobalAvgPool()),
+    'attention': serial(filters(), Relu(), attends(b_std=.3), Relu(), filters((2, 1)), GlobalAvgPool()),
+    'attention, sum': serial(Dense(8, 1.3, .4), Erf(), attends(b_std=.3, pos_emb_type='SUM', W_pos_emb_std=.7)),
+    'attention, concat': serial(Dense(8, 1.3, .4), Erf(), attends(
+        attention_mechanism='IDENTITY', pos_emb_type='CONCAT', n_chan_pos_emb=4, W_pos_emb_std=.7, val_pos_emb=True)),
+    'attention, square root': serial(Dense(8, 1.3, .4), Erf(), attends(
+        linear_scaling=False, attention_mechanism='IDENTITY', b_std=.3, pos_emb_type='SUM', W_pos_emb_std=.7)),
     'residual images': serial(filters(), FanOut(2), parallel(serial(Relu(), Dense(8, 1.2)), Identity()), FanInSum()),
 }
 """Ended by Flatten or a global pool, or by nothing: then K and Theta of every pair of positions."""
@@ -183,7 +193,8 @@ def check_image(name):
                 near(k.ntk, ntk, abs(ntk).max() * (GAP_LOST if name in BEHIND_A_POOL else 1))
 
 
-GAP_LOST, BEHIND_A_POOL = 2e5, ('pool', 'sum pool')            # 4e-8: what Theta keeps where images nearly coincide
+GAP_LOST, BEHIND_A_POOL = 2e5, ('pool', 'sum pool', 'attention')
+"""4e-8: what Theta keeps where images nearly coincide."""
 
 
 def check_pictures():
@@ -434,6 +445,58 @@ def beginnings(n, out):
     return [o * n // out for o in range(out)]
 
 
+def attending(change):
+    """A mutant of what is an average over positions, change(original, layer, K, *functions, b)."""
+    return method(GlobalSelfAttention, 'averaged', change)
+
+
+def attention_ntk(formula):
+    """A mutant of Theta', formula(old Kernel, new Kernel, b)."""
+    def change(original, self, k, *a):
+        new = original(self, k, *a)
+        return new if k.ntk is None else new.but(ntk=formula(k, new, a[-1]))
+    return attending(change)
+
+
+def over_the_first_axis(c):
+    return numpy.moveaxis(attention.softmax(numpy.moveaxis(c, -1, -2)), -1, -2)
+
+
+ATTENTION = {
+    'attention: softmax over the first position': (lambda: mock.patch.dict(
+        attention.MECHANISMS, SOFTMAX=over_the_first_axis), 'attention'),
+    'attention: softmax of the hyperbolic tangent': (lambda: mock.patch.dict(
+        attention.MECHANISMS, SOFTMAX=lambda c, f=attention.softmax: f(numpy.tanh(c))), 'attention'),
+    'attention: weights of x1 on both sides': (lambda: mock.patch.object(
+        Kernel, 'sides', lambda k, a, b, f=Kernel.sides: f(k, a, 0 * b + a[:1] if a.shape[1:] == (9, 9) else b)),
+        'attention, sum'),
+    'attention: no weights': (lambda: method(
+        Kernel, 'within', lambda f, k, g: [numpy.broadcast_to(numpy.eye(a.shape[-1]), a.shape) for a in f(k, g)]),
+        'attention, sum'),
+    'attention, tiles: weights of x1 on both sides': (lambda: mock.patch.object(
+        Tile, 'sides', lambda k, a, b, f=Tile.sides: f(k, a, 0 * b + a[:1]) if a.shape[1:] == (9, 9) else f(k, a, b)),
+        'attention'),
+    'attention: no bias': (lambda: attending(lambda f, self, k, *a: f(self, k, *a[:-2], lambda c, g=a[-2]: g(c), 0)),
+                           'attention'),
+    'attention: Theta of values alone': (lambda: attention_ntk(
+        lambda k, new, b: new.ntk - new.nngp + b), 'attention'),
+    'attention: the bias twice in Theta': (lambda: attention_ntk(lambda k, new, b: new.ntk + b), 'attention, sum'),
+    'attention: Theta without the embeddings': (lambda: method(
+        GlobalSelfAttention, 'multiplied', lambda f, self, k, seen, *a: f(self, k, seen, *a).but(
+            ntk=f(self, k, lambda c: seen(c) - (seen(0 * c) if c is k.ntk else 0), *a).ntk)), 'attention, square root'),
+    'attention: queries and keys not trained': (lambda: method(
+        GlobalSelfAttention, 'multiplied', lambda f, self, k, *a: (lambda new: new.but(
+            ntk=new.ntk - 2 * (new.nngp - a[-1])))(f(self, k, *a))), 'attention, square root'),
+    'attention: embeddings of equal weight': (lambda: method(
+        GlobalSelfAttention, 'embedding_channels', lambda f, self, n: n), 'attention, concat'),
+    'attention: values do not see positions': (lambda: method(
+        GlobalSelfAttention, 'kernel', lambda f, self, k: f(replace(self, val_pos_emb=False), k)), 'attention, concat'),
+    'attention: values see positions': (lambda: method(
+        GlobalSelfAttention, 'kernel', lambda f, self, k: f(replace(self, val_pos_emb=True), k)), 'attention, sum'),
+    'attention: r for r^2': (lambda: method(GlobalSelfAttention, 'joined', lambda f, self, K, R, n: f(
+        replace(self, W_pos_emb_std=self.W_pos_emb_std ** .5), K, R, n)), 'attention, sum'),
+}
+
 CONVOLUTIONS = {
     'Conv: not divided by the taps': (lambda: weighted(
         lambda f, layer, k, sums, total, taps: f(layer, sums, total, 1)), 'conv'),
@@ -621,7 +684,7 @@ MUTANTS = {
         Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | GRAPHS
+} | CONVOLUTIONS | ATTENTION | GRAPHS
 
 
 def test_the_code_passes():
@@ -638,8 +701,8 @@ def test_caught(name):
 
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
-              GlobalAvgPool, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
-              combinators._Repeat, duals, fused, inputs, branching, conv, large, reshaping)
+              GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
+              combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

@@ -10,7 +10,7 @@ from tolerances import assert_close
 
 from ntref.stax import (
     AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInSum, FanOut, Flatten, GlobalAvgPool,
-    GlobalSumPool, ImageResize, Index, LayerNorm, Relu, Slice, SumPool, parallel, serial)
+    GlobalSelfAttention, GlobalSumPool, ImageResize, Index, LayerNorm, Relu, Slice, SumPool, parallel, serial)
 
 SMOOTH = {
     'Conv': lambda w, b: serial(Conv(4, (3, 2), padding='SAME', W_std=w, b_std=b), Erf(), Conv(4, (2, 2), W_std=w)),
@@ -27,6 +27,11 @@ SMOOTH = {
     'SumPool': lambda w, b: serial(AvgPool((1, 2)), Dense(4, w, b), Erf(), SumPool((2, 1), (2, 1), 'CIRCULAR')),
     'GlobalAvgPool': lambda w, b: serial(Conv(4, (2, 2), W_std=w, b_std=b), Erf(), GlobalAvgPool(), Dense(3, w), Erf()),
     'GlobalSumPool': lambda w, b: serial(Conv(4, (2, 2), W_std=w, b_std=b), Erf(), GlobalSumPool(), Dense(3, .2 * w)),
+    'GlobalSelfAttention': lambda w, b: serial(Conv(4, (2, 2), W_std=w, b_std=b), Erf(), GlobalSelfAttention(
+        4, 3, 3, 2, True, w, w, w, w, b, pos_emb_type='CONCAT', W_pos_emb_std=w, val_pos_emb=True,
+        pos_emb_decay_fn=lambda d: 1 / (1 + d)), Erf(), Dense(3, w)),
+    'GlobalSelfAttention, square root': lambda w, b: serial(Conv(4, (2, 2), W_std=w, b_std=b), GlobalSelfAttention(
+        4, 3, 3, 2, False, .5 * w, .6 * w, .5 * w, .6 * w, b, 'IDENTITY', 'SUM', W_pos_emb_std=w), Erf(), Dense(3)),
     'Index': lambda w, b: serial(Conv(4, (2, 2), W_std=w, b_std=b), Index(Slice[:, ::-1, 1:]), Erf(), Dense(4)),
     'ImageResize': lambda w, b: serial(ImageResize((-1, 4, 2, -1), 'cubic'), Conv(4, (2, 1), W_std=w, b_std=b), Erf(),
                                        ImageResize((-1, 2, 3, -1), 'lanczos3'), ImageResize((-1, 3, 2, -1), 'nearest')),
@@ -51,7 +56,8 @@ KINKED = {
 BUILD = SMOOTH | KINKED
 every = pytest.mark.parametrize('name', BUILD)
 chosen = pytest.mark.parametrize('name', ['Conv', 'Conv, strided', 'ConvTranspose', 'ConvLocal', 'AvgPool',
-                                          'ImageResize', 'FanInConcat', 'LayerNorm'])
+                                          'ImageResize', 'FanInConcat', 'LayerNorm', 'GlobalSelfAttention',
+                                          'GlobalSelfAttention, square root'])
 
 
 def network(name):

@@ -19,7 +19,7 @@ import zarr
 
 from ntref import Kernel, batch, load_kernel, save_kernel, stax
 from ntref.engine import StoredKernel
-from ntref.engine.store import digest, told
+from ntref.engine.forms import digest, told
 
 SCRIPT = """
 import os, resource, sys, time
@@ -327,7 +327,7 @@ def test_who_a_function_is():
     circle = Model(None)
     circle.w = [circle, scaled(circle)]
     assert told(circle) == told(circle) and '...' in told(circle)
-    code = 'def f(x):\n    return x in {"a", "b", "c", "d", "e"}\nfrom ntref.engine.store import told\nprint(told(f))'
+    code = 'def f(x):\n    return x in {"a", "b", "c", "d", "e"}\nfrom ntref.engine.forms import told\nprint(told(f))'
     assert len({subprocess.run([sys.executable, '-c', code], env=os.environ | {'PYTHONHASHSEED': str(seed)}, text=True,
                                capture_output=True, check=True).stdout for seed in (1, 2)}) == 1
 
@@ -535,3 +535,26 @@ def test_files_that_are_something_else(tmp_path):
             load_kernel(tmp_path / f'{name}.npz')
     with pytest.raises(FileNotFoundError):
         load_kernel(tmp_path / 'none.npz')
+
+
+# ------------------------------------------------------------------ object stores
+
+def test_an_object_store(rng):
+    """Written, gone on with and read under a URL."""
+    fsspec, url = pytest.importorskip('fsspec'), 'memory://ntref-tests/k.zarr'
+    files, x = fsspec.filesystem('memory'), rng.standard_normal((11, 3))
+    net = stax.serial(stax.Dense(4), stax.Relu(), stax.Dense(1))
+    expected = batch(net.kernel_fn, 3)(x, None, 'ntk')
+    try:
+        assert (numpy.asarray(batch(net.kernel_fn, 3, out=url)(x, None, 'ntk')) == expected).all()
+        files.rm('/ntref-tests/k.zarr/kernel/c/1/2')
+        with pytest.raises(ValueError, match='expected a whole kernel, got memory://.* without the tile .1, 2.'):
+            load_kernel(url)[:]
+        with pytest.raises(ValueError, match='differs in x1'):
+            batch(net.kernel_fn, 3, out=url)(x + 1, None, 'ntk')
+        k = batch(net.kernel_fn, 3, out=url)(x, None, 'ntk')
+        assert (numpy.asarray(k) == expected).all() and (load_kernel(url)[1:3] == expected[1:3]).all()
+    finally:
+        files.rm('/ntref-tests', recursive=True)
+    with pytest.raises(ValueError, match='expected a path on this machine .* got s3://bucket/k.npz'):
+        save_kernel('s3://bucket/k.npz', x)

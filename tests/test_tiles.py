@@ -1,4 +1,7 @@
 """Kernels tile by tile: the same numbers, whatever the tiles."""
+import gc
+import weakref
+
 import numpy
 import pytest
 from numpy.testing import assert_allclose
@@ -7,6 +10,7 @@ from ntref import stax
 from ntref.arrays import namespace
 from ntref.engine import run, tiles
 from ntref.kernel import Axes, Signal
+from ntref.stax import Dense, GlobalAvgPool, Relu, serial
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def test_batches_on_another_axis(small, rng):
 def test_layers_that_mix_the_batch_are_not_tiled(layer, small, rng):
     net = stax.serial(stax.Dense(8, 1.3, .2), layer, stax.Dense(1))
     x = rng.standard_normal((10, 4))
-    assert not net.tileable(Signal((10, 4), Axes(0, 1)))
+    assert not (net.tileable(Signal((10, 4), Axes(0, 1))) and layer.in_tiles)
     assert (net.kernel_fn(x, get='nngp') == whole(net, x, None, 'nngp')).all()
 
 
@@ -90,3 +94,19 @@ def test_without_threadpoolctl(small, rng, monkeypatch):
     expected = net.kernel_fn(x, get='ntk')
     monkeypatch.setattr(run, 'find_spec', lambda name: None)
     assert (net.kernel_fn(x, get='ntk') == expected).all()
+
+
+@pytest.mark.parametrize('shape', [(700, 3), (5, 4, 4, 2)])
+def test_nothing_is_held(shape, rng):
+    """A kernel that nobody needs is freed at once, not by the garbage collector some time later."""
+    net = serial(*[Dense(8), Relu()] * 2, GlobalAvgPool()) if len(shape) > 2 else serial(Dense(8), Relu(), Dense(1))
+    x = rng.standard_normal(shape)
+    x[1] = x[0]                                                          # near pairs: tiles are begun again
+    gc.disable()
+    try:
+        k = net.kernel_fn(x, None, ('nngp', 'ntk'))
+        held = [weakref.ref(a) for a in k]
+        del k
+        assert [a() for a in held] == [None, None]
+    finally:
+        gc.enable()

@@ -1,19 +1,23 @@
-"""`batch`: any kernel function tile by tile, in memory or on disk."""
+"""`batch`: any kernel function tile by tile, in memory or on disk, on threads or on other machines."""
 from contextlib import nullcontext
 from itertools import product
-from operator import index
 
 import numpy
 
-from .run import in_threads, shown
-from .store import apart, digest, opened, together, told
+from ..arguments import as_whole
+from .forms import apart, digest, together, told
+from .memory import check_memory
+from .run import alone, by_executor, in_threads, number_of_threads, shown
+from .store import opened, put
 
 __all__ = ['batch']
 
 SIDE = 1024                    # of a tile, if not asked for
+WORK = 4                       # arrays as large as the result of a tile, at the peak of its computation: a guess
 
 
-def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out=None, progress=None):
+def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out=None, progress=None, executor=None,
+          memory_limit=None):
     """`kernel_fn` tile by tile: a function with the same arguments.
 
     Parameters
@@ -24,21 +28,28 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     batch_size : int            inputs on either side of a tile; those at the ends may be smaller. 0: 1024.
     device_count : int          threads; -1: NTREF_NUM_THREADS, or as many as there are cores; 0: one.
     store_on_device : bool      accepted for old scripts: results are in the memory of the host.
-    out : str or path, optional a directory for a Zarr store: tiles are written as they are done, and `StoredKernel`s
-        returned. The same call again, after it was killed at any moment, computes what is missing. With x2=None the
-        lower half is not stored, unless there are positions. A function of the user is known by its code, defaults and
-        what it encloses; not by the functions and global names that it uses.
+    out : str or path, optional a directory, or the URL of an object store (s3://..., by fsspec), for a Zarr store:
+        tiles are written as they are done, and `StoredKernel`s returned. The same call again, after it was killed at
+        any moment, computes what is missing. With x2=None the lower half is not stored, unless there are positions. A
+        function of the user is known by its code, defaults and what it encloses; not by the functions and global names
+        that it uses.
     progress : bool, optional   show tiles done, rate and time left (tqdm). None: on a terminal.
+    executor : optional         a `dask.distributed.Client`, or any `concurrent.futures.Executor` of processes: tiles
+        are computed there, one on each of its threads, and those of lost workers again. With `out` they write into the
+        store themselves, which must be under the same path there.
+    memory_limit : int, optional        bytes that results and tiles in work may take. None: what is free.
 
     Returns
     -------
     callable : (x1, x2=None, *args, **kwargs) -> what kernel_fn returns. Inputs may be lists of arrays of equal lengths.
+        Keyword arguments that are pairs of arrays, for x1 and for x2 (with x2=None one array), are cut like the inputs.
 
     Raises
     ------
     TypeError       : inputs that are not arrays, such as a `Kernel`; a kernel function that returns something else.
-    ValueError      : batch_size < 0; a kernel that has not the shape of its tile; a store of another network, other
-        inputs or tiles.
+    ValueError      : batch_size < 0; a kernel that has not the shape of its tile; a network with a layer that mixes
+        the batch; a store of another network, other inputs or tiles.
+    MemoryError     : after the first tile, where the result would not fit; names a call that would.
     BlockingIOError : another process writes into the store.
     OSError         : the store cannot be written. After the cause is gone, the same call goes on.
     ImportError     : out without zarr.
@@ -56,39 +67,70 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     >>> k.shape, bool(abs(k - net.kernel_fn(x, None, 'ntk')).max() < 1e-15)
     ((5, 5), True)
     """
-    side, threads = _whole(batch_size, 'batch_size', 0) or SIDE, _whole(device_count, 'device_count', -1)
-    threads = {-1: None, 0: 1}.get(threads, threads)
+    side = as_whole(batch_size, 'batch: batch_size', 0) or SIDE
+    threads = as_whole(device_count, 'batch: device_count', -1)
+    limit = None if memory_limit is None else as_whole(memory_limit, 'batch: memory_limit', 1)
+    threads = number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
     def batched(x1, x2=None, *args, **kwargs):
         n1, n2 = shape = _length(x1, 'x1'), _length(x1 if x2 is None else x2, 'x2')
+        _check_blocks(kernel_fn, x1, x2)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
-        def tile(at):
+        def job(at):
+            """Arguments of `_tile`."""
             rows, columns = _ranges(at, side, shape)
             right = x2 if x2 is not None else None if at[0] == at[1] else x1
-            form, kernels = apart(kernel_fn(_taken(x1, rows), _taken(right, columns), *args, **kwargs))
-            _check(kernels, (rows.stop - rows.start, columns.stop - columns.start), sink.entries)
-            return form, kernels
+            options = {name: _taken_for(name, value, rows, columns, x2 is None) for name, value in kwargs.items()}
+            return (rows.stop - rows.start, columns.stop - columns.start), kernel_fn, (
+                _taken(x1, rows), _taken(right, columns), *args), options
         with nullcontext(_Memory(side)) if out is None else opened(out, {
                 'network': told(kernel_fn), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
                 'batch_size': side}) as sink:
             if sink.entries is None:
-                form, first = tile((0, 0))
-                symmetric = x2 is None and all(k.ndim == 2 for k in first.values())
-                sink.create(shape, form, first, symmetric)
+                form, first = _tile(None, *job((0, 0)))
+                _check_fits(first, shape, threads if executor is None else 1, out is None, limit)
+                sink.create(shape, form, first, x2 is None and all(k.ndim == 2 for k in first.values()))
                 if tiles:
                     sink.write((0, 0), first)
             missing = [at for at in tiles if (at[0] <= at[1] or not sink.symmetric) and not sink.has(at)]
-            in_threads(lambda at: sink.write(at, tile(at)[1]), missing, threads, shown(progress, 'kernel'))
+            progress_of = shown(progress, 'kernel')
+            if executor is None:
+                in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]), missing, threads, progress_of)
+            else:
+                jobs = ((_elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
+                for at, kernels in zip(missing, by_executor(executor, jobs, len(missing), progress_of)):
+                    if kernels is not None:
+                        sink.write(at, kernels)
         return together(sink.form, sink.kernels())
     return batched
+
+
+def _tile(entries, shape, kernel_fn, args, options):
+    """What kernel_fn returns for a tile of this shape: its form, and arrays with these entries, or with any if None."""
+    form, kernels = apart(kernel_fn(*args, **options))
+    for name, k in kernels.items():
+        if k.shape[:2] != shape:
+            raise ValueError(f'expected kernels {(*shape, ...)} of {shape[0]} inputs with {shape[1]}, got {name} of '
+                             f'shape {k.shape}. Inputs are on axis 0; `nngp` and `ntk` have two axes of inputs.')
+    found = {name: (k.dtype, k.shape[2:]) for name, k in kernels.items()}
+    if entries not in (None, found):
+        raise ValueError(f'expected all tiles alike, got {found} after {entries}.')
+    return form, kernels
+
+
+def _elsewhere(path, at, *job):
+    """A tile on one thread of a worker: written into the store at `path`, or returned if that is None."""
+    with alone():
+        kernels = _tile(*job)[1]
+    return kernels if path is None else put(path, at, kernels)
 
 
 class _Memory:
     """Kernels in memory; the same methods as those of a store."""
 
     def __init__(self, side):
-        self.side, self.entries = side, None
+        self.side, self.entries, self.path = side, None, None
 
     def create(self, shape, form, kernels, symmetric):
         self.shape, self.form, self.symmetric = shape, form, symmetric
@@ -113,13 +155,20 @@ def _ranges(tile, side, shape):
     return tuple(slice(i * side, min((i + 1) * side, n)) for i, n in zip(tile, shape))
 
 
-def _whole(n, name, least):
-    """n as an int, or an error that names it."""
-    if not hasattr(n, '__index__') or isinstance(n, bool):
-        raise TypeError(f'expected {name} to be a whole number, got {n!r}.')
-    if index(n) < least:
-        raise ValueError(f'expected {name} >= {least}, got {n}.')
-    return index(n)
+def _check_blocks(kernel_fn, x1, x2):
+    if hasattr(kernel_fn, 'by_blocks') and not kernel_fn.by_blocks(x1, x2):
+        raise ValueError('expected a network in which each input is for itself, got one with a layer that mixes the '
+                         'batch (LayerNorm over the batch axis, FanInConcat or Index along it). Compute its kernel in '
+                         'one piece: kernel_fn(x1, x2).')
+
+
+def _check_fits(first, shape, threads, in_memory, limit):
+    """Raises MemoryError if results like the `first` tile, and tiles in work, do not fit."""
+    tile = sum(k.nbytes for k in first.values())
+    pair = sum(k[:1, :1].nbytes for k in first.values())
+    kept = pair * shape[0] * shape[1] if in_memory else 0
+    check_memory(kept + WORK * threads * tile, f'kernels of {shape[0]} with {shape[1]} inputs, '
+                 f'{threads} tiles at a time', kept, WORK * threads * pair, limit)
 
 
 def _taken(x, rows):
@@ -127,6 +176,18 @@ def _taken(x, rows):
     if isinstance(x, (list, tuple)):
         return type(x)(_taken(a, rows) for a in x)
     return None if x is None else x[rows]
+
+
+def _taken_for(name, value, rows, columns, is_one):
+    """An argument for a tile: of a pair of arrays, for x1 and for x2, those of the tile; `is_one`: x2 is x1."""
+    if getattr(value, 'shape', ()):
+        if not is_one:
+            raise TypeError(f'expected {name} as a pair of arrays, for x1 and for x2, got one of shape {value.shape}.')
+        value = value, None
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or not any(hasattr(a, 'shape') for a in value):
+        return value
+    left, right = value
+    return _taken(left, rows), _taken(left if right is None and is_one else right, columns)
 
 
 def _length(x, name):
@@ -139,14 +200,3 @@ def _length(x, name):
     if not getattr(x, 'shape', ()):
         raise TypeError(f'expected {name} to be an array of inputs, or a list of arrays, got {type(x).__name__}.')
     return x.shape[0]
-
-
-def _check(kernels, shape, entries):
-    """Raises ValueError for kernels of another shape than that of their tile, or of other entries than the first."""
-    for name, k in kernels.items():
-        if k.shape[:2] != shape:
-            raise ValueError(f'expected kernels {(*shape, ...)} of {shape[0]} inputs with {shape[1]}, got {name} of '
-                             f'shape {k.shape}. Inputs are on axis 0; `nngp` and `ntk` have two axes of inputs.')
-    found = {name: (k.dtype, k.shape[2:]) for name, k in kernels.items()}
-    if entries not in (None, found):
-        raise ValueError(f'expected all tiles alike, got {found} after {entries}.')

@@ -8,7 +8,9 @@ from zipfile import BadZipFile
 import numpy
 
 from ..kernel import Kernel
-from .store import FORMAT, apart, compressors, on_host, stored, together, zarr
+from .forms import apart, on_host, together
+from .places import is_url
+from .store import FORMAT, compressors, stored, zarr
 
 __all__ = ['load_kernel', 'save_kernel']
 
@@ -45,10 +47,10 @@ def save_kernel(path, kernel, about=None):
     if wrong := [name for name in arrays if not str(name).isidentifier() or name in RESERVED]:
         raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got {wrong[0]!r}.')
     attributes = {'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT}
-    text, path = json.dumps(attributes), Path(path)
+    text, asked, path = json.dumps(attributes), path, Path(path)
     write = {'.npz': _write_npz, '.zarr': _write_zarr}.get(path.suffix)
-    if write is None:
-        raise ValueError(f'expected a path that ends in .npz or .zarr, got {path}.')
+    if write is None or is_url(asked):
+        raise ValueError(f'expected a path on this machine that ends in .npz or .zarr, got {asked}.')
     if path.is_dir() or path.suffix == '.zarr' and path.exists():
         raise FileExistsError(f'expected a path where nothing is, got {path}. Delete it, or take another.')
     aside = path.with_name(f'.{path.name}.partial')
@@ -84,7 +86,7 @@ def load_kernel(path):
     ValueError : not a file of `save_kernel`, or a damaged one; arrays of Python objects, which would have to be
         unpickled.
     """
-    about, arrays = stored(path) if Path(path).is_dir() else _read_npz(path)
+    about, arrays = stored(path) if is_url(path) or Path(path).is_dir() else _read_npz(path)
     form = about['form']
     if form['form'] != 'Kernel':
         return together(form, arrays)

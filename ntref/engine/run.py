@@ -1,13 +1,20 @@
 """Work on many jobs: threads, progress, interruption."""
 import os
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from contextlib import contextmanager, nullcontext
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from threading import local
 
-__all__ = ['in_threads', 'number_of_threads', 'shown']
+__all__ = ['alone', 'by_executor', 'counted', 'in_threads', 'number_of_threads', 'shown']
+
+AHEAD = 64                     # jobs that wait at an executor: their inputs are there already
+PATIENCE = 1                   # seconds before progress is shown that nobody asked for
+RETRIES = 3                    # of a job whose worker was lost, or which failed there
 
 _here = local()                # .busy: is this a thread of in_threads?
 
@@ -58,16 +65,64 @@ def in_threads(work, jobs, threads=None, progress=iter):
             raise
 
 
-def shown(asked, what):
-    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only.
+def by_executor(executor, jobs, number, progress=iter):
+    """Yields f(*arguments) for each of the jobs (f, *arguments), of which there are so many, in their order.
 
-    By tqdm; absent without it.
+    Done by a `concurrent.futures.Executor` or a `dask.distributed.Client`. After an error, or Ctrl-C, what waits is
+    cancelled.
     """
-    wanted = sys.stderr.isatty() if asked is None else asked
+    executor = executor.get_executor(pure=False, retries=RETRIES) if hasattr(executor, 'get_executor') else executor
+    jobs, waiting = iter(jobs), deque()
+    try:
+        for _ in progress(range(number)):
+            waiting.extend(executor.submit(*job) for job in islice(jobs, AHEAD - len(waiting)))
+            yield waiting[0].result()
+            waiting.popleft()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@contextmanager
+def alone():
+    """This thread computes by itself: neither BLAS nor `in_threads` take others."""
+    busy, _here.busy = getattr(_here, 'busy', False), True
+    try:
+        with import_module('threadpoolctl').threadpool_limits(1) if find_spec('threadpoolctl') else nullcontext():
+            yield
+    finally:
+        _here.busy = busy
+
+
+def shown(asked, what):
+    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only,
+    and then not at once. By tqdm; absent without it.
+    """
+    bar = _bar(asked, what, 'tile')
+    return iter if bar is None else bar
+
+
+@contextmanager
+def counted(asked, what):
+    """A function to call after each step, with a text: shows their number, their rate and the text, where `shown` does.
+    """
+    bar = _bar(asked, what, 'step')
+    if bar is None:
+        yield lambda text: None
+        return
+    with bar() as steps:
+        def step(text):
+            steps.set_postfix_str(text, refresh=False)
+            steps.update()
+        yield step
+
+
+def _bar(asked, what, unit):
+    """tqdm for what has these units, if it is wanted and there."""
+    wanted, patience = (sys.stderr.isatty(), PATIENCE) if asked is None else (asked, 0)
     if not wanted or find_spec('tqdm') is None:
-        return iter
-    tqdm = import_module('tqdm').tqdm
-    return lambda jobs: tqdm(jobs, desc=what, unit='tile')
+        return None
+    return partial(import_module('tqdm').tqdm, desc=what, unit=unit, delay=patience)
 
 
 @cache

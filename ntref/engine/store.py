@@ -3,20 +3,17 @@
 A chunk is written aside and renamed, so that it is there whole or not at all, and carries a checksum. The group's
 attributes say what it is of (the manifest); a store is for one process at a time. Nothing is ever unpickled.
 """
-import errno
-import hashlib
 import json
-import re
 import sys
-from collections import namedtuple
 from contextlib import contextmanager
 from importlib import import_module
 from os.path import commonprefix
-from pathlib import Path
 
 import numpy
 
-__all__ = ['StoredKernel', 'apart', 'compressors', 'digest', 'on_host', 'opened', 'stored', 'together', 'told', 'zarr']
+from .places import DESCRIBED, place
+
+__all__ = ['StoredKernel', 'compressors', 'opened', 'put', 'stored', 'zarr']
 
 FORMAT = 1
 
@@ -39,94 +36,6 @@ def compressors():
     return [zarr().codecs.ZstdCodec(level=1), zarr().codecs.Crc32cCodec()]
 
 
-# ------------------------------------------------------------------ what is stored
-
-def on_host(a):
-    """An array of NumPy's.
-
-    Raises
-    ------
-    TypeError : of Python objects.
-    """
-    found = numpy.asarray(a.get() if hasattr(a, 'get') else a)
-    if found.dtype.hasobject:
-        raise TypeError(f'expected an array of numbers, got {type(a).__name__} of Python objects.')
-    return found
-
-
-def apart(kernel):
-    """An array, named tuple or dict of arrays as (what it is, {name: array}).
-
-    Raises
-    ------
-    TypeError : something else.
-    """
-    form, values = {'form': 'array'}, {'kernel': kernel}
-    if hasattr(kernel, '_fields'):
-        form, values = {'form': 'tuple', 'type': type(kernel).__name__}, kernel._asdict()
-    elif isinstance(kernel, dict):
-        form, values = {'form': 'dict'}, kernel
-    if not values or not all(hasattr(a, 'shape') for a in values.values()):
-        raise TypeError(f'expected an array, a named tuple or a dict of arrays, got {type(kernel).__name__}. Of a '
-                        "network ask for arrays: get='ntk' or get=('nngp', 'ntk').")
-    return form, {name: on_host(a) for name, a in values.items()}
-
-
-def together(form, values):
-    """The kernel that `apart` took apart."""
-    if form['form'] == 'tuple':
-        return namedtuple(form['type'], values)(**values)
-    return dict(values) if form['form'] == 'dict' else values['kernel']
-
-
-def digest(x):
-    """SHA-256 of shape, dtype and numbers; a list of those of a list; None stays."""
-    if x is None or isinstance(x, (list, tuple)):
-        return x and [digest(a) for a in x]
-    x = on_host(x)
-    return hashlib.sha256(repr((x.shape, x.dtype.str)).encode() + x.tobytes()).hexdigest()
-
-
-def told(value, within=()):
-    """What a value is, as text that another process finds the same: of functions code, defaults and what they enclose.
-
-    >>> told(len), told([1, {'get': 'ntk'}])
-    ('<built-in function len>', "[1, {'get': 'ntk'}]")
-    """
-    if any(value is outer for outer in within):
-        return '...'
-
-    def tell(*parts):
-        return ', '.join(told(part, (*within, value)) for part in parts)
-    if isinstance(value, (list, tuple)):
-        return f'[{tell(*value)}]'
-    if isinstance(value, dict):
-        return f'{{{", ".join(sorted(f"{key!r}: {tell(v)}" for key, v in value.items()))}}}'
-    if hasattr(value, 'shape'):
-        return str(digest(value))
-    if hasattr(value, 'to_spec') and not isinstance(value, type):
-        try:
-            return json.dumps(value.to_spec())
-        except ValueError:                                             # it holds a function
-            return f'{type(value).__qualname__}({tell(vars(value))})'
-    if hasattr(value, '__func__'):
-        return tell(value.__self__, value.__func__)
-    if hasattr(value, 'func') and hasattr(value, 'keywords'):          # functools.partial
-        return f'partial({tell(value.func, value.args, value.keywords)})'
-    if hasattr(value, '__code__'):
-        enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
-        return f'{value.__qualname__}({_code(value.__code__)}, ' \
-               f'{tell(value.__defaults__, value.__kwdefaults__, enclosed)})'
-    state = tell(vars(value)) if type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__') else ''
-    return re.sub(' at 0x[0-9a-fA-F]+', '', repr(value)) + state
-
-
-def _code(code):
-    inner = [_code(c) if hasattr(c, 'co_code') else sorted(map(repr, c)) if isinstance(c, frozenset) else c
-             for c in code.co_consts]
-    return hashlib.sha256(code.co_code + f'{code.co_names}{inner}'.encode()).hexdigest()[:16]
-
-
 # ------------------------------------------------------------------ writing
 
 @contextmanager
@@ -140,69 +49,42 @@ def opened(path, manifest):
     OSError         : it cannot be written, or other files are there.
     """
     zarr()
-    fcntl, root = import_module('fcntl'), Path(path)
-    with _writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-        others = sorted(p.name for p in root.iterdir() if p.name != '.lock' and p.suffix != '.partial')
-        if others and not (root / 'zarr.json').exists():
-            raise OSError(errno.ENOTEMPTY, f'other files there, such as {others[0]}')
-        lock = open(root / '.lock', 'w')
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(f'expected a store that nobody writes into, got {path}, which another process has '
-                                  'open. Wait for it, or take another path.') from None
+    where = place(path)
+    with where.held():
         version = sys.modules[__name__.partition('.')[0]].__version__
-        yield _Store(root, json.loads(json.dumps(manifest | {'format': FORMAT, 'ntref': version})))
-
-
-@contextmanager
-def _writing(root):
-    """Errors of the system say where they come from and what to do."""
-    try:
-        yield
-    except OSError as e:
-        raise OSError(e.errno, f'expected to write into the store {root}, got: {e.strerror or e}. After the cause is '
-                      'gone (a full disk, permissions) the same call goes on; load_kernel only reads.') from e
+        yield _Store(where, json.loads(json.dumps(manifest | {'format': FORMAT, 'ntref': version})))
 
 
 class _Store:
-    def __init__(self, root, manifest):
-        self.root, self.side, described = root, manifest['batch_size'], root / 'zarr.json'
-        with _writing(root):
-            for rest in root.rglob('*.partial'):           # of a process that was killed
-                rest.unlink()
-            if described.exists() and not _is_json(described):
-                described.unlink()
-            if not described.exists():
-                zarr().create_group(root, attributes=manifest)
-        self.group = zarr().open_group(root, mode='r+')
+    def __init__(self, where, manifest):
+        self.where, self.path, self.side = where, where.root, manifest['batch_size']
+        with where.writing():
+            if not where.has(DESCRIBED):
+                zarr().create_group(where.root, attributes=manifest)
+        self.group = zarr().open_group(where.root, mode='r+')
         self._open()
         found = self.group.attrs.asdict()
         if wrong := {key: found.get(key) for key in manifest if found.get(key) != manifest[key]}:
             parts = (f'{key} ({_excerpt(there, manifest[key])} there, {_excerpt(manifest[key], there)} here)'
                      for key, there in wrong.items())
-            raise ValueError(f'expected the store {root} to be of the same call, got one that differs in '
+            raise ValueError(f'expected the store {where.root} to be of the same call, got one that differs in '
                              f'{", ".join(parts)}. Take another path, or delete it.')
 
     def _open(self):
-        about = self.group.attrs.asdict()
+        about, self.arrays = self.group.attrs.asdict(), _arrays(self.group)
         self.form, self.symmetric = about.get('form'), about.get('symmetric')
-        with zarr().config.set({'array.write_empty_chunks': True}):
-            self.arrays = {name: self.group[name] for name in about.get('names', ())}
         self.entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()} or None     # before `create`
 
     def has(self, tile):
         """Is the tile (i, j) there, with all its digits?"""
         try:
-            return all(_block(a, tile) is not None for a in self.arrays.values())
+            return all(_block(self.where, a, tile) is not None for a in self.arrays.values())
         except (ValueError, RuntimeError):                 # the checksum, or what cannot be decompressed
             return False
 
     def create(self, shape, form, kernels, symmetric):
         """Arrays for {name: kernel of a tile}."""
-        with _writing(self.root):
+        with self.where.writing():
             for name, k in kernels.items():
                 rest = k.shape[2:]
                 self.group.create_array(
@@ -214,19 +96,26 @@ class _Store:
         self._open()
 
     def write(self, tile, kernels):
-        with _writing(self.root):
-            for name, k in kernels.items():
-                self.arrays[name].set_block_selection(tile, k)
+        _put(self.where, self.arrays, tile, kernels)
 
     def kernels(self):
-        return stored(self.root)[1]
+        return stored(self.path)[1]
 
 
-def _is_json(path):
-    try:
-        return bool(json.loads(path.read_bytes()))
-    except ValueError:
-        return False
+def put(path, tile, kernels):
+    """Writes a tile into the store that another process has `opened`."""
+    _put(place(path), _arrays(zarr().open_group(path, mode='r+')), tile, kernels)
+
+
+def _put(where, arrays, tile, kernels):
+    with where.writing():
+        for name, k in kernels.items():
+            arrays[name].set_block_selection(tile, k)
+
+
+def _arrays(group):
+    with zarr().config.set({'array.write_empty_chunks': True}):
+        return {name: group[name] for name in group.attrs.get('names', ())}
 
 
 def _excerpt(text, other):
@@ -237,10 +126,10 @@ def _excerpt(text, other):
 
 # ------------------------------------------------------------------ reading
 
-def _block(array, tile):
+def _block(where, array, tile):
     """The chunk (i, j) of an array; None if it is not there."""
     key = array.metadata.encode_chunk_key((*map(int, tile), *[0] * (array.ndim - 2)))
-    return array.blocks[tile] if (array.store_path.store.root / array.path / key).exists() else None
+    return array.blocks[tile] if where.has(f'{array.path}/{key}') else None
 
 
 class StoredKernel:
@@ -254,8 +143,8 @@ class StoredKernel:
     chunks : tuple of its tiles.
     """
 
-    def __init__(self, array, symmetric):
-        self._array, self._symmetric = array, symmetric
+    def __init__(self, where, array, symmetric):
+        self._where, self._array, self._symmetric = where, array, symmetric
         self.shape, self.dtype, self.ndim, self.chunks = array.shape, array.dtype, array.ndim, array.chunks
 
     def __len__(self):
@@ -283,9 +172,9 @@ class StoredKernel:
 
     def _tile(self, a, b):
         mirrored = self._symmetric and a > b
-        block = _block(self._array, (b, a) if mirrored else (a, b))
+        block = _block(self._where, self._array, (b, a) if mirrored else (a, b))
         if block is None:
-            raise ValueError(f'expected a whole kernel, got {self._array.store_path} without the tile '
+            raise ValueError(f'expected a whole kernel, got {self._where.root} without the tile '
                              f'{int(a), int(b)}. Call `batch` again, with this path.')
         return block.swapaxes(0, 1) if mirrored else block
 
@@ -314,9 +203,11 @@ def _in_full(index, ndim):
 
 def stored(path):
     """(attributes, {name: StoredKernel}) of a store; arrays of less than two axes as such."""
-    group = zarr().open_group(path, mode='r')
+    where = place(path)
+    group = zarr().open_group(where.root, mode='r')
     about = group.attrs.asdict()
     if 'names' not in about:
         raise ValueError(f'expected a store of kernels, got {path} without any. Call `batch` again, with this path.')
     arrays = {name: group[name] for name in about['names']}
-    return about, {name: StoredKernel(a, about['symmetric']) if a.ndim > 1 else a[...] for name, a in arrays.items()}
+    return about, {name: StoredKernel(where, a, about['symmetric']) if a.ndim > 1 else a[...]
+                   for name, a in arrays.items()}

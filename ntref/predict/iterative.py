@@ -9,7 +9,7 @@ import numpy
 
 from ..arguments import as_whole
 from ..arrays import as_floats
-
+from ..engine.run import counted
 from .factor import NotPSDError
 from .layout import checked, nonnegative
 from .out_of_core import Tiles
@@ -230,6 +230,15 @@ class System:
         else:
             self.prepare()
             s = self.start(0. * y, y, y, 0)
+        given = callable(self.progress)
+        with counted(False if given else self.progress, 'conjugate gradients') as step_done:
+            def done(s):
+                step_done(f'residual {(_norm(s.r) / numpy.where(_norm(y) == 0, 1., _norm(y))).max():.1e}')
+                if given:
+                    self.progress(s)
+            return self._to_tolerance(s, y, done)
+
+    def _to_tolerance(self, s, y, done):
         size, last, best = _norm(y), s.steps + self.max_steps, numpy.inf
         while True:
             active = _norm(s.r) > .9 * self.tol * size
@@ -245,8 +254,7 @@ class System:
                 best, s = reached.max(), self.start(s.a, r, y, s.steps)
                 continue
             s = self.unfinished = self.step(s, active)
-            if self.progress is not None:
-                self.progress(s)
+            done(s)
 
 
 def _norm(a):
@@ -275,7 +283,8 @@ def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max
     max_steps : int >= 1, steps of this call.
     state : State of a `Solution` or of a NotConvergedError, to go on from there. With another `rank` or diag_reg its
         solution is where conjugate gradients start anew.
-    progress : callable, called with the State after each step: to show it, or to keep it in a file.
+    progress : callable, called with the State after each step: to show it, or to keep it in a file. True: show steps
+        and residual (tqdm). None: on a terminal.
 
     Returns
     -------

@@ -4,6 +4,7 @@ from .combinators import parallel, repeat, serial
 # branching
 from .branching import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
+from .attention import AttentionMechanism, GlobalSelfAttention, PositionalEmbedding
 from .conv import Conv, ConvLocal, ConvTranspose
 from .dense import Dense
 # without weights
@@ -23,7 +24,7 @@ from .layer import Layer, LayerError, from_spec
 __all__ = [
     'serial', 'parallel', 'repeat',
     'FanOut', 'FanInSum', 'FanInProd', 'FanInConcat',
-    'Dense', 'Conv', 'ConvLocal', 'ConvTranspose',
+    'Dense', 'Conv', 'ConvLocal', 'ConvTranspose', 'GlobalSelfAttention', 'AttentionMechanism', 'PositionalEmbedding',
     'AvgPool', 'SumPool', 'GlobalAvgPool', 'GlobalSumPool', 'Flatten', 'Index', 'Slice', 'ImageResize', 'Identity',
     'DotGeneral', 'Aggregate', 'AggregateImplementation', 'LayerNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',

@@ -31,6 +31,8 @@ class Elementwise(Nonlinearity):
     ------
     Price's theorem: docs/theory/duals.md#price.
     """
+    in_tiles = False                 # functions of the user: not known to be safe in threads
+
     fn: Callable | None = None
     nngp_fn: Callable | None = None
     d_nngp_fn: Callable | None = None
@@ -44,9 +46,6 @@ class Elementwise(Nonlinearity):
         if self.fn is None:
             raise NotImplementedError(f'{self!r} has no finite network: give fn.')
         return self.fn(z)
-
-    def tileable(self, signal):
-        return False                     # functions of the user: not known to be safe in threads
 
     def dual(self, p):
         if self.nngp_fn is None:
@@ -76,6 +75,8 @@ class ElementwiseNumerical(Nonlinearity):
     ------
     docs/theory/duals.md#quadrature.
     """
+    in_tiles = False                 # functions of the user: not known to be safe in threads
+
     fn: Callable
     deg: int | None = None
     df: Callable | None = None
@@ -87,9 +88,6 @@ class ElementwiseNumerical(Nonlinearity):
 
     def phi(self, xp, z):
         return self.fn(z)
-
-    def tileable(self, signal):
-        return False
 
     def dual(self, p):
         f, df = self.fn, self.df or derivative(self.fn)

@@ -1,14 +1,21 @@
 """`kernel_fn`: from inputs, or a state, to the kernels that are asked for."""
 from collections import namedtuple
 from dataclasses import dataclass, fields, replace
+from math import isqrt, prod
 from typing import Any
 
+from ..arrays import generator
+from ..engine.cost import predicted
+from ..engine.memory import check_memory
+from ..engine.tiles import ENTRIES
 from ..inputs import checked, input_kernel
-from ..kernel import Axes, Kernel
+from ..kernel import COVARIANCES, Axes, Kernel
 from .large import in_parts, is_large
-from .trees import input_signal, tree_map
+from .trees import input_signal, tree_map, tree_signal
 
 __all__ = ['KernelFunction']
+
+WHOLE = 24               # arrays as large as a kernel, at the peak, where a `Kernel` is computed in one piece: measured
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,13 +71,77 @@ class KernelFunction:
         patterns = _patterns(pattern, _is_one(x2))
         signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
                    for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
-        for signal in signals:
-            layer.trace(signal)
-        if is_large(layer, x1, x2, signals, names):
+        outputs = [layer.trace(signal) for signal in signals]
+        in_tiles = is_large(layer, x1, x2, signals, names)
+        self._check_memory(signals, outputs, demand, names, in_tiles)
+        if in_tiles:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
         ntk = not names or 'ntk' in names
         k = tree_map(lambda a, b, demand: _with_patterns(input_kernel(a, b, demand, ntk), pattern), x1, x2, demand)
         return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
+
+    def cost(self, shape1, shape2=None, get=None, dtype='float64'):
+        """Memory and time of a call, from a trial with a few inputs, which takes as long as a few tiles.
+
+        Parameters
+        ----------
+        shape1 : tuple, or a list of them    of x1, the number of inputs included
+        shape2 : the same, optional          of x2; None: x2 is x1
+        get : as in the call
+        dtype : of the inputs
+
+        Returns
+        -------
+        Cost (bytes, seconds)
+            At the peak, beyond the inputs; on this machine, on its threads. Both within a few ten per cent, if the
+            machine is as busy as now.
+
+        Examples
+        --------
+        >>> from ntref import stax
+        >>> net = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
+        >>> cost = net.kernel_fn.cost((50000, 10), get='ntk')
+        >>> 18.6 <= cost.bytes / 2 ** 30 < 19
+        True
+        """
+        names, demand, rng = _requested(get), self.layer.asked(None), generator(0)
+        signals = [tree_signal(shape, demand) for shape in (shape1, shape2) if shape is not None]
+        first, paired = _leaf(signals[0]), _leaf(demand).paired
+        few = max(2, (4 if names else 1) * isqrt(ENTRIES // _entries(first, paired)))
+
+        def drawn(signal):
+            n = min(few, signal.shape[signal.axes.batch])
+            return rng.standard_normal(signal.with_inputs(n).shape).astype(dtype)
+        x1, x2 = [*(tree_map(drawn, signal) for signal in signals), None][:2]
+        asked = [*(_leaf(signal).inputs for signal in signals), None][:2]
+        trial = [n and min(n, few) for n in asked]
+        return predicted(lambda: self(x1, x2, get), trial, asked, not names)
+
+    def by_blocks(self, x1, x2=None):
+        """Is a block of the kernel that of a block of the inputs?"""
+        demand = self.layer.asked(None)
+        return all(self.layer.tileable(tree_signal(tree_map(lambda x: x.shape, x), demand))
+                   for x in (x1, x2) if x is not None)
+
+    def _check_memory(self, signals, outputs, demand, names, in_tiles):
+        """Raises MemoryError where the kernels, or all that is computed on the way to them, would not fit."""
+        paired = _leaf(demand).paired
+        out = max(_entries(_leaf(signal), paired) for signal in outputs)
+        widest = max(out, *(_entries(_leaf(signal), paired) for signal in signals))
+        pairs = prod(_leaf(signal).inputs for signal in signals)
+        kept = 8 * len(names or COVARIANCES) * out * pairs
+        needed = kept if in_tiles else max(kept, 8 * WHOLE * widest * pairs)
+        check_memory(needed, f'kernels of {_leaf(signals[0]).inputs} with {_leaf(signals[1]).inputs} inputs'
+                     + (' in one piece' if not in_tiles else ''), kept, 8 * WHOLE * widest)
+
+
+def _leaf(tree):
+    return _leaf(tree[0]) if isinstance(tree, (list, tuple)) else tree
+
+
+def _entries(signal, paired):
+    """Of a kernel, for a pair of inputs."""
+    return prod(signal.shape[axis] for axis in signal.layout[1:]) ** (2 if paired else 1)
 
 
 def _requested(get):

@@ -1,15 +1,15 @@
 """Kernels of inputs in memory, part by part: blocks of inputs against blocks, with positions and without."""
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
-from ..engine.memory import check_memory
 from ..engine.run import in_threads, shown
 from ..engine.tiles import ENTRIES, above, rectangles
 from ..fused import Near
 from ..inputs import channels_last
 from ..kernel import Signal, swapped
-from ..ops import packed, taken, zeros
+from ..ops import packed, taken
 from ..pairs import input_tile, recording, replaying
 
 __all__ = ['in_parts', 'is_large']
@@ -27,14 +27,14 @@ def is_large(layer, x1, x2, signals, names):
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
     return pairs > (ENTRIES if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
-        layer.tileable(signals[0]) and not _is_traced(layer)
+        layer.tileable(signals[0]) and _in_tiles(layer)
 
 
-def _is_traced(value):
-    """Is a number in it one that autograd follows?"""
+def _in_tiles(value):
+    """Do all layers in it allow it, and is no number in it one that autograd follows?"""
     if is_dataclass(value):
-        return any(_is_traced(getattr(value, f.name)) for f in fields(value))
-    return any(map(_is_traced, value)) if isinstance(value, tuple) else kind(value) == 'autograd'
+        return getattr(value, 'in_tiles', True) and all(_in_tiles(getattr(value, f.name)) for f in fields(value))
+    return all(map(_in_tiles, value)) if isinstance(value, tuple) else kind(value) != 'autograd'
 
 
 def in_parts(layer, x1, x2, signals, demand, names):
@@ -66,18 +66,17 @@ def in_parts(layer, x1, x2, signals, demand, names):
         """Without gaps, unless there are near pairs, which need them; were there none?"""
         i, j = _pairs_within(xp, job) if isinstance(job, list) else job
         q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
-        try:
-            k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_far=is_far)
-        except Near:
-            return block(job, False)
+        for is_far in (True, False) if is_far else (False,):
+            with suppress(Near):
+                k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_far=is_far)
+                break
         for out, v in zip(outs, values, strict=True):
             _write(out, i, j, v, k, symmetric)
         return is_far
     diagonal, steps1, positions = own(a, signals[0], names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     shape = len(a), len(b), *positions
-    check_memory(len(names) * prod(shape) * a.dtype.itemsize, f'{" and ".join(names)} of shape {shape}')
-    outs, is_far = [zeros(a, shape) for _ in names], True
+    outs, is_far = [xp.empty_like(a, shape=shape) for _ in names], True
     high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
     jobs = above(len(a), size, high) if symmetric else rectangles(len(a), len(b), size)
     if len(jobs) > MANY:

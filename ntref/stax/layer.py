@@ -47,6 +47,7 @@ class Layer:
 
     axes = None              # the Axes a layer asks of its input; None: any
     several = False          # does it take a list of inputs?
+    in_tiles = True          # may large kernels be computed by `in_parts`, in threads?
     row_by_row = False       # does `kernel` take what is pending of a tile?
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
@@ -85,7 +86,7 @@ class Layer:
         """Raises ValueError where the infinite limit does not exist."""
 
     def tileable(self, signal):
-        """Is a block of its kernel that of a block of the inputs, and may it be computed in threads?"""
+        """Is a block of its kernel that of a block of the inputs?"""
         return True
 
     def demand(self, demand):

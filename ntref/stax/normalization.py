@@ -120,7 +120,8 @@ class Dropout(Layer):
         if self.mode not in ('train', 'test'):
             raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r}.")
 
-    def tileable(self, signal):
+    @property
+    def in_tiles(self):
         return self.mode == 'test'
 
     def out(self, signal):

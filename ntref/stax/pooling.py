@@ -20,7 +20,7 @@ __all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
 
 
 class Mixing(Layer, abstract=True):
-    """A linear map without weights, of positions to positions; a subclass has `mixed(c, groups)`.
+    """Positions to positions, each output of several inputs. Linear and without weights: by `mixed(c, groups)`.
 
     `groups` are, for each spatial axis, the axes of the array that are positions along it; each is treated the same.
     """

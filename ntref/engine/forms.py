@@ -1,0 +1,95 @@
+"""What a kernel function returns, taken apart into arrays; what it was called with, as text that tells calls apart."""
+import hashlib
+import json
+import re
+from collections import namedtuple
+
+import numpy
+
+__all__ = ['apart', 'digest', 'on_host', 'together', 'told']
+
+
+def on_host(a):
+    """An array of NumPy's.
+
+    Raises
+    ------
+    TypeError : of Python objects.
+    """
+    found = numpy.asarray(a.get() if hasattr(a, 'get') else a)
+    if found.dtype.hasobject:
+        raise TypeError(f'expected an array of numbers, got {type(a).__name__} of Python objects.')
+    return found
+
+
+def apart(kernel):
+    """An array, named tuple or dict of arrays as (what it is, {name: array}).
+
+    Raises
+    ------
+    TypeError : something else.
+    """
+    form, values = {'form': 'array'}, {'kernel': kernel}
+    if hasattr(kernel, '_fields'):
+        form, values = {'form': 'tuple', 'type': type(kernel).__name__}, kernel._asdict()
+    elif isinstance(kernel, dict):
+        form, values = {'form': 'dict'}, kernel
+    if not values or not all(hasattr(a, 'shape') for a in values.values()):
+        raise TypeError(f'expected an array, a named tuple or a dict of arrays, got {type(kernel).__name__}. Of a '
+                        "network ask for arrays: get='ntk' or get=('nngp', 'ntk').")
+    return form, {name: on_host(a) for name, a in values.items()}
+
+
+def together(form, values):
+    """The kernel that `apart` took apart."""
+    if form['form'] == 'tuple':
+        return namedtuple(form['type'], values)(**values)
+    return dict(values) if form['form'] == 'dict' else values['kernel']
+
+
+def digest(x):
+    """SHA-256 of shape, dtype and numbers; a list of those of a list; None stays."""
+    if x is None or isinstance(x, (list, tuple)):
+        return x and [digest(a) for a in x]
+    x = on_host(x)
+    return hashlib.sha256(repr((x.shape, x.dtype.str)).encode() + x.tobytes()).hexdigest()
+
+
+def told(value, within=()):
+    """What a value is, as text that another process finds the same: of functions code, defaults and what they enclose.
+
+    >>> told(len), told([1, {'get': 'ntk'}])
+    ('<built-in function len>', "[1, {'get': 'ntk'}]")
+    """
+    if any(value is outer for outer in within):
+        return '...'
+
+    def tell(*parts):
+        return ', '.join(told(part, (*within, value)) for part in parts)
+    if isinstance(value, (list, tuple)):
+        return f'[{tell(*value)}]'
+    if isinstance(value, dict):
+        return f'{{{", ".join(sorted(f"{key!r}: {tell(v)}" for key, v in value.items()))}}}'
+    if hasattr(value, 'shape'):
+        return str(digest(value))
+    if hasattr(value, 'to_spec') and not isinstance(value, type):
+        try:
+            return json.dumps(value.to_spec())
+        except ValueError:                                             # it holds a function
+            return f'{type(value).__qualname__}({tell(vars(value))})'
+    if hasattr(value, '__func__'):
+        return tell(value.__self__, value.__func__)
+    if hasattr(value, 'func') and hasattr(value, 'keywords'):          # functools.partial
+        return f'partial({tell(value.func, value.args, value.keywords)})'
+    if hasattr(value, '__code__'):
+        enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
+        return f'{value.__qualname__}({_code(value.__code__)}, ' \
+               f'{tell(value.__defaults__, value.__kwdefaults__, enclosed)})'
+    state = tell(vars(value)) if type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__') else ''
+    return re.sub(' at 0x[0-9a-fA-F]+', '', repr(value)) + state
+
+
+def _code(code):
+    inner = [_code(c) if hasattr(c, 'co_code') else sorted(map(repr, c)) if isinstance(c, frozenset) else c
+             for c in code.co_consts]
+    return hashlib.sha256(code.co_code + f'{code.co_names}{inner}'.encode()).hexdigest()[:16]

@@ -1,0 +1,344 @@
+r"""Self-attention over all positions: every output is an average of values, weighed by products of queries and keys.
+
+On kernels, with K~ the covariance of what queries and keys see (inputs, and positions), positions of an input written
+as the rows and columns of a matrix, and zeta, zeta' the weights within x and within x',
+
+    linear scaling        K' = s zeta K_v zeta'^T + b          zeta = f(a K~), f the mechanism
+    square-root scaling   K' = s a^2 <K~, K_v> K~ + b          f the identity
+
+Derivation: docs/theory/attention.md.
+"""
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import product
+from math import prod
+from typing import Callable
+
+from ..arguments import as_whole
+from ..arrays import namespace, plain
+from ..cov import Cov
+from ..inputs import channels_last
+from ..kernel import Signal, matrices, zipped
+from .pooling import Mixing
+
+__all__ = ['AttentionMechanism', 'GlobalSelfAttention', 'PositionalEmbedding']
+
+
+def softmax(c):
+    """exp(c) divided by its sum over the last axis."""
+    xp = namespace(c)
+    e = xp.exp(c - c.max(-1, keepdims=True))
+    return e / xp.sum(e, -1, keepdims=True)
+
+
+MECHANISMS = {'SOFTMAX': softmax, 'IDENTITY': lambda c: c, 'ABS': abs, 'RELU': lambda c: namespace(c).maximum(c, 0)}
+
+
+class AttentionMechanism(Enum):
+    """What makes weights of the products of queries and keys: softmax over the keys, or one number at a time.
+
+    `AttentionMechanism.SOFTMAX.fn()` is the function, of arrays whose last axis is that of the keys.
+    """
+    SOFTMAX = 'SOFTMAX'
+    IDENTITY = 'IDENTITY'
+    ABS = 'ABS'
+    RELU = 'RELU'
+
+    def fn(self):
+        return MECHANISMS[self.value]
+
+
+class PositionalEmbedding(Enum):
+    """How random vectors that stand for positions are joined to the inputs: not, added, or as further channels."""
+    NONE = 'NONE'
+    SUM = 'SUM'
+    CONCAT = 'CONCAT'
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalSelfAttention(Mixing):
+    r"""Multi-head self-attention over all positions (spatial axes) of an input.
+
+    With n channels h(i) at position i, h~ = h, or h with the embedding of the position, of n~ channels, and per head
+
+    .. math::
+        G_{ij} = f\Big(\frac{\sigma_q \sigma_k}{\tilde n\, d^{\,1\text{ or }1/2}} \langle W_q \tilde h(i),
+        W_k \tilde h(j)\rangle\Big), \qquad
+        z(i) = \frac{\sigma_o \sigma_v}{\sqrt{H n_v d_v}} W_o \Big[\sum_j G_{ij} W_v h_v(j)\Big]_{\text{heads}}
+        + \sigma_b b,
+
+    d channels of a key, d_v of a value, H heads, h_v = h~ if `val_pos_emb` and h otherwise, of n_v channels.
+
+    `linear_scaling`, d^1: queries and keys share their weights, W_q = W_k; as d grows G becomes the number zeta:
+
+    .. math::
+        \zeta = f(\sigma_q \sigma_k \tilde K(x, x)), \qquad
+        K' = \sigma_o^2 \sigma_v^2\, \zeta K_v \zeta'^T + \sigma_b^2, \qquad
+        \Theta' = \sigma_o^2 \sigma_v^2\, \zeta \Theta_v \zeta'^T + 2 K' - \sigma_b^2 .
+
+    Without it, d^(1/2), weights of their own, as the number of heads grows: for f the identity, sigma the product of
+    all four and D = sum_kl K~(k, l) K_v(k, l),
+
+    .. math::
+        K' = \sigma^2 D \tilde K + \sigma_b^2, \qquad
+        \Theta' = \sigma^2 \big[(\langle \tilde K, \Theta_v\rangle + \langle K_v, \tilde\Theta\rangle) \tilde K
+        + D (\tilde\Theta + 4 \tilde K)\big] + \sigma_b^2 .
+
+    K~ = K, or K + r R ('SUM'), or (n K + m r R) / (n + m) ('CONCAT', m channels of the embedding), r = sigma_p^2, and
+    Theta~ likewise; K_v = K~ if `val_pos_emb`, K otherwise. R(i, j) = decay(sum over axes of |i - j|^p).
+
+    An input without positions has a single one.
+
+    Parameters
+    ----------
+    n_chan_out : int                    channels of the output.
+    n_chan_key, n_chan_val : int        d and d_v: channels of keys (and queries) and of values, of each head.
+    n_heads : int                       H. These four are without effect on the kernel.
+    linear_scaling : bool               divide products of queries and keys by d; False: by sqrt d.
+    W_key_std, W_value_std, W_query_std, W_out_std, b_std : float
+                                        sigma_k, sigma_v, sigma_q, sigma_o, sigma_b; b_std=None: no bias.
+    attention_mechanism : str           f: 'SOFTMAX' over the second position, 'IDENTITY', 'ABS', 'RELU'; in any case,
+                                        or an `AttentionMechanism`.
+    pos_emb_type : str                  'NONE', 'SUM', 'CONCAT', or a `PositionalEmbedding`. The arguments below are
+                                        without effect with 'NONE'.
+    pos_emb_p_norm : float              p > 0: distances are sums of p-th powers, of which no root is taken.
+    pos_emb_decay_fn : callable, optional
+        Covariance of the embeddings as a function of the distance, elementwise, such as `lambda d: 1 / (1 + d)`.
+        None: embeddings of different positions are independent.
+    n_chan_pos_emb : int, optional      m; None: n. With 'SUM' it has to be n.
+    W_pos_emb_std : float               sigma_p.
+    val_pos_emb : bool                  do values see the positions, too?
+    batch_axis, channel_axis : int
+
+    Raises
+    ------
+    NotImplementedError : `kernel_fn` with linear_scaling=False and a mechanism other than 'IDENTITY': no closed form is
+        known. `apply_fn` works.
+    ValueError : an unknown name; numbers of channels below 1; n_chan_pos_emb that differs from n with 'SUM';
+        diagonal_spatial=True; pos_emb_decay_fn that is the covariance of no embeddings (not positive semi-definite), in
+        `apply_fn`, and in `kernel_fn` where it is a part of K': with val_pos_emb or linear_scaling=False.
+    TypeError : pos_emb_decay_fn that is not a function; linear_scaling or val_pos_emb other than True and False.
+
+    Accuracy
+    --------
+    K and Theta to rounding. The gap is recovered by subtraction after it, as after `AvgPool`: docs/accuracy.md; what
+    that costs where attention is nearly the same at all positions: docs/theory/attention.md#gap.
+
+    Source
+    ------
+    Hron et al. 2020 (arXiv:2006.10540) sections 3 and 4; docs/theory/attention.md.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> GlobalSelfAttention(8, 4, 4, 2).kernel_fn(numpy.array([[[1.], [1.]]]), get='ntk')
+    array([[[[2., 2.],
+             [2., 2.]]]])
+    """
+    n_chan_out: int
+    n_chan_key: int
+    n_chan_val: int
+    n_heads: int
+    linear_scaling: bool = True
+    W_key_std: float = 1.
+    W_value_std: float = 1.
+    W_query_std: float = 1.
+    W_out_std: float = 1.
+    b_std: float | None = None
+    attention_mechanism: str = 'SOFTMAX'
+    pos_emb_type: str = 'NONE'
+    pos_emb_p_norm: float = 2
+    pos_emb_decay_fn: Callable | None = None
+    n_chan_pos_emb: int | None = None
+    W_pos_emb_std: float = 1.
+    val_pos_emb: bool = False
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        counts = ['n_chan_out', 'n_chan_key', 'n_chan_val', 'n_heads']
+        counts += [] if self.n_chan_pos_emb is None else ['n_chan_pos_emb']
+        values = {name: as_whole(getattr(self, name), f'{self.name}: {name}', 1) for name in counts}
+        values |= {name: _named(self, name, names) for name, names in (
+            ('attention_mechanism', AttentionMechanism), ('pos_emb_type', PositionalEmbedding))}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        for name in 'linear_scaling', 'val_pos_emb':
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f'{self.name}: {name} is expected to be True or False, got {getattr(self, name)!r}.')
+        if not self.pos_emb_p_norm > 0:
+            raise ValueError(f'{self.name}: expected pos_emb_p_norm > 0, got {self.pos_emb_p_norm}.')
+        if self.pos_emb_decay_fn is not None and not callable(self.pos_emb_decay_fn):
+            raise TypeError(f'{self.name}: pos_emb_decay_fn is expected to be a function, got '
+                            f'{self.pos_emb_decay_fn!r}.')
+
+    # -------------------------------------------------------------- what is common to finite and infinite networks
+
+    @property
+    def mechanism(self):
+        """f."""
+        return AttentionMechanism[self.attention_mechanism].fn()
+
+    def embedding_channels(self, n):
+        """m, for inputs of n channels."""
+        return n if self.n_chan_pos_emb is None else self.n_chan_pos_emb
+
+    def correlation(self, like, sizes):
+        """R, of the kind and precision of the array `like`."""
+        xp, positions = namespace(like), list(product(*map(range, sizes)))
+        if self.pos_emb_decay_fn is None:
+            return xp.eye(len(positions)).astype(like.dtype, copy=False)
+        distance = xp.zeros((len(positions), len(positions)))
+        for i in (xp.asarray([float(p[axis]) for p in positions]) for axis in range(len(sizes))):
+            distance = distance + abs(i[:, None] - i) ** self.pos_emb_p_norm
+        R = self.pos_emb_decay_fn(distance)
+        if getattr(R, 'shape', None) != distance.shape or not bool(namespace(R).all(namespace(R).isfinite(R))):
+            raise ValueError('expected pos_emb_decay_fn to give a finite number for each of an array of distances of '
+                             f'shape {distance.shape}, got {R!r:.200}.')
+        return R.astype(like.dtype, copy=False)
+
+    def out(self, signal):
+        if self.pos_emb_type == 'SUM' and self.embedding_channels(signal.channels) != signal.channels:
+            raise ValueError(f"expected n_chan_pos_emb to be {signal.channels}, the channels of shape {signal.shape}, "
+                             f"with pos_emb_type='SUM', got {self.n_chan_pos_emb}. Leave it out, or use 'CONCAT'.")
+        return replace(signal.with_channels(self.n_chan_out), is_gaussian=True)
+
+    @property
+    def in_tiles(self):
+        return self.pos_emb_type == 'NONE' or self.pos_emb_decay_fn is None    # the user's: maybe not safe in threads
+
+    # -------------------------------------------------------------- the finite network
+
+    def shapes(self, signal):
+        """Of W_q, W_k, W_v (heads first), W_o, b and the embeddings; None for what there is not."""
+        batch, channel = signal.axes.batch, signal.axes.channel
+        n, m, d = signal.channels, self.embedding_channels(signal.channels), self.n_chan_key
+        seen = n + m if self.pos_emb_type == 'CONCAT' else n
+        bias = [self.n_chan_out if axis == channel else 1 for axis in range(len(signal.shape))]
+        positions = [m if axis == channel else 1 if axis == batch else n for axis, n in enumerate(signal.shape)]
+        return [None if self.linear_scaling else (self.n_heads, seen, d), (self.n_heads, seen, d),
+                (self.n_heads, seen if self.val_pos_emb else n, self.n_chan_val),
+                (self.n_heads * self.n_chan_val, self.n_chan_out), None if self.b_std is None else bias,
+                None if self.pos_emb_type == 'NONE' else positions]
+
+    def init(self, rng, signal):
+        return tuple(() if shape is None else rng.standard_normal(shape) for shape in self.shapes(signal))
+
+    def apply(self, params, x, rng=None, **given):
+        W_q, W_k, W_v, W_o, b, _ = params
+        xp, signal = namespace(x, W_k), Signal(tuple(x.shape), self.axes.of(x.ndim))
+        for W, shape in zip(params, self.shapes(signal)):
+            if shape is not None:
+                self.check_weights(W, shape, signal)
+        h, sizes = channels_last(x, signal.axes), [x.shape[axis] for axis in signal.layout[1:]]
+        h = h.reshape(len(h), prod(sizes), signal.channels)
+        seen = self.with_positions(h, params[-1], signal)
+        values = seen if self.val_pos_emb else h
+        keys = xp.matmul(seen[:, None], W_k)                                   # (N, heads, positions, d)
+        queries = keys if self.linear_scaling else xp.matmul(seen[:, None], W_q)
+        d = self.n_chan_key if self.linear_scaling else self.n_chan_key ** .5
+        a = self.W_query_std * self.W_key_std / (seen.shape[-1] * d)
+        G = self.mechanism(a * xp.matmul(queries, xp.moveaxis(keys, -1, -2)))
+        # the head runs fastest along the rows of W_o, as in Neural Tangents
+        heads = xp.moveaxis(xp.matmul(G, xp.matmul(values[:, None], W_v)), 1, -1)
+        heads = heads.reshape(len(h), *sizes, W_o.shape[0])
+        z = self.W_out_std * self.W_value_std / (W_o.shape[0] * values.shape[-1]) ** .5 * xp.matmul(heads, W_o)
+        z = xp.moveaxis(z, (0, -1), (signal.axes.batch, signal.axes.channel))
+        return z if self.b_std is None else z + self.b_std * b
+
+    def with_positions(self, h, E, signal):
+        """What queries and keys see of h (N, positions, channels)."""
+        if self.pos_emb_type == 'NONE':
+            return h
+        xp, E = namespace(h, E), channels_last(E, signal.axes)
+        E, R = E.reshape(h.shape[1], E.shape[-1]), self.correlation(h, E.shape[1:-1])
+        E = self.W_pos_emb_std * (E if self.pos_emb_decay_fn is None else xp.matmul(_root(R), E))
+        if self.pos_emb_type == 'SUM':
+            return h + E
+        return xp.concatenate([h, xp.broadcast_to(E, (len(h), *E.shape))], -1)
+
+    # -------------------------------------------------------------- the infinite network
+
+    def check(self, signal):
+        super().check(signal)
+        if not self.linear_scaling and self.attention_mechanism != 'IDENTITY':
+            raise NotImplementedError(
+                f'{self!r} has no kernel in closed form: with linear_scaling=False the products of queries and keys '
+                f'stay random, and their {self.attention_mechanism} has no known covariance. Use linear_scaling=True, '
+                "or attention_mechanism='IDENTITY', or the mean over finite networks (init_fn, apply_fn).")
+
+    def kernel(self, k):
+        self.check_layout(k)
+        sizes, R = k.nngp.shape[k.batch_axes::2], None
+        if self.pos_emb_type != 'NONE':
+            R = self.correlation(k.nngp, sizes)
+            if self.pos_emb_decay_fn is not None and (self.val_pos_emb or not self.linear_scaling):
+                _root(R)                                           # part of K', not of the weights alone
+
+        def seen(c):
+            """K to K~, as matrices: positions of x are rows, those of x' columns."""
+            return self.joined(matrices(c, len(sizes)), R, k.signals[0].channels)
+
+        def valued(c):
+            """K to K_v."""
+            return seen(c) if self.val_pos_emb else matrices(c, len(sizes))
+
+        def laid_out(c):
+            c = zipped(c, sizes, sizes)
+            return c.reshape(prod(c.shape)).reshape(c.shape)
+        step = self.averaged if self.linear_scaling else self.multiplied
+        return step(k, seen, valued, laid_out, 0 if self.b_std is None else self.b_std ** 2)
+
+    def joined(self, K, R, n):
+        """K~ of inputs with n channels."""
+        if self.pos_emb_type == 'NONE':
+            return K
+        r, m = self.W_pos_emb_std ** 2, self.embedding_channels(n)
+        return K + r * R if self.pos_emb_type == 'SUM' else (n * K + m * (r * R)) / (n + m)
+
+    def averaged(self, k, seen, valued, laid_out, b):
+        """zeta = f(a K~),  K' = s zeta K_v zeta'^T + b,  Theta' = s zeta Theta_v zeta'^T + 2 K' - b."""
+        a, s = self.W_query_std * self.W_key_std, (self.W_out_std * self.W_value_std) ** 2
+        zetas = k.sides(*k.within(lambda c: self.mechanism(a * seen(c))))
+        each = iter(zetas)
+
+        def average(c, zetas):
+            (zeta, other), xp = zetas, namespace(c)
+            return laid_out(s * xp.matmul(xp.matmul(zeta, valued(c)), xp.moveaxis(other, -1, -2)))
+        new = k.map(lambda p: Cov(average(p.k, next(each)) + b))
+        return new if k.ntk is None else new.but(ntk=average(k.finished().ntk, zetas[0]) + 2 * new.nngp - b)
+
+    def multiplied(self, k, seen, valued, laid_out, b):
+        """D = <K~, K_v>,  K' = s D K~ + b,  Theta' = s [(<K~, Theta_v> + <K_v, Theta~>) K~ + D (Theta~ + 4 K~)] + b."""
+        s = (self.W_query_std * self.W_key_std * self.W_out_std * self.W_value_std) ** 2
+
+        def inner(c, d):
+            return namespace(c).sum(c * d, (-2, -1), keepdims=True)
+        new = k.map(lambda p: Cov(laid_out(s * inner(seen(p.k), valued(p.k)) * seen(p.k)) + b))
+        if k.ntk is None:
+            return new
+        theta = k.finished().ntk
+        K, K_v, T, T_v = seen(k.nngp), valued(k.nngp), seen(theta), valued(theta)
+        return new.but(ntk=laid_out(s * ((inner(K, T_v) + inner(K_v, T)) * K + inner(K, K_v) * (T + 4 * K))) + b)
+
+
+def _root(R):
+    """The symmetric matrix whose square is R; ValueError if it has none, since R is no covariance."""
+    xp = namespace(R)
+    w, v = xp.eigh(R)
+    least, most = plain(w.min()), plain(w.max())
+    if least < -8 * len(R) * xp.eps(R) * abs(most):
+        raise ValueError('expected pos_emb_decay_fn to be a covariance of positions, which has no negative '
+                         f'eigenvalues; got {least:.3g}, with {most:.3g} for the largest. Use one such as '
+                         'lambda d: 1 / (1 + d).')
+    return xp.matmul(v * xp.sqrt(xp.maximum(w, 0)), v.T)
+
+
+def _named(layer, name, names):
+    """The argument as the name of one of `names`, given in any case or as itself."""
+    given = getattr(layer, name)
+    text = given.value if isinstance(given, names) else given
+    if not isinstance(text, str) or text.upper() not in names.__members__:
+        raise ValueError(f'{layer.name}: expected {name} to be one of {", ".join(names.__members__)}, got {given!r}.')
+    return text.upper()

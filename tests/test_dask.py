@@ -1,0 +1,199 @@
+"""Kernels by workers: processes on this machine that Dask watches over, one of them killed; and plain executors."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy
+import pytest
+from numpy.testing import assert_array_equal
+
+from ntref import batch, load_kernel, stax
+from ntref.engine import run
+
+distributed = pytest.importorskip('distributed')
+
+NET = stax.serial(stax.Dense(8, 1.4, .2), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
+
+
+@pytest.fixture(scope='module')
+def client():
+    """Two workers, each a process with one thread."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, host='127.0.0.1',
+                                  dashboard_address=None) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((23, 5))
+
+
+def slow(kernel_fn, killer):
+    """`kernel_fn`, slowly; its fifth call kills the process it is in. Workers find all of it in the function itself."""
+    def slowly(x1, x2=None):
+        import os
+        import signal
+        import time
+        with open(killer, 'a') as log:
+            log.write(f'{os.getpid()}\n')
+        with open(killer) as log:
+            calls = log.read().split()
+        time.sleep(.02)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kernel_fn(x1, x2, 'ntk')
+    return slowly
+
+
+def test_in_memory(client, x, rng):
+    y = rng.standard_normal((9, 5))
+    found = batch(NET.kernel_fn, 4, executor=client)(x, y, ('nngp', 'ntk'))
+    for name, k in batch(NET.kernel_fn, 4)(x, y, ('nngp', 'ntk'))._asdict().items():
+        assert_array_equal(getattr(found, name), k)
+
+
+def test_in_a_store(client, x, tmp_path):
+    """The workers write it; a second call finds all of it."""
+    path = tmp_path / 'k.zarr'
+    k = batch(NET.kernel_fn, 4, out=path, executor=client)(x, None, 'ntk')
+    assert_array_equal(k, batch(NET.kernel_fn, 4)(x, None, 'ntk'))
+    written = {p: p.stat().st_mtime_ns for p in path.rglob('c/*/*')}
+    assert len(written) == 6 * 7 / 2
+    batch(NET.kernel_fn, 4, out=path, executor=client)(x, None, 'ntk')
+    assert written == {p: p.stat().st_mtime_ns for p in path.rglob('c/*/*')}
+
+
+@pytest.mark.parametrize('stored', [False, True])
+def test_a_worker_is_killed(client, x, stored, tmp_path):
+    """Its tiles are computed by others, and the kernel is the same to the last bit."""
+    log = tmp_path / 'calls'
+    out = tmp_path / 'k.zarr' if stored else None
+    f = slow(NET.kernel_fn, str(log))
+    k = batch(f, 4, executor=client, out=out)(x)
+    assert_array_equal(k, batch(NET.kernel_fn, 4)(x, None, 'ntk'))
+    calls = log.read_text().split()
+    killed = calls[4]
+    assert int(killed) != os.getpid() and calls[-1] != killed and len(calls) > 6 * 7 / 2       # one was done again
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(killed), 0)
+
+
+def test_errors_of_workers_come_back(client, x):
+    def fails(x1, x2=None):
+        return numpy.full((len(x1), len(x2 if x2 is not None else x1)), 1 / (len(x1) - 3))
+    with pytest.raises(ZeroDivisionError):
+        batch(fails, 4, executor=client)(x)
+    assert_array_equal(batch(NET.kernel_fn, 8, executor=client)(x, None, 'ntk'),
+                       batch(NET.kernel_fn, 8)(x, None, 'ntk'))
+
+
+def test_plain_executors(x):
+    with ProcessPoolExecutor(2, get_context('spawn')) as processes:
+        found = batch(NET.kernel_fn, 4, executor=processes)(x, None, 'ntk')
+    assert_array_equal(found, batch(NET.kernel_fn, 4)(x, None, 'ntk'))
+
+
+def test_few_jobs_wait(monkeypatch):
+    """Jobs are made when there is room, results come in order, and what waits is cancelled after an error."""
+    monkeypatch.setattr(run, 'AHEAD', 3)
+    made, done = [], []
+
+    def jobs():
+        for n in range(10):
+            made.append(n)
+            yield work, n
+
+    def work(n):
+        time.sleep(.01)
+        done.append(n)
+        return 1 // (n != 6)
+    found = []
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError):
+        for value in run.by_executor(pool, jobs(), 10):
+            found.append(value)
+            assert len(made) - len(found) <= 2
+    assert found == [1] * 6 and made == list(range(9)) and done[:7] == list(range(7)) and 8 not in done
+
+
+def test_alone():
+    """BLAS and in_threads take one thread inside, as many as before behind it."""
+    threadpoolctl = pytest.importorskip('threadpoolctl')
+
+    def blas():
+        return [pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas']
+    before = blas()
+    with run.alone():
+        assert set(blas()) == {1}
+        names = run.in_threads(lambda job: __import__('threading').current_thread().name, range(3), 2)
+        assert set(names) == {'MainThread'}
+    assert blas() == before
+    assert 'MainThread' not in run.in_threads(lambda job: __import__('threading').current_thread().name, range(3), 2)
+
+
+# ------------------------------------------------------------------ ntref kernel
+
+def ntref(*arguments, **options):
+    return subprocess.run([sys.executable, '-m', 'ntref', *map(str, arguments)], capture_output=True, text=True,
+                          timeout=120, **options)
+
+
+@pytest.fixture
+def files(x, rng, tmp_path):
+    import json
+    (tmp_path / 'net.json').write_text(json.dumps(NET.to_spec()))
+    numpy.save(tmp_path / 'x.npy', x)
+    numpy.save(tmp_path / 'y.npy', rng.standard_normal((6, 5)))
+    return tmp_path
+
+
+def test_command_by_workers(client, x, files):
+    done = ntref('kernel', 'net.json', 'x.npy', '--out', 'k.zarr', '--batch-size', 4, '--scheduler',
+                 client.scheduler.address, cwd=files)
+    assert done.returncode == 0, done.stderr
+    assert '(23, 23) float64' in done.stdout
+    assert_array_equal(load_kernel(files / 'k.zarr'), batch(NET.kernel_fn, 4)(x, None, 'ntk'))
+
+
+def test_command(x, files):
+    done = ntref('kernel', 'net.json', 'x.npy', 'y.npy', '--get', 'nngp', 'ntk', '--out', 'k.zarr', cwd=files)
+    assert done.returncode == 0, done.stderr
+    expected = batch(NET.kernel_fn)(x, numpy.load(files / 'y.npy'), ('nngp', 'ntk'))
+    found = load_kernel(files / 'k.zarr')
+    assert_array_equal(found.ntk, expected.ntk)
+    assert_array_equal(found.nngp, expected.nngp)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (('missing.json', 'x.npy'), 'missing.json'), (('x.npy', 'x.npy'), 'expected a network as JSON in x.npy'),
+    (('net.json', 'missing.npy'), 'missing.npy'), (('net.json', 'net.json'), 'expected an array of numpy.save in net'),
+    (('net.json', 'objects.npy'), 'expected an array of numpy.save in objects.npy'),
+    (('unknown.json', 'x.npy'), "got 'Unknown'"), (('net.json', 'x.npy', '--batch-size', '-3'), 'batch_size'),
+    (('net.json', 'x.npy', '--scheduler', 'tcp://127.0.0.1:1'),
+     'expected a Dask scheduler at tcp://127.0.0.1:1, got none')])
+def test_command_refuses(arguments, message, files):
+    """In one line, and nothing is written."""
+    numpy.save(files / 'objects.npy', numpy.array([{}], dtype=object), allow_pickle=True)
+    (files / 'unknown.json').write_text('{"layer": "Unknown"}')
+    done = ntref('kernel', *arguments, '--out', 'k.zarr', cwd=files)
+    assert done.returncode == 1 and message in done.stderr and done.stderr.startswith('ntref kernel: ')
+    assert 'Traceback' not in done.stderr and not (files / 'k.zarr').exists()
+
+
+def test_command_goes_on_after_an_interrupt(files, rng):
+    """Ctrl-C: exit status 130, and the same call computes the rest."""
+    numpy.save(files / 'x.npy', rng.standard_normal((240, 50)))
+    call = [sys.executable, '-m', 'ntref', 'kernel', 'net.json', 'x.npy', '--out', 'k.zarr', '--batch-size', '8']
+    with subprocess.Popen(call, cwd=files, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        while not len(list((files / 'k.zarr').rglob('c/*/*'))) > 20:
+            time.sleep(.005)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    first = len(list((files / 'k.zarr').rglob('c/*/*')))
+    assert process.returncode == 130 and first < 30 * 31 / 2
+    assert ntref('kernel', 'net.json', 'x.npy', '--out', 'k.zarr', '--batch-size', 8, cwd=files).returncode == 0
+    x = numpy.load(files / 'x.npy')
+    assert_array_equal(load_kernel(files / 'k.zarr'), batch(NET.kernel_fn, 8)(x, None, 'ntk'))
