@@ -13,7 +13,7 @@ from finite import LEVEL, chance, check_mean, draws, empirical_ntk, second_momen
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
-from ntref import stax
+from ntref import batch, load_kernel, save_kernel, stax
 from ntref.predict import ComputedKernel, gp_inference, gp_inference_iterative, gradient_descent_mse_ensemble
 from ntref.stax import (
     Aggregate, AggregateImplementation, Conv, ConvLocal, Dense, DotGeneral, Dropout, Erf, FanInSum, FanOut, Flatten,
@@ -207,6 +207,29 @@ def test_area_and_gap_are_carried_by_a_number(rng):
     assert_close(k, 9 * plain, 'value', abs(k).max())
 
 
+MULTIPLES = {'new': dict(rhs=(.3, -2., 5.)), 'in common': dict(rhs=(.3, -2., 5., 0.), dimension_numbers=(
+    ((), ()), ((1,), (0,)))), 'number': dict(rhs=-.7)}
+
+
+@pytest.mark.parametrize('get', [NTK, None])
+@pytest.mark.parametrize('bias', [None, .2])
+@pytest.mark.parametrize('name', MULTIPLES)
+def test_area_and_gap_are_carried_where_nothing_is_contracted(name, bias, get, rng):
+    """Positions that become multiples of each other, and inputs that nearly coincide: all digits."""
+    x = rng.standard_normal((4, 4, 5))
+    x[:, 1], x[:, 2], x[3] = 2 * x[:, 0], x[:, 0] + 1e-7 * rng.standard_normal((4, 5)), 3 * x[0]
+    layer = DotGeneral(**MULTIPLES[name])
+    state = layer.kernel_fn(x[:1])
+    axes = dict(batch_axis=state.batch_axis, channel_axis=state.channel_axis)
+    net = serial(Dense(8, 1.3, bias), layer, Dense(8, 1.2, bias, **axes), Relu(), Dense(8, 1.1, **axes))
+    k = net.kernel_fn(x, get=get)
+    with mpmath.workdps(40):
+        exact = net.kernel_fn(to_kind('mpmath', x))
+        for name in NTK:
+            wanted = getattr(exact, name).astype(float)
+            assert_close(getattr(k, name), wanted, 'value', wanted.max())
+
+
 # ------------------------------------------------------------------ finite networks
 
 def test_apply_is_the_sum_over_neighbours(rng):
@@ -377,6 +400,22 @@ def test_tiles_have_the_patterns_of_their_rows(implementation, entries, rng, mon
         tiles, whole = (net.kernel_fn(*arguments, get, pattern=pattern) for get in (NTK, None))
         for name in NTK:
             assert_close(getattr(tiles, name), getattr(whole, name), 'slice', abs(getattr(whole, name)).max())
+
+
+@pytest.mark.parametrize('implementation', ['DENSE', 'SPARSE'])
+def test_batch_and_files(implementation, rng, tmp_path):
+    net = serial(*HIDDEN, Aggregate(implementation=implementation), Dense(6, 1.2, .2), Relu(), GlobalAvgPool())
+    x, y = rng.standard_normal((5, 4, 3)), rng.standard_normal((4, 4, 3))
+    P, Q = (edges(rng, 5, 8, 4), edges(rng, 4, 6, 4)) if implementation == 'SPARSE' else (
+        graphs(rng, 5, 4), graphs(rng, 4, 4))
+    for arguments, pattern in (((x, None), P), ((x, y), (P, Q))):
+        whole = net.kernel_fn(*arguments, pattern=pattern)
+        cut = batch(net.kernel_fn, 2)(*arguments, NTK, pattern=pattern)
+        for name in NTK:
+            assert_close(getattr(cut, name), getattr(whole, name), 'slice', abs(getattr(whole, name)).max())
+        save_kernel(tmp_path / 'k.npz', whole)
+        again = load_kernel(tmp_path / 'k.npz')
+        assert (again.pattern1 == P).all() and (again.pattern2 == (P if arguments[1] is None else Q)).all()
 
 
 def test_large_inputs_without_positions_ignore_patterns(rng):
