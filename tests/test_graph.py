@@ -17,7 +17,7 @@ from ntref import batch, load_kernel, save_kernel, stax
 from ntref.predict import ComputedKernel, gp_inference, gp_inference_iterative, gradient_descent_mse_ensemble
 from ntref.stax import (
     Aggregate, AggregateImplementation, Conv, ConvLocal, Dense, DotGeneral, Dropout, Erf, FanInSum, FanOut, Flatten,
-    GlobalAvgPool, GlobalSumPool, Identity, Index, LayerError, Relu, Slice, parallel, repeat, serial)
+    GlobalAvgPool, GlobalSumPool, Identity, Index, LayerError, Relu, Slice, graph, parallel, repeat, serial)
 
 TABLES = numpy.load(Path(__file__).parent / 'golden' / 'kernels_graph.npz')
 RTOL = 1e-14            # of the tables, relative to the largest entry; they differ by 5e-16
@@ -418,6 +418,25 @@ def test_batch_and_files(implementation, rng, tmp_path):
         assert (again.pattern1 == P).all() and (again.pattern2 == (P if arguments[1] is None else Q)).all()
 
 
+@pytest.mark.parametrize('dtype', ['int8', 'uint8', 'uint64', 'int32'])
+def test_edges_of_any_whole_numbers(dtype, rng, monkeypatch):
+    """With more nodes than int8 has; also some graphs at a time, and no edges at all."""
+    e, x = rng.integers(0, 16, (3, 9, 2, 2)).astype(dtype), rng.standard_normal((3, 16, 16, 2))
+    if 'u' not in dtype:
+        e[0, 1, 1, 0] = -1
+    P = numpy.zeros((3, 16, 16, 16, 16))
+    for n, edge in itertools.product(range(3), range(9)):
+        (i, j), (k, m) = e[n, edge]
+        if i >= 0 and j >= 0 and k >= 0 and m >= 0:
+            P[n, i, k, j, m] += 1
+    layer, wanted = Aggregate(**SPARSE), Aggregate().apply_fn((), x, pattern=P)
+    for chunk in graph.CHUNK, 1:
+        monkeypatch.setattr(graph, 'CHUNK', chunk)
+        assert_close(layer.apply_fn((), x, pattern=e), wanted, 'value', 10.)
+    assert (layer.apply_fn((), x, pattern=e[:, :0]) == 0).all()
+    assert (layer.kernel_fn(to_kind('mpmath', x[:, :2, :2]), get='nngp', pattern=e[:, :0]) == 0).all()
+
+
 def test_large_inputs_without_positions_ignore_patterns(rng):
     net, x = serial(Dense(8), Relu(), Dense(1)), rng.standard_normal((600, 3))
     assert (net.kernel_fn(x, get='ntk', pattern=rng.random((600, 2, 2))) == net.kernel_fn(x, get='ntk')).all()
@@ -586,8 +605,9 @@ def test_aggregates_that_do_not_exist():
         Aggregate(to_dense=P)
     with pytest.raises(ValueError, match='aggregate_axis is expected to be a whole number'):
         Aggregate(1.5)
-    with pytest.raises(LayerError, match='neither batch nor channels'):
-        Aggregate().kernel_fn(numpy.ones((3, 5)))
+    for layer, x in (Aggregate(), numpy.ones((3, 5))), (Aggregate(()), X):
+        with pytest.raises(LayerError, match='neither batch nor channels'):
+            layer.kernel_fn(x)
     for net in Aggregate(), serial(Dense(6), ConvLocal(6, (1,)), Aggregate()):
         with pytest.raises(LayerError, match=r'Aggregate\(\): expected diagonal_spatial=None or False'):
             net.kernel_fn(X, pattern=P, diagonal_spatial=True)
