@@ -122,7 +122,7 @@ def test_derivatives_of_the_model():
     (lambda: taylor_expand(np.exp, 0., 1.5), ValueError, 'degree .* got 1.5'),
     (lambda: linearize(mlp, PARAMS)(MOVED[:1], 0), ValueError, 'same form as a tuple of 2, got a tuple of 1'),
     (lambda: linearize(mlp, PARAMS)({'a': 1}, 0), ValueError, "a tuple of 2, got a dict with .'a'."),
-    (lambda: linearize(np.sum, numpy.ones(3))(numpy.ones((3, 1))), ValueError, r'about, \(3,\), got \(3, 1\)')])
+    (lambda: linearize(np.sum, numpy.ones(3))(numpy.ones((3, 1))), ValueError, r'about, \(3,\), got')])
 def test_bad_arguments(call, error, message):
     with pytest.raises(error, match=message):
         call()
@@ -134,7 +134,8 @@ RULES = {
     'erf': (special.erf, MATRIX), 'expit': (special.expit, MATRIX), 'logit': (lambda x: special.logit(
         .5 + .1 * np.tanh(x)), MATRIX), 'gammaln': (special.gammaln, MATRIX ** 2 + 1),
     'logsumexp': (lambda x: special.logsumexp(x, 1), MATRIX), 'hypot': (lambda x: np.hypot(x, 2.), MATRIX),
-    'solve, matrix': (lambda x: linalg.solve(x, MATRIX), SPD), 'solve, right': (lambda x: linalg.solve(SPD, x ** 2), MATRIX),
+    'solve, matrix': (lambda x: linalg.solve(x, MATRIX), SPD),
+    'solve, right': (lambda x: linalg.solve(SPD, x ** 2), MATRIX),
     'solve_triangular': (lambda x: scipy_linalg.solve_triangular(x, MATRIX, lower=True), numpy.tril(SPD)),
     'cholesky': (linalg.cholesky, SPD), 'inv': (linalg.inv, SPD), 'det': (linalg.det, SPD),
     'slogdet': (lambda x: linalg.slogdet(x)[1], SPD), 'eigh, values': (lambda x: linalg.eigh(x)[0], SPD),
