@@ -84,10 +84,10 @@ def taylor_expand(f, params, degree):
         def along(t):
             return _vector(f(tree_map(lambda p, d: p + t * d, params, direction), *args, **kwargs))
         total, g = _vector(out), along
-        here = total.dtype.type(0)
+        zero, one = map(total.dtype.type, (0, 1))
         for k in range(1, degree + 1):
-            g = _derivative(g)
-            total = total + g(here) / factorial(k)
+            g = _derivative(g, one)
+            total = total + g(zero) / factorial(k)
         return _like(out, total)
     return expanded
 
@@ -117,10 +117,10 @@ def _like(tree, vector):
 
 # ------------------------------------------------------------------ forward mode
 
-def _derivative(g):
+def _derivative(g, one):
     """g' for a function of one number; with 0 t, without which autograd warns where it is constant."""
     complete_forward_rules()
-    return lambda t: import_module('autograd.core').make_jvp(lambda t: g(t) + 0 * t, t)(1.)[1]
+    return lambda t: import_module('autograd.core').make_jvp(lambda t: g(t) + 0 * t, t)(one)[1]
 
 
 def complete_forward_rules():
