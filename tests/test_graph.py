@@ -755,7 +755,7 @@ def test_kernels_computed_where_they_are_read(form, rng):
     assert_close(k_st[1:3, 2:], whole[1][1:3, 2:], 'slice', whole[1].max())
     mean = gp_inference_iterative(k_tt, y, diag_reg=1e-3, tol=1e-12)('ntk', k_st)
     assert abs(mean - gp_inference(whole[0], y, diag_reg=1e-3)('ntk', whole[1])).max() < 1e-9
-    with pytest.raises(ValueError, match=r'expected pattern=\(that of x1, that of x2\), got a single array'):
+    with pytest.raises(TypeError, match="expected pattern as a pair of arrays, for x1 and for x2, got one of shape"):
         ComputedKernel(net.kernel_fn, x_test, x, 'ntk', pattern=P_test)
     bare = ComputedKernel(serial(Aggregate(), GlobalSumPool()).kernel_fn, x_test, x, 'nngp', pattern=(None, None))
     assert bare[:2, :3].shape == (2, 3)

@@ -20,6 +20,8 @@ ALLOWED = {
     # the base: arrays of every kind, expectations, and what both are good for
     'arrays': {},
     'arguments': {'arrays'},
+    'trees': {},
+    'taylor': {'arguments', 'trees'},
     'quadrature.panels': {},
     'quadrature.expectation': {'quadrature.panels'},
     'quadrature.__init__': {'quadrature.panels', 'quadrature.expectation'},
@@ -68,8 +70,8 @@ ALLOWED = {
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
     'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
-    'predict.gaussian': {'arrays', 'predict.layout', 'predict.closed_form'},
-    'predict.out_of_core': {'predict.layout', 'predict.factor'},
+    'predict.gaussian': {'arguments', 'arrays', 'predict.layout', 'predict.closed_form'},
+    'predict.out_of_core': {'arguments', 'predict.layout', 'predict.factor'},
     'predict.iterative': {'arguments', 'arrays', 'engine.run', 'predict.layout', 'predict.factor',
                           'predict.out_of_core'},
     'predict.iterative_gaussian': {'arrays', 'predict.layout', 'predict.gaussian', 'predict.out_of_core',
@@ -77,7 +79,7 @@ ALLOWED = {
     'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian', 'predict.out_of_core',
                          'predict.iterative', 'predict.iterative_gaussian'},
     # on top
-    '__init__': {'engine', 'engine.batch', 'kernel', 'stax', 'predict'},
+    '__init__': {'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
     'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
