@@ -61,7 +61,7 @@ ALLOWED = {
     'stax.custom': {'arguments', 'arrays', 'quadrature', 'cov', 'stax.elementwise'},
     'stax.branching': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.layer'},
     'stax.graph': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.pooling'},
-    'stax.dot_general': {'arguments', 'arrays', 'kernel', 'stax.branching', 'stax.pooling'},
+    'stax.dot_general': {'arguments', 'arrays', 'cov', 'kernel', 'stax.branching', 'stax.pooling'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
     'stax.__init__': {'stax.layer', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.attention', 'stax.reshaping',
                       'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.custom', 'stax.branching',
