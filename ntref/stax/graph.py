@@ -95,8 +95,9 @@ class Aggregate(Mixing):
         if not (self.to_dense is None or callable(self.to_dense)):
             raise ValueError(f'Aggregate: expected to_dense to be a function or None, got {self.to_dense!r}.')
 
-    def tileable(self, signal):
-        return self.to_dense is None
+    @property
+    def in_tiles(self):
+        return self.to_dense is None                              # the user's: maybe not safe in threads
 
     # -------------------------------------------------------------- nodes
 
