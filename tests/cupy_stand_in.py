@@ -35,7 +35,7 @@ from ntref import arrays
 # ------------------------------------------------------------------ what is offered, with CuPy's own argument names
 
 UFUNCS = dict.fromkeys("""
-    sqrt exp expm1 log sin cos sinh tanh abs absolute sign isfinite negative positive invert
+    sqrt exp expm1 log log1p sin cos sinh tanh abs absolute sign isfinite negative positive invert
 """.split(), 1) | dict.fromkeys("""
     arctan2 hypot maximum minimum add subtract multiply divide true_divide floor_divide remainder power
     less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor
