@@ -79,6 +79,7 @@ def _autograd():
     namespace = _numpy_like(
         'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
         where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
+        tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
         erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),

@@ -16,8 +16,8 @@ and over the angle, with R^2 = q + q' + 2 K and tan psi = A / (q + K), as u + v 
     K' = E[u+ v+] + alpha (X + X') + alpha^2 W.                              Derivation: docs/theory/duals.md#elu
 """
 from .arrays import namespace, plain
-from .cov import Cov, over
-from .truncated import legendre
+from .cov import over
+from .truncated import legendre, parted
 
 __all__ = ['elu']
 
@@ -38,7 +38,8 @@ def elu(p, alpha):
         i = xp.nonzero(small & (p.k == p.k))
         bent = xp.patch(bent, i, _series(p, i))
     slope = both + alpha * (wedge1 + wedge2) + alpha * alpha * whole
-    return Cov(xp.where(p.s > 0, p.far / (2 * xp.pi) + alpha * mixed + alpha * alpha * bent, 0)), slope
+    k = xp.where(p.s > 0, p.far / (2 * xp.pi) + alpha * mixed + alpha * alpha * bent, 0)
+    return parted(p, k, lambda own: elu(own, alpha)[0].k), slope
 
 
 def _half(xp, sigma):
@@ -68,7 +69,7 @@ def _wedge(p, sigma, y, x, length):
 def _nodes(sigma):
     """As many as give 1e-13."""
     widest = plain(sigma.max()) if sigma.size else 0.
-    return 20 + round(min(.45 * widest, 4 * widest ** .5))
+    return 20 + round(min(8 + .45 * widest, 4 * widest ** .5))
 
 
 def _edge(p, sigma):

@@ -23,7 +23,7 @@ __all__ = ['LARGEST', 'hermite']
 LARGEST = 1100.         # of the variances
 STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees, each up to here with nodes of its own
 BLOCK = 32              # terms between two looks at what is left
-ROUNDING = 64           # eps: what may be left out, relative to the largest that the slope can be
+ROUNDING = 16           # eps: what may be left out, relative to the largest that the slope can be
 
 
 def hermite(p, f, df, d):
@@ -37,7 +37,7 @@ def hermite(p, f, df, d):
     if p.k is p.q1:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
     place2 = rows.numbers[-p.q2.size:].reshape(p.q2.shape) if p.q2.size else place1[:0]
-    rho = p.xp.maximum(p.xp.minimum(over(p.k, p.s), 1), -1)
+    rho = over(p.k, p.s)
     mean1, mean2 = (rows.of('mean', place) for place in (place1, place2))
     slope, k, gap = _sum(rows, (place1, place2), rho, None if p.is_far else over(p.minus, p.s))
     return Cov(mean1 * mean2 + p.s * k, None if p.is_far else (mean1 - mean2) ** 2 + gap), slope
@@ -113,7 +113,8 @@ class _Rows:
 
     def missing_gap(self, places):
         """What the sum of the a_l^2 and of the a'_l^2 can still get."""
-        return self.left[places[0]] + self.left[places[1]]
+        left = self.left.astype(self.like.dtype)
+        return left[places[0]] + left[places[1]]
 
     def _nodes(self, degree):
         """x and their distance, for h_l with l up to the degree."""

@@ -11,9 +11,9 @@ Source: Owen 1956 (Ann. Math. Stat. 27) eq. 3.1; Rosenbaum 1961 (J. R. Stat. Soc
 from math import log
 
 from .arrays import namespace
-from .cov import Cov, over
+from .cov import Cov, Pair, over
 
-__all__ = ['clipped', 'legendre']
+__all__ = ['clipped', 'legendre', 'parted']
 
 FAR_OUT = 1e4           # standard deviations: nothing is left of a normal distribution, at 50 digits either
 
@@ -32,7 +32,17 @@ def clipped(p, slope, hinges):
                 known[a, a2, e * e2] = _hinges(p, a, a2, e * e2)
             chance, value = known[a, a2, e * e2]
             rise, k = rise + w * w2 * e * e2 * chance, k + w * w2 * value
-    return Cov(k), rise
+    return parted(p, k, lambda own: clipped(own, slope, hinges)[0].k), rise
+
+
+def parted(p, k, dual):
+    """K' with its gap: 0 where u and v are the same, else Q + Q' - 2 K', whose absolute error is that of K'."""
+    if p.k is p.q1:
+        return Cov(k, 0 * k, 0 * k)
+    if p.is_far:
+        return Cov(k)
+    own1, own2 = (dual(Pair.same(q)) for q in (p.q1, p.q2))
+    return Cov(k, p.xp.where(p.gap > 0, p.xp.maximum(own1 + own2 - 2 * k, 0), 0))
 
 
 def _hinges(p, a1, a2, e):
@@ -50,7 +60,7 @@ def _hinges(p, a1, a2, e):
 
 def _steps(p, a, sigma):
     """a in standard deviations."""
-    return p.xp.where(sigma * FAR_OUT > a, over(a, sigma), FAR_OUT)
+    return p.xp.where(sigma * FAR_OUT > a, over(a + 0 * sigma, sigma), FAR_OUT)
 
 
 def _ratio(xp, c, sin):

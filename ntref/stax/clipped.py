@@ -61,4 +61,4 @@ class Selu(Nonlinearity):
     def dual(self, p):
         scale, alpha = exact(self.scales, p.k)
         cov, slope = elu(p, alpha)
-        return Cov(scale * scale * cov.k), scale * scale * slope
+        return Cov(*(None if c is None else scale * scale * c for c in cov)), scale * scale * slope
