@@ -29,7 +29,8 @@ def elu(p, alpha):
     xp, both = namespace(p.k, alpha), p.delta / (2 * p.xp.pi)
     wedge1, wedge2 = _wedge(p, p.n1, p.area, p.k, p.s), _wedge(p, p.n2, p.area, p.k, p.s)
     r = xp.sqrt(p.antigap)
-    whole = _half(xp, r) - sum(_wedge(p, r, p.area, q + p.k, n * r) for q, n in ((p.q1, p.n1), (p.q2, p.n2)))
+    whole = _half(xp, r) - sum(_wedge(p, r, p.area, _sum(p, q, other), n * r)
+                               for q, other, n in ((p.q1, p.q2, p.n1), (p.q2, p.q1, p.n2)))
     whole = xp.where(r > 0, whole, both)
     mixed = p.k * (wedge1 + wedge2) - _edge(p, p.n1) - _edge(p, p.n2)
     bent = whole - (_half(xp, p.n1) - wedge1) - (_half(xp, p.n2) - wedge2) + both
@@ -40,6 +41,12 @@ def elu(p, alpha):
     slope = both + alpha * (wedge1 + wedge2) + alpha * alpha * whole
     k = xp.where(p.s > 0, p.far / (2 * xp.pi) + alpha * mixed + alpha * alpha * bent, 0)
     return parted(p, k, lambda own: elu(own, alpha)[0].k), slope
+
+
+def _sum(p, q, other):
+    """q + K, without cancellation where u and v are opposite."""
+    opposite = p.antigap + abs(q - other) < abs(p.k)
+    return p.xp.where(opposite, (p.antigap + (q - other)) / 2, q + p.k)
 
 
 def _half(xp, sigma):

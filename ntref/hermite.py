@@ -36,7 +36,7 @@ def hermite(p, f, df, d):
     place1 = rows.numbers[:p.q1.size].reshape(p.q1.shape)
     if p.k is p.q1:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
-    place2 = rows.numbers[-p.q2.size:].reshape(p.q2.shape) if p.q2.size else place1[:0]
+    place2 = place1 if p.q2 is p.q1 else rows.numbers[p.q1.size:].reshape(p.q2.shape)
     rho = over(p.k, p.s)
     mean1, mean2 = (rows.of('mean', place) for place in (place1, place2))
     slope, k, gap = _sum(rows, (place1, place2), rho, None if p.is_far else over(p.minus, p.s))
@@ -50,8 +50,8 @@ def _sum(rows, places, rho, lack1, power=1., lack=0.):
     """
     xp = namespace(rho)
     power, slope, k = power + 0 * rho, 0 * rho, 0 * rho
-    gap, lack, left = None if lack1 is None else 0 * rho, lack + 0 * rho, rho >= -2
-    while xp.any(left):
+    gap, lack = None if lack1 is None else 0 * rho, lack + 0 * rho
+    while True:
         rows.advance()
         for n in range(rows.degree - BLOCK + 1, rows.degree + 1):
             b1, b2, a1, a2 = rows.coefficients(n, places)
@@ -62,17 +62,19 @@ def _sum(rows, places, rho, lack1, power=1., lack=0.):
                 lack = lack + power * lack1
                 gap = increased(gap, (a1 - a2) ** 2 + 2 * a1 * a2 * lack)
             power = scaled(power, rho, True)
-        before, left = left, abs(power) * rows.missing(places) > ROUNDING * xp.eps(rho)
-        if gap is not None:                     # of pairs with rho^l = 0; of coinciding ones nothing is missing
-            gap = gap + xp.where(before & ~left & (power < .5), rows.missing_gap(places), 0)
+        left = abs(power) * rows.missing(places) > ROUNDING * xp.eps(rho)
         i = xp.nonzero(left)
-        if 0 < 2 * len(i[0]) < rho.size:
+        if 2 * len(i[0]) >= rho.size > 0:
+            continue
+        if gap is not None:                     # of pairs with rho^l = 0; of coinciding ones nothing is missing
+            gap = gap + xp.where(~left & (power < .5), rows.missing_gap(places), 0)
+        if len(i[0]):
             found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
             more = _sum(rows, found, *(None if c is None else c[i] for c in (rho, lack1, power, lack)))
             slope, k, gap = (None if c is None else xp.patch(c, i, c[i] + m)
                              for c, m in zip((slope, rho * k, gap), more))
             return slope, k, gap
-    return slope, rho * k, gap
+        return slope, rho * k, gap
 
 
 class _Rows:

@@ -41,8 +41,8 @@ def parted(p, k, dual):
         return Cov(k, 0 * k, 0 * k)
     if p.is_far:
         return Cov(k)
-    own1, own2 = (dual(Pair.same(q)) for q in (p.q1, p.q2))
-    return Cov(k, p.xp.where(p.gap > 0, p.xp.maximum(own1 + own2 - 2 * k, 0), 0))
+    xp, own1, own2 = namespace(k), *(dual(Pair.same(q)) for q in (p.q1, p.q2))
+    return Cov(k, xp.where(p.gap > 0, xp.maximum(own1 + own2 - 2 * k, 0), 0))
 
 
 def _hinges(p, a1, a2, e):
