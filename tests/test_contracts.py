@@ -18,10 +18,11 @@ from tolerances import assert_close
 from ntref import Kernel, stax
 from ntref.kernel import Demand
 from ntref.stax import (
-    ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Erf,
-    Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool,
-    GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
-    RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel, repeat, serial)
+    ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Elu,
+    Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool,
+    GlobalSumPool, HardTanh, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Mish, Monomial, Polynomial,
+    Rbf, RectifiedMonomial, Relu, Relu6, Selu, Sigmoid, Sigmoid_like, Sign, Sin, Slice, Softplus, SumPool, Swish, Tanh,
+    parallel, repeat, serial)
 
 NOT_LAYERS = {'Layer', 'LayerError', 'Slice', 'from_spec'}
 FEATURES, POSITIONS = 5, (3, 2)
@@ -94,6 +95,15 @@ def examples(n):
         'Exp': after(Exp(.5, .4), Exp(1., -.3)),
         'ExpNormalized': after(ExpNormalized(), ExpNormalized(.7, .2, True)),
         'Gabor': after(Gabor()),
+        'Tanh': after(Tanh()),
+        'Sigmoid': after(Sigmoid()),
+        'Softplus': after(Softplus()),
+        'Swish': after(Swish()),
+        'Mish': after(Mish()),
+        'Elu': after(Elu(), Elu(.3)),
+        'Selu': after(Selu()),
+        'HardTanh': after(HardTanh()),
+        'Relu6': after(Relu6()),
         'Sign': after(Sign()),
         'Hermite': after(*map(Hermite, (0, 1, 2, 3))),
         'Monomial': after(*map(Monomial, (0, 1, 2, 3))),
