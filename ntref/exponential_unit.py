@@ -1,6 +1,6 @@
 r"""The dual of phi(u) = u for u > 0, alpha (e^u - 1) for u < 0.
 
-In polar coordinates of two independent standard normals, u = -sigma r cos t, v = -sigma' r cos(t - theta). Over r remains
+In polar coordinates of two independent standard normals, u = -sigma r cos t, v = -sigma' r cos(t - theta). Over r
 
     M(c) = int_0^oo r exp(-r^2 / 2 - c r) dr = 1 - F(c),   F(c) = c sqrt(pi/2) erfcx(c / sqrt 2),
 

@@ -46,7 +46,7 @@ def hermite(p, f, df, d):
 def _sum(rows, places, rho, lack1, power=1., lack=0.):
     """Slope, (K' - a_0 a'_0) / s and gap' of pairs of rows, from the next degree l on; power = rho^l, lack = 1 - rho^l.
 
-    Pairs that are not done stay together until they are fewer than half. lack1 = 1 - rho is None if no gap is asked for.
+    Pairs stay together until fewer than half are not done. lack1 = 1 - rho is None if no gap is asked for.
     """
     xp = namespace(rho)
     power, slope, k = power + 0 * rho, 0 * rho, 0 * rho
@@ -165,7 +165,7 @@ class _Rows:
 
 def _hermite_functions(xp, x, root):
     """h_l(x) exp(-x^2 / 4) for l = 0, 1, ..., from that for l = 0."""
-    last, now, l = 0 * x, root, 0
+    last, now, n = 0 * x, root, 0
     while True:
         yield now
-        last, now, l = now, (x * now - xp.sqrt(0 * x[:1] + l) * last) / xp.sqrt(0 * x[:1] + l + 1), l + 1
+        last, now, n = now, (x * now - xp.sqrt(0 * x[:1] + n) * last) / xp.sqrt(0 * x[:1] + n + 1), n + 1

@@ -96,8 +96,8 @@ def legendre(xp, like, n):
     x = xp.cos(xp.pi * (xp.asarray([i + .75 for i in range(n)]) / (n + .5)))
     for _ in range(8):
         last, now = 0 * x + 1, x
-        for l in range(1, n):
-            last, now = now, ((2 * l + 1) * x * now - l * last) / (l + 1)
+        for m in range(1, n):
+            last, now = now, ((2 * m + 1) * x * now - m * last) / (m + 1)
         slope = n * (last - x * now) / (1 - x * x)
         x = x - now / slope
     weights = 1 / ((1 - x * x) * slope * slope)

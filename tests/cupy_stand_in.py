@@ -400,8 +400,9 @@ def _modules():
             setattr(modules[parent], child, modules[name])
     for name in UFUNCS:
         setattr(modules['cupy'], name, ufunc(f'cupy.{name}', getattr(numpy, name)))
+    special = modules['cupyx.scipy.special']
     for name in SPECIAL:
-        setattr(modules['cupyx.scipy.special'], name, ufunc(f'cupyx.scipy.special.{name}', getattr(scipy.special, name)))
+        setattr(special, name, ufunc(f'{special.__name__}.{name}', getattr(scipy.special, name)))
     for name, keywords in FUNCTIONS.items():
         module, _, attribute = name.rpartition('.')
         setattr(modules[module], attribute, function(name, keywords))

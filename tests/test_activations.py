@@ -52,7 +52,6 @@ KINKED = {
     HardTanh(): (lambda z: numpy.clip(z, -1, 1), lambda z: numpy.where(abs(z) < 1, 1., 0), (-1., 1.)),
     Relu6(): (lambda z: numpy.clip(z, 0, 6), lambda z: numpy.where((z > 0) & (z < 6), 1., 0), (0., 6.)),
     Elu(): (*elu(1.), (0.,)),
-    Elu(.25): (*elu(.25), (0.,)),
     Selu(): (*elu(ALPHA, SCALE), (0.,)),
 }
 LAYERS = SMOOTH | KINKED

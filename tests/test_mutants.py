@@ -570,8 +570,9 @@ MUTANTS = {
         hermite, 'pi', 5 * hermite.pi), 'tanh'),
     'hermite: gap without what is missing': (lambda: method(
         hermite._Rows, 'missing_gap', lambda f, rows, places: 0 * f(rows, places)), 'tanh'),
-    'hermite: means left out': (lambda: mock.patch.object(smooth, 'hermite', lambda p, f, df, d, original=smooth.hermite:
-                                                          original(p, lambda xp, z: f(xp, z) + 1e-5, df, d)), 'tanh'),
+    'hermite: another mean': (lambda: mock.patch.object(
+        smooth, 'hermite', lambda p, f, *others, original=smooth.hermite:
+        original(p, lambda xp, z: f(xp, z) + 1e-5, *others)), 'tanh'),
     'truncated: half of the nodes': (lambda: mock.patch.object(
         truncated, 'legendre', lambda xp, like, n, f=truncated.legendre: f(xp, like, n // 4)), 'hard tanh'),
     'truncated: T where it is not steep alone': (lambda: mock.patch.object(

@@ -61,8 +61,8 @@ ALLOWED = {
     'stax.branching': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.layer'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
     'stax.__init__': {'stax.layer', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.reshaping', 'stax.normalization',
-                      'stax.elementwise', 'stax.piecewise', 'stax.smooth', 'stax.clipped', 'stax.custom', 'stax.branching',
-                      'stax.combinators'},
+                      'stax.elementwise', 'stax.piecewise', 'stax.smooth', 'stax.clipped', 'stax.custom',
+                      'stax.branching', 'stax.combinators'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},

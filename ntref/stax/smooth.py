@@ -1,4 +1,4 @@
-"""Nonlinearities of the logistic family, by the Hermite series of `ntref.hermite`: Tanh, Sigmoid, Softplus, Swish, Mish.
+"""Nonlinearities of the logistic family, by the series of `ntref.hermite`: Tanh, Sigmoid, Softplus, Swish, Mish.
 
 Accuracy
 --------
