@@ -21,11 +21,13 @@ from .truncated import legendre, parted
 
 __all__ = ['elu']
 
+LARGEST = 1e8           # of the variances
 SMALL = 1.              # sigma + sigma' of W by its series: else a difference of numbers of order 1
 
 
 def elu(p, alpha):
     """phi(u) = max(u, 0) + alpha (exp(min(u, 0)) - 1)."""
+    p.refuse_beyond(LARGEST)
     xp, both = namespace(p.k, alpha), p.delta / (2 * p.xp.pi)
     wedge1, wedge2 = _wedge(p, p.n1, p.area, p.k, p.s), _wedge(p, p.n2, p.area, p.k, p.s)
     r = xp.sqrt(p.antigap)
@@ -76,7 +78,7 @@ def _wedge(p, sigma, y, x, length):
 def _nodes(sigma):
     """As many as give 1e-13."""
     widest = plain(sigma.max()) if sigma.size else 0.
-    return 20 + round(min(8 + .45 * widest, 4 * widest ** .5))
+    return 20 + round(min(8 + .45 * widest, 6 * widest ** .5))
 
 
 def _edge(p, sigma):

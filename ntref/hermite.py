@@ -20,7 +20,7 @@ from .cov import Cov, over
 
 __all__ = ['LARGEST', 'hermite']
 
-LARGEST = 1100.         # of the variances
+LARGEST = 1100.         # of the variances: beyond, the series is too long
 STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees, each up to here with nodes of its own
 BLOCK = 32              # terms between two looks at what is left
 ROUNDING = 16           # eps: what may be left out, relative to the largest that the slope can be
@@ -28,10 +28,7 @@ ROUNDING = 16           # eps: what may be left out, relative to the largest tha
 
 def hermite(p, f, df, d):
     """The dual of f with derivative df, both functions of (xp, z), analytic for |Im z| < d."""
-    for q in (p.q1, p.q2):
-        if not p.xp.all(q <= LARGEST):
-            raise ValueError(f'expected variances up to {LARGEST:g}, got {plain(q.max()):.3g}: the series would be too '
-                             'long. Scale the inputs or W_std down, or put LayerNorm before.')
+    p.refuse_beyond(LARGEST)
     rows = _Rows(p.q1 if p.q2 is p.q1 else p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]), p.k, f, df, d)
     place1 = rows.numbers[:p.q1.size].reshape(p.q1.shape)
     if p.k is p.q1:

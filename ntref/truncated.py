@@ -15,6 +15,7 @@ from .cov import Cov, Pair, over
 
 __all__ = ['clipped', 'legendre', 'parted']
 
+LARGEST = 1e5           # of the variances: hinges of this size leave a kernel of order 1, to 1e-11
 FAR_OUT = 1e4           # standard deviations: nothing is left of a normal distribution, at 50 digits either
 
 
@@ -23,6 +24,7 @@ def clipped(p, slope, hinges):
 
     K' = slope^2 K + slope sum_i w_i e_i K [Q(a_i / sigma) + Q(a_i / sigma')] + sum_ij w_i w_j E[(e_i u - a_i)+ (...)+].
     """
+    p.refuse_beyond(LARGEST)
     rise, k, known = slope * slope + 0 * p.k, slope * slope * p.k, {}
     for w, e, a in hinges:
         tails = w * e * slope * (_tail(p.xp, _steps(p, a, p.n1)) + _tail(p.xp, _steps(p, a, p.n2)))

@@ -166,9 +166,9 @@ E(u - v)^2 and the area sqrt(q q' - K^2) are therefore carried beside K (docs/th
   to half the digits of its slope at nearly coincident inputs.
 - The gap of inputs that coincide, which is 0: `Elu`, `Selu`, `HardTanh`, `Relu6`; else as the ones before.
 
-`Tanh` and the others of `stax/smooth.py` and `stax/clipped.py` are not in the tables: there is no recursion at 50 digits
-for them. They are held to 1e-12 of `ntref.quadrature`, and stay below 2e-13 (tests/test_activations.py), for variances
-of 1e-8 to 1000 and angles of 0 to pi - 1e-7; K of `Elu` and `Selu` to 4e-16 / sqrt q where that is more.
+`Tanh` and the others of `stax/smooth.py` and `stax/clipped.py` are not in the tables: there is no recursion at 50
+digits for them. They are held to 1e-12 of `ntref.quadrature` (tests/test_activations.py), for variances of 1e-8 to 1000
+and angles of 0 to pi - 1e-7; K of `Elu` and `Selu` to 4e-16 / sqrt q where that is more.
 
 The table has a `Relu` behind each: NTK of `Dense, activation, Dense, Relu, Dense`, the worst over all separations, near
 coincident and near opposite inputs. `Gelu` before `Relu` costs {loss} in float64 (without a kink behind it: {alone}).
