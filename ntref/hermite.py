@@ -92,8 +92,12 @@ class _Rows:
         self.mean, self.square, self.rise = (self.xp.matmul(c, weight) for c in (values, values ** 2, rises ** 2))
         self.left, self.unseen = self.square - self.mean ** 2, self.rise
 
+    def _like(self, c):
+        """In the precision of the pairs; autograd has no forward mode of astype."""
+        return c if c.dtype == self.like.dtype else c.astype(self.like.dtype)
+
     def of(self, name, place):
-        return getattr(self, name)[place].astype(self.like.dtype)
+        return self._like(getattr(self, name))[place]
 
     def coefficients(self, n, places):
         """b, b', a, a' of degrees n - 1, n - 1, n, n."""
@@ -107,12 +111,12 @@ class _Rows:
         xp, tail = self.xp, self.last * (self.degree // BLOCK)
         rounded = self.unseen < ROUNDING * self.eps * self.rise
         unseen = xp.where(rounded & (tail < abs(self.unseen)), tail, abs(self.unseen))
-        root = xp.sqrt(unseen / self.rise).astype(self.like.dtype)
+        root = self._like(xp.sqrt(unseen / self.rise))
         return root[places[0]] * root[places[1]]
 
     def missing_gap(self, places):
         """What the sum of the a_l^2 and of the a'_l^2 can still get."""
-        left = self.left.astype(self.like.dtype)
+        left = self._like(self.left)
         return left[places[0]] + left[places[1]]
 
     def _nodes(self, degree):
@@ -142,9 +146,9 @@ class _Rows:
         n = xp.asarray([float(self.degree + i) for i in range(1, BLOCK + 1)])
         a = self.sigma[:, None] * b / xp.sqrt(n)
         self.last = xp.sum(b * b, 1)
-        self.inverse = dict(zip(range(self.degree + 1, self.degree + BLOCK + 1), (1 / n).astype(self.like.dtype)))
+        self.inverse = dict(zip(range(self.degree + 1, self.degree + BLOCK + 1), self._like(1 / n)))
         self.unseen, self.left = self.unseen - self.last, self.left - xp.sum(a * a, 1)
-        self.b, self.a = (c.T.astype(self.like.dtype) for c in (b, a))
+        self.b, self.a = (self._like(c.T) for c in (b, a))
         self.degree += BLOCK
 
     def keep(self, places):
