@@ -26,7 +26,7 @@ __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_li
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
-    sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
+    sqrt exp expm1 log log1p sin cos sinh tanh arctan2 hypot erf erfcx abs sign maximum minimum where isfinite
     asarray zeros empty_like eye matmul tensordot einsum sum mean all any
     reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
     cholesky solve_triangular eigh
@@ -75,10 +75,14 @@ def _autograd():
     def over(a, b):
         """a / b, and 0 where b is 0."""
         return where(b == 0, 0., a / where(b == 0, 1., b))
-    rules, where = _elementwise_rules(), _where()
+    rules, where, special = _elementwise_rules(), _where(), import_module('scipy.special')
+    exp = import_module('autograd.numpy').exp
     namespace = _numpy_like(
         'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
         where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
+        tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
+        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # nor has it a forward mode of these
+        erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),
         arctan2=rules(numpy.arctan2,
@@ -184,10 +188,10 @@ def _mpmath():
         'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
         cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
         zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
-        arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
+        erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)), arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
         isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
         maximum=exact(numpy.maximum), minimum=exact(numpy.minimum), where=exact(numpy.where),
-        **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log sin cos sinh tanh erf sign'.split()})
+        **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log log1p sin cos sinh tanh erf sign'.split()})
 
 
 KINDS = {
@@ -262,7 +266,7 @@ def exact(value, like):
 
 def scaled(a, w, is_spare):
     """w a, written into the array a if that is spare."""
-    if not is_spare or kind(a) != 'numpy':
+    if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
         return w * a
     a *= w
     return a

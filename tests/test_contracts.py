@@ -19,10 +19,10 @@ from ntref import Kernel, stax
 from ntref.kernel import Demand
 from ntref.stax import (
     ABRelu, Abs, Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, DotGeneral, Dropout, Elementwise,
-    ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian,
-    Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm,
-    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel,
-    repeat, serial)
+    ElementwiseNumerical, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor,
+    Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, HardTanh, Hermite, Identity, ImageResize, Index,
+    LayerNorm, LeakyRelu, Mish, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Relu6, Selu, Sigmoid, Sigmoid_like,
+    Sign, Sin, Slice, Softplus, SumPool, Swish, Tanh, parallel, repeat, serial)
 
 NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Layer', 'LayerError', 'PositionalEmbedding', 'Slice',
               'from_spec'}
@@ -100,6 +100,15 @@ def examples(n):
         'Exp': after(Exp(.5, .4), Exp(1., -.3)),
         'ExpNormalized': after(ExpNormalized(), ExpNormalized(.7, .2, True)),
         'Gabor': after(Gabor()),
+        'Tanh': after(Tanh()),
+        'Sigmoid': after(Sigmoid()),
+        'Softplus': after(Softplus()),
+        'Swish': after(Swish()),
+        'Mish': after(Mish()),
+        'Elu': after(Elu(), Elu(.3)),
+        'Selu': after(Selu()),
+        'HardTanh': after(HardTanh()),
+        'Relu6': after(Relu6()),
         'Sign': after(Sign()),
         'Hermite': after(*map(Hermite, (0, 1, 2, 3))),
         'Monomial': after(*map(Monomial, (0, 1, 2, 3))),

@@ -18,6 +18,8 @@ from .custom import Elementwise, ElementwiseNumerical
 from .elementwise import (
     Cos, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite, Monomial, Polynomial, Rbf, Sigmoid_like, Sin)
 from .piecewise import ABRelu, Abs, LeakyRelu, RectifiedMonomial, Relu, Sign
+from .clipped import Elu, HardTanh, Relu6, Selu
+from .smooth import Mish, Sigmoid, Softplus, Swish, Tanh
 # networks as text
 from .layer import Layer, LayerError, from_spec
 
@@ -29,6 +31,6 @@ __all__ = [
     'DotGeneral', 'Aggregate', 'AggregateImplementation', 'LayerNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
-    'ElementwiseNumerical',
+    'ElementwiseNumerical', 'Elu', 'Selu', 'HardTanh', 'Relu6', 'Tanh', 'Sigmoid', 'Softplus', 'Swish', 'Mish',
     'Layer', 'LayerError', 'from_spec',
 ]
