@@ -77,7 +77,8 @@ def check_layer(layer, input_shape, *, without=(), most=2048, notices=.15):
         ...
     AssertionError: Elementwise(<lambda>, <lambda>, <lambda>) breaks the contract finite_nngp, NNGP is the mean ...
     """
-    one = layer if isinstance(layer, Layer) else layer(2) if callable(layer) else None
+    is_function = callable(layer) and not isinstance(layer, type)
+    one = layer if isinstance(layer, Layer) else layer(2) if is_function else None
     if not isinstance(one, Layer):
         raise TypeError(f'expected a layer such as Relu(), or a function from the width to one, got {layer!r}.')
     if one.several:
