@@ -241,9 +241,9 @@ class _Triple(Layer, abstract=True):
         bound = BoundArguments(cls.signature, dict(given))
         bound.apply_defaults()
         new = cls(tuple(bound.arguments.items()))
-        of = getattr(new.functions.kernel_fn, 'layer', None)
-        is_whole = isinstance(new.functions.kernel_fn, KernelFunction) and new.functions[:2] == of[:2]
-        return of if is_whole else new
+        kernel_fn = new.functions.kernel_fn
+        is_whole = isinstance(kernel_fn, KernelFunction) and new.functions == Functions(*kernel_fn.layer)
+        return kernel_fn.layer if is_whole else new
 
     @classmethod
     def parameters(cls):
@@ -321,7 +321,7 @@ class _Triple(Layer, abstract=True):
     # -------------------------------------------------------------- the infinite network
 
     def kernel(self, k):
-        if k.diagonal_spatial and len(k.shape1) > 2 and self.diagonal and self.diagonal.input < Bool.YES:
+        if k.diagonal_spatial and len(k.shape1) > 2 and self.diagonal is not None and self.diagonal.input < Bool.YES:
             raise ValueError('expected a Kernel with covariances between positions, got one with '
                              'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
         if k.mask1 is not None or k.mask2 is not None:

@@ -119,6 +119,6 @@ def accepts(layer, x):
     """Does it take inputs that are not Gaussian?"""
     try:
         output(layer, x.shape)
-    except LayerError:
+    except (LayerError, NotImplementedError):
         return False
     return True
