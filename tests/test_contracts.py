@@ -10,7 +10,6 @@ from operator import itemgetter
 
 import numpy
 import pytest
-from autograd import make_vjp
 from autograd import numpy as anp
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
@@ -22,7 +21,8 @@ from ntref.stax import (
     Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm,
     LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel,
     repeat, serial)
-from ntref.testing import CONTRACTS, axes_of, laid_out, ntk_scale, scale, taken
+from ntref.testing import (
+    CONTRACTS, axes_of, empirical_ntk, laid_out, ntk_scale, scale, second_moment, taken)
 from ntref.testing.check import KERNEL
 
 NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Bool', 'Diagonal', 'Layer', 'LayerError', 'Padding',
@@ -387,45 +387,19 @@ def with_readout(net, m):
 
 
 def sampled_nngp(net, x, seeds):
-    """One estimate of K for each seed: the mean of z z' over the outputs of a network."""
-    x = laid_out(net, x)
-    for seed in seeds:
-        z = net.apply_fn(net.init_fn(seed, x.shape)[1], x, rng=seed + 10**6)
-        z = numpy.moveaxis(z, [a % 2 for a in axes_of(net)], (0, -1))
-        yield z @ z.T / z.shape[1]
-
-
-def leaves(params):
-    """The arrays in nested lists and tuples, without the None of layers that have no bias."""
-    if isinstance(params, (list, tuple)):
-        return [leaf for p in params for leaf in leaves(p)]
-    return [] if params is None else [params]
-
-
-def rebuilt(params, values):
-    """`params` with its arrays replaced by those of the iterator `values`."""
-    if isinstance(params, (list, tuple)):
-        return type(params)(rebuilt(p, values) for p in params)
-    return None if params is None else next(values)
+    """One estimate of K for each seed."""
+    return [second_moment(net, laid_out(net, x), numpy.random.default_rng(seed)) for seed in seeds]
 
 
 def sampled_ntk(net, x, seeds):
-    """One estimate of Theta for each seed: <dz, dz'> over the parameters of a network with one output."""
+    """One estimate of Theta for each seed, of a network with one output."""
     net = with_readout(net, 1)
-    x = laid_out(net, x)
-    for seed in seeds:
-        params = net.init_fn(seed, x.shape)[1]
-
-        def outputs(values):
-            return anp.reshape(net.apply_fn(rebuilt(params, iter(values)), x, rng=seed + 10**6), (-1,))
-        pull_back = make_vjp(outputs)(leaves(params))[0]
-        jacobian = numpy.stack([numpy.concatenate([g.ravel() for g in pull_back(e)]) for e in numpy.eye(len(X))])
-        yield numpy.einsum('ip,jp->ij', jacobian, jacobian)         # not by BLAS, whose threads cost more than they do
+    return [empirical_ntk(net, laid_out(net, x), numpy.random.default_rng(seed)) for seed in seeds]
 
 
 def off_by(samples, expected, width):
     """Deviation of the mean of `samples` in units of what it may be, each entry; and what it may be."""
-    samples = numpy.stack(list(samples))
+    samples = numpy.stack(samples)
     error = samples.std(0, ddof=1) / len(samples) ** .5
     size = numpy.sqrt(numpy.outer(numpy.diag(expected), numpy.diag(expected))) + 1e-300
     allowed = SIGMAS * error + (ALLOWANCE / width + 1e-14) * size
@@ -457,7 +431,6 @@ def test_a_factor_of_a_tenth_is_noticed():
     net, width = serial(Dense(512, 1.3, .4), Relu()), 512
     for samples, k in [(sampled_nngp(net, X, range(SEEDS)), net.kernel_fn(X, get='nngp')),
                        (sampled_ntk(net, X, range(SEEDS)), with_readout(net, 1).kernel_fn(X, get='ntk'))]:
-        samples = list(samples)
         assert abs(off_by(samples, k, width)[0]).max() < 1
         assert abs(off_by(samples, 1.1 * k, width)[0]).max() > 1 < abs(off_by(samples, k / 1.1, width)[0]).max()
 

@@ -409,6 +409,17 @@ def test_not_gaussian_is_known_before_anything_is_computed(rng):
     assert serial(Linear(3), Relu(), Linear(3), Erf()).kernel_fn(x).is_gaussian is False
 
 
+def test_without_a_kernel_there_is_the_finite_network(rng):
+    x = rng.standard_normal((4, 3))
+    for error in (NotImplementedError, ZeroDivisionError, KeyError):
+        def kernel_fn(k, **kwargs):
+            raise error('none')
+        net = serial(of(kernel_fn), Dense(2), Relu())
+        assert net.apply_fn(net.init_fn(1, (4, 3))[1], x).shape == (4, 2)
+        with pytest.raises(error, match='none'):
+            net.kernel_fn(x)
+
+
 @pytest.mark.parametrize('function, text', [
     (lambda: (1, 2, 3), r'expected init_fn, apply_fn, kernel_fn, got \(1, 2, 3\)'), (lambda: None, 'got None'),
     (lambda: tuple(of())[:2], 'expected init_fn'), (lambda: Relu, 'got <class')])
@@ -481,7 +492,7 @@ RULES = {'conv': Diagonal(), 'local': Diagonal(YES, MAYBE), 'pool': Diagonal(MAY
     ('conv conv', False), ('local local pool', True), ('conv attention flat', False), ('attention flat', False),
     ('conv flat conv', True), ('pool', False), ('conv local', True), ('local pool flat', True)])
 def test_are_equal_positions_enough(layers, enough):
-    """Of networks of which one can say so by hand; in whatever order they are put together."""
+    """Of networks of which one can say so by hand: flat needs equal positions, and a pool all that are not 0."""
     first, *rest = (RULES[name] for name in layers.split())
     total, back = first, first
     for d in rest:

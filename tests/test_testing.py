@@ -54,6 +54,27 @@ def test_what_is_not_asked_is_said(layer, shape, reasons):
     assert check_layer(layer, shape, without=without) == checked | reasons
 
 
+@dataclass(frozen=True, repr=False)
+class Biased(Dense):
+    """Parameters with names."""
+
+    def init(self, rng, signal):
+        W, b = super().init(rng, signal)
+        return {'W': W, 'b': [b, None]}
+
+    def apply(self, params, x, rng=None, **given):
+        return super().apply((params['W'], params['b'][0]), x)
+
+
+def test_parameters_in_a_dict():
+    assert check_layer(lambda n: Biased(n, 1.2, .3), FLAT, without=('tiles',))['finite_ntk'] == 'kept'
+
+
+def test_widths_in_the_tangent_kernel():
+    """That of 'standard' goes with the width: it is extrapolated as the networks are."""
+    assert check_layer(lambda n: Dense(n, 1.2, .3, parameterization='standard'), FLAT)['finite_ntk'] == 'kept'
+
+
 # ------------------------------------------------------------------ layers that are wrong
 
 class WrongShape(Scaled):

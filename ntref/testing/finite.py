@@ -1,7 +1,6 @@
 """Finite networks drawn at random, and whether a kernel is their mean: as they are, or as they grow."""
 import numpy
-from autograd import jacobian
-from autograd.misc.flatten import flatten
+from autograd import make_vjp
 from scipy.stats import t as student
 
 from ..arrays import namespace
@@ -29,15 +28,31 @@ def second_moment(net, x, rng, **given):
 def empirical_ntk(net, x, rng, **given):
     """J J', summed over all parameters, of one network with a single output channel."""
     _, params = net.init_fn(rng, x.shape)
-    flat, unflatten = flatten(params)
     axes = output(net, x.shape).axes
 
-    def outputs(p):
-        h = net.apply_fn(unflatten(p), x, rng=rng, **given)
+    def outputs(leaves):
+        h = net.apply_fn(_rebuilt(params, iter(leaves)), x, rng=rng, **given)
         return namespace(h).moveaxis(h, (axes.batch, axes.channel), (0, -1))[..., 0]
-    J = jacobian(outputs)(flat)
-    rows = J.reshape(-1, len(flat))
-    return _paired(rows @ rows.T, J.shape[:-1])
+    pull_back, h = make_vjp(outputs)(_leaves(params))
+    basis = numpy.eye(h.size).reshape(h.size, *h.shape)
+    rows = numpy.stack([numpy.concatenate([g.ravel() for g in pull_back(e)]) for e in basis])
+    return _paired(rows @ rows.T, h.shape)
+
+
+def _leaves(params):
+    """The arrays in nested lists, tuples and dicts, without None."""
+    if isinstance(params, (list, tuple, dict)):
+        return [leaf for p in (params.values() if isinstance(params, dict) else params) for leaf in _leaves(p)]
+    return [] if params is None else [params]
+
+
+def _rebuilt(params, leaves):
+    """`params` with its arrays replaced by those of the iterator `leaves`."""
+    if isinstance(params, dict):
+        return {name: _rebuilt(p, leaves) for name, p in params.items()}
+    if isinstance(params, (list, tuple)):
+        return type(params)(_rebuilt(p, leaves) for p in params)
+    return None if params is None else next(leaves)
 
 
 def _paired(products, shape):
@@ -106,8 +121,9 @@ def _check_limit(statistic, net, x, name, most, notices):
     """Corrections to the infinite width go with its inverse: of widths n and 2 n, 2 C(2 n) - C(n) has none."""
     if applied(net(2), net(2).init_fn(0, x.shape)[1], x) is None:
         return 'no finite network'
-    k, (narrow, wide), rng = net(WIDTHS[1]).kernel_fn(x), map(net, WIDTHS), numpy.random.default_rng(0)
-    kernel, samples = getattr(k, name), None
+    narrow, wide, samples, rng = *map(net, WIDTHS), None, numpy.random.default_rng(0)
+    k = wide.kernel_fn(x)
+    kernel = 2 * getattr(k, name) - narrow.kernel_fn(x, get=name)         # Theta of 'standard' goes with the width
     while samples is None or len(samples) < most and chance(samples, (1 + notices) * kernel) > LEVEL:
         new = 2 * draws(statistic, wide, x, rng, ROUND) - draws(statistic, narrow, x, rng, ROUND)
         new = numpy.array([diagonal(s, 2) for s in new]) if k.diagonal_spatial else new
