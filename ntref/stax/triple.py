@@ -269,7 +269,7 @@ class _Triple(Layer, abstract=True):
     def out(self, signal):
         try:
             axes, is_gaussian = self._outcome(signal)
-        except Exception:                # no kernel here: the finite network needs none, and `check` raises for the other
+        except Exception:                    # no kernel: the finite network needs none, and `check` raises otherwise
             axes, is_gaussian = signal.axes, False
         return replace(signal, shape=self._shape(signal.shape), axes=axes, is_gaussian=is_gaussian)
 
