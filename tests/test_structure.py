@@ -68,9 +68,11 @@ ALLOWED = {
     'stax.graph': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.pooling'},
     'stax.dot_general': {'arguments', 'arrays', 'cov', 'kernel', 'stax.branching', 'stax.pooling'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
+    'stax.triple': {'arrays', 'inputs', 'kernel', 'stax.kernel_function', 'stax.layer'},
     'stax.__init__': {'stax.layer', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.attention', 'stax.reshaping',
                       'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.smooth', 'stax.clipped',
-                      'stax.custom', 'stax.branching', 'stax.graph', 'stax.dot_general', 'stax.combinators'},
+                      'stax.custom', 'stax.branching', 'stax.graph', 'stax.dot_general', 'stax.combinators',
+                      'stax.triple'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
@@ -83,7 +85,12 @@ ALLOWED = {
                                    'predict.iterative'},
     'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian', 'predict.out_of_core',
                          'predict.iterative', 'predict.iterative_gaussian'},
-    # on top
+    # on top: what layers owe
+    'testing.comparing': {'kernel', 'stax', 'stax.trees'},
+    'testing.contracts': {'engine.tiles', 'kernel', 'stax', 'testing.comparing'},
+    'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing'},
+    'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
+    'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
     '__init__': {'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
@@ -96,7 +103,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
-    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'cli'), {'numpy'})
+    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli'), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
@@ -238,7 +246,7 @@ def test_code_lines():
 
 # ------------------------------------------------------------------ public names
 
-@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict'])
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.testing'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
@@ -266,7 +274,7 @@ def test_modules_are_documented_and_list_their_names(name):
 
 def test_public_names_have_one_home():
     """What the subpackages offer is what their modules list."""
-    for package in ('stax', 'predict', 'quadrature', 'engine'):
+    for package in ('stax', 'predict', 'quadrature', 'engine', 'testing'):
         module = importlib.import_module(f'ntref.{package}')
         listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
                   for public in getattr(importlib.import_module(f'ntref.{name}'), '__all__', ())}
