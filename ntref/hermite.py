@@ -9,8 +9,8 @@ With sigma = sqrt q, rho = K / s, h_l = He_l / sqrt(l!) and x standard normal,
 Coefficients belong to one input each; a pair costs a few operations a term. What is left out is known: the b_l^2 add up
 to E[phi'^2] (Parseval), and the terms from l on are at most |rho|^l times the roots of what is still missing of both.
 A pair leaves the sum when that is below rounding. phi'(sigma x) is analytic for |Im x| < d / sigma, where d is the
-distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(2 l) d / sigma): for d = pi / 2 some 60
-terms at q = 1, 40 000 at q = 1000, if the pair coincides.  Derivation: docs/theory/duals.md#hermite
+distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(l) d / sigma): for d = pi / 2 some 130
+terms at q = 1, 160 000 at q = 1000, if the pair coincides.  Derivation: docs/theory/duals.md#hermite
 """
 from itertools import islice
 from math import ceil, log, pi
