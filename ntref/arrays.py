@@ -28,7 +28,7 @@ ALPHABET = tuple("""
     pi eps add multiply subtract
     sqrt exp expm1 log log1p sin cos sinh tanh arctan2 hypot erf erfcx abs sign maximum minimum where isfinite
     asarray zeros empty_like eye matmul tensordot einsum sum mean all any
-    reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
+    reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch distinct
     cholesky solve_triangular eigh
 """.split())
 
@@ -50,7 +50,8 @@ class Namespace:
 
 def _numpy_like(kind, root, special, linalg, **functions):
     root, special, linalg = import_module(root), import_module(special), import_module(linalg)
-    functions = dict(eps=_eps, patch=_patch, solve_triangular=linalg.solve_triangular) | functions
+    functions = dict(eps=_eps, patch=_patch, distinct=lambda a: root.unique(a, return_inverse=True),
+                     solve_triangular=linalg.solve_triangular) | functions
     return Namespace(kind, root, root.linalg, special, **functions)
 
 
@@ -66,6 +67,11 @@ def _patch(a, index, values):
     return out
 
 
+def _all_of(a):
+    """In place of the distinct numbers in `a` and where they stand, all of them: each has its own derivative."""
+    return a, numpy.arange(len(a))
+
+
 def _autograd():
     """autograd.numpy; `sqrt`, `hypot` and `arctan2` take the derivative 0 where theirs is infinite or undefined.
 
@@ -79,6 +85,7 @@ def _autograd():
     exp = import_module('autograd.numpy').exp
     namespace = _numpy_like(
         'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
+        distinct=_all_of,
         where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
         tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
         erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # nor has it a forward mode of these
@@ -186,6 +193,7 @@ def _mpmath():
 
     return Namespace(
         'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
+        distinct=_all_of,
         cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
         zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
         erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)), arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),

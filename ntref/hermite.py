@@ -9,8 +9,8 @@ With sigma = sqrt q, rho = K / s, h_l = He_l / sqrt(l!) and x standard normal,
 Coefficients belong to one input each; a pair costs a few operations a term. What is left out is known: the b_l^2 add up
 to E[phi'^2] (Parseval), and the terms from l on are at most |rho|^l times the roots of what is still missing of both.
 A pair leaves the sum when that is below rounding. phi'(sigma x) is analytic for |Im x| < d / sigma, where d is the
-distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(2 l) d / sigma): for d = pi / 2 some 60
-terms at q = 1, 40 000 at q = 1000, if the pair coincides.  Derivation: docs/theory/duals.md#hermite
+distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(l) d / sigma): for d = pi / 2 some 130
+terms at q = 1, 160 000 at q = 1000, if the pair coincides.  Derivation: docs/theory/duals.md#hermite
 """
 from itertools import islice
 from math import ceil, log, pi
@@ -29,11 +29,11 @@ ROUNDING = 16           # eps: what may be left out, relative to the largest tha
 def hermite(p, f, df, d):
     """The dual of f with derivative df, both functions of (xp, z), analytic for |Im z| < d."""
     p.refuse_beyond(LARGEST)
-    rows = _Rows(p.q1 if p.q2 is p.q1 else p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]), p.k, f, df, d)
-    place1 = rows.numbers[:p.q1.size].reshape(p.q1.shape)
+    q, places = p.xp.distinct(p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]))
+    rows, place1 = _Rows(q, p.k, f, df, d), places[:p.q1.size].reshape(p.q1.shape)
     if p.k is p.q1:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
-    place2 = place1 if p.q2 is p.q1 else rows.numbers[p.q1.size:].reshape(p.q2.shape)
+    place2 = places[p.q1.size:].reshape(p.q2.shape)
     rho = over(p.k, p.s)
     mean1, mean2 = (rows.of('mean', place) for place in (place1, place2))
     slope, k, gap = _sum(rows, (place1, place2), rho, None if p.is_far else over(p.minus, p.s))
@@ -83,7 +83,7 @@ class _Rows:
 
     def __init__(self, q, like, f, df, d):
         self.xp, self.like, self.df, self.d = namespace(q), like, df, d
-        self.eps, self.sigma = self.xp.eps(like), self.xp.sqrt(q).reshape(-1)
+        self.eps, self.sigma = self.xp.eps(like), self.xp.sqrt(q)
         self.digits, self.widest = 9 - log(self.eps), plain(self.sigma.max()) if self.sigma.size else 0.
         self.numbers, self.degree, self.blocks = self.xp.nonzero(self.sigma >= 0)[0], 0, self._blocks()
         x, step = self._nodes(0)
@@ -106,10 +106,11 @@ class _Rows:
     def missing(self, places):
         """What the slope can still get, at |rho| = 1, relative to the largest that it can be.
 
-        Where the difference of squares is all rounding, the last of them tell: they fall ever more slowly, but fall.
+        Where the difference of squares is rounding, the last of them tell: as exp(-c sqrt l), they add up to less than
+        the last block would, repeated as often as there were blocks.
         """
         xp, tail = self.xp, self.last * (self.degree // BLOCK)
-        rounded = self.unseen < ROUNDING * self.eps * self.rise
+        rounded = self.unseen < 16 * ROUNDING * self.eps * self.rise
         unseen = xp.where(rounded & (tail < abs(self.unseen)), tail, abs(self.unseen))
         root = self._like(xp.sqrt(unseen / self.rise))
         return root[places[0]] * root[places[1]]

@@ -65,6 +65,7 @@ FUNCTIONS = {
     'cupy.concatenate': 'tup axis out dtype casting',
     'cupy.stack': 'tup axis out dtype casting',
     'cupy.nonzero': 'a',
+    'cupy.unique': 'ar return_index return_inverse return_counts axis',
     'cupy.linalg.cholesky': 'a',
     'cupy.linalg.eigh': 'a UPLO',
     'cupyx.scipy.linalg.solve_triangular': 'a b trans lower unit_diagonal overwrite_b check_finite',

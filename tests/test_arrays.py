@@ -39,6 +39,7 @@ def plain_patch(a, index, values):
 
 
 PLAIN.patch = plain_patch
+PLAIN.distinct = lambda a: numpy.unique(a, return_inverse=True)
 
 # (name, function of a namespace and arrays, arrays); each name of the alphabet at least once
 CASES = [
@@ -99,6 +100,7 @@ CASES = [
     ('concatenate', lambda xp, a, b: xp.concatenate([a, b], axis=1), X, Y),
     ('stack', lambda xp, a, b: xp.stack([a, b], axis=1), X, Y),
     ('nonzero', lambda xp, a: xp.nonzero(a > 0)[1], X),
+    ('distinct', lambda xp, a: (lambda values, places: values[places])(*xp.distinct(a)), V),
     ('patch', lambda xp, a, v: xp.patch(a, ([0, 1], [2, 0]), v), X, V[:2]),
     ('patch', lambda xp, a, v: xp.patch(a, (slice(None), 1), v), X, V[:1]),
     ('patch', lambda xp, a: xp.patch(a, (0, slice(None)), 1.), X),
