@@ -8,7 +8,7 @@ import pytest
 from kinds import to_kind
 from tolerances import assert_close
 
-from ntref import stax
+from ntref import batch, stax
 from ntref.stax import (
     AvgPool, Bool, Conv, ConvTranspose, Dense, Diagonal, Erf, Flatten, GlobalAvgPool, Identity, LayerError, Padding,
     Relu, SumPool, from_spec, layer, requires, serial, supports_masking)
@@ -187,7 +187,7 @@ def test_away_from_coincidences_all_digits(rng):
 
 @pytest.mark.parametrize('net, shape', [
     (Times(1.5), (6, 5)), (Times(1.5), (6, 2, 3)), (lambda n: Linear(n, 1.3, .4), (6, 5)), (Mean(), (6, 3, 4)),
-    (Columns(), (6, 2, 2, 3)), (Sinus(), (6, 5))], ids=lambda v: str(v))
+    (Columns(), (6, 2, 2, 3)), (Sinus(), (6, 5))], ids=lambda v: 'of a width' if type(v) is type(lambda: 0) else str(v))
 def test_contracts(net, shape):
     kept = check_layer(net, shape)
     assert set(kept.values()) == {'kept'} and len(kept) == 16
@@ -353,6 +353,38 @@ def test_axes_that_are_required(rng):
         serial(Dense(3, batch_axis=0), net).kernel_fn(x)
 
 
+def test_pairs_of_positions_are_not_tried_where_equal_ones_do(rng):
+    """With those of 300 x 300 positions there would be 65 GB of them."""
+    x = rng.standard_normal((2, 300, 300, 1))
+    net = serial(Times(2.), Flatten())
+    assert_close(net.kernel_fn(x, get='nngp'), Dense(1, 2.).kernel_fn(x.reshape(2, -1), get='nngp'), 'value', 4.)
+
+
+def test_pairs_that_are_needed_without_a_word(rng):
+    """Of a mean over positions that has no `requires`: behind it all pairs are there anyway."""
+    def init_fn(rng, input_shape):
+        return (input_shape[0], input_shape[-1]), ()
+
+    def kernel_fn(k, **kwargs):
+        return k.replace(nngp=k.nngp.mean((2, 3)), cov1=k.cov1.mean((1, 2)), ntk=k.ntk.mean((2, 3)), channel_axis=1)
+    x = rng.standard_normal((3, 4, 5))
+    k = serial(Dense(2), of(init_fn, kernel_fn), Dense(2)).kernel_fn(x)
+    assert_close(k.ntk, serial(Dense(2), GlobalAvgPool(), Dense(2)).kernel_fn(x).ntk, 'value')
+
+
+def test_in_blocks(rng):
+    """`batch` calls it with some inputs after others."""
+    x, net = rng.standard_normal((7, 3)), serial(Dense(4, 1.5), Times(1.1), Relu(), Linear(2))
+    k = batch(net.kernel_fn, batch_size=3)(x, get='ntk')
+    assert abs(k - net.kernel_fn(x, get='ntk')).max() < 1e-7
+    assert abs(k - net.kernel_fn(x, get='ntk'))[~numpy.eye(7, dtype=bool)].max() < 1e-14
+
+
+def test_lists_of_inputs_are_for_classes(rng):
+    with pytest.raises(LayerError, match='expected one input, got a list of 2'):
+        serial(stax.FanOut(2), of()).kernel_fn(rng.standard_normal((3, 4)))
+
+
 def test_init_fn_is_asked_for_a_shape_once():
     asked = []
 
@@ -507,7 +539,9 @@ def test_diagonal():
     assert all((a & b) == Diagonal(min(a.input, b.input), min(a.output, b.output)) for a, b in product(EVERY, EVERY))
     assert [bool(d) for d in EVERY] == [False] * 6 + [False, True, True]
     assert all((a >> b).output == (YES if a.output == YES else b.output) for a, b in product(EVERY, EVERY))
-    assert (Diagonal().input, Diagonal().output) == (YES, NO)
+    assert (Diagonal().input, Diagonal().output) == (YES, NO) and Diagonal(1, 2) == Diagonal(MAYBE, YES)
+    with pytest.raises(ValueError, match='not a valid Bool'):
+        Diagonal('YES')
 
 
 @pytest.mark.parametrize('padding', Padding)

@@ -88,7 +88,7 @@ ALLOWED = {
     # on top: what layers owe
     'testing.comparing': {'kernel', 'stax', 'stax.trees'},
     'testing.contracts': {'engine.tiles', 'kernel', 'stax', 'testing.comparing'},
-    'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing'},
+    'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
     '__init__': {'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},

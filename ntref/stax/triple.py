@@ -61,6 +61,10 @@ class Diagonal:
     input: Bool = Bool.YES
     output: Bool = Bool.NO
 
+    def __post_init__(self):
+        for name in ('input', 'output'):
+            object.__setattr__(self, name, Bool(getattr(self, name)))
+
     def __rshift__(self, other):
         if self.output == Bool.YES:
             return self
@@ -160,8 +164,8 @@ def supports_masking(remask_kernel):
 def layer(layer_fn):
     """Decorator that makes layers of what `layer_fn` gives: `init_fn, apply_fn, kernel_fn`.
 
-    They are `Layer`s: they go into `serial` and `parallel`, take `get`, are printed and, if their arguments are plain,
-    written as JSON. What the functions are expected to be:
+    They are `Layer`s of one input: they go into `serial` and `parallel`, take `get`, are printed and, if arguments
+    are plain, written as JSON. What the functions are expected to be:
 
     ===========================================  =======================================================================
     init_fn(rng, input_shape)                    to (output_shape, params); rng is a `numpy.random.Generator`
@@ -358,13 +362,24 @@ class _Triple(Layer, abstract=True):
         one = signal.with_inputs(1)
         key = one.shape, one.axes, one.is_gaussian
         if key not in self.known:
-            x = generator(0).standard_normal(one.shape)
-            paired = self.diagonal is None or self.diagonal.input < Bool.YES
-            k = input_kernel(x, None, Demand(paired, one.axes), True)
-            p1, p2 = (None if p is None else p[:1] for p in signal.patterns)
-            new = self.kernel(k.but(is_gaussian=one.is_gaussian, pattern1=p1, pattern2=p2))
+            new = self._trial(one)
             self.known[key] = Axes(new.batch_axis, new.channel_axis), new.is_gaussian
         return self.known[key]
+
+    def _trial(self, signal):
+        """What becomes of a random input: at equal positions, where they may do, for an image has many pairs."""
+        x = generator(0).standard_normal(signal.shape)
+        patterns = (None if p is None else p[:1] for p in signal.patterns)
+        described = dict(zip(('pattern1', 'pattern2'), patterns), is_gaussian=signal.is_gaussian)
+
+        def trial(paired):
+            return self.kernel(input_kernel(x, None, Demand(paired, signal.axes), True).but(**described))
+        if len(signal.shape) > 2 and self.diagonal is None:
+            try:
+                return trial(paired=False)
+            except Exception:                                    # not said, and needed: then with the others
+                return trial(paired=True)
+        return trial(paired=len(signal.shape) == 2 or self.diagonal.input < Bool.YES)
 
 
 def _is_same(a, b):

@@ -6,6 +6,7 @@ from scipy.stats import t as student
 from ..arrays import namespace
 from ..kernel import diagonal
 from ..stax import Dense, Erf, Layer, serial
+from ..trees import leaves, rebuilt
 from .comparing import accepts, after_dense, applied, output, taken
 
 __all__ = ['LEVEL', 'ROUND', 'chance', 'check_mean', 'draws', 'empirical_ntk', 'finite_nngp', 'finite_ntk',
@@ -30,29 +31,13 @@ def empirical_ntk(net, x, rng, **given):
     _, params = net.init_fn(rng, x.shape)
     axes = output(net, x.shape).axes
 
-    def outputs(leaves):
-        h = net.apply_fn(_rebuilt(params, iter(leaves)), x, rng=rng, **given)
+    def outputs(arrays):
+        h = net.apply_fn(rebuilt(params, arrays), x, rng=rng, **given)
         return namespace(h).moveaxis(h, (axes.batch, axes.channel), (0, -1))[..., 0]
-    pull_back, h = make_vjp(outputs)(_leaves(params))
+    pull_back, h = make_vjp(outputs)(leaves(params))
     basis = numpy.eye(h.size).reshape(h.size, *h.shape)
     rows = numpy.stack([numpy.concatenate([g.ravel() for g in pull_back(e)]) for e in basis])
     return _paired(rows @ rows.T, h.shape)
-
-
-def _leaves(params):
-    """The arrays in nested lists, tuples and dicts, without None."""
-    if isinstance(params, (list, tuple, dict)):
-        return [leaf for p in (params.values() if isinstance(params, dict) else params) for leaf in _leaves(p)]
-    return [] if params is None else [params]
-
-
-def _rebuilt(params, leaves):
-    """`params` with its arrays replaced by those of the iterator `leaves`."""
-    if isinstance(params, dict):
-        return {name: _rebuilt(p, leaves) for name, p in params.items()}
-    if isinstance(params, (list, tuple)):
-        return type(params)(_rebuilt(p, leaves) for p in params)
-    return None if params is None else next(leaves)
 
 
 def _paired(products, shape):
