@@ -730,6 +730,13 @@ def test_unknown_layers_are_told_the_public_names():
     assert ours == set(stax.__all__) - NOT_LAYERS
 
 
+@pytest.mark.parametrize('net', [stax.DotGeneral(rhs=2.), serial(FanOut(2), FanInConcat())], ids=repr)
+def test_tangent_kernels_without_weights_are_arrays(net, x):
+    """Of layers that multiply: 0 times a float is no array."""
+    ntk = net.kernel_fn(x, get='ntk')
+    assert ntk.shape == (4, 4) and not ntk.any() and (net.kernel_fn(x).ntk == ntk).all()
+
+
 def test_specs_do_not_name_functions():
     """Text where a function is expected is refused at once, not when it is called."""
     with pytest.raises((TypeError, ValueError), match='Elementwise'):

@@ -218,4 +218,4 @@ def _side_by_side(ks, place):
 
 def scaled(k, w):
     """K' = w K,  Theta' = w Theta."""
-    return k.map(lambda p: p.affine(w, 0)).but(ntk=None if k.ntk is None else w * k.ntk)
+    return k.map(lambda p: p.affine(w, 0)).but(ntk=k.tangent(lambda ntk: w * ntk))
