@@ -1,0 +1,71 @@
+"""Trees: parameters, inputs and outputs in nested tuples, lists and dicts; None and empty containers have no leaves."""
+import numpy
+
+__all__ = ['float_leaves', 'leaves', 'mapped', 'spread']
+
+
+def leaves(tree, name):
+    """[(name, leaf)] in the order of the tree, named as Python would reach them: params[0]['W']."""
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [pair for key, branch in tree.items() for pair in leaves(branch, f'{name}[{key!r}]')]
+    if isinstance(tree, (tuple, list)):
+        return [pair for i, branch in enumerate(tree) for pair in leaves(branch, f'{name}[{i}]')]
+    return [(name, tree)]
+
+
+def mapped(tree, values):
+    """The tree with the next of `values` for each leaf."""
+    values = iter(values)
+
+    def walk(tree):
+        if tree is None:
+            return None
+        if isinstance(tree, dict):
+            return type(tree)((key, walk(branch)) for key, branch in tree.items())
+        if isinstance(tree, (tuple, list)):
+            branches = [walk(branch) for branch in tree]
+            return type(tree)(*branches) if hasattr(tree, '_fields') else type(tree)(branches)
+        return next(values)
+    return walk(tree)
+
+
+def float_leaves(tree, name):
+    """[(name, array)] of a tree of floats.
+
+    Raises
+    ------
+    TypeError : a leaf that is not a float or an array of float32 or float64. It has no derivative.
+    """
+    pairs = leaves(tree, name)
+    for where, leaf in pairs:
+        dtype = getattr(leaf, 'dtype', None)
+        if not isinstance(leaf, float) and not (isinstance(leaf, numpy.ndarray) and dtype in ('float32', 'float64')):
+            raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
+                            f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
+                            'derivative: make it a float, or a constant of the function.')
+    return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
+
+
+def spread(value, tree, name):
+    """A whole number for each leaf of `tree`, from one for all of them or a tree of them; None if there is a None.
+
+    Raises
+    ------
+    ValueError : the trees differ.
+    """
+    count = len(leaves(tree, name))
+    if value is None or isinstance(value, int):
+        return None if value is None else [value] * count
+
+    def walk(value, tree):
+        if value is None or isinstance(value, int) and not isinstance(tree, (dict, tuple, list)):
+            return [value]
+        if isinstance(value, dict) and isinstance(tree, dict) and value.keys() == tree.keys():
+            return [axis for key in tree for axis in walk(value[key], tree[key])]
+        if isinstance(value, (tuple, list)) and isinstance(tree, (tuple, list)) and len(value) == len(tree):
+            return [axis for pair in zip(value, tree) for axis in walk(*pair)]
+        raise ValueError(f'expected vmap_axes for {name} to be a whole number, None or a tree like it, got {value!r}.')
+    axes = walk(value, tree)
+    return None if None in axes else axes
