@@ -4,16 +4,15 @@ from typing import NamedTuple
 
 import numpy
 
-__all__ = ['Pairing', 'axes_tuple', 'paired']
+__all__ = ['Pairing', 'axes_tuple', 'interleaved', 'kept', 'paired', 'sums']
 
 
-def paired(a, b, trace=(), diagonal=()):
+def sums(a, b, trace=(), diagonal=()):
     """sum_p a[..., p] b[..., p] for pairs of entries: axes of `trace` equal and summed, of `diagonal` equal, else free.
 
-    Free axes come in pairs (i, i'), diagonal ones once, all in their order.
+    Axes of the result: the diagonal ones, the free ones of a, the free ones of b.
     """
-    free = [axis for axis in range(a.ndim - 1) if axis not in trace and axis not in diagonal]
-    once = [axis for axis in range(a.ndim - 1) if axis in diagonal]
+    once, free = kept(a.ndim - 1, trace, diagonal)
     order = once + free + [*trace, a.ndim - 1]
 
     def matrices(c):
@@ -28,10 +27,26 @@ def paired(a, b, trace=(), diagonal=()):
         k = numpy.einsum('dip,djp->dij', left, right)
     else:
         k = left @ right.swapaxes(1, 2)
-    k = k.reshape([a.shape[axis] for axis in once + free] + [b.shape[axis] for axis in free])
+    return k.reshape([a.shape[axis] for axis in once + free] + [b.shape[axis] for axis in free])
+
+
+def kept(ndim, trace, diagonal):
+    """Axes that a kernel has once, and those it has twice."""
+    rest = [axis for axis in range(ndim) if axis not in trace]
+    return [axis for axis in rest if axis in diagonal], [axis for axis in rest if axis not in diagonal]
+
+
+def interleaved(k, ndim, trace=(), diagonal=()):
+    """What `sums` gives, for outputs of `ndim` axes, with these in their order: free ones as pairs (i, i')."""
+    once, free = kept(ndim, trace, diagonal)
     place = {axis: [i] for i, axis in enumerate(once)}
     place |= {axis: [len(once) + i, len(once) + len(free) + i] for i, axis in enumerate(free)}
     return k.transpose([i for axis in sorted(place) for i in place[axis]])
+
+
+def paired(a, b, trace=(), diagonal=()):
+    """`sums`, interleaved."""
+    return interleaved(sums(a, b, trace, diagonal), a.ndim - 1, trace, diagonal)
 
 
 def axes_tuple(axes, name):

@@ -38,11 +38,27 @@ def _node_class():
             if argnums not in self.vjps:
                 if self.fun not in core.primitive_vjps:
                     raise NotImplementedError(f'{self.fun.__name__} has no derivative in autograd.')
-                self.vjps[argnums] = core.primitive_vjps[self.fun](argnums, self.value, self.args, self.kwargs)
+                vjp = core.primitive_vjps[self.fun](argnums, self.value, self.args, self.kwargs)
+                self.vjps[argnums] = _times(next(iter(vjp(numpy.ones_like(self.value))))) \
+                    if is_scaling(self, argnums) else vjp
             return self.vjps[argnums]
 
     tracer.notrace_primitives[Node] = tracer.notrace_primitives[core.VJPNode]
     return Node
+
+
+def _times(slope):
+    return lambda g: (g * slope,)
+
+
+def is_scaling(node, argnums):
+    """Is its pullback a product with slopes that are worth keeping? That of a function of each entry is."""
+    f = raw(node)
+    return isinstance(f, numpy.ufunc) and f.signature is None and f not in LINEAR and len(argnums) == 1 \
+        and numpy.shape(node.args[argnums[0]]) == numpy.shape(node.value) != ()
+
+
+LINEAR = numpy.add, numpy.subtract, numpy.multiply, numpy.divide, numpy.negative
 
 
 def raw(node):

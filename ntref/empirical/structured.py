@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from .jacobian import jacobian_cost, jacobian_ntk
-from .pairing import paired
+from .pairing import interleaved, kept, sums
 from .rules import Weight, use_of, weight_of
 from .side import mixing, same
 
@@ -282,16 +282,9 @@ def is_plain(parts):
 
 def joined(parts, gs):
     """h and g of uses of the same weights: as many more positions."""
-    hs = [numpy.ones((len(g), g.shape[2], g.shape[3], part.size('a')), g.dtype) if part.h is None else part.h
-          for part, g in zip(parts, gs)]
-    if len(parts) == 1:
-        return hs[0], _times(gs[0], parts[0].weight.factor)
-    return (numpy.concatenate(hs, 1),
-            numpy.concatenate([_times(g, part.weight.factor) for part, g in zip(parts, gs)], 2))
-
-
-def _times(g, factor):
-    return g if numpy.ndim(factor) == 0 and factor == 1 else factor * g
+    hs = [part.weight.factor * (numpy.ones((len(g), g.shape[2], g.shape[3], part.size('a')), g.dtype)
+                                if part.h is None else part.h) for part, g in zip(parts, gs)]
+    return (hs[0], gs[0]) if len(parts) == 1 else (numpy.concatenate(hs, 1), numpy.concatenate(gs, 2))
 
 
 def jacobian_of(h, g):
@@ -331,26 +324,38 @@ def cost(h1, h2, g1, g2, rows):
 
 
 def contracted(h1, g1, h2, g2, rows):
-    """sum over the weights of J J', for a Pairing of the rows (n, *shape of one output)."""
+    """sum over the weights of J J', for a Pairing of the rows (n, *shape of one output), as `sums` has it."""
     by_jacobian, by_products = cost(h1, h2, g1, g2, rows)
     is_same = g2 is g1 and h2 is h1
     if by_jacobian <= by_products:
-        J1, J2 = (jacobian_of(h, g).reshape(*shape, -1) if not (is_same and i) else None
-                  for i, (h, g, shape) in enumerate(((h1, g1, rows.shape1), (h2, g2, rows.shape2))))
-        return paired(J1, J1 if is_same else J2, rows.trace, rows.diagonal)
+        J1 = jacobian_of(h1, g1).reshape(*rows.shape1, -1)
+        return sums(J1, J1 if is_same else jacobian_of(h2, g2).reshape(*rows.shape2, -1), rows.trace, rows.diagonal)
     g1, g2 = (g.reshape(*shape, *g.shape[2:]) for g, shape in ((g1, rows.shape1), (g2, rows.shape2)))
-    ndim, is_traced = len(rows.shape1), 0 in rows.trace
-    once = is_traced or 0 in rows.diagonal
-    trace, diagonal = tuple(axis for axis in rows.trace if axis), (*rows.diagonal, *(0,) * is_traced, ndim)
-    total = 0
+    total = None
     for p, q in product(range(h1.shape[1]), range(h2.shape[1])):
-        inputs = paired(h1[:, p], h2[:, q], (), (0, 1) if once else (1,))
         left = g1[..., p, :, :]
-        cotangents = paired(left, left if is_same and p == q else g2[..., q, :, :], trace, diagonal)
-        lengths = inputs.shape[:-1] + (1,) * (cotangents.ndim - inputs.ndim) + inputs.shape[-1:]
-        cotangents *= inputs.reshape(lengths)
-        total = total + (cotangents[..., 0] if cotangents.shape[-1] == 1 else cotangents.sum(-1))
-    return total.sum(0) if is_traced else total
+        new = products(h1[:, p], h2[:, q], left, left if is_same and p == q else g2[..., q, :, :], rows)
+        total = new if total is None else total + new
+    return total
+
+
+def products(h1, h2, g1, g2, rows):
+    """sum_s (sum_a h1 h2) (sum_b g1 g2), for one position each."""
+    ndim, is_traced = len(rows.shape1), 0 in rows.trace
+    trace = tuple(axis for axis in rows.trace if axis)
+    diagonal = (*rows.diagonal, *(0,) * is_traced, ndim)                        # axis ndim is s
+    once, free = map(len, kept(ndim + 1, trace, diagonal))
+    if 0 in diagonal:
+        inputs = sums(h1, h2, (), (0, 1))                                       # (n, s)
+        shape = (len(h1), *(1,) * (once - 2), h1.shape[1], *(1,) * (2 * free))
+    else:
+        inputs = sums(h1, h2, (), (1,))                                         # (s, n, n')
+        shape = (*(1,) * (once - 1), h1.shape[1], len(h1), *(1,) * (free - 1), len(h2), *(1,) * (free - 1))
+    k = sums(g1, g2, trace, diagonal)
+    k *= inputs.reshape(shape)
+    s = once - 1
+    k = k.reshape(k.shape[:s] + k.shape[s + 1:]) if k.shape[s] == 1 else k.sum(s)
+    return k.sum(0) if is_traced else k
 
 
 class Rows(NamedTuple):
@@ -378,7 +383,8 @@ class Rows(NamedTuple):
         return self.pairing.pairs
 
     def natural(self, k):
-        """The kernel with the axes of the examples in their place."""
+        """The kernel of outputs out of what `sums` gives for rows."""
+        k = interleaved(k, len(self.shape1), self.trace, self.diagonal)
         if self.axis is None:
             return k[0]
         moved = 0 if 0 in self.trace else 1 if 0 in self.diagonal else 2
@@ -405,7 +411,7 @@ def kernel_of(first, second, ids, rows):
             there = numpy.concatenate([ids[i] for i in sorted(roots)])
             J1 = scattered(*zip(*used1), there).reshape(*rows.shape1, -1)
             J2 = J1 if is_same else scattered(*zip(*used2), there).reshape(*rows.shape2, -1)
-            new = paired(J1, J2, rows.trace, rows.diagonal)
+            new = sums(J1, J2, rows.trace, rows.diagonal)
         total = new if total is None else total + new
     return total
 
