@@ -130,6 +130,7 @@ class Plan:
         """For all examples at once, or without `vmap_axes` for all as one; for each alone where that cannot be."""
         if side.inputs is None:
             return cls(side.whole, side.whole, 1, side)
+        side.check([side.n - 1])
         try:
             return cls(side.whole, side.single(side.n - 1), side.n, side)
         except Differing:
