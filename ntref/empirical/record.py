@@ -2,7 +2,8 @@
 
 `Record(f, values)` calls f once on boxes; `pull` is one pass back, from outputs to any of the operations on the way.
 """
-from functools import lru_cache
+from collections import Counter
+from functools import cached_property, lru_cache
 from importlib import import_module
 
 import numpy
@@ -61,6 +62,18 @@ def is_scaling(node, argnums):
 LINEAR = numpy.add, numpy.subtract, numpy.multiply, numpy.divide, numpy.negative
 
 
+def scale(node, i):
+    """The number that argument i is multiplied by, None where that is not so."""
+    f = raw(node)
+    if f in (numpy.add, numpy.subtract, numpy.negative):
+        return -1. if f is numpy.negative or f is numpy.subtract and i else 1.
+    if f in (numpy.multiply, numpy.divide) and len(node.argnums) == 1 and numpy.size(node.args[1 - i]) == 1 \
+            and not (f is numpy.divide and i):
+        number = numpy.asarray(node.args[1 - i]).item()
+        return number if f is numpy.multiply else 1 / number
+    return None
+
+
 def raw(node):
     """The function of NumPy that autograd wraps, or the function as it is."""
     return getattr(node.fun, 'fun', node.fun)
@@ -89,6 +102,21 @@ class Record:
         self.outputs = [leaf._value if mine else leaf for leaf, mine in zip(found, ours)]
         self.tree = mapped(self.tree, self.outputs)
         self._leading = {}
+
+    @cached_property
+    def scaled(self):
+        """{index of a node: (index of what it is scaled to, number)} where its cotangent is that number times the other.
+        """
+        uses = Counter(parent.index for node in self.tape for parent in node.parents)
+        uses.update(end.index for end in self.ends if end is not None)
+        found = {}
+        for node in reversed(self.tape):
+            there, factor = found.get(node.index, (node.index, 1.))
+            for i, parent in zip(node.argnums, node.parents):
+                number = scale(node, i)
+                if uses[parent.index] == 1 and number is not None and numpy.shape(parent.value) == numpy.shape(node.value):
+                    found[parent.index] = there, factor * number
+        return found
 
     def leading(self, targets):
         """By the index of a node: (argnums, parents) that lead to targets, which are nodes."""

@@ -9,6 +9,7 @@ number, make another weight of it (`weight_of`): the same entries at other place
 """
 from functools import lru_cache
 from importlib import import_module
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy
@@ -21,13 +22,28 @@ __all__ = ['Use', 'Weight', 'use_of', 'weight_of']
 class Weight(NamedTuple):
     """Entries of parameters, and a number they are multiplied by.
 
-    ids : array     which entry, counted through all parameters; -1: a constant
+    start, shape : the first entry, counted through all parameters; moved : array of entries (-1: a constant), or None
     roots : frozenset of the parameters; is_apart: no entry twice, no constant
     """
-    ids: Any
-    factor: Any
+    start: int
+    shape: tuple
     roots: frozenset
-    is_apart: bool
+    factor: Any = 1.
+    moved: Any = None
+    is_apart: bool = True
+
+    @property
+    def ids(self):
+        """Which entry is where."""
+        if self.moved is not None:
+            return self.moved
+        return numpy.arange(self.start, self.start + prod(self.shape)).reshape(self.shape)
+
+    def is_like(self, other):
+        """The same entries at the same places?"""
+        if self.moved is None and other.moved is None:
+            return (self.start, self.shape) == (other.start, other.shape)
+        return numpy.array_equal(self.ids, other.ids)
 
 
 class Use(NamedTuple):
@@ -70,19 +86,20 @@ def weight_of(node, weights):
         ids, factor = _moved(node, given, lambda w: w.ids), first.factor
         if numpy.ndim(factor):
             factor = _moved(node, given, lambda w: w.factor)
-        return Weight(ids, factor, first.roots, first.is_apart and (f in PERMUTED or _is_apart(ids)))
+        return Weight(0, ids.shape, first.roots, factor, ids, first.is_apart and (f in PERMUTED or _is_apart(ids)))
     if name in ('concatenate', 'array'):
         ids = _moved(node, given, lambda w: w.ids)
-        factor = _moved(node, given, lambda w: numpy.broadcast_to(w.factor, w.ids.shape))
-        return Weight(ids, factor, frozenset().union(*(w.roots for w in given.values())), _is_apart(ids))
+        factor = _moved(node, given, lambda w: numpy.broadcast_to(w.factor, w.shape))
+        roots = frozenset().union(*(w.roots for w in given.values()))
+        return Weight(0, ids.shape, roots, factor, ids, _is_apart(ids))
     if f is numpy.negative:
         return first._replace(factor=-first.factor)
     if f in (numpy.multiply, numpy.divide) and len(given) == 1 and not (f is numpy.divide and 1 in given):
         i, = given
         c = numpy.asarray(node.args[1 - i])
-        if numpy.shape(node.value) == first.ids.shape:
+        if numpy.shape(node.value) == first.shape:
             c = 1 / c if f is numpy.divide else c
-            c = c.item() if c.size == 1 else numpy.broadcast_to(c, first.ids.shape).astype(node.value.dtype)
+            c = c.item() if c.size == 1 else numpy.broadcast_to(c, first.shape).astype(node.value.dtype)
             return first._replace(factor=first.factor * c)
     return None
 

@@ -13,7 +13,9 @@ operation, b: its channels, s: axes of weights that both have), and the kernel i
 or J J' where that is cheaper. Derivation: docs/theory/empirical.md.
 """
 import logging
-from itertools import product
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -33,7 +35,8 @@ class Differing(Exception):
     """Examples alone and together do not take the same steps, or it cannot be told which axis is theirs."""
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """One use of a weight: roles of its axes ('s', 'a' or 'b'), where its cotangents are, and h (n, P, S, A)."""
     weight: Weight
     node: Any               # of the whole record
@@ -42,6 +45,7 @@ class Part(NamedTuple):
     roles: str
     sizes: dict             # of the labels
     h: Any
+    scale: float = 1.       # of the cotangent of the node's own
 
     def size(self, role):
         return prod(self.sizes[label] for label in self.labels(role))
@@ -52,17 +56,21 @@ class Part(NamedTuple):
             return [label for label in self.use.inner if label in self.use.outer and label not in self.use.weight]
         return [label for label, r in zip(self.use.weight, self.roles) if r == role]
 
+    @cached_property
+    def arrangement(self):
+        """Of its cotangents: axes that are summed, the order of the others, and the shape (P, S, B)."""
+        order = [label for role in 'psb' for label in self.labels(role)]
+        summed = tuple(1 + axis for axis, label in enumerate(self.use.outer) if label not in order)
+        outer = [label for label in self.use.outer if label in order]
+        return (summed, (0, *(1 + outer.index(label) for label in order)), tuple(self.size(role) for role in 'psb'),
+                str(self.use.where))
+
     def cotangents(self, g, n):
         """g of the node as (n, P, S, B)."""
-        g = split(g, self.layout, n)
+        g, (summed, order, shape, _) = split(g, self.layout, n), self.arrangement
         if self.use.where is not ...:
             g = g[(slice(None), *self.use.where)]
-        order = [label for role in 'psb' for label in self.labels(role)]
-        summed = [1 + axis for axis, label in enumerate(self.use.outer) if label not in order]
-        outer = [label for label in self.use.outer if label in order]
-        g = numpy.sum(g, tuple(summed)) if summed else g
-        g = g.transpose([0] + [1 + outer.index(label) for label in order])
-        return g.reshape(n, *(self.size(role) for role in 'psb'))
+        return (numpy.sum(g, summed) if summed else g).transpose(order).reshape(n, *shape)
 
 
 # ------------------------------------------------------------------ which axis is that of the examples
@@ -138,12 +146,9 @@ class Plan:
             return Alone(side)
 
     def _roots(self):
-        weights, offset = {}, 0
-        for i, root in enumerate(self.single.roots):
-            ids = numpy.arange(offset, offset + numpy.size(root.value)).reshape(numpy.shape(root.value))
-            weights[root.index] = Weight(ids, 1., frozenset([i]), True)
-            offset += ids.size
-        return weights
+        starts = [0, *accumulate(numpy.size(root.value) for root in self.single.roots)]
+        return {root.index: Weight(starts[i], numpy.shape(root.value), frozenset([i]))
+                for i, root in enumerate(self.single.roots)}
 
     def _add(self, node, one):
         """A weight, a use of weights, or neither."""
@@ -177,8 +182,9 @@ class Plan:
             else:
                 h = split(h, fitting(h, alone, n, self.side, must_be_sure=False), n)
         roles = ''.join('a' if label not in use.outer else 's' if label in use.inner else 'b' for label in use.weight)
-        part = Part(weight, node, layout, use, roles, sizes, None)
-        return part._replace(h=_inputs(part, h, n))
+        there, factor = self.whole.scaled.get(node.index, (node.index, 1.))
+        part = Part(weight, self.whole.tape[there], layout, use, roles, sizes, None, factor)
+        return replace(part, h=_inputs(part, h, n))
 
     def _refuse(self, weight, why):
         new = weight.roots - self.others
@@ -196,7 +202,8 @@ class Plan:
 
     def factors(self, k):
         """[(part, cotangents (n, entries of one example's output, P, S, B))] for output k."""
-        targets, found = [part.node for part in self.parts], [[] for _ in self.parts]
+        arranged = {(part.node.index, part.arrangement): part for part in self.parts}
+        targets, found = [part.node for part in arranged.values()], {key: [] for key in arranged}
         if self.single.ends[k] is None or not targets:
             return []
         shape, out = numpy.shape(self.single.outputs[k]), self.whole.outputs[k]
@@ -205,10 +212,11 @@ class Plan:
             g = numpy.zeros_like(out)
             split(g, layout, self.n)[(slice(None), *i)] = 1
             pulled = self.whole.pull([g if j == k else None for j in range(len(self.whole.ends))], targets)
-            for part, cotangent, kept in zip(self.parts, pulled, found):
+            for part, cotangent, kept in zip(arranged.values(), pulled, found.values()):
                 cotangent = numpy.zeros_like(part.node.value) if cotangent is None else cotangent
                 kept.append(part.cotangents(cotangent, self.n))
-        return [(part, numpy.stack(kept, 1)) for part, kept in zip(self.parts, found)]
+        stacked = {key: numpy.stack(kept, 1) for key, kept in found.items()}
+        return [(part, stacked[part.node.index, part.arrangement]) for part in self.parts]
 
 
 class Alone:
@@ -234,7 +242,7 @@ class Alone:
         def stacked(pairs):
             parts, gs = zip(*pairs)
             h = None if parts[0].h is None else numpy.concatenate([part.h for part in parts])
-            return parts[0]._replace(h=h), numpy.concatenate(gs)
+            return replace(parts[0], h=h), numpy.concatenate(gs)
         return [stacked(pairs) for pairs in zip(*(plan.factors(k) for plan in self.plans))]
 
 
@@ -242,7 +250,7 @@ def alike(parts, others):
     """Can their factors be stacked?"""
     return len(parts) == len(others) and all(
         a.roles == b.roles and a.sizes == b.sizes and a.use.outer == b.use.outer
-        and numpy.array_equal(a.weight.ids, b.weight.ids) and numpy.array_equal(a.weight.factor, b.weight.factor)
+        and a.scale == b.scale and a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor)
         for a, b in zip(parts, others))
 
 
@@ -277,13 +285,13 @@ def is_plain(parts):
     first = parts[0]
     return first.weight.is_apart and all(
         part.roles == first.roles and numpy.ndim(part.weight.factor) == 0
-        and (part.weight.ids is first.weight.ids or numpy.array_equal(part.weight.ids, first.weight.ids))
+        and part.weight.is_like(first.weight)
         for part in parts)
 
 
 def joined(parts, gs):
     """h and g of uses of the same weights: as many more positions."""
-    hs = [part.weight.factor * (numpy.ones((len(g), g.shape[2], g.shape[3], part.size('a')), g.dtype)
+    hs = [part.scale * part.weight.factor * (numpy.ones((len(g), g.shape[2], g.shape[3], part.size('a')), g.dtype)
                                 if part.h is None else part.h) for part, g in zip(parts, gs)]
     return (hs[0], gs[0]) if len(parts) == 1 else (numpy.concatenate(hs, 1), numpy.concatenate(gs, 2))
 
@@ -303,7 +311,7 @@ def scattered(parts, gs, ids):
     J, offsets = numpy.zeros((n * entries, ids.size), gs[0].dtype), numpy.zeros(ids.max() + 1, int)
     offsets[ids] = numpy.arange(ids.size)
     for part, g in zip(parts, gs):
-        h, g = joined([part._replace(weight=part.weight._replace(factor=1.))], [g])
+        h, g = joined([replace(part, weight=part.weight._replace(factor=1.))], [g])
         order = [label for role in 'sab' for label in part.labels(role)]
         own = jacobian_of(h, g).reshape(n * entries, *(part.sizes[label] for label in order))
         own = own.transpose([0] + [1 + order.index(label) for label in part.use.weight])
@@ -324,8 +332,11 @@ def cost(h1, h2, g1, g2, rows):
     return forming + rows.pairs * s * a * b, p * q * s * (n * m * a + rows.pairs * (b + 1))
 
 
-def contracted(h1, g1, h2, g2, rows):
-    """sum over the weights of J J', for a Pairing of the rows (n, *shape of one output), as `sums` has it."""
+def contracted(h1, g1, h2, g2, rows, known):
+    """sum over the weights of J J', for a Pairing of the rows (n, *shape of one output), as `sums` has it.
+
+    `known`: sums of products of these cotangents that were had before, by position.
+    """
     by_jacobian, by_products = cost(h1, h2, g1, g2, rows)
     is_same = g2 is g1 and h2 is h1
     if by_jacobian <= by_products:
@@ -335,12 +346,13 @@ def contracted(h1, g1, h2, g2, rows):
     total = None
     for p, q in product(range(h1.shape[1]), range(h2.shape[1])):
         left = g1[..., p, :, :]
-        new = products(h1[:, p], h2[:, q], left, left if is_same and p == q else g2[..., q, :, :], rows)
+        right = left if is_same and p == q else g2[..., q, :, :]
+        new = products(h1[:, p], h2[:, q], left, right, rows, known, (p, q))
         total = new if total is None else total + new
     return total
 
 
-def products(h1, h2, g1, g2, rows):
+def products(h1, h2, g1, g2, rows, known, key):
     """sum_s (sum_a h1 h2) (sum_b g1 g2), for one position each."""
     ndim, is_traced = len(rows.shape1), 0 in rows.trace
     trace = tuple(axis for axis in rows.trace if axis)
@@ -352,8 +364,9 @@ def products(h1, h2, g1, g2, rows):
     else:
         inputs = sums(h1, h2, (), (1,))                                         # (s, n, n')
         shape = (*(1,) * (once - 1), h1.shape[1], len(h1), *(1,) * (free - 1), len(h2), *(1,) * (free - 1))
-    k = sums(g1, g2, trace, diagonal)
-    k *= inputs.reshape(shape)
+    if key not in known:
+        known[key] = sums(g1, g2, trace, diagonal)
+    k = known[key] * inputs.reshape(shape)
     s = once - 1
     k = k.reshape(k.shape[:s] + k.shape[s + 1:]) if k.shape[s] == 1 else k.sum(s)
     return k.sum(0) if is_traced else k
@@ -395,9 +408,9 @@ class Rows(NamedTuple):
         return numpy.moveaxis(k, range(moved), range(place - moved, place))
 
 
-def kernel_of(first, second, ids, rows):
+def kernel_of(first, second, starts, rows):
     """The sum over all parameters that have rules, or None; `first` and `second`: [(part, cotangents)]."""
-    total = None
+    total, known = None, {}
     for roots, numbers in groups([part for part, _ in first + second]):
         used1 = [first[i] for i in numbers if i < len(first)]
         used2 = [second[i - len(first)] for i in numbers if i >= len(first)]
@@ -407,9 +420,10 @@ def kernel_of(first, second, ids, rows):
         if is_plain([part for part, _ in used1 + used2]):
             h1, g1 = joined(*zip(*used1))
             h2, g2 = (h1, g1) if is_same else joined(*zip(*used2))
-            new = contracted(h1, g1, h2, g2, rows)
+            shared = (id(used1[0][1]), id(used2[0][1])) if len(used1) == len(used2) == 1 else numbers[0]
+            new = contracted(h1, g1, h2, g2, rows, known.setdefault(shared, {}))
         else:
-            there = numpy.concatenate([ids[i] for i in sorted(roots)])
+            there = numpy.concatenate([numpy.arange(starts[i], starts[i + 1]) for i in sorted(roots)])
             J1 = scattered(*zip(*used1), there).reshape(*rows.shape1, -1)
             J2 = J1 if is_same else scattered(*zip(*used2), there).reshape(*rows.shape2, -1)
             new = sums(J1, J2, rows.trace, rows.diagonal)
@@ -432,14 +446,13 @@ def plans(first, second):
 def structured_ntk(first, second, pairings):
     """The kernel of each output."""
     plan1, plan2 = plans(first, second)
-    sizes = [a.size for a in first.values]
-    ids = [numpy.arange(sum(sizes[:i]), sum(sizes[:i + 1])) for i in range(len(sizes))]
+    starts = [0, *accumulate(a.size for a in first.values)]
     rest = jacobian_ntk(first, second, pairings, sorted(plan1.others)) if plan1.others else [0] * len(pairings)
     kernels = []
     for k, (pairing, kernel) in enumerate(zip(pairings, rest)):
         rows = Rows.of(pairing, None if first.inputs is None else first.outputs[k], (first.n, second.n))
         factors = plan1.factors(k)
-        total = kernel_of(factors, factors if plan2 is plan1 else plan2.factors(k), ids, rows)
+        total = kernel_of(factors, factors if plan2 is plan1 else plan2.factors(k), starts, rows)
         kernels.append(kernel if total is None else kernel + rows.natural(total))
     return kernels
 
