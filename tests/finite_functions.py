@@ -7,6 +7,7 @@ from ntref.arrays import KINDS
 
 where = KINDS['autograd']().where          # autograd's own forgets that arrays are broadcast
 
+
 def mlp(params, x):
     for W, b in params[:-1]:
         x = np.tanh(np.dot(x, W) / W.shape[0] ** .5 + b)

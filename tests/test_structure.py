@@ -76,8 +76,21 @@ ALLOWED = {
                                    'predict.iterative'},
     'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian', 'predict.out_of_core',
                          'predict.iterative', 'predict.iterative_gaussian'},
+    # finite networks: functions that autograd differentiates, no layers
+    'empirical.trees': {},
+    'empirical.pairing': {},
+    'empirical.record': {'empirical.trees'},
+    'empirical.side': {'empirical.record', 'empirical.trees'},
+    'empirical.jacobian': {'empirical.pairing'},
+    'empirical.products': {'empirical.jacobian', 'empirical.record', 'empirical.side', 'empirical.trees'},
+    'empirical.rules': {'empirical.record'},
+    'empirical.plan': {'empirical.rules', 'empirical.side'},
+    'empirical.structured': {'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
+    'empirical.kernels': {'empirical.jacobian', 'empirical.pairing', 'empirical.products', 'empirical.side',
+                          'empirical.structured', 'empirical.trees'},
+    'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     # on top
-    '__init__': {'engine', 'engine.batch', 'kernel', 'stax', 'predict'},
+    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'stax', 'predict'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
     'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
@@ -89,7 +102,10 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
-    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'cli'), {'numpy'})
+    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'cli',
+    *(f'empirical.{name}'
+      for name in 'trees pairing record side jacobian products rules plan structured kernels'.split())
+), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
@@ -231,7 +247,7 @@ def test_code_lines():
 
 # ------------------------------------------------------------------ public names
 
-@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict'])
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
@@ -259,7 +275,7 @@ def test_modules_are_documented_and_list_their_names(name):
 
 def test_public_names_have_one_home():
     """What the subpackages offer is what their modules list."""
-    for package in ('stax', 'predict', 'quadrature', 'engine'):
+    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical'):
         module = importlib.import_module(f'ntref.{package}')
         listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
                   for public in getattr(importlib.import_module(f'ntref.{name}'), '__all__', ())}

@@ -105,16 +105,15 @@ class Record:
 
     @cached_property
     def scaled(self):
-        """{index of a node: (index of what it is scaled to, number)} where its cotangent is that number times the other.
-        """
+        """{index of a node: (index of another, number)}: its cotangent is the number times that of the other."""
         uses = Counter(parent.index for node in self.tape for parent in node.parents)
         uses.update(end.index for end in self.ends if end is not None)
         found = {}
         for node in reversed(self.tape):
             there, factor = found.get(node.index, (node.index, 1.))
             for i, parent in zip(node.argnums, node.parents):
-                number = scale(node, i)
-                if uses[parent.index] == 1 and number is not None and numpy.shape(parent.value) == numpy.shape(node.value):
+                number = scale(node, i) if numpy.shape(parent.value) == numpy.shape(node.value) else None
+                if uses[parent.index] == 1 and number is not None:
                     found[parent.index] = there, factor * number
         return found
 

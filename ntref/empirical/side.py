@@ -85,9 +85,9 @@ class Side:
             record.outputs[i] = numpy.asarray(out)
         missed = [name for name, there in zip(self.names, record.reached()) if not there]
         if missed:
-            raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd saw no '
-                             'operation that leads there. Write the function with autograd.numpy (plain NumPy has no '
-                             'derivatives), or leave unused parameters out.')
+            raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd '
+                             'saw no operation that leads there. Write the function with autograd.numpy (plain NumPy '
+                             'has no derivatives), or leave unused parameters out.')
         return record
 
     def recorded(self, x, kwargs):
@@ -110,8 +110,7 @@ class Side:
         return taken(self.x, self.inputs, i, self.name), kwargs
 
     def check(self, examples=None):
-        """Raises ValueError where examples (the first, the last and one between) alone have other outputs than among all.
-        """
+        """Raises ValueError where examples (first, last and one between) alone have other outputs than among all."""
         if self.inputs is None or not self.n:
             return
         for i in sorted({0, self.n // 2, self.n - 1}) if examples is None else examples:
@@ -132,13 +131,13 @@ def same(a, b):
 
 
 def mixing(name, i):
-    return ValueError(f'expected a function that treats its examples one by one, as vmap_axes claims, but example {i} of '
-                      f'{name} alone gives other numbers than among all. Batch normalization and random layers do '
+    return ValueError('expected a function that treats its examples one by one, as vmap_axes claims, but example '
+                      f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers do '
                       'that: use vmap_axes=None.')
 
 
 def split_kwargs(kwargs, x1, x2):
-    """Keywords for x1 and x2: pairs are split, a seed `rng` becomes another one for other inputs, the rest is shared."""
+    """Keywords for x1 and x2: pairs are split, a seed `rng` is another one for other inputs, others are shared."""
     of1, of2 = {}, {}
     for key, value in kwargs.items():
         if key == 'rng' and isinstance(value, numpy.random.Generator):
