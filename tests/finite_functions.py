@@ -39,7 +39,7 @@ def steps(params, x):
 def multiplied(params, x):
     scale, shift, V = params
     x = (x * scale - shift) / 2
-    return np.sum(x[:, :, None] * V, 1) + where(x[:, :1] > 0, scale[:3], 1.)
+    return np.sum(x[:, :, None] * V, 1) + where(x[:, :1] > 0, scale[:3], shift[:, :3])
 
 
 def mixed(params, x):
@@ -93,13 +93,20 @@ def interleaved(params, x):
 def embedding(params, x):
     table, V = params
     index = (numpy.argsort(numpy.argsort(x, 1), 1)).astype(int)
-    return np.sum(table[index] * x[:, :, None], 1) @ V + table[2, :3]
+    return np.sum(table[index] * x[:, :, None], 1) @ V + table[1, :3]
 
 
 def straight(params, x):
     """A parameter that is added to the output, broadcast, and one that is the output."""
     W, b, c = params
     return np.dot(x, W) * c + b
+
+
+def memory(params, x):
+    """Rows of a parameter beside those of the inputs, which are mixed."""
+    rows, W, V = params
+    seen = np.concatenate([np.tanh(x @ W), rows, x @ W])
+    return np.tanh(x @ seen.T @ seen / 5) @ V + rows[0, :3]
 
 
 def looped(params, x):
@@ -128,8 +135,11 @@ FUNCTIONS = {
     'interleaved': (interleaved, lambda r: shapes(r, (4, 5), (4,))),
     'embedding': (embedding, lambda r: shapes(r, (5, 4), (4, 3))),
     'straight': (straight, lambda r: shapes(r, (5, 3), (1, 3), ())),
+    'memory': (memory, lambda r: shapes(r, (2, 5), (5, 5), (5, 3))),
     'looped': (looped, lambda r: shapes(r, (5, 4), (4, 3))),
 }
+
+MIXING = {'memory'}
 
 
 def definition(f, params, x1, x2, trace=(), diagonal=()):

@@ -6,7 +6,7 @@ import autograd.numpy as np
 import finite_functions
 import numpy
 import pytest
-from finite_functions import FUNCTIONS, definition, mlp, picked
+from finite_functions import FUNCTIONS, MIXING, definition, mlp, picked
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 import ntref
@@ -91,7 +91,7 @@ def test_function(name, rng):
     f, params, x1, x2 = drawn(name, rng)
     for other in x2, None:
         expected = definition(f, params, x1, x1 if other is None else other)
-        for vmap_axes in VMAP:
+        for vmap_axes in VMAP[:1] if name in MIXING else VMAP:
             for implementation in WAYS:
                 ntk = empirical_ntk_fn(f, (), (), vmap_axes, implementation, check=True)(x1, other, params)
                 assert_equal(ntk, expected)
@@ -426,7 +426,7 @@ def test_mixed_examples_are_noticed(rng):
                      1e-10)
     init_fn, f, _ = serial(Dense(8), Dropout(.5), Dense(3))
     _, params = init_fn(rng, x.shape)
-    with pytest.raises(ValueError, match='Batch normalization and random layers do that'):
+    with pytest.raises(ValueError, match='Batch normalization and random layers'):
         empirical_ntk_fn(f, vmap_axes=0, implementation=1, check=True)(x, None, params, rng=0)
 
 

@@ -132,12 +132,12 @@ def same(a, b):
 
 def mixing(name, i):
     return ValueError('expected a function that treats its examples one by one, as vmap_axes claims, but example '
-                      f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers do '
-                      'that: use vmap_axes=None.')
+                      f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
+                      'do that: use vmap_axes=None.')
 
 
 def split_kwargs(kwargs, x1, x2):
-    """Keywords for x1 and x2: pairs are split, a seed `rng` is another one for other inputs, others are shared."""
+    """Keywords for x1 and x2: pairs are split, a seed `rng` is another for other inputs, the rest is shared."""
     of1, of2 = {}, {}
     for key, value in kwargs.items():
         if key == 'rng' and isinstance(value, numpy.random.Generator):
