@@ -684,7 +684,7 @@ EMPIRICAL = {
     'uses: no cross terms': (lambda: mock.patch.object(
         structured, 'groups', lambda parts: [(part.weight.roots, [i, i + len(parts) // 2])
                                              for i, part in enumerate(parts[:len(parts) // 2])]),
-        'structured: recurrent'),
+                            'structured: recurrent'),
     'weights: not transposed': (lambda: mock.patch.object(
         rules, '_moved', lambda node, given, part, f=rules._moved: part(given[0])
         if rules.raw(node) is numpy.transpose else f(node, given, part)), 'structured: recurrent'),

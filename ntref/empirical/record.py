@@ -62,9 +62,19 @@ def is_scaling(node, argnums):
 LINEAR = numpy.add, numpy.subtract, numpy.multiply, numpy.divide, numpy.negative
 
 
+MOVES = numpy.moveaxis, numpy.transpose, numpy.reshape, numpy.swapaxes
+
+
+def _is_same_view(a, b):
+    return isinstance(a, numpy.ndarray) and isinstance(b, numpy.ndarray) and a.shape == b.shape \
+        and a.__array_interface__['data'] == b.__array_interface__['data'] and a.strides == b.strides
+
+
 def scale(node, i):
     """The number that argument i is multiplied by, None where that is not so."""
     f = raw(node)
+    if f in MOVES:
+        return 1. if i == 0 and _is_same_view(node.args[0], node.value) else None
     if f in (numpy.add, numpy.subtract, numpy.negative):
         return -1. if f is numpy.negative or f is numpy.subtract and i else 1.
     if f in (numpy.multiply, numpy.divide) and len(node.argnums) == 1 and numpy.size(node.args[1 - i]) == 1 \
