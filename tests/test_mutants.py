@@ -682,9 +682,9 @@ EMPIRICAL = {
     'uses: the first alone': (lambda: mock.patch.object(
         structured, 'joined', lambda *a, f=structured.joined: first_alone(f, *a)), 'structured: steps'),
     'uses: no cross terms': (lambda: mock.patch.object(
-        structured, 'groups', lambda parts: [(part.weight.roots, [i, i + len(parts) // 2])
-                                             for i, part in enumerate(parts[:len(parts) // 2])]),
-                            'structured: recurrent'),
+        structured, 'groups', lambda parts: [
+            (part.weight.roots, [i, i + len(parts) // 2]) for i, part in enumerate(parts[:len(parts) // 2])]),
+        'structured: recurrent'),
     'weights: not transposed': (lambda: mock.patch.object(
         rules, '_moved', lambda node, given, part, f=rules._moved: part(given[0])
         if rules.raw(node) is numpy.transpose else f(node, given, part)), 'structured: recurrent'),
@@ -716,7 +716,11 @@ EMPIRICAL = {
     'contraction: one position': (lambda: mock.patch.object(
         structured, 'product', lambda p, q: [(0, 0)]), 'structured: steps'),
     'contraction: products of inputs of x1': (lambda: mock.patch.object(
-        structured, 'products', lambda h1, h2, *a, f=structured.products: f(h1, h1[:len(h2)], *a)), 'structured: mlp'),
+        structured.Total, 'products', lambda self, h1, h2, *a, f=structured.Total.products: f(
+            self, h1, h1[:len(h2)], *a)), 'structured: mlp'),
+    'contraction: products of inputs once': (lambda: mock.patch.object(
+        structured.Total, 'products', lambda self, h1, h2, g1, g2, key, f=structured.Total.products:
+        None if key in self.known else f(self, h1, h2, g1, g2, key)), 'structured: mlp'),
 }
 
 MUTANTS = {
@@ -809,7 +813,8 @@ def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
               GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping, jacobian,
-              pairing, pairing.Pairing, plan, plan.Part, products, record, rules, rules.Weight, structured)
+              pairing, pairing.Pairing, plan, plan.Part, products, record, rules, rules.Weight, structured,
+              structured.Total)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

@@ -91,46 +91,6 @@ def cost(h1, h2, g1, g2, rows):
     return forming + rows.pairs * s * a * b, p * q * s * (n * m * a + rows.pairs * (b + 1))
 
 
-def contracted(h1, g1, h2, g2, rows, known):
-    """sum over the weights of J J', for a Pairing of the rows (n, *shape of one output), as `sums` has it.
-
-    `known`: sums of products of these cotangents that were had before, by position.
-    """
-    by_jacobian, by_products = cost(h1, h2, g1, g2, rows)
-    is_same = g2 is g1 and h2 is h1
-    if by_jacobian <= by_products:
-        J1 = jacobian_of(h1, g1).reshape(*rows.shape1, -1)
-        return sums(J1, J1 if is_same else jacobian_of(h2, g2).reshape(*rows.shape2, -1), rows.trace, rows.diagonal)
-    g1, g2 = (g.reshape(*shape, *g.shape[2:]) for g, shape in ((g1, rows.shape1), (g2, rows.shape2)))
-    total = None
-    for p, q in product(range(h1.shape[1]), range(h2.shape[1])):
-        left = g1[..., p, :, :]
-        right = left if is_same and p == q else g2[..., q, :, :]
-        new = products(h1[:, p], h2[:, q], left, right, rows, known, (p, q))
-        total = new if total is None else total + new
-    return total
-
-
-def products(h1, h2, g1, g2, rows, known, key):
-    """sum_s (sum_a h1 h2) (sum_b g1 g2), for one position each."""
-    ndim, is_traced = len(rows.shape1), 0 in rows.trace
-    trace = tuple(axis for axis in rows.trace if axis)
-    diagonal = (*rows.diagonal, *(0,) * is_traced, ndim)                        # axis ndim is s
-    once, free = map(len, kept(ndim + 1, trace, diagonal))
-    if 0 in diagonal:
-        inputs = sums(h1, h2, (), (0, 1))                                       # (n, s)
-        shape = (len(h1), *(1,) * (once - 2), h1.shape[1], *(1,) * (2 * free))
-    else:
-        inputs = sums(h1, h2, (), (1,))                                         # (s, n, n')
-        shape = (*(1,) * (once - 1), h1.shape[1], len(h1), *(1,) * (free - 1), len(h2), *(1,) * (free - 1))
-    if key not in known:
-        known[key] = sums(g1, g2, trace, diagonal)
-    k = known[key] * inputs.reshape(shape)
-    s = once - 1
-    k = k.reshape(k.shape[:s] + k.shape[s + 1:]) if k.shape[s] == 1 else k.sum(s)
-    return k.sum(0) if is_traced else k
-
-
 class Rows(NamedTuple):
     """A Pairing of rows (n, *shape of one example's output) in place of that of outputs."""
     pairing: Any
@@ -167,27 +127,82 @@ class Rows(NamedTuple):
         return numpy.moveaxis(k, range(moved), range(place - moved, place))
 
 
+class Total:
+    """The sum of J J' over parameters, for a Pairing of the rows (n, *shape of one output), as `sums` has it.
+
+    Products of the same cotangents are had once, with the sum of all products of inputs that they are multiplied by.
+    """
+
+    def __init__(self, rows):
+        self.rows, self.total, self.known = rows, None, {}
+        self.trace = tuple(axis for axis in rows.trace if axis)
+        self.is_traced, s = 0 in rows.trace, len(rows.shape1)
+        self.diagonal = (*rows.diagonal, *(0,) * self.is_traced, s)
+        self.once, self.free = map(len, kept(s + 1, self.trace, self.diagonal))
+
+    def add(self, k):
+        self.total = k if self.total is None else self.total + k
+
+    def jacobians(self, J1, J2):
+        """J J', for J (n, entries, parameters)."""
+        left = J1.reshape(*self.rows.shape1, -1)
+        self.add(sums(left, left if J2 is J1 else J2.reshape(*self.rows.shape2, -1), self.rows.trace,
+                      self.rows.diagonal))
+
+    def factors(self, h1, g1, h2, g2, key):
+        """sum over the weights of J J', for J = sum_p h g; `key` names the cotangents."""
+        by_jacobian, by_products = cost(h1, h2, g1, g2, self.rows)
+        if by_jacobian <= by_products:
+            J1, is_same = jacobian_of(h1, g1), g2 is g1 and h2 is h1
+            self.jacobians(J1, J1 if is_same else jacobian_of(h2, g2))
+        else:
+            for p, q in product(range(h1.shape[1]), range(h2.shape[1])):
+                self.products(h1[:, p], h2[:, q], g1[:, :, p], g1[:, :, p] if g2 is g1 and p == q else g2[:, :, q],
+                              (*key, p, q))
+
+    def products(self, h1, h2, g1, g2, key):
+        """sum_s (sum_a h1 h2) (sum_b g1 g2), for one position each."""
+        if 0 in self.diagonal:
+            inputs = sums(h1, h2, (), (0, 1))                                   # (n, s)
+            inputs = inputs.reshape(len(h1), *(1,) * (self.once - 2), h1.shape[1], *(1,) * (2 * self.free))
+        else:
+            inputs, ones = sums(h1, h2, (), (1,)), (1,) * (self.free - 1)       # (s, n, n')
+            inputs = inputs.reshape(*(1,) * (self.once - 1), h1.shape[1], len(h1), *ones, len(h2), *ones)
+        if key in self.known:
+            k, others = self.known[key]
+            self.known[key] = k, others + inputs
+        else:
+            left = g1.reshape(*self.rows.shape1, *g1.shape[2:])
+            right = left if g2 is g1 else g2.reshape(*self.rows.shape2, *g2.shape[2:])
+            self.known[key] = sums(left, right, self.trace, self.diagonal), inputs
+
+    def sum(self):
+        """The sum, or None."""
+        for k, inputs in self.known.values():
+            k, s = k * inputs, self.once - 1
+            k = k.reshape(k.shape[:s] + k.shape[s + 1:]) if k.shape[s] == 1 else k.sum(s)
+            self.add(k.sum(0) if self.is_traced else k)
+        return self.total
+
+
 def kernel_of(first, second, starts, rows):
     """The sum over all parameters that have rules, or None; `first` and `second`: [(part, cotangents)]."""
-    total, known = None, {}
+    total, is_same = Total(rows), second is first
     for roots, numbers in groups([part for part, _ in first + second]):
         used1 = [first[i] for i in numbers if i < len(first)]
         used2 = [second[i - len(first)] for i in numbers if i >= len(first)]
         if not used1 or not used2:
             continue
-        is_same = second is first
         if is_plain([part for part, _ in used1 + used2]):
             h1, g1 = joined(*zip(*used1))
             h2, g2 = (h1, g1) if is_same else joined(*zip(*used2))
-            shared = (id(used1[0][1]), id(used2[0][1])) if len(used1) == len(used2) == 1 else numbers[0]
-            new = contracted(h1, g1, h2, g2, rows, known.setdefault(shared, {}))
+            is_single = len(used1) == len(used2) == 1
+            total.factors(h1, g1, h2, g2, (id(g1), id(g2)) if is_single else (numbers[0],))
         else:
             there = numpy.concatenate([numpy.arange(starts[i], starts[i + 1]) for i in sorted(roots)])
-            J1 = scattered(*zip(*used1), there).reshape(*rows.shape1, -1)
-            J2 = J1 if is_same else scattered(*zip(*used2), there).reshape(*rows.shape2, -1)
-            new = sums(J1, J2, rows.trace, rows.diagonal)
-        total = new if total is None else total + new
-    return total
+            J1 = scattered(*zip(*used1), there)
+            total.jacobians(J1, J1 if is_same else scattered(*zip(*used2), there))
+    return total.sum()
 
 
 # ------------------------------------------------------------------ all together
