@@ -1,10 +1,10 @@
 """ntref: infinitely wide neural networks in NumPy and SciPy, with CuPy on a GPU and autograd for derivatives."""
 from . import predict, stax
 from .empirical import (
-    EmpiricalKernel, NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn)
+    NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn)
 from .engine import batch, load_kernel, save_kernel
 from .kernel import Kernel
 
-__all__ = ['EmpiricalKernel', 'Kernel', 'NtkImplementation', 'batch', 'empirical_kernel_fn', 'empirical_nngp_fn',
-           'empirical_ntk_fn', 'empirical_ntk_vp_fn', 'load_kernel', 'predict', 'save_kernel', 'stax']
+__all__ = ['Kernel', 'NtkImplementation', 'batch', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn',
+           'empirical_ntk_vp_fn', 'load_kernel', 'predict', 'save_kernel', 'stax']
 __version__ = '0.1.0'

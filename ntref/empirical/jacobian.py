@@ -31,7 +31,11 @@ def jacobian(side, k, numbers):
     """The same for all examples; each is taken alone where `vmap_axes` allow it."""
     if side.inputs is None:
         return rows(side.whole, k, numbers)
-    return numpy.concatenate([rows(side.single(i), k, numbers) for i in range(side.n)], side.outputs[k])
+    out, axis = side.whole.outputs[k], side.outputs[k]
+    J = numpy.zeros((*out.shape, sum(side.values[i].size for i in numbers)), out.dtype)
+    for i in range(side.n):
+        J[(slice(None),) * axis + (slice(i, i + 1),)] = rows(side.single(i), k, numbers)
+    return J
 
 
 def jacobian_ntk(first, second, pairings, numbers=None):

@@ -1,7 +1,7 @@
 """Kernels of finite networks, for one draw of the parameters: the products of outputs and of their derivatives."""
 import logging
+from collections import namedtuple
 from enum import IntEnum
-from typing import NamedTuple
 
 import numpy
 
@@ -12,7 +12,7 @@ from .side import sides
 from .structured import structured_cost, structured_ntk
 from .trees import leaves, mapped
 
-__all__ = ['EmpiricalKernel', 'NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
+__all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
 
 log = logging.getLogger('ntref.empirical')
 
@@ -29,12 +29,6 @@ class NtkImplementation(IntEnum):
     JACOBIAN_CONTRACTION = 1
     NTK_VECTOR_PRODUCTS = 2
     STRUCTURED_DERIVATIVES = 3
-
-
-class EmpiricalKernel(NamedTuple):
-    """What was asked for of a finite network; None otherwise."""
-    nngp: object = None
-    ntk: object = None
 
 
 WAYS = {
@@ -183,9 +177,9 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     -------
     function : kernel_fn(x1, x2, get, params, **apply_fn_kwargs)
         x1, x2: arrays or trees of them, x2=None is x1. get: 'nngp', 'ntk', a tuple of both, or None for both; a name
-        gives an array, others an `EmpiricalKernel`. params: a tree (tuples, lists, dicts) of float arrays. Keywords go
-        to f: of a pair the first is for x1 and the second for x2; a seed `rng` becomes another one for x2, unless x2
-        is x1; all others are shared.
+        gives an array, others a named tuple `EmpiricalKernel`. params: a tree (tuples, lists, dicts) of float arrays.
+        Keywords go to f: of a pair the first is for x1 and the second for x2; a seed `rng` becomes another one for x2,
+        unless x2 is x1; all others are shared.
 
     Raises
     ------
@@ -218,8 +212,8 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
     def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
         names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
-        if not names or not set(names) <= {'nngp', 'ntk'}:
-            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or a tuple of them, got {get!r}.")
+        if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
+            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r}.")
         given = kernels.sides(x1, x2, params, apply_fn_kwargs)
         found = {name: getattr(kernels, name)(*given) for name in names}
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
@@ -228,7 +222,5 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
 def _together(tree, found):
     """One EmpiricalKernel for each output, in the tree of outputs."""
-    columns = {name: [k for _, k in leaves(kernels, name)] for name, kernels in found.items()}
-    count = len(next(iter(columns.values())))
-    return mapped(tree, [EmpiricalKernel(**{name: column[i] for name, column in columns.items()})
-                         for i in range(count)])
+    rows = zip(*([k for _, k in leaves(kernels, name)] for name, kernels in found.items()))
+    return mapped(tree, map(namedtuple('EmpiricalKernel', found)._make, rows))

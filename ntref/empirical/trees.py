@@ -41,7 +41,8 @@ def float_leaves(tree, name):
     pairs = leaves(tree, name)
     for where, leaf in pairs:
         dtype = getattr(leaf, 'dtype', None)
-        if not isinstance(leaf, float) and not (isinstance(leaf, numpy.ndarray) and dtype in ('float32', 'float64')):
+        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype in ('float32', 'float64')
+        if not isinstance(leaf, float) and not is_array:
             raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
                             f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
                             'derivative: make it a float, or a constant of the function.')
