@@ -4,7 +4,8 @@ from .empirical import (
     NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn)
 from .engine import batch, load_kernel, save_kernel
 from .kernel import Kernel
+from .taylor import linearize, taylor_expand
 
 __all__ = ['Kernel', 'NtkImplementation', 'batch', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn',
-           'empirical_ntk_vp_fn', 'load_kernel', 'predict', 'save_kernel', 'stax']
+           'empirical_ntk_vp_fn', 'linearize', 'load_kernel', 'predict', 'save_kernel', 'stax', 'taylor_expand']
 __version__ = '0.1.0'

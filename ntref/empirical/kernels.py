@@ -5,12 +5,12 @@ from enum import IntEnum
 
 import numpy
 
+from ..trees import leaves, rebuilt
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing, axes_tuple
 from .products import products_cost, products_ntk
 from .side import sides
 from .structured import structured_cost, structured_ntk
-from .trees import leaves, mapped
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
 
@@ -63,7 +63,7 @@ class Kernels:
 
     def nngp(self, first, second, pairings):
         outs = zip(pairings, first.whole.outputs, second.whole.outputs)
-        return mapped(first.whole.tree, [pairing.nngp(f1, f2) for pairing, f1, f2 in outs])
+        return rebuilt(first.whole.tree, [pairing.nngp(f1, f2) for pairing, f1, f2 in outs])
 
     def ntk(self, first, second, pairings):
         if any(pairing.is_empty for pairing in pairings):
@@ -71,7 +71,7 @@ class Kernels:
         else:
             way, _ = WAYS[self.implementation or self.cheapest(first, second, pairings)]
             found = [k / p.traced for k, p in zip(way(first, second, pairings), pairings)]
-        return mapped(first.whole.tree, found)
+        return rebuilt(first.whole.tree, found)
 
     def cheapest(self, first, second, pairings):
         costs = {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
@@ -222,5 +222,5 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
 def _together(tree, found):
     """One EmpiricalKernel for each output, in the tree of outputs."""
-    rows = zip(*([k for _, k in leaves(kernels, name)] for name, kernels in found.items()))
-    return mapped(tree, map(namedtuple('EmpiricalKernel', found)._make, rows))
+    rows = zip(*map(leaves, found.values()))
+    return rebuilt(tree, map(namedtuple('EmpiricalKernel', found)._make, rows))

@@ -1,10 +1,10 @@
 """Products of the tangent kernel with vectors, J (J' v), without the kernel."""
 import numpy
 
+from ..trees import leaves, rebuilt
 from .jacobian import unit
 from .record import Record
 from .side import sides
-from .trees import leaves, mapped
 
 __all__ = ['empirical_ntk_vp_fn', 'products_cost', 'products_ntk']
 
@@ -92,12 +92,12 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
     push, pull = Push(first.whole), second.whole
 
     def ntk_vp(cotangents):
-        given = [numpy.asarray(v) for _, v in leaves(cotangents, 'cotangents')]
+        given = [numpy.asarray(v) for v in leaves(cotangents)]
         if [v.shape for v in given] != [out.shape for out in pull.outputs]:
             raise ValueError(f'expected cotangents like the outputs for x2, of shapes '
                              f'{[out.shape for out in pull.outputs]}, got {[v.shape for v in given]}.')
         given = [v.astype(out.dtype) for v, out in zip(given, pull.outputs)]
-        return mapped(first.whole.tree, push(pull.pull(given, pull.roots)))
+        return rebuilt(first.whole.tree, push(pull.pull(given, pull.roots)))
     return ntk_vp
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import numpy
 
-from .trees import leaves, mapped
+from ..trees import leaves, rebuilt
 
 __all__ = ['Record', 'raw']
 
@@ -106,11 +106,11 @@ class Record:
         self.roots = [Node.new_root(self.tape, v) for v in values]
         with tracer.trace_stack.new_trace() as trace:
             self.tree = f([tracer.new_box(v, trace, root) for v, root in zip(values, self.roots)])
-            found = [leaf for _, leaf in leaves(self.tree, 'output')]
+            found = leaves(self.tree)
             ours = [tracer.isbox(leaf) and leaf._trace == trace for leaf in found]
         self.ends = [leaf._node if mine else None for leaf, mine in zip(found, ours)]
         self.outputs = [leaf._value if mine else leaf for leaf, mine in zip(found, ours)]
-        self.tree = mapped(self.tree, self.outputs)
+        self.tree = rebuilt(self.tree, self.outputs)
         self._leading = {}
 
     @cached_property

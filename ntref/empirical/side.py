@@ -3,8 +3,9 @@ from functools import cached_property
 
 import numpy
 
+from ..trees import leaves, rebuilt
 from .record import Record
-from .trees import float_leaves, leaves, mapped, spread
+from .trees import float_leaves, named, spread
 
 __all__ = ['Side', 'VmapAxes', 'sides', 'split_kwargs']
 
@@ -20,10 +21,9 @@ class VmapAxes:
                             f'{{keyword: axis}}), got {vmap_axes!r}.')
 
 
-def taken(tree, axes, i, name):
+def taken(tree, axes, i):
     """The tree with entry i alone along the axes of its leaves."""
-    arrays = [a for _, a in leaves(tree, name)]
-    return mapped(tree, [numpy.take(a, [i], axis) for a, axis in zip(arrays, axes, strict=True)])
+    return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in zip(leaves(tree), axes, strict=True)])
 
 
 class Side:
@@ -38,7 +38,7 @@ class Side:
 
     def __init__(self, f, params, x, kwargs, vmap_axes, name):
         self.f, self.params, self.x, self.kwargs, self.vmap, self.name = f, params, x, kwargs, vmap_axes, name
-        self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params, 'params') else ((), ())
+        self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
         if not self.values:
             raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
         self.n = 1 if self.inputs is None else self._examples()
@@ -62,10 +62,10 @@ class Side:
         return [axis % out.ndim for axis, out in zip(axes, self.whole.outputs)]
 
     def _examples(self):
-        arrays = [(where, a, axis) for (where, a), axis in zip(leaves(self.x, self.name), self.inputs, strict=True)]
+        arrays = [(where, a, axis) for (where, a), axis in zip(named(self.x, self.name), self.inputs, strict=True)]
         for key, axes in self.vmap.kwargs.items():
             if self.kwargs.get(key) is not None and axes is not None:
-                pairs = leaves(self.kwargs[key], key)
+                pairs = named(self.kwargs[key], key)
                 arrays += [(*pair, axis) for pair, axis in zip(pairs, spread(axes, self.kwargs[key], key), strict=True)]
         arrays += [(f'an output for {self.name}', out, axis) for out, axis in zip(self.whole.outputs, self.outputs)]
         for where, a, axis in arrays:
@@ -91,7 +91,7 @@ class Side:
         return record
 
     def recorded(self, x, kwargs):
-        return Record(lambda boxes: self.f(mapped(self.params, boxes), x, **kwargs), self.values)
+        return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
 
     def single(self, i):
         """The Record of example i alone; the whole without `vmap_axes`."""
@@ -104,10 +104,10 @@ class Side:
 
     def arguments(self, i):
         """x and keywords of example i."""
-        kwargs = {key: taken(value, spread(self.vmap.kwargs[key], value, key), i, key)
+        kwargs = {key: taken(value, spread(self.vmap.kwargs[key], value, key), i)
                   if value is not None and self.vmap.kwargs.get(key) is not None else value
                   for key, value in self.kwargs.items()}
-        return taken(self.x, self.inputs, i, self.name), kwargs
+        return taken(self.x, self.inputs, i), kwargs
 
     def check(self, examples=None):
         """Raises ValueError where examples (first, last and one between) alone have other outputs than among all."""
@@ -152,8 +152,8 @@ def split_kwargs(kwargs, x1, x2):
 
 
 def _equal(x1, x2):
-    a, b = leaves(x1, 'x1'), leaves(x2, 'x2')
-    return x2 is None or len(a) == len(b) and all(numpy.array_equal(p, q) for (_, p), (_, q) in zip(a, b))
+    a, b = leaves(x1), leaves(x2)
+    return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
 
 
 def sides(f, x1, x2, params, kwargs, vmap_axes=None):
@@ -161,7 +161,7 @@ def sides(f, x1, x2, params, kwargs, vmap_axes=None):
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
     first = Side(f, params, x1, of1, axes, 'x1')
-    if not leaves(x2, 'x2'):
+    if not leaves(x2):
         return first, first
     second = Side(f, params, x2, of2, axes, 'x2')
     if len(first.whole.outputs) != len(second.whole.outputs):

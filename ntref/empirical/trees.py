@@ -1,34 +1,20 @@
-"""Trees: parameters, inputs and outputs in nested tuples, lists and dicts; None and empty containers have no leaves."""
+"""Leaves of trees with their names, for messages; axes for each of them."""
 import numpy
 
-__all__ = ['float_leaves', 'leaves', 'mapped', 'spread']
+from ..trees import leaves
+
+__all__ = ['float_leaves', 'named', 'spread']
 
 
-def leaves(tree, name):
+def named(tree, name):
     """[(name, leaf)] in the order of the tree, named as Python would reach them: params[0]['W']."""
     if tree is None:
         return []
     if isinstance(tree, dict):
-        return [pair for key, branch in tree.items() for pair in leaves(branch, f'{name}[{key!r}]')]
+        return [pair for key, branch in tree.items() for pair in named(branch, f'{name}[{key!r}]')]
     if isinstance(tree, (tuple, list)):
-        return [pair for i, branch in enumerate(tree) for pair in leaves(branch, f'{name}[{i}]')]
+        return [pair for i, branch in enumerate(tree) for pair in named(branch, f'{name}[{i}]')]
     return [(name, tree)]
-
-
-def mapped(tree, values):
-    """The tree with the next of `values` for each leaf."""
-    values = iter(values)
-
-    def walk(tree):
-        if tree is None:
-            return None
-        if isinstance(tree, dict):
-            return type(tree)((key, walk(branch)) for key, branch in tree.items())
-        if isinstance(tree, (tuple, list)):
-            branches = [walk(branch) for branch in tree]
-            return type(tree)(*branches) if hasattr(tree, '_fields') else type(tree)(branches)
-        return next(values)
-    return walk(tree)
 
 
 def float_leaves(tree, name):
@@ -38,7 +24,7 @@ def float_leaves(tree, name):
     ------
     TypeError : a leaf that is not a float or an array of float32 or float64. It has no derivative.
     """
-    pairs = leaves(tree, name)
+    pairs = named(tree, name)
     for where, leaf in pairs:
         dtype = getattr(leaf, 'dtype', None)
         is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype in ('float32', 'float64')
@@ -56,7 +42,7 @@ def spread(value, tree, name):
     ------
     ValueError : the trees differ.
     """
-    count = len(leaves(tree, name))
+    count = len(leaves(tree))
     if value is None or isinstance(value, int):
         return None if value is None else [value] * count
 
