@@ -50,6 +50,7 @@ class Part:
     def arrangement(self):
         """Of its cotangents: axes that are summed, the order of the others, and the shape (P, S, B)."""
         order = [label for role in 'psb' for label in self.labels(role)]
+        order = [label for label in self.use.outer if label not in order and self.sizes[label] == 1] + order
         summed = tuple(1 + axis for axis, label in enumerate(self.use.outer) if label not in order)
         outer = [label for label in self.use.outer if label in order]
         return (summed, (0, *(1 + outer.index(label) for label in order)), tuple(self.size(role) for role in 'psb'),
@@ -171,6 +172,7 @@ class Plan:
                 h = h[None]
             else:
                 h = split(h, fitting(h, alone, n, self.side, must_be_sure=False), n)
+        sizes = dict(zip(use.outer, numpy.shape(one.value))) | sizes
         roles = ''.join('a' if label not in use.outer else 's' if label in use.inner else 'b' for label in use.weight)
         there, factor = self.whole.scaled.get(node.index, (node.index, 1.))
         part = Part(weight, self.whole.tape[there], layout, use, roles, sizes, None, factor)
