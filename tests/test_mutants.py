@@ -11,15 +11,18 @@ from math import prod
 from unittest import mock
 
 import brute
+import finite_functions
 import numpy
 import pytest
 import reference
 import reference_conv
 from autograd import elementwise_grad
 
-from ntref import duals, exponential_unit, fused, hermite, inputs, ops, pairs, stax, truncated
+from ntref import (
+    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, ops, pairs, stax, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
+from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured
 from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window
@@ -287,7 +290,40 @@ def check_activation(layer, *kinks):
 
 ANGLES = numpy.array([0., 1e-4, .1, .7, 1.6, 2.8, 1.])
 
-CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | {
+
+# ------------------------------------------------------------------ finite networks
+
+@cache
+def finite_truth(name, trace=(), diagonal=()):
+    """f, parameters, four inputs and three (four where axes of the batch are equal), and the NTK by the definition."""
+    f, make = finite_functions.FUNCTIONS[name]
+    rng = numpy.random.default_rng(8)
+    params, x1, x2 = make(rng), rng.standard_normal((4, 5)), rng.standard_normal((4 if 0 in trace + diagonal else 3, 5))
+    return f, params, x1, x2, finite_functions.definition(f, params, x1, x2, trace, diagonal)
+
+
+def check_empirical(name, implementation, vmap_axes=0):
+    for axes in ((), ()), ((-1,), ()), ((0,), (1,)):
+        f, params, x1, x2, expected = finite_truth(name, *axes)
+        ntk = empirical_ntk_fn(f, *axes, vmap_axes, implementation)(x1, x2, params)
+        near(ntk / abs(expected).max(), expected / abs(expected).max())
+
+
+def check_empirical_product():
+    f, params, x1, x2, full = finite_truth('recurrent')
+    v = numpy.arange(9.).reshape(3, 3)
+    near(empirical_ntk_vp_fn(f, x1, x2, params)(v) / 1e3, numpy.einsum('nmoq,mq->no', full, v) / 1e3)
+
+
+FINITE = {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
+    'mlp', 'recurrent', 'steps', 'multiplied', 'mixed', 'blocks', 'positions', 'interleaved', 'embedding')} | {
+    'structured: memory': lambda: check_empirical('memory', 3, None),
+    'structured: all at once': lambda: check_empirical('multiplied', 3, None),
+    'definition': lambda: check_empirical('mlp', 1), 'by products': lambda: check_empirical('mlp', 2),
+    'product': check_product, 'empirical product': check_empirical_product}
+
+
+CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | FINITE | {
     'tanh': lambda: check_activation(Tanh()), 'elu': lambda: check_activation(Elu(.25), 0.),
     'hard tanh': lambda: check_activation(HardTanh(), -1., 1.), 'relu6': lambda: check_activation(Relu6(), 0., 6.)} | {
     'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
@@ -637,6 +673,82 @@ GRAPHS = {
         DotGeneral, 'like', lambda f, self, a: f(self, a)[..., ::-1]), 'products'),
 }
 
+
+def used(**changes):
+    """A mutant of the uses of parameters: changes of fields of Use, f(value)."""
+    original = plan.use_of
+
+    def changed(*a):
+        use = original(*a)
+        return use and use._replace(**{name: change(getattr(use, name)) for name, change in changes.items()})
+    return mock.patch.object(plan, 'use_of', changed)
+
+
+def rule_of(f, rule):
+    return mock.patch.dict(rules.RULES, {f: rule})
+
+
+def first_alone(original, parts, gs):
+    return original(parts[:1], gs[:1])
+
+
+EMPIRICAL = {
+    'trace axes: a sum': (lambda: mock.patch.object(
+        pairing.Pairing, 'traced', property(lambda self: 1)), 'definition'),
+    'axes: first those of x1': (lambda: mock.patch.object(
+        jacobian, 'paired', lambda *a: pairing.sums(*a)), 'definition'),
+    'definition: an entry is left out': (lambda: mock.patch.object(
+        jacobian, 'unit', lambda record, k, i, f=jacobian.unit: [
+            None if g is None else g * (sum(i) > 0) for g in f(record, k, i)]), 'definition'),
+    'products: columns for rows': (lambda: mock.patch.object(
+        products, 'unit', lambda record, k, i, f=products.unit: f(record, k, (*i[:-1], -1 - i[-1]))), 'by products'),
+    'products: J of x2 on both sides': (lambda: mock.patch.object(
+        products, 'sides', lambda f, x1, x2, *a, g=products.sides: (g(f, x2, None, *a)[0],) * 2
+        if len(x1) != 3 else g(f, x1, x2, *a)), 'empirical product'),
+    'uses: the first alone': (lambda: mock.patch.object(
+        structured, 'joined', lambda *a, f=structured.joined: first_alone(f, *a)), 'structured: steps'),
+    'uses: no cross terms': (lambda: mock.patch.object(
+        structured, 'groups', lambda parts: [
+            (part.weight.roots, [i, i + len(parts) // 2]) for i, part in enumerate(parts[:len(parts) // 2])]),
+        'structured: recurrent'),
+    'weights: not transposed': (lambda: mock.patch.object(
+        rules, '_moved', lambda node, given, part, f=rules._moved: part(given[0])
+        if rules.raw(node) is numpy.transpose else f(node, given, part)), 'structured: recurrent'),
+    'weights: factors forgotten': (lambda: mock.patch.object(
+        plan, 'weight_of', lambda *a, f=plan.weight_of: (w := f(*a)) and w._replace(factor=1.)),
+        'structured: blocks'),
+    'weights: an entry that is there twice, once': (lambda: mock.patch.object(
+        rules, '_is_apart', lambda ids: True), 'structured: blocks'),
+    'cotangents: numbers between forgotten': (lambda: mock.patch.object(
+        record, 'scale', lambda node, i, f=record.scale: f(node, i) and 1.), 'structured: mlp'),
+    'difference: a sum': (lambda: rule_of(numpy.subtract, rules._sum(1)), 'structured: multiplied'),
+    'product: by one': (lambda: rule_of(numpy.multiply, rules._sum(1)), 'structured: multiplied'),
+    'where: the other one': (lambda: rule_of(numpy.where, lambda node, i: (
+        use := rules._where(node, i)) and use._replace(h=1 - use.h)), 'structured: all at once'),
+    'rows: always the first': (lambda: mock.patch.dict(rules.OWN_RULES, item=lambda node, i: (
+        use := rules._item(node, i)) and use._replace(h=use.h[..., ::-1])), 'structured: embedding'),
+    'concatenation: the first entries': (lambda: used(
+        where=lambda w: w if w is ... else (*w[:-1], slice(1, 3))), 'structured: memory'),
+    'positions: weights of their own are shared': (lambda: rule_of(numpy.matmul, lambda node, i: (
+        use := rules._matmul(node, i)) and use._replace(h=use.h.mean(0, keepdims=True) + 0 * use.h
+                                                        if use.h.ndim > 2 else use.h)), 'structured: positions'),
+    'inputs: doubled': (lambda: used(h=lambda h: None if h is None else 2 * h), 'structured: mlp'),
+    'examples: the slower index': (lambda: mock.patch.object(
+        plan, 'fitting', lambda v, one, n, *a, **k: plan.layouts(numpy.shape(v), numpy.shape(one), n)[0]),
+        'structured: interleaved'),
+    'no rule: left out': (lambda: mock.patch.object(
+        structured, 'jacobian_ntk', lambda first, second, pairings, numbers: [0] * len(pairings)),
+        'structured: mixed'),
+    'contraction: one position': (lambda: mock.patch.object(
+        structured, 'product', lambda p, q: [(0, 0)]), 'structured: steps'),
+    'contraction: products of inputs of x1': (lambda: mock.patch.object(
+        structured.Total, 'products', lambda self, h1, h2, *a, f=structured.Total.products: f(
+            self, h1, h1[:len(h2)], *a)), 'structured: mlp'),
+    'contraction: products of inputs once': (lambda: mock.patch.object(
+        structured.Total, 'products', lambda self, h1, h2, g1, g2, key, f=structured.Total.products:
+        None if key in self.known else f(self, h1, h2, g1, g2, key)), 'structured: mlp'),
+}
+
 MUTANTS = {
     'Dense: weights twice': (lambda: affine(lambda f, p, w, b: f(p, 2 * w, b)), 'dense'),
     'Dense: no bias': (lambda: affine(lambda f, p, w, b: f(p, w, 0)), 'dense'),
@@ -725,7 +837,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS
+} | CONVOLUTIONS | ATTENTION | GRAPHS | EMPIRICAL
 
 
 def test_the_code_passes():
@@ -744,7 +856,9 @@ def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
               GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
-              hermite, hermite._Rows, smooth, truncated, exponential_unit)
+              hermite, hermite._Rows, smooth, truncated, exponential_unit, jacobian, pairing, pairing.Pairing, plan,
+              plan.Part, products, record, rules, rules.Weight, structured,
+              structured.Total)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

@@ -85,13 +85,26 @@ ALLOWED = {
                                    'predict.iterative'},
     'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian', 'predict.out_of_core',
                          'predict.iterative', 'predict.iterative_gaussian'},
+    # finite networks: functions that autograd differentiates, no layers
+    'empirical.trees': {'trees'},
+    'empirical.pairing': {},
+    'empirical.record': {'trees'},
+    'empirical.side': {'empirical.record', 'empirical.trees', 'trees'},
+    'empirical.jacobian': {'empirical.pairing'},
+    'empirical.products': {'empirical.jacobian', 'empirical.record', 'empirical.side', 'trees'},
+    'empirical.rules': {'empirical.record'},
+    'empirical.plan': {'empirical.rules', 'empirical.side'},
+    'empirical.structured': {'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
+    'empirical.kernels': {'empirical.jacobian', 'empirical.pairing', 'empirical.products', 'empirical.side',
+                          'empirical.structured', 'trees'},
+    'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     # on top: what layers owe
     'testing.comparing': {'kernel', 'stax', 'stax.trees'},
     'testing.contracts': {'engine.tiles', 'kernel', 'stax', 'testing.comparing'},
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
-    '__init__': {'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
+    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
     'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
@@ -104,7 +117,9 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'cli'), {'numpy'})
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
+        f'empirical.{name}' for name in
+        'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
@@ -246,7 +261,7 @@ def test_code_lines():
 
 # ------------------------------------------------------------------ public names
 
-@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.testing'])
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
@@ -274,7 +289,7 @@ def test_modules_are_documented_and_list_their_names(name):
 
 def test_public_names_have_one_home():
     """What the subpackages offer is what their modules list."""
-    for package in ('stax', 'predict', 'quadrature', 'engine', 'testing'):
+    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical', 'testing'):
         module = importlib.import_module(f'ntref.{package}')
         listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
                   for public in getattr(importlib.import_module(f'ntref.{name}'), '__all__', ())}

@@ -1,9 +1,11 @@
 """Times of ntref, with those of Neural Tangents beside them.
 
     python validation/bench.py [--nt PYTHON] [--repeat 3] [--only NAME ...]
+    python validation/bench.py --finite [--nt PYTHON] [--repeat 3]
 
 PYTHON is an interpreter in which Neural Tangents is installed; it runs the same networks, jitted and warm, on the same
 machine between our own runs. Printed are seconds (the best of the repeats) and how many times faster than NT that is.
+With --finite: NTKs of finite networks, all outputs, by structured derivatives (NT by its own), and the definition.
 """
 import argparse
 import json
@@ -54,15 +56,42 @@ CASES = {                                   # shape of the inputs, network
 }
 
 
+def mlp(s, width):
+    return s.serial(*[s.Dense(width, 1.5, .1), s.Relu()] * 3, s.Dense(10))
+
+
+def cnn(s):
+    layers = s.Conv(32, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1), s.Relu()
+    return s.serial(*layers, *layers, s.GlobalAvgPool(), s.Dense(10))
+
+
+FINITE = {
+    '3 x 256': ((50, 100), lambda s: mlp(s, 256)),
+    '3 x 1024': ((50, 100), lambda s: mlp(s, 1024)),
+    '2 convolutions': ((16, 16, 16, 3), cnn),
+}
+
+
+def inputs(shape, dtype='float64'):
+    import numpy as np
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
 def best(kernel_fn, shape, dtype, repeat):
     import numpy as np
-    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    x = inputs(shape, dtype)
+    return fastest(lambda: np.asarray(kernel_fn(x, None, get='ntk')), repeat)[0]
+
+
+def fastest(f, repeat, warm=True):
+    """The least seconds, and the least processor seconds."""
     times = []
-    for _ in range(repeat + 1):             # the first one warms up
-        start = time.perf_counter()
-        np.asarray(kernel_fn(x, None, get='ntk'))
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+    for i in range(repeat + warm):          # the first one warms up
+        start = time.perf_counter(), time.process_time()
+        f()
+        if i or not warm:
+            times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    return tuple(map(min, zip(*times)))
 
 
 def nt_seconds(python, *case):
@@ -81,6 +110,40 @@ def as_nt(name, dtype, repeat):
     from neural_tangents import stax
     shape, network = CASES[name]
     print(json.dumps(best(jax.jit(network(stax)[2], static_argnames='get'), shape, dtype, repeat)))
+    return 0
+
+
+def finite_as_nt(name, repeat):
+    import jax
+    jax.config.update('jax_enable_x64', True)
+    import neural_tangents as nt
+    shape, network = FINITE[name]
+    init_fn, f, _ = network(nt.stax)
+    _, params = init_fn(jax.random.PRNGKey(0), shape)
+    ntk_fn = jax.jit(nt.empirical_ntk_fn(f, trace_axes=(), vmap_axes=0, implementation=3))
+    x = inputs(shape)
+    print(json.dumps(fastest(lambda: ntk_fn(x, None, params).block_until_ready(), repeat)))
+    return 0
+
+
+def finite(nt, repeat):
+    """Rows of the table of finite networks, as they are measured."""
+    from ntref import empirical_ntk_fn, stax
+    for name, (shape, network) in FINITE.items():
+        init_fn, f, _ = network(stax)
+        _, params = init_fn(0, shape)
+        x, ntk_fns = inputs(shape), [empirical_ntk_fn(f, (), (), 0, implementation) for implementation in (3, 1)]
+        ours, cpu = fastest(lambda: ntk_fns[0](x, None, params), repeat)
+        theirs = nt_seconds(nt, name, 'finite', repeat) if nt else None
+        yield name, ours, cpu, theirs, fastest(lambda: ntk_fns[1](x, None, params), 1, warm=False)
+
+
+def print_finite(nt, repeat):
+    print(f'{"network":<15} {"ntref s":>9} {"cpu s":>7} {"definition s":>13} {"cpu s":>7} {"cpu ratio":>10}'
+          + (f' {"NT s":>9} {"cpu s":>7}' if nt else ''))
+    for name, ours, cpu, theirs, (slow, slow_cpu) in finite(nt, repeat):
+        row = f'{name:<15} {ours:>9.3f} {cpu:>7.3f} {slow:>13.2f} {slow_cpu:>7.2f} {slow_cpu / cpu:>9.0f}x'
+        print(row + (f' {theirs[0]:>9.3f} {theirs[1]:>7.3f}' if theirs else ''), flush=True)
     return 0
 
 
@@ -106,11 +169,15 @@ def main(argv=None):
     parser.add_argument('--nt', metavar='PYTHON', help='interpreter with Neural Tangents')
     parser.add_argument('--repeat', type=int, default=3)
     parser.add_argument('--only', nargs='+', metavar='NAME', choices=CASES, default=list(CASES))
+    parser.add_argument('--finite', action='store_true', help='finite networks instead')
     parser.add_argument('--as-nt', type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.as_nt:
-        return as_nt(*args.as_nt)
+        name, dtype, repeat = args.as_nt
+        return finite_as_nt(name, repeat) if dtype == 'finite' else as_nt(name, dtype, repeat)
     print(f'NTK, x2=None; {machine()}\n')
+    if args.finite:
+        return print_finite(args.nt, args.repeat)
     titles = f'{"network":<15} {"inputs":<16} {"dtype":>8} {"ntref s":>9}'
     print(titles + (f' {"NT s":>9} {"NT / ntref":>11}' if args.nt else ''))
     for name, shape, dtype, ours, theirs in measured(args.only, args.nt, args.repeat):

@@ -1,0 +1,226 @@
+"""Kernels of finite networks, for one draw of the parameters: the products of outputs and of their derivatives."""
+import logging
+from collections import namedtuple
+from enum import IntEnum
+
+import numpy
+
+from ..trees import leaves, rebuilt
+from .jacobian import jacobian_cost, jacobian_ntk
+from .pairing import Pairing, axes_tuple
+from .products import products_cost, products_ntk
+from .side import sides
+from .structured import structured_cost, structured_ntk
+
+__all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
+
+log = logging.getLogger('ntref.empirical')
+
+
+class NtkImplementation(IntEnum):
+    """Ways to the empirical NTK. They agree to rounding.
+
+    AUTO: the one with the fewest operations by an estimate, which is logged (`logging`, 'ntref.empirical', INFO).
+    JACOBIAN_CONTRACTION: J J', the definition. Memory: outputs x parameters.
+    NTK_VECTOR_PRODUCTS: J J' v for unit vectors v, without Jacobians.
+    STRUCTURED_DERIVATIVES: J only up to the operations that parameters enter, the rest by what these operations are.
+    """
+    AUTO = 0
+    JACOBIAN_CONTRACTION = 1
+    NTK_VECTOR_PRODUCTS = 2
+    STRUCTURED_DERIVATIVES = 3
+
+
+WAYS = {
+    NtkImplementation.JACOBIAN_CONTRACTION: (jacobian_ntk, jacobian_cost),
+    NtkImplementation.NTK_VECTOR_PRODUCTS: (products_ntk, products_cost),
+    NtkImplementation.STRUCTURED_DERIVATIVES: (structured_ntk, structured_cost),
+}
+
+
+class Kernels:
+    """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
+
+    def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
+        if not callable(f):
+            raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}.')
+        self.f, self.vmap_axes, self.check = f, vmap_axes, check
+        self.trace, self.diagonal = axes_tuple(trace_axes, 'trace_axes'), axes_tuple(diagonal_axes, 'diagonal_axes')
+        try:
+            self.implementation = NtkImplementation(implementation)
+        except ValueError:
+            raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
+                             f'{implementation!r}.') from None
+
+    def sides(self, x1, x2, params, kwargs):
+        """x1, x2, and the Pairing of each output."""
+        first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes)
+        if self.check:
+            for side in (first, second):
+                side.check()
+        return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
+                               for a, b in zip(first.whole.outputs, second.whole.outputs)]
+
+    def nngp(self, first, second, pairings):
+        outs = zip(pairings, first.whole.outputs, second.whole.outputs)
+        return rebuilt(first.whole.tree, [pairing.nngp(f1, f2) for pairing, f1, f2 in outs])
+
+    def ntk(self, first, second, pairings):
+        if any(pairing.is_empty for pairing in pairings):
+            found = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
+        else:
+            way, _ = WAYS[self.implementation or self.cheapest(first, second, pairings)]
+            found = [k / p.traced for k, p in zip(way(first, second, pairings), pairings)]
+        return rebuilt(first.whole.tree, found)
+
+    def cheapest(self, first, second, pairings):
+        costs = {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
+        best = min(costs, key=costs.get)
+        log.info('empirical NTK by %s; operations: %s.', best.name,
+                 ', '.join(f'{way.name} {n:.2g}' for way, n in costs.items()))
+        return best
+
+
+def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
+    r"""The NNGP kernel of a finite network, f(x1) f(x2)^T.
+
+    Parameters
+    ----------
+    f : function                    f(params, x, **kwargs).
+    trace_axes, diagonal_axes       axes of the output, see `empirical_kernel_fn`.
+
+    Returns
+    -------
+    function : nngp_fn(x1, x2, params, **apply_fn_kwargs), see `empirical_kernel_fn`.
+
+    Source
+    ------
+    Novak et al. 2022 (arXiv:2206.08720); docs/theory/empirical.md#kernels.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from ntref import empirical_nngp_fn
+    >>> def f(params, x):
+    ...     return x * params
+    >>> empirical_nngp_fn(f)(numpy.array([[1., 2.]]), None, numpy.array(3.))
+    array([[22.5]])
+    """
+    kernels = Kernels(f, trace_axes, diagonal_axes)
+
+    def nngp_fn(x1, x2, params, **apply_fn_kwargs):
+        return kernels.nngp(*kernels.sides(x1, x2, params, apply_fn_kwargs))
+    return nngp_fn
+
+
+def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
+                     implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+    r"""The tangent kernel of a finite network, J(x1) J(x2)^T, summed over all parameters.
+
+    Parameters
+    ----------
+    As those of `empirical_kernel_fn`.
+
+    Returns
+    -------
+    function : ntk_fn(x1, x2, params, **apply_fn_kwargs), see `empirical_kernel_fn`.
+
+    Source
+    ------
+    Jacot et al. 2018 (arXiv:1806.07572); Novak et al. 2022 (arXiv:2206.08720); docs/theory/empirical.md#kernels.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from ntref import empirical_ntk_fn, stax
+    >>> init_fn, f, kernel_fn = stax.serial(stax.Dense(4096), stax.Relu(), stax.Dense(1))
+    >>> x = numpy.array([[1., 0.], [1., 1.]])
+    >>> _, params = init_fn(0, x.shape)
+    >>> ntk = empirical_ntk_fn(f, vmap_axes=0, implementation=3)(x, None, params)
+    >>> bool(abs(ntk - kernel_fn(x, get='ntk')).max() < .05)         # its limit of infinite width
+    True
+    """
+    kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
+
+    def ntk_fn(x1, x2, params, **apply_fn_kwargs):
+        return kernels.ntk(*kernels.sides(x1, x2, params, apply_fn_kwargs))
+    return ntk_fn
+
+
+def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
+                        implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+    r"""NNGP and tangent kernel of a finite network, for one draw of its parameters.
+
+    .. math::
+        K = f(x_1) f(x_2)^T, \qquad \Theta = J(x_1) J(x_2)^T, \qquad
+        J(x) = \partial f(\mathrm{params}, x) / \partial\,\mathrm{params}
+
+    Parameters
+    ----------
+    f : function
+        f(params, x, **kwargs), written with `autograd.numpy`, such as `apply_fn` of `stax`. Outputs may be trees; each
+        leaf has a kernel of its own.
+    trace_axes, diagonal_axes : int or tuple of int
+        Axes of the output on which both members of a pair are equal: the mean over them is taken, or they are kept
+        once. All other axes appear twice, for x1 and for x2, next to each other.
+    vmap_axes : None, int, tree, or (of inputs, of outputs, {keyword: axis})
+        Along these axes f treats its examples one by one: entry i of its output depends on entry i of its inputs
+        alone. None (also anywhere in a tree): nothing is known, and derivatives are taken one entry of the output of
+        one example at a time. With `vmap_axes=0` one pass serves all examples in STRUCTURED_DERIVATIVES.
+    implementation : NtkImplementation or int
+        How the NTK is computed. Where STRUCTURED_DERIVATIVES know no rule for what a parameter enters, they take the
+        Jacobian for this parameter alone, and log it ('ntref.empirical', INFO).
+    check : bool
+        Compare up to three examples alone with themselves among all, and raise where `vmap_axes` is wrong.
+
+    Returns
+    -------
+    function : kernel_fn(x1, x2, get, params, **apply_fn_kwargs)
+        x1, x2: arrays or trees of them, x2=None is x1. get: 'nngp', 'ntk', a tuple of both, or None for both; a name
+        gives an array, others a named tuple `EmpiricalKernel`. params: a tree (tuples, lists, dicts) of float arrays.
+        Keywords go to f: of a pair the first is for x1 and the second for x2; a seed `rng` becomes another one for x2,
+        unless x2 is x1; all others are shared.
+
+    Raises
+    ------
+    TypeError  : parameters that are not floats, axes that are not whole numbers, rng as a Generator.
+    ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; a parameter that no
+        output depends on, as far as autograd sees; examples that are mixed against the word of `vmap_axes`, where
+        that is noticed (`check`).
+
+    Accuracy
+    --------
+    To rounding of f and its derivatives. All implementations agree to 1e-12.
+
+    Source
+    ------
+    Jacot et al. 2018 (arXiv:1806.07572); Novak et al. 2022 (arXiv:2206.08720); docs/theory/empirical.md#kernels.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from ntref import empirical_kernel_fn
+    >>> def f(params, x):
+    ...     return (x @ params['W']) ** 2
+    >>> x, params = numpy.array([[1., 2.]]), {'W': numpy.array([[1.], [1.]])}
+    >>> empirical_kernel_fn(f)(x, None, None, params)              # 9 * 9, and 4 * 9 * |x|^2
+    EmpiricalKernel(nngp=array([[81.]]), ntk=array([[180.]]))
+    >>> empirical_kernel_fn(f, vmap_axes=0, implementation=3)(x, None, 'ntk', params)
+    array([[180.]])
+    """
+    kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
+
+    def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
+        names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
+        if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
+            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r}.")
+        given = kernels.sides(x1, x2, params, apply_fn_kwargs)
+        found = {name: getattr(kernels, name)(*given) for name in names}
+        return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
+    return kernel_fn
+
+
+def _together(tree, found):
+    """One EmpiricalKernel for each output, in the tree of outputs."""
+    rows = zip(*map(leaves, found.values()))
+    return rebuilt(tree, map(namedtuple('EmpiricalKernel', found)._make, rows))

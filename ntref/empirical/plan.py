@@ -1,0 +1,270 @@
+"""What structured derivatives do for a function: where its parameters enter, and which axis is that of the examples.
+
+Nothing tells an array which of its axes is that of the examples. It is read off the function applied to one example
+alone: the same operations give arrays that are shorter along one axis, and the numbers say whether the example is the
+slower or the faster index of it.
+"""
+import logging
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+from math import prod
+from typing import Any
+
+import numpy
+
+from .rules import Weight, use_of, weight_of
+from .side import mixing, same
+
+__all__ = ['Part', 'Plan', 'plans']
+
+log = logging.getLogger('ntref.empirical')
+
+
+class Differing(Exception):
+    """Examples alone and together do not take the same steps, or it cannot be told which axis is theirs."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One use of a weight: roles of its axes ('s', 'a' or 'b'), where its cotangents are, and h (n, P, S, A)."""
+    weight: Weight
+    node: Any               # of the whole record
+    layout: Any             # of the examples in its value
+    use: Any
+    roles: str
+    sizes: dict             # of the labels
+    h: Any
+    scale: float = 1.       # of the cotangent of the node's own
+
+    def size(self, role):
+        return prod(self.sizes[label] for label in self.labels(role))
+
+    def labels(self, role):
+        """Of the axes with this role, in the order of the weight ('p': in that of h)."""
+        if role == 'p':
+            return [label for label in self.use.inner if label in self.use.outer and label not in self.use.weight]
+        return [label for label, r in zip(self.use.weight, self.roles) if r == role]
+
+    @cached_property
+    def arrangement(self):
+        """Of its cotangents: axes that are summed, the order of the others, and the shape (P, S, B)."""
+        order = [label for role in 'psb' for label in self.labels(role)]
+        order = [label for label in self.use.outer if label not in order and self.sizes[label] == 1] + order
+        summed = tuple(1 + axis for axis, label in enumerate(self.use.outer) if label not in order)
+        outer = [label for label in self.use.outer if label in order]
+        return (summed, (0, *(1 + outer.index(label) for label in order)), tuple(self.size(role) for role in 'psb'),
+                str(self.use.where))
+
+    def cotangents(self, g, n):
+        """g of the node as (n, P, S, B)."""
+        g, (summed, order, shape, _) = split(g, self.layout, n), self.arrangement
+        if self.use.where is not ...:
+            g = g[(slice(None), *self.use.where)]
+        return (numpy.sum(g, summed) if summed else g).transpose(order).reshape(n, *shape)
+
+
+# ------------------------------------------------------------------ which axis is that of the examples
+
+def layouts(shape, single, n):
+    """(axis, is the example the slower index?) of arrays that have n times the entries of a single example."""
+    if n == 1:
+        return [None] if shape == single else []
+    if len(shape) != len(single):
+        return []
+    longer = [axis for axis, (m, one) in enumerate(zip(shape, single)) if m != one]
+    if len(longer) != 1 or shape[longer[0]] != n * single[longer[0]]:
+        return []
+    axis, = longer
+    return [(axis, True)] + [(axis, False)] * (single[axis] > 1)
+
+
+def split(v, layout, n):
+    """(n, *shape of a single example)."""
+    if layout is None:
+        return v[None]
+    axis, is_slow = layout
+    m = v.shape[axis] // n
+    v = v.reshape(*v.shape[:axis], *((n, m) if is_slow else (m, n)), *v.shape[axis + 1:])
+    return numpy.moveaxis(v, axis if is_slow else axis + 1, 0)
+
+
+def fitting(v, one, n, name, must_be_sure=True):
+    """The layout of v in which the last example is `one`, as it is alone."""
+    found = layouts(numpy.shape(v), numpy.shape(one), n)
+    if not found:
+        raise Differing
+    found = [layout for layout in found if same(split(v, layout, n)[-1], one)]
+    if not found:
+        raise mixing(name, n - 1)
+    if len(found) > 1 and (must_be_sure or not numpy.array_equal(*(split(v, layout, n) for layout in found))):
+        raise Differing
+    return found[0]
+
+
+# ------------------------------------------------------------------ what is to be done
+
+class Plan:
+    """The uses of all parameters in one record (`whole`), n examples that are like that of `single`.
+
+    Attributes
+    ----------
+    parts : list of Part
+    others : set of the parameters (by number) for which there is no rule
+    """
+
+    def __init__(self, whole, single, n, side):
+        self.whole, self.single, self.n, self.names, self.side = whole, single, n, side.names, side.name
+        if [node.fun for node in whole.tape] != [node.fun for node in single.tape]:
+            raise Differing
+        self.parts, self.others, self.weights = [], set(), self._roots()
+        for node, one in zip(whole.tape[len(whole.roots):], single.tape[len(single.roots):]):
+            self._add(node, one)
+        for end in single.ends:
+            if end is not None and end.index in self.weights:
+                self._refuse(self.weights[end.index], 'it is an output')
+
+    @classmethod
+    def of(cls, side):
+        """For all examples at once, or without `vmap_axes` for all as one; for each alone where that cannot be."""
+        if side.inputs is None:
+            return cls(side.whole, side.whole, 1, side)
+        side.check([side.n - 1])
+        try:
+            return cls(side.whole, side.single(side.n - 1), side.n, side)
+        except Differing:
+            log.info('structured derivatives: examples of %s one by one, their axis is not to be told.', side.name)
+            return Alone(side)
+
+    def _roots(self):
+        starts = [0, *accumulate(numpy.size(root.value) for root in self.single.roots)]
+        return {root.index: Weight(starts[i], numpy.shape(root.value), frozenset([i]))
+                for i, root in enumerate(self.single.roots)}
+
+    def _add(self, node, one):
+        """A weight, a use of weights, or neither."""
+        entering = [(i, self.weights[p.index]) for i, p in zip(one.argnums, one.parents) if p.index in self.weights]
+        if not entering:
+            return
+        has_examples = self.n == 1 or numpy.shape(node.value) != numpy.shape(one.value)
+        if self.n == 1 or not has_examples:
+            weight = weight_of(one, self.weights)
+            if weight is not None:
+                self.weights[one.index] = weight
+                return
+        for i, weight in entering:
+            use = use_of(one, i) if has_examples else None
+            if use is None:
+                self._refuse(weight, f'there is no rule for argument {i} of {one.fun.__name__}')
+            else:
+                self.parts.append(self._part(weight, node, one, i, use))
+
+    def _part(self, weight, node, one, i, use):
+        n, layout = self.n, fitting(node.value, one.value, self.n, self.side)
+        sizes = dict(zip(use.weight, numpy.shape(one.args[i])))
+        h = None
+        if use.h is not None:
+            h, alone = use_of(node, i).h, use.h
+            sizes |= dict(zip(use.inner, alone.shape))
+            if n > 1 and h.shape == alone.shape:
+                if not same(h, alone):
+                    raise mixing(self.side, n - 1)
+                h = h[None]
+            else:
+                h = split(h, fitting(h, alone, n, self.side, must_be_sure=False), n)
+        sizes = dict(zip(use.outer, numpy.shape(one.value))) | sizes
+        roles = ''.join('a' if label not in use.outer else 's' if label in use.inner else 'b' for label in use.weight)
+        there, factor = self.whole.scaled.get(node.index, (node.index, 1.))
+        part = Part(weight, self.whole.tape[there], layout, use, roles, sizes, None, factor)
+        return replace(part, h=_inputs(part, h, n))
+
+    def _refuse(self, weight, why):
+        new = weight.roots - self.others
+        self.others |= weight.roots
+        if new:
+            log.info('structured derivatives: Jacobian of %s, %s.', ', '.join(self.names[i] for i in sorted(new)), why)
+
+    def close(self, others):
+        """Leave out these parameters, and all that are joined with them to one weight."""
+        self.others |= others
+        while mixed := [p.weight for p in self.parts if p.weight.roots & self.others and p.weight.roots - self.others]:
+            self._refuse(mixed[0], 'it is joined with another')
+        self.parts = [part for part in self.parts if not part.weight.roots & self.others]
+        return self.others
+
+    def factors(self, k):
+        """[(part, cotangents (n, entries of one example's output, P, S, B))] for output k."""
+        arranged = {(part.node.index, part.arrangement): part for part in self.parts}
+        targets, found = [part.node for part in arranged.values()], {key: [] for key in arranged}
+        if self.single.ends[k] is None or not targets:
+            return []
+        shape, out = numpy.shape(self.single.outputs[k]), self.whole.outputs[k]
+        layout = (layouts(out.shape, shape, self.n) or [None])[0]
+        for i in numpy.ndindex(shape):
+            g = numpy.zeros_like(out)
+            split(g, layout, self.n)[(slice(None), *i)] = 1
+            pulled = self.whole.pull([g if j == k else None for j in range(len(self.whole.ends))], targets)
+            for part, cotangent, kept in zip(arranged.values(), pulled, found.values()):
+                cotangent = numpy.zeros_like(part.node.value) if cotangent is None else cotangent
+                kept.append(part.cotangents(cotangent, self.n))
+        stacked = {key: numpy.stack(kept, 1) for key, kept in found.items()}
+        return [(part, stacked[part.node.index, part.arrangement]) for part in self.parts]
+
+
+class Alone:
+    """The plans of examples that were recorded one by one, as one."""
+
+    def __init__(self, side):
+        self.plans = [Plan(side.single(i), side.single(i), 1, side) for i in range(side.n)]
+        self.n, self.others = side.n, set().union(*(plan.others for plan in self.plans))
+        if not all(alike(plan.parts, self.plans[0].parts) for plan in self.plans):
+            log.info('structured derivatives: Jacobians, examples of %s do not take the same steps.', side.name)
+            self.others = set(range(len(side.values)))
+
+    @property
+    def parts(self):
+        return self.plans[0].parts
+
+    def close(self, others):
+        while any(plan.close(self.others | others) - self.others for plan in self.plans):
+            self.others = self.others.union(*(plan.others for plan in self.plans))
+        return self.others
+
+    def factors(self, k):
+        def stacked(pairs):
+            parts, gs = zip(*pairs)
+            h = None if parts[0].h is None else numpy.concatenate([part.h for part in parts])
+            return replace(parts[0], h=h), numpy.concatenate(gs)
+        return [stacked(pairs) for pairs in zip(*(plan.factors(k) for plan in self.plans))]
+
+
+def alike(parts, others):
+    """Can their factors be stacked?"""
+    return len(parts) == len(others) and all(
+        a.roles == b.roles and a.sizes == b.sizes and a.use.outer == b.use.outer
+        and a.scale == b.scale and a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor)
+        for a, b in zip(parts, others))
+
+
+def _inputs(part, h, n):
+    """h (n or 1, *inner) as (n, P, S, A); None stays."""
+    if h is None:
+        return None
+    use, order = part.use, [label for role in 'psa' for label in part.labels(role)]
+    summed = tuple(1 + axis for axis, label in enumerate(use.inner) if label not in order)
+    inner = [label for label in use.inner if label in order]
+    h = numpy.sum(h, summed) if summed else h
+    h = h.transpose([0] + [1 + inner.index(label) for label in order if label in inner])
+    h = h.reshape(len(h), *(part.sizes[label] if label in inner else 1 for label in order))
+    h = numpy.broadcast_to(h, (n, *(part.sizes[label] for label in order)))
+    return h.reshape(n, *(part.size(role) for role in 'psa'))
+
+
+def plans(first, second):
+    """Those of both sides, with the same parameters."""
+    plan1 = Plan.of(first)
+    plan2 = plan1 if second is first else Plan.of(second)
+    others = plan1.others | plan2.others
+    while others != (others := others | plan1.close(others) | plan2.close(others)):
+        pass
+    return plan1, plan2

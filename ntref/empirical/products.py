@@ -1,0 +1,125 @@
+"""Products of the tangent kernel with vectors, J (J' v), without the kernel."""
+import numpy
+
+from ..trees import leaves, rebuilt
+from .jacobian import unit
+from .record import Record
+from .side import sides
+
+__all__ = ['empirical_ntk_vp_fn', 'products_cost', 'products_ntk']
+
+
+class Push:
+    """u -> J u. The pass back g -> J' g is linear; it is recorded once, and pulled back itself."""
+
+    def __init__(self, record):
+        targets, self.missing = record.roots, []
+
+        def pull(gs):
+            found = iter(gs)
+            pulled = record.pull([None if end is None else next(found) for end in record.ends], targets)
+            self.missing = [g is None for g in pulled]
+            return [g for g in pulled if g is not None]
+        self.record = record
+        self.linear = Record(pull, [numpy.zeros_like(out) for end, out in zip(record.ends, record.outputs)
+                                    if end is not None])
+
+    def __call__(self, u):
+        """One array for each output; u: one for each parameter, None for zero."""
+        given = [v for v, missing in zip(u, self.missing) if not missing]
+        pushed = iter(self.linear.pull(given, self.linear.roots))
+        found = [None if end is None else next(pushed) for end in self.record.ends]
+        return [numpy.zeros_like(out) if g is None else g for g, out in zip(found, self.record.outputs)]
+
+
+def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
+    r"""Products of the NTK of a finite network with vectors; the kernel is never formed.
+
+    .. math::
+        v \mapsto J(x_1) J(x_2)^T v, \qquad J(x) = \partial f(\mathrm{params}, x) / \partial\,\mathrm{params}
+
+    A product takes two passes; f is traced here, once.
+
+    Parameters
+    ----------
+    f : function                f(params, x, **kwargs), written with `autograd.numpy`.
+    x1, x2 : array or tree      inputs; None: x2 is x1.
+    params : tree of float arrays
+    apply_fn_kwargs             given to f; a pair is split between x1 and x2, see `empirical_ntk_fn`.
+
+    Returns
+    -------
+    function : v, like f(params, x2), to an array (or a tree) like f(params, x1). No mean is taken over outputs.
+
+    Raises
+    ------
+    TypeError  : parameters that are not floats. ValueError : f does not depend on a parameter in a way that autograd
+        sees; v of another shape.
+
+    Accuracy
+    --------
+    To rounding.
+
+    Source
+    ------
+    Novak et al. 2022 (arXiv:2206.08720) section 3.2; docs/theory/empirical.md#products.
+
+    Examples
+    --------
+    The largest eigenvalues, and the solution of a linear system, of an NTK that need not fit into memory:
+
+    >>> import numpy
+    >>> from scipy.sparse.linalg import LinearOperator, cg, eigsh
+    >>> from ntref import empirical_ntk_fn, empirical_ntk_vp_fn, stax
+    >>> init_fn, f, _ = stax.serial(stax.Dense(64), stax.Relu(), stax.Dense(2))
+    >>> x = numpy.random.default_rng(0).standard_normal((20, 5))
+    >>> _, params = init_fn(0, x.shape)
+    >>> vp = empirical_ntk_vp_fn(f, x, None, params)
+    >>> def matvec(v):
+    ...     return vp(v.reshape(20, 2)).ravel() + 1e-2 * v
+    >>> ntk = LinearOperator((40, 40), matvec=matvec, dtype=float)
+    >>> largest = eigsh(ntk, k=2, return_eigenvectors=False)
+    >>> dense = empirical_ntk_fn(f, trace_axes=(), implementation=3)(x, None, params)
+    >>> dense = dense.transpose(0, 2, 1, 3).reshape(40, 40) + 1e-2 * numpy.eye(40)
+    >>> bool(abs(largest - numpy.linalg.eigvalsh(dense)[-2:]).max() < 1e-12 * largest.max())
+    True
+    >>> y = numpy.sin(x[:, :2]).ravel()
+    >>> solution, info = cg(ntk, y, rtol=1e-10, maxiter=400)
+    >>> info, bool(abs(dense @ solution - y).max() < 1e-8)
+    (0, True)
+    """
+    first, second = sides(f, x1, x2, params, apply_fn_kwargs)
+    push, pull = Push(first.whole), second.whole
+
+    def ntk_vp(cotangents):
+        given = [numpy.asarray(v) for v in leaves(cotangents)]
+        if [v.shape for v in given] != [out.shape for out in pull.outputs]:
+            raise ValueError(f'expected cotangents like the outputs for x2, of shapes '
+                             f'{[out.shape for out in pull.outputs]}, got {[v.shape for v in given]}.')
+        given = [v.astype(out.dtype) for v, out in zip(given, pull.outputs)]
+        return rebuilt(first.whole.tree, push(pull.pull(given, pull.roots)))
+    return ntk_vp
+
+
+def products_ntk(first, second, pairings):
+    """The kernel of each output, column by column: products with unit vectors."""
+    push = Push(first.whole)
+    kernels = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
+    for k, (pairing, kernel) in enumerate(zip(pairings, kernels)):
+        out, axis = second.whole.outputs[k], None if second.inputs is None else second.outputs[k]
+        for i in sorted(numpy.ndindex(out.shape), key=lambda i: () if axis is None else i[axis]):
+            record, there = (second.whole, i) if axis is None else (
+                second.single(i[axis]), (*i[:axis], 0, *i[axis + 1:]))
+            column = push(record.pull(unit(record, k, there), record.roots))[k]
+            free = [a for a in range(out.ndim) if a not in pairing.trace + pairing.diagonal]
+            column = column[tuple(slice(None) if a in free else i[a] for a in range(out.ndim))]
+            where = [part for a in range(out.ndim) if a not in pairing.trace
+                     for part in ((slice(None), i[a]) if a in free else (i[a],))]
+            kernel[tuple(where)] += column
+    return kernels
+
+
+def products_cost(first, second, pairings):
+    """Operations: for each column a pass back, and one along it."""
+    columns = sum(out.size for out in second.whole.outputs)
+    return columns * (2 * second.whole.flops / max(second.n, 1) + 4 * first.whole.flops)

@@ -1,0 +1,179 @@
+"""What a function does to its parameters, recorded: autograd's trace, kept, and any number of passes back along it.
+
+`Record(f, values)` calls f once on boxes; `pull` is one pass back, from outputs to any of the operations on the way.
+"""
+from collections import Counter
+from functools import cached_property, lru_cache
+from importlib import import_module
+
+import numpy
+
+from ..trees import leaves, rebuilt
+
+__all__ = ['Record', 'raw']
+
+
+@lru_cache(1)
+def _node_class():
+    tracer, core = import_module('autograd.tracer'), import_module('autograd.core')
+    import_module('autograd.numpy')
+
+    class Node(tracer.Node):
+        """An operation: its function, arguments and value, and which of the arguments were recorded."""
+        __slots__ = ('fun', 'args', 'kwargs', 'value', 'argnums', 'parents', 'tape', 'index', 'vjps')
+
+        def __init__(self, value, fun, args, kwargs, argnums, parents):
+            self._place(parents[0].tape, value, parents)
+            self.fun, self.args, self.kwargs, self.argnums = fun, args, kwargs, argnums
+
+        def initialize_root(self, tape, value):
+            self._place(tape, value, ())
+            self.fun, self.args, self.kwargs, self.argnums = None, (), {}, ()
+
+        def _place(self, tape, value, parents):
+            self.tape, self.index, self.value, self.parents, self.vjps = tape, len(tape), value, parents, {}
+            tape.append(self)
+
+        def vjp(self, argnums):
+            """The pullback to these of its arguments."""
+            if argnums not in self.vjps:
+                if self.fun not in core.primitive_vjps:
+                    raise NotImplementedError(f'{self.fun.__name__} has no derivative in autograd.')
+                vjp = core.primitive_vjps[self.fun](argnums, self.value, self.args, self.kwargs)
+                self.vjps[argnums] = _times(next(iter(vjp(numpy.ones_like(self.value))))) \
+                    if is_scaling(self, argnums) else vjp
+            return self.vjps[argnums]
+
+    tracer.notrace_primitives[Node] = tracer.notrace_primitives[core.VJPNode]
+    return Node
+
+
+def _times(slope):
+    return lambda g: (g * slope,)
+
+
+def is_scaling(node, argnums):
+    """Is its pullback a product with slopes that are worth keeping? That of a function of each entry is."""
+    f = raw(node)
+    return isinstance(f, numpy.ufunc) and f.signature is None and f not in LINEAR and len(argnums) == 1 \
+        and numpy.shape(node.args[argnums[0]]) == numpy.shape(node.value) != ()
+
+
+LINEAR = numpy.add, numpy.subtract, numpy.multiply, numpy.divide, numpy.negative
+
+
+MOVES = numpy.moveaxis, numpy.transpose, numpy.reshape, numpy.swapaxes
+
+
+def _is_same_view(a, b):
+    return isinstance(a, numpy.ndarray) and isinstance(b, numpy.ndarray) and a.shape == b.shape \
+        and a.__array_interface__['data'] == b.__array_interface__['data'] and a.strides == b.strides
+
+
+def scale(node, i):
+    """The number that argument i is multiplied by, None where that is not so."""
+    f = raw(node)
+    if f in MOVES:
+        return 1. if i == 0 and _is_same_view(node.args[0], node.value) else None
+    if f in (numpy.add, numpy.subtract, numpy.negative):
+        return -1. if f is numpy.negative or f is numpy.subtract and i else 1.
+    if f in (numpy.multiply, numpy.divide) and len(node.argnums) == 1 and numpy.size(node.args[1 - i]) == 1 \
+            and not (f is numpy.divide and i):
+        number = numpy.asarray(node.args[1 - i]).item()
+        return number if f is numpy.multiply else 1 / number
+    return None
+
+
+def raw(node):
+    """The function of NumPy that autograd wraps, or the function as it is."""
+    return getattr(node.fun, 'fun', node.fun)
+
+
+class Record:
+    """The trace of f(values).
+
+    Attributes
+    ----------
+    tape : list of nodes        in the order of the computation
+    roots : list of nodes       the values
+    ends, outputs : lists       for each leaf of the output its node (None: it depends on no value) and the array
+    tree                        the output
+    """
+
+    def __init__(self, f, values):
+        tracer, Node = import_module('autograd.tracer'), _node_class()
+        self.tape = []
+        self.roots = [Node.new_root(self.tape, v) for v in values]
+        with tracer.trace_stack.new_trace() as trace:
+            self.tree = f([tracer.new_box(v, trace, root) for v, root in zip(values, self.roots)])
+            found = leaves(self.tree)
+            ours = [tracer.isbox(leaf) and leaf._trace == trace for leaf in found]
+        self.ends = [leaf._node if mine else None for leaf, mine in zip(found, ours)]
+        self.outputs = [leaf._value if mine else leaf for leaf, mine in zip(found, ours)]
+        self.tree = rebuilt(self.tree, self.outputs)
+        self._leading = {}
+
+    @cached_property
+    def scaled(self):
+        """{index of a node: (index of another, number)}: its cotangent is the number times that of the other."""
+        uses = Counter(parent.index for node in self.tape for parent in node.parents)
+        uses.update(end.index for end in self.ends if end is not None)
+        found = {}
+        for node in reversed(self.tape):
+            there, factor = found.get(node.index, (node.index, 1.))
+            for i, parent in zip(node.argnums, node.parents):
+                number = scale(node, i) if numpy.shape(parent.value) == numpy.shape(node.value) else None
+                if uses[parent.index] == 1 and number is not None:
+                    found[parent.index] = there, factor * number
+        return found
+
+    def leading(self, targets):
+        """By the index of a node: (argnums, parents) that lead to targets, which are nodes."""
+        key = frozenset(target.index for target in targets)
+        if key not in self._leading:
+            reaches, steps = [], []
+            for node in self.tape:
+                ahead = [(i, p) for i, p in zip(node.argnums, node.parents) if reaches[p.index]]
+                steps.append(tuple(zip(*ahead)))
+                reaches.append(bool(ahead) or node.index in key)
+            self._leading[key] = steps
+        return self._leading[key]
+
+    def pull(self, cotangents, targets):
+        """The cotangent of each target, None where it has no part in it; `cotangents`: one for each output, or None."""
+        core = import_module('autograd.core')
+        steps, grads, found = self.leading(targets), {}, {}
+        wanted = {target.index for target in targets}
+        for end, g in zip(self.ends, cotangents):
+            if end is not None and g is not None:
+                grads[end.index] = core.add_outgrads(grads.get(end.index), g)
+        for node in reversed(self.tape):
+            if node.index not in grads:
+                continue
+            g = grads.pop(node.index)[0]
+            if node.index in wanted:
+                found[node.index] = g
+            if steps[node.index]:
+                argnums, parents = steps[node.index]
+                for parent, ingrad in zip(parents, node.vjp(argnums)(g)):
+                    grads[parent.index] = core.add_outgrads(grads.get(parent.index), ingrad)
+        return [found.get(target.index) for target in targets]
+
+    def reached(self):
+        """For each root: is there a way from an output back to it?"""
+        ahead = {end.index for end in self.ends if end is not None}
+        for node in reversed(self.tape):
+            if node.index in ahead:
+                ahead.update(parent.index for parent in node.parents)
+        return [root.index in ahead for root in self.roots]
+
+    @property
+    def flops(self):
+        """Estimated: a product of (i, k) and (k, j) is 2 i j k, all else one for each entry."""
+        total = 0
+        for node in self.tape:
+            size = numpy.size(node.value)
+            factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
+            is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum')
+            total += 2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else size
+        return total

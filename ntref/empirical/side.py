@@ -1,0 +1,170 @@
+"""One of the two sets of inputs of a kernel: f there, on all inputs at once or on one of them alone."""
+from functools import cached_property
+
+import numpy
+
+from ..trees import leaves, rebuilt
+from .record import Record
+from .trees import float_leaves, named, spread
+
+__all__ = ['Side', 'VmapAxes', 'sides', 'split_kwargs']
+
+
+class VmapAxes:
+    """Along which axes of inputs, outputs and keywords f treats its examples one by one."""
+
+    def __init__(self, vmap_axes):
+        triple = vmap_axes if isinstance(vmap_axes, tuple) and len(vmap_axes) == 3 else (vmap_axes, vmap_axes, {})
+        self.inputs, self.outputs, self.kwargs = triple
+        if self.kwargs is not None and not isinstance(self.kwargs, dict):
+            raise TypeError('expected vmap_axes as an axis, a tree of them, or (axes of inputs, axes of outputs, '
+                            f'{{keyword: axis}}), got {vmap_axes!r}.')
+
+
+def taken(tree, axes, i):
+    """The tree with entry i alone along the axes of its leaves."""
+    return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in zip(leaves(tree), axes, strict=True)])
+
+
+class Side:
+    """f(params, x, **kwargs) for fixed arguments.
+
+    Attributes
+    ----------
+    names, values : lists of the leaves of params
+    n : int                     how many examples, 1 without `vmap_axes`
+    whole : Record              f of all examples
+    """
+
+    def __init__(self, f, params, x, kwargs, vmap_axes, name):
+        self.f, self.params, self.x, self.kwargs, self.vmap, self.name = f, params, x, kwargs, vmap_axes, name
+        self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
+        if not self.values:
+            raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
+        self.n = 1 if self.inputs is None else self._examples()
+        self._singles = {}
+
+    @cached_property
+    def inputs(self):
+        """The axis of the examples in each leaf of x; None: f may do anything with them."""
+        axes = spread(self.vmap.inputs, self.x, self.name)
+        return None if self.outputs is None else axes
+
+    @cached_property
+    def outputs(self):
+        """The same for outputs, None or 0 or more."""
+        axes = spread(self.vmap.outputs, self.whole.tree, f'the outputs for {self.name}')
+        if axes is None or self.vmap.kwargs is None or spread(self.vmap.inputs, self.x, self.name) is None:
+            return None
+        for axis, out in zip(axes, self.whole.outputs):
+            if not -out.ndim <= axis < out.ndim:
+                raise ValueError(f'expected vmap_axes of the outputs to be axes of shape {out.shape}, got {axis}.')
+        return [axis % out.ndim for axis, out in zip(axes, self.whole.outputs)]
+
+    def _examples(self):
+        arrays = [(where, a, axis) for (where, a), axis in zip(named(self.x, self.name), self.inputs, strict=True)]
+        for key, axes in self.vmap.kwargs.items():
+            if self.kwargs.get(key) is not None and axes is not None:
+                pairs = named(self.kwargs[key], key)
+                arrays += [(*pair, axis) for pair, axis in zip(pairs, spread(axes, self.kwargs[key], key), strict=True)]
+        arrays += [(f'an output for {self.name}', out, axis) for out, axis in zip(self.whole.outputs, self.outputs)]
+        for where, a, axis in arrays:
+            if not -numpy.ndim(a) <= axis < numpy.ndim(a):
+                raise ValueError(f'expected vmap_axes to be axes of {where} of shape {numpy.shape(a)}, got {axis}.')
+        sizes = {where: a.shape[axis] for where, a, axis in arrays}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f'expected as many examples along vmap_axes everywhere, got {sizes}.')
+        return next(iter(sizes.values()))
+
+    @cached_property
+    def whole(self):
+        record = self.recorded(self.x, self.kwargs)
+        for i, out in enumerate(record.outputs):
+            if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
+                raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}.')
+            record.outputs[i] = numpy.asarray(out)
+        missed = [name for name, there in zip(self.names, record.reached()) if not there]
+        if missed:
+            raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd '
+                             'saw no operation that leads there. Write the function with autograd.numpy (plain NumPy '
+                             'has no derivatives), or leave unused parameters out.')
+        return record
+
+    def recorded(self, x, kwargs):
+        return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+
+    def single(self, i):
+        """The Record of example i alone; the whole without `vmap_axes`."""
+        if self.inputs is None:
+            return self.whole
+        if i not in self._singles:
+            with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
+                self._singles = {i: self.recorded(*self.arguments(i))}          # the last alone is kept
+        return self._singles[i]
+
+    def arguments(self, i):
+        """x and keywords of example i."""
+        kwargs = {key: taken(value, spread(self.vmap.kwargs[key], value, key), i)
+                  if value is not None and self.vmap.kwargs.get(key) is not None else value
+                  for key, value in self.kwargs.items()}
+        return taken(self.x, self.inputs, i), kwargs
+
+    def check(self, examples=None):
+        """Raises ValueError where examples (first, last and one between) alone have other outputs than among all."""
+        if self.inputs is None or not self.n:
+            return
+        for i in sorted({0, self.n // 2, self.n - 1}) if examples is None else examples:
+            for out, one, axis in zip(self.whole.outputs, self.single(i).outputs, self.outputs):
+                if not same(numpy.take(out, [i], axis), one):
+                    raise mixing(self.name, i)
+
+
+def same(a, b):
+    """Are the arrays equal up to rounding in other orders of summation?"""
+    a, b = numpy.asarray(a), numpy.asarray(b)
+    if a.shape != b.shape:
+        return False
+    if a.dtype.kind != 'f' or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
+        return numpy.array_equal(a, b)
+    scale = max(float(abs(c).max(initial=0.)) for c in (a, b))
+    return bool((abs(a - b) <= 1e3 * float(numpy.finfo(a.dtype).eps) ** .75 * scale).all())
+
+
+def mixing(name, i):
+    return ValueError('expected a function that treats its examples one by one, as vmap_axes claims, but example '
+                      f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
+                      'do that: use vmap_axes=None.')
+
+
+def split_kwargs(kwargs, x1, x2):
+    """Keywords for x1 and x2: pairs are split, a seed `rng` is another for other inputs, the rest is shared."""
+    of1, of2 = {}, {}
+    for key, value in kwargs.items():
+        if key == 'rng' and isinstance(value, numpy.random.Generator):
+            raise TypeError('expected rng to be a seed, got a Generator. The function is called more than once, and '
+                            'must draw the same numbers.')
+        if isinstance(value, tuple) and len(value) == 2:
+            of1[key], of2[key] = value
+        else:
+            again = key == 'rng' and value is not None and not _equal(x1, x2)
+            of1[key], of2[key] = value, [value, 1] if again else value
+    return of1, of2
+
+
+def _equal(x1, x2):
+    a, b = leaves(x1), leaves(x2)
+    return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
+
+
+def sides(f, x1, x2, params, kwargs, vmap_axes=None):
+    """The Side of x1, and that of x2 (the same one where x2 is None)."""
+    of1, of2 = split_kwargs(kwargs, x1, x2)
+    axes = VmapAxes(vmap_axes)
+    first = Side(f, params, x1, of1, axes, 'x1')
+    if not leaves(x2):
+        return first, first
+    second = Side(f, params, x2, of2, axes, 'x2')
+    if len(first.whole.outputs) != len(second.whole.outputs):
+        raise ValueError(f'expected outputs alike for x1 and x2, got {len(first.whole.outputs)} arrays and '
+                         f'{len(second.whole.outputs)}.')
+    return first, second

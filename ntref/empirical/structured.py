@@ -1,0 +1,239 @@
+"""Structured derivatives: the tangent kernel without Jacobians, from what each operation does to its parameters.
+
+One pass back for each entry of the output of one example serves all examples, down to the operations that parameters
+enter. There a Jacobian is a sum of products,
+
+    J[n, o, (s, a, b)] = sum_p h[n, p, s, a] g[n, o, p, s, b],
+
+for inputs h of the operation and cotangents g of its output (p: positions that share the weights, a: summed by the
+operation, b: its channels, s: axes of weights that both have), and the kernel is
+
+    sum_{p, p', s} (sum_a h h') (sum_b g g'),
+
+or J J' where that is cheaper. Derivation: docs/theory/empirical.md.
+"""
+from dataclasses import replace
+from itertools import accumulate, product
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy
+
+from .jacobian import jacobian_cost, jacobian_ntk
+from .pairing import interleaved, kept, sums
+from .plan import plans
+
+__all__ = ['structured_cost', 'structured_ntk']
+
+
+# ------------------------------------------------------------------ contraction
+
+def groups(parts):
+    """Numbers of the parts whose weights have parameters in common: [(parameters, numbers)]."""
+    found = []
+    for i, part in enumerate(parts):
+        met = [group for group in found if group[0] & part.weight.roots]
+        found = [group for group in found if group not in met]
+        found.append((part.weight.roots.union(*(r for r, _ in met)), sorted(sum((numbers for _, numbers in met), [i]))))
+    return found
+
+
+def is_plain(parts):
+    """Do all use the same entries in the same way, each once, with one factor?"""
+    first = parts[0]
+    return first.weight.is_apart and all(
+        part.roles == first.roles and numpy.ndim(part.weight.factor) == 0
+        and part.weight.is_like(first.weight)
+        for part in parts)
+
+
+def joined(parts, gs):
+    """h and g of uses of the same weights: as many more positions."""
+    hs = [numpy.ones((len(g), *g.shape[2:4], part.size('a')), g.dtype) if part.h is None else part.h
+          for part, g in zip(parts, gs)]
+    hs = [part.scale * part.weight.factor * h for part, h in zip(parts, hs)]
+    return (hs[0], gs[0]) if len(parts) == 1 else (numpy.concatenate(hs, 1), numpy.concatenate(gs, 2))
+
+
+def jacobian_of(h, g):
+    """J (n, entries, S, A, B) = sum_p h g."""
+    n, entries, p, s, b = g.shape
+    if p == h.shape[-1] == 1:
+        return (h[:, None, 0, ..., None] * g[:, :, 0, :, None])
+    J = h.transpose(0, 2, 3, 1) @ g.transpose(0, 3, 2, 1, 4).reshape(n, s, p, entries * b)
+    return J.reshape(n, s, -1, entries, b).transpose(0, 3, 1, 2, 4)
+
+
+def scattered(parts, gs, ids):
+    """The Jacobian (n, entries, ids) with respect to these entries of parameters, all uses of them added."""
+    n, entries = gs[0].shape[:2]
+    J, offsets = numpy.zeros((n * entries, ids.size), gs[0].dtype), numpy.zeros(ids.max() + 1, int)
+    offsets[ids] = numpy.arange(ids.size)
+    for part, g in zip(parts, gs):
+        h, g = joined([replace(part, weight=part.weight._replace(factor=1.))], [g])
+        order = [label for role in 'sab' for label in part.labels(role)]
+        own = jacobian_of(h, g).reshape(n * entries, *(part.sizes[label] for label in order))
+        own = own.transpose([0] + [1 + order.index(label) for label in part.use.weight])
+        own = (part.weight.factor * own).reshape(n * entries, -1)
+        where = part.weight.ids.ravel()
+        there = where >= 0
+        if part.weight.is_apart:
+            J[:, offsets[where]] += own
+        else:
+            numpy.add.at(J, (slice(None), offsets[where[there]]), own[:, there])
+    return J.reshape(n, entries, ids.size)
+
+
+def cost(h1, h2, g1, g2, rows):
+    """Operations: (by Jacobians, by products of inputs and of cotangents)."""
+    (n, entries, p, s, b), (m, others, q), a = g1.shape, g2.shape[:3], h1.shape[-1]
+    forming = (n * entries * p + m * others * q) * s * a * b
+    return forming + rows.pairs * s * a * b, p * q * s * (n * m * a + rows.pairs * (b + 1))
+
+
+class Rows(NamedTuple):
+    """A Pairing of rows (n, *shape of one example's output) in place of that of outputs."""
+    pairing: Any
+    trace: tuple
+    diagonal: tuple
+    shape1: tuple
+    shape2: tuple
+    axis: Any
+
+    @classmethod
+    def of(cls, pairing, axis, ns):
+        """`axis` is that of the examples in the output; None: there is one example, which is all."""
+        trace, diagonal = (tuple(a + 1 for a in axes if a != axis) for axes in (pairing.trace, pairing.diagonal))
+        shapes = [(n, *(1 if a == axis else m for a, m in enumerate(shape)))
+                  for n, shape in zip(ns, (pairing.shape1, pairing.shape2))]
+        if axis is None:
+            return cls(pairing, trace, (0, *diagonal), *shapes, axis)
+        trace += (0,) * (axis in pairing.trace)
+        return cls(pairing, trace, (*diagonal, axis + 1, *(0,) * (axis in pairing.diagonal)), *shapes, axis)
+
+    @property
+    def pairs(self):
+        return self.pairing.pairs
+
+    def natural(self, k):
+        """The kernel of outputs out of what `sums` gives for rows."""
+        k = interleaved(k, len(self.shape1), self.trace, self.diagonal)
+        if self.axis is None:
+            return k[0]
+        moved = 0 if 0 in self.trace else 1 if 0 in self.diagonal else 2
+        place = moved + sum(0 if a in self.pairing.trace else 1 if a in self.pairing.diagonal else 2
+                            for a in range(self.axis))
+        k = k.reshape(k.shape[:place] + k.shape[place + 1:])
+        return numpy.moveaxis(k, range(moved), range(place - moved, place))
+
+
+class Total:
+    """The sum of J J' over parameters, for a Pairing of the rows (n, *shape of one output), as `sums` has it.
+
+    Products of the same cotangents are had once, with the sum of all products of inputs that they are multiplied by.
+    """
+
+    def __init__(self, rows):
+        self.rows, self.total, self.known = rows, None, {}
+        self.trace = tuple(axis for axis in rows.trace if axis)
+        self.is_traced, s = 0 in rows.trace, len(rows.shape1)
+        self.diagonal = (*rows.diagonal, *(0,) * self.is_traced, s)
+        self.once, self.free = map(len, kept(s + 1, self.trace, self.diagonal))
+
+    def add(self, k):
+        self.total = k if self.total is None else self.total + k
+
+    def jacobians(self, J1, J2):
+        """J J', for J (n, entries, parameters)."""
+        left = J1.reshape(*self.rows.shape1, -1)
+        self.add(sums(left, left if J2 is J1 else J2.reshape(*self.rows.shape2, -1), self.rows.trace,
+                      self.rows.diagonal))
+
+    def factors(self, h1, g1, h2, g2, key):
+        """sum over the weights of J J', for J = sum_p h g; `key` names the cotangents."""
+        by_jacobian, by_products = cost(h1, h2, g1, g2, self.rows)
+        if by_jacobian <= by_products:
+            J1, is_same = jacobian_of(h1, g1), g2 is g1 and h2 is h1
+            self.jacobians(J1, J1 if is_same else jacobian_of(h2, g2))
+        else:
+            for p, q in product(range(h1.shape[1]), range(h2.shape[1])):
+                self.products(h1[:, p], h2[:, q], g1[:, :, p], g1[:, :, p] if g2 is g1 and p == q else g2[:, :, q],
+                              (*key, p, q))
+
+    def products(self, h1, h2, g1, g2, key):
+        """sum_s (sum_a h1 h2) (sum_b g1 g2), for one position each."""
+        if 0 in self.diagonal:
+            inputs = sums(h1, h2, (), (0, 1))                                   # (n, s)
+            inputs = inputs.reshape(len(h1), *(1,) * (self.once - 2), h1.shape[1], *(1,) * (2 * self.free))
+        else:
+            inputs, ones = sums(h1, h2, (), (1,)), (1,) * (self.free - 1)       # (s, n, n')
+            inputs = inputs.reshape(*(1,) * (self.once - 1), h1.shape[1], len(h1), *ones, len(h2), *ones)
+        if key in self.known:
+            k, others = self.known[key]
+            self.known[key] = k, others + inputs
+        else:
+            left = g1.reshape(*self.rows.shape1, *g1.shape[2:])
+            right = left if g2 is g1 else g2.reshape(*self.rows.shape2, *g2.shape[2:])
+            self.known[key] = sums(left, right, self.trace, self.diagonal), inputs
+
+    def sum(self):
+        """The sum, or None."""
+        for k, inputs in self.known.values():
+            k, s = k * inputs, self.once - 1
+            k = k.reshape(k.shape[:s] + k.shape[s + 1:]) if k.shape[s] == 1 else k.sum(s)
+            self.add(k.sum(0) if self.is_traced else k)
+        return self.total
+
+
+def kernel_of(first, second, starts, rows):
+    """The sum over all parameters that have rules, or None; `first` and `second`: [(part, cotangents)]."""
+    total, is_same = Total(rows), second is first
+    for roots, numbers in groups([part for part, _ in first + second]):
+        used1 = [first[i] for i in numbers if i < len(first)]
+        used2 = [second[i - len(first)] for i in numbers if i >= len(first)]
+        if not used1 or not used2:
+            continue
+        if is_plain([part for part, _ in used1 + used2]):
+            h1, g1 = joined(*zip(*used1))
+            h2, g2 = (h1, g1) if is_same else joined(*zip(*used2))
+            is_single = len(used1) == len(used2) == 1
+            total.factors(h1, g1, h2, g2, (id(g1), id(g2)) if is_single else (numbers[0],))
+        else:
+            there = numpy.concatenate([numpy.arange(starts[i], starts[i + 1]) for i in sorted(roots)])
+            J1 = scattered(*zip(*used1), there)
+            total.jacobians(J1, J1 if is_same else scattered(*zip(*used2), there))
+    return total.sum()
+
+
+# ------------------------------------------------------------------ all together
+
+def structured_ntk(first, second, pairings):
+    """The kernel of each output."""
+    plan1, plan2 = plans(first, second)
+    starts = [0, *accumulate(a.size for a in first.values)]
+    rest = jacobian_ntk(first, second, pairings, sorted(plan1.others)) if plan1.others else [0] * len(pairings)
+    kernels = []
+    for k, (pairing, kernel) in enumerate(zip(pairings, rest)):
+        rows = Rows.of(pairing, None if first.inputs is None else first.outputs[k], (first.n, second.n))
+        factors = plan1.factors(k)
+        total = kernel_of(factors, factors if plan2 is plan1 else plan2.factors(k), starts, rows)
+        kernels.append(kernel if total is None else kernel + rows.natural(total))
+    return kernels
+
+
+def structured_cost(first, second, pairings):
+    """Operations: one pass back for each entry of one example's output, and the cheaper contraction for each use."""
+    plan1, plan2 = plans(first, second)
+    total = 0
+    for side in {id(side): side for side in (first, second)}.values():
+        entries = sum(out.size for out in side.whole.outputs) / max(side.n, 1)
+        total += 2 * entries * side.whole.flops
+    for pairing in pairings:
+        for part in plan1.parts:
+            p, s, a, b = (part.size(role) for role in 'psab')
+            entries1, entries2 = (prod(shape) for shape in (pairing.shape1, pairing.shape2))
+            forming = (entries1 + entries2) * p * s * a * b + pairing.pairs * s * a * b
+            total += 2 * min(forming, p * p * s * (first.n * second.n * a + pairing.pairs * (b + 1)))
+    others = sum(first.values[i].size for i in plan1.others)
+    share = others / sum(a.size for a in first.values)
+    return total + (jacobian_cost(first, second, pairings) * share if others else 0)

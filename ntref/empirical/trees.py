@@ -1,0 +1,58 @@
+"""Leaves of trees with their names, for messages; axes for each of them."""
+import numpy
+
+from ..trees import leaves
+
+__all__ = ['float_leaves', 'named', 'spread']
+
+
+def named(tree, name):
+    """[(name, leaf)] in the order of the tree, named as Python would reach them: params[0]['W']."""
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [pair for key, branch in tree.items() for pair in named(branch, f'{name}[{key!r}]')]
+    if isinstance(tree, (tuple, list)):
+        return [pair for i, branch in enumerate(tree) for pair in named(branch, f'{name}[{i}]')]
+    return [(name, tree)]
+
+
+def float_leaves(tree, name):
+    """[(name, array)] of a tree of floats.
+
+    Raises
+    ------
+    TypeError : a leaf that is not a float or an array of float32 or float64. It has no derivative.
+    """
+    pairs = named(tree, name)
+    for where, leaf in pairs:
+        dtype = getattr(leaf, 'dtype', None)
+        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype in ('float32', 'float64')
+        if not isinstance(leaf, float) and not is_array:
+            raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
+                            f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
+                            'derivative: make it a float, or a constant of the function.')
+    return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
+
+
+def spread(value, tree, name):
+    """A whole number for each leaf of `tree`, from one for all of them or a tree of them; None if there is a None.
+
+    Raises
+    ------
+    ValueError : the trees differ.
+    """
+    count = len(leaves(tree))
+    if value is None or isinstance(value, int):
+        return None if value is None else [value] * count
+
+    def walk(value, tree):
+        if value is None or isinstance(value, int) and not isinstance(tree, (dict, tuple, list)):
+            return [value]
+        if isinstance(value, dict) and isinstance(tree, dict) and value.keys() == tree.keys():
+            return [axis for key in tree for axis in walk(value[key], tree[key])]
+        if isinstance(value, (tuple, list)) and isinstance(tree, (tuple, list)) and len(value) == len(tree):
+            return [axis for pair in zip(value, tree) for axis in walk(*pair)]
+        raise ValueError(f'expected vmap_axes for {name} to be a whole number, None or a tree like it, got {value!r}.')
+    axes = walk(value, tree)
+    return None if None in axes else axes
