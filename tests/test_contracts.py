@@ -24,8 +24,8 @@ from ntref.stax import (
     LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel,
     repeat, serial)
 
-NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Layer', 'LayerError', 'PositionalEmbedding', 'Slice',
-              'from_spec'}
+NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Layer', 'LayerError', 'MaskedArray',
+              'PositionalEmbedding', 'Slice', 'from_spec', 'unmask_fn'}
 FEATURES, POSITIONS = 5, (3, 2)
 
 

@@ -18,6 +18,8 @@ from .custom import Elementwise, ElementwiseNumerical
 from .elementwise import (
     Cos, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite, Monomial, Polynomial, Rbf, Sigmoid_like, Sin)
 from .piecewise import ABRelu, Abs, LeakyRelu, RectifiedMonomial, Relu, Sign
+# masks
+from .masking import MaskedArray, unmask_fn
 # networks as text
 from .layer import Layer, LayerError, from_spec
 
@@ -30,5 +32,5 @@ __all__ = [
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
     'ElementwiseNumerical',
-    'Layer', 'LayerError', 'from_spec',
+    'MaskedArray', 'unmask_fn', 'Layer', 'LayerError', 'from_spec',
 ]

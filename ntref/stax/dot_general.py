@@ -121,7 +121,16 @@ class DotGeneral(Mixing):
                              f'{_shape(self.constant)} and {wrong[0][1]} in the input of shape {shape} with '
                              f'dimension_numbers={self.dimension_numbers}.')
         axes = Axes(out.index(x[batch]), out.index(x[channel]))
-        return replace(signal, shape=tuple(sizes[a] for a in out), axes=axes)
+        new = replace(signal, shape=tuple(sizes[a] for a in out), axes=axes)
+        return new.remasked(lambda mask: self.moved(mask, signal, new))
+
+    def moved(self, mask, signal, new):
+        """The mask of the outputs: where there is something masked with a weight, and nothing else with one."""
+        xp, (x, c, out) = namespace(mask), self.letters(len(signal.shape))
+        old, new = (''.join(letters[axis] for axis in s.layout) for letters, s in ((x, signal), (out, new)))
+        weighted = self.like(1. * mask) != 0
+        masked, others = (xp.einsum(f'{old},{c}->{new}', 1. * m, 1. * weighted) if c else m for m in (mask, ~mask))
+        return (masked > 0) & ~(others > 0)
 
     # -------------------------------------------------------------- products
 
