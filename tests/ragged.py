@@ -2,9 +2,9 @@
 
     kernel(net, inputs, padded, pattern)   ->  State: k[n, m] and t[n, m], matrices (pixels of n, pixels of m)
 
-Independent of `ntref` on purpose, and of masks: a layer is a sum over the matrices that say which pixel of an input sees
-which, written down for the size of that input (see `brute`, from where they come). Channels last. `padded` is the size
-that inputs would be padded to: `Flatten` has as many weights, and `ImageResize` names a size in proportion to it.
+Independent of `ntref` on purpose, and of masks: a layer is a sum over the matrices that say which pixel of an input
+sees which, written down for the size of that input (see `brute`, from where they come). Channels last. `padded` is the
+size that inputs would be padded to: `Flatten` has as many weights, and `ImageResize` names a size in proportion to it.
 """
 from functools import reduce
 from itertools import product

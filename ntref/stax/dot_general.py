@@ -125,12 +125,14 @@ class DotGeneral(Mixing):
         return new.remasked(lambda mask: self.moved(mask, signal, new))
 
     def moved(self, mask, signal, new):
-        """The mask of the outputs: where there is something masked with a weight, and nothing else with one."""
-        xp, (x, c, out) = namespace(mask), self.letters(len(signal.shape))
+        """The mask of the outputs: where all inputs with a weight are masked, or where all inputs are."""
+        x, c, out = self.letters(len(signal.shape))
         old, new = (''.join(letters[axis] for axis in s.layout) for letters, s in ((x, signal), (out, new)))
-        weighted = self.like(1. * mask) != 0
-        masked, others = (xp.einsum(f'{old},{c}->{new}', 1. * m, 1. * weighted) if c else m for m in (mask, ~mask))
-        return (masked > 0) & ~(others > 0)
+        weights = 1. * (self.like(1. * mask) != 0)
+
+        def any_of(inputs, weights):
+            return namespace(mask).einsum(f'{old},{c}->{new}', 1. * inputs, weights) > 0 if c else inputs
+        return ~any_of(~mask, weights) & (any_of(mask, weights) | ~any_of(~mask, 1 + 0 * weights))
 
     # -------------------------------------------------------------- products
 

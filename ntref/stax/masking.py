@@ -108,7 +108,7 @@ def check_found(mask_constant, *masks):
     """Warns where the constant is in none of the inputs: what was padded with another one is taken at face value."""
     if mask_constant is not None and not _any_leaf(lambda mask: mask is not None and bool(mask.any()), list(masks)):
         warnings.warn(f'expected mask_constant={mask_constant} in the inputs, found it in none of them: nothing is '
-                      'masked. Pad with this constant, or leave it out where nothing is padded.', stacklevel=4)
+                      'masked. Pad with this constant, or leave it out where nothing is padded.', stacklevel=3)
 
 
 def _as_constant(value):
