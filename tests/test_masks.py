@@ -14,11 +14,12 @@ from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
 from ntref import Kernel, batch, load_kernel, save_kernel, stax
-from ntref.predict import gp_inference, gradient_descent_mse_ensemble
+from ntref.predict import ComputedKernel, gp_inference, gp_inference_iterative, gradient_descent_mse_ensemble
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
     FanInSum, FanOut, Flatten, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Identity, ImageResize, Index,
-    LayerError, LayerNorm, MaskedArray, Relu, Slice, SumPool, parallel, repeat, serial, unmask_fn)
+    LayerError, LayerNorm, MaskedArray, Relu, Slice, SumPool, kernel_function, parallel, repeat, serial, unmask_fn)
+from ntref.stax.kernel_function import KernelFunction
 
 TABLES = numpy.load(Path(__file__).parent / 'golden' / 'kernels_masked.npz')
 RTOL = 1e-14            # of the tables, relative to the largest entry; they differ by 4e-16
@@ -325,7 +326,7 @@ def unmasked(net):
     return Unmasked
 
 
-N, n = 192, 400
+N, n = 128, 320
 HOLES = numpy.array([[0, 1, 0, 0, 1], [0, 0, 0, 1, 1], [1, 0, 0, 0, 0]]) > 0
 
 
@@ -571,6 +572,30 @@ def test_batch(size, rng):
         batch(NET.kernel_fn, size)(x1, x2, 'ntk', mask_constant=101.)
 
 
+@pytest.mark.parametrize('side', [1, 2, 3])
+def test_blocks(side, rng, monkeypatch):
+    """Many inputs, some of which are not padded: block by block, with their patterns."""
+    calls = []
+
+    def counted(self, *a, f=KernelFunction._in_blocks, **k):
+        calls.append(a[0])
+        return f(self, *a, **k)
+    monkeypatch.setattr(kernel_function, 'ENTRIES', side ** 2 * 36)
+    monkeypatch.setattr(KernelFunction, '_in_blocks', counted)
+    x1, x2 = padded(drawn(rng, (6, 6, 4, 6, 2)), (6,), numpy.nan), padded(drawn(rng, (6, 3, 6)), (6,), numpy.nan)
+    P1, P2 = rng.standard_normal((5, 6, 6)), rng.standard_normal((3, 6, 6))
+    x1[1, :, 0] = numpy.nan                                                             # a missing feature
+    graphs = serial(same(), Aggregate(), Dense(6), Relu(), AvgPool((2,), None, 'SAME', True))
+    for net, right, given in ((NET, x2, {}), (NET, None, {}), (graphs, x2, dict(pattern=(P1, P2))),
+                              (graphs, None, dict(pattern=P1))):
+        k, whole = (net.kernel_fn(x1, right, get, mask_constant=numpy.nan, **given) for get in (NTK, None))
+        assert k._fields == NTK
+        for name in NTK:
+            assert_close(getattr(k, name), getattr(whole, name), 'slice', abs(whole.ntk).max())
+        net.kernel_fn(x1, right, 'ntk', mask_constant=numpy.nan, **given)
+    assert calls == [side] * 8
+
+
 def test_batch_on_disk(rng, tmp_path):
     x = padded(drawn(rng, (6, 6, 4, 6, 2)), (6,), numpy.nan)
     f = batch(NET.kernel_fn, 2, out=tmp_path / 'k')
@@ -667,6 +692,10 @@ def test_predictions(rng):
     assert abs(found.mean - mean).max() < 1e-9 * abs(mean).max()
     assert abs(found.covariance - covariance).max() < 1e-9 * abs(k[2]).max()
     assert abs(gp_inference(Kernel(k[0]), y, 1e-3)('nngp', k[1]) - mean).max() < 1e-9 * abs(mean).max()
+    rows, cross = (ComputedKernel(net.kernel_fn, *pair, 'nngp', mask_constant=100.) for pair in ((x, None), (test, x)))
+    assert (rows[3:, 3:] == k[0][3:, 3:]).all()                 # an input that is not padded: a block, not a mistake
+    found = gp_inference_iterative(rows, y, diag_reg=1e-3, tol=1e-12)('nngp', cross)
+    assert abs(found - mean).max() < 1e-9 * abs(mean).max()
 
 
 # ------------------------------------------------------------------ what is refused

@@ -1,17 +1,18 @@
 """`kernel_fn`: from inputs, or a state, to the kernels that are asked for."""
 from collections import namedtuple
 from dataclasses import dataclass, fields, replace
-from math import isqrt, prod
+from math import isqrt, nan, prod
 from typing import Any
 
-from ..arrays import generator
+from ..arrays import generator, namespace
+from ..engine.batch import batch
 from ..engine.cost import predicted
 from ..engine.memory import check_memory
 from ..engine.tiles import ENTRIES
 from ..inputs import checked, input_kernel
 from ..kernel import COVARIANCES, Axes, Kernel
 from .large import in_parts, is_large
-from .masking import check_found, masked_inputs
+from .masking import check_found, in_layout, masked_inputs
 from .trees import input_signal, tree_map, tree_signal
 
 __all__ = ['KernelFunction']
@@ -43,8 +44,8 @@ class KernelFunction:
 
     mask_constant : float, optional
         What inputs of different lengths are padded with (a number, NaN or infinity): where all channels of a position
-        are equal to it there is nothing, and the kernel is that of the inputs without it; docs/masks.md. Such kernels
-        are computed in one piece: for many inputs use `batch`. None: no masks.
+        are equal to it there is nothing, and the kernel is that of the inputs without it; docs/masks.md. None: no
+        masks.
 
     Returns
     -------
@@ -86,11 +87,16 @@ class KernelFunction:
         patterns = _patterns(pattern, _is_one(x2))
         signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
                    for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
-        if masks1 is not None or masks2 is not None:
+        masked = masks1 is not None or masks2 is not None
+        if masked:
             signals = _masked(signals, x1, masks1, x2, masks2)
         outputs = [layer.trace(signal) for signal in signals]
         in_tiles = is_large(layer, x1, x2, signals, names)
+        side = self._side(signals, demand) if in_tiles and masked else 0
+        in_tiles = side > 0 if masked else in_tiles
         self._check_memory(signals, outputs, demand, names, in_tiles)
+        if side:
+            return self._in_blocks(side, x1, x2, signals, get, pattern=patterns, diagonal_spatial=diagonal_spatial)
         if in_tiles:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
         ntk = not names or 'ntk' in names
@@ -143,6 +149,18 @@ class KernelFunction:
             check_found(mask_constant, *(masked_inputs(x, mask_constant)[1] for x in (x1, x2)))
             return KernelOfBlock(self.layer)
         return None
+
+    def _side(self, signals, demand):
+        """Inputs on either side of a block; 0 for all in one piece."""
+        entries = max(_entries(signal, demand.paired) for signal in signals)
+        side = max(1, isqrt(ENTRIES // entries))
+        return side if not self.is_part and signals[0].axes.batch == 0 and max(s.inputs for s in signals) > side else 0
+
+    def _in_blocks(self, side, x1, x2, signals, get, **given):
+        """Kernels of inputs with masks, block by block, each in one piece."""
+        x1, x2 = (None if x is None else namespace(x).where(in_layout(s.mask, s.axes), nan, x)
+                  for x, s in zip((x1, x2), signals))
+        return batch(KernelOfBlock(self.layer), side)(x1, x2, get, mask_constant=nan, **given)
 
     def _check_memory(self, signals, outputs, demand, names, in_tiles):
         """Raises MemoryError where the kernels, or all that is computed on the way to them, would not fit."""

@@ -23,8 +23,6 @@ def is_large(layer, x1, x2, signals, names):
     """Is it worth it, and does no part of the kernel depend on another?"""
     if not isinstance(signals[0], Signal) or not names or not set(names) <= {'nngp', 'ntk'}:
         return False
-    if signals[0].mask is not None:                              # tiles have none
-        return False
     if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
