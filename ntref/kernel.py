@@ -156,9 +156,11 @@ class Kernel:
             raise ValueError('expected is_reversed=False, is_input=False and diagonal_batch=True, got '
                              f'{is_reversed}, {is_input}, {diagonal_batch}. Positions stay in their natural order '
                              'here; see docs/coming-from-neural-tangents.md.')
+        if self.mask1 is None is self.mask2:
+            return
         masks = [None if mask is None else tuple(mask.shape) for mask in (self.mask1, self.mask2)]
-        wanted = [s.shape and tuple(s.shape[axis] for axis in s.layout) for s in self.signals if s.shape]
-        if masks != [None, None] and wanted and masks != wanted:
+        wanted = [None if s.shape is None else tuple(s.shape[axis] for axis in s.layout) for s in self.signals]
+        if masks != wanted:
             raise ValueError(f'expected mask1 and mask2 of shapes {wanted[0]} and {wanted[1]}, inputs and positions, '
                              f'or neither, got {masks[0]} and {masks[1]}.')
 
@@ -198,6 +200,9 @@ class Kernel:
 
     def described(self, signal1, signal2):
         """The same arrays, described by the signals of x1 and x2."""
+        if self.mask1 is not None and signal1.mask is None:
+            raise ValueError('expected `out` to say where outputs are masked, got a Signal without a mask. Make it of '
+                             'the one given, by dataclasses.replace.')
         return self.but(shape1=signal1.shape, shape2=signal2.shape, is_gaussian=signal1.is_gaussian,
                         batch_axis=signal1.axes.batch, channel_axis=signal1.axes.channel, mask1=signal1.mask,
                         mask2=signal2.mask)

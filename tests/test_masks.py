@@ -14,6 +14,7 @@ from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
 from ntref import Kernel, batch, load_kernel, save_kernel, stax
+from ntref.kernel import Signal
 from ntref.predict import ComputedKernel, gp_inference, gp_inference_iterative, gradient_descent_mse_ensemble
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
@@ -755,3 +756,16 @@ def test_branches_with_other_masks_side_by_side():
         net.apply_fn(net.init_fn(0, [(1, 4, 2)] * 2)[1], x, mask_constant=-1)
     x[1][:, 2] = 1
     net.kernel_fn(x, mask_constant=-1)
+
+
+def test_layers_that_forget_masks(rng):
+    """A layer of the user that makes a Signal of its own: an error, not a kernel without masks."""
+    class Forgetful(Identity):
+        def out(self, signal):
+            return Signal(signal.shape, signal.axes)
+    del stax.Layer.registry['Forgetful']
+    x = padded(drawn(rng, LENGTHS1), (7,))
+    net = Forgetful()
+    for call in lambda: net.kernel_fn(x, mask_constant=100.), lambda: net.apply_fn((), x, mask_constant=100.):
+        with pytest.raises(LayerError, match='expected `out` to say where outputs are masked'):
+            call()

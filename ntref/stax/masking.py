@@ -19,8 +19,8 @@ from ..arrays import as_floats, as_like, namespace
 from ..ops import Window, window_sum
 from .trees import tree_map
 
-__all__ = ['Masked', 'MaskedArray', 'average', 'everywhere', 'in_layout', 'is_masked', 'masked_inputs', 'published',
-           'share', 'slid', 'spread', 'state', 'unmask_fn', 'zeroed']
+__all__ = ['Masked', 'MaskedArray', 'average', 'check_found', 'everywhere', 'in_layout', 'is_masked', 'masked_inputs',
+           'published', 'share', 'slid', 'spread', 'state', 'unmask_fn', 'zeroed']
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +158,9 @@ def state(x, entries, signal):
 
 def zeroed(x, signal):
     """x, and 0 where the signal is masked."""
+    if signal.mask is None:
+        raise ValueError('expected `out` to say where outputs are masked, got a Signal without a mask. Make it of the '
+                         'one given, by dataclasses.replace.')
     return Masked(namespace(x).where(in_layout(signal.mask, signal.axes), 0, x), signal)
 
 

@@ -63,9 +63,9 @@ class Mixing(Layer, abstract=True):
 
         def mixed(c):
             return self.mixed(c, k.spatial)
-        return self.averaged(k.linear(mixed, gap=self.picks), k)
+        return self.renormalized(k.linear(mixed, gap=self.picks), k)
 
-    def averaged(self, new, k):
+    def renormalized(self, new, k):
         """The averages `new` of all inputs as those of what is not masked in k."""
         if not self.averages or k.mask1 is None:
             return new
@@ -107,7 +107,7 @@ class _Pool(Mixing, abstract=True):
     def kernel(self, k):
         self.check_layout(k)
         windows = self._windows([k.shape1[axis] for axis in k.signals[0].layout[1:]])
-        return self.averaged(k.in_rows(windows, self._pooled_kernel, is_local=False), k)
+        return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k)
 
     def _pooled_kernel(self, k, slides):
         return k.linear(lambda c: self._pooled(c, slides))
