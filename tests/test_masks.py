@@ -518,6 +518,20 @@ def test_coincidences(rng):
     assert nothing.masked_value[5] == 0 and nothing.mask.ravel().tolist() == [False] * 5 + [True]
 
 
+@pytest.mark.parametrize('start', [0, 3])
+@pytest.mark.parametrize('step', [0., 1e-9, 1e-4])
+def test_nearly_equal_inputs_keep_their_digits(step, start, rng, mp50):
+    """Gaps to what is masked are those to what is outside: K and Theta against 50 digits of inputs without padding."""
+    net = serial(same(), Relu(), same(2), Relu(), Conv(6, (3,), None, 'SAME'), Relu(), Dense(1))
+    a, = drawn(rng, (4,))
+    b = a + step * rng.standard_normal(a.shape)
+    k = net.kernel_fn(padded([a], (9,), 100., start), padded([b], (9,), 100., start), mask_constant=100.)
+    exact = net.kernel_fn(*(to_kind('mpmath', c[None]) for c in (a, b)))
+    for name in NTK:
+        ours = getattr(k, name)[0, 0][start:start + 4, start:start + 4]
+        assert_close(ours, to_numpy(getattr(exact, name))[0, 0], 'value', abs(ours).max())
+
+
 def test_inputs_without_positions(rng):
     x = rng.standard_normal((4, 3))
     x[2] = 7.

@@ -87,7 +87,7 @@ class GlobalSelfAttention(Mixing):
     K~ = K, or K + r R ('SUM'), or (n K + m r R) / (n + m) ('CONCAT', m channels of the embedding), r = sigma_p^2, and
     Theta~ likewise; K_v = K~ if `val_pos_emb`, K otherwise. R(i, j) = decay(sum over axes of |i - j|^p).
 
-    An input without positions has a single one.
+    An input without positions has a single one. Of masked keys the weights are 0, and softmax is over the others.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class LayerNorm(Layer):
         h = (z - \bar z) / \sqrt{\mathrm{var}\, z + \epsilon}, \qquad
         K' = K / \sqrt{(q + \epsilon)(q' + \epsilon)}, \qquad \Theta' = \Theta / \sqrt{(q + \epsilon)(q' + \epsilon)} .
 
-    With more axes than the channels, q is the mean variance over them.
+    With more axes than the channels, q is the mean variance over them, of what is not masked.
 
     Parameters
     ----------

@@ -131,7 +131,8 @@ class AvgPool(_Pool):
     window_shape : tuple of int         one length a spatial axis.
     strides : tuple of int, optional    None: 1.
     padding : str                       'VALID', 'SAME' (zeros) or 'CIRCULAR', as in `Conv`.
-    normalize_edges : bool              divide by the number of inputs under the window, not by its size.
+    normalize_edges : bool              divide by the number of inputs under the window that are not masked, not by its
+                                        size.
     batch_axis, channel_axis : int
 
     Raises
@@ -225,7 +226,7 @@ class _GlobalPool(Mixing, abstract=True):
 
 @dataclass(frozen=True, repr=False)
 class GlobalAvgPool(_GlobalPool):
-    """Average over all positions:  K' = mean_ij K(i, j),  Theta' = mean_ij Theta(i, j).
+    """Average over all positions that are not masked:  K' = mean_ij K(i, j),  Theta' = mean_ij Theta(i, j).
 
     Parameters
     ----------

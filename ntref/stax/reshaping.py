@@ -19,7 +19,7 @@ class Flatten(Layer):
     """Positions become channels: (N, h, w, C) to (N, h w C).
 
     K' = mean_i K(i, i),  Theta' = mean_i Theta(i, i): only equal positions matter, and only they are computed where
-    nothing before mixes positions.
+    nothing before mixes positions. Masked positions count: there are weights for them.
 
     Parameters
     ----------
