@@ -4,9 +4,9 @@ from operator import index
 
 import numpy
 
-from .arrays import kind
+from .arrays import is_array, kind
 
-__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'is_whole']
+__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'is_per_input', 'is_whole', 'of_block']
 
 
 def as_number(value, name):
@@ -80,3 +80,30 @@ def as_wholes(values, name, least):
         raise TypeError(f'{name} is expected to be a tuple of whole numbers >= {least}, one for each axis, got '
                         f'{values!r}. For one axis write {name.split()[-1]}=(2,), for two (2, 2).') from None
     return tuple(as_whole(n, name, least) for n in values)
+
+
+# ------------------------------------------------------------------ keywords of kernel functions
+
+def is_per_input(value):
+    """Does it belong to the inputs: an array, one entry each, or a pair of arrays for x1 and x2?"""
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    return is_array(value) and value.ndim > 0 or pair and any(map(is_array, value)) and all(
+        v is None or is_array(v) for v in value)
+
+
+def of_block(kwargs, rows, columns, is_one):
+    """Keywords for x1[rows] against x2[columns]: what belongs to the inputs in pairs; `is_one`: x2 is x1.
+
+    Raises
+    ------
+    TypeError : a single array for two sets of inputs.
+    """
+    def taken(name, value):
+        if not is_per_input(value):
+            return value
+        if is_array(value) and not is_one:
+            raise TypeError(f'expected {name} as a pair of arrays, for x1 and for x2, got one of shape {value.shape}.')
+        left, right = (value, None) if is_array(value) else value
+        right = left if right is None and is_one else right
+        return tuple(None if a is None else a[block] for a, block in ((left, rows), (right, columns)))
+    return {name: taken(name, value) for name, value in kwargs.items()}

@@ -26,9 +26,9 @@ __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_li
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
-    sqrt exp expm1 log sin cos sinh tanh arctan2 hypot erf abs sign maximum minimum where isfinite
+    sqrt exp expm1 log log1p sin cos sinh tanh arctan2 hypot erf erfcx abs sign maximum minimum where isfinite
     asarray zeros empty_like eye matmul tensordot einsum sum mean all any
-    reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch
+    reshape moveaxis expand_dims broadcast_to concatenate stack nonzero patch distinct
     cholesky solve_triangular eigh
 """.split())
 
@@ -50,7 +50,8 @@ class Namespace:
 
 def _numpy_like(kind, root, special, linalg, **functions):
     root, special, linalg = import_module(root), import_module(special), import_module(linalg)
-    functions = dict(eps=_eps, patch=_patch, solve_triangular=linalg.solve_triangular) | functions
+    functions = dict(eps=_eps, patch=_patch, distinct=lambda a: root.unique(a, return_inverse=True),
+                     solve_triangular=linalg.solve_triangular) | functions
     return Namespace(kind, root, root.linalg, special, **functions)
 
 
@@ -66,6 +67,11 @@ def _patch(a, index, values):
     return out
 
 
+def _all_of(a):
+    """In place of the distinct numbers in `a` and where they stand, all of them: each has its own derivative."""
+    return a, numpy.arange(len(a))
+
+
 def _autograd():
     """autograd.numpy; `sqrt`, `hypot` and `arctan2` take the derivative 0 where theirs is infinite or undefined.
 
@@ -75,10 +81,15 @@ def _autograd():
     def over(a, b):
         """a / b, and 0 where b is 0."""
         return where(b == 0, 0., a / where(b == 0, 1., b))
-    rules, where = _elementwise_rules(), _where()
+    rules, where, special = _elementwise_rules(), _where(), import_module('scipy.special')
+    exp = import_module('autograd.numpy').exp
     namespace = _numpy_like(
         'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
+        distinct=_all_of,
         where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
+        tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
+        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # nor has it a forward mode of these
+        erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),
         arctan2=rules(numpy.arctan2,
@@ -182,12 +193,13 @@ def _mpmath():
 
     return Namespace(
         'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
+        distinct=_all_of,
         cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
         zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
-        arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
+        erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)), arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
         isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
         maximum=exact(numpy.maximum), minimum=exact(numpy.minimum), where=exact(numpy.where),
-        **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log sin cos sinh tanh erf sign'.split()})
+        **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log log1p sin cos sinh tanh erf sign'.split()})
 
 
 KINDS = {
@@ -262,7 +274,7 @@ def exact(value, like):
 
 def scaled(a, w, is_spare):
     """w a, written into the array a if that is spare."""
-    if not is_spare or kind(a) != 'numpy':
+    if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
         return w * a
     a *= w
     return a

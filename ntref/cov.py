@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .arrays import differentiable, increased, namespace, scaled
+from .arrays import differentiable, increased, namespace, plain, scaled
 
 __all__ = ['Cov', 'Pair', 'over', 'sin_minus_t_cos']
 
@@ -140,6 +140,13 @@ class Pair:
         i = self._obtuse
         far = self.area + self.delta * self.k
         return self.xp.patch(far, i, self.s[i] * sin_minus_t_cos(self.delta[i])) if len(i[0]) else far
+
+    def refuse_beyond(self, largest):
+        """Raises ValueError at variances for which a dual is not accurate."""
+        for q in (self.q1, self.q2):
+            if not self.xp.all(q <= largest):
+                raise ValueError(f'expected variances up to {largest:g}, for which the kernel is accurate, got '
+                                 f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm before.')
 
     def settled(self):
         """K by the gap where that is small, and never beyond s: its own errors could be amplified by deep networks."""

@@ -35,12 +35,13 @@ from ntref import arrays
 # ------------------------------------------------------------------ what is offered, with CuPy's own argument names
 
 UFUNCS = dict.fromkeys("""
-    sqrt exp expm1 log sin cos sinh tanh abs absolute sign isfinite negative positive invert
+    sqrt exp expm1 log log1p sin cos sinh tanh abs absolute sign isfinite negative positive invert
 """.split(), 1) | dict.fromkeys("""
     arctan2 hypot maximum minimum add subtract multiply divide true_divide floor_divide remainder power
     less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor
 """.split(), 2)
 UFUNC_KEYWORDS = 'out dtype casting'
+SPECIAL = 'erf', 'erfcx'
 
 FUNCTIONS = {
     'cupy.asarray': 'a dtype order copy',
@@ -64,6 +65,7 @@ FUNCTIONS = {
     'cupy.concatenate': 'tup axis out dtype casting',
     'cupy.stack': 'tup axis out dtype casting',
     'cupy.nonzero': 'a',
+    'cupy.unique': 'ar return_index return_inverse return_counts axis',
     'cupy.linalg.cholesky': 'a',
     'cupy.linalg.eigh': 'a UPLO',
     'cupyx.scipy.linalg.solve_triangular': 'a b trans lower unit_diagonal overwrite_b check_finite',
@@ -97,7 +99,8 @@ SCALARS = (bool, int, float, complex, numpy.generic)
 
 def offered():
     """(qualified name, keywords) of everything the stand-in has, in the form of USED."""
-    ufuncs = [(f'cupy.{name}', UFUNC_KEYWORDS) for name in UFUNCS] + [('cupyx.scipy.special.erf', UFUNC_KEYWORDS)]
+    ufuncs = [(f'cupy.{name}', UFUNC_KEYWORDS) for name in UFUNCS]
+    ufuncs += [(f'cupyx.scipy.special.{name}', UFUNC_KEYWORDS) for name in SPECIAL]
     methods = [(f'cupy.ndarray.{name}', keywords) for name, keywords in METHODS.items()]
     methods.append(('cupy.ndarray.get', 'stream order out blocking'))
     bare = [*ATTRIBUTES, *(name for name in vars(ndarray) if callable(getattr(ndarray, name)) and name not in METHODS)]
@@ -398,7 +401,9 @@ def _modules():
             setattr(modules[parent], child, modules[name])
     for name in UFUNCS:
         setattr(modules['cupy'], name, ufunc(f'cupy.{name}', getattr(numpy, name)))
-    modules['cupyx.scipy.special'].erf = ufunc('cupyx.scipy.special.erf', scipy.special.erf)
+    special = modules['cupyx.scipy.special']
+    for name in SPECIAL:
+        setattr(special, name, ufunc(f'{special.__name__}.{name}', getattr(scipy.special, name)))
     for name, keywords in FUNCTIONS.items():
         module, _, attribute = name.rpartition('.')
         setattr(modules[module], attribute, function(name, keywords))

@@ -39,6 +39,7 @@ def plain_patch(a, index, values):
 
 
 PLAIN.patch = plain_patch
+PLAIN.distinct = lambda a: numpy.unique(a, return_inverse=True)
 
 # (name, function of a namespace and arrays, arrays); each name of the alphabet at least once
 CASES = [
@@ -49,6 +50,8 @@ CASES = [
     ('expm1', lambda xp, a: xp.expm1(a), X),
     ('expm1', lambda xp, a: xp.expm1(a), 1e-7 * X),
     ('log', lambda xp, a: xp.log(a), P),
+    ('log1p', lambda xp, a: xp.log1p(a), P),
+    ('log1p', lambda xp, a: xp.log1p(a), 1e-7 * X),
     ('sin', lambda xp, a: xp.sin(a), X),
     ('cos', lambda xp, a: xp.cos(a), X),
     ('sinh', lambda xp, a: xp.sinh(a), X),
@@ -58,6 +61,8 @@ CASES = [
     ('hypot', lambda xp, a, b: xp.hypot(a, b), X, Y),
     ('hypot', lambda xp, a, b: xp.hypot(a, b), X, V),
     ('erf', lambda xp, a: xp.erf(a), X),
+    ('erfcx', lambda xp, a: xp.erfcx(a), X),
+    ('erfcx', lambda xp, a: xp.erfcx(a), 30 * P),
     ('abs', lambda xp, a: xp.abs(a), X),
     ('sign', lambda xp, a: xp.sign(a), X),
     ('maximum', lambda xp, a, b: xp.maximum(a, b), X, Y),
@@ -95,6 +100,7 @@ CASES = [
     ('concatenate', lambda xp, a, b: xp.concatenate([a, b], axis=1), X, Y),
     ('stack', lambda xp, a, b: xp.stack([a, b], axis=1), X, Y),
     ('nonzero', lambda xp, a: xp.nonzero(a > 0)[1], X),
+    ('distinct', lambda xp, a: (lambda values, places: values[places])(*xp.distinct(a)), V),
     ('patch', lambda xp, a, v: xp.patch(a, ([0, 1], [2, 0]), v), X, V[:2]),
     ('patch', lambda xp, a, v: xp.patch(a, (slice(None), 1), v), X, V[:1]),
     ('patch', lambda xp, a: xp.patch(a, (0, slice(None)), 1.), X),
@@ -110,7 +116,7 @@ IDS = [f'{name}-{i}' for i, (name, *_) in enumerate(CASES)]
 DOUBLE_ANYWAY = {'asarray', 'zeros', 'eye'}     # from Python numbers: float64 on every kind
 FLAT = {'pi', 'eps', 'empty_like',
         'sign', 'isfinite', 'zeros', 'eye', 'all', 'any', 'nonzero'}       # no derivative to speak of
-NO_FORWARD_MODE = {'erf', 'cholesky', 'solve_triangular', 'eigh'}   # autograd has no rule: reverse mode only
+NO_FORWARD_MODE = {'cholesky', 'solve_triangular', 'eigh'}   # autograd has no rule: reverse mode only
 WIDENED = {'maximum', 'minimum', 'einsum', 'mean', 'cholesky', 'eigh'}    # autograd's float64 gradients of float32
 SYMMETRIC = {'cholesky', 'eigh'}                    # read one triangle: differentiate along symmetric directions
 
@@ -305,6 +311,7 @@ FIFTY = [
     ('exp', lambda xp, a: xp.exp(a[0]), lambda mp: mp.exp(mp.mpf('.3'))),
     ('expm1', lambda xp, a: xp.expm1(a[0]) + 1, lambda mp: mp.exp(mp.mpf('.3'))),
     ('log', lambda xp, a: xp.exp(xp.log(a[0])), lambda mp: mp.mpf('.3')),
+    ('log1p', lambda xp, a: xp.exp(xp.log1p(a[0])) - 1, lambda mp: mp.mpf('.3')),
     ('sin', lambda xp, a: xp.sin(a[0])**2 + xp.cos(a[0])**2, lambda mp: 1),
     ('cos', lambda xp, a: xp.cos(xp.pi / 3), lambda mp: mp.mpf(1) / 2),
     ('sinh', lambda xp, a: xp.sinh(a[0]), lambda mp: (mp.exp(mp.mpf('.3')) - mp.exp(-mp.mpf('.3'))) / 2),
@@ -313,6 +320,8 @@ FIFTY = [
     ('hypot', lambda xp, a: xp.hypot(3 * a[0], 4 * a[0]), lambda mp: mp.mpf('1.5')),
     ('erf', lambda xp, a: xp.erf(a[0]),
      lambda mp: mp.quad(lambda t: 2 * mp.exp(-t * t), [0, mp.mpf('.3')]) / mp.sqrt(mp.pi)),
+    ('erfcx', lambda xp, a: xp.erfcx(a[0]),
+     lambda mp: 1 - mp.quad(lambda t: 2 / mp.sqrt(mp.pi) - 2 * t * mp.exp(t * t) * mp.erfc(t), [0, mp.mpf('.3')])),
     ('mean', lambda xp, a: xp.mean(a), lambda mp: mp.mpf(1) / 3),
     ('sum', lambda xp, a: xp.sum(a) / 7, lambda mp: mp.mpf(1) / 7),
     ('where', lambda xp, a: xp.where(a > 2, a, 1.)[0] / xp.where(a > 2, a, 3.)[0], lambda mp: mp.mpf(1) / 3),

@@ -10,22 +10,24 @@ from operator import itemgetter
 
 import numpy
 import pytest
-from autograd import make_vjp
 from autograd import numpy as anp
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
-from ntref import Kernel, stax
-from ntref.kernel import Demand
+from ntref import stax
 from ntref.stax import (
     ABRelu, Abs, Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, DotGeneral, Dropout, Elementwise,
-    ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian,
-    Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Hermite, Identity, ImageResize, Index, LayerNorm,
-    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Slice, SumPool, parallel,
-    repeat, serial)
+    ElementwiseNumerical, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor,
+    Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, HardTanh, Hermite, Identity, ImageResize, Index,
+    LayerNorm, LeakyRelu, Mish, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Relu6, Selu, Sigmoid, Sigmoid_like,
+    Sign, Sin, Slice, Softplus, SumPool, Swish, Tanh, parallel, repeat, serial)
+from ntref.testing import (
+    CONTRACTS, axes_of, empirical_ntk, laid_out, ntk_scale, scale, second_moment, taken)
+from ntref.testing.check import KERNEL
 
-NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Layer', 'LayerError', 'MaskedArray',
-              'PositionalEmbedding', 'Slice', 'from_spec', 'unmask_fn'}
+NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Bool', 'Diagonal', 'Layer', 'LayerError', 'MaskedArray',
+              'Padding', 'PositionalEmbedding', 'Slice', 'from_spec', 'layer', 'requires', 'supports_masking',
+              'unmask_fn'}
 FEATURES, POSITIONS = 5, (3, 2)
 
 
@@ -100,6 +102,15 @@ def examples(n):
         'Exp': after(Exp(.5, .4), Exp(1., -.3)),
         'ExpNormalized': after(ExpNormalized(), ExpNormalized(.7, .2, True)),
         'Gabor': after(Gabor()),
+        'Tanh': after(Tanh()),
+        'Sigmoid': after(Sigmoid()),
+        'Softplus': after(Softplus()),
+        'Swish': after(Swish()),
+        'Mish': after(Mish()),
+        'Elu': after(Elu(), Elu(.3)),
+        'Selu': after(Selu()),
+        'HardTanh': after(HardTanh()),
+        'Relu6': after(Relu6()),
         'Sign': after(Sign()),
         'Hermite': after(*map(Hermite, (0, 1, 2, 3))),
         'Monomial': after(*map(Monomial, (0, 1, 2, 3))),
@@ -174,54 +185,9 @@ everywhere, flat = on_networks(NETWORKS, (), POSITIONS), on_networks(NETWORKS, (
 each_position_alone = on_networks(ANYWHERE, (), POSITIONS)
 
 
-def axes_of(net):
-    """Batch and channel axis."""
-    axes = net.demand(Demand()).axes
-    return (0, -1) if axes is None else (axes.batch, axes.channel)
-
-
-def laid_out(net, x):
-    """(n, *positions, channels) in the layout of the network."""
-    return numpy.moveaxis(x, (0, -1), axes_of(net))
-
-
 def draw(rng, net, n, positions=()):
     """n inputs of float32 numbers, so that each kind gets the same."""
     return laid_out(net, rng.standard_normal((n, *positions, FEATURES)).astype('float32').astype('float64'))
-
-
-def taken(net, x, i):
-    """Some samples."""
-    return numpy.moveaxis(numpy.moveaxis(x, axes_of(net)[0], 0)[i], 0, axes_of(net)[0])
-
-
-def variances(k):
-    """q of x1 and of x2, broadcasting against nngp."""
-    def spread(cov, side):
-        n = (k.nngp.ndim - 2) // 2
-        q = numpy.einsum(cov, [0, *sum(([i, i] for i in range(1, n + 1)), [])], range(n + 1)) if n else cov
-        batch = q[:, None] if side == 0 else q[None]
-        return batch.reshape(*batch.shape[:2], *sum(([m, 1] if side == 0 else [1, m] for m in q.shape[1:]), []))
-    return spread(k.cov1, 0), spread(k.cov1 if k.cov2 is None else k.cov2, 1)
-
-
-def scale(k):
-    """sqrt(q q') for nngp."""
-    return numpy.sqrt(numpy.multiply(*variances(k)))
-
-
-def ntk_scale(k):
-    """Of ntk: its size, and what a covariance of this scale would have at the largest ratio of the two."""
-    ratio = numpy.max(numpy.abs(k.ntk), initial=0.) / max(numpy.max(scale(k), initial=0.), 1e-300)
-    return numpy.maximum(scale(k) * ratio, numpy.abs(k.ntk))
-
-
-def compare(actual, expected, quantity, dtype=None):
-    """The Kernels agree in nngp, ntk and everything that describes them."""
-    assert_close(actual.nngp, expected.nngp, quantity, scale(expected), dtype)
-    assert_close(actual.ntk, expected.ntk, quantity, ntk_scale(expected), dtype)
-    for name in ('is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis'):
-        assert getattr(actual, name) == getattr(expected, name)
 
 
 # ------------------------------------------------------------------ the table is complete, the layers documented
@@ -245,75 +211,28 @@ def test_docstring(name):
     assert name in NOT_LAYERS or len(doc.partition('Source\n------\n')[2].strip()) > 5, 'no Source section'
 
 
-# ------------------------------------------------------------------ shapes and symmetry
+# ------------------------------------------------------------------ the contracts of ntref.testing
+
+@pytest.mark.parametrize('name', [f.__name__ for f in KERNEL if f.__name__ not in ('float32', 'tiles')])
+@everywhere
+def test_contract(net, positions, name, rng):
+    """float32 is one of the kinds below, tiles have files of tests of their own."""
+    assert CONTRACTS[name](net, draw(rng, net, 5, positions)) is None
+
 
 @everywhere
-def test_declared_shape_is_the_actual_one(net, positions, rng):
+def test_axes_stay(net, positions, rng):
     x = draw(rng, net, 4, positions)
-    shape, params = net.init_fn(1, x.shape)
-    k = net.kernel_fn(x, taken(net, x, slice(3)))
-    assert k.shape1 == shape and k.shape2 == tuple(3 if i == k.batch_axis else n for i, n in enumerate(shape))
-    pairs = tuple(n for axis in k.signals[0].layout[1:] for n in 2 * (shape[axis],))
+    k = net.kernel_fn(x)
     if net in map(itemgetter(1), ANYWHERE):
         assert (k.batch_axis, k.channel_axis) == tuple(a % x.ndim for a in axes_of(net))
-        assert pairs == tuple(n for p in positions for n in (p, p))
-    assert len({k.batch_axis, k.channel_axis}) == 2 and shape[k.batch_axis] == 4
-    assert k.nngp.shape == k.ntk.shape == (4, 3, *pairs) and k.cov1.shape == (4, *pairs) and k.cov2.shape == (3, *pairs)
-    assert not k.x1_is_x2 and k.diagonal_spatial is False
+        assert k.nngp.shape == (4, 4, *(n for p in positions for n in (p, p))) and not k.diagonal_spatial
     if not has_finite_network(net):
         with pytest.raises(NotImplementedError, match='without a finite network'):
-            net.apply_fn(params, x)
-    else:
-        assert net.apply_fn(params, x, rng=3).shape == shape
+            net.apply_fn(net.init_fn(1, x.shape)[1], x)
 
 
-@everywhere
-def test_swapping_the_arguments_transposes(net, positions, rng):
-    x, y = draw(rng, net, 4, positions), draw(rng, net, 3, positions)
-    k, swapped = net.kernel_fn(x, y), net.kernel_fn(y, x)
-    order = [1, 0, *(i ^ 1 for i in range(2, k.nngp.ndim))]
-    assert_close(k.nngp, swapped.nngp.transpose(order), 'swap', scale(k))
-    assert_close(k.ntk, swapped.ntk.transpose(order), 'swap', ntk_scale(k))
-    assert_close(k.cov1, swapped.cov2, 'swap', abs(k.cov1).max())
-    assert k.shape1 == swapped.shape2
-
-
-@everywhere
-def test_one_argument_is_that_argument_twice(net, positions, rng):
-    x = draw(rng, net, 4, positions)
-    one, two = net.kernel_fn(x), net.kernel_fn(x, x.copy())
-    assert one.cov2 is None and one.x1_is_x2 and two.x1_is_x2
-    compare(one, two, 'same')
-    assert_close(one.cov1, two.cov2, 'same', abs(one.cov1).max())
-
-
-@everywhere
-def test_cov1_is_the_diagonal_of_nngp(net, positions, rng):
-    k = net.kernel_fn(draw(rng, net, 4, positions))
-    assert_close(k.cov1, k.nngp[range(4), range(4)], 'diagonal', abs(k.cov1).max())
-
-
-@everywhere
-def test_slices_of_the_batch(net, positions, rng):
-    x = draw(rng, net, 5, positions)
-    whole = net.kernel_fn(x)
-    for rows, columns in [(slice(3), slice(3, 5)), (slice(1, 2), [4, 0])]:
-        part = net.kernel_fn(taken(net, x, rows), taken(net, x, columns))
-        size = scale(whole)[rows][:, columns]
-        assert_close(whole.nngp[rows][:, columns], part.nngp, 'slice', size)
-        assert_close(whole.ntk[rows][:, columns], part.ntk, 'slice', ntk_scale(whole)[rows][:, columns])
-    corner = net.kernel_fn(taken(net, x, slice(2)))
-    assert_close(whole.nngp[:2, :2], corner.nngp, 'slice', scale(whole)[:2, :2])
-    assert_close(whole.ntk[:2, :2], corner.ntk, 'slice', ntk_scale(whole)[:2, :2])
-
-
-@everywhere
-def test_permuting_samples(net, positions, rng):
-    x, p = draw(rng, net, 5, positions), rng.permutation(5)
-    k, permuted = net.kernel_fn(x), net.kernel_fn(taken(net, x, p))
-    assert_close(k.nngp[p][:, p], permuted.nngp, 'slice', scale(permuted))
-    assert_close(k.ntk[p][:, p], permuted.ntk, 'slice', ntk_scale(permuted))
-
+# ------------------------------------------------------------------ positions
 
 @each_position_alone
 def test_positions_are_like_further_samples(net, positions, rng):
@@ -339,71 +258,6 @@ def test_positions_are_like_further_samples(net, positions, rng):
 
 def has_finite_network(net):
     return not any(name in repr(net) for name in WITHOUT_FINITE_NETWORK)
-
-
-@everywhere
-def test_gap_and_area_are_those_of_the_covariances(net, positions, rng):
-    k = net.kernel_fn(draw(rng, net, 4, positions), draw(rng, net, 3, positions))
-    q1, q2 = variances(k)
-    if k.gap is not None:
-        assert_close(k.gap, q1 + q2 - 2 * k.nngp, 'gap', q1 + q2)
-        assert (k.gap >= 0).all()
-    if k.area is not None:
-        assert_close(k.area ** 2, q1 * q2 - k.nngp ** 2, 'area', q1 * q2)
-        assert (k.area >= 0).all()
-
-
-@everywhere
-def test_own_gap_and_area_are_those_of_own_covariances(net, positions, rng):
-    """gap1 and area1 of each input's own positions; exactly 0 between a position and itself."""
-    k = net.kernel_fn(draw(rng, net, 4, positions))
-    i, left = numpy.arange(4), len(k.shape1) - 2
-    for name in ('gap', 'area'):
-        own, mutual = getattr(k, name + '1'), getattr(k, name)
-        if own is None:
-            assert not left or mutual is None
-            continue
-        assert own.shape == k.cov1.shape
-        if mutual is not None:
-            power, size = (1, 1) if name == 'gap' else (2, scale(k)[i, i])
-            assert_close(own ** power, mutual[i, i] ** power, name, (scale(k)[i, i] * size).max() or 1.)
-        here = numpy.einsum(own, [0, *(axis for n in range(left) for axis in 2 * (n + 1,))], range(left + 1))
-        assert (here == 0).all(), f'{name}1 of a position with itself: {here.max():.3g}'
-
-
-# ------------------------------------------------------------------ what is asked for
-
-@flat
-def test_get(net, positions, rng):
-    x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
-    k = net.kernel_fn(x, y)
-    assert type(k) is Kernel
-    both = net.kernel_fn(x, y, get=('ntk', 'NNGP', 'shape1'))
-    assert type(both).__name__ == 'AnalyticKernel' and both._fields == ('ntk', 'nngp', 'shape1')
-    assert both[0] is both.ntk and (both.ntk == k.ntk).all() and (both.nngp == k.nngp).all() and both.shape1 == k.shape1
-    for name in ('nngp', 'ntk', 'cov1', 'cov2'):
-        alone = net.kernel_fn(x, y, get=name)
-        assert type(alone) is numpy.ndarray
-        if positions and name in ('nngp', 'ntk'):                               # in tiles
-            assert_close(alone, getattr(k, name), 'slice', abs(alone).max())
-        else:
-            assert (alone == getattr(k, name)).all()
-    assert net.kernel_fn(x, y, ('nngp', 'cov1')).cov1.shape == k.cov1.shape
-
-
-@everywhere
-def test_kernels_compose(net, positions, rng):
-    x, y = draw(rng, net, 3, positions), draw(rng, net, 2, positions)
-    for arguments in [(x,), (x, y)]:
-        state = net.kernel_fn(*arguments)
-        head = Dense(5, 1.2, .3, batch_axis=state.batch_axis, channel_axis=state.channel_axis)
-        composed = serial(net, head).kernel_fn(*arguments)
-        after = head.kernel_fn(state)
-        compare(after, composed, 'compose')
-        assert after.shape1 == composed.shape1 and after.shape2 == composed.shape2
-        assert (head.kernel_fn(state, get='ntk') == after.ntk).all()
-    without = net.kernel_fn(x, get=('nngp', 'cov1', 'gap', 'area', 'shape1', 'shape2'))
-    assert (without.nngp == net.kernel_fn(x).nngp).all()
 
 
 # ------------------------------------------------------------------ kinds of arrays
@@ -496,16 +350,6 @@ def test_one_sample_of_one_feature(net, positions, rng):
     assert_close(k.nngp[0, 0], k.cov1[0], 'diagonal', abs(k.cov1).max())
 
 
-@flat
-def test_zero_equal_and_opposite_inputs_are_finite(net, positions, rng):
-    x = rng.standard_normal((1, *positions, FEATURES))
-    x = laid_out(net, numpy.concatenate([0 * x, 0 * x, x, x, -x, 2 * x, 1e-9 * x]))
-    k = net.kernel_fn(x)
-    assert numpy.isfinite(k.nngp).all() and numpy.isfinite(k.ntk).all()
-    assert_close(k.nngp[[0, 2]], k.nngp[[1, 3]][:, [1, 0, 3, 2, 4, 5, 6]], 'same', abs(k.nngp).max())
-    assert_close(k.ntk[[0, 2]], k.ntk[[1, 3]][:, [1, 0, 3, 2, 4, 5, 6]], 'same', abs(k.ntk).max())
-
-
 # ------------------------------------------------------------------ networks as text
 
 NAMES = {**{name: getattr(stax, name) for name in stax.__all__}, **{f.__name__: f for f in FUNCTIONS}}
@@ -553,45 +397,19 @@ def with_readout(net, m):
 
 
 def sampled_nngp(net, x, seeds):
-    """One estimate of K for each seed: the mean of z z' over the outputs of a network."""
-    x = laid_out(net, x)
-    for seed in seeds:
-        z = net.apply_fn(net.init_fn(seed, x.shape)[1], x, rng=seed + 10**6)
-        z = numpy.moveaxis(z, [a % 2 for a in axes_of(net)], (0, -1))
-        yield z @ z.T / z.shape[1]
-
-
-def leaves(params):
-    """The arrays in nested lists and tuples, without the None of layers that have no bias."""
-    if isinstance(params, (list, tuple)):
-        return [leaf for p in params for leaf in leaves(p)]
-    return [] if params is None else [params]
-
-
-def rebuilt(params, values):
-    """`params` with its arrays replaced by those of the iterator `values`."""
-    if isinstance(params, (list, tuple)):
-        return type(params)(rebuilt(p, values) for p in params)
-    return None if params is None else next(values)
+    """One estimate of K for each seed."""
+    return [second_moment(net, laid_out(net, x), numpy.random.default_rng(seed)) for seed in seeds]
 
 
 def sampled_ntk(net, x, seeds):
-    """One estimate of Theta for each seed: <dz, dz'> over the parameters of a network with one output."""
+    """One estimate of Theta for each seed, of a network with one output."""
     net = with_readout(net, 1)
-    x = laid_out(net, x)
-    for seed in seeds:
-        params = net.init_fn(seed, x.shape)[1]
-
-        def outputs(values):
-            return anp.reshape(net.apply_fn(rebuilt(params, iter(values)), x, rng=seed + 10**6), (-1,))
-        pull_back = make_vjp(outputs)(leaves(params))[0]
-        jacobian = numpy.stack([numpy.concatenate([g.ravel() for g in pull_back(e)]) for e in numpy.eye(len(X))])
-        yield numpy.einsum('ip,jp->ij', jacobian, jacobian)         # not by BLAS, whose threads cost more than they do
+    return [empirical_ntk(net, laid_out(net, x), numpy.random.default_rng(seed)) for seed in seeds]
 
 
 def off_by(samples, expected, width):
     """Deviation of the mean of `samples` in units of what it may be, each entry; and what it may be."""
-    samples = numpy.stack(list(samples))
+    samples = numpy.stack(samples)
     error = samples.std(0, ddof=1) / len(samples) ** .5
     size = numpy.sqrt(numpy.outer(numpy.diag(expected), numpy.diag(expected))) + 1e-300
     allowed = SIGMAS * error + (ALLOWANCE / width + 1e-14) * size
@@ -623,7 +441,6 @@ def test_a_factor_of_a_tenth_is_noticed():
     net, width = serial(Dense(512, 1.3, .4), Relu()), 512
     for samples, k in [(sampled_nngp(net, X, range(SEEDS)), net.kernel_fn(X, get='nngp')),
                        (sampled_ntk(net, X, range(SEEDS)), with_readout(net, 1).kernel_fn(X, get='ntk'))]:
-        samples = list(samples)
         assert abs(off_by(samples, k, width)[0]).max() < 1
         assert abs(off_by(samples, 1.1 * k, width)[0]).max() > 1 < abs(off_by(samples, k / 1.1, width)[0]).max()
 

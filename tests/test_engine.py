@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose
 
 from ntref import batch, stax
 from ntref.engine import in_threads, run
-from ntref.stax import Dense, FanInConcat, FanOut, Index, LayerNorm, Slice, parallel, serial
+from ntref.stax import (
+    Aggregate, Dense, FanInConcat, FanOut, GlobalAvgPool, Index, LayerNorm, Relu, Slice, parallel, serial)
 
 NET = stax.serial(stax.Dense(8, 1.4, .2), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
 IMAGES = stax.serial(stax.Conv(4, (2, 2)), stax.Relu(), stax.Conv(4, (1, 1)))
@@ -185,7 +186,19 @@ def test_pairs_of_arrays_are_cut(rng):
         assert both == (2, 3)
         return (weights[0][:, None] * product(x1, x2) * weights[1]) ** power
     assert_allclose(batch(weighted, 2)(x, y, weights=(u, v), power=3), weighted(x, y, (u, v), 3), rtol=1e-14)
-    assert_allclose(batch(weighted, 3)(x, weights=(u, u)), weighted(x, None, (u, u)), rtol=1e-14)
+    for both in (u, u), (u, None), u:
+        assert_allclose(batch(weighted, 3)(x, weights=both), weighted(x, None, (u, u)), rtol=1e-14)
+    with pytest.raises(TypeError, match=r'expected weights as a pair of arrays, .* got one of shape \(7,\)'):
+        batch(weighted, 3)(x, y, weights=u)
+
+
+def test_graphs(rng):
+    net, x = serial(Dense(4), Relu(), Aggregate(), GlobalAvgPool(), Dense(1)), rng.standard_normal((5, 3, 2))
+    pattern = rng.random((5, 3, 3))
+    expected = net.kernel_fn(x, None, 'ntk', pattern=pattern)
+    assert_allclose(batch(net.kernel_fn, 2)(x, None, 'ntk', pattern=pattern), expected, rtol=1e-13)
+    pair = pattern, pattern[:3]
+    assert_allclose(batch(net.kernel_fn, 2)(x, x[:3], 'ntk', pattern=pair), expected[:, :3], rtol=1e-12)
 
 
 def test_number_of_threads(monkeypatch, rng):

@@ -11,13 +11,15 @@ import pytest
 import reference
 from autograd import numpy as anp
 from autograd.core import make_jvp
-from test_contracts import ANYWHERE, cube, d_cube, draw, has_finite_network, laid_out, leaves, rebuilt, smooth
+from test_contracts import ANYWHERE, cube, d_cube, draw, has_finite_network, smooth
 
 from ntref import stax
 from ntref.stax import (
-    ABRelu, Abs, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, ElementwiseNumerical, Erf, Exp, ExpNormalized,
-    FanInProd, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalSelfAttention, Hermite, LayerNorm, LeakyRelu, Monomial,
-    Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, parallel, serial)
+    ABRelu, Abs, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, ElementwiseNumerical, Elu, Erf, Exp,
+    ExpNormalized, FanInProd, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalSelfAttention, HardTanh, Hermite, LayerNorm,
+    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Tanh, parallel, serial)
+from ntref.testing import laid_out
+from ntref.trees import leaves, rebuilt
 
 TOLERANCE = 1e-9            # of central differences: rounding over the step, measured 3e-11
 STEP = 1e-3
@@ -173,7 +175,7 @@ PARAMETERS = {
     'GlobalSelfAttention': (lambda *a: pixels(attention(*a)), (1.1, .9, .8, 1.2, .4, .7, 1.5)),
     'ABRelu': (ABRelu, (-.5, 1.2)), 'LeakyRelu': (LeakyRelu, (.2,)), 'Erf': (Erf, (.7, 1.4, -.3)),
     'Sin': (Sin, (.8, 1.3, .4)), 'Cos': (Cos, (.8, 1.3, .4)), 'Rbf': (Rbf, (.3,)), 'Gaussian': (Gaussian, (.8, -.4)),
-    'Exp': (Exp, (.5, .4)), 'ExpNormalized': (ExpNormalized, (.7, .2)),
+    'Elu': (Elu, (.3,)), 'Exp': (Exp, (.5, .4)), 'ExpNormalized': (ExpNormalized, (.7, .2)),
     'ExpNormalized, clipped': (lambda *a: ExpNormalized(*a, do_clip=True), (.7, .2)),
     'Polynomial': (lambda *coef: Polynomial(coef), (.3, -.5, .2, .1)),
     'LayerNorm': (lambda eps: LayerNorm(eps=eps), (.3,)), 'Dropout': (lambda rate: Dropout(rate), (.7,)),
@@ -224,7 +226,7 @@ def test_a_bias_of_zero_has_a_derivative():
 SMOOTH = [serial(D1, layer, D2) for layer in (
     Relu(), ABRelu(-.5, 1.2), Erf(.7, 1.4, -.3), Gelu(), Sin(.8, 1.3, .4), Rbf(.3), Gaussian(), Exp(.5, .4), Gabor(),
     Hermite(3), Polynomial((.3, -.5, .2, .1)), RectifiedMonomial(2), ExpNormalized(.7, .2), LayerNorm(eps=.2), Sign(),
-    ElementwiseNumerical(cube, 6, d_cube), ElementwiseNumerical(smooth))] + [
+    Tanh(), HardTanh(), Elu(.7), ElementwiseNumerical(cube, 6, d_cube), ElementwiseNumerical(smooth))] + [
     serial(D1, Erf(), D2, Relu(), D2), serial(FanOut(2), parallel(D1, serial(D2, Relu())), FanInProd())]
 
 
@@ -275,7 +277,7 @@ def test_finite_networks_in_their_parameters(net, rng):
     values = leaves(params)
 
     def f(values):
-        return anp.sum(anp.sin(net.apply_fn(rebuilt(params, iter(values)), x, rng=1)))
+        return anp.sum(anp.sin(net.apply_fn(rebuilt(params, values), x, rng=1)))
     directions = [rng.standard_normal(numpy.shape(p)) for p in values]
     gradient = autograd.grad(f)(values)
     along = sum(numpy.sum(g * v) for g, v in zip(gradient, directions))

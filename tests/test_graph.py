@@ -13,11 +13,11 @@ from finite import LEVEL, chance, check_mean, draws, empirical_ntk, second_momen
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
-from ntref import stax
+from ntref import batch, load_kernel, save_kernel, stax
 from ntref.predict import ComputedKernel, gp_inference, gp_inference_iterative, gradient_descent_mse_ensemble
 from ntref.stax import (
     Aggregate, AggregateImplementation, Conv, ConvLocal, Dense, DotGeneral, Dropout, Erf, FanInSum, FanOut, Flatten,
-    GlobalAvgPool, GlobalSumPool, Identity, Index, LayerError, Relu, Slice, parallel, repeat, serial)
+    GlobalAvgPool, GlobalSumPool, Identity, Index, LayerError, Relu, Slice, graph, parallel, repeat, serial)
 
 TABLES = numpy.load(Path(__file__).parent / 'golden' / 'kernels_graph.npz')
 RTOL = 1e-14            # of the tables, relative to the largest entry; they differ by 5e-16
@@ -207,6 +207,29 @@ def test_area_and_gap_are_carried_by_a_number(rng):
     assert_close(k, 9 * plain, 'value', abs(k).max())
 
 
+MULTIPLES = {'new': dict(rhs=(.3, -2., 5.)), 'in common': dict(rhs=(.3, -2., 5., 0.), dimension_numbers=(
+    ((), ()), ((1,), (0,)))), 'number': dict(rhs=-.7)}
+
+
+@pytest.mark.parametrize('get', [NTK, None])
+@pytest.mark.parametrize('bias', [None, .2])
+@pytest.mark.parametrize('name', MULTIPLES)
+def test_area_and_gap_are_carried_where_nothing_is_contracted(name, bias, get, rng):
+    """Positions that become multiples of each other, and inputs that nearly coincide: all digits."""
+    x = rng.standard_normal((4, 4, 5))
+    x[:, 1], x[:, 2], x[3] = 2 * x[:, 0], x[:, 0] + 1e-7 * rng.standard_normal((4, 5)), 3 * x[0]
+    layer = DotGeneral(**MULTIPLES[name])
+    state = layer.kernel_fn(x[:1])
+    axes = dict(batch_axis=state.batch_axis, channel_axis=state.channel_axis)
+    net = serial(Dense(8, 1.3, bias), layer, Dense(8, 1.2, bias, **axes), Relu(), Dense(8, 1.1, **axes))
+    k = net.kernel_fn(x, get=get)
+    with mpmath.workdps(40):
+        exact = net.kernel_fn(to_kind('mpmath', x))
+        for name in NTK:
+            wanted = getattr(exact, name).astype(float)
+            assert_close(getattr(k, name), wanted, 'value', wanted.max())
+
+
 # ------------------------------------------------------------------ finite networks
 
 def test_apply_is_the_sum_over_neighbours(rng):
@@ -379,6 +402,41 @@ def test_tiles_have_the_patterns_of_their_rows(implementation, entries, rng, mon
             assert_close(getattr(tiles, name), getattr(whole, name), 'slice', abs(getattr(whole, name)).max())
 
 
+@pytest.mark.parametrize('implementation', ['DENSE', 'SPARSE'])
+def test_batch_and_files(implementation, rng, tmp_path):
+    net = serial(*HIDDEN, Aggregate(implementation=implementation), Dense(6, 1.2, .2), Relu(), GlobalAvgPool())
+    x, y = rng.standard_normal((5, 4, 3)), rng.standard_normal((4, 4, 3))
+    P, Q = (edges(rng, 5, 8, 4), edges(rng, 4, 6, 4)) if implementation == 'SPARSE' else (
+        graphs(rng, 5, 4), graphs(rng, 4, 4))
+    for arguments, pattern in (((x, None), P), ((x, y), (P, Q))):
+        whole = net.kernel_fn(*arguments, pattern=pattern)
+        cut = batch(net.kernel_fn, 2)(*arguments, NTK, pattern=pattern)
+        for name in NTK:
+            assert_close(getattr(cut, name), getattr(whole, name), 'slice', abs(getattr(whole, name)).max())
+        save_kernel(tmp_path / 'k.npz', whole)
+        again = load_kernel(tmp_path / 'k.npz')
+        assert (again.pattern1 == P).all() and (again.pattern2 == (P if arguments[1] is None else Q)).all()
+
+
+@pytest.mark.parametrize('dtype', ['int8', 'uint8', 'uint64', 'int32'])
+def test_edges_of_any_whole_numbers(dtype, rng, monkeypatch):
+    """With more nodes than int8 has; also some graphs at a time, and no edges at all."""
+    e, x = rng.integers(0, 16, (3, 9, 2, 2)).astype(dtype), rng.standard_normal((3, 16, 16, 2))
+    if 'u' not in dtype:
+        e[0, 1, 1, 0] = -1
+    P = numpy.zeros((3, 16, 16, 16, 16))
+    for n, edge in itertools.product(range(3), range(9)):
+        (i, j), (k, m) = e[n, edge]
+        if i >= 0 and j >= 0 and k >= 0 and m >= 0:
+            P[n, i, k, j, m] += 1
+    layer, wanted = Aggregate(**SPARSE), Aggregate().apply_fn((), x, pattern=P)
+    for chunk in graph.CHUNK, 1:
+        monkeypatch.setattr(graph, 'CHUNK', chunk)
+        assert_close(layer.apply_fn((), x, pattern=e), wanted, 'value', 10.)
+    assert (layer.apply_fn((), x, pattern=e[:, :0]) == 0).all()
+    assert (layer.kernel_fn(to_kind('mpmath', x[:, :2, :2]), get='nngp', pattern=e[:, :0]) == 0).all()
+
+
 def test_large_inputs_without_positions_ignore_patterns(rng):
     net, x = serial(Dense(8), Relu(), Dense(1)), rng.standard_normal((600, 3))
     assert (net.kernel_fn(x, get='ntk', pattern=rng.random((600, 2, 2))) == net.kernel_fn(x, get='ntk')).all()
@@ -547,8 +605,9 @@ def test_aggregates_that_do_not_exist():
         Aggregate(to_dense=P)
     with pytest.raises(ValueError, match='aggregate_axis is expected to be a whole number'):
         Aggregate(1.5)
-    with pytest.raises(LayerError, match='neither batch nor channels'):
-        Aggregate().kernel_fn(numpy.ones((3, 5)))
+    for layer, x in (Aggregate(), numpy.ones((3, 5))), (Aggregate(()), X):
+        with pytest.raises(LayerError, match='neither batch nor channels'):
+            layer.kernel_fn(x)
     for net in Aggregate(), serial(Dense(6), ConvLocal(6, (1,)), Aggregate()):
         with pytest.raises(LayerError, match=r'Aggregate\(\): expected diagonal_spatial=None or False'):
             net.kernel_fn(X, pattern=P, diagonal_spatial=True)
@@ -696,7 +755,7 @@ def test_kernels_computed_where_they_are_read(form, rng):
     assert_close(k_st[1:3, 2:], whole[1][1:3, 2:], 'slice', whole[1].max())
     mean = gp_inference_iterative(k_tt, y, diag_reg=1e-3, tol=1e-12)('ntk', k_st)
     assert abs(mean - gp_inference(whole[0], y, diag_reg=1e-3)('ntk', whole[1])).max() < 1e-9
-    with pytest.raises(ValueError, match=r'expected pattern=\(that of x1, that of x2\), got a single array'):
+    with pytest.raises(TypeError, match="expected pattern as a pair of arrays, for x1 and for x2, got one of shape"):
         ComputedKernel(net.kernel_fn, x_test, x, 'ntk', pattern=P_test)
     bare = ComputedKernel(serial(Aggregate(), GlobalSumPool()).kernel_fn, x_test, x, 'nngp', pattern=(None, None))
     assert bare[:2, :3].shape == (2, 3)

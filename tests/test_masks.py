@@ -323,7 +323,7 @@ def test_finite_networks(name, rng):
 def unmasked(net):
     """The network with plain outputs."""
     class Unmasked:
-        init_fn, apply_fn, trace = net.init_fn, staticmethod(unmask_fn(net.apply_fn)), net.trace
+        init_fn, apply_fn, trace, demand = net.init_fn, staticmethod(unmask_fn(net.apply_fn)), net.trace, net.demand
     return Unmasked
 
 

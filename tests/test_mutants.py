@@ -16,20 +16,24 @@ import pytest
 import ragged
 import reference
 import reference_conv
+from autograd import elementwise_grad
 
-from ntref import duals, fused, inputs, ops, pairs, stax
+from ntref import duals, exponential_unit, fused, hermite, inputs, ops, pairs, stax, truncated
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
 from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window
 from ntref.pairs import Tile
+from ntref.quadrature import expectation
 from ntref.stax import (
-    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
-    FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, Hermite, Identity, ImageResize, Index,
-    LayerNorm, LeakyRelu, RectifiedMonomial, Relu, Sin, Slice, SumPool, attention, branching, combinators, conv,
-    dot_general, graph, large, layer, masking, normalization, parallel, pooling, repeat, reshaping, serial)
+    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, FanInConcat, FanInProd,
+    FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, HardTanh, Hermite, Identity, ImageResize,
+    Index, LayerNorm, LeakyRelu, RectifiedMonomial, Relu, Relu6, Sin, Slice, SumPool, Tanh, attention, branching,
+    combinators, conv, dot_general, graph, large, masking, normalization, parallel, pooling, repeat, reshaping, serial,
+    smooth)
 from ntref.stax.dense import Weighted
+from ntref.stax.layer import Layer
 
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
 
@@ -308,7 +312,29 @@ def check_finite_masks():
     assert z.mask.ravel().tolist() == [False, False, True]
 
 
+def check_activation(layer, *kinks):
+    """K', slope and gap' against quadrature of phi and of its derivative, by autograd."""
+    q1, q2, angles = 1.5 + 0 * ANGLES, numpy.array([1.5, 1.5, .5, 2., 3., 1., .01]), ANGLES
+    s = (q1 * q2) ** .5
+    k, area, gap = s * numpy.cos(angles), s * numpy.sin(angles), (q1 ** .5 - q2 ** .5) ** 2 + 4 * s * numpy.sin(
+        angles / 2) ** 2
+    cov, slope = layer.dual(Pair(q1, q2, Cov(k, gap, area)))
+
+    def phi(z):
+        return layer.phi(namespace(z), z)
+
+    def expected(f, q1, q2, k, area):
+        return expectation(f, f, q1, q2, k, area=area, kinks_f=kinks, kinks_g=kinks).value
+    near(cov.k, expected(phi, q1, q2, k, area), 5.)
+    near(slope, expected(elementwise_grad(phi), q1, q2, k, area), 5.)
+    near(cov.gap, sum(expected(phi, q, q, q, 0 * q) for q in (q1, q2)) - 2 * expected(phi, q1, q2, k, area), 10.)
+
+
+ANGLES = numpy.array([0., 1e-4, .1, .7, 1.6, 2.8, 1.])
+
 CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | {
+    'tanh': lambda: check_activation(Tanh()), 'elu': lambda: check_activation(Elu(.25), 0.),
+    'hard tanh': lambda: check_activation(HardTanh(), -1., 1.), 'relu6': lambda: check_activation(Relu6(), 0., 6.)} | {
     'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
     'positions': check_positions, 'finite': check_finite} | {
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
@@ -697,8 +723,8 @@ MASKS = {
         attention, '_hidden', lambda k: [None] * 3), 'masked attention, positions'),
     'masks: resized by the weights alone': (lambda: mock.patch.object(
         ImageResize, 'averages', False), 'masked resize'),
-    'masks: finite biases stay': (lambda: mock.patch.object(
-        layer, 'zeroed', lambda x, signal: masking.Masked(x, signal)), 'finite masks'),
+    'masks: finite biases stay': (lambda: mock.patch.dict(
+        Layer.step.__globals__, zeroed=masking.Masked), 'finite masks'),
     'masks: finite averages of all': (lambda: mock.patch.object(AvgPool, 'averages', False), 'finite masks'),
 }
 
@@ -771,6 +797,23 @@ MUTANTS = {
         combinators._Repeat, '_times', property(lambda self: serial(*[self.block] * (self.n - 1)))), 'repeat'),
     'positions: left and right exchanged': (lambda: method(
         Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
+    'hermite: terms left out': (lambda: mock.patch.object(hermite, 'ROUNDING', 1e9), 'tanh'),
+    'hermite: nodes too far apart': (lambda: mock.patch.object(
+        hermite, 'pi', 5 * hermite.pi), 'tanh'),
+    'hermite: gap without what is missing': (lambda: method(
+        hermite._Rows, 'missing_gap', lambda f, rows, places: 0 * f(rows, places)), 'tanh'),
+    'hermite: another mean': (lambda: mock.patch.object(
+        smooth, 'hermite', lambda p, f, *others, original=smooth.hermite:
+        original(p, lambda xp, z: f(xp, z) + 1e-5, *others)), 'tanh'),
+    'truncated: half of the nodes': (lambda: mock.patch.object(
+        truncated, 'legendre', lambda xp, like, n, f=truncated.legendre: f(xp, like, n // 4)), 'hard tanh'),
+    'truncated: T where it is not steep alone': (lambda: mock.patch.object(
+        truncated, '_owen', lambda xp, h, c, f=truncated._owen: f(xp, h, xp.minimum(c, h))), 'relu6'),
+    'truncated: one hinge for the other': (lambda: mock.patch.object(truncated, '_hinges', lambda p, a, b, e, f=(
+        truncated._hinges): f(p, a, a, e)), 'relu6'),
+    'elu: the series at all variances': (lambda: mock.patch.object(exponential_unit, 'SMALL', 1e3), 'elu'),
+    'elu: too few nodes': (lambda: mock.patch.object(exponential_unit, '_nodes', lambda sigma: 6), 'elu'),
+    'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
 } | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS
@@ -791,7 +834,8 @@ def test_caught(name):
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
               GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
-              combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping, layer, masking,
+              combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
+              hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking,
               normalization, pooling, ImageResize, Window)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():

@@ -20,11 +20,16 @@ ALLOWED = {
     # the base: arrays of every kind, expectations, and what both are good for
     'arrays': {},
     'arguments': {'arrays'},
+    'trees': {},
+    'taylor': {'arguments', 'trees'},
     'quadrature.panels': {},
     'quadrature.expectation': {'quadrature.panels'},
     'quadrature.__init__': {'quadrature.panels', 'quadrature.expectation'},
     'cov': {'arrays'},
     'duals': {'arrays', 'cov'},
+    'hermite': {'arrays', 'cov'},
+    'truncated': {'arrays', 'cov'},
+    'exponential_unit': {'arrays', 'cov', 'truncated'},
     'kernel': {'arrays', 'cov'},
     'inputs': {'arrays', 'cov', 'kernel'},
     # positions: windows that slide, and kernels a tile at a time
@@ -57,28 +62,37 @@ ALLOWED = {
     'stax.normalization': {'arrays', 'cov', 'kernel', 'stax.layer', 'stax.masking'},
     'stax.elementwise': {'arguments', 'arrays', 'cov', 'duals', 'fused', 'stax.layer', 'stax.normalization'},
     'stax.piecewise': {'arguments', 'duals', 'fused', 'stax.elementwise'},
+    'stax.smooth': {'hermite', 'stax.elementwise'},
+    'stax.clipped': {'arguments', 'arrays', 'cov', 'exponential_unit', 'truncated', 'stax.elementwise'},
     'stax.custom': {'arguments', 'arrays', 'quadrature', 'cov', 'stax.elementwise'},
     'stax.branching': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.layer'},
     'stax.graph': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.pooling'},
-    'stax.dot_general': {'arguments', 'arrays', 'kernel', 'stax.branching', 'stax.pooling'},
+    'stax.dot_general': {'arguments', 'arrays', 'cov', 'kernel', 'stax.branching', 'stax.pooling'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
+    'stax.triple': {'arrays', 'inputs', 'kernel', 'stax.kernel_function', 'stax.layer'},
     'stax.__init__': {'stax.layer', 'stax.masking', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.attention',
-                      'stax.reshaping', 'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.custom',
-                      'stax.branching', 'stax.graph', 'stax.dot_general', 'stax.combinators'},
+                      'stax.reshaping', 'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.smooth',
+                      'stax.clipped', 'stax.custom', 'stax.branching', 'stax.graph', 'stax.dot_general',
+                      'stax.combinators', 'stax.triple'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
     'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
-    'predict.gaussian': {'arrays', 'predict.layout', 'predict.closed_form'},
-    'predict.out_of_core': {'predict.layout', 'predict.factor'},
+    'predict.gaussian': {'arguments', 'arrays', 'predict.layout', 'predict.closed_form'},
+    'predict.out_of_core': {'arguments', 'predict.layout', 'predict.factor'},
     'predict.iterative': {'arguments', 'arrays', 'engine.run', 'predict.layout', 'predict.factor',
                           'predict.out_of_core'},
     'predict.iterative_gaussian': {'arrays', 'predict.layout', 'predict.gaussian', 'predict.out_of_core',
                                    'predict.iterative'},
     'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian', 'predict.out_of_core',
                          'predict.iterative', 'predict.iterative_gaussian'},
-    # on top
-    '__init__': {'engine', 'engine.batch', 'kernel', 'stax', 'predict'},
+    # on top: what layers owe
+    'testing.comparing': {'kernel', 'stax', 'stax.trees'},
+    'testing.contracts': {'engine.tiles', 'kernel', 'stax', 'testing.comparing'},
+    'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
+    'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
+    'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
+    '__init__': {'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
     'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
@@ -90,7 +104,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
-    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'cli'), {'numpy'})
+    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli'), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
@@ -232,7 +247,7 @@ def test_code_lines():
 
 # ------------------------------------------------------------------ public names
 
-@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict'])
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.testing'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
@@ -260,7 +275,7 @@ def test_modules_are_documented_and_list_their_names(name):
 
 def test_public_names_have_one_home():
     """What the subpackages offer is what their modules list."""
-    for package in ('stax', 'predict', 'quadrature', 'engine'):
+    for package in ('stax', 'predict', 'quadrature', 'engine', 'testing'):
         module = importlib.import_module(f'ntref.{package}')
         listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
                   for public in getattr(importlib.import_module(f'ntref.{name}'), '__all__', ())}

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy
 
-from ..arguments import as_whole
+from ..arguments import as_whole, of_block
 from .forms import apart, digest, together, told
 from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
@@ -42,6 +42,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     Returns
     -------
     callable : (x1, x2=None, *args, **kwargs) -> what kernel_fn returns. Inputs may be lists of arrays of equal lengths.
+        Keyword arguments that are pairs of arrays, for x1 and for x2 (with x2=None one array), are cut like the inputs.
 
     Raises
     ------
@@ -80,9 +81,8 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
             """Arguments of `_tile`."""
             rows, columns = _ranges(at, side, shape)
             right = x2 if x2 is not None else None if at[0] == at[1] else x1
-            options = {name: _pair_taken(value, rows, columns) for name, value in kwargs.items()}
             return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
-                _taken(x1, rows), _taken(right, columns), *args), options
+                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None)
         with nullcontext(_Memory(side)) if out is None else opened(out, {
                 'network': told(kernel_fn), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
                 'batch_size': side}) as sink:
@@ -180,13 +180,6 @@ def _taken(x, rows):
     if isinstance(x, (list, tuple)):
         return type(x)(_taken(a, rows) for a in x)
     return None if x is None else x[rows]
-
-
-def _pair_taken(value, rows, columns):
-    """An argument for a tile: of a pair of arrays, for x1 and for x2, those of the tile."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2 or not any(hasattr(a, 'shape') for a in value):
-        return value
-    return _taken(value[0], rows), _taken(value[1], columns)
 
 
 def _length(x, name):

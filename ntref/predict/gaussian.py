@@ -3,11 +3,12 @@ from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ..arguments import is_per_input
 from ..arrays import is_array
 
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance)
-from .layout import checked, field, first, is_per_input, kernel_matrix, nonnegative, time, zipped
+from .layout import checked, field, kernel_matrix, nonnegative, time, zipped
 
 __all__ = ['Gaussian', 'gp_inference', 'gradient_descent_mse_ensemble']
 
@@ -309,7 +310,7 @@ def recombined(test, train):
         if name not in train:
             raise KeyError(f'keyword {name!r} was given for the test set, not for the training set; give it for both.')
         if is_per_input(value) and is_per_input(train[name]):
-            both[name] = first(value), first(train[name])
+            both[name] = tuple(v[0] if isinstance(v, (tuple, list)) else v for v in (value, train[name]))
         elif not same(value, train[name]):
             raise ValueError(f'expected the same {name} for training and test set, got {train[name]!r} and {value!r}.')
     if missing := [name for name, value in train.items() if is_per_input(value) and name not in test]:

@@ -11,8 +11,7 @@ from math import prod
 from ..arguments import as_number
 from ..arrays import as_floats, is_array, namespace, plain
 
-__all__ = ['Layout', 'axes', 'checked', 'field', 'first', 'is_per_input', 'kernel_matrix', 'nonnegative', 'time',
-           'zipped']
+__all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
 
 
 class Layout:
@@ -127,16 +126,6 @@ def field(kernel, name, whose, is_array=is_array):
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
                          "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
     return found
-
-
-def is_per_input(value):
-    """Does a keyword of a kernel function belong to the inputs: is it an array, or a pair of such for x1 and x2?"""
-    pair = isinstance(value, tuple) and len(value) == 2
-    return is_array(value) or pair and all(v is None or is_array(v) for v in value)
-
-
-def first(value):
-    return value[0] if isinstance(value, tuple) else value
 
 
 def nonnegative(name, value, positive=False):

@@ -3,8 +3,9 @@ from math import prod
 
 import numpy
 
+from ..arguments import of_block
 from .factor import symmetric
-from .layout import checked, first, is_per_input, kernel_matrix
+from .layout import checked, kernel_matrix
 
 __all__ = ['ComputedKernel', 'Tiles']
 
@@ -30,7 +31,7 @@ class ComputedKernel:
 
     Raises
     ------
-    ValueError : no inputs; an array that is no pair with x2. TypeError : kernel_fn returns no array.
+    ValueError : no inputs. TypeError : a keyword that is a single array, with x2; kernel_fn returns no array.
 
     Examples
     --------
@@ -44,9 +45,6 @@ class ComputedKernel:
         of_blocks = getattr(kernel_fn, 'of_blocks', lambda *a, **k: None)(x1, x2, **kwargs)
         self._f, self._x1, self._x2, self._get = of_blocks or kernel_fn, x1, x2, () if get is None else (get,)
         self._kwargs, sizes = kwargs, (len(x1), len(x1 if x2 is None else x2))
-        single = [name for name, v in kwargs.items() if is_per_input(v) and not isinstance(v, tuple)]
-        if x2 is not None and single:
-            raise ValueError(f'expected {single[0]}=(that of x1, that of x2), got a single array.')
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
         one = self[:1, :1]
@@ -63,20 +61,12 @@ class ComputedKernel:
             2 - (len(index) if isinstance(index, tuple) else 1))
         itself = self._x2 is None
         same = itself and isinstance(rows, slice) and rows == columns
-        kwargs = {name: self._taken(value, rows, None if same else columns) if is_per_input(value) else value
-                  for name, value in self._kwargs.items()}
+        kwargs = of_block(self._kwargs, rows, columns, itself)
         k = self._f(self._x1[rows], None if same else (self._x1 if itself else self._x2)[columns], *self._get, **kwargs)
         if not hasattr(k, 'dtype') or k.ndim < 2:
             raise TypeError("expected a kernel function that returns an array (n1, n2, ...), got "
                             f"{type(k).__name__}. Ask for one kernel: get='nngp' or get='ntk'.")
         return k
-
-    def _taken(self, value, rows, columns):
-        """Of what belongs to the inputs."""
-        left, right = first(value), first(value) if self._x2 is None else value[1]
-        if left is None or right is None:
-            return left, right
-        return left[rows] if columns is None else (left[rows], right[columns])
 
 
 class Tiles:

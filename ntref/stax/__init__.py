@@ -5,7 +5,7 @@ from .combinators import parallel, repeat, serial
 from .branching import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
 from .attention import AttentionMechanism, GlobalSelfAttention, PositionalEmbedding
-from .conv import Conv, ConvLocal, ConvTranspose
+from .conv import Conv, ConvLocal, ConvTranspose, Padding
 from .dense import Dense
 # without weights
 from .dot_general import DotGeneral
@@ -18,8 +18,12 @@ from .custom import Elementwise, ElementwiseNumerical
 from .elementwise import (
     Cos, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite, Monomial, Polynomial, Rbf, Sigmoid_like, Sin)
 from .piecewise import ABRelu, Abs, LeakyRelu, RectifiedMonomial, Relu, Sign
+from .clipped import Elu, HardTanh, Relu6, Selu
+from .smooth import Mish, Sigmoid, Softplus, Swish, Tanh
 # masks
 from .masking import MaskedArray, unmask_fn
+# layers of one's own
+from .triple import Bool, Diagonal, layer, requires, supports_masking
 # networks as text
 from .layer import Layer, LayerError, from_spec
 
@@ -31,6 +35,7 @@ __all__ = [
     'DotGeneral', 'Aggregate', 'AggregateImplementation', 'LayerNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
-    'ElementwiseNumerical',
+    'ElementwiseNumerical', 'Elu', 'Selu', 'HardTanh', 'Relu6', 'Tanh', 'Sigmoid', 'Softplus', 'Swish', 'Mish',
+    'layer', 'requires', 'supports_masking', 'Bool', 'Diagonal', 'Padding',
     'MaskedArray', 'unmask_fn', 'Layer', 'LayerError', 'from_spec',
 ]

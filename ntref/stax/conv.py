@@ -4,6 +4,7 @@ On kernels a convolution is a sum over the taps of the window, one spatial axis 
 of a pair of positions move together. Derivation: docs/theory/conv.md.
 """
 from dataclasses import dataclass, replace
+from enum import Enum
 from math import prod
 
 from ..arguments import as_whole, as_wholes
@@ -14,11 +15,19 @@ from ..ops import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
 from .masking import slid, spread
 
-__all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'named_padding', 'strides_of']
+__all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'named_padding', 'strides_of']
+
+
+class Padding(Enum):
+    """What windows see outside of the input: nothing, they stay inside; zeros; the other end. Their names will do."""
+    VALID = 'VALID'
+    SAME = 'SAME'
+    CIRCULAR = 'CIRCULAR'
 
 
 def named_padding(name, padding):
-    """One of PADDINGS, given in any case."""
+    """One of PADDINGS, given in any case, or a `Padding`."""
+    padding = padding.value if isinstance(padding, Padding) else padding
     if not isinstance(padding, str) or padding.upper() not in PADDINGS:
         raise ValueError(f'{name}: expected padding to be one of {", ".join(PADDINGS)}, got {padding!r}.')
     return padding.upper()

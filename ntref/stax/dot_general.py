@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 
 from ..arguments import as_nested, as_wholes
 from ..arrays import as_like, is_array, namespace
+from ..cov import Cov
 from ..kernel import Axes
 from .branching import scaled
 from .pooling import Mixing
@@ -38,8 +39,8 @@ class DotGeneral(Mixing):
 
     Accuracy
     --------
-    K and Theta to rounding; the constant is taken in the precision of the inputs. The gap is carried by a number, else
-    recovered by subtraction after it, as after a pool: docs/theory/graphs.md#gap.
+    K and Theta to rounding; the constant is taken in the precision of the inputs. Gap and area are carried where
+    nothing is contracted, else recovered by subtraction, as after a pool: docs/theory/graphs.md#gap.
 
     Source
     ------
@@ -159,12 +160,16 @@ class DotGeneral(Mixing):
         there = str if k.diagonal_spatial else str.upper           # the letter of the other member of a pair
         others = '' if k.diagonal_spatial else there(spatial)
 
-        def product(K):
+        def product(K, C=C):
             xp, batch = namespace(K, C), 'yz'[:K.ndim - len(spatial + others)]
             left, right = c.replace(n, batch[0]), ''.join(batch[-1] if a == n else there(a) for a in c)
             K = xp.einsum(f'{batch}{_zipped(spatial, others)},{left}->{batch}{new}{others}', K, C)
             return xp.einsum(f'{batch}{new}{others},{right}->{batch}{_zipped(new, others and there(new))}', K, C)
-        return k.linear(product)
+        if not self.picks:
+            return k.linear(product)
+        z = k.map(lambda p: Cov(product(p.k), None, None if p.is_far else product(p.area, abs(C))))
+        z = z.map(lambda p: Cov(p.k, None if p.is_far else p.dn2 + 2 * p.minus, p.cov.area))
+        return z.but(ntk=k.tangent(product))
 
 
 def _zipped(first, second):

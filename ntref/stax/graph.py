@@ -21,6 +21,7 @@ __all__ = ['Aggregate', 'AggregateImplementation']
 
 
 LARGEST = 64             # axes that NumPy's arrays may have
+CHUNK = 2 ** 22          # numbers that edges take at a time, on the way to a matrix
 
 
 class AggregateImplementation(Enum):
@@ -85,7 +86,7 @@ class Aggregate(Mixing):
         if self.aggregate_axis is not None:
             given = self.aggregate_axis if isinstance(self.aggregate_axis, (tuple, list)) else (self.aggregate_axis,)
             axes = as_wholes(given, 'Aggregate: aggregate_axis', -LARGEST)
-            object.__setattr__(self, 'aggregate_axis', axes if len(axes) > 1 else axes[0])
+            object.__setattr__(self, 'aggregate_axis', axes[0] if len(axes) == 1 else axes)
         name = str(getattr(self.implementation, 'value', self.implementation)).upper()
         if name not in AggregateImplementation.__members__:
             raise ValueError("Aggregate: expected implementation to be 'DENSE' or 'SPARSE', got "
@@ -94,8 +95,9 @@ class Aggregate(Mixing):
         if not (self.to_dense is None or callable(self.to_dense)):
             raise ValueError(f'Aggregate: expected to_dense to be a function or None, got {self.to_dense!r}.')
 
-    def tileable(self, signal):
-        return self.to_dense is None
+    @property
+    def in_tiles(self):
+        return self.to_dense is None                              # the user's: maybe not safe in threads
 
     # -------------------------------------------------------------- nodes
 
@@ -167,16 +169,18 @@ class Aggregate(Mixing):
         P, V = self.written(pattern), prod(sizes)
         if self.implementation == 'DENSE':
             return as_like(P, like).reshape(len(P), V, V)
-        xp, node = namespace(P), 0
+        xp, P, node = namespace(P), P.astype('int64'), 0
         for i, size in enumerate(sizes):
             node = size * node + P[:, :, i]                                            # (N, E, 2)
         node = xp.where(xp.all(P >= 0, axis=(2, 3))[:, :, None], node, -1)
-        here = xp.asarray(range(V))[:, None]
+        here, step = xp.asarray(range(V))[:, None], max(1, CHUNK // max(V * P.shape[1], 1))
 
         def counted(edges):
-            tails, heads = (as_like(edges[:, side] == here, like) for side in (0, 1))       # (V, E)
-            return tails @ heads.T
-        return namespace(like).stack([counted(edges) for edges in node]) if len(P) else zeros(like, (0, V, V))
+            tails, heads = (as_like(edges[:, None, :, side] == here, like) for side in (0, 1))       # (n, V, E)
+            return namespace(like).matmul(tails, namespace(like).moveaxis(heads, 1, 2))
+        if not prod(node.shape):
+            return zeros(like, (len(P), V, V))
+        return namespace(like).concatenate([counted(node[lo:lo + step]) for lo in range(0, len(P), step)])
 
     # -------------------------------------------------------------- sums over neighbours
 

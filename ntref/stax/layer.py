@@ -14,7 +14,7 @@ from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .trees import tree_map, tree_signal
 
-__all__ = ['Layer', 'LayerError', 'from_spec', 'located']
+__all__ = ['Layer', 'LayerError', 'as_text', 'from_spec', 'located']
 
 
 class LayerError(ValueError):
@@ -55,7 +55,8 @@ class Layer:
 
     def __init_subclass__(cls, abstract=False):
         cls.name = cls.__dict__.get('name') or cls.__name__
-        if not abstract:
+        taken = Layer.registry.get(cls.name)
+        if not abstract and not (taken and taken.is_ours() and not cls.is_ours()):
             Layer.registry[cls.name] = cls
 
     def __post_init__(self):
@@ -219,6 +220,21 @@ class Layer:
 
     # -------------------------------------------------------------- as text
 
+    @classmethod
+    def is_ours(cls):
+        """Is it one of this library? Its names are not given to others."""
+        return cls.__module__.startswith('ntref.')
+
+    @classmethod
+    def parameters(cls):
+        """{argument: default, or MISSING}."""
+        return {f.name: f.default for f in fields(cls)}
+
+    @classmethod
+    def of(cls, given):
+        """The layer with the arguments of a dict."""
+        return cls(**given)
+
     def arguments(self):
         """{argument: value} where it differs from the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -230,8 +246,7 @@ class Layer:
         for f in fields(self):
             positional = positional and f.name in given and not f.kw_only
             if f.name in given:
-                value = given[f.name]
-                text = value.__name__ if callable(value) and not isinstance(value, Layer) else repr(value)
+                text = as_text(given[f.name])
                 parts.append(text if positional else f'{f.name}={text}')
         return f'{self.name}({", ".join(parts)})'
 
@@ -240,7 +255,8 @@ class Layer:
 
         Raises
         ------
-        ValueError : an argument that JSON cannot hold (a Python function, a traced number).
+        ValueError : an argument that JSON cannot hold (a Python function, a traced number); a layer of the user whose
+            name is that of another.
 
         Examples
         --------
@@ -249,6 +265,9 @@ class Layer:
         {'layer': 'Dense', 'out_dim': 512, 'W_std': 1.5, 'b_std': 0.1}
         """
         with located(self):
+            if Layer.registry.get(self.name) is not type(self):
+                raise ValueError(f'expected a name of its own to write it as JSON, got {self.name}, which is that of '
+                                 'another layer too. Rename it.')
             return {'layer': self.name} | {name: _to_json(name, value) for name, value in self.arguments().items()}
 
 
@@ -270,13 +289,17 @@ def from_spec(spec):
     name, given = spec['layer'], {k: _from_json(v) for k, v in spec.items() if k != 'layer'}
     if not isinstance(name, str) or name not in Layer.registry:
         raise ValueError(f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {name!r}.')
-    cls = Layer.registry[name]
-    known = [f.name for f in fields(cls)]
-    missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in given]
+    known = Layer.registry[name].parameters()
+    missing = [argument for argument, default in known.items() if default is MISSING and argument not in given]
     if not set(given) <= set(known) or missing:
-        raise ValueError(f'{name}: expected arguments out of {known}, got {sorted(given)}'
+        raise ValueError(f'{name}: expected arguments out of {list(known)}, got {sorted(given)}'
                          + (f'; missing {missing}.' if missing else '.'))
-    return cls(**given)
+    return Layer.registry[name].of(given)
+
+
+def as_text(value):
+    """As `repr` of a layer has its arguments: functions by their names."""
+    return value.__name__ if callable(value) and hasattr(value, '__name__') else repr(value)
 
 
 def _to_json(name, value):

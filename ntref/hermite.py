@@ -1,0 +1,173 @@
+r"""Duals of smooth functions by Hermite expansion (Mehler's series), of as many terms as each pair needs.
+
+With sigma = sqrt q, rho = K / s, h_l = He_l / sqrt(l!) and x standard normal,
+
+    b_l = E[phi'(sigma x) h_l(x)],   slope = sum_l b_l b'_l rho^l,
+    a_0 = E[phi(sigma x)],           a_(l+1) = sigma b_l / sqrt(l + 1),   K' = sum_l a_l a'_l rho^l,
+    gap' = sum_l (a_l - a'_l)^2 + 2 a_l a'_l (1 - rho^l).
+
+Coefficients belong to one input each; a pair costs a few operations a term. What is left out is known: the b_l^2 add up
+to E[phi'^2] (Parseval), and the terms from l on are at most |rho|^l times the roots of what is still missing of both.
+A pair leaves the sum when that is below rounding. phi'(sigma x) is analytic for |Im x| < d / sigma, where d is the
+distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(l) d / sigma): for d = pi / 2 some 130
+terms at q = 1, 160 000 at q = 1000, if the pair coincides.  Derivation: docs/theory/duals.md#hermite
+"""
+from itertools import islice
+from math import ceil, log, pi
+
+from .arrays import increased, namespace, plain, scaled
+from .cov import Cov, over
+
+__all__ = ['LARGEST', 'hermite']
+
+LARGEST = 1100.         # of the variances: beyond, the series is too long
+STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees, each up to here with nodes of its own
+BLOCK = 32              # terms between two looks at what is left
+ROUNDING = 16           # eps: what may be left out, relative to the largest that the slope can be
+
+
+def hermite(p, f, df, d):
+    """The dual of f with derivative df, both functions of (xp, z), analytic for |Im z| < d."""
+    p.refuse_beyond(LARGEST)
+    q, places = p.xp.distinct(p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]))
+    rows, place1 = _Rows(q, p.k, f, df, d), places[:p.q1.size].reshape(p.q1.shape)
+    if p.k is p.q1:
+        return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
+    place2 = places[p.q1.size:].reshape(p.q2.shape)
+    rho = over(p.k, p.s)
+    mean1, mean2 = (rows.of('mean', place) for place in (place1, place2))
+    slope, k, gap = _sum(rows, (place1, place2), rho, None if p.is_far else over(p.minus, p.s))
+    return Cov(mean1 * mean2 + p.s * k, None if p.is_far else (mean1 - mean2) ** 2 + gap), slope
+
+
+def _sum(rows, places, rho, lack1, power=1., lack=0.):
+    """Slope, (K' - a_0 a'_0) / s and gap' of pairs of rows, from the next degree l on; power = rho^l, lack = 1 - rho^l.
+
+    Pairs stay together until fewer than half are not done. lack1 = 1 - rho is None if no gap is asked for.
+    """
+    xp = namespace(rho)
+    power, slope, k = power + 0 * rho, 0 * rho, 0 * rho
+    gap, lack = None if lack1 is None else 0 * rho, lack + 0 * rho
+    while True:
+        rows.advance()
+        for n in range(rows.degree - BLOCK + 1, rows.degree + 1):
+            b1, b2, a1, a2 = rows.coefficients(n, places)
+            term = scaled(b1 * b2, power, True)
+            slope = increased(slope, term)
+            k = increased(k, scaled(term, rows.inverse[n], True))
+            if gap is not None:
+                lack = lack + power * lack1
+                gap = increased(gap, (a1 - a2) ** 2 + 2 * a1 * a2 * lack)
+            power = scaled(power, rho, True)
+        left = abs(power) * rows.missing(places) > ROUNDING * xp.eps(rho)
+        i = xp.nonzero(left)
+        if 2 * len(i[0]) >= rho.size > 0:
+            continue
+        if gap is not None:                     # of pairs with rho^l = 0; of coinciding ones nothing is missing
+            gap = gap + xp.where(~left & (power < .5), rows.missing_gap(places), 0)
+        if len(i[0]):
+            found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
+            more = _sum(rows, found, *(None if c is None else c[i] for c in (rho, lack1, power, lack)))
+            slope, k, gap = (None if c is None else xp.patch(c, i, c[i] + m)
+                             for c, m in zip((slope, rho * k, gap), more))
+            return slope, k, gap
+        return slope, rho * k, gap
+
+
+class _Rows:
+    """Coefficients b_l and a_(l+1), a row for each variance and BLOCK of them at a time; what of their squares is left.
+
+    The integrals are sums over equidistant nodes; they converge as exp(-2 pi c / step), c the half-width of the strip
+    where the integrand is analytic.
+    """
+
+    def __init__(self, q, like, f, df, d):
+        self.xp, self.like, self.df, self.d = namespace(q), like, df, d
+        self.eps, self.sigma = self.xp.eps(like), self.xp.sqrt(q)
+        self.digits, self.widest = 9 - log(self.eps), plain(self.sigma.max()) if self.sigma.size else 0.
+        self.numbers, self.degree, self.blocks = self.xp.nonzero(self.sigma >= 0)[0], 0, self._blocks()
+        x, step = self._nodes(0)
+        weight, z = step * self.xp.exp(-x * x / 2) / (2 * self.xp.pi) ** .5, self.sigma[:, None] * x
+        values, rises = f(self.xp, z), df(self.xp, z)
+        self.mean, self.square, self.rise = (self.xp.matmul(c, weight) for c in (values, values ** 2, rises ** 2))
+        self.left, self.unseen = self.square - self.mean ** 2, self.rise
+
+    def _like(self, c):
+        """In the precision of the pairs; autograd has no forward mode of astype."""
+        return c if c.dtype == self.like.dtype else c.astype(self.like.dtype)
+
+    def of(self, name, place):
+        return self._like(getattr(self, name))[place]
+
+    def coefficients(self, n, places):
+        """b, b', a, a' of degrees n - 1, n - 1, n, n."""
+        return [c[n - 1 - self.degree][at] for c in (self.b, self.a) for at in places]
+
+    def missing(self, places):
+        """What the slope can still get, at |rho| = 1, relative to the largest that it can be.
+
+        Where the difference of squares is rounding, the last of them tell: as exp(-c sqrt l), they add up to less than
+        the last block would, repeated as often as there were blocks.
+        """
+        xp, tail = self.xp, self.last * (self.degree // BLOCK)
+        rounded = self.unseen < 16 * ROUNDING * self.eps * self.rise
+        unseen = xp.where(rounded & (tail < abs(self.unseen)), tail, abs(self.unseen))
+        root = self._like(xp.sqrt(unseen / self.rise))
+        return root[places[0]] * root[places[1]]
+
+    def missing_gap(self, places):
+        """What the sum of the a_l^2 and of the a'_l^2 can still get."""
+        left = self._like(self.left)
+        return left[places[0]] + left[places[1]]
+
+    def _nodes(self, degree):
+        """x and their distance, for h_l with l up to the degree."""
+        strip = (2 * self.digits) ** .5
+        strip = min(strip, .9 * self.d / self.widest) if self.widest else strip
+        step = 2 * pi / (degree ** .5 + strip / 2 + self.digits / strip)
+        n = ceil(2 * self.digits ** .5 / step)
+        return step * self.xp.asarray(list(range(-n, n + 1))), step
+
+    def _blocks(self):
+        """Arrays (rows, BLOCK) of b_l."""
+        xp, start = self.xp, 0
+        for stop in STAGES:
+            x, step = self._nodes(stop)
+            root = xp.exp(-x * x / 4)
+            functions, weight, sigma = islice(_hermite_functions(xp, x, root), start, None), root * step, None
+            for start in range(start, stop, BLOCK):
+                if sigma is not self.sigma:                     # at first, and when rows have left
+                    sigma, rises = self.sigma, self.df(xp, self.sigma[:, None] * x) * weight / (2 * xp.pi) ** .5
+                yield xp.matmul(rises, xp.stack(list(islice(functions, BLOCK)), 1))
+            start = stop
+
+    def advance(self):
+        """The next degrees."""
+        xp, b = self.xp, next(self.blocks)
+        n = xp.asarray([float(self.degree + i) for i in range(1, BLOCK + 1)])
+        a = self.sigma[:, None] * b / xp.sqrt(n)
+        self.last = xp.sum(b * b, 1)
+        self.inverse = dict(zip(range(self.degree + 1, self.degree + BLOCK + 1), self._like(1 / n)))
+        self.unseen, self.left = self.unseen - self.last, self.left - xp.sum(a * a, 1)
+        self.b, self.a = (self._like(c.T) for c in (b, a))
+        self.degree += BLOCK
+
+    def keep(self, places):
+        """Only these rows go on; their new places."""
+        xp, rows = namespace(self.numbers), 0 * self.numbers
+        for at in places:
+            rows = xp.patch(rows, at, 1)
+        rows = xp.nonzero(rows)[0]
+        for name in ('sigma', 'rise', 'left', 'unseen', 'last'):
+            setattr(self, name, getattr(self, name)[rows])
+        numbers = xp.patch(self.numbers, rows, self.numbers[:len(rows)])
+        self.numbers = self.numbers[:len(rows)]
+        return [numbers[at] for at in places]
+
+
+def _hermite_functions(xp, x, root):
+    """h_l(x) exp(-x^2 / 4) for l = 0, 1, ..., from that for l = 0."""
+    last, now, n = 0 * x, root, 0
+    while True:
+        yield now
+        last, now, n = now, (x * now - xp.sqrt(0 * x[:1] + n) * last) / xp.sqrt(0 * x[:1] + n + 1), n + 1

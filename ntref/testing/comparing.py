@@ -1,0 +1,124 @@
+"""Comparisons of kernels to so many eps, and inputs in the layout of a network."""
+import numpy
+
+from ..kernel import Demand
+from ..stax import Dense, LayerError, serial
+from ..stax.trees import input_signal
+
+__all__ = ['EPS_MULTIPLES', 'accepts', 'after_dense', 'applied', 'assert_close', 'axes_of', 'compare', 'laid_out',
+           'ntk_scale', 'output', 'scale', 'taken', 'variances']
+
+EPS_MULTIPLES = {
+    # the same formulas on another kind of array: sums in another order, another libm
+    'kinds: nngp': 64,
+    'kinds: ntk': 256,
+    'kinds: apply': 512,
+    # the same numbers by another way through the same code
+    'swap': 64,              # k(y, x) and k(x, y).T
+    'same': 64,              # k(x, x) and k(x)
+    'slice': 64,             # the mean that input gaps are formed about is another one
+    'positions': 64,         # positions as further samples
+    'compose': 8,            # layer by layer and in one go
+    # identities
+    'diagonal': 64,          # cov1 and the diagonal of nngp, which comes through gap and area
+    'gap': 64,               # gap and q + q' - 2 K
+    'area': 128,             # area^2 and q q' - K^2
+    # a closed form written out in the test
+    'value': 64,
+}
+"""How many eps two computations of one quantity may differ by: the largest seen over all layers of this library (Python
+3.11, NumPy 2.4, OpenBLAS), rounded up to a power of two with at least a factor of two to spare."""
+
+
+# ------------------------------------------------------------------ comparisons
+
+def assert_close(actual, expected, quantity, scale=1., dtype=None):
+    """Equal shapes and dtypes, and no entry further apart than EPS_MULTIPLES[quantity] eps times `scale` (broadcast).
+
+    NaN and infinity nowhere. With `dtype` the two may be of different precision, and eps is that of `dtype`.
+    """
+    actual, expected = numpy.asarray(actual), numpy.asarray(expected)
+    dtype = dtype or actual.dtype
+    assert actual.shape == expected.shape, (actual.shape, expected.shape)
+    assert actual.dtype == expected.dtype or dtype != actual.dtype, (actual.dtype, expected.dtype)
+    assert numpy.isfinite(actual).all() and numpy.isfinite(expected).all(), 'NaN or infinity'
+    error = abs(actual.astype('float64') - expected) / numpy.where(numpy.asarray(scale) > 0, scale, 1)
+    worst = float(error.max(initial=0.)) / float(numpy.finfo(dtype).eps)
+    assert worst <= EPS_MULTIPLES[quantity], f'{quantity}: {worst:.3g} eps, allowed {EPS_MULTIPLES[quantity]}'
+
+
+def variances(k):
+    """q of x1 and of x2, broadcasting against nngp."""
+    def spread(cov, side):
+        if k.diagonal_spatial:
+            return cov[:, None] if side == 0 else cov[None]
+        n = (k.nngp.ndim - 2) // 2
+        q = numpy.einsum(cov, [0, *sum(([i, i] for i in range(1, n + 1)), [])], range(n + 1)) if n else cov
+        batch = q[:, None] if side == 0 else q[None]
+        return batch.reshape(*batch.shape[:2], *sum(([m, 1] if side == 0 else [1, m] for m in q.shape[1:]), []))
+    return spread(k.cov1, 0), spread(k.cov1 if k.cov2 is None else k.cov2, 1)
+
+
+def scale(k):
+    """sqrt(q q') for nngp."""
+    return numpy.sqrt(numpy.multiply(*variances(k)))
+
+
+def ntk_scale(k):
+    """Of ntk: its size, and what a covariance of this scale would have at the largest ratio of the two."""
+    ratio = numpy.max(numpy.abs(k.ntk), initial=0.) / max(numpy.max(scale(k), initial=0.), 1e-300)
+    return numpy.maximum(scale(k) * ratio, numpy.abs(k.ntk))
+
+
+def compare(actual, expected, quantity, dtype=None):
+    """The Kernels agree in nngp, ntk and everything that describes them."""
+    assert_close(actual.nngp, expected.nngp, quantity, scale(expected), dtype)
+    assert_close(actual.ntk, expected.ntk, quantity, ntk_scale(expected), dtype)
+    for name in ('is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis', 'shape1', 'shape2'):
+        assert getattr(actual, name) == getattr(expected, name), name
+
+
+# ------------------------------------------------------------------ networks and their inputs
+
+def axes_of(net):
+    """Batch and channel axis of its inputs."""
+    axes = net.demand(Demand()).axes
+    return (0, -1) if axes is None else (axes.batch, axes.channel)
+
+
+def laid_out(net, x):
+    """(n, *positions, channels) in the layout of the network."""
+    return numpy.moveaxis(x, (0, -1), axes_of(net))
+
+
+def taken(net, x, i):
+    """Some inputs."""
+    return numpy.moveaxis(numpy.moveaxis(x, axes_of(net)[0], 0)[i], 0, axes_of(net)[0])
+
+
+def output(net, shape):
+    """The `Signal` after the network."""
+    return net.trace(input_signal(shape, net.demand(Demand())))
+
+
+def applied(net, params, x):
+    """Outputs of the finite network; None if there is none."""
+    try:
+        return net.apply_fn(params, x, rng=3)
+    except NotImplementedError:
+        return None
+
+
+def after_dense(layer, shape, width=5):
+    """The layer behind one with weights, whose outputs are Gaussian."""
+    batch, channel = axes_of(layer)
+    return serial(Dense(width, 1.2, .4, batch_axis=batch, channel_axis=channel), layer)
+
+
+def accepts(layer, x):
+    """Does it take inputs that are not Gaussian?"""
+    try:
+        output(layer, x.shape)
+    except (LayerError, NotImplementedError):
+        return False
+    return True

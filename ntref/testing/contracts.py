@@ -1,0 +1,212 @@
+"""Contracts of the kernel, each compared with itself, asked in another way; and of the arguments of a layer.
+
+A contract is a function of a network and of inputs (n, ...), n >= 5. It raises AssertionError where it is broken, and
+gives the reason if it has nothing to ask.
+"""
+import json
+import warnings
+from math import ceil, isqrt, prod
+
+import numpy
+from autograd import grad
+
+from ..engine.tiles import ENTRIES
+from ..kernel import Kernel
+from ..stax import Dense, from_spec, serial
+from .comparing import after_dense, applied, assert_close, axes_of, compare, ntk_scale, output, scale, taken, variances
+
+__all__ = ['blocks', 'coincidences', 'compose', 'derivatives', 'diagonal', 'float32', 'gaps', 'get', 'read_only',
+           'same', 'shapes', 'swap', 'text', 'tiles']
+
+
+def shapes(net, x):
+    """init_fn, apply_fn and kernel_fn agree on the shape of the outputs, for x1 and x2 and for x1 alone."""
+    shape, params = net.init_fn(1, x.shape)
+    signal = output(net, x.shape)
+    n = signal.inputs
+    k, one = net.kernel_fn(x, taken(net, x, slice(3))), net.kernel_fn(x)
+    assert k.shape1 == signal.shape == shape, f'kernel_fn says {k.shape1}, init_fn {shape}'
+    assert k.shape2 == tuple(3 if i == k.batch_axis else m for i, m in enumerate(shape))
+    assert k.batch_axis != k.channel_axis and shape[k.batch_axis] == x.shape[axes_of(net)[0]]
+    pairs = tuple(m for axis in signal.layout[1:] for m in (1 if k.diagonal_spatial else 2) * (shape[axis],))
+    expected = dict(nngp=(n, 3, *pairs), ntk=(n, 3, *pairs), cov1=(n, *pairs), cov2=(3, *pairs))
+    actual = {name: getattr(k, name).shape for name in expected}
+    assert actual == expected, f'{actual} for outputs of shape {shape}'
+    assert one.nngp.shape == one.ntk.shape == (n, n, *pairs) and one.cov1.shape == (n, *pairs) and one.cov2 is None
+    assert one.x1_is_x2 and not k.x1_is_x2
+    z = applied(net, params, x)
+    assert z is None or z.shape == shape, f'apply_fn gives {z.shape}, init_fn says {shape}'
+
+
+def swap(net, x):
+    """k(y, x) is the transpose of k(x, y)."""
+    y, x = taken(net, x, slice(2)), taken(net, x, slice(2, None))
+    k, swapped = net.kernel_fn(x, y), net.kernel_fn(y, x)
+    order = [1, 0, *range(2, k.nngp.ndim)] if k.diagonal_spatial else [1, 0, *(i ^ 1 for i in range(2, k.nngp.ndim))]
+    assert_close(k.nngp, swapped.nngp.transpose(order), 'swap', scale(k))
+    assert_close(k.ntk, swapped.ntk.transpose(order), 'swap', ntk_scale(k))
+    assert_close(k.cov1, swapped.cov2, 'swap', abs(k.cov1).max())
+    assert k.shape1 == swapped.shape2
+
+
+def same(net, x):
+    """One argument is that argument twice: k(x) = k(x, x)."""
+    one, two = net.kernel_fn(x), net.kernel_fn(x, x.copy())
+    assert one.cov2 is None and one.x1_is_x2 and two.x1_is_x2
+    compare(one, two, 'same')
+    assert_close(one.cov1, two.cov2, 'same', abs(one.cov1).max())
+
+
+def diagonal(net, x):
+    """cov1 is the diagonal of nngp."""
+    k = net.kernel_fn(x)
+    i = range(len(k.nngp))
+    assert_close(k.cov1, k.nngp[i, i], 'diagonal', abs(k.cov1).max())
+
+
+def blocks(net, x):
+    """The kernel of some inputs, in any order, is that part of the kernel of all; or `tileable` says it is not."""
+    if not net.kernel_fn.of_blocks(x):
+        return 'mixes the batch'
+    whole = net.kernel_fn(x)
+    order = numpy.random.default_rng(0).permutation(len(whole.nngp))
+    last = len(order) - 1
+    for rows, columns in [(slice(3), slice(3, None)), (slice(1, 2), [last, 0]), (slice(2), None), (order, None)]:
+        part = net.kernel_fn(taken(net, x, rows), None if columns is None else taken(net, x, columns))
+        columns = rows if columns is None else columns
+        for name, size in (('nngp', scale(whole)), ('ntk', ntk_scale(whole))):
+            assert_close(getattr(whole, name)[rows][:, columns], getattr(part, name), 'slice', size[rows][:, columns])
+    return None
+
+
+def gaps(net, x):
+    """gap is q + q' - 2 K, area sqrt(q q' - K^2), or None; exactly 0 between a position of an input and itself."""
+    k, own = net.kernel_fn(x, taken(net, x, slice(1, 4))), net.kernel_fn(x)
+    q1, q2 = variances(k)
+    if k.gap is not None:
+        assert_close(k.gap, q1 + q2 - 2 * k.nngp, 'gap', q1 + q2)
+        assert (k.gap >= 0).all()
+    if k.area is not None:
+        assert_close(k.area ** 2, q1 * q2 - k.nngp ** 2, 'area', q1 * q2)
+        assert (k.area >= 0).all()
+    i, left = numpy.arange(len(own.nngp)), len(own.shape1) - 2
+    for name in ('gap', 'area'):
+        one, mutual = getattr(own, name + '1'), getattr(own, name)
+        if one is None:
+            assert not left or own.diagonal_spatial or mutual is None, f'{name}1 is None and {name} is not'
+            continue
+        assert one.shape == own.cov1.shape
+        if mutual is not None:
+            power, size = (1, 1) if name == 'gap' else (2, scale(own)[i, i])
+            assert_close(one ** power, mutual[i, i] ** power, name, (scale(own)[i, i] * size).max() or 1.)
+        here = numpy.einsum(one, [0, *(axis for n in range(left) for axis in 2 * (n + 1,))], range(left + 1))
+        assert (here == 0).all(), f'{name}1 of a position with itself: {here.max():.3g}'
+
+
+def get(net, x):
+    """`get` names what is given, with the numbers that the whole Kernel has."""
+    y, x = taken(net, x, slice(2)), taken(net, x, slice(2, None))
+    k = net.kernel_fn(x, y)
+    assert type(k) is Kernel
+    both = net.kernel_fn(x, y, get=('ntk', 'NNGP', 'shape1'))
+    assert type(both).__name__ == 'AnalyticKernel' and both._fields == ('ntk', 'nngp', 'shape1')
+    assert both[0] is both.ntk and (both.ntk == k.ntk).all() and (both.nngp == k.nngp).all() and both.shape1 == k.shape1
+    for name in ('nngp', 'ntk', 'cov1', 'cov2'):
+        alone = net.kernel_fn(x, y, get=name)
+        assert type(alone) is numpy.ndarray
+        if x.ndim > 2 and name in ('nngp', 'ntk'):                              # in tiles
+            assert_close(alone, getattr(k, name), 'slice', abs(alone).max(initial=0.))
+        else:
+            assert (alone == getattr(k, name)).all()
+
+
+def compose(net, x):
+    """What kernel_fn gives can be fed to the next one, as in `serial`; without ntk too."""
+    for arguments in [(x,), (x, taken(net, x, slice(2)))]:
+        state = net.kernel_fn(*arguments)
+        head = Dense(5, 1.2, .3, batch_axis=state.batch_axis, channel_axis=state.channel_axis)
+        after = head.kernel_fn(state)
+        compare(after, serial(net, head).kernel_fn(*arguments), 'compose')
+        assert (head.kernel_fn(state, get='ntk') == after.ntk).all()
+    without = net.kernel_fn(x, get=('nngp', 'cov1', 'gap', 'area', 'shape1', 'shape2'))
+    assert (without.nngp == net.kernel_fn(x).nngp).all(), 'nngp is another one without ntk'
+
+
+def read_only(net, x):
+    """Inputs and states that are given stay as they are."""
+    given = x.copy()
+    state = Dense(5, 1.2, .3, *axes_of(net)).kernel_fn(given)
+    assert (given == x).all(), 'the inputs were written into'
+    before = {name: a.copy() for name, a in state.asdict().items() if hasattr(a, 'copy')}
+    net.kernel_fn(state)
+    changed = [name for name, a in before.items() if (getattr(state, name) != a).any()]
+    assert not changed, f'{", ".join(changed)} of the given Kernel written into'
+
+
+def coincidences(net, x):
+    """Zero, equal, opposite, parallel and tiny inputs give finite numbers, and equal ones equal numbers."""
+    one = taken(net, x, slice(1))
+    x = numpy.concatenate([0 * one, 0 * one, one, one, -one, 2 * one, 1e-9 * one], axes_of(net)[0])
+    k = net.kernel_fn(x)
+    for name in ('nngp', 'ntk'):
+        a = getattr(k, name)
+        assert numpy.isfinite(a).all(), f'{name} has NaN or infinity'
+        assert_close(a[[0, 2]], a[[1, 3]][:, [1, 0, 3, 2, 4, 5, 6]], 'same', abs(a).max())
+
+
+def float32(net, x):
+    """float32 in gives float32 out, and the numbers of float64 to its digits."""
+    x, y = x.astype('float32'), taken(net, x, [1, 0]).astype('float32')
+    for arguments in [(x,), (x, y)]:
+        k, exact = net.kernel_fn(*arguments), net.kernel_fn(*(a.astype('float64') for a in arguments))
+        dtypes = {name: str(getattr(k, name).dtype) for name in ('nngp', 'ntk', 'cov1')}
+        assert set(dtypes.values()) == {'float32'}, dtypes
+        assert_close(k.nngp.astype('float64'), exact.nngp, 'kinds: nngp', scale(exact), 'float32')
+        assert_close(k.ntk.astype('float64'), exact.ntk, 'kinds: ntk', ntk_scale(exact), 'float32')
+
+
+def tiles(net, x):
+    """Many inputs, whose kernels by name come in tiles, have those of the whole Kernel."""
+    positions = prod(n for axis, n in enumerate(x.shape) if axis not in (a % x.ndim for a in axes_of(net)))
+    n = max(8, isqrt(ceil(1.5 * ENTRIES / positions ** 2)))
+    shape = tuple(n if axis == axes_of(net)[0] % x.ndim else m for axis, m in enumerate(x.shape))
+    x = numpy.random.default_rng(0).standard_normal(shape)
+    parts, whole = net.kernel_fn(x, get=('nngp', 'ntk')), net.kernel_fn(x)
+    assert_close(parts.nngp, whole.nngp, 'slice', scale(whole))
+    assert_close(parts.ntk, whole.ntk, 'slice', ntk_scale(whole))
+
+
+# ------------------------------------------------------------------ arguments
+
+def text(layer, x):
+    """to_spec, where the arguments are plain, and from_spec give the layer again."""
+    try:
+        spec = json.dumps(layer.to_spec())
+    except ValueError:
+        return 'arguments that are not plain'
+    again = from_spec(json.loads(spec))
+    assert again == layer and type(again) is type(layer) and repr(again) == repr(layer), f'{again!r} out of {spec}'
+    return None
+
+
+def derivatives(layer, x):
+    """Derivatives of kernels in arguments that are floats, by autograd, are those of differences."""
+    cls, y = type(layer), taken(layer, x, [1, 0]) * .7
+    values = {**cls.parameters(), **layer.arguments()}
+    for name in [name for name, value in values.items() if type(value) is float]:
+        def total(value):
+            net = after_dense(cls.of(values | {name: value}), x.shape)
+            k = net.kernel_fn(x, y)
+            return numpy.sum(numpy.cos(numpy.arange(k.nngp.size)).reshape(k.nngp.shape) * (k.nngp + k.ntk))
+        value = values[name]
+        h = 1e-5 * (abs(value) or 1.)
+        try:
+            there, here, back = (float(total(v)) for v in (value + h, value, value - h))
+        except ValueError:
+            continue                                            # at the end of what is allowed
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Output seems independent')
+            exact = float(grad(total)(value))
+        difference = (there - back) / (2 * h)
+        allowed = 1e-6 * (abs(exact) + abs(here)) + 1e-13 * abs(here) / h
+        assert abs(exact - difference) <= allowed, f'{name}: {exact:.8g} by autograd, {difference:.8g} by differences'

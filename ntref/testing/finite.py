@@ -1,0 +1,117 @@
+"""Finite networks drawn at random, and whether a kernel is their mean: as they are, or as they grow."""
+import numpy
+from autograd import make_vjp
+from scipy.stats import t as student
+
+from ..arrays import namespace
+from ..kernel import diagonal
+from ..stax import Dense, Erf, Layer, serial
+from ..trees import leaves, rebuilt
+from .comparing import accepts, after_dense, applied, output, taken
+
+__all__ = ['LEVEL', 'ROUND', 'chance', 'check_mean', 'draws', 'empirical_ntk', 'finite_nngp', 'finite_ntk',
+           'second_moment']
+
+LEVEL = 1e-4            # probability at which a test refuses a kernel that is right
+WIDTHS = 64, 128
+ROUND = 64              # networks that are drawn at a time
+
+
+def second_moment(net, x, rng, **given):
+    """The mean of h h' over the channels of one network, for x (n, ..., channels): (n, n, h, h', w, w', ...)."""
+    axes = output(net, x.shape).axes
+    _, params = net.init_fn(rng, x.shape)
+    h = numpy.moveaxis(net.apply_fn(params, x, rng=rng, **given), (axes.batch, axes.channel), (0, -1))
+    rows = h.reshape(-1, h.shape[-1])
+    return _paired(rows @ rows.T / h.shape[-1], h.shape[:-1])
+
+
+def empirical_ntk(net, x, rng, **given):
+    """J J', summed over all parameters, of one network with a single output channel."""
+    _, params = net.init_fn(rng, x.shape)
+    axes = output(net, x.shape).axes
+
+    def outputs(arrays):
+        h = net.apply_fn(rebuilt(params, arrays), x, rng=rng, **given)
+        return namespace(h).moveaxis(h, (axes.batch, axes.channel), (0, -1))[..., 0]
+    pull_back, h = make_vjp(outputs)(leaves(params))
+    basis = numpy.eye(h.size).reshape(h.size, *h.shape)
+    rows = numpy.stack([numpy.concatenate([g.ravel() for g in pull_back(e)]) for e in basis])
+    return _paired(rows @ rows.T, h.shape)
+
+
+def _paired(products, shape):
+    """(n h w, n h w) as (n, n, h, h', w, w'), for shape = (n, h, w)."""
+    m = len(shape)
+    order = [axis for i in range(m) for axis in (i, m + i)]
+    return products.reshape(*shape, *shape).transpose(order)
+
+
+def draws(statistic, net, x, rng, n, **given):
+    """The statistic of n independent networks."""
+    return numpy.array([statistic(net, x, generator, **given) for generator in rng.spawn(n)])
+
+
+def chance(samples, kernel):
+    """Bound on the probability that the mean of n samples is off by as much in any entry, if the kernel is right.
+
+    Each |mean - kernel| in standard errors, which come from the scatter of the samples, is Student's t with n - 1
+    degrees of freedom; the largest is taken, out of as many as there are entries.
+    """
+    kernel = numpy.asarray(kernel)
+    assert samples.shape[1:] == kernel.shape, (samples.shape[1:], kernel.shape)
+    error = samples.std(0, ddof=1) / len(samples) ** .5
+    floor = 1e-9 * abs(kernel).max() + 1e-300                   # of entries that are the same in each sample
+    worst = (abs(samples.mean(0) - kernel) / (error + floor)).max()
+    return 2 * error.size * student.sf(worst, len(samples) - 1)
+
+
+def check_mean(samples, kernel, notices):
+    """The samples have this mean, and are enough to refuse a kernel that is larger by a factor of 1 + notices."""
+    p, i = chance(samples, kernel), abs(samples.mean(0) - kernel).argmax()
+    mean, error = (a.flat[i] for a in (samples.mean(0), samples.std(0, ddof=1) / len(samples) ** .5))
+    assert p > LEVEL, (f'the kernel is {numpy.asarray(kernel).flat[i]:.4g} and {len(samples)} finite networks have '
+                       f'{mean:.4g} +- {error:.2g} where they differ most: of chance {p:.2g}')
+    assert chance(samples, (1 + notices) * kernel) < LEVEL or not numpy.any(kernel), (
+        f'{len(samples)} finite networks scatter too much to notice an error of {notices:.0%}')
+
+
+# ------------------------------------------------------------------ contracts
+
+def finite_nngp(layer, x, most=4096, notices=.15):
+    """NNGP is the mean over finite networks as they grow, and the outputs are Gaussian if the layer says so."""
+    def gaussian(n):
+        return serial(after_dense(make(n), x.shape, n), Erf(1., 1.5))
+    make, x = _maker(layer), taken(_maker(layer)(2), x, slice(3))
+    nets = [lambda n: after_dense(make(n), x.shape, n)] + [make] * accepts(make(2), x)
+    nets += [gaussian] * output(nets[0](2), x.shape).is_gaussian
+    return [_check_limit(second_moment, net, x, 'nngp', most, notices) for net in nets][0]
+
+
+def finite_ntk(layer, x, most=2048, notices=.15):
+    """NTK is the mean over finite networks as they grow, of Jacobians with respect to all parameters."""
+    make, x = _maker(layer), taken(_maker(layer)(2), x, slice(2))
+    axes = output(after_dense(make(2), x.shape), x.shape).axes
+    readout = Dense(1, 1.1, .3, axes.batch, axes.channel)
+    return _check_limit(empirical_ntk, lambda n: serial(after_dense(make(n), x.shape, n), readout), x, 'ntk', most,
+                        notices)
+
+
+def _maker(layer):
+    """From the width to the layer."""
+    return (lambda width: layer) if isinstance(layer, Layer) else layer
+
+
+def _check_limit(statistic, net, x, name, most, notices):
+    """Corrections to the infinite width go with its inverse: of widths n and 2 n, 2 C(2 n) - C(n) has none."""
+    if applied(net(2), net(2).init_fn(0, x.shape)[1], x) is None:
+        return 'no finite network'
+    narrow, wide, samples, rng = *map(net, WIDTHS), None, numpy.random.default_rng(0)
+    k = wide.kernel_fn(x)
+    kernel = 2 * getattr(k, name) - narrow.kernel_fn(x, get=name)         # Theta of 'standard' goes with the width
+    while samples is None or len(samples) < most and chance(samples, (1 + notices) * kernel) > LEVEL:
+        new = 2 * draws(statistic, wide, x, rng, ROUND) - draws(statistic, narrow, x, rng, ROUND)
+        new = numpy.array([diagonal(s, 2) for s in new]) if k.diagonal_spatial else new
+        samples = new if samples is None else numpy.concatenate([samples, new])
+    check_mean(samples, kernel, notices)
+    return None
