@@ -52,6 +52,7 @@ class Signal:
     axes: Axes                    # non-negative
     is_gaussian: bool = False     # are the activations Gaussian in the infinite limit?
     patterns: tuple = field(default=(None, None), compare=False)     # of these inputs, and of those paired with them
+    mask: Any = field(default=None, compare=False)                   # (n, *positions), True: nothing there; or None
 
     @property
     def channels(self):
@@ -74,6 +75,16 @@ class Signal:
     def with_inputs(self, n):
         return self._with_size(self.axes.batch, n)
 
+    def masked_where(self, entries):
+        """Masked at the positions where all channels of `entries` are, bools shaped like the activations."""
+        xp = namespace(entries)
+        entries = xp.moveaxis(entries, (self.axes.batch, self.axes.channel), (0, -1))
+        return replace(self, mask=xp.all(entries, axis=-1))
+
+    def remasked(self, f):
+        """With f(mask), if there is one."""
+        return self if self.mask is None else replace(self, mask=f(self.mask))
+
     def _with_size(self, axis, n):
         return replace(self, shape=(*self.shape[:axis], n, *self.shape[axis + 1:]))
 
@@ -93,8 +104,7 @@ class Kernel:
     """Covariances and tangent kernel of the outputs of a layer, for inputs x1 (n1 of them) and x2 (n2).
 
     Spatial axes are written S: paired (h, h', w, w', ...), or (h, w, ...) if `diagonal_spatial`. The order of the
-    arguments is that of Neural Tangents; `is_reversed`, `is_input`, `diagonal_batch` and the masks take only their
-    default.
+    arguments is that of Neural Tangents; `is_reversed`, `is_input` and `diagonal_batch` take only their default.
 
     Attributes
     ----------
@@ -109,6 +119,8 @@ class Kernel:
     batch_axis, channel_axis : int   axes of these shapes, non-negative.
     gap, area : array like nngp      E[(z - z')^2] and sqrt(q q' - K^2), or None: recovered by subtraction.
     gap1, area1, gap2, area2         the same of cov1 and cov2, where positions are paired.
+    mask1, mask2 : array of bool     (n1, *positions) and (n2, *positions), True where an input has nothing, see
+                                     docs/masks.md. Covariances with such positions are 0. None: no masks.
     pattern1, pattern2               of the graphs x1 and x2, for `Aggregate`; None: no graphs.
     """
     nngp: Any
@@ -125,8 +137,8 @@ class Kernel:
     shape2: tuple = None
     batch_axis: int = 0
     channel_axis: int = 1
-    mask1: InitVar[Any] = None
-    mask2: InitVar[Any] = None
+    mask1: Any = None
+    mask2: Any = None
     gap: Any = None
     area: Any = None
     gap1: Any = None
@@ -139,11 +151,18 @@ class Kernel:
     batch_axes = 2           # of nngp
     is_shared = True         # its arrays are never written into
 
-    def __post_init__(self, is_reversed, is_input, diagonal_batch, mask1, mask2):
-        if is_reversed or is_input or not diagonal_batch or mask1 is not None or mask2 is not None:
-            raise ValueError('expected is_reversed=False, is_input=False, diagonal_batch=True and no masks, got '
-                             f'{is_reversed}, {is_input}, {diagonal_batch}, {mask1}, {mask2}. Positions stay in their '
-                             'natural order here; see docs/coming-from-neural-tangents.md.')
+    def __post_init__(self, is_reversed, is_input, diagonal_batch):
+        if is_reversed or is_input or not diagonal_batch:
+            raise ValueError('expected is_reversed=False, is_input=False and diagonal_batch=True, got '
+                             f'{is_reversed}, {is_input}, {diagonal_batch}. Positions stay in their natural order '
+                             'here; see docs/coming-from-neural-tangents.md.')
+        if self.mask1 is None is self.mask2:
+            return
+        masks = [None if mask is None else tuple(mask.shape) for mask in (self.mask1, self.mask2)]
+        wanted = [None if s.shape is None else tuple(s.shape[axis] for axis in s.layout) for s in self.signals]
+        if masks != wanted:
+            raise ValueError(f'expected mask1 and mask2 of shapes {wanted[0]} and {wanted[1]}, inputs and positions, '
+                             f'or neither, got {masks[0]} and {masks[1]}.')
 
     def replace(self, **changes):
         """A copy with `changes`. A covariance replaced without its gap and area drops them: they were the old one's."""
@@ -174,15 +193,19 @@ class Kernel:
     def signals(self):
         """The `Signal` of x1 and that of x2."""
         axes = Axes(self.batch_axis, self.channel_axis)
-        signal1 = Signal(self.shape1, axes, self.is_gaussian, (self.pattern1, self.pattern2))
-        if self.shape2 == self.shape1 and self.pattern2 is self.pattern1:
+        signal1 = Signal(self.shape1, axes, self.is_gaussian, (self.pattern1, self.pattern2), self.mask1)
+        if self.shape2 == self.shape1 and self.pattern2 is self.pattern1 and self.mask2 is self.mask1:
             return signal1, signal1
-        return signal1, replace(signal1, shape=self.shape2, patterns=(self.pattern2, self.pattern1))
+        return signal1, replace(signal1, shape=self.shape2, patterns=(self.pattern2, self.pattern1), mask=self.mask2)
 
     def described(self, signal1, signal2):
         """The same arrays, described by the signals of x1 and x2."""
+        if self.mask1 is not None and signal1.mask is None:
+            raise ValueError('expected `out` to say where outputs are masked, got a Signal without a mask. Make it of '
+                             'the one given, by dataclasses.replace.')
         return self.but(shape1=signal1.shape, shape2=signal2.shape, is_gaussian=signal1.is_gaussian,
-                        batch_axis=signal1.axes.batch, channel_axis=signal1.axes.channel)
+                        batch_axis=signal1.axes.batch, channel_axis=signal1.axes.channel, mask1=signal1.mask,
+                        mask2=signal2.mask)
 
     # -------------------------------------------------------------- the recursion
 
@@ -235,9 +258,9 @@ class Kernel:
         return f(self, self.slides(windows))
 
     def within(self, f):
-        """f of the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
-        own = f(self.cov1)
-        return own, own if self.cov2 is None else f(self.cov2)
+        """f of the covariances of each x1 with itself and of its mask, and of each x2: arrays (n, ...)."""
+        own = f(self.cov1, self.mask1)
+        return own, own if self.cov2 is None else f(self.cov2, self.mask2)
 
     def sides(self, a1, a2):
         """Left and right members of the pairings of `map`, of what x1 and x2 have: batch axes that broadcast."""
@@ -277,6 +300,22 @@ class Kernel:
         left, right = variances[0]
         ntk = None if self.ntk is None else self.ntk / left ** .5 / right ** .5
         return self._with([p.divide(*v) for p, v in zip(pairs, variances)]).but(ntk=ntk)
+
+    def masked(self):
+        """z = 0 where it is masked: all covariances with it are 0, and gaps are the variance of the other."""
+        if self.mask1 is None:
+            return self
+        xp, sides = namespace(self.nngp), self._spreads(self.mask1, self.mask2)
+        left, right = sides[0]
+        each = iter(sides)
+
+        def nothing(p):
+            (left, right), (k, gap, area) = next(each), p.cov
+            here = left | right
+            alone = None if gap is None else xp.where(left, 0, p.q1) + xp.where(right, 0, p.q2)
+            return Cov(xp.where(here, 0, k), None if gap is None else xp.where(here, alone, gap),
+                       None if area is None else xp.where(here, 0, area))
+        return self.map(nothing).but(ntk=self.tangent(lambda ntk: xp.where(left | right, 0, ntk)))
 
     def coincidences(self):
         """Where an input meets itself at the same position: bool arrays for the pairings of `map`."""

@@ -239,7 +239,7 @@ class Tile(Kernel):
         return [Pair(p.q1, p.q2, p.cov, self.is_far, not self.is_shared) for p in super()._pairs()]
 
     def within(self, f):
-        return self.tape(lambda: f(self.nngp))
+        return self.tape(lambda: f(self.nngp, None))
 
     def sides(self, a1, a2):
         return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]

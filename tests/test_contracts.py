@@ -25,8 +25,9 @@ from ntref.testing import (
     CONTRACTS, axes_of, empirical_ntk, laid_out, ntk_scale, scale, second_moment, taken)
 from ntref.testing.check import KERNEL
 
-NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Bool', 'Diagonal', 'Layer', 'LayerError', 'Padding',
-              'PositionalEmbedding', 'Slice', 'from_spec', 'layer', 'requires', 'supports_masking'}
+NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Bool', 'Diagonal', 'Layer', 'LayerError', 'MaskedArray',
+              'Padding', 'PositionalEmbedding', 'Slice', 'from_spec', 'layer', 'requires', 'supports_masking',
+              'unmask_fn'}
 FEATURES, POSITIONS = 5, (3, 2)
 
 

@@ -496,11 +496,12 @@ def test_masks(rng):
     def Plain(c=2.):
         return tuple(Times(c))
     x = rng.standard_normal((4, 3))
+    x[1] = 0.
     for net, remask, mask in ((Masked(), True, 0), (Plain(), False, 1)):
         assert (net.kernel_fn(x).nngp == Times(2.).kernel_fn(x).nngp).all() and repr(net).endswith('()')
         assert net.functions.remask_kernel is remask and net.functions.mask_fn(1, (4, 3)) == mask
         for call in (lambda: net.kernel_fn(x, mask_constant=0.), lambda: net.apply_fn((), x, mask_constant=0.)):
-            with pytest.raises(TypeError, match='mask_constant'):
+            with pytest.raises(LayerError, match='expected no masks'):
                 call()
         with pytest.raises(ValueError, match='expected no masks'):
             net.apply((), x, mask=x > 0)

@@ -14,6 +14,7 @@ import brute
 import finite_functions
 import numpy
 import pytest
+import ragged
 import reference
 import reference_conv
 from autograd import elementwise_grad
@@ -32,8 +33,10 @@ from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, FanInConcat, FanInProd,
     FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, HardTanh, Hermite, Identity, ImageResize,
     Index, LayerNorm, LeakyRelu, RectifiedMonomial, Relu, Relu6, Sin, Slice, SumPool, Tanh, attention, branching,
-    combinators, conv, dot_general, graph, large, parallel, pooling, repeat, reshaping, serial, smooth)
+    combinators, conv, dot_general, graph, large, masking, normalization, parallel, pooling, repeat, reshaping, serial,
+    smooth)
 from ntref.stax.dense import Weighted
+from ntref.stax.layer import Layer
 
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
 
@@ -270,6 +273,48 @@ def check_products():
     check_against_sums(serial(*HEAD, DotGeneral(rhs=-1.5), *TAIL))
 
 
+# ------------------------------------------------------------------ masks
+
+SAME = Conv(6, (3,), None, 'SAME', 1.3, .4)
+MASKED = {
+    'masked conv': serial(SAME, Relu(), GlobalAvgPool(), Dense(1, 1.1, .2)),
+    'masked VALID': serial(SAME, Erf(), Conv(6, (3,), None, 'VALID', 1.2, .3), Erf()),
+    'masked transposed': serial(ConvTranspose(6, (3,), (2,), 'VALID', 1.2, .3), Erf()),
+    'masked pool': serial(SAME, Erf(), AvgPool((3,), None, 'SAME', True), SAME, Relu()),
+    'masked norm': serial(SAME, LayerNorm((1, 2), eps=.1), Erf(), SAME, Relu()),
+    'masked attention': serial(Dense(6, 1.3, .4), Erf(), attends(b_std=.3), Erf()),
+    'masked attention, positions': serial(Dense(6, 1.3, .4), Erf(), attends(
+        linear_scaling=False, attention_mechanism='IDENTITY', pos_emb_type='SUM', val_pos_emb=True)),
+    'masked resize': serial(SAME, Erf(), ImageResize((-1, 12, -1), 'linear'), SAME, Erf()),
+}
+LENGTHS = 3, 5, 4
+
+
+def check_masked(name):
+    """Inputs of three lengths, padded to six with a constant, against themselves as they are."""
+    net, rng = MASKED[name], numpy.random.default_rng(8)
+    inputs = [rng.standard_normal((length, 4)) for length in LENGTHS]
+    x = numpy.full((3, 6, 4), 9.)
+    for row, a in zip(x, inputs):
+        row[:len(a)] = a
+    k, truth = net.kernel_fn(x, mask_constant=9.), ragged.kernel(net, inputs, (6,))
+    for at in numpy.ndindex(3, 3):
+        for ours, expected in (k.nngp[at], truth.k[at]), (k.ntk[at], truth.t[at]):
+            n, m = expected.shape if ours.ndim else (1, 1)
+            ours = ours.reshape(ours.shape or (1, 1))
+            near(ours[:n, :m], expected, abs(expected).max())
+            assert not ours[n:].any() and not ours[:, m:].any()
+
+
+def check_finite_masks():
+    """A layer with a bias, and an average; positions that are not there stay 0."""
+    x = numpy.array([[[1.], [3.], [9.]]])
+    z = serial(Dense(1, 2., 1.), AvgPool((2,), None, 'SAME', True)).apply_fn(
+        [(numpy.ones((1, 1)), numpy.ones((1, 1, 1))), ()], x, mask_constant=9.)
+    near(z.masked_value[0, :, 0], [5., 7., 0.], 10.)
+    assert z.mask.ravel().tolist() == [False, False, True]
+
+
 def check_activation(layer, *kinks):
     """K', slope and gap' against quadrature of phi and of its derivative, by autograd."""
     q1, q2, angles = 1.5 + 0 * ANGLES, numpy.array([1.5, 1.5, .5, 2., 3., 1., .01]), ANGLES
@@ -330,7 +375,8 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'positions': check_positions, 'finite': check_finite} | {
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
-    'products': check_products}
+    'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
+    'finite masks': check_finite_masks}
 
 
 def caught_by(checks=CHECKS):
@@ -749,6 +795,51 @@ EMPIRICAL = {
         None if key in self.known else f(self, h1, h2, g1, g2, key)), 'structured: mlp'),
 }
 
+
+def masked_gap(f, k):
+    """Gaps with what is masked are 0, or stay."""
+    new = f(k)
+    return new if k.mask1 is None or new.gap is None else new.but(gap=numpy.where(new.nngp == 0, 0, new.gap))
+
+
+MASKS = {
+    'masks: biases stay': (lambda: mock.patch.object(Kernel, 'masked', lambda k: k), 'masked conv'),
+    'masks: Theta stays': (lambda: method(Kernel, 'masked', lambda f, k: f(k).but(ntk=k.ntk)), 'masked conv'),
+    'masks: gaps are 0': (lambda: method(Kernel, 'masked', masked_gap), 'masked conv'),
+    'masks: of x1 on both sides': (lambda: method(
+        Kernel, '_spreads', lambda f, k, a, b: f(k, a, b) if a.dtype != bool else [
+            (left, numpy.zeros_like(right)) for left, right in f(k, a, b)]), 'masked conv'),
+    'masks: the average of all': (lambda: mock.patch.object(
+        pooling, 'share', lambda mask, like, mean: 0 * mean(1. * mask) + 1), 'masked conv'),
+    'masks: the share of what is masked': (lambda: mock.patch.object(
+        pooling, 'share', lambda mask, like, mean, f=pooling.share: f(~mask, like, mean)), 'masked pool'),
+    'masks: share for its square': (lambda: method(
+        Kernel, 'divide', lambda f, k, v, w: f(k, v ** .5, w ** .5)), 'masked pool'),
+    'masks: VALID by the middle': (lambda: mock.patch.object(
+        conv, 'slid', lambda mask, windows, padding, f=conv.slid: f(mask, windows, 'SAME')), 'masked VALID'),
+    'masks: SAME by any': (lambda: mock.patch.object(
+        conv, 'slid', lambda mask, windows, padding, f=conv.slid: f(mask, windows, 'VALID')), 'masked conv'),
+    'masks: the last tap is the middle': (lambda: method(
+        Window, 'only', lambda f, w, taps: f(w, (len(w.taps) - 1,) if len(taps) == 1 else taps)), 'masked conv'),
+    'masks: transposed windows as under SAME': (lambda: mock.patch.object(
+        conv, 'spread', lambda mask, sizes, strides, padding, f=conv.spread: numpy.pad(
+            f(mask, sizes, strides, 'SAME'), ((0, 0), (0, 1)), constant_values=True)), 'masked transposed'),
+    'masks: LayerNorm over all': (lambda: mock.patch.object(
+        normalization, 'average', lambda a, axis, mask=None, f=masking.average: f(a, axis)), 'masked norm'),
+    'masks: attention to what is masked': (lambda: method(
+        GlobalSelfAttention, 'weights', lambda f, self, c, mask=None: f(self, c)), 'masked attention'),
+    'masks: attention does not add up to 1': (lambda: method(
+        GlobalSelfAttention, 'weights', lambda f, self, c, mask=None: numpy.where(mask[:, None], 0, f(self, c))),
+        'masked attention'),
+    'masks: positions that are not there count': (lambda: mock.patch.object(
+        attention, '_hidden', lambda k: [None] * 3), 'masked attention, positions'),
+    'masks: resized by the weights alone': (lambda: mock.patch.object(
+        ImageResize, 'averages', False), 'masked resize'),
+    'masks: finite biases stay': (lambda: mock.patch.dict(
+        Layer.step.__globals__, zeroed=masking.Masked), 'finite masks'),
+    'masks: finite averages of all': (lambda: mock.patch.object(AvgPool, 'averages', False), 'finite masks'),
+}
+
 MUTANTS = {
     'Dense: weights twice': (lambda: affine(lambda f, p, w, b: f(p, 2 * w, b)), 'dense'),
     'Dense: no bias': (lambda: affine(lambda f, p, w, b: f(p, w, 0)), 'dense'),
@@ -837,7 +928,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | EMPIRICAL
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL
 
 
 def test_the_code_passes():
@@ -856,9 +947,9 @@ def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
               GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
-              hermite, hermite._Rows, smooth, truncated, exponential_unit, jacobian, pairing, pairing.Pairing, plan,
-              plan.Part, products, record, rules, rules.Weight, structured,
-              structured.Total)
+              hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
+              ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
+              rules.Weight, structured, structured.Total)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():
@@ -872,4 +963,4 @@ def test_each_check_catches_a_mutant():
 
 
 def test_all_layers_of_the_suite_are_public():
-    assert all(type(net) is type(stax.from_spec(net.to_spec())) for net in (NETWORKS | IMAGES).values())
+    assert all(type(net) is type(stax.from_spec(net.to_spec())) for net in (NETWORKS | IMAGES | MASKED).values())

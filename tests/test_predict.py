@@ -655,7 +655,7 @@ def test_keywords_of_the_kernel_function(rng):
     (_, _, tt), (_, _, st), (_, _, ss) = log
     assert tt['pattern'][0] is train and tt['only'] == 3
     assert st['pattern'][0] is test and st['pattern'][1] is train and st['only'] == 3
-    assert ss['pattern'][0] is test and ss['pattern'][1] is test and set(ss) == {'pattern', 'c'}
+    assert ss['pattern'][0] is test and ss['pattern'][1] is test and set(ss) == {'pattern', 'c', 'only'}
     with pytest.raises(KeyError, match="'other' was given for the test set, not for the training set"):
         ensemble(None, 'test', 'nngp', other=1)
     with pytest.raises(ValueError, match='expected the same only for training and test set, got 3 and 4'):

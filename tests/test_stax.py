@@ -482,7 +482,7 @@ def test_kernels_replace(x):
     without = D(3).kernel_fn(k.replace(ntk=None))
     assert without.ntk is None
     assert Kernel(k.nngp, k.ntk, k.cov1, None, True, True).is_gaussian is True
-    for flag in (dict(is_reversed=True), dict(is_input=True), dict(diagonal_batch=False), dict(mask1=x)):
+    for flag in (dict(is_reversed=True), dict(is_input=True), dict(diagonal_batch=False)):
         assert 'natural order' in refusal(ValueError, Kernel, k.nngp, **flag)
 
 

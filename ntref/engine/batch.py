@@ -74,14 +74,14 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
 
     def batched(x1, x2=None, *args, **kwargs):
         n1, n2 = shape = _length(x1, 'x1'), _length(x1 if x2 is None else x2, 'x2')
-        _check_blocks(kernel_fn, x1, x2)
+        tile_fn = _of_blocks(kernel_fn, x1, x2, kwargs)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
         def job(at):
             """Arguments of `_tile`."""
             rows, columns = _ranges(at, side, shape)
             right = x2 if x2 is not None else None if at[0] == at[1] else x1
-            return (rows.stop - rows.start, columns.stop - columns.start), kernel_fn, (
+            return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
                 _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None)
         with nullcontext(_Memory(side)) if out is None else opened(out, {
                 'network': told(kernel_fn), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
@@ -154,11 +154,16 @@ def _ranges(tile, side, shape):
     return tuple(slice(i * side, min((i + 1) * side, n)) for i, n in zip(tile, shape))
 
 
-def _check_blocks(kernel_fn, x1, x2):
-    if hasattr(kernel_fn, 'by_blocks') and not kernel_fn.by_blocks(x1, x2):
+def _of_blocks(kernel_fn, x1, x2, options):
+    """The function of blocks of these inputs."""
+    if not hasattr(kernel_fn, 'of_blocks'):
+        return kernel_fn
+    of_blocks = kernel_fn.of_blocks(x1, x2, **options)
+    if of_blocks is None:
         raise ValueError('expected a network in which each input is for itself, got one with a layer that mixes the '
                          'batch (LayerNorm over the batch axis, FanInConcat or Index along it). Compute its kernel in '
                          'one piece: kernel_fn(x1, x2).')
+    return of_blocks
 
 
 def _check_fits(first, shape, threads, in_memory, limit):

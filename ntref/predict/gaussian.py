@@ -154,7 +154,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         get : 'nngp', 'ntk' (or 'ntkgp' with t=None), a tuple of them, or None for ('nngp', 'ntk').
         compute_cov : whether to return covariances too.
         **kernel_fn_test_test_kwargs : passed to kernel_fn(x_test, None, get); each must also have been given for the
-            training set. kernel_fn(x_test, x_train, get) gets arrays as pairs (test, train); others must agree.
+            training set. kernel_fn(x_test, x_train, get) gets arrays as pairs (test, train). Others, such as
+            `mask_constant`, are those of the training set; if given they must agree.
 
         It returns as `gp_inference` does, shapes with t.shape in front. The kernels of the training set are computed
         and factored when first needed and kept; `kernel_fn` is asked for nothing that `get` does not need.
@@ -209,7 +210,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         k_ss = True if compute_cov else None
         if x_test is not None and compute_cov:
             wanted = unique(NEEDS[name][2] for name in names)
-            k_ss = evaluate(kernel_fn, x_test, None, wanted, kernel_fn_test_test_kwargs)
+            shared = {name: v for name, v in kernel_fn_train_train_kwargs.items() if not is_per_input(v)}
+            k_ss = evaluate(kernel_fn, x_test, None, wanted, shared | kernel_fn_test_test_kwargs)
         return answer(get, names, [predict(name, train, tau, k_st, k_ss) for name in names])
 
     return predict_fn

@@ -42,7 +42,8 @@ class ComputedKernel:
     """
 
     def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
-        self._f, self._x1, self._x2, self._get = kernel_fn, x1, x2, () if get is None else (get,)
+        of_blocks = getattr(kernel_fn, 'of_blocks', lambda *a, **k: None)(x1, x2, **kwargs)
+        self._f, self._x1, self._x2, self._get = of_blocks or kernel_fn, x1, x2, () if get is None else (get,)
         self._kwargs, sizes = kwargs, (len(x1), len(x1 if x2 is None else x2))
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')

@@ -20,6 +20,8 @@ from .elementwise import (
 from .piecewise import ABRelu, Abs, LeakyRelu, RectifiedMonomial, Relu, Sign
 from .clipped import Elu, HardTanh, Relu6, Selu
 from .smooth import Mish, Sigmoid, Softplus, Swish, Tanh
+# masks
+from .masking import MaskedArray, unmask_fn
 # layers of one's own
 from .triple import Bool, Diagonal, layer, requires, supports_masking
 # networks as text
@@ -35,5 +37,5 @@ __all__ = [
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
     'ElementwiseNumerical', 'Elu', 'Selu', 'HardTanh', 'Relu6', 'Tanh', 'Sigmoid', 'Softplus', 'Swish', 'Mish',
     'layer', 'requires', 'supports_masking', 'Bool', 'Diagonal', 'Padding',
-    'Layer', 'LayerError', 'from_spec',
+    'MaskedArray', 'unmask_fn', 'Layer', 'LayerError', 'from_spec',
 ]

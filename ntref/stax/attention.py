@@ -87,7 +87,7 @@ class GlobalSelfAttention(Mixing):
     K~ = K, or K + r R ('SUM'), or (n K + m r R) / (n + m) ('CONCAT', m channels of the embedding), r = sigma_p^2, and
     Theta~ likewise; K_v = K~ if `val_pos_emb`, K otherwise. R(i, j) = decay(sum over axes of |i - j|^p).
 
-    An input without positions has a single one.
+    An input without positions has a single one. Of masked keys the weights are 0, and softmax is over the others.
 
     Parameters
     ----------
@@ -180,6 +180,17 @@ class GlobalSelfAttention(Mixing):
         """f."""
         return AttentionMechanism[self.attention_mechanism].fn()
 
+    def weights(self, c, mask=None):
+        """f(c) for products c (n, ..., queries, keys); 0 for keys that are masked (n, *positions)."""
+        if mask is None:
+            return self.mechanism(c)
+        xp, mask = namespace(c), mask.reshape(len(c), *[1] * (c.ndim - 2), c.shape[-1])
+        G = xp.where(mask, 0, self.mechanism(xp.where(mask, c.min(-1, keepdims=True), c)))
+        if self.attention_mechanism != 'SOFTMAX':
+            return G
+        total = xp.sum(G, -1, keepdims=True)
+        return G / xp.where(total == 0, 1, total)
+
     def embedding_channels(self, n):
         """m, for inputs of n channels."""
         return n if self.n_chan_pos_emb is None else self.n_chan_pos_emb
@@ -225,7 +236,7 @@ class GlobalSelfAttention(Mixing):
     def init(self, rng, signal):
         return tuple(() if shape is None else rng.standard_normal(shape) for shape in self.shapes(signal))
 
-    def apply(self, params, x, rng=None, **given):
+    def apply(self, params, x, rng=None, mask=None, **given):
         W_q, W_k, W_v, W_o, b, _ = params
         xp, signal = namespace(x, W_k), Signal(tuple(x.shape), self.axes.of(x.ndim))
         for W, shape in zip(params, self.shapes(signal)):
@@ -239,7 +250,7 @@ class GlobalSelfAttention(Mixing):
         queries = keys if self.linear_scaling else xp.matmul(seen[:, None], W_q)
         d = self.n_chan_key if self.linear_scaling else self.n_chan_key ** .5
         a = self.W_query_std * self.W_key_std / (seen.shape[-1] * d)
-        G = self.mechanism(a * xp.matmul(queries, xp.moveaxis(keys, -1, -2)))
+        G = self.weights(a * xp.matmul(queries, xp.moveaxis(keys, -1, -2)), mask)
         # the head runs fastest along the rows of W_o, as in Neural Tangents
         heads = xp.moveaxis(xp.matmul(G, xp.matmul(values[:, None], W_v)), 1, -1)
         heads = heads.reshape(len(h), *sizes, W_o.shape[0])
@@ -300,7 +311,7 @@ class GlobalSelfAttention(Mixing):
     def averaged(self, k, seen, valued, laid_out, b):
         """zeta = f(a K~),  K' = s zeta K_v zeta'^T + b,  Theta' = s zeta Theta_v zeta'^T + 2 K' - b."""
         a, s = self.W_query_std * self.W_key_std, (self.W_out_std * self.W_value_std) ** 2
-        zetas = k.sides(*k.within(lambda c: self.mechanism(a * seen(c))))
+        zetas = k.sides(*k.within(lambda c, mask: self.weights(a * seen(c), mask)))
         each = iter(zetas)
 
         def average(c, zetas):
@@ -313,14 +324,26 @@ class GlobalSelfAttention(Mixing):
         """D = <K~, K_v>,  K' = s D K~ + b,  Theta' = s [(<K~, Theta_v> + <K_v, Theta~>) K~ + D (Theta~ + 4 K~)] + b."""
         s = (self.W_query_std * self.W_key_std * self.W_out_std * self.W_value_std) ** 2
 
-        def inner(c, d):
-            return namespace(c).sum(c * d, (-2, -1), keepdims=True)
-        new = k.map(lambda p: Cov(laid_out(s * inner(seen(p.k), valued(p.k)) * seen(p.k)) + b))
+        hidden = _hidden(k)
+        each = iter(hidden)
+
+        def inner(c, d, hidden=hidden[0]):
+            xp, products = namespace(c), c * d
+            return xp.sum(products if hidden is None else xp.where(hidden, 0, products), (-2, -1), keepdims=True)
+        new = k.map(lambda p: Cov(laid_out(s * inner(seen(p.k), valued(p.k), next(each)) * seen(p.k)) + b))
         if k.ntk is None:
             return new
         theta = k.finished().ntk
         K, K_v, T, T_v = seen(k.nngp), valued(k.nngp), seen(theta), valued(theta)
         return new.but(ntk=laid_out(s * ((inner(K, T_v) + inner(K_v, T)) * K + inner(K, K_v) * (T + 4 * K))) + b)
+
+
+def _hidden(k):
+    """Where one of a pair of positions is masked, as matrices, for the pairings of `map`; Nones without masks."""
+    if k.mask1 is None:
+        return [None] * 3
+    flat = (mask.reshape(len(mask), prod(mask.shape[1:])) for mask in (k.mask1, k.mask2))
+    return [left[..., :, None] | right[..., None, :] for left, right in k.sides(*flat)]
 
 
 def _root(R):

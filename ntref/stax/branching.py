@@ -5,7 +5,7 @@ sum add.
 """
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import add, mul
+from operator import add, and_, mul
 
 from ..arguments import as_whole
 from ..arrays import namespace
@@ -61,7 +61,17 @@ class _FanIn(Layer, abstract=True):
         if any(s != shapes[0] for s in shapes) or any(s.axes != first.axes for s in signals):
             free = '' if free is None else f' but for axis {free}'
             raise ValueError(f'expected inputs of the same shape and axes{free}, got {[s.shape for s in signals]}.')
-        return self.joined(signals)
+        masks = [s.mask for s in signals]
+        if all(mask is None for mask in masks):
+            return self.joined(signals)
+        if any(mask is None for mask in masks):
+            raise ValueError('expected masks in all of the inputs or in none of them, got them in '
+                             f'{[i for i, mask in enumerate(masks) if mask is not None]} of {len(masks)}.')
+        return replace(self.joined(signals), mask=self.joined_masks(masks, first))
+
+    def joined_masks(self, masks, signal):
+        """Masked where all branches are."""
+        return reduce(and_, masks)
 
     def _may_differ(self, signal):
         return None
@@ -174,6 +184,16 @@ class FanInConcat(_FanIn):
         size = sum(s.shape[axis] for s in signals)
         new = replace(first, shape=(*first.shape[:axis], size, *first.shape[axis + 1:]))
         return replace(new, is_gaussian=False) if len(signals) > 1 and self._joins_channels(first) else new
+
+    def joined_masks(self, masks, signal):
+        xp = namespace(*masks)
+        if not self._joins_channels(signal):
+            return xp.concatenate(masks, signal.layout.index(self._may_differ(signal)))
+        if not all(bool(xp.all(mask == masks[0])) for mask in masks):
+            raise ValueError(f'expected branches with the same masks to join along the channels, axis {self.axis}, got '
+                             'some with others: a position would be there in some channels only. Join such branches by '
+                             'FanInSum, each after a Dense, or after GlobalAvgPool.')
+        return masks[0]
 
     def tileable(self, signals):
         return self._may_differ(signals[0]) != signals[0].axes.batch

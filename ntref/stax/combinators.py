@@ -21,6 +21,9 @@ class _Network(Layer, abstract=True):
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
 
+    def step(self, params, x, rng=None, **given):
+        return self.apply(params, x, rng=rng, **given)
+
     def each(self, f, *trees):
         """[f(layer, leaves)] with errors located."""
         results = []
@@ -80,7 +83,7 @@ class _Serial(_Network):
         return params
 
     def apply(self, params, x, rng=None, **given):
-        return self.fold(lambda layer, x, p, r: layer.apply(p, x, rng=r, **given), x, params,
+        return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, params,
                          spawned(rng, len(self.layers)))
 
 
@@ -110,7 +113,7 @@ class _Parallel(_Network):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
     def apply(self, params, x, rng=None, **given):
-        return type(x)(self.each(lambda layer, p, x, r: layer.apply(p, x, rng=r, **given), params, self._branches(x),
+        return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, self._branches(x),
                                  spawned(rng, len(self.layers))))
 
     def _branches(self, tree):

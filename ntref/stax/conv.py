@@ -13,6 +13,7 @@ from ..cov import Cov, Pair
 from ..kernel import Axes, Signal
 from ..ops import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
+from .masking import slid, spread
 
 __all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'named_padding', 'strides_of']
 
@@ -125,8 +126,19 @@ class _Convolution(Weighted, abstract=True):
         self.check_axes(signal, self.axes.of(len(lhs)))
         sizes = {'N': signal.shape[self.axes.batch], 'C': self.widened(self.out_chan)}
         sizes |= {c: window.out for c, window in zip(self.spatial[0], self.windows(signal.shape))}
-        return replace(signal, shape=tuple(sizes[c] for c in out), axes=Axes(out.index('N'), out.index('C')),
-                       is_gaussian=True)
+        new = replace(signal, shape=tuple(sizes[c] for c in out), axes=Axes(out.index('N'), out.index('C')),
+                      is_gaussian=True)
+        return new.remasked(lambda mask: self.in_order(self.moved(mask, signal.shape)))
+
+    def moved(self, mask, shape):
+        """The mask of the outputs, of inputs of this shape, in the order of the input."""
+        return slid(mask, self.windows(shape), self.padding)
+
+    def in_order(self, mask):
+        """Positions in the order of the output."""
+        inputs, _, outputs = self.spatial
+        xp = namespace(mask)
+        return xp.moveaxis(mask, [1 + inputs.index(c) for c in outputs], range(1, mask.ndim))
 
     def init(self, rng, signal):
         shape, bias_shape = self.shapes(signal)
@@ -226,8 +238,8 @@ class Conv(_Convolution):
         K'(i, j) = \frac{\sigma_w^2}{k} \sum_a K(i + a, j + a) + \sigma_b^2, \qquad
         \Theta'(i, j) = K'(i, j) + \frac{\sigma_w^2}{k} \sum_a \Theta(i + a, j + a) .
 
-    Inputs outside are zero; k counts them. 'standard': Theta' = n / s[0] sum_a K + sigma_w^2 / k sum_a Theta (+ 1 with
-    a bias).
+    Inputs outside are zero, and masked ones (docs/masks.md); k counts them. 'standard': Theta' = n / s[0] sum_a K
+    + sigma_w^2 / k sum_a Theta (+ 1 with a bias).
 
     Parameters
     ----------
@@ -292,6 +304,11 @@ class ConvTranspose(_Convolution):
     Dumoulin & Visin 2016 (arXiv:1603.07285) chapter 4; docs/theory/conv.md#convtranspose.
     """
     window = staticmethod(Window.transposed)
+
+    def moved(self, mask, shape):
+        inputs, sizes, _ = self.spatial
+        order, strides = [sizes.index(c) for c in inputs], self.strides or (1,) * len(sizes)
+        return spread(mask, [self.filter_shape[i] for i in order], [strides[i] for i in order], self.padding)
 
 
 @dataclass(frozen=True, repr=False)

@@ -122,7 +122,18 @@ class DotGeneral(Mixing):
                              f'{_shape(self.constant)} and {wrong[0][1]} in the input of shape {shape} with '
                              f'dimension_numbers={self.dimension_numbers}.')
         axes = Axes(out.index(x[batch]), out.index(x[channel]))
-        return replace(signal, shape=tuple(sizes[a] for a in out), axes=axes)
+        new = replace(signal, shape=tuple(sizes[a] for a in out), axes=axes)
+        return new.remasked(lambda mask: self.moved(mask, signal, new))
+
+    def moved(self, mask, signal, new):
+        """The mask of the outputs: where all inputs with a weight are masked, or where all inputs are."""
+        x, c, out = self.letters(len(signal.shape))
+        old, new = (''.join(letters[axis] for axis in s.layout) for letters, s in ((x, signal), (out, new)))
+        weights = 1. * (self.like(1. * mask) != 0)
+
+        def any_of(inputs, weights):
+            return namespace(mask).einsum(f'{old},{c}->{new}', 1. * inputs, weights) > 0 if c else inputs
+        return ~any_of(~mask, weights) & (any_of(mask, weights) | ~any_of(~mask, 1 + 0 * weights))
 
     # -------------------------------------------------------------- products
 

@@ -1,16 +1,18 @@
 """`kernel_fn`: from inputs, or a state, to the kernels that are asked for."""
 from collections import namedtuple
 from dataclasses import dataclass, fields, replace
-from math import isqrt, prod
+from math import isqrt, nan, prod
 from typing import Any
 
-from ..arrays import generator
+from ..arrays import generator, namespace
+from ..engine.batch import batch
 from ..engine.cost import predicted
 from ..engine.memory import check_memory
 from ..engine.tiles import ENTRIES
 from ..inputs import checked, input_kernel
 from ..kernel import COVARIANCES, Axes, Kernel
 from .large import in_parts, is_large
+from .masking import check_found, in_layout, masked_inputs
 from .trees import input_signal, tree_map, tree_signal
 
 __all__ = ['KernelFunction']
@@ -40,6 +42,11 @@ class KernelFunction:
         Edges of the graphs x1 and of the graphs x2, see `Aggregate`. With x2=None those of x1 will do. All of a list of
         inputs have the same. None: no graphs, or those of the `Kernel`.
 
+    mask_constant : float, optional
+        What inputs of different lengths are padded with (a number, NaN or infinity): where all channels of a position
+        are equal to it there is nothing, and the kernel is that of the inputs without it; docs/masks.md. None: no
+        masks.
+
     Returns
     -------
     array (n1, n2), named tuple or Kernel
@@ -49,6 +56,7 @@ class KernelFunction:
     TypeError  : inputs that are not real arrays of one kind.
     ValueError : NaN or infinite inputs, shapes that do not fit, unknown `get`; a layer that does not get what it
         needs, such as a pool with diagonal_spatial=True (the message names it and its place).
+    UserWarning : a mask_constant that is in none of the inputs.
 
     Accuracy
     --------
@@ -57,27 +65,43 @@ class KernelFunction:
 
     layer: Any
 
-    def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None):
+    is_part = False          # of a larger kernel: need inputs not have what all together have?
+
+    def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
         layer.check_single(x1)
         if _holds_kernels(x1):
             if x2 is not None:
                 raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
+            if mask_constant is not None:
+                raise ValueError('expected mask_constant=None with a Kernel as x1, which has the masks of its inputs; '
+                                 f'got {mask_constant}.')
             k = tree_map(lambda k: _with_patterns(layer.laid_out(k, diagonal_spatial), pattern), x1)
             for i in (0, 1):
                 layer.trace(tree_map(lambda k: k.signals[i], k))
             return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
+        (x1, masks1), (x2, masks2) = masked_inputs(x1, mask_constant), masked_inputs(x2, mask_constant)
+        if not self.is_part:
+            check_found(mask_constant, masks1, masks2)
         x1, x2, demand = _checked(x1, x2, layer.asked(diagonal_spatial))
         patterns = _patterns(pattern, _is_one(x2))
         signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
                    for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
+        masked = masks1 is not None or masks2 is not None
+        if masked:
+            signals = _masked(signals, x1, masks1, x2, masks2)
         outputs = [layer.trace(signal) for signal in signals]
         in_tiles = is_large(layer, x1, x2, signals, names)
+        side = self._side(signals, demand) if in_tiles and masked else 0
+        in_tiles = side > 0 if masked else in_tiles
         self._check_memory(signals, outputs, demand, names, in_tiles)
+        if side:
+            return self._in_blocks(side, x1, x2, signals, get, pattern=patterns, diagonal_spatial=diagonal_spatial)
         if in_tiles:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
         ntk = not names or 'ntk' in names
         k = tree_map(lambda a, b, demand: _with_patterns(input_kernel(a, b, demand, ntk), pattern), x1, x2, demand)
+        k = tree_map(_with_masks, k, *signals)
         return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
 
     def cost(self, shape1, shape2=None, get=None, dtype='float64'):
@@ -117,11 +141,26 @@ class KernelFunction:
         trial = [n and min(n, few) for n in asked]
         return predicted(lambda: self(x1, x2, get), trial, asked, not names)
 
-    def by_blocks(self, x1, x2=None):
-        """Is a block of the kernel that of a block of the inputs?"""
+    def of_blocks(self, x1, x2=None, mask_constant=None, **others):
+        """The same for a block of the inputs, of which not each need have masks; None where layers mix the batch."""
         demand = self.layer.asked(None)
-        return all(self.layer.tileable(tree_signal(tree_map(lambda x: x.shape, x), demand))
-                   for x in (x1, x2) if x is not None)
+        if all(self.layer.tileable(tree_signal(tree_map(lambda x: x.shape, x), demand))
+               for x in (x1, x2) if x is not None):
+            check_found(mask_constant, *(masked_inputs(x, mask_constant)[1] for x in (x1, x2)))
+            return KernelOfBlock(self.layer)
+        return None
+
+    def _side(self, signals, demand):
+        """Inputs on either side of a block; 0 for all in one piece."""
+        entries = max(_entries(signal, demand.paired) for signal in signals)
+        side = max(1, isqrt(ENTRIES // entries))
+        return side if not self.is_part and signals[0].axes.batch == 0 and max(s.inputs for s in signals) > side else 0
+
+    def _in_blocks(self, side, x1, x2, signals, get, **given):
+        """Kernels of inputs with masks, block by block, each in one piece."""
+        x1, x2 = (None if x is None else namespace(x).where(in_layout(s.mask, s.axes), nan, x)
+                  for x, s in zip((x1, x2), signals))
+        return batch(KernelOfBlock(self.layer), side)(x1, x2, get, mask_constant=nan, **given)
 
     def _check_memory(self, signals, outputs, demand, names, in_tiles):
         """Raises MemoryError where the kernels, or all that is computed on the way to them, would not fit."""
@@ -133,6 +172,12 @@ class KernelFunction:
         needed = kept if in_tiles else max(kept, 8 * WHOLE * widest * pairs)
         check_memory(needed, f'kernels of {_leaf(signals[0]).inputs} with {_leaf(signals[1]).inputs} inputs'
                      + (' in one piece' if not in_tiles else ''), kept, 8 * WHOLE * widest)
+
+
+@dataclass(frozen=True, repr=False)
+class KernelOfBlock(KernelFunction):
+    """The kernel function of a block out of more inputs."""
+    is_part = True
 
 
 def _leaf(tree):
@@ -193,6 +238,24 @@ def _second(x1, x2):
 
 
 # ------------------------------------------------------------------ what comes beside the inputs
+
+def _masked(signals, x1, masks1, x2, masks2):
+    """The signals of x1 and x2 with these masks; None: no entry is masked, or that of x1 where x2 is x1."""
+    def entries(x, masks):
+        return tree_map(lambda x: x if x is None else x != x, x) if masks is None else masks
+    masks1, masks2 = entries(x1, masks1), entries(x2, masks2)
+    masks = masks1, tree_map(_second, masks1, masks2)
+    return [tree_map(lambda signal, mask: signal.masked_where(mask), *both) for both in zip(signals, masks)]
+
+
+def _with_masks(k, signal1, signal2):
+    """The state with the masks of its inputs; the same inputs with others are other inputs."""
+    if signal1.mask is None:
+        return k
+    mask2 = signal1.mask if k.cov2 is None else signal2.mask
+    k = k.but(mask1=signal1.mask, mask2=mask2, x1_is_x2=k.x1_is_x2 and _equal(signal1.mask, mask2))
+    return k.masked()
+
 
 def _with_patterns(k, pattern):
     """The state with the patterns; the same inputs with others are other inputs."""

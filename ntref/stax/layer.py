@@ -11,6 +11,7 @@ from ..arguments import as_number
 from ..arrays import as_floats, exact, generator, kind
 from ..kernel import Demand
 from .kernel_function import KernelFunction
+from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .trees import tree_map, tree_signal
 
 __all__ = ['Layer', 'LayerError', 'as_text', 'from_spec', 'located']
@@ -116,19 +117,34 @@ class Layer:
             self.check_single(signal)
             return tree_map(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
-    def apply_fn(self, params, inputs, rng=None, *, pattern=None):
-        """Outputs of the finite network.
+    def apply_fn(self, params, inputs, rng=None, *, pattern=None, mask_constant=None):
+        """Outputs of the finite network; a `MaskedArray`, or a list of them, if there are masks.
 
         Parameters
         ----------
         params : what `init_fn` gave            inputs : array (n, ...), or a list of them
         rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
         pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
+        mask_constant : float                   what inputs are padded with, see docs/masks.md; None: no masks
         """
         with located(self):
             self.check_single(inputs)
-            self.out(tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern)))
-            return self.apply(params, inputs, rng=rng, pattern=pattern)
+            inputs, masks = masked_inputs(inputs, mask_constant)
+            signal = tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern))
+            if masks is None:
+                self.out(signal)
+                return self.apply(params, inputs, rng=rng, pattern=pattern)
+            check_found(mask_constant, masks)
+            return tree_map(published, self.step(params, tree_map(state, inputs, masks, signal), rng, pattern=pattern))
+
+    def step(self, params, x, rng=None, **given):
+        """`apply`, also to what is `Masked`, which stays so: `out` says where, and there it is 0."""
+        if not is_masked(x):
+            return self.apply(params, x, rng=rng, **given)
+        signal = tree_map(lambda h: h.signal, x)
+        new = self.apply(params, tree_map(lambda h: h.value, x), rng=rng, mask=tree_map(lambda s: s.mask, signal),
+                         **given)
+        return tree_map(zeroed, new, self.out(signal))
 
     @property
     def kernel_fn(self):
@@ -181,8 +197,8 @@ class Layer:
             new = self.exactly(k).kernel(k)
             signal1, signal2 = (tree_map(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.out(signal1)
-            out2 = out1 if signal2 == signal1 else self.out(signal2)
-            return tree_map(lambda k, s1, s2: k.described(s1, s2), new, out1, out2)
+            out2 = out1 if signal2 is signal1 else self.out(signal2)
+            return tree_map(lambda k, s1, s2: k.described(s1, s2).masked(), new, out1, out2)
 
     def exactly(self, k):
         """The layer with its numbers as the arrays of the state compute with them."""

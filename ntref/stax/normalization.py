@@ -5,6 +5,7 @@ from ..arrays import generator, namespace
 from ..cov import Cov
 from ..kernel import Axes, axis_of
 from .layer import Layer
+from .masking import average, in_layout
 
 __all__ = ['Dropout', 'Identity', 'LayerNorm', 'needs_gaussian']
 
@@ -33,7 +34,7 @@ class LayerNorm(Layer):
         h = (z - \bar z) / \sqrt{\mathrm{var}\, z + \epsilon}, \qquad
         K' = K / \sqrt{(q + \epsilon)(q' + \epsilon)}, \qquad \Theta' = \Theta / \sqrt{(q + \epsilon)(q' + \epsilon)} .
 
-    With more axes than the channels, q is the mean variance over them.
+    With more axes than the channels, q is the mean variance over them, of what is not masked.
 
     Parameters
     ----------
@@ -79,16 +80,16 @@ class LayerNorm(Layer):
                              f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
         needs_gaussian(signal)
 
-    def apply(self, params, x, rng=None, **given):
-        xp, axis = namespace(x), self._over(x.ndim)
-        centred = x - xp.mean(x, axis, keepdims=True)
-        return centred / xp.sqrt(self.eps + xp.mean(centred * centred, axis, keepdims=True))
+    def apply(self, params, x, rng=None, mask=None, **given):
+        axis, mask = self._over(x.ndim), None if mask is None else in_layout(mask, self.axes.of(x.ndim))
+        centred = x - average(x, axis, mask)
+        return centred / namespace(x).sqrt(self.eps + average(centred * centred, axis, mask))
 
     def kernel(self, k):
         layout = k.signals[0].layout
         over = tuple(layout.index(a) for a in self._over(len(k.shape1)) if a != k.channel_axis)
-        v = [k.variances(i) + self.eps for i in (1, 2)]
-        return k.divide(*(namespace(q).mean(q, over, keepdims=True) if over else q for q in v))
+        q = [(k.variances(1), k.mask1), (k.variances(2), k.mask2)]
+        return k.divide(*((average(q, over, mask) if over else q) + self.eps for q, mask in q))
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,10 +11,11 @@ from math import prod
 
 from ..arguments import as_wholes
 from ..arrays import namespace
-from ..kernel import Axes
+from ..kernel import Axes, Signal
 from ..ops import Window, window_sum
 from .conv import named_padding, strides_of
 from .layer import Layer
+from .masking import everywhere, in_layout, share, slid
 
 __all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
 
@@ -25,6 +26,7 @@ class Mixing(Layer, abstract=True):
     `groups` are, for each spatial axis, the axes of the array that are positions along it; each is treated the same.
     """
     picks = False            # is every output one of the inputs?
+    averages = False         # is every output an average of those that there are?
 
     @property
     def axes(self):
@@ -42,9 +44,14 @@ class Mixing(Layer, abstract=True):
     def check(self, signal):
         self.check_axes(signal, self.axes.of(len(signal.shape)))
 
-    def apply(self, params, x, rng=None, **given):
-        axes = self.axes.of(x.ndim)
-        return self.mixed(x, [(a,) for a in range(x.ndim) if a not in (axes.batch, axes.channel)])
+    def apply(self, params, x, rng=None, mask=None, **given):
+        signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
+        z = self.mixed(x, [(axis,) for axis in signal.layout[1:]])
+        return z / in_layout(self.share(mask, x), self.out(signal).axes) if self.averages and mask is not None else z
+
+    def share(self, mask, like):
+        """Of what each output is an average of, the part that is not masked."""
+        return share(mask, like, lambda u: self.mixed(u, [(axis,) for axis in range(1, u.ndim)]))
 
     def check_layout(self, k):
         if k.diagonal_spatial and len(k.shape1) > 2 and not self.picks:
@@ -56,7 +63,13 @@ class Mixing(Layer, abstract=True):
 
         def mixed(c):
             return self.mixed(c, k.spatial)
-        return k.linear(mixed, gap=self.picks)
+        return self.renormalized(k.linear(mixed, gap=self.picks), k)
+
+    def renormalized(self, new, k):
+        """The averages `new` of all inputs as those of what is not masked in k."""
+        if not self.averages or k.mask1 is None:
+            return new
+        return new.divide(*(self.share(mask, k.nngp) ** 2 for mask in (k.mask1, k.mask2)))
 
 
 # ------------------------------------------------------------------ windows
@@ -82,9 +95,10 @@ class _Pool(Mixing, abstract=True):
             raise ValueError(f'expected {len(self.window_shape)} spatial axes, as window_shape has, got {len(spatial)} '
                              f'in shape {signal.shape}.')
         shape = list(signal.shape)
-        for a, window in zip(spatial, self._windows([shape[a] for a in spatial])):
+        windows = self._windows([shape[a] for a in spatial])
+        for a, window in zip(spatial, windows):
             shape[a] = window.out
-        return replace(signal, shape=tuple(shape))
+        return replace(signal, shape=tuple(shape)).remasked(lambda mask: slid(mask, windows, self.padding))
 
     def mixed(self, c, groups):
         windows = self._windows([c.shape[axes[0]] for axes in groups])
@@ -93,7 +107,7 @@ class _Pool(Mixing, abstract=True):
     def kernel(self, k):
         self.check_layout(k)
         windows = self._windows([k.shape1[axis] for axis in k.signals[0].layout[1:]])
-        return k.in_rows(windows, self._pooled_kernel, is_local=False)
+        return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k)
 
     def _pooled_kernel(self, k, slides):
         return k.linear(lambda c: self._pooled(c, slides))
@@ -117,7 +131,8 @@ class AvgPool(_Pool):
     window_shape : tuple of int         one length a spatial axis.
     strides : tuple of int, optional    None: 1.
     padding : str                       'VALID', 'SAME' (zeros) or 'CIRCULAR', as in `Conv`.
-    normalize_edges : bool              divide by the number of inputs under the window, not by its size.
+    normalize_edges : bool              divide by the number of inputs under the window that are not masked, not by its
+                                        size.
     batch_axis, channel_axis : int
 
     Raises
@@ -144,6 +159,10 @@ class AvgPool(_Pool):
     normalize_edges: bool = False
     batch_axis: int = 0
     channel_axis: int = -1
+
+    @property
+    def averages(self):
+        return self.normalize_edges
 
     def _divided(self, c, slides):
         if not self.normalize_edges:
@@ -192,6 +211,7 @@ class _GlobalPool(Mixing, abstract=True):
 
     def out(self, signal):
         axes, n, channels = signal.axes, signal.shape[signal.axes.batch], signal.channels
+        signal = signal.remasked(everywhere)
         if axes.batch < axes.channel:
             return replace(signal, shape=(n, channels), axes=Axes(0, 1))
         return replace(signal, shape=(channels, n), axes=Axes(1, 0))
@@ -206,7 +226,7 @@ class _GlobalPool(Mixing, abstract=True):
 
 @dataclass(frozen=True, repr=False)
 class GlobalAvgPool(_GlobalPool):
-    """Average over all positions:  K' = mean_ij K(i, j),  Theta' = mean_ij Theta(i, j).
+    """Average over all positions that are not masked:  K' = mean_ij K(i, j),  Theta' = mean_ij Theta(i, j).
 
     Parameters
     ----------
@@ -224,6 +244,7 @@ class GlobalAvgPool(_GlobalPool):
     ------
     Novak et al. 2019 (arXiv:1810.05148) section 3.2; docs/theory/conv.md#pooling.
     """
+    averages = True
 
     def _divisor(self, n):
         return n

@@ -8,6 +8,7 @@ from ..arrays import namespace
 from ..kernel import Axes, axis_of
 from ..ops import RESIZERS, nearest, resize_matrix
 from .layer import Layer
+from .masking import everywhere
 from .pooling import Mixing
 
 __all__ = ['Flatten', 'ImageResize', 'Index', 'Slice']
@@ -18,7 +19,7 @@ class Flatten(Layer):
     """Positions become channels: (N, h, w, C) to (N, h w C).
 
     K' = mean_i K(i, i),  Theta' = mean_i Theta(i, i): only equal positions matter, and only they are computed where
-    nothing before mixes positions.
+    nothing before mixes positions. Masked positions count: there are weights for them.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class Flatten(Layer):
         batch = signal.axes.batch
         n, size = signal.shape[batch], prod(signal.shape[:batch] + signal.shape[batch + 1:])
         shape, axes = ((n, size), Axes(0, 1)) if self.batch_axis_out == 0 else ((size, n), Axes(1, 0))
-        return replace(signal, shape=shape, axes=axes, is_gaussian=False)
+        return replace(signal, shape=shape, axes=axes, is_gaussian=False).remasked(everywhere)
 
     def apply(self, params, x, rng=None, **given):
         xp = namespace(x)
@@ -165,7 +166,8 @@ class Index(Layer):
             if not (-n <= i < n if isinstance(i, int) else n == 0 or shape[-1]):
                 raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}, which picks nothing '
                                  f'of {n} entries.')
-        return replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
+        new = replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
+        return new.remasked(lambda mask: mask[tuple(idx[axis] for axis in signal.layout)])
 
     def apply(self, params, x, rng=None, **given):
         return x[tuple(self._for(x.shape))]
@@ -261,12 +263,23 @@ class ImageResize(Mixing):
             if shape[axis] != signal.shape[axis]:
                 raise ValueError(f'expected the {name} to keep their length {signal.shape[axis]}, got shape='
                                  f'{self.shape} with {shape[axis]} on axis {axis}. Use -1 there.')
-        return replace(signal, shape=shape)
+        return replace(signal, shape=shape).remasked(self.picked)
+
+    @property
+    def sizes(self):
+        """Numbers of positions of the output."""
+        axes = self.axes.of(len(self.shape))
+        return [n for a, n in enumerate(self.shape) if a not in (axes.batch, axes.channel)]
+
+    def picked(self, mask):
+        """The mask at the nearest of its positions."""
+        for axis, size in enumerate(self.sizes, 1):
+            if size != -1:
+                mask = self._nearest(mask, axis, size)
+        return mask
 
     def mixed(self, c, groups):
-        axes = self.axes.of(len(self.shape))
-        sizes = [n for a, n in enumerate(self.shape) if a not in (axes.batch, axes.channel)]
-        for group, size in zip(groups, sizes):
+        for group, size in zip(groups, self.sizes):
             for axis in group:
                 if size not in (-1, c.shape[axis]):
                     c = self._resized(c, axis % c.ndim, size)
@@ -276,9 +289,16 @@ class ImageResize(Mixing):
     def picks(self):
         return RESIZERS[self.method] is nearest
 
+    @property
+    def averages(self):
+        return not self.picks
+
+    def _nearest(self, c, axis, size):
+        return c[(*[slice(None)] * axis, nearest(c.shape[axis], size))]
+
     def _resized(self, c, axis, size):
         xp, n = namespace(c), c.shape[axis]
         if self.picks:
-            return c[(*[slice(None)] * axis, nearest(n, size))]
+            return self._nearest(c, axis, size)
         R = resize_matrix(xp, n, size, RESIZERS[self.method], self.antialias).astype(c.dtype, copy=False)
         return xp.moveaxis(xp.tensordot(R, c, ([1], [axis])), 0, axis)

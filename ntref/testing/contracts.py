@@ -66,7 +66,7 @@ def diagonal(net, x):
 
 def blocks(net, x):
     """The kernel of some inputs, in any order, is that part of the kernel of all; or `tileable` says it is not."""
-    if not net.kernel_fn.by_blocks(x):
+    if not net.kernel_fn.of_blocks(x):
         return 'mixes the batch'
     whole = net.kernel_fn(x)
     order = numpy.random.default_rng(0).permutation(len(whole.nngp))
