@@ -191,6 +191,28 @@ def test_random_network(seed, rng):
             assert_equal(empirical_ntk_fn(f, (), (), vmap_axes, implementation)(x1, x2, params), expected)
 
 
+@pytest.mark.parametrize('others', ['as one', 'differing', 'constant'])
+def test_examples_with_steps_of_their_own(others, rng):
+    """Python that decides by the numbers of an example: each is as it is alone."""
+    def f(params, x):
+        W, V = params
+        return np.stack([np.dot(np.tanh(np.dot(row, W)), V) if row[0] < 1 else np.dot(row, W)[:3] if row[0] < 2
+                         else row[:3] for row in x])
+    params = rng.standard_normal((5, 4)), rng.standard_normal((4, 3))
+    x1, x2 = rng.standard_normal((4, 5)), rng.standard_normal((3, 5))
+    x1[:, 0], x2[:, 0] = {'as one': (0, 0), 'differing': ([0, 1.5, 0, 0], [1.5, 1.5, 0]),
+                          'constant': ([0, 0, 2.5, 0], [2.5, 0, 0])}[others]
+    expected = definition(f, params, x1, x2) if others != 'constant' else None
+    found = [empirical_ntk_fn(f, (), (), vmap_axes, implementation)(x1, x2, params)
+             for vmap_axes in VMAP for implementation in WAYS[1:]]
+    for ntk in found:
+        if others == 'constant':
+            assert not ntk[2].any() and not ntk[:, 0].any()
+            assert_equal(ntk[numpy.ix_([0, 1, 3], [1, 2])], definition(f, params, x1[[0, 1, 3]], x2[1:]))
+        else:
+            assert_equal(ntk, expected)
+
+
 def test_fallback_is_logged(rng, caplog):
     caplog.set_level(logging.INFO, 'ntref.empirical')
     for name, text in [('mixed', 'Jacobian of params[0], there is no rule for argument 0 of exp'),

@@ -217,7 +217,7 @@ class Alone:
     def __init__(self, side):
         self.plans = [Plan(side.single(i), side.single(i), 1, side) for i in range(side.n)]
         self.n, self.others = side.n, set().union(*(plan.others for plan in self.plans))
-        if not all(alike(plan.parts, self.plans[0].parts) for plan in self.plans):
+        if not all(alike(plan, self.plans[0]) for plan in self.plans):
             log.info('structured derivatives: Jacobians, examples of %s do not take the same steps.', side.name)
             self.others = set(range(len(side.values)))
 
@@ -238,9 +238,11 @@ class Alone:
         return [stacked(pairs) for pairs in zip(*(plan.factors(k) for plan in self.plans))]
 
 
-def alike(parts, others):
+def alike(plan, other):
     """Can their factors be stacked?"""
-    return len(parts) == len(others) and all(
+    parts, others = plan.parts, other.parts
+    constant = [[end is None for end in p.single.ends] for p in (plan, other)]
+    return len(parts) == len(others) and constant[0] == constant[1] and all(
         a.roles == b.roles and a.sizes == b.sizes and a.use.outer == b.use.outer
         and a.scale == b.scale and a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor)
         for a, b in zip(parts, others))
