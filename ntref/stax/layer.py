@@ -195,7 +195,8 @@ class Layer:
         with located(self):
             k = k if self.row_by_row else tree_map(lambda k: k.computed(), k)
             new = self.exactly(k).kernel(k)
-            signal1, signal2 = (tree_map(lambda k: k.signals[i], k) for i in (0, 1))
+            signal1, signal2 = k.signals if hasattr(k, 'signals') else (
+                tree_map(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.out(signal1)
             out2 = out1 if signal2 is signal1 else self.out(signal2)
             return tree_map(lambda k, s1, s2: k.described(s1, s2).masked(), new, out1, out2)
