@@ -6,6 +6,7 @@ from itertools import product
 import numpy
 import pytest
 from kinds import to_kind
+from numpy.testing import assert_allclose
 from tolerances import assert_close
 
 from ntref import batch, stax
@@ -481,30 +482,54 @@ def test_requirements_that_are_met():
     assert requires(diagonal_batch=Diagonal(YES))(lambda k: k + 1)(2) == 3
 
 
-def test_masks(rng):
-    """Kept for later; calls with masks fail."""
-    def mask_fn(mask, input_shape):
-        return 1 - mask
+def doubled(mask_fn=None, seen=None):
+    """z = 2 h, in three functions, and what it says on masks."""
+    def init_fn(rng, input_shape):
+        return input_shape, ()
 
-    @layer
-    @supports_masking(remask_kernel=True)
-    def Masked(c=2.):
-        return (*Times(c), mask_fn)
+    def apply_fn(params, inputs, mask=None, **kwargs):
+        if seen is not None and mask is not None:
+            seen.append(mask)
+        return 2 * inputs + 1                                              # 1 where masked, if it were left there
 
-    @layer
-    @supports_masking(False)
-    def Plain(c=2.):
-        return tuple(Times(c))
-    x = rng.standard_normal((4, 3))
-    x[1] = 0.
-    for net, remask, mask in ((Masked(), True, 0), (Plain(), False, 1)):
-        assert (net.kernel_fn(x).nngp == Times(2.).kernel_fn(x).nngp).all() and repr(net).endswith('()')
-        assert net.functions.remask_kernel is remask and net.functions.mask_fn(1, (4, 3)) == mask
-        for call in (lambda: net.kernel_fn(x, mask_constant=0.), lambda: net.apply_fn((), x, mask_constant=0.)):
-            with pytest.raises(LayerError, match='expected no masks'):
-                call()
-        with pytest.raises(ValueError, match='expected no masks'):
-            net.apply((), x, mask=x > 0)
+    def kernel_fn(k, **kwargs):
+        covs = {name: 4 * c for name in ('nngp', 'cov1', 'cov2') if (c := getattr(k, name)) is not None}
+        return k.replace(**covs, ntk=None if k.ntk is None else 4 * k.ntk)
+    return (init_fn, apply_fn, kernel_fn) + (() if mask_fn is None else (mask_fn,))
+
+
+@pytest.mark.parametrize('remask', [False, True])
+def test_masks(rng, remask):
+    """As they are, or as mask_fn says; the same as Dense layers and masks do elsewhere."""
+    x, seen = rng.standard_normal((4, 3, 2)), []
+    x[1, 2], x[3, 1:] = 9., 9.
+    kept = layer(supports_masking(remask)(lambda: doubled(seen=seen)))()
+    later = (numpy.arange(3) > 0)[:, None]
+    first = layer(supports_masking(remask)(lambda: doubled(lambda mask, shape: mask | later)))()
+    there = (x != 9).all(-1)
+    pairs = there[:, None, :, None] & there[None, :, None, :]
+    k = kept.kernel_fn(x, mask_constant=9.)
+    assert_allclose(k.nngp, numpy.where(pairs, 4 * numpy.einsum('iac,jbc->ijab', x, x) / 2, 0), rtol=1e-14)
+    assert (k.mask1 == ~there).all()
+    out = kept.apply_fn((), x, mask_constant=9.)
+    assert (out.masked_value == numpy.where(there[..., None], 2 * x + 1, 0)).all()
+    assert (out.mask[..., 0] == ~there).all()
+    assert [mask.shape for mask in seen] == [(4, 3, 1)] and (seen[0][..., 0] == ~there).all()
+    net = serial(Dense(8), first, GlobalAvgPool(), Dense(1))
+    expected = serial(Dense(8, 2.), GlobalAvgPool(), Dense(1)).kernel_fn(x[:, :1], get='nngp')
+    assert_allclose(net.kernel_fn(x, get='nngp', mask_constant=9.), expected, rtol=1e-13)
+
+
+def test_masks_that_are_refused(rng):
+    x = rng.standard_normal((4, 3, 2))
+    x[1, 2] = 9.
+    without = layer(doubled)()
+    wrong = layer(supports_masking(True)(lambda: doubled(lambda mask, shape: mask[:, :2])))()
+    for net, message in ((without, 'or a function under `supports_masking`'),
+                         (wrong, 'mask of shape .4, 3, 1. or .*4, 2')):
+        for call in net.kernel_fn, lambda x, mask_constant: net.apply_fn((), x, mask_constant=mask_constant):
+            with pytest.raises(LayerError, match=message):
+                call(x, mask_constant=9.)
     with pytest.raises(TypeError, match='remask_kernel=True or False'):
         supports_masking(Times)
 

@@ -69,7 +69,7 @@ ALLOWED = {
     'stax.graph': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.pooling'},
     'stax.dot_general': {'arguments', 'arrays', 'cov', 'kernel', 'stax.branching', 'stax.pooling'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
-    'stax.triple': {'arrays', 'inputs', 'kernel', 'stax.kernel_function', 'stax.layer'},
+    'stax.triple': {'arrays', 'inputs', 'kernel', 'stax.kernel_function', 'stax.layer', 'stax.masking'},
     'stax.__init__': {'stax.layer', 'stax.masking', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.attention',
                       'stax.reshaping', 'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.smooth',
                       'stax.clipped', 'stax.custom', 'stax.branching', 'stax.graph', 'stax.dot_general',

@@ -13,6 +13,7 @@ from ..inputs import input_kernel
 from ..kernel import Axes, Demand, Kernel
 from .kernel_function import KernelFunction
 from .layer import Layer, as_text
+from .masking import in_layout
 
 __all__ = ['Bool', 'Diagonal', 'layer', 'requires', 'supports_masking']
 
@@ -136,13 +137,16 @@ class Functions(NamedTuple):
 
 
 def supports_masking(remask_kernel):
-    """Decorator between `layer` and its function: the layer has something to say on masks. Kept, and not used yet.
+    """Decorator between `layer` and its function: the layer has something to say on masks.
+
+    The function may give a fourth one, mask_fn(mask, input_shape), the mask of the output; without it masks stay as
+    they are. Masks are bools, True where masked, shaped like the inputs, with one channel. `apply_fn` gets that of its
+    inputs as `mask`; the Kernel has `mask1` and `mask2` of shape (n, *positions). What is masked is set to 0 after
+    the layer.
 
     Parameters
     ----------
-    remask_kernel : bool      are covariances of masked positions to be set to 0 after the layer?
-
-    The function may give a fourth one, mask_fn(mask, input_shape), the mask of the output. Calls with masks raise.
+    remask_kernel : bool      accepted for old scripts: covariances of masked positions are always set to 0.
 
     Raises
     ------
@@ -275,15 +279,27 @@ class _Triple(Layer, abstract=True):
             axes, is_gaussian = self._outcome(signal)
         except Exception:                    # no kernel: the finite network needs none, and `check` raises otherwise
             axes, is_gaussian = signal.axes, False
-        return replace(signal, shape=self._shape(signal.shape), axes=axes, is_gaussian=is_gaussian)
+        new = replace(signal, shape=self._shape(signal.shape), axes=axes, is_gaussian=is_gaussian, mask=None)
+        return new if signal.mask is None else self._masked(signal, new)
+
+    def _masked(self, signal, new):
+        """The new signal, masked where mask_fn says."""
+        if self.functions.mask_fn is None:
+            raise ValueError('expected inputs without masks, or a function under `supports_masking`, which says what '
+                             'becomes of them.')
+        mask = self.functions.mask_fn(in_layout(signal.mask, signal.axes), signal.shape)
+        wanted, got = new.with_channels(1).shape, tuple(getattr(mask, 'shape', ()))
+        if got not in (wanted, new.shape):
+            raise ValueError(f'expected mask_fn to give a mask of shape {wanted} or {new.shape}, got {got}.')
+        return new.masked_where(mask)
 
     def init(self, rng, signal):
         return self.functions.init_fn(rng, signal.shape)[1]
 
     def apply(self, params, x, rng=None, **given):
         given = {name: value for name, value in dict(given, rng=rng).items() if value is not None}
-        if any('mask' in name for name in given):
-            raise ValueError(f'expected no masks, got {", ".join(given)}: layers of three functions do not take them.')
+        if 'mask' in given:
+            given['mask'] = in_layout(given['mask'], (self.axes or Axes()).of(x.ndim))
         return self.functions.apply_fn(params, x, **given)
 
     def _shape(self, shape):
@@ -328,8 +344,6 @@ class _Triple(Layer, abstract=True):
         if k.diagonal_spatial and len(k.shape1) > 2 and self.diagonal is not None and self.diagonal.input < Bool.YES:
             raise ValueError('expected a Kernel with covariances between positions, got one with '
                              'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
-        if k.mask1 is not None or k.mask2 is not None:
-            raise ValueError('expected no masks: layers of three functions do not take them.')
         patterns = {} if k.pattern1 is k.pattern2 is None else dict(pattern=(k.pattern1, k.pattern2))
         try:
             new = self.functions.kernel_fn(k.finished(), **patterns)
