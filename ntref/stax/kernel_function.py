@@ -70,7 +70,7 @@ class KernelFunction:
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
         layer.check_single(x1)
-        if _holds_kernels(x1):
+        if isinstance(_leaf(x1), Kernel):
             if x2 is not None:
                 raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
             if mask_constant is not None:
@@ -84,7 +84,7 @@ class KernelFunction:
         if not self.is_part:
             check_found(mask_constant, masks1, masks2)
         x1, x2, demand = _checked(x1, x2, layer.asked(diagonal_spatial))
-        patterns = _patterns(pattern, _is_one(x2))
+        patterns = _patterns(pattern, _leaf(x2) is None)
         signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
                    for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
         masked = masks1 is not None or masks2 is not None
@@ -181,7 +181,10 @@ class KernelOfBlock(KernelFunction):
 
 
 def _leaf(tree):
-    return _leaf(tree[0]) if isinstance(tree, (list, tuple)) else tree
+    """The first one; an empty list is its own."""
+    while isinstance(tree, (list, tuple)) and tree:
+        tree = tree[0]
+    return tree
 
 
 def _entries(signal, paired):
@@ -211,12 +214,6 @@ def _given(arrays, get):
     if isinstance(get, str):
         return next(iter(arrays.values()))
     return namedtuple('AnalyticKernel', arrays)(**arrays)
-
-
-def _holds_kernels(tree):
-    while isinstance(tree, (list, tuple)) and tree:
-        tree = tree[0]
-    return isinstance(tree, Kernel)
 
 
 def _checked(x1, x2, demand):
@@ -284,9 +281,3 @@ def _equal(p1, p2):
         return True
     shape1, shape2 = (getattr(p, 'shape', None) for p in (p1, p2))
     return None not in (shape1, shape2) and shape1 == shape2 and bool((p1 == p2).all())
-
-
-def _is_one(x2):
-    while isinstance(x2, (list, tuple)) and x2:
-        x2 = x2[0]
-    return x2 is None
