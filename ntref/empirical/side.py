@@ -7,7 +7,7 @@ from ..trees import leaves, rebuilt
 from .record import Record
 from .trees import float_leaves, named, spread
 
-__all__ = ['Side', 'VmapAxes', 'sides', 'split_kwargs']
+__all__ = ['Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
 
 
 class VmapAxes:
@@ -146,12 +146,13 @@ def split_kwargs(kwargs, x1, x2):
         if isinstance(value, tuple) and len(value) == 2:
             of1[key], of2[key] = value
         else:
-            again = key == 'rng' and value is not None and not _equal(x1, x2)
+            again = key == 'rng' and value is not None and not are_equal(x1, x2)
             of1[key], of2[key] = value, [value, 1] if again else value
     return of1, of2
 
 
-def _equal(x1, x2):
+def are_equal(x1, x2):
+    """Are they the same inputs? x2=None is x1."""
     a, b = leaves(x1), leaves(x2)
     return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
 

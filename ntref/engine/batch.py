@@ -10,7 +10,7 @@ from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
 from .store import opened, put
 
-__all__ = ['batch']
+__all__ = ['batch', 'number_of_inputs', 'threads_of']
 
 SIDE = 1024                    # of a tile, if not asked for
 WORK = 4                       # arrays as large as the result of a tile, at the peak of its computation: a guess
@@ -68,12 +68,11 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     ((5, 5), True)
     """
     side = as_whole(batch_size, 'batch: batch_size', 0) or SIDE
-    threads = as_whole(device_count, 'batch: device_count', -1)
+    threads = threads_of(device_count, 'batch')
     limit = None if memory_limit is None else as_whole(memory_limit, 'batch: memory_limit', 1)
-    threads = number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
     def batched(x1, x2=None, *args, **kwargs):
-        n1, n2 = shape = _length(x1, 'x1'), _length(x1 if x2 is None else x2, 'x2')
+        n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
         tile_fn = _of_blocks(kernel_fn, x1, x2, kwargs)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
@@ -103,6 +102,12 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
                         sink.write(at, kernels)
         return together(sink.form, sink.kernels())
     return batched
+
+
+def threads_of(device_count, name):
+    """How many threads an argument `device_count` of the function `name` asks for."""
+    threads = as_whole(device_count, f'{name}: device_count', -1)
+    return number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
 
 def _tile(entries, shape, kernel_fn, args, options):
@@ -182,10 +187,10 @@ def _taken(x, rows):
     return None if x is None else x[rows]
 
 
-def _length(x, name):
+def number_of_inputs(x, name):
     """How many inputs an array has, or each in a list."""
     if isinstance(x, (list, tuple)) and x:
-        lengths = {_length(a, name) for a in x}
+        lengths = {number_of_inputs(a, name) for a in x}
         if len(lengths) > 1:
             raise ValueError(f'expected the arrays in {name} to have as many inputs each, got {sorted(lengths)}.')
         return lengths.pop()
