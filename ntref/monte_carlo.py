@@ -1,7 +1,7 @@
 """Kernels of finite networks, averaged over draws of their parameters, with standard errors."""
 import warnings
 from inspect import getfullargspec
-from math import ceil, inf, isfinite
+from math import ceil, inf, isfinite, log10
 from typing import Any, NamedTuple
 
 import numpy
@@ -279,7 +279,7 @@ def _means(sample, counts, threads, tol):
 
 
 def _warn(means, tol):
-    worst = means.worst()
-    advice = f' About n_samples={means.needed(tol):.2g} would be enough.' if isfinite(worst) else ''
+    worst, needed = means.worst(), means.needed(tol)
+    advice = f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.' if isfinite(worst) else ''
     warnings.warn(f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} after '
                   f'{means.n} samples.{advice}', UserWarning, stacklevel=5)

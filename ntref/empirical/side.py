@@ -41,6 +41,7 @@ class Side:
         self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
         if not self.values:
             raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
+        self.whole = self._whole()                                              # no cached_property: one lock for all
         self.n = 1 if self.inputs is None else self._examples()
         self._singles = {}
 
@@ -76,8 +77,7 @@ class Side:
             raise ValueError(f'expected as many examples along vmap_axes everywhere, got {sizes}.')
         return next(iter(sizes.values()))
 
-    @cached_property
-    def whole(self):
+    def _whole(self):
         record = self.recorded(self.x, self.kwargs)
         for i, out in enumerate(record.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
