@@ -47,7 +47,8 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     n_samples : int or iterable     how many samples. Several numbers give a generator of as many estimates, in growing
         order and each number once: each is the mean over the first n samples, and is computed when it is asked for.
     batch_size : int                inputs on either side of a tile, see `batch`; it bounds the memory that Jacobians
-        take. Not for functions that mix their batch. 0: all inputs in one piece.
+        take. Not for functions that mix their batch; arrays in keyword arguments are cut like the inputs. 0: all
+        inputs in one piece.
     device_count : int              threads that draw samples; -1: NTREF_NUM_THREADS, or as many as there are cores;
         0: one. init_fn and apply_fn are called on them.
     store_on_device : bool          accepted for old scripts: results are in the memory of the host.
@@ -65,8 +66,8 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
 
     Raises
     ------
-    TypeError  : functions that are none; an init_fn that returns something else; n_samples neither a whole number nor
-        iterable; the keyword rng.
+    TypeError  : functions that are none; an init_fn that returns something else; inputs that are not arrays; n_samples
+        neither a whole number nor iterable; the keyword rng.
     ValueError : seed < 0; n_samples < 1, or not whole; fewer than 2 samples and return_error or tol; tol <= 0;
         batch_size with the axis of the inputs in trace_axes or diagonal_axes; what `empirical_kernel_fn` and `batch`
         raise.
@@ -119,6 +120,9 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     def kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs):
         if 'rng' in apply_fn_kwargs:
             raise TypeError('expected no keyword rng: each sample has its own, from seed and the number of the sample.')
+        for name, x in ('x1', x1), ('x2', x2):
+            if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
+                raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
         x2 = x2 if leaves(x2) else None
         found = _means(lambda i: networks.kernel(i, x1, x2, get, apply_fn_kwargs), counts, threads, tol)
         estimates = (means.estimate(with_error) for means in found)

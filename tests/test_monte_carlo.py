@@ -551,8 +551,22 @@ def test_call(n):
     x, kernel_fn = numpy.ones((2, 5)), monte_carlo_kernel_fn(*given(RANDOM), 0, n)
     with pytest.raises(TypeError, match='expected no keyword rng'):
         kernel_fn(x, rng=3)
+    for x1, x2, name in ([[1., 2.]], None, 'x1'), (None, x, 'x1'), (3., None, 'x1'), (x, [x, 'x'], 'x2'):
+        with pytest.raises(TypeError, match=f'expected {name} to be an array, or a tree of arrays, got'):
+            kernel_fn(x1, x2)
     with pytest.raises(ValueError, match='expected get to be None'):
         list(kernel_fn(x, None, 'cov1'))
+
+
+def test_keywords_of_other_lengths(rng):
+    """Cut into tiles, a vector that all inputs share would be broadcast in silence."""
+    def apply_fn(params, x, scale):
+        return MLP.apply_fn(params, x * scale)
+    x, scale = rng.standard_normal((4, 5)), rng.standard_normal(5)
+    assert monte_carlo_kernel_fn(MLP.init_fn, apply_fn, 0, 2)(x, None, 'nngp', scale=scale).shape == (4, 4)
+    for other, value in ((None, scale), (x, (scale, scale)), (x[:2], (scale[:4], scale))):
+        with pytest.raises(ValueError, match='expected arrays in scale with . entries, one for each input'):
+            monte_carlo_kernel_fn(MLP.init_fn, apply_fn, 0, 2, 1)(x, other, 'nngp', scale=value)
 
 
 @pytest.mark.parametrize('axes', [{'diagonal_axes': 0}, {'diagonal_axes': (-2,)}, {'trace_axes': (0, 1)}])

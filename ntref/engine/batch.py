@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy
 
-from ..arguments import as_whole, of_block
+from ..arguments import as_whole, check_per_input, of_block
 from .forms import apart, digest, together, told
 from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
@@ -47,7 +47,8 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     Raises
     ------
     TypeError       : inputs that are not arrays, such as a `Kernel`; a kernel function that returns something else.
-    ValueError      : batch_size < 0; a kernel that has not the shape of its tile; a network with a layer that mixes
+    ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
+        kernel that has not the shape of its tile; a network with a layer that mixes
         the batch; a store of another network, other inputs or tiles.
     MemoryError     : after the first tile, where the result would not fit; names a call that would.
     BlockingIOError : another process writes into the store.
@@ -73,6 +74,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
 
     def batched(x1, x2=None, *args, **kwargs):
         n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
+        check_per_input(kwargs, shape)
         tile_fn = _of_blocks(kernel_fn, x1, x2, kwargs)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
