@@ -79,11 +79,10 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     Accuracy
     --------
     The standard error falls like 1/sqrt(n), towards the mean over finite networks. That differs from the kernel of
-    infinite width by a bias of order 1/width, which no number of samples removes; NNGP of fully connected networks with
-    one hidden layer have none. Samples are added in their order: the same seed gives the same numbers to the last bit
-    for any number of threads, and to rounding for any batch_size, but for random layers, whose masks are drawn for each
-    block of inputs. To stop at the first n that looks good enough makes errors slightly too small, the more so the
-    smaller n.
+    infinite width by a bias of order 1/width, which no number of samples removes; with one hidden layer there is none.
+    Samples are added in their order: the same seed gives the same numbers to the last bit for any number of threads.
+    For any batch_size they agree to rounding, but for random layers, whose masks are drawn for each block of inputs.
+    To stop at the first n that looks good enough makes errors slightly too small, the more so the smaller n.
 
     Source
     ------
