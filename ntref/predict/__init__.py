@@ -1,5 +1,6 @@
 """What training does to an infinitely wide network: kernels in, predictions and their covariances out."""
-from .closed_form import gradient_descent_mse, max_learning_rate
+from .closed_form import gradient_descent_mse
+from .discrete import gradient_descent_mse_steps, max_learning_rate
 from .factor import NotPSDError
 from .gaussian import Gaussian, gp_inference, gradient_descent_mse_ensemble
 from .iterative import NotConvergedError, Solution, State, cg
@@ -7,4 +8,5 @@ from .iterative_gaussian import gp_inference_iterative
 from .out_of_core import ComputedKernel
 
 __all__ = ['ComputedKernel', 'Gaussian', 'NotConvergedError', 'NotPSDError', 'Solution', 'State', 'cg', 'gp_inference',
-           'gp_inference_iterative', 'gradient_descent_mse', 'gradient_descent_mse_ensemble', 'max_learning_rate']
+           'gp_inference_iterative', 'gradient_descent_mse', 'gradient_descent_mse_ensemble',
+           'gradient_descent_mse_steps', 'max_learning_rate']
