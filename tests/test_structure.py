@@ -79,6 +79,7 @@ ALLOWED = {
     'predict.factor': {'arrays'},
     'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
     'predict.discrete': {'arguments', 'arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
+    'predict.kernel_gradient': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
     'predict.gaussian': {'arguments', 'arrays', 'predict.layout', 'predict.closed_form'},
     'predict.out_of_core': {'arguments', 'predict.layout', 'predict.factor'},
     'predict.iterative': {'arguments', 'arrays', 'engine.run', 'predict.layout', 'predict.factor',
@@ -86,7 +87,7 @@ ALLOWED = {
     'predict.iterative_gaussian': {'arrays', 'predict.layout', 'predict.gaussian', 'predict.out_of_core',
                                    'predict.iterative'},
     'predict.__init__': {'predict.closed_form', 'predict.discrete', 'predict.factor', 'predict.gaussian',
-                         'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian'},
+                         'predict.kernel_gradient', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'trees'},
     'empirical.pairing': {},
