@@ -7,6 +7,7 @@ and says by which check (at least) that must be seen.
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from math import prod
 from unittest import mock
 
@@ -39,6 +40,7 @@ from ntref.stax import (
 from ntref.stax.dense import Weighted
 from ntref.stax.layer import Layer
 
+kernel_gradient = import_module('ntref.predict.kernel_gradient')       # its function bears the same name
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
 
 # ------------------------------------------------------------------ the suite in small
@@ -337,6 +339,15 @@ def check_activation(layer, *kinks):
 ANGLES = numpy.array([0., 1e-4, .1, .7, 1.6, 2.8, 1.])
 
 
+def check_kernel_gradient():
+    f, y, k, k_test = *(numpy.array(a) for a in ([[1.], [3.]], [[2.], [-1.]], [[2., .5], [.5, 1.]], [[.3, .4]])),
+    got = kernel_gradient.kernel_gradient(lambda f: ((f - y) ** 2).sum() / 4, f, k, k_test)
+    near(got.d, f - y)
+    near(got.train, [[0.], [1.75]])                     # (2 (-1) + .5 4)/2, (.5 (-1) + 4)/2
+    near(got.test, [[.65]])
+    near(numpy.array(got.decrease), 3.5)                # (2 - 2 2 + 16)/4
+
+
 def check_steps():
     """Training and test outputs of gradient descent with momentum against the loops; the largest rate by roots."""
     k, k_test, y = numpy.array([[2., .5], [.5, 1.]]), numpy.array([[.3, .4]]), numpy.array([1., -2.])
@@ -395,7 +406,8 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
-    'finite masks': check_finite_masks, 'steps': check_steps}
+    'finite masks': check_finite_masks, 'steps': check_steps,
+    'kernel gradient': check_kernel_gradient}
 
 
 def caught_by(checks=CHECKS):
@@ -860,6 +872,11 @@ MASKS = {
 }
 
 STEPS = {
+    'kernel gradient: the mean is a sum': (lambda: mock.patch.object(
+        kernel_gradient, 'derivative', lambda cost, f=kernel_gradient.derivative: lambda a: len(a) * f(cost)(a)),
+        'kernel gradient'),
+    'kernel gradient: the diagonal alone': (lambda: mock.patch.object(
+        kernel_gradient, 'symmetric', lambda k, eps: numpy.diag(numpy.diag(k))), 'kernel gradient'),
     'steps: beta gamma once': (lambda: mock.patch.object(discrete, 'product', lambda p, q, x, s, f=discrete.product: (
         f(p, q, x, s)[0] + x * p[0] * q[1], f(p, q, x, s)[1])), 'steps'),
     'steps: beta^2 forgotten': (lambda: mock.patch.object(discrete, 'product', lambda p, q, x, s, f=discrete.product: (
@@ -989,7 +1006,7 @@ def test_mutants_leave_nothing_behind():
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
-              rules.Weight, structured, structured.Total, discrete)
+              rules.Weight, structured, structured.Total, discrete, kernel_gradient)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():
