@@ -157,6 +157,25 @@ def test_python_numbers_keep_the_digits_of_mpmath():
         assert abs(1 - got - ((1 + m) * (1 - x) * first - m * (1 - x))) < 1e-38
 
 
+@pytest.mark.parametrize('scale', (1., 30.))
+@pytest.mark.parametrize('method', ('plain', 'heavy ball', 'nesterov'))
+def test_accuracy_stated(method, scale):
+    """Docstring: 4 eps cond(A) up to .95 of the largest rate, against 40 digits."""
+    x, y, method = np.cos(np.arange(36.) ** 2).reshape(12, 3), np.sin(np.arange(8.))[:, None], METHODS[method]
+    k = gaussian_kernel(x, x, scale) + .01 / scale * np.eye(12)
+    rate = .95 * max_learning_rate(k[:8, :8], 8, **method)
+
+    def outputs(to):
+        predict = gradient_descent_mse_steps(to(k[:8, :8]), to(y), rate, **method)
+        return predict([10, 1000, 10 ** 5, 10 ** 7], 0., 0., to(k[8:, :8]))
+    with mpmath.workdps(40):
+        truth = [to_numpy(a) for a in outputs(lambda a: to_kind('mpmath', a))]
+    condition = np.linalg.cond(k[:8, :8])
+    assert condition > (10 if scale == 1 else 1e4)
+    for a, b in zip(outputs(np.asarray), truth):
+        assert (abs(a - b).max((1, 2)) <= 4 * EPS * condition * abs(b).max((1, 2))).all()
+
+
 # ------------------------------------------------------------------ the flow
 
 @pytest.mark.parametrize('method', METHODS)
@@ -377,6 +396,7 @@ K3, Y3 = np.eye(3), np.ones((3, 2))
     (lambda f: f(K3, Y3, 1., -.1, True), ValueError, 'expected momentum >= 0, got -0.1'),
     (lambda f: f(K3, Y3, 1., diag_reg=-1.), ValueError, 'expected diag_reg >= 0, got -1.0'),
     (lambda f: f(K3, np.ones((4, 2)), 1.), ValueError, r'k_train_train has shape \(3, 3\), expected \(4, 4\)'),
+    (lambda f: f(np.triu(np.ones((3, 3))), Y3, 1.), ValueError, r'symmetric kernel .* \|k - k.T\| = 2.45'),
     (lambda f: f(K3, Y3, 1.)(-1), ValueError, 'steps is expected to be a whole number >= 0, got -1'),
     (lambda f: f(K3, Y3, 1.)([1, 2.5]), ValueError, 'steps is expected to be a whole number >= 0, got 1.0'),
     (lambda f: f(K3, Y3, 1.)(True), TypeError, 'steps is expected to be a number, got True'),

@@ -87,7 +87,8 @@ ALLOWED = {
     'predict.iterative_gaussian': {'arrays', 'predict.layout', 'predict.gaussian', 'predict.out_of_core',
                                    'predict.iterative'},
     'predict.__init__': {'predict.closed_form', 'predict.discrete', 'predict.factor', 'predict.gaussian',
-                         'predict.kernel_gradient', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian'},
+                         'predict.kernel_gradient', 'predict.out_of_core', 'predict.iterative',
+                         'predict.iterative_gaussian'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'trees'},
     'empirical.pairing': {},

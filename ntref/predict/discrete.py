@@ -64,7 +64,7 @@ def steps_test(a, k, r, g):
 
 
 def lookahead(m, nesterov):
-    """c, what the first step is of learning_rate: r_1 = (1 - c x) r_0."""
+    """c: the first step is c times learning_rate, r_1 = (1 - c x) r_0."""
     return 1 + m if nesterov else 1
 
 
@@ -73,7 +73,7 @@ def edge(m, nesterov):
     return 2 * (1 + m) / (2 * lookahead(m, nesterov) - 1)
 
 
-def growth(x, m, nesterov):
+def radius(x, m, nesterov):
     """|z| of the largest root, for x beyond the edge."""
     c = lookahead(m, nesterov)
     trace, determinant = 1 + m - c * x, m - (c - 1) * x
@@ -99,7 +99,7 @@ def check_range(k, x, m, nesterov, single):
     beyond = x / edge(m, nesterov)
     if beyond < 1 or beyond == 1 and k is not None:
         return
-    rate = growth(x, m, nesterov)
+    rate = radius(x, m, nesterov)
     if k is None or k * log(rate) > RANGE[single]:
         most = 'a number of steps' if k is None else f'steps <= {int(RANGE[single] / log(rate))}'
         raise ValueError(
@@ -159,9 +159,11 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
 
     Accuracy
     --------
-    A mode is as exact as x = learning_rate lambda / N in float64 allows (against mpmath at 60 digits, up to 1e9 steps):
-    1e-15 where roots are real and positive; where they turn, near the unit circle, eps min(k, 1/(1 - m)); where they
-    alternate, k eps |r_k|. `fx_train_0` is exact at 0 steps.
+    Largest error over largest value, against mpmath at 40 digits (n = 8, cond(A) = 5e1 to 6e4, up to 1e7 steps,
+    momentum 0 and .9, learning_rate up to .95 max_learning_rate): at most 4 eps cond(A). One mode, up to 1e9 steps: off
+    by what a rounding of x = learning_rate lambda / N and of m changes, and 3 eps. That is 1e-15 for positive real
+    roots; it grows as k eps |r_k| for those near -1, and to eps/(1 - m) for complex ones. `fx_train_0` is exact at 0
+    steps.
 
     Source
     ------
