@@ -167,8 +167,8 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
 
     Source
     ------
-    Polyak 1964; Sutskever, Martens, Dahl, Hinton 2013, equations 1-4. Linearized networks in steps: Lee et al. 2019
-    (arXiv:1902.06720), section 2.2. Derivation: docs/theory/dynamics.md#discrete-steps.
+    Polyak 1964; Sutskever, Martens, Dahl and Hinton 2013, equations 1-4. Derivation:
+    docs/theory/dynamics.md#discrete-steps.
 
     Examples
     --------
