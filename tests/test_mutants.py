@@ -7,6 +7,7 @@ and says by which check (at least) that must be seen.
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from math import prod
 from unittest import mock
 
@@ -29,6 +30,7 @@ from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window
 from ntref.pairs import Tile
+from ntref.predict import discrete
 from ntref.quadrature import expectation
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, FanInConcat, FanInProd,
@@ -39,6 +41,7 @@ from ntref.stax import (
 from ntref.stax.dense import Weighted
 from ntref.stax.layer import Layer
 
+kernel_gradient = import_module('ntref.predict.kernel_gradient')       # its function bears the same name
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
 
 # ------------------------------------------------------------------ the suite in small
@@ -337,6 +340,33 @@ def check_activation(layer, *kinks):
 ANGLES = numpy.array([0., 1e-4, .1, .7, 1.6, 2.8, 1.])
 
 
+def check_kernel_gradient():
+    f, y, k, k_test = *(numpy.array(a) for a in ([[1.], [3.]], [[2.], [-1.]], [[2., .5], [.5, 1.]], [[.3, .4]])),
+    got = kernel_gradient.kernel_gradient(lambda f: ((f - y) ** 2).sum() / 4, f, k, k_test)
+    near(got.d, f - y)
+    near(got.train, [[0.], [1.75]])                     # (2 (-1) + .5 4)/2, (.5 (-1) + 4)/2
+    near(got.test, [[.65]])
+    near(numpy.array(got.decrease), 3.5)                # (2 - 2 2 + 16)/4
+
+
+def check_steps():
+    """Training and test outputs of gradient descent with momentum against the loops; the largest rate by roots."""
+    k, k_test, y = numpy.array([[2., .5], [.5, 1.]]), numpy.array([[.3, .4]]), numpy.array([1., -2.])
+    both, m = numpy.vstack([k, k_test]), .6
+    for nesterov in False, True:
+        f, v = numpy.array([.5, 0., 3.]), 0.
+        predict_fn = discrete.gradient_descent_mse_steps(k, y, .7, m, nesterov)
+        for steps in range(9):
+            train, test = predict_fn(steps, numpy.array([.5, 0.]), 3., k_test)
+            near(numpy.concatenate([train, test]), f)
+            g = .7 / 2 * both @ (f[:2] - y)
+            v = m * v - g
+            f = f + (m * v - g if nesterov else v)
+        x = discrete.max_learning_rate(numpy.eye(1), 1, m, 0., nesterov)
+        trace, last = ((1 + m) * (1 - x), m * (1 - x)) if nesterov else (1 + m - x, m)
+        near(abs(numpy.roots([1, -trace, last])).max(), 1.)
+
+
 # ------------------------------------------------------------------ finite networks
 
 @cache
@@ -395,7 +425,8 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
-    'finite masks': check_finite_masks}
+    'finite masks': check_finite_masks, 'steps': check_steps,
+    'kernel gradient': check_kernel_gradient}
 
 
 def caught_by(checks=CHECKS):
@@ -885,6 +916,32 @@ MASKS = {
     'masks: finite averages of all': (lambda: mock.patch.object(AvgPool, 'averages', False), 'finite masks'),
 }
 
+STEPS = {
+    'kernel gradient: the mean is a sum': (lambda: mock.patch.object(
+        kernel_gradient, 'derivative', lambda cost, f=kernel_gradient.derivative: lambda a: len(a) * f(cost)(a)),
+        'kernel gradient'),
+    'kernel gradient: the diagonal alone': (lambda: mock.patch.object(
+        kernel_gradient, 'symmetric', lambda k, eps: numpy.diag(numpy.diag(k))), 'kernel gradient'),
+    'steps: beta gamma once': (lambda: mock.patch.object(discrete, 'product', lambda p, q, x, s, f=discrete.product: (
+        f(p, q, x, s)[0] + x * p[0] * q[1], f(p, q, x, s)[1])), 'steps'),
+    'steps: beta^2 forgotten': (lambda: mock.patch.object(discrete, 'product', lambda p, q, x, s, f=discrete.product: (
+        f(p, q, x, s)[0], f(p, q, x, s)[1] - p[0] * q[0])), 'steps'),
+    'steps: Nesterov without looking ahead': (lambda: mock.patch.object(
+        discrete, 'lookahead', lambda m, nesterov: 1), 'steps'),
+    'steps: the first looks ahead with the heavy ball': (lambda: mock.patch.object(
+        discrete, 'lookahead', lambda m, nesterov: 1 + m), 'steps'),
+    'steps: one too many': (lambda: mock.patch.object(
+        discrete, 'power', lambda k, x, s, f=discrete.power: f([i + 1 for i in k], x, s)), 'steps'),
+    'steps: the mean over inputs and a half': (lambda: mock.patch.object(
+        discrete, 'gain', lambda a, k, rate, size, *o, f=discrete.gain: f(a, k, rate, size / 2, *o)), 'steps'),
+    'steps: test outputs by Lambda too': (lambda: mock.patch.object(
+        discrete, 'steps_test', lambda a, k, r, g, f=discrete.steps_test: f(a, k, r, a.values * g)), 'steps'),
+    'steps: test outputs away from the targets': (lambda: mock.patch.object(
+        discrete, 'steps_test', lambda a, k, r, g, f=discrete.steps_test: f(a, k, -r, g)), 'steps'),
+    'steps: the edge of plain descent': (lambda: mock.patch.object(
+        discrete, 'edge', lambda m, nesterov, f=discrete.edge: f(0., nesterov)), 'steps'),
+}
+
 MUTANTS = {
     'Dense: weights twice': (lambda: affine(lambda f, p, w, b: f(p, 2 * w, b)), 'dense'),
     'Dense: no bias': (lambda: affine(lambda f, p, w, b: f(p, w, 0)), 'dense'),
@@ -973,7 +1030,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | MONTE_CARLO
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | MONTE_CARLO | STEPS
 
 
 def test_the_code_passes():
@@ -995,7 +1052,7 @@ def test_mutants_leave_nothing_behind():
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
               rules.Weight, structured, structured.Total,
-              monte_carlo._Means, monte_carlo._Networks)
+              monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():
