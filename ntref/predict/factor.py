@@ -141,9 +141,9 @@ class Factor:
             diag_reg, absolute = self.mend(0., largest)
             raise ValueError(
                 f'expected a positive definite k_train_train + diag_reg, got {zeros} of {self.n} eigenvalues that are '
-                f'zero to rounding, the largest is {largest:.3g}, with diag_reg={plain(self.diag_reg):.3g}: log|A| is '
-                'minus infinity. Two equal inputs do so. Pass the variance of the noise in the targets as diag_reg, at '
-                f'least {diag_reg:.2g} with diag_reg_absolute_scale={absolute}.')
+                f'zero to rounding, with diag_reg={plain(self.diag_reg):.3g}; the largest is {largest:.3g}. log|A| is '
+                'minus infinity, as where an input is there twice without noise. Pass the variance of noise in the '
+                f'targets as diag_reg, at least {diag_reg:.2g} with diag_reg_absolute_scale={absolute}.')
 
     def log_determinant(self):
         """log |A|."""

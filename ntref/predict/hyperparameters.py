@@ -1,7 +1,7 @@
 """Evidence for a network as a function of its hyper-parameters: the gradient, and its maximum."""
 from functools import partial
 from importlib import import_module
-from math import exp, isfinite, isqrt, log, prod
+from math import exp, inf, isfinite, isqrt, log, prod
 from typing import Any, NamedTuple
 
 import numpy
@@ -20,6 +20,7 @@ __all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gr
 
 RIDGE = 'diag_reg'         # the hyper-parameter that is no argument of net_fn
 ALL = slice(None)
+NARROW = 1e-3              # a box, in logarithms, in which the search gives up
 FAR = 1e5                  # bounds, where none are given: so many times the start, and so many times less
 
 
@@ -255,17 +256,7 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
     with counted(False if callable(progress) else progress, 'evidence') as step:
         shown = progress if callable(progress) else lambda hyper, value: step(f'{value:.6g}')
         search = _Search(problem, limits, shown)
-        try:
-            found = import_module('scipy.optimize').minimize(
-                search, [0.] * len(limits), jac=True, method='L-BFGS-B', bounds=limits,
-                options=dict(maxiter=max_steps, gtol=tol))
-        except ValueError as error:
-            if not search.trace:
-                raise
-            raise FitError(f'{error} Narrow the bounds.', search.fit(None)) from error
-    if not found.success:
-        raise FitError(f'{found.message}.', search.fit(found))
-    return search.fit(found)
+        return search.run(max_steps, tol)
 
 
 def _limits(initial, bounds):
@@ -290,6 +281,7 @@ class _Search:
         self.trace, self.best = [], None
 
     def __call__(self, u):
+        self.last = tuple(map(float, u))
         hyper = {name: start * exp(v) for (name, start), v in zip(self.problem.initial.items(), u)}
         value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
@@ -299,9 +291,34 @@ class _Search:
                              'an argument that net_fn uses, and stays what autograd can follow (no float, no numpy)?')
         self.trace.append((hyper, value))
         if self.best is None or value > self.best[1]:
-            self.best = hyper, value, gradient, tuple(u)
+            self.best = hyper, value, gradient, self.last
         self.progress(hyper, value)
         return -value, numpy.array([-slope for slope in gradient.values()])
+
+    def run(self, max_steps, tol):
+        """L-BFGS-B; within a box around the best, half as wide each time, where it stepped on what has no log p."""
+        start, radius, steps = [0.] * len(self.limits), inf, max_steps
+        for _ in range(max_steps):
+            box = [(max(low, v - radius), min(high, v + radius)) for v, (low, high) in zip(start, self.limits)]
+            try:
+                found = import_module('scipy.optimize').minimize(
+                    self, start, jac=True, method='L-BFGS-B', bounds=box, options=dict(maxiter=steps, gtol=tol))
+            except ValueError as error:
+                if not self.trace:
+                    raise
+                radius = max(abs(v - w) for v, w in zip(self.last, self.best[3])) / 2
+                if radius < NARROW:
+                    raise FitError(f'{error} Fit diag_reg, too, or give bounds.', self.fit(None)) from error
+            else:
+                steps -= found.nit
+                if not found.success:
+                    raise FitError(f'{found.message}.', self.fit(found))
+                if not any(v in edges and v not in limits for v, edges, limits in zip(found.x, box, self.limits)):
+                    return self.fit(found)
+                if steps < 1:
+                    break
+            start = self.best[3]
+        raise FitError('max_steps were not enough.', self.fit(None))
 
     def fit(self, found):
         hyper, value, gradient, u = self.best
