@@ -397,7 +397,8 @@ def check_left_out(sweep):
     a, y = AMONG + NOISE * numpy.eye(6), Y.reshape(6, 2)
     loo = predict.leave_one_out(PAIRED, Y, NOISE, True)
     if sweep:
-        loo = predict.LeaveOneOut(*(f[1] for f in predict.ridge_sweep(PAIRED, Y, [3., NOISE], None, True).leave_one_out))
+        loo = predict.ridge_sweep(PAIRED, Y, [3., NOISE], None, True).leave_one_out
+        loo = predict.LeaveOneOut(*(a[1] for a in loo))
     for i in range(3):
         rest = numpy.arange(6) // 2 != i
         weights = a[~rest][:, rest] @ numpy.linalg.inv(a[rest][:, rest])
@@ -419,9 +420,9 @@ def check_evidence_gradient():
             lambda w: Dense(1, 3 ** .5 * w), x, y, {'w': w, 'diag_reg': r})
     near(numpy.array(value), evidence(w, r), 100.)
     h = 1e-3
-    for got, f, v in ((gradient['w'], lambda w: evidence(w, r), w), (gradient['diag_reg'], lambda r: evidence(w, r), r)):
+    for name, f, v in (('w', lambda w: evidence(w, r), w), ('diag_reg', lambda r: evidence(w, r), r)):
         slope = (8 * (f(v + h) - f(v - h)) - f(v + 2 * h) + f(v - 2 * h)) / (12 * h)
-        assert abs(got - slope) < 1e-9 * abs(slope)
+        assert abs(gradient[name] - slope) < 1e-9 * abs(slope)
 
 
 def check_samples():

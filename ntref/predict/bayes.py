@@ -101,8 +101,8 @@ def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolu
 
     Accuracy
     --------
-    Relative to the sum of its terms' sizes, 4 eps cond(A) in y^T A^-1 y and n eps in log|A|; measured against mpmath
-    at 50 digits for cond(A) = 1e2 to 1e9.
+    Off by at most eps cond(A) times (1/2 y^T A^-1 y + 1) for each traced entry, against mpmath at 40 digits (n = 6 to
+    30, cond(A) = 1e2 to 1e9; measured 0.4 of it).
 
     Source
     ------
@@ -164,7 +164,8 @@ def leave_one_out(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=F
 
     Accuracy
     --------
-    Relative to the largest target: 4 eps cond(A), against refits.
+    Means relative to the largest of targets and means, variances each: eps cond(A), against mpmath at 40 digits (n = 6
+    to 30, cond(A) = 1e2 to 1e9; measured 0.1 of it).
 
     Source
     ------

@@ -106,8 +106,9 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
 
     Accuracy
     --------
-    Relative to the largest derivative: 1e-9 against central differences, which have no more; 1e-13 against mpmath for
-    cond(A) = 1e2. Time for 1000 inputs and three layers: docs/bayes.md.
+    Each derivative in a logarithm, relative to the largest: 2 eps cond(A), against mpmath at 40 digits (linear network,
+    cond(A) = 30 to 1e7; measured 0.6 of eps cond(A)); layers of all kinds to 2e-9 against central differences, which
+    have no more.
 
     Source
     ------
