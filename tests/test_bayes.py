@@ -12,6 +12,7 @@ from kinds import to_kind, to_numpy
 from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+from test_predict import GOLDEN, GOLDEN_TOL, K_ST, K_TT, Y
 
 from ntref.arrays import namespace
 from ntref.predict import (
@@ -252,6 +253,12 @@ def test_a_sweep_takes_ridges_that_mend(rng):
         ridge_sweep(k, y, [1., .1], None, True)
     sweep = ridge_sweep(k, y, [1., .5], None, True)
     assert_close(sweep.log_marginal_likelihood, [density(y[:, None], k + r * np.eye(5)) for r in (1., .5)], 1e-12)
+
+
+def test_a_sweep_against_nt():
+    for get, theirs in ('nngp', 'nngp'), ('ntkgp', 'ntk'):
+        mean = ridge_sweep(K_TT, Y, [1., 1e-3], K_ST, get=get).mean[1]
+        assert_close(mean, GOLDEN[f'gp/{theirs}/mean'], GOLDEN_TOL)
 
 
 # ------------------------------------------------------------------ singular, nearly singular
@@ -510,5 +517,8 @@ def test_errors(call, error, message):
 def test_inputs_are_left_alone(rng):
     k, y = positive(rng, 4), rng.standard_normal((4, 2))
     before = k.copy(), y.copy()
-    log_marginal_likelihood(k, y, .1), leave_one_out(k, y, .1), ridge_sweep(k, y, [0., .1], k), sample((y, k), 2, 0)
+    log_marginal_likelihood(k, y, .1)
+    leave_one_out(k, y, .1)
+    ridge_sweep(k, y, [0., .1], k)
+    sample((y, k), 2, 0, prior=k)
     assert np.array_equal(k, before[0]) and np.array_equal(y, before[1])

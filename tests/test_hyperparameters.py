@@ -274,10 +274,10 @@ def test_a_search_that_leaves_what_can_be_computed():
 
 
 def test_a_step_too_far_is_taken_back():
-    """The maximum is at W_std = 2; from 3 on there is no kernel. Steps from afar would land there."""
+    """The maximum is at W_std = 2; from 3 on the kernel overflows. Steps from afar would land there."""
     def net_fn(W_std):
         scale = float(getattr(W_std, '_value', W_std))
-        return lambda x1, x2, get: np.full((1, 1), np.nan) if scale > 3 else W_std ** 2 * np.ones((1, 1))
+        return lambda x1, x2, get: np.full((1, 1), 1e200) ** 2 if scale > 3 else W_std ** 2 * np.ones((1, 1))
     for start in (.01, .4, 2.9):
         fit = fit_hyperparameters(net_fn, np.eye(1), np.array([2.]), dict(W_std=start))
         assert fit.hyperparameters['W_std'] == pytest.approx(2., rel=1e-5) and fit.scipy.success
@@ -291,6 +291,16 @@ def test_a_step_too_far_is_taken_back():
     with pytest.raises(ValueError, match='zero to rounding') as error:                       # at the start
         fit_hyperparameters(function, np.ones((3, 1)), np.ones(3), dict(scale=1., amplitude=1.))
     assert not isinstance(error.value, FitError)
+
+
+def test_a_gradient_that_points_downhill():
+    """As rounding may make it: here W_std is 2 W_std - W_std, of which autograd sees the second term alone."""
+    def net_fn(W_std):
+        return linear(2 * getattr(W_std, '_value', W_std) - W_std, 1.)
+    with pytest.raises(FitError, match='no step along the gradient found more.* A larger diag_reg') as error:
+        fit_hyperparameters(net_fn, np.eye(3), np.array([1., 2., -1.]), dict(W_std=1.), diag_reg=.1)
+    fit = error.value.fit
+    assert fit.hyperparameters == dict(W_std=1.) and len(fit.trace) > 2 and fit.scipy.status == 2
 
 
 def test_targets_that_overflow():

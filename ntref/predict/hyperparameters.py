@@ -21,6 +21,7 @@ __all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gr
 RIDGE = 'diag_reg'         # the hyper-parameter that is no argument of net_fn
 ALL = slice(None)
 NARROW = 1e-3              # a box, in logarithms, in which the search gives up
+UPHILL = 'no step along the gradient found more, which is rounding as a rule. A larger diag_reg, or bounds, may help.'
 FAR = 1e5                  # bounds, where none are given: so many times the start, and so many times less
 
 
@@ -163,6 +164,8 @@ class _Problem:
         gradient = self.pullback(hyper, k, train.layout.covariance(G, train.layout.rows))
         if RIDGE in hyper:
             gradient[RIDGE] += float(of_ridge)
+        if not all(map(isfinite, gradient.values())):
+            raise ValueError(f'expected finite derivatives of the log marginal likelihood, got {gradient} at {hyper}.')
         return value, gradient
 
     def pullback(self, hyper, k, G):
@@ -284,7 +287,8 @@ class _Search:
     def __call__(self, u):
         self.last = tuple(map(float, u))
         hyper = {name: start * exp(v) for (name, start), v in zip(self.problem.initial.items(), u)}
-        value, gradient = self.problem.value_and_gradient(hyper)
+        with numpy.errstate(over='ignore', invalid='ignore'):           # what is not finite is refused
+            value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
         if not self.trace and 0. in gradient.values():
             idle = [name for name, slope in gradient.items() if slope == 0]
@@ -313,13 +317,13 @@ class _Search:
             else:
                 steps -= found.nit
                 if not found.success:
-                    raise FitError(f'{found.message}.', self.fit(found))
+                    raise FitError(UPHILL if found.status == 2 else f'{found.message}.', self.fit(found))
                 if not any(v in edges and v not in limits for v, edges, limits in zip(found.x, box, self.limits)):
                     return self.fit(found)
                 if steps < 1:
                     break
             start = self.best[3]
-        raise FitError('max_steps were not enough.', self.fit(None))
+        raise FitError(f'{max_steps} steps were not enough.', self.fit(None))
 
     def fit(self, found):
         hyper, value, gradient, u = self.best
