@@ -315,6 +315,19 @@ def test_progress(capsys):
     assert f'{len(fit.trace)}step' in shown and f'{fit.trace[-1][1]:.6g}' in shown
 
 
+def test_several_inputs(rng):
+    """A list of them: the kernel in one piece."""
+    def net_fn(W_std, b_std):
+        return stax.serial(stax.parallel(stax.Dense(1, W_std), stax.serial(stax.Dense(1, b_std), stax.Erf(), stax.Dense(
+            1))), stax.FanInSum())
+    x, y, hyper = list(rng.standard_normal((2, 5, 3))), rng.standard_normal((5, 2)), dict(W_std=1.2, b_std=.7)
+    _, slopes = log_marginal_likelihood_gradient(net_fn, x, y, hyper, diag_reg=.1)
+
+    def evidence(w):
+        return log_marginal_likelihood(net_fn(w, .7).kernel_fn(x, get='nngp'), y, .1)
+    assert slopes['W_std'] == pytest.approx(derivative(evidence, 1.2), rel=1e-8)
+
+
 X3, Y3 = np.eye(3), np.ones((3, 1))
 WB = dict(W_std=1., b_std=1.)
 gradient, fit = log_marginal_likelihood_gradient, fit_hyperparameters
@@ -342,7 +355,8 @@ def fickle():
     (lambda: gradient(relu, X3, Y3, WB, get='ntk'), ValueError, "expected get to be 'nngp'"),
     (lambda: gradient(relu, np.ones((3, 2)), Y3, WB), ValueError, 'zero to rounding'),
     (lambda: gradient(lambda W_std: lambda x1, x2, get: -W_std * X3, X3, Y3, dict(W_std=1.)), NotPSDError, 'smallest'),
-    (lambda: gradient(lambda W_std: lambda x1, x2, get: [W_std], X3, Y3, dict(W_std=1.)), TypeError, 'returns a NumPy'),
+    (lambda: gradient(lambda W_std: lambda x1, x2, get: [W_std], X3, Y3, dict(W_std=1.)), TypeError, 'NumPy.*got list'),
+    (lambda: gradient(relu, np.vectorize(mpmath.mpf, otypes=[object])(X3), Y3, WB), TypeError, 'a NumPy .* got object'),
     (lambda: gradient(fickle(), X3, Y3, dict(W_std=1.)), ValueError, 'to give the same kernel each'),
     (lambda: fit(relu, X3, Y3, WB, bounds=dict(c=(1., 2.))), ValueError, r"some for \['c'\]"),
     (lambda: fit(relu, X3, Y3, WB, bounds=dict(W_std=(2., 3.))), ValueError, 'W_std between its bounds 2 and 3, got 1'),
