@@ -22,8 +22,8 @@ from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 
 from ntref import (
-    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, ops, pairs, predict, stax,
-    truncated)
+    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, monte_carlo,
+    monte_carlo_kernel_fn, ops, pairs, predict, stax, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
 from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured
@@ -364,12 +364,30 @@ def check_empirical_product():
     near(empirical_ntk_vp_fn(f, x1, x2, params)(v) / 1e3, numpy.einsum('nmoq,mq->no', full, v) / 1e3)
 
 
+def check_monte_carlo():
+    """Mean and standard error of the kernels of three networks, the masks of x1 and x2 among them."""
+    params, seeds, net = [], [], serial(Dense(9), Relu(), Dropout(.5), Dense(2))
+
+    def init_fn(rng, shape):
+        params.append(net.init_fn(rng, shape)[1])
+        return shape, params[-1]
+
+    def apply_fn(p, x, rng):
+        seeds.append(rng)
+        return net.apply_fn(p, x, rng=rng)
+    mean, error, _ = monte_carlo_kernel_fn(init_fn, apply_fn, 1, 3, 0, 0, return_error=True)(X1, X2, 'ntk')
+    ks = [empirical_ntk_fn(net.apply_fn)(X1, X2, p, rng=rng) for p, rng in zip(params, zip(seeds[::2], seeds[1::2]))]
+    near(mean, sum(ks) / 3)
+    near(error, numpy.std(ks, 0, ddof=1) / 3 ** .5)
+    assert len(set(seeds)) == 6 and len({p[0][0][0, 0] for p in params}) == 3
+
+
 FINITE = {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
     'mlp', 'recurrent', 'steps', 'multiplied', 'mixed', 'blocks', 'positions', 'interleaved', 'embedding')} | {
     'structured: memory': lambda: check_empirical('memory', 3, None),
     'structured: all at once': lambda: check_empirical('multiplied', 3, None),
     'definition': lambda: check_empirical('mlp', 1), 'by products': lambda: check_empirical('mlp', 2),
-    'product': check_product, 'empirical product': check_empirical_product}
+    'product': check_product, 'empirical product': check_empirical_product, 'Monte Carlo': check_monte_carlo}
 
 
 # ------------------------------------------------------------------ Gaussian processes
@@ -899,6 +917,32 @@ EMPIRICAL = {
 }
 
 
+def errors_of(variance):
+    """A mutant of standard errors: the square root of variance(squared deviations, n)."""
+    return mock.patch.object(monte_carlo._Means, 'errors', property(
+        lambda self: [numpy.sqrt(variance(square, self.n)) for square in self.squares]))
+
+
+def from_the_mean_before(add, self, k):
+    """(K - mean before)^2 for (K - mean before) (K - mean after)."""
+    before = [mean.copy() for mean in self.means] if self.n else [numpy.asarray(k)]
+    squares = [square.copy() for square in self.squares] if self.n else [0 * before[0]]
+    add(self, k)
+    self.squares = [square + (k - mean) ** 2 for square, mean in zip(squares, before)]
+
+
+MONTE_CARLO = {
+    'errors: n for n - 1': (lambda: errors_of(lambda square, n: square / n ** 2), 'Monte Carlo'),
+    'errors: of a sample': (lambda: errors_of(lambda square, n: square / (n - 1)), 'Monte Carlo'),
+    'errors: distances from the mean before': (lambda: method(
+        monte_carlo._Means, 'add', from_the_mean_before), 'Monte Carlo'),
+    'samples: the same network': (lambda: method(
+        monte_carlo._Networks, 'stream', lambda f, self, i, *key: f(self, 0, *key)), 'Monte Carlo'),
+    'samples: masks of x1 for x2': (lambda: method(
+        monte_carlo._Networks, 'stream', lambda f, self, i, at, *key: f(self, i, min(at, 1), *key)), 'Monte Carlo'),
+}
+
+
 def masked_gap(f, k):
     """Gaps with what is masked are 0, or stay."""
     new = f(k)
@@ -1031,7 +1075,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO
 
 
 def test_the_code_passes():
@@ -1053,7 +1097,7 @@ def test_mutants_leave_nothing_behind():
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
               rules.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
-              hyperparameters._Problem, sampling)
+              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

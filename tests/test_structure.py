@@ -104,13 +104,15 @@ ALLOWED = {
     'empirical.kernels': {'empirical.jacobian', 'empirical.pairing', 'empirical.products', 'empirical.side',
                           'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
+    'monte_carlo': {'arguments', 'empirical', 'empirical.pairing', 'empirical.side', 'engine.batch', 'engine.run',
+                    'trees'},
     # on top: what layers owe
     'testing.comparing': {'kernel', 'stax', 'stax.trees'},
     'testing.contracts': {'engine.tiles', 'kernel', 'stax', 'testing.comparing'},
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
-    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
+    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
     'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
@@ -123,7 +125,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.hyperparameters', 'predict.out_of_core', 'predict.iterative',
-    'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
+    'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check', 'cli',
+    'monte_carlo', *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
