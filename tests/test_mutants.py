@@ -19,10 +19,12 @@ import ragged
 import reference
 import reference_conv
 from autograd import elementwise_grad
+from scipy.linalg import sqrtm
+from scipy.stats import multivariate_normal
 
 from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, monte_carlo,
-    monte_carlo_kernel_fn, ops, pairs, stax, truncated)
+    monte_carlo_kernel_fn, ops, pairs, predict, stax, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
 from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured
@@ -30,7 +32,7 @@ from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window
 from ntref.pairs import Tile
-from ntref.predict import discrete
+from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
 from ntref.quadrature import expectation
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, FanInConcat, FanInProd,
@@ -417,6 +419,69 @@ FINITE = {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) fo
     'product': check_product, 'empirical product': check_empirical_product, 'Monte Carlo': check_monte_carlo}
 
 
+# ------------------------------------------------------------------ Gaussian processes
+
+Y = numpy.array([[[.3, -1.], [.8, .4]], [[-.5, 1.1], [.2, -.9]], [[.7, .6], [-1.2, .1]]])
+"""Three inputs with two outputs that depend on each other, two that do not."""
+ROOT = numpy.random.default_rng(9).standard_normal((6, 6))
+AMONG = ROOT @ ROOT.T
+PAIRED = AMONG.reshape(3, 2, 3, 2).transpose(0, 2, 1, 3)
+NOISE = .2
+
+
+def log_density(y, a):
+    return sum(multivariate_normal(numpy.zeros(len(a)), a).logpdf(column) for column in y.T)
+
+
+def check_evidence():
+    a, y = AMONG + NOISE * numpy.trace(AMONG) / 6 * numpy.eye(6), Y.reshape(6, 2)
+    for value in (predict.log_marginal_likelihood(PAIRED, Y, NOISE),
+                  predict.ridge_sweep(PAIRED, Y, [NOISE]).log_marginal_likelihood[0]):
+        near(value, log_density(y, a), 100.)
+
+
+def check_left_out(sweep):
+    a, y = AMONG + NOISE * numpy.eye(6), Y.reshape(6, 2)
+    loo = predict.leave_one_out(PAIRED, Y, NOISE, True)
+    if sweep:
+        loo = predict.ridge_sweep(PAIRED, Y, [3., NOISE], None, True).leave_one_out
+        loo = predict.LeaveOneOut(*(a[1] for a in loo))
+    for i in range(3):
+        rest = numpy.arange(6) // 2 != i
+        weights = a[~rest][:, rest] @ numpy.linalg.inv(a[rest][:, rest])
+        mean, cov = weights @ y[rest], a[~rest][:, ~rest] - weights @ a[rest][:, ~rest]
+        near(loo.mean[i], mean, 10.)
+        near(loo.variance[i], cov, 10.)
+        near(loo.log_density[i], log_density(y[~rest] - mean, cov), 100.)
+
+
+def check_evidence_gradient():
+    """K = w^2 x x' + r s, of w and r, in blocks of two inputs."""
+    x, y, w, r = BASE, Y[:, 0], 1.3, .7
+
+    def evidence(w, r):
+        k = w ** 2 * x @ x.T
+        return log_density(y, k + r * numpy.trace(k) / 3 * numpy.eye(3))
+    with mock.patch.object(hyperparameters, 'ENTRIES', 16):
+        value, gradient = predict.log_marginal_likelihood_gradient(
+            lambda w: Dense(1, 3 ** .5 * w), x, y, {'w': w, 'diag_reg': r})
+    near(numpy.array(value), evidence(w, r), 100.)
+    h = 1e-3
+    for name, f, v in (('w', lambda w: evidence(w, r), w), ('diag_reg', lambda r: evidence(w, r), r)):
+        slope = (8 * (f(v + h) - f(v - h)) - f(v + 2 * h) + f(v - 2 * h)) / (12 * h)
+        assert abs(gradient[name] - slope) < 1e-9 * abs(slope)
+
+
+def check_samples():
+    z = numpy.random.default_rng(4).standard_normal((2, 6, 2))
+    draws = predict.sample(predict.Gaussian(Y, PAIRED), 2, 4)
+    near(draws.reshape(2, 6, 2), Y.reshape(6, 2) + numpy.real(sqrtm(AMONG)) @ z, 100.)
+
+
+PROCESSES = {'evidence': check_evidence, 'evidence, gradient': check_evidence_gradient, 'samples': check_samples,
+             'left out': lambda: check_left_out(False), 'left out, sweep': lambda: check_left_out(True)}
+
+
 CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | FINITE | {
     'tanh': lambda: check_activation(Tanh()), 'elu': lambda: check_activation(Elu(.25), 0.),
     'hard tanh': lambda: check_activation(HardTanh(), -1., 1.), 'relu6': lambda: check_activation(Relu6(), 0., 6.)} | {
@@ -426,7 +491,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
     'finite masks': check_finite_masks, 'steps': check_steps,
-    'kernel gradient': check_kernel_gradient}
+    'kernel gradient': check_kernel_gradient} | PROCESSES
 
 
 def caught_by(checks=CHECKS):
@@ -788,6 +853,42 @@ def first_alone(original, parts, gs):
     return original(parts[:1], gs[:1])
 
 
+BAYES = {
+    'evidence: one output': (lambda: mock.patch.object(
+        bayes, 'evidence', lambda a, y, f=bayes.evidence: f(a, y) + a.log_determinant() / 2), 'evidence'),
+    'evidence: log 2 pi once': (lambda: mock.patch.object(
+        bayes, 'log_2pi', lambda like, f=bayes.log_2pi: f(like) / len(like)), 'evidence'),
+    'determinant: not squared': (lambda: method(
+        factor.Factor, 'log_determinant', lambda f, a: f(a) / 2), 'evidence'),
+    'sweep: the absolute scale': (lambda: method(
+        factor.Shifted, 'shift_by', lambda f, a, reg: f(a, reg / float(a.scale))), 'evidence'),
+    'sweep: the first ridge for all': (lambda: mock.patch.object(
+        bayes, 'with_ridges', lambda a, regs, f=bayes.with_ridges: f(a, regs[:1] * len(regs))), 'left out, sweep'),
+    'gradient: without the ridge in K': (lambda: mock.patch.object(
+        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+            f(a, y)[0] - f(a, y)[1] / a.scale * a.diag_reg / a.n * numpy.eye(a.n), f(a, y)[1])), 'evidence, gradient'),
+    'gradient: of one output': (lambda: mock.patch.object(
+        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: f(a, y[:, :1])),
+        'evidence, gradient'),
+    'gradient: of a ridge that is absolute': (lambda: mock.patch.object(
+        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+            f(a, y)[0], f(a, y)[1] / a.scale)), 'evidence, gradient'),
+    'gradient: blocks below the diagonal forgotten': (lambda: method(
+        hyperparameters._Problem, 'pullback', lambda f, p, hyper, k, G: f(
+            p, hyper, k, (G + G * (numpy.arange(3)[:, None] // 2 == numpy.arange(3) // 2)) / 2)), 'evidence, gradient'),
+    'left out: one output of an input': (lambda: mock.patch.object(
+        bayes, 'inverted', lambda b, f=bayes.inverted: f(b * numpy.eye(b.shape[-1]))), 'left out'),
+    'left out: without the determinant': (lambda: mock.patch.object(
+        bayes, 'inverted', lambda b, f=bayes.inverted: (f(b)[0], 0 * f(b)[1])), 'left out'),
+    'left out: blocks of another matrix': (lambda: method(
+        factor.Factor, 'inverse_blocks', lambda f, a, size: f(a, size)[::-1]), 'left out'),
+    'samples: the covariance for its root': (lambda: mock.patch.object(
+        sampling, 'root', lambda c, *others: c), 'samples'),
+    'samples: Cholesky, whose draws differ': (lambda: mock.patch.object(
+        sampling, 'root', lambda c, *others: numpy.linalg.cholesky(c)), 'samples'),
+}
+
+
 EMPIRICAL = {
     'trace axes: a sum': (lambda: mock.patch.object(
         pairing.Pairing, 'traced', property(lambda self: 1)), 'definition'),
@@ -1030,7 +1131,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | MONTE_CARLO | STEPS
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS
 
 
 def test_the_code_passes():
@@ -1051,8 +1152,8 @@ def test_mutants_leave_nothing_behind():
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
-              rules.Weight, structured, structured.Total,
-              monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient)
+              rules.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
+              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

@@ -74,7 +74,7 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     (array([2., 0.]), array([2., 1.]), 2.0)
     """
     (f,), (k,) = as_floats(fx_train), as_floats(k_train_train)
-    layout, f, n = Layout(f, trace_axes, k, 'fx_train'), checked('fx_train', f), len(f)
+    layout, f, n = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f), len(f)
     matrix = symmetric(kernel_matrix(checked('k_train_train', k)), namespace(k).eps(k))
     as_number(cost(f), 'cost(fx_train)')
     d = checked('the derivative of cost', n * derivative(cost)(f))
