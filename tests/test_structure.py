@@ -94,7 +94,8 @@ ALLOWED = {
     'empirical.jacobian': {'empirical.pairing'},
     'empirical.products': {'empirical.jacobian', 'empirical.record', 'empirical.side', 'trees'},
     'empirical.rules': {'empirical.record'},
-    'empirical.plan': {'empirical.rules', 'empirical.side'},
+    'empirical.weights': {'empirical.record'},
+    'empirical.plan': {'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
     'empirical.kernels': {'empirical.jacobian', 'empirical.pairing', 'empirical.products', 'empirical.side',
                           'empirical.structured', 'trees'},
@@ -120,7 +121,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
         f'empirical.{name}' for name in
-        'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
+        'trees pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy
 
-from .rules import Weight, use_of, weight_of
+from .rules import use_of
 from .side import mixing, same
+from .weights import Weight, weight_of
 
 __all__ = ['Part', 'Plan', 'plans']
 
@@ -142,7 +143,7 @@ class Plan:
                 for i, root in enumerate(self.single.roots)}
 
     def _add(self, node, one):
-        """A weight, a use of weights, or neither."""
+        """A weight, uses of weights, or neither."""
         entering = [(i, self.weights[p.index]) for i, p in zip(one.argnums, one.parents) if p.index in self.weights]
         if not entering:
             return
@@ -152,12 +153,15 @@ class Plan:
             if weight is not None:
                 self.weights[one.index] = weight
                 return
-        for i, weight in entering:
-            use = use_of(one, i) if has_examples else None
+        uses = [(i, weight, use_of(one, i)) for i, weight in entering]
+        for i, weight, use in uses:
             if use is None:
                 self._refuse(weight, f'there is no rule for argument {i} of {one.fun.__name__}')
-            else:
+            elif has_examples:
                 self.parts.append(self._part(weight, node, one, i, use))
+        steps = [(weight, use) for _, weight, use in uses if use is not None]
+        if steps and not has_examples:
+            self.weights[one.index] = Weight.made(numpy.shape(one.value), steps)
 
     def _part(self, weight, node, one, i, use):
         n, layout = self.n, fitting(node.value, one.value, self.n, self.side)

@@ -125,7 +125,7 @@ def same(a, b):
     if a.shape != b.shape:
         return False
     if a.dtype.kind != 'f' or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
-        return numpy.array_equal(a, b)
+        return numpy.array_equal(a, b, equal_nan=a.dtype.kind in 'fc')
     scale = max(float(abs(c).max(initial=0.)) for c in (a, b))
     return bool((abs(a - b) <= 1e3 * float(numpy.finfo(a.dtype).eps) ** .75 * scale).all())
 

@@ -74,13 +74,12 @@ def scattered(parts, gs, ids):
         order = [label for role in 'sab' for label in part.labels(role)]
         own = jacobian_of(h, g).reshape(n * entries, *(part.sizes[label] for label in order))
         own = own.transpose([0] + [1 + order.index(label) for label in part.use.weight])
-        own = (part.weight.factor * own).reshape(n * entries, -1)
-        where = part.weight.ids.ravel()
-        there = where >= 0
-        if part.weight.is_apart:
-            J[:, offsets[where]] += own
-        else:
-            numpy.add.at(J, (slice(None), offsets[where[there]]), own[:, there])
+        for where, own in part.weight.pulled(own):
+            where, own = where.ravel(), own.reshape(n * entries, -1)
+            if part.weight.is_apart:
+                J[:, offsets[where]] += own
+            else:
+                numpy.add.at(J, (slice(None), offsets[where[where >= 0]]), own[:, where >= 0])
     return J.reshape(n, entries, ids.size)
 
 
