@@ -767,7 +767,8 @@ EMPIRICAL = {
     'weights: an entry that is there twice, once': (lambda: mock.patch.object(
         weights, '_is_apart', lambda ids: True), 'structured: blocks'),
     'made: the first factor alone': (lambda: mock.patch.object(
-        weights.Weight, 'made', lambda shape, steps, f=weights.Weight.made: f(shape, steps[:1])), 'structured: low rank'),
+        weights.Weight, 'made', lambda shape, steps, f=weights.Weight.made: f(shape, steps[:1])),
+        'structured: low rank'),
     'made: entries stay where they were': (lambda: mock.patch.object(
         weights.Moved, 'pulled', lambda self, g, shape: g.reshape(len(g), *shape)), 'structured: normed'),
     'slope: one': (lambda: mock.patch.object(rules, '_slope', lambda node, i: rules._elementwise(

@@ -106,6 +106,7 @@ OPERATIONS = {              # what the parameters enter: the function, the shape
     'sum of two': (lambda p, x: np.tanh(x @ (p[0] + p[1] @ p[2])), (5, 4), (5, 2), (2, 4)),
     'outer of two': (lambda p, x: x @ np.outer(p[0], p[1]) @ np.outer(p[1], p[2]), (5,), (4,), (3,)),
     'a function of one': (lambda p, x: np.tanh(x @ np.exp(np.sin(p[0]) ** 2).T) * np.clip(p[1], -1, 1), (4, 5), (4,)),
+    'itself and a function of it': (lambda p, x: np.tanh(x @ p[0]) + np.tanh(x @ np.exp(p[0])), (5, 4)),
     'a norm': (lambda p, x: np.tanh(x @ (p[0] / np.linalg.norm(p[0]))) * (p[1] - np.mean(p[1])), (5, 4), (4,)),
     'softmax': (lambda p, x: x @ (np.exp(p[0]) / np.sum(np.exp(p[0]), 0, keepdims=True)) * special.logsumexp(p[1]),
                 (5, 3), (3,)),

@@ -2,6 +2,7 @@
 import numpy
 
 from ..trees import leaves, rebuilt
+from .cost import Cost
 from .jacobian import unit
 from .record import Record
 from .side import sides
@@ -120,6 +121,7 @@ def products_ntk(first, second, pairings):
 
 
 def products_cost(first, second, pairings):
-    """Operations: for each column a pass back, and one along it."""
+    """For each column a pass back, and one along it; what these leave behind on the way."""
     columns = sum(out.size for out in second.whole.outputs)
-    return columns * (2 * second.whole.flops / max(second.n, 1) + 4 * first.whole.flops)
+    return Cost(columns * (2 * second.single_operations + 4 * first.whole.operations) + second.n * (
+        second.single_operations), sum(2 * numpy.asarray(node.value).nbytes for node in first.whole.tape))

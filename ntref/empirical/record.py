@@ -9,6 +9,7 @@ from importlib import import_module
 import numpy
 
 from ..trees import leaves, rebuilt
+from .cost import CALL, ENTRY
 
 __all__ = ['Record', 'raw']
 
@@ -167,13 +168,15 @@ class Record:
                 ahead.update(parent.index for parent in node.parents)
         return [root.index in ahead for root in self.roots]
 
-    @property
-    def flops(self):
-        """Estimated: a product of (i, k) and (k, j) is 2 i j k, all else one for each entry."""
-        total = 0
-        for node in self.tape:
-            size = numpy.size(node.value)
-            factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
-            is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum')
-            total += 2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else size
-        return total
+    @cached_property
+    def operations(self):
+        """Estimated, of f; a pass back takes twice as many."""
+        return sum(map(_operations, self.tape))
+
+
+def _operations(node):
+    """A product of (i, k) and (k, j) takes 2 i j k, all else ENTRY for each entry; and the call itself."""
+    size = numpy.size(node.value)
+    factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
+    is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum', 'convolve')
+    return CALL + (2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else ENTRY * size)

@@ -39,9 +39,6 @@ class Use(NamedTuple):
         h = numpy.ones((), g.dtype) if self.h is None else self.h
         return numpy.einsum(g, [0, *out], h, inner, ones, stretched, [0, *weight], optimize=True)
 
-    def is_like(self, other):
-        return self._replace(h=None) == other._replace(h=None) and numpy.array_equal(self.h, other.h)
-
 
 @lru_cache(1)
 def _own():

@@ -4,6 +4,7 @@ from functools import cached_property
 import numpy
 
 from ..trees import leaves, rebuilt
+from .cost import CALL
 from .record import Record
 from .trees import float_leaves, named, spread
 
@@ -101,6 +102,14 @@ class Side:
             with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
                 self._singles = {i: self.recorded(*self.arguments(i))}          # the last alone is kept
         return self._singles[i]
+
+    @property
+    def single_operations(self):
+        """Estimated, of f of one example alone, without calling it."""
+        if self.inputs is None or not self.n:
+            return self.whole.operations
+        calls = CALL * len(self.whole.tape)
+        return calls + (self.whole.operations - calls) / self.n
 
     def arguments(self, i):
         """x and keywords of example i."""
