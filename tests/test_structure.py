@@ -94,12 +94,13 @@ ALLOWED = {
     'empirical.side': {'empirical.cost', 'empirical.record', 'empirical.trees', 'trees'},
     'empirical.jacobian': {'empirical.cost', 'empirical.pairing'},
     'empirical.products': {'empirical.cost', 'empirical.jacobian', 'empirical.record', 'empirical.side', 'trees'},
+    'empirical.check': {'empirical.products'},
     'empirical.rules': {'empirical.record'},
     'empirical.weights': {'empirical.record'},
     'empirical.plan': {'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
-    'empirical.kernels': {'engine.memory', 'empirical.cost', 'empirical.jacobian', 'empirical.pairing',
-                          'empirical.products', 'empirical.side', 'empirical.structured', 'trees'},
+    'empirical.kernels': {'engine.memory', 'empirical.check', 'empirical.cost', 'empirical.jacobian',
+                          'empirical.pairing', 'empirical.products', 'empirical.side', 'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     # on top: what layers owe
     'testing.comparing': {'kernel', 'stax', 'stax.trees'},
@@ -122,7 +123,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
         f'empirical.{name}' for name in
-        'trees pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
+        'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

@@ -7,6 +7,7 @@ import numpy
 
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
+from .check import check_side
 from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing, axes_tuple
@@ -60,7 +61,7 @@ class Kernels:
         first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes)
         if self.check:
             for side in (first, second):
-                side.check()
+                check_side(side)
         return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
@@ -187,7 +188,9 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         How the NTK is computed. Where STRUCTURED_DERIVATIVES know no rule for what a parameter enters, they take the
         Jacobian for this parameter alone, and log it ('ntref.empirical', INFO).
     check : bool
-        Compare up to three examples alone with themselves among all, and raise where `vmap_axes` is wrong.
+        Compare up to three examples alone with themselves among all, and raise where `vmap_axes` is wrong. Compare the
+        derivative along a random direction of each parameter with differences of f, and raise where plain NumPy lost
+        a part of it. That takes a few calls of f for each parameter.
 
     Returns
     -------
@@ -202,10 +205,11 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
     Raises
     ------
-    TypeError  : parameters that are not floats, axes that are not whole numbers, rng as a Generator.
-    ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; a parameter that no
-        output depends on, as far as autograd sees; examples that are mixed against the word of `vmap_axes`, where
-        that is noticed (`check`).
+    TypeError  : parameters that are not floats, complex outputs, what autograd cannot follow; axes that are not whole
+        numbers, rng as a Generator.
+    ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; NaN in parameters; a
+        parameter that no output depends on, as far as autograd sees. Where that is noticed (`check`): a part of a
+        derivative that is lost, examples that are mixed against the word of `vmap_axes`.
 
     Accuracy
     --------

@@ -160,13 +160,19 @@ class Record:
                     grads[parent.index] = core.add_outgrads(grads.get(parent.index), ingrad)
         return [found.get(target.index) for target in targets]
 
-    def reached(self):
-        """For each root: is there a way from an output back to it?"""
-        ahead = {end.index for end in self.ends if end is not None}
+    def reached(self, ends=None):
+        """For each root: is there a way from an output (or one of these nodes) back to it?"""
+        ahead = {end.index for end in (self.ends if ends is None else ends) if end is not None}
         for node in reversed(self.tape):
             if node.index in ahead:
                 ahead.update(parent.index for parent in node.parents)
         return [root.index in ahead for root in self.roots]
+
+    def swallowed(self):
+        """For each root: did plain NumPy make an array of objects of it? From there on nothing is recorded."""
+        arrays = [*self.outputs, *(a for node in self.tape for a in (node.value, *node.args))]
+        return self.reached([box._node for a in arrays if getattr(a, 'dtype', None) == object
+                             for box in numpy.ravel(a) if getattr(getattr(box, '_node', None), 'tape', 0) is self.tape])
 
     @cached_property
     def operations(self):

@@ -84,6 +84,13 @@ class Side:
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
                 raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}.')
             record.outputs[i] = numpy.asarray(out)
+            if numpy.iscomplexobj(out):
+                raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
+                                'side by side.')
+        lost = [name for name, there in zip(self.names, record.swallowed()) if there]
+        if lost:
+            raise TypeError(f'expected a function that autograd can follow, but plain NumPy made an array of objects '
+                            f'of {", ".join(lost)} for {self.name}. Write it with autograd.numpy.')
         missed = [name for name, there in zip(self.names, record.reached()) if not there]
         if missed:
             raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd '
@@ -92,7 +99,18 @@ class Side:
         return record
 
     def recorded(self, x, kwargs):
-        return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+        try:
+            return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+        except (AttributeError, TypeError, ValueError) as error:
+            if not any(text in str(error) for text in ('ArrayBox', 'setting an array element')):
+                raise
+            raise TypeError(f'expected a function that autograd can follow, got "{error}" for {self.name}. Write it '
+                            'with autograd.numpy, without assigning to entries of arrays and without float().'
+                            ) from error
+
+    def plain(self, values):
+        """The outputs at other values of the parameters."""
+        return [numpy.asarray(a) for a in leaves(self.f(rebuilt(self.params, values), self.x, **self.kwargs))]
 
     def single(self, i):
         """The Record of example i alone; the whole without `vmap_axes`."""
