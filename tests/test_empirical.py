@@ -1,5 +1,6 @@
 """Empirical kernels against autograd's jacobian, tables of Neural Tangents, finite differences, and each other."""
 import logging
+import tracemalloc
 from pathlib import Path
 
 import autograd.numpy as np
@@ -7,7 +8,7 @@ import finite_functions
 import numpy
 import pytest
 from finite_functions import FUNCTIONS, MIXING, definition, mlp, picked
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import LinearOperator, cg, eigsh
 
 import ntref
 from ntref import (
@@ -390,6 +391,26 @@ def test_largest_eigenvalues(rng):
     full = definition(f, params, x, x).transpose(0, 2, 1, 3).reshape(12, 12)
     found = numpy.sort(eigsh(ntk, k=3, v0=numpy.ones(12), return_eigenvectors=False))
     assert_equal(found, numpy.linalg.eigvalsh(full)[-3:], 1e-10)
+
+
+def test_a_kernel_that_does_not_fit(rng):
+    """6000 x 6000, 288 MB, in 50 of them: largest eigenvalues and a system, against rows of the kernel."""
+    init_fn, f, _ = serial(Dense(64), Relu(), Dense(2))
+    x, ridge = rng.standard_normal((3000, 5)), 100.
+    _, params = init_fn(rng, x.shape)
+    y = numpy.sin(x[:, :2])
+    tracemalloc.start()
+    try:
+        vp = empirical_ntk_vp_fn(f, x, None, params)
+        ntk = LinearOperator((6000, 6000), matvec=lambda v: vp(v.reshape(3000, 2)).ravel() + ridge * v, dtype=float)
+        values, vectors = eigsh(ntk, k=2, v0=numpy.ones(6000))
+        solution, info = cg(ntk, y.ravel(), rtol=1e-10)
+        assert tracemalloc.get_traced_memory()[1] < 5e7 and info == 0
+    finally:
+        tracemalloc.stop()
+    rows = empirical_ntk_fn(f, (), (), 0, 3)(x[:20], x, params).transpose(0, 2, 1, 3).reshape(40, 6000)
+    assert abs(rows @ solution + ridge * solution[:40] - y.ravel()[:40]).max() < 1e-8
+    assert abs(rows @ vectors + ridge * vectors[:40] - values * vectors[:40]).max() < 1e-10 * values.max()
 
 
 # ------------------------------------------------------------------ the infinite limit

@@ -13,7 +13,7 @@ class Cost(NamedTuple):
     Attributes
     ----------
     operations : float      sums and products of numbers, in terms of those of a matrix product
-    bytes : int             that are allocated at the same time, beyond what f itself takes
+    bytes : int             that are allocated at the same time, beyond what f itself takes; the kernel included
     """
     operations: float
     bytes: int

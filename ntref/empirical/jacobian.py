@@ -60,5 +60,5 @@ def jacobian_cost(first, second, pairings, share=1.):
         outputs = sum(out.size for out in side.whole.outputs)
         total += (side.n + 2 * outputs) * side.single_operations + ENTRY * outputs * size
         entries += max(out.size for out in side.whole.outputs) * size
-    return Cost(total + sum(2 * pairing.pairs * size for pairing in pairings),
-                round(sum(a.itemsize * a.size for a in first.values) / size * share * entries) if size else 0)
+    pairs = sum(pairing.pairs for pairing in pairings)
+    return Cost(total + 2 * pairs * size, round(first.values[0].itemsize * (entries + 2 * pairs)))

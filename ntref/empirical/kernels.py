@@ -231,8 +231,8 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     >>> empirical_kernel_fn(f, vmap_axes=0, implementation=3)(x, None, 'ntk', params)
     array([[180.]])
     >>> cost = empirical_kernel_fn(f, vmap_axes=0).cost(numpy.ones((100, 2)), None, params)
-    >>> cost[3].operations < cost[1].operations < cost[2].operations, cost[1].bytes        # 100 outputs, 2 parameters
-    (True, 1600)
+    >>> cost[3].operations < cost[1].operations < cost[2].operations, cost[1].bytes        # J: 100 x 2
+    (True, 161600)
     """
     kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
 

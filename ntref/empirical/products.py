@@ -122,6 +122,7 @@ def products_ntk(first, second, pairings):
 
 def products_cost(first, second, pairings):
     """For each column a pass back, and one along it; what these leave behind on the way."""
-    columns = sum(out.size for out in second.whole.outputs)
-    return Cost(columns * (2 * second.single_operations + 4 * first.whole.operations) + second.n * (
-        second.single_operations), sum(2 * numpy.asarray(node.value).nbytes for node in first.whole.tape))
+    columns, pairs = sum(out.size for out in second.whole.outputs), sum(pairing.pairs for pairing in pairings)
+    operations = (second.n + 2 * columns) * second.single_operations + 4 * columns * first.whole.operations
+    kept = sum(2 * numpy.asarray(node.value).nbytes for node in first.whole.tape)
+    return Cost(operations, kept + 2 * pairs * first.values[0].itemsize)

@@ -113,6 +113,8 @@ class Record:
         self.outputs = [leaf._value if mine else leaf for leaf, mine in zip(found, ours)]
         self.tree = rebuilt(self.tree, self.outputs)
         self._leading = {}
+        for node in self.tape:
+            node.tape = None                    # no circle: what is recorded goes with the record, not with the next gc
 
     @cached_property
     def scaled(self):
@@ -172,7 +174,7 @@ class Record:
         """For each root: did plain NumPy make an array of objects of it? From there on nothing is recorded."""
         arrays = [*self.outputs, *(a for node in self.tape for a in (node.value, *node.args))]
         return self.reached([box._node for a in arrays if getattr(a, 'dtype', None) == object
-                             for box in numpy.ravel(a) if getattr(getattr(box, '_node', None), 'tape', 0) is self.tape])
+                             for box in numpy.ravel(a) if getattr(box, '_node', None) in self.tape])
 
     @cached_property
     def operations(self):
