@@ -10,6 +10,7 @@ from functools import cache
 from math import prod
 from unittest import mock
 
+import autograd.numpy
 import brute
 import finite_functions
 import numpy
@@ -18,9 +19,11 @@ import ragged
 import reference
 import reference_conv
 from autograd import elementwise_grad
+from autograd.scipy.special import erf
 
 from ntref import (
-    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, ops, pairs, stax, truncated)
+    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, ops, pairs, stax, taylor,
+    taylor_expand, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
 from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured, weights
@@ -360,7 +363,13 @@ def check_empirical_product():
     near(empirical_ntk_vp_fn(f, x1, x2, params)(v) / 1e3, numpy.einsum('nmoq,mq->no', full, v) / 1e3)
 
 
-FINITE = {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
+def check_taylor():
+    """exp about 0 and erf about 0: 1 + x + x^2/2 + x^3/6, and 2 (x - x^3/3) / sqrt(pi)."""
+    near(taylor_expand(autograd.numpy.exp, 0., 3)(numpy.array(.5)), 1 + .5 + .125 + .125 / 6)
+    near(taylor_expand(erf, 0., 3)(numpy.array(.5)), 2 * (.5 - .125 / 3) / numpy.pi ** .5)
+
+
+FINITE = {'taylor': check_taylor} | {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
     'mlp', 'recurrent', 'steps', 'multiplied', 'mixed', 'low rank', 'normed', 'filtered', 'blocks', 'positions',
     'interleaved', 'embedding')} | {
     'structured: memory': lambda: check_empirical('memory', 3, None),
@@ -740,6 +749,9 @@ def first_alone(original, parts, gs):
 
 
 EMPIRICAL = {
+    'taylor: without factorials': (lambda: mock.patch.object(taylor, 'factorial', lambda k: 1), 'taylor'),
+    'taylor: one degree less': (lambda: mock.patch.object(
+        taylor, 'as_whole', lambda degree, *a: degree - 1), 'taylor'),
     'trace axes: a sum': (lambda: mock.patch.object(
         pairing.Pairing, 'traced', property(lambda self: 1)), 'definition'),
     'axes: first those of x1': (lambda: mock.patch.object(
