@@ -558,13 +558,21 @@ def test_check_passes(name, dtype, rng):
 @pytest.mark.parametrize('f', [
     lambda p, x: x @ p[0] + numpy.dot(x, p[0]), lambda p, x: x @ p[0] * numpy.where(p[1] > 0, p[1], 0.),
     lambda p, x: np.tanh(x @ p[0]) + np.array(numpy.einsum('ni,io->no', x, p[0])),
-    lambda p, x: x @ numpy.stack([p[0], p[0]])[0], lambda p, x: x @ numpy.array(p[0])], ids=str)
+    lambda p, x: x @ numpy.stack([p[0], p[0]])[0], lambda p, x: x @ numpy.array(p[0])],
+    ids=['dot', 'where', 'einsum', 'stack', 'array'])
 def test_arrays_of_objects(f, rng):
     """Plain NumPy takes an array that is traced apart, into one of objects: half the derivatives would be lost."""
-    params = [rng.standard_normal((5, 3)), rng.standard_normal(3)]
+    params = [rng.standard_normal((5, 3)), numpy.arange(3.)]
     for implementation in WAYS:
         with pytest.raises(TypeError, match=r'plain NumPy made an array of objects of params\[[01]\] for x1'):
             empirical_ntk_fn(f, implementation=implementation)(rng.standard_normal((4, 5)), None, params)
+
+
+def test_objects_out(rng):
+    """No box among them, as all are from the other branch of `where`; still no kernel of objects."""
+    with pytest.raises(TypeError, match='made an array of objects of a parameter for x1'):
+        x = rng.standard_normal((4, 3))
+        empirical_ntk_fn(lambda p, x: x * p + numpy.where(p < 0, p, 0.))(x, None, numpy.ones(3))
 
 
 def filled(params, x):

@@ -88,9 +88,9 @@ class Side:
                 raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
                                 'side by side.')
         lost = [name for name, there in zip(self.names, record.swallowed()) if there]
-        if lost:
+        if lost or any(out.dtype == object for out in record.outputs):
             raise TypeError(f'expected a function that autograd can follow, but plain NumPy made an array of objects '
-                            f'of {", ".join(lost)} for {self.name}. Write it with autograd.numpy.')
+                            f'of {", ".join(lost) or "a parameter"} for {self.name}. Write it with autograd.numpy.')
         missed = [name for name, there in zip(self.names, record.reached()) if not there]
         if missed:
             raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd '
