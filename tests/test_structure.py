@@ -96,15 +96,18 @@ ALLOWED = {
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'trees'},
     'empirical.pairing': {},
-    'empirical.record': {'trees'},
-    'empirical.side': {'empirical.record', 'empirical.trees', 'trees'},
-    'empirical.jacobian': {'empirical.pairing'},
-    'empirical.products': {'empirical.jacobian', 'empirical.record', 'empirical.side', 'trees'},
+    'empirical.cost': {},
+    'empirical.record': {'empirical.cost', 'trees'},
+    'empirical.side': {'empirical.cost', 'empirical.record', 'empirical.trees', 'trees'},
+    'empirical.jacobian': {'empirical.cost', 'empirical.pairing'},
+    'empirical.products': {'empirical.cost', 'empirical.jacobian', 'empirical.record', 'empirical.side', 'trees'},
+    'empirical.check': {'empirical.products'},
     'empirical.rules': {'empirical.record'},
-    'empirical.plan': {'empirical.rules', 'empirical.side'},
-    'empirical.structured': {'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
-    'empirical.kernels': {'empirical.jacobian', 'empirical.pairing', 'empirical.products', 'empirical.side',
-                          'empirical.structured', 'trees'},
+    'empirical.weights': {'empirical.record'},
+    'empirical.plan': {'empirical.rules', 'empirical.side', 'empirical.weights'},
+    'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
+    'empirical.kernels': {'engine.memory', 'empirical.check', 'empirical.cost', 'empirical.jacobian',
+                          'empirical.pairing', 'empirical.products', 'empirical.side', 'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     'monte_carlo': {'arguments', 'empirical', 'empirical.pairing', 'empirical.side', 'engine.batch', 'engine.run',
                     'trees'},
@@ -114,7 +117,9 @@ ALLOWED = {
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
-    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax', 'taylor'},
+    'classic': {'arguments', 'empirical', 'engine.batch'},
+    '__init__': {'classic', 'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax',
+                 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
     'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
@@ -130,7 +135,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check', 'cli',
     'monte_carlo', *(
         f'empirical.{name}' for name in
-        'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
+        'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

@@ -4,6 +4,7 @@ from functools import cached_property
 import numpy
 
 from ..trees import leaves, rebuilt
+from .cost import CALL
 from .record import Record
 from .trees import float_leaves, named, spread
 
@@ -83,6 +84,13 @@ class Side:
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
                 raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}.')
             record.outputs[i] = numpy.asarray(out)
+            if numpy.iscomplexobj(out):
+                raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
+                                'side by side.')
+        lost = [name for name, there in zip(self.names, record.swallowed()) if there]
+        if lost or any(out.dtype == object for out in record.outputs):
+            raise TypeError(f'expected a function that autograd can follow, but plain NumPy made an array of objects '
+                            f'of {", ".join(lost) or "a parameter"} for {self.name}. Write it with autograd.numpy.')
         missed = [name for name, there in zip(self.names, record.reached()) if not there]
         if missed:
             raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd '
@@ -91,7 +99,18 @@ class Side:
         return record
 
     def recorded(self, x, kwargs):
-        return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+        try:
+            return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+        except (AttributeError, TypeError, ValueError) as error:
+            if not any(text in str(error) for text in ('ArrayBox', 'setting an array element')):
+                raise
+            raise TypeError(f'expected a function that autograd can follow, got "{error}" for {self.name}. Write it '
+                            'with autograd.numpy, without assigning to entries of arrays and without float().'
+                            ) from error
+
+    def plain(self, values):
+        """The outputs at other values of the parameters."""
+        return [numpy.asarray(a) for a in leaves(self.f(rebuilt(self.params, values), self.x, **self.kwargs))]
 
     def single(self, i):
         """The Record of example i alone; the whole without `vmap_axes`."""
@@ -101,6 +120,14 @@ class Side:
             with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
                 self._singles = {i: self.recorded(*self.arguments(i))}          # the last alone is kept
         return self._singles[i]
+
+    @property
+    def single_operations(self):
+        """Estimated, of f of one example alone, without calling it."""
+        if self.inputs is None or not self.n:
+            return self.whole.operations
+        calls = CALL * len(self.whole.tape)
+        return calls + (self.whole.operations - calls) / self.n
 
     def arguments(self, i):
         """x and keywords of example i."""
@@ -125,7 +152,7 @@ def same(a, b):
     if a.shape != b.shape:
         return False
     if a.dtype.kind != 'f' or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
-        return numpy.array_equal(a, b)
+        return numpy.array_equal(a, b, equal_nan=a.dtype.kind in 'fc')
     scale = max(float(abs(c).max(initial=0.)) for c in (a, b))
     return bool((abs(a - b) <= 1e3 * float(numpy.finfo(a.dtype).eps) ** .75 * scale).all())
 

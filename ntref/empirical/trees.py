@@ -23,6 +23,7 @@ def float_leaves(tree, name):
     Raises
     ------
     TypeError : a leaf that is not a float or an array of float32 or float64. It has no derivative.
+    ValueError : NaN.
     """
     pairs = named(tree, name)
     for where, leaf in pairs:
@@ -32,6 +33,8 @@ def float_leaves(tree, name):
             raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
                             f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
                             'derivative: make it a float, or a constant of the function.')
+        if numpy.isnan(numpy.min(leaf, initial=0)):
+            raise ValueError(f'expected {where} to be numbers, got NaN in {numpy.isnan(leaf).sum()} of its entries.')
     return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
 
 
