@@ -636,14 +636,47 @@ def test_refused(rng):
         empirical_kernel_fn(f)(x, None, 'cov1', params)
     with pytest.raises(ValueError, match="expected get to be None, 'nngp'"):
         empirical_kernel_fn(f)(x, None, ('ntk', 'ntk'), params)
-    with pytest.raises(TypeError, match='rng to be a seed'):
-        empirical_ntk_fn(f)(x, None, params, rng=rng)
+    for seeds in rng, (rng, rng), numpy.random.SeedSequence(0), (0, numpy.random.SeedSequence(0)):
+        with pytest.raises(TypeError, match='rng to be a seed'):
+            empirical_ntk_fn(f)(x, None, params, rng=seeds)
+    with pytest.raises(TypeError, match='trace_axes to be a whole number or a tuple of them, got None'):
+        empirical_ntk_fn(f, trace_axes=None)
     with pytest.raises(TypeError, match='expected f to be a function'):
         empirical_ntk_fn(params)
     with pytest.raises(ValueError, match='expected cotangents like the outputs for x2'):
         empirical_ntk_vp_fn(f, x, None, params)(x)
     with pytest.raises(TypeError, match='expected outputs to be arrays, got str'):
         empirical_ntk_fn(lambda params, x: 'text')(x, None, params)
+
+
+def test_keywords_refused(rng):
+    x, y, W = rng.standard_normal((4, 5)), rng.standard_normal((3, 5)), rng.standard_normal((5, 2))
+
+    def f(params, x, shift=0.):
+        return x @ params + shift
+    shifts = numpy.ones((4, 1)), numpy.ones((4, 1)) * 2
+    with pytest.raises(ValueError, match='expected shift for x1 alone, as x2 is None'):
+        empirical_nngp_fn(f)(x, None, W, shift=shifts)
+    assert_equal(empirical_nngp_fn(f)(x, None, W, shift=(shifts[1], None)),
+                 empirical_nngp_fn(f)(x, x, W, shift=(shifts[1], shifts[1])))
+    with pytest.raises(ValueError, match=r"keywords that are passed, out of \['shift'\], got \['shfit'\]"):
+        empirical_ntk_fn(f, vmap_axes=(0, 0, {'shfit': 0}))(x, y, W, shift=2.)
+
+
+def test_outputs_in_other_trees(rng):
+    x, y, W = rng.standard_normal((4, 5)), rng.standard_normal((3, 5)), rng.standard_normal((5, 2))
+
+    def f(params, x):
+        parts = {'a': x @ params, 'b': 2 * x @ params}
+        return parts if len(x) == 4 else dict(reversed(parts.items()))
+    with pytest.raises(ValueError, match=r"in the same order, got \[.*'a'.*'b'.*\] and \[.*'b'.*'a'.*\]"):
+        empirical_nngp_fn(f)(x, y, W)
+
+
+def test_axes_of_numpy(rng):
+    f, params, x, y = drawn('mlp', rng)
+    assert_equal(empirical_ntk_fn(f, numpy.int64(-1), vmap_axes=numpy.int64(0))(x, y, params),
+                 empirical_ntk_fn(f)(x, y, params))
 
 
 def test_shapes_that_differ(rng):
@@ -657,7 +690,7 @@ def test_shapes_that_differ(rng):
         assert empirical_ntk_fn(lambda p, x: p * x, ())(x1, x2, W).shape == (4, 4, 5, 6)
     with pytest.raises(ValueError, match=r'as many axes for x1 and x2, got shapes \(4, 5\) and \(4,\)'):
         empirical_ntk_fn(lambda p, x: p * x)(x1, x1[:, 0], W)
-    with pytest.raises(ValueError, match='outputs alike for x1 and x2, got 1 arrays and 2'):
+    with pytest.raises(ValueError, match=r'in trees alike for x1 and x2, .* got .*0.* and .*0.*1'):
         empirical_ntk_fn(lambda p, x: [p * x] * (len(x) - 3))(x1, numpy.ones((5, 5)), W)
 
 

@@ -94,8 +94,8 @@ ALLOWED = {
                          'predict.gaussian', 'predict.hyperparameters', 'predict.kernel_gradient',
                          'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
-    'empirical.trees': {'trees'},
-    'empirical.pairing': {},
+    'empirical.trees': {'arguments', 'trees'},
+    'empirical.pairing': {'arguments'},
     'empirical.cost': {},
     'empirical.record': {'empirical.cost', 'trees'},
     'empirical.side': {'empirical.cost', 'empirical.record', 'empirical.trees', 'trees'},

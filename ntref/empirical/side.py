@@ -10,6 +10,8 @@ from .trees import float_leaves, named, spread
 
 __all__ = ['Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
 
+DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # and changed by that
+
 
 class VmapAxes:
     """Along which axes of inputs, outputs and keywords f treats its examples one by one."""
@@ -20,6 +22,11 @@ class VmapAxes:
         if self.kwargs is not None and not isinstance(self.kwargs, dict):
             raise TypeError('expected vmap_axes as an axis, a tree of them, or (axes of inputs, axes of outputs, '
                             f'{{keyword: axis}}), got {vmap_axes!r}.')
+
+    def check_keywords(self, kwargs):
+        unknown = [key for key in self.kwargs or () if key not in kwargs]
+        if unknown:
+            raise ValueError(f'expected vmap_axes of keywords that are passed, out of {[*kwargs]}, got {unknown}.')
 
 
 def taken(tree, axes, i):
@@ -167,11 +174,16 @@ def split_kwargs(kwargs, x1, x2):
     """Keywords for x1 and x2: pairs are split, a seed `rng` is another for other inputs, the rest is shared."""
     of1, of2 = {}, {}
     for key, value in kwargs.items():
-        if key == 'rng' and isinstance(value, numpy.random.Generator):
-            raise TypeError('expected rng to be a seed, got a Generator. The function is called more than once, and '
-                            'must draw the same numbers.')
-        if isinstance(value, tuple) and len(value) == 2:
+        is_pair = isinstance(value, tuple) and len(value) == 2
+        for seed in (value if is_pair else (value,)) if key == 'rng' else ():
+            if isinstance(seed, DRAWN_FROM):
+                raise TypeError(f'expected rng to be a seed, got a {type(seed).__name__}. The function is called more '
+                                'than once, and must draw the same numbers.')
+        if is_pair:
             of1[key], of2[key] = value
+            if not leaves(x2) and of2[key] is not None and not are_equal(*value):
+                raise ValueError(f'expected {key} for x1 alone, as x2 is None, got a pair that differs. Leave its '
+                                 'second out, or pass x2.')
         else:
             again = key == 'rng' and value is not None and not are_equal(x1, x2)
             of1[key], of2[key] = value, [value, 1] if again else value
@@ -188,11 +200,13 @@ def sides(f, x1, x2, params, kwargs, vmap_axes=None):
     """The Side of x1, and that of x2 (the same one where x2 is None)."""
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
+    axes.check_keywords(kwargs)
     first = Side(f, params, x1, of1, axes, 'x1')
     if not leaves(x2):
         return first, first
     second = Side(f, params, x2, of2, axes, 'x2')
-    if len(first.whole.outputs) != len(second.whole.outputs):
-        raise ValueError(f'expected outputs alike for x1 and x2, got {len(first.whole.outputs)} arrays and '
-                         f'{len(second.whole.outputs)}.')
+    places1, places2 = ([place for place, _ in named(side.whole.tree, '')] for side in (first, second))
+    if places1 != places2:
+        raise ValueError(f'expected outputs in trees alike for x1 and x2, in the same order, got {places1} and '
+                         f'{places2}.')
     return first, second

@@ -1,6 +1,7 @@
 """Leaves of trees with their names, for messages; axes for each of them."""
 import numpy
 
+from ..arguments import is_whole
 from ..trees import leaves
 
 __all__ = ['float_leaves', 'named', 'spread']
@@ -46,11 +47,11 @@ def spread(value, tree, name):
     ValueError : the trees differ.
     """
     count = len(leaves(tree))
-    if value is None or isinstance(value, int):
+    if value is None or is_whole(value):
         return None if value is None else [value] * count
 
     def walk(value, tree):
-        if value is None or isinstance(value, int) and not isinstance(tree, (dict, tuple, list)):
+        if value is None or is_whole(value) and not isinstance(tree, (dict, tuple, list)):
             return [value]
         if isinstance(value, dict) and isinstance(tree, dict) and value.keys() == tree.keys():
             return [axis for key in tree for axis in walk(value[key], tree[key])]
