@@ -105,6 +105,10 @@ ALLOWED = {
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
+    # values to compare with
+    'oracle.shaken': {},
+    'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
+    'oracle.__init__': {'oracle.certify'},
     '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
@@ -118,7 +122,7 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
+    'testing.contracts', 'testing.finite', 'testing.check', 'oracle.shaken', 'oracle.certify', 'cli', *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
@@ -262,7 +266,8 @@ def test_code_lines():
 
 # ------------------------------------------------------------------ public names
 
-@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing'])
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing',
+                                    'ntref.oracle'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
