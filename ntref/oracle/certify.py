@@ -46,6 +46,7 @@ class Certified:
     digits : int                    of each entry are sure, relative to itself; at most `asked`. An entry that is 0 as
                                     far as that can be told has the value 0.
     asked : int                     digits that were asked for.
+    decimals : array of str         `values` to the digits that are sure.
     float64 : array                 `values` correctly rounded.
     got64, got32 : array            what ntref itself gives in float64 and float32. float32: of inputs rounded to it.
     ulps64, ulps32 : array          their errors in units of the last place of `values`; of an entry that is 0, in
@@ -58,6 +59,10 @@ class Certified:
     asked: int
     got64: Any
     got32: Any
+
+    @property
+    def decimals(self):
+        return _mapped(lambda v: mpmath().nstr(v, max(1, self.digits)), self.values)
 
     @property
     def float64(self):
@@ -282,11 +287,10 @@ def _mapped(f, a):
 
 def rows(certified):
     """Entries one by one: index, value to the digits that are sure, bound, float64, ulps of float64 and float32."""
-    columns = (certified.values, certified.bound, certified.float64, certified.ulps64, certified.ulps32)
+    columns = (certified.decimals, certified.bound, certified.float64, certified.ulps64, certified.ulps32)
     for index in numpy.ndindex(certified.values.shape):
-        value, bound, double, *ulps = (column[index] for column in columns)
-        yield (index, mpmath().nstr(value, max(1, certified.digits)), _short(bound), repr(float(double)),
-               *(f'{u:.3g}' for u in ulps))
+        decimal, bound, double, *ulps = (column[index] for column in columns)
+        yield index, decimal, _short(bound), repr(float(double)), *(f'{u:.3g}' for u in ulps)
 
 
 def _short(bound):
