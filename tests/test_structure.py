@@ -54,6 +54,8 @@ ALLOWED = {
     'stax.kernel_function': {'arrays', 'engine.batch', 'engine.cost', 'engine.memory', 'engine.tiles', 'inputs',
                              'kernel', 'stax.large', 'stax.masking', 'stax.trees'},
     'stax.layer': {'arguments', 'arrays', 'kernel', 'stax.kernel_function', 'stax.masking', 'stax.trees'},
+    'stax.spec': {'arguments', 'stax.layer'},
+    'stax.schema': {'ops', 'stax.layer', 'stax.spec'},
     'stax.dense': {'arguments', 'arrays', 'kernel', 'stax.layer'},
     'stax.conv': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.dense', 'stax.masking'},
     'stax.pooling': {'arguments', 'arrays', 'kernel', 'ops', 'stax.conv', 'stax.layer', 'stax.masking'},
@@ -70,10 +72,10 @@ ALLOWED = {
     'stax.dot_general': {'arguments', 'arrays', 'cov', 'kernel', 'stax.branching', 'stax.pooling'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
     'stax.triple': {'arrays', 'inputs', 'kernel', 'stax.kernel_function', 'stax.layer', 'stax.masking'},
-    'stax.__init__': {'stax.layer', 'stax.masking', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.attention',
-                      'stax.reshaping', 'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.smooth',
-                      'stax.clipped', 'stax.custom', 'stax.branching', 'stax.graph', 'stax.dot_general',
-                      'stax.combinators', 'stax.triple'},
+    'stax.__init__': {'stax.layer', 'stax.spec', 'stax.masking', 'stax.dense', 'stax.conv', 'stax.pooling',
+                      'stax.attention', 'stax.reshaping', 'stax.normalization', 'stax.elementwise', 'stax.piecewise',
+                      'stax.smooth', 'stax.clipped', 'stax.custom', 'stax.branching', 'stax.graph',
+                      'stax.dot_general', 'stax.combinators', 'stax.triple'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
@@ -112,7 +114,7 @@ ALLOWED = {
     '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
-    'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
+    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle.certify', 'stax'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""

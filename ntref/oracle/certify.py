@@ -23,7 +23,7 @@ from ..kernel import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
 from .shaken import shaken
 
-__all__ = ['Certified', 'certify', 'rows']
+__all__ = ['Certified', 'certify', 'rows', 'table']
 
 GUARD = 10              # digits beyond those asked for, at first
 ROUNDS = 5              # and twice as many in each further round
@@ -291,6 +291,16 @@ def rows(certified):
     for index in numpy.ndindex(certified.values.shape):
         decimal, bound, double, *ulps = (column[index] for column in columns)
         yield index, decimal, _short(bound), repr(float(double)), *(f'{u:.3g}' for u in ulps)
+
+
+def table(found):
+    """All of them under one head, for a file of comma-separated values."""
+    axes = max(certified.values.ndim for certified in found)
+    yield ['kernel', *(f'axis {i}' for i in range(axes)), 'value', 'bound', 'float64', 'ulps of float64',
+           'ulps of float32']
+    for certified in found:
+        for index, *entries in rows(certified):
+            yield [certified.name, *index, *[''] * (axes - len(index)), *entries]
 
 
 def _short(bound):
