@@ -17,6 +17,7 @@ from test_activations import KINKED, MP, exact, given_u, plane
 from test_contracts import ANYWHERE, FEATURES, NETWORKS, POSITIONS
 
 from ntref import stax
+from ntref.arrays import namespace
 from ntref.oracle import certify
 from ntref.oracle.certify import rows
 from ntref.oracle.shaken import shaken
@@ -114,7 +115,8 @@ def test_kinked_against_integrals_along_a_line(layer):
 
 def small(net):
     """A series takes a second at small variances, minutes at large ones."""
-    return [serial(Dense(6, .25), layer) for layer in net.layers[1:]][0] if net.layers[-1].name in SERIES else net
+    last = net.layers[-1] if net.name == 'serial' else net
+    return serial(Dense(6, .25), last) if last.name in SERIES else net
 
 
 SURE = {'serial(Dense(6, 1.3, 0.4), ElementwiseNumerical(cube, 6, d_cube))': 15}
@@ -124,7 +126,8 @@ REFUSED = {'serial(Dense(6, 1.3, 0.4), ElementwiseNumerical(smooth))': 'Give deg
 
 @pytest.mark.parametrize('net', [net for _, net in NETWORKS], ids=lambda net: repr(net))
 def test_every_layer(net, rng):
-    shape = (2, FEATURES) if net in [flat for _, flat in ANYWHERE] else (2, *POSITIONS, FEATURES)
+    is_flat = net in [flat for _, flat in ANYWHERE]
+    shape = (2, FEATURES) if is_flat else (1, *POSITIONS, FEATURES)
     x = laid_out(net, rng.integers(-8, 9, shape) / 8)
     if repr(net) in REFUSED:
         with pytest.raises(TypeError, match=REFUSED[repr(net)]):
@@ -132,7 +135,7 @@ def test_every_layer(net, rng):
         return
     sure = SURE.get(repr(net), 30)
     with pytest.warns(UserWarning, match='digits') if sure < 30 else nullcontext():
-        found = certify(small(net) if hasattr(net, 'layers') else net, x, get=BOTH)
+        found = certify(small(net), x, get=BOTH)
     for c in found:
         assert sure <= c.digits <= 30 and c.values.shape == c.got64.shape == c.got32.shape
         assert c.ulps64.max() < 2 ** 20 and c.got32.dtype == 'float32'
@@ -186,6 +189,14 @@ def test_doubles_in_formulas(layer, monkeypatch):
     assert 15 <= c.digits <= 17
     monkeypatch.setitem(certify.__globals__, 'shaken', lambda: nullcontext(set()))
     assert certify(net, x, get='nngp').digits == 30                      # falsely: what it is good for
+
+
+@pytest.mark.parametrize('name', ['Relu', 'Erf', 'Sign', 'Gelu', 'HardTanh'])
+def test_pi_as_a_double(name, monkeypatch):
+    """Both precisions share it, and agree to all digits."""
+    monkeypatch.setattr(namespace(numpy.array([mp.mpf(1)])), 'pi', numpy.pi)
+    with pytest.warns(UserWarning, match=r'expected 20 digits, 1[567] are sure.*(3\.14159|6\.28318|0\.31830)'):
+        certify(serial(Dense(8), getattr(stax, name)()), X[:2], get='nngp', digits=20)
 
 
 def test_arguments_are_doubles_exactly():
@@ -297,7 +308,8 @@ def test_text(rng):
 
 @pytest.mark.parametrize('change, error, text', [
     (dict(digits=0), ValueError, 'certify: digits is expected to be a whole number >= 1, got 0'),
-    (dict(digits=1.5), ValueError, 'got 1.5'), (dict(get='shape1'), ValueError, "out of .*got 'shape1'"),
+    (dict(digits=1.5), ValueError, 'got 1.5'), (dict(digits=281), ValueError, 'at most 280 digits, got 281'),
+    (dict(get='shape1'), ValueError, "out of .*got 'shape1'"),
     (dict(get=()), ValueError, r'got \(\)'), (dict(get=('ntk', 'ntk')), ValueError, 'different'),
     (dict(x1=[[1., 2.]]), ValueError, 'got a list'), (dict(x1='x.npy'), TypeError, 'expected an array'),
     (dict(x1=numpy.array([[numpy.nan]])), ValueError, 'NaN'), (dict(x1=numpy.ones(3)), ValueError, 'batch axis'),
@@ -306,6 +318,14 @@ def test_text(rng):
 def test_bad_input(change, error, text):
     with pytest.raises(error, match=text):
         certify(**dict(net=serial(Dense(8), Relu()), x1=X) | change)
+
+
+def test_many_digits():
+    c = certify(serial(Dense(8, 1.1), Relu(), Dense(1)), X[:2], get='nngp', digits=280)
+    state = reference.kernel(serial(Dense(8, 1.1), Relu(), Dense(1)).to_spec(), X[0], X[1])
+    assert c.digits == 280 and len(c.decimals[0, 1]) > 275
+    with mp.workdps(120):
+        assert abs(c.values[0, 1] - state.k) <= 1e-118
 
 
 def test_precision_is_left_as_it_was(rng):

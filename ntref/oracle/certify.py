@@ -25,8 +25,8 @@ from .shaken import shaken
 
 __all__ = ['Certified', 'certify', 'rows', 'table']
 
-GUARD = 10              # digits beyond those asked for, at first
-ROUNDS = 5              # and twice as many in each further round
+GUARD = 10              # digits beyond those asked for, at first; twice as many in each further round
+LARGEST = 300           # working digits: eps of more is no double, and loops that ask for it as one end too early
 NOTHING = 8             # digits beyond those asked for, below which a difference of numbers of order 1 is 0
 GAIN, DOUBLE = 2, 18    # where no more digits are sure than a double has, a round has to win so many for another one
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
@@ -94,7 +94,7 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
     x1 : array (n1, ..., channels)  floats are taken exactly, `mpmath.mpf` in object arrays as they are.
     x2 : the same, optional         None: x2 is x1.
     get : str or tuple of str       as for `kernel_fn`; None: all covariances.
-    digits : int                    of each entry, relative to itself.
+    digits : int                    of each entry, relative to itself; 1 to 280.
     progress : bool, optional       show tiles done, rate and time left (tqdm). None: on a terminal. A dense layer takes
                                     about 0.1 ms an entry, more with positions and with series. Ctrl-C stops it.
     options                         `pattern`, `mask_constant`, `diagonal_spatial`, as for `kernel_fn`.
@@ -105,9 +105,9 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
 
     Raises
     ------
-    ValueError : digits < 1; what `kernel_fn` raises.
+    ValueError : digits out of range; what `kernel_fn` raises.
     TypeError : a layer that cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature.
-    UserWarning : fewer digits are sure than were asked for; names doubles in formulas, if they are the cause.
+    UserWarning : fewer digits are sure than were asked for; names doubles in formulas, which may be the cause.
 
     Accuracy
     --------
@@ -130,19 +130,21 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
       1 1  1.0  +- ...
     """
     asked, names = as_whole(digits, 'certify: digits', 1), _requested(get)
+    if asked + 2 * GUARD > LARGEST:
+        raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
     if not isinstance(net, Layer):
         raise TypeError(f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
     exact = *_each(_exactly, (x1, x2)), _each(lambda a: _exactly(a, 'fO'), options)
     doubles, singles = (_whole(_changed(net, _in_doubles), *_each(lambda a: _rounded(a, dtype), exact), names)
                         for dtype in ('float64', 'float32'))
-    before = -1
-    for guard in (GUARD * 2 ** i for i in range(ROUNDS)):
+    before, guard = -1, GUARD
+    while asked + 2 * guard <= LARGEST:
         compared, met = _twice(net, exact, names, asked, guard, progress)
         found = {name: Certified(name, *of, asked, doubles[name], singles[name]) for name, of in compared.items()}
         sure = min(c.digits for c in found.values())
         if sure == asked or sure < min(before + GAIN, DOUBLE):
             break
-        before = sure
+        before, guard = sure, 2 * guard
     if sure < asked:
         warnings.warn(_fewer(sure, asked, met), stacklevel=2)
     return found[get] if isinstance(get, str) else namedtuple('CertifiedKernel', found)(**found)
@@ -325,6 +327,6 @@ def _ulps(got, values):
 
 def _fewer(sure, asked, met):
     doubles = ', '.join(map(repr, sorted(met, key=abs)[:5]))
-    return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what {ROUNDS} rounds of '
-            'more digits can mend, or formulas have doubles in them that stand for other numbers'
+    return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working with '
+            f'{LARGEST} digits can mend, or formulas have doubles in them that stand for other numbers'
             + (f' (out of {doubles}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'))

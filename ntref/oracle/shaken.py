@@ -21,7 +21,8 @@ OPERATORS = [f'__{side}{name}__' for name in 'add sub mul truediv pow mod'.split
 def shaken():
     """Doubles of more than SHORT bits that meet an `mpmath.mpf` in arithmetic, or become one, are a rounding off.
 
-    Arguments of layers are made `mpf` by `ntref.arrays.exact` and stay.
+    Arguments of layers are made `mpf` by `ntref.arrays.exact` and stay. Other threads that compute with mpmath
+    meanwhile meet the same.
 
     Yields
     ------
