@@ -5,6 +5,7 @@ of nodes, wrong formulas of activations.
 """
 import warnings
 from contextlib import nullcontext
+from importlib import import_module
 from itertools import product
 
 import mpmath
@@ -19,7 +20,6 @@ from test_contracts import ANYWHERE, FEATURES, NETWORKS, POSITIONS
 from ntref import stax
 from ntref.arrays import namespace
 from ntref.oracle import certify
-from ntref.oracle.certify import rows
 from ntref.oracle.shaken import shaken
 from ntref.stax import (
     AvgPool, Conv, Dense, Elementwise, ElementwiseNumerical, Erf, FanInConcat, FanInSum, FanOut, Flatten, Gelu,
@@ -27,6 +27,7 @@ from ntref.stax import (
 from ntref.testing import laid_out
 
 BOTH = 'nngp', 'ntk'
+certifying = import_module('ntref.oracle.certify')          # the function has the name of its module
 SERIES = {'Tanh', 'Sigmoid', 'Softplus', 'Swish', 'Mish'}
 X = numpy.array([[.5, .25, -1.], [1., .5, .1], [.5, .25, -1.], [-.5, -.25, 1.], [.5, .25, -1 + 2e-12], [0., 0., 0.]])
 """Coinciding, opposite and nearly coinciding inputs, and zero."""
@@ -60,10 +61,20 @@ def test_against_120_digits(name):
                     assert error <= c.bound[i, j] <= 1e-40 * max(abs(c.values[i, j]), 1e-30)
 
 
-def test_images_behind_a_pool():
-    """Whose gap is recovered by subtraction: half of the working digits are lost where images coincide."""
-    net = serial(Conv(8, (2,), None, 'SAME', 1.1, .3), Relu(), AvgPool((2,), None, 'SAME'), Conv(8, (2,), b_std=.2),
-                 Relu(), Flatten(), Dense(1))
+IMAGES = {
+    'pool before a kink': serial(Conv(8, (2,), None, 'SAME', 1.1, .3), Relu(), AvgPool((2,), None, 'SAME'),
+                                 Conv(8, (2,), b_std=.2), Relu(), Flatten(), Dense(1)),
+    'edges': serial(stax.ConvTranspose(8, (3,), (2,), 'SAME', 1.1, .3), Erf(), AvgPool((3,), (2,), 'SAME', True),
+                    stax.ConvLocal(8, (2,), None, 'CIRCULAR', 1.2), Gelu(), stax.SumPool((2,)), GlobalAvgPool()),
+    'attention': serial(Dense(8, 1.3, .4), Erf(), stax.GlobalSelfAttention(
+        8, 8, 8, 2, True, .9, 1.2, .8, 1.1, .3, pos_emb_type='SUM', W_pos_emb_std=.7), Erf(), stax.GlobalSumPool()),
+}
+
+
+@pytest.mark.parametrize('name', IMAGES)
+def test_images_against_120_digits(name):
+    """Behind a pool gaps are recovered by subtraction: half of the working digits are lost where images coincide."""
+    net = IMAGES[name]
     a = numpy.array([[[.5], [-1.], [.25]], [[1.], [.75], [-.5]]])
     b = numpy.stack([a[0], a[1] + 1e-9])
     for c in certify(net, a, b, BOTH):
@@ -187,7 +198,7 @@ def test_doubles_in_formulas(layer, monkeypatch):
     with pytest.warns(UserWarning, match=r'expected 30 digits, 1[567] are sure.*doubles.*0\.1'):
         c = certify(net, x, get='nngp')
     assert 15 <= c.digits <= 17
-    monkeypatch.setitem(certify.__globals__, 'shaken', lambda: nullcontext(set()))
+    monkeypatch.setattr(certifying, 'shaken', lambda: nullcontext(set()))
     assert certify(net, x, get='nngp').digits == 30                      # falsely: what it is good for
 
 
@@ -290,7 +301,7 @@ def test_tiles_are_the_whole(rng, monkeypatch):
     x, y = rng.standard_normal((9, 3)), rng.standard_normal((6, 3))
     net = serial(Dense(8), Relu(), stax.Dropout(.5), Dense(1))
     tiled = certify(net, x, get=BOTH), certify(net, x, y, BOTH)
-    monkeypatch.setitem(certify.__globals__, 'SIDE', 99)
+    monkeypatch.setattr(certifying, 'SIDE', 99)
     for a, b in zip(tiled, (certify(net, x, get=BOTH), certify(net, x, y, BOTH))):
         for one, other in zip(a, b):
             assert (one.float64 == other.float64).all() and one.values.shape == other.values.shape
@@ -302,7 +313,7 @@ def test_text(rng):
     assert lines[0].startswith('ntk (2, 2): 12 digits are sure of 12, |error| <= ') and 'float64 within' in lines[0]
     assert len(lines) == 5 and lines[1].startswith('  0 0  0.4375  +- ')
     assert 'more' in repr(certify(Dense(8), rng.standard_normal((5, 3)))).splitlines()[-1]
-    index, value, bound, double, ulps64, ulps32 = next(rows(c))
+    index, value, bound, double, ulps64, ulps32 = next(certifying.rows(c))
     assert index == (0, 0) and value == '0.4375' and double == '0.4375' and float(bound) < 1e-20 and float(ulps64) < 4
 
 
@@ -336,3 +347,50 @@ def test_precision_is_left_as_it_was(rng):
     with warnings.catch_warnings(), pytest.raises(ZeroDivisionError), shaken():
         1 / 0
     assert '__new__' not in vars(mp.mpf)
+
+
+# ------------------------------------------------------------------ would these tests notice?
+
+def same_precision(net, exact, names, asked, guard, progress):
+    """Both computations with as many digits as the first: what is lost by subtraction is lost in both."""
+    with mpmath.workdps(asked + guard):
+        high = certifying._kernels(net, *exact, names, progress)
+        return {name: certifying._compared(k, k, asked, guard) for name, k in high.items()}, set()
+
+
+def hasty(high, low, asked, guard):
+    """Twice as many digits as are sure."""
+    values, bound, digits = compared(high, low, asked, guard)
+    return values, bound, min(asked, 2 * digits)
+
+
+compared = certifying._compared
+MUTANTS = {
+    'both at one precision': ('_twice', same_precision, lambda: test_images_against_120_digits('pool before a kink')),
+    'a bound of nothing': ('_compared', lambda *a: (compared(*a)[0], 0 * compared(*a)[1], a[2]),
+                           lambda: test_against_120_digits('relu')),
+    'twice as many digits': ('_compared', hasty, lambda: test_hidden_double()),
+    'doubles as they are': ('shaken', lambda: nullcontext(set()), lambda: test_hidden_double()),
+    'arguments moved': ('_changed', lambda net, f: serial(Hidden()), lambda: test_arguments_are_doubles_exactly()),
+    'the same nodes': ('_at_other_nodes', lambda layer: layer, lambda: test_too_few_nodes_are_not_certified()),
+    'zero too early': ('NOTHING', -31, lambda: test_hidden_double()),
+    'inputs by way of float32': ('_exactly', lambda a, types='biufO': a if a is None else exactly(
+        a.astype('float32'), types), lambda: test_against_120_digits('relu')),
+    'ulps of the largest': ('_ulps', lambda got, values: ulps(got, numpy.full_like(values, abs(values).max())),
+                            lambda: test_rounded_to_doubles(numpy.random.default_rng(1))),
+}
+exactly, ulps = certifying._exactly, certifying._ulps
+
+
+def test_hidden_double():
+    with pytest.warns(UserWarning, match='digits'):
+        certify(serial(Dense(8), Hidden()), X[:2], get='nngp')
+
+
+@pytest.mark.parametrize('name', MUTANTS)
+def test_mutants_are_noticed(name, monkeypatch):
+    target, mutant, check = MUTANTS[name]
+    check()
+    monkeypatch.setattr(certifying, target, mutant)
+    with pytest.raises((AssertionError, UserWarning, pytest.fail.Exception)):
+        check()

@@ -96,7 +96,7 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
     get : str or tuple of str       as for `kernel_fn`; None: all covariances.
     digits : int                    of each entry, relative to itself; 1 to 280.
     progress : bool, optional       show tiles done, rate and time left (tqdm). None: on a terminal. A dense layer takes
-                                    about 0.1 ms an entry, more with positions and with series. Ctrl-C stops it.
+                                    about 0.5 ms an entry, more with positions and with series. Ctrl-C stops it.
     options                         `pattern`, `mask_constant`, `diagonal_spatial`, as for `kernel_fn`.
 
     Returns
