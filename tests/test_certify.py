@@ -162,6 +162,8 @@ def test_patterns_and_masks(rng):
     for c in certify(net, x, get=BOTH, mask_constant=9.), certify(
             net, stax.MaskedArray(x, x == 9.), get=BOTH), certify(net, x, x[1:], BOTH, mask_constant=9.):
         assert c.ntk.digits == 30 and c.ntk.ulps64.max() < 64
+    again = certify(net, numpy.where(x == 9., .1, x), get=BOTH, mask_constant=.1)
+    assert (again.ntk.values == certify(net, x, get='ntk', mask_constant=9.).values).all()
     short = net.kernel_fn(x[1:, :2], get='ntk')[0, 0]
     assert abs(c.ntk.float64[1, 0] - short) < 1e-14
 
@@ -234,12 +236,27 @@ def step(z):
 
 
 def test_too_few_nodes_are_not_certified():
-    """Gauss-Hermite at degree 25 is some percent off at a kink, in both precisions."""
-    net = serial(Dense(8), ElementwiseNumerical(relu, 25, step))
+    """Gauss-Hermite is some percent off at a kink, in both precisions."""
+    net = serial(Dense(8), ElementwiseNumerical(relu, 12, step))
     with pytest.warns(UserWarning, match='expected 30 digits, [01] are sure'):
         c = certify(net, X[:2], get='nngp')
     truth = certify(serial(Dense(8), Relu()), X[:2], get='nngp').values
     assert 1e-4 < (abs(c.values - truth) / c.bound).max() < 10 and c.digits <= 1
+
+
+def test_digits_that_end():
+    """At doubles both computations could agree."""
+    layer = Elementwise(nngp_fn=lambda k, q1, q2: k.astype(float), d_nngp_fn=lambda k, q1, q2: 0 * k)
+    with pytest.raises(TypeError, match='certify: expected layers that compute with mpmath, got nngp of float|kind'):
+        certify(serial(Dense(8), layer), X[:2] / 3, get='nngp')
+
+
+@pytest.mark.parametrize('f', [lambda x: mpmath.mpf(float(x)), lambda x: mpmath.exp(float(x)),
+                               lambda x: x * mpmath.sqrt(.1), lambda x: x + float(x), float])
+def test_digits_that_end_and_go_on(f):
+    layer = Elementwise(nngp_fn=lambda k, q1, q2: numpy.frompyfunc(f, 1, 1)(k), d_nngp_fn=lambda k, q1, q2: 0 * k)
+    with pytest.warns(UserWarning, match='expected 30 digits, 1[567] are sure'):
+        certify(serial(Dense(8), layer), X[:2] / 3, get='nngp')
 
 
 def test_shaken_moves_long_doubles_and_nothing_else():
@@ -249,10 +266,11 @@ def test_shaken_moves_long_doubles_and_nothing_else():
             assert one * .5 == mp.mpf('.5') and one * 2.25 / 2.25 == 1 and mp.mpf(3.0) == 3 and not met
             for x in .1, numpy.float64(.1), numpy.pi:
                 for moved in one * x, x * one, one + x - 1, mp.mpf(x):
-                    assert 2 ** -57 < abs(moved / mp.mpmathify(float(x)) - 1) < 2 ** -52
+                    assert 2 ** -57 < abs(moved / mpmath.mpmathify(float(x)) - 1) < 2 ** -52
+            assert mp.exp(.1) != mp.exp(mpmath.mpmathify(.1)) and mp.exp(.5) == mp.exp(mpmath.mpmathify(.5))
             assert met == {.1, numpy.pi} and (one * .1) / (one * .1) == 1 and one * .1 == .1 * one
-            assert one * mp.mpmathify(.1) == mp.mpmathify(.1) and numpy.isnan(float(one * numpy.nan))
-        assert one * .1 == mp.mpmathify(.1) and mp.mpf(.1) == .1
+            assert one * mpmath.mpmathify(.1) == mpmath.mpmathify(.1) and numpy.isnan(float(one * numpy.nan))
+        assert one * .1 == mpmath.mpmathify(.1) and mp.mpf(.1) == .1 and mp.exp(.1) == mp.exp(mp.mpf(.1))
 
 
 # ------------------------------------------------------------------ the result
@@ -346,7 +364,7 @@ def test_precision_is_left_as_it_was(rng):
     assert '__mul__' not in vars(mp.mpf) and mp.mpf(.1) == .1
     with warnings.catch_warnings(), pytest.raises(ZeroDivisionError), shaken():
         1 / 0
-    assert '__new__' not in vars(mp.mpf)
+    assert '__new__' not in vars(mp.mpf) and 'convert' not in vars(mp)
 
 
 # ------------------------------------------------------------------ would these tests notice?

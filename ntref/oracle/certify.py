@@ -158,7 +158,18 @@ def _twice(net, exact, names, asked, guard, progress):
         low = _kernels(_changed(net, _at_other_nodes), *exact, names, progress)
     with mpmath().workdps(asked + 2 * guard):
         high = _kernels(net, *exact, names, progress)
+        _check_exact(net, {**low, **high})
         return {name: _compared(high[name], low[name], asked, guard) for name in high}, met
+
+
+def _check_exact(net, kernels):
+    """Raises TypeError where digits ended on the way, which both computations would agree on."""
+    for name, k in kernels.items():
+        ended = [x for x in k.ravel().tolist() if not isinstance(x, mpmath().mpf)]
+        if ended:
+            raise TypeError('certify: expected layers that compute with mpmath, got '
+                            f'{name} of {type(ended[0]).__name__} from {net!r:.200}. Functions of the user must keep '
+                            'arrays of mpmath.mpf as they are.')
 
 
 def _kernels(net, x1, x2, options, names, progress):
@@ -271,7 +282,7 @@ def _exactly(a, types='biufO'):
         return replace(a, masked_value=_exactly(a.masked_value))
     if not is_array(a) or a.dtype.kind not in types:
         return a
-    return _mapped(mpmath().mpmathify, numpy.asarray(a))
+    return _mapped(mpmath().convert, numpy.asarray(a))
 
 
 def _rounded(a, dtype):
@@ -321,7 +332,7 @@ def _ulps(got, values):
     size = abs(values.astype(got.dtype))
     with numpy.errstate(all='ignore'):
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
-        error = abs(_mapped(mpmath().mpmathify, got) - values) / _mapped(mpmath().mpmathify, unit)
+        error = abs(_mapped(mpmath().convert, got) - values) / _mapped(mpmath().convert, unit)
     return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
 
 
