@@ -367,6 +367,24 @@ def test_precision_is_left_as_it_was(rng):
     assert '__new__' not in vars(mp.mpf) and 'convert' not in vars(mp)
 
 
+def test_progress_and_interruption(rng, capsys, monkeypatch):
+    net, x = serial(Dense(8), Relu(), Dense(1)), rng.standard_normal((9, 3))
+    certify(net, x, progress=True)
+    assert 'kernel' in capsys.readouterr().err
+    certify(net, x)
+    assert capsys.readouterr().err == ''
+    dual = Relu.dual
+
+    def interrupted(self, p):
+        if p.k.dtype.hasobject:
+            raise KeyboardInterrupt
+        return dual(self, p)
+    monkeypatch.setattr(Relu, 'dual', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        certify(net, x)
+    assert mp.prec == 53 and '__mul__' not in vars(mp.mpf)
+
+
 # ------------------------------------------------------------------ would these tests notice?
 
 def same_precision(net, exact, names, asked, guard, progress):
