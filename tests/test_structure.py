@@ -54,6 +54,8 @@ ALLOWED = {
     'stax.kernel_function': {'arrays', 'engine.batch', 'engine.cost', 'engine.memory', 'engine.tiles', 'inputs',
                              'kernel', 'stax.large', 'stax.masking', 'stax.trees'},
     'stax.layer': {'arguments', 'arrays', 'kernel', 'stax.kernel_function', 'stax.masking', 'stax.trees'},
+    'stax.spec': {'arguments', 'stax.layer'},
+    'stax.schema': {'ops', 'stax.layer', 'stax.spec'},
     'stax.dense': {'arguments', 'arrays', 'kernel', 'stax.layer'},
     'stax.conv': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.dense', 'stax.masking'},
     'stax.pooling': {'arguments', 'arrays', 'kernel', 'ops', 'stax.conv', 'stax.layer', 'stax.masking'},
@@ -70,10 +72,10 @@ ALLOWED = {
     'stax.dot_general': {'arguments', 'arrays', 'cov', 'kernel', 'stax.branching', 'stax.pooling'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer'},
     'stax.triple': {'arrays', 'inputs', 'kernel', 'stax.kernel_function', 'stax.layer', 'stax.masking'},
-    'stax.__init__': {'stax.layer', 'stax.masking', 'stax.dense', 'stax.conv', 'stax.pooling', 'stax.attention',
-                      'stax.reshaping', 'stax.normalization', 'stax.elementwise', 'stax.piecewise', 'stax.smooth',
-                      'stax.clipped', 'stax.custom', 'stax.branching', 'stax.graph', 'stax.dot_general',
-                      'stax.combinators', 'stax.triple'},
+    'stax.__init__': {'stax.layer', 'stax.spec', 'stax.masking', 'stax.dense', 'stax.conv', 'stax.pooling',
+                      'stax.attention', 'stax.reshaping', 'stax.normalization', 'stax.elementwise', 'stax.piecewise',
+                      'stax.smooth', 'stax.clipped', 'stax.custom', 'stax.branching', 'stax.graph',
+                      'stax.dot_general', 'stax.combinators', 'stax.triple'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
@@ -118,11 +120,15 @@ ALLOWED = {
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
     'classic': {'arguments', 'empirical', 'engine.batch'},
+    # values to compare with
+    'oracle.shaken': {},
+    'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
+    'oracle.__init__': {'oracle.certify'},
     '__init__': {'classic', 'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax',
                  'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
-    'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
+    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle.certify', 'stax'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -132,8 +138,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.hyperparameters', 'predict.out_of_core', 'predict.iterative',
-    'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check', 'cli',
-    'monte_carlo', *(
+    'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check',
+    'oracle.shaken', 'oracle.certify', 'cli', 'monte_carlo', *(
         f'empirical.{name}' for name in
         'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
@@ -277,7 +283,8 @@ def test_code_lines():
 
 # ------------------------------------------------------------------ public names
 
-@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing'])
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing',
+                                    'ntref.oracle'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
