@@ -84,8 +84,12 @@ ALLOWED = {
                           'predict.out_of_core'},
     'predict.iterative_gaussian': {'arrays', 'predict.layout', 'predict.gaussian', 'predict.out_of_core',
                                    'predict.iterative'},
+    'predict.loss': {'predict.layout'},
+    'predict.ode': {'engine.run'},
+    'predict.flow': {'arguments', 'arrays', 'predict.layout', 'predict.closed_form', 'predict.iterative',
+                     'predict.loss', 'predict.ode'},
     'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian', 'predict.out_of_core',
-                         'predict.iterative', 'predict.iterative_gaussian'},
+                         'predict.iterative', 'predict.iterative_gaussian', 'predict.flow', 'predict.ode'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'trees'},
     'empirical.pairing': {},
@@ -117,7 +121,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
-    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
+    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'predict.loss',
+    'predict.ode', 'predict.flow', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
@@ -125,6 +130,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 
 ASKS_FOR_THE_KIND = {
     'arguments': 3,             # a number of which kinds; a traced constant stays
+    'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
     'stax.layer': 2,            # a traced argument is shown, not compared with its default; mpmath wants its digits
     'stax.large': 2,            # tiles are NumPy's, and not for traced parameters
