@@ -20,9 +20,9 @@ from .ode import METHODS, Options, integrate
 
 __all__ = ['NotReachedError', 'ODEState', 'gradient_descent']
 
-RUN, FACTORIZATION, OVERHEAD = 1000., 200., 4e6        # of the cost of implicit steps: docs/theory/dynamics.md#any-loss
+RUN = 3000.            # evaluations of a run by an implicit method; seconds of its factorizations over n^3, of an
+FACTORING, EVALUATION, PRODUCT = 4e-9, 3e-4, 1e-10     # evaluation, and of that over the entries of R times outputs
 NEAR = 10.             # tolerances from the minimum, where steps that stability holds back go to and fro
-POWERS = 5             # of the power iteration for the largest eigenvalue of K H, from where the last one ended
 VANISHED, FAR = 1e-8, 1e-2             # a gradient so much smaller than at first, a minimum so far away: there is none
 
 
@@ -128,7 +128,6 @@ class Flow:
         self.shape = (1 if self.damping is None else 2, len(modes.values), train.f0.shape[1])
         self.s0 = numpy.zeros(self.shape).ravel()
         self.g0 = numpy.linalg.norm(loss.gradient(train.f0))
-        self.v = self.v0 = numpy.cos(numpy.arange(1., train.f0.size + 1)).reshape(train.f0.shape)
 
     def f(self, tau, s):
         return self.train.f(tau, s.reshape(self.shape)[0])
@@ -152,21 +151,21 @@ class Flow:
 
     # -------------------------------------------------------------- what a solver has to know
 
-    def rates(self, tau, s):
-        """The largest |eigenvalue| of the jacobian, by power iteration, and the smallest as if H were a number."""
+    def pace(self, tau, s):
+        """|d2s/dtau2| / |ds/dtau|: how quickly the state turns from its course. None: H is not to be had."""
         if not self.loss.second_order:
-            return 0., 0.
-        hessian, root, values, c = self.loss.hessian(self.f(tau, s)), self.modes.root, self.modes.values, self.damping
-        for _ in range(POWERS):
-            v = root @ (root.T @ hessian(self.v))
-            fast = numpy.linalg.norm(v)
-            self.v = v / fast if fast > 0 else self.v0
-        slow = fast * values[0] / values[-1]
-        return (fast, slow) if c is None else (max(fast ** .5, c), min(slow / c, c / 2))     # of z^2 + c z + fast
+            return None
+        ds, c = self.derivative(tau, s).reshape(self.shape), self.damping
+        df = self.modes.root @ ds[0] if c is None else self.train.q(tau, ds[0])
+        force = -(self.modes.root.T @ self.loss.hessian(self.f(tau, s))(df))
+        turn = force if c is None else numpy.stack([ds[1], force - c * ds[1]])
+        size = numpy.linalg.norm(ds)
+        return float(numpy.linalg.norm(turn) / size) if size > 0 else None
 
     @property
     def implicit_cost(self):
-        return RUN + FACTORIZATION * self.s0.size ** 3 / (OVERHEAD + 4 * self.modes.root.size * self.shape[2])
+        n, evaluation = self.s0.size, EVALUATION + PRODUCT * self.modes.root.size * self.shape[2]
+        return RUN + FACTORING * n ** 3 / evaluation
 
     def rest(self, tau, s):
         """How far the minimum is by Newton's method, how near is enough, and why there is none."""

@@ -3,7 +3,7 @@
 The `system` is an ordinary differential equation ds/dtau = derivative(tau, s) that knows more of itself:
 
     jacobian(tau, s)      its derivative in s
-    rates(tau, s)         the largest and the smallest |eigenvalue| of that, roughly; 0 if not known
+    pace(tau, s)          |d2s/dtau2| / |ds/dtau|; None: not known
     implicit_cost         of a run by an implicit method, roughly, in evaluations of `derivative`
     rest(tau, s)          how far the state at rest still is, what is near enough, and whether there is none
 """
@@ -21,8 +21,8 @@ IMPLICIT = 'Radau', 'BDF', 'LSODA'
 FIRST, THEN = 'DOP853', 'Radau'                # of 'auto'
 EVALUATIONS = 12                               # in a step of the first
 CHECK = 25                                     # steps between two looks at the stiffness
-HELD = 3.                                      # h speed of a step that stability holds back; possible are about 6
-DECAY = 20.                                    # of the slowest part until it is at rest, in its own time
+SMOOTH = .1                                    # h pace of a step that is shorter than accuracy asks for
+DECAY = 20.                                    # 1/pace until it is at rest
 
 
 class Options(NamedTuple):
@@ -94,11 +94,11 @@ class _Solver:
         return self.now.step()
 
     def is_stiff(self):
-        """Does stability hold the steps back, and do they cost more than implicit ones?"""
-        h, (fast, slow) = self.now.step_size, self.system.rates(self.now.t, self.now.y)
-        if h * fast < HELD:
+        """Are steps short though the state hardly turns, and do those that are left cost more than implicit ones?"""
+        h, pace = self.now.step_size, self.system.pace(self.now.t, self.now.y)
+        if pace is None or h * pace > SMOOTH:
             return False
-        left = min(self.end, DECAY / slow) - self.now.t
+        left = min(self.end - self.now.t, DECAY / pace)
         return EVALUATIONS * left / h > self.system.implicit_cost
 
     @property
