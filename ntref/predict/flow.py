@@ -6,12 +6,14 @@
 Both move f within the range of K, so that f_t = f_t(0) + R w and f_* = f_*(0) + K_*t V Lambda^(-1/2) w for one w of as
 many rows as K has eigenvalues above zero: docs/theory/dynamics.md#any-loss. That w is what is integrated (ode.py).
 """
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy
 
 from ..arguments import as_whole
 from ..arrays import namespace
+from ..engine.run import alone
 from .closed_form import Training
 from .iterative import NotConvergedError
 from .layout import nonnegative, time
@@ -22,6 +24,7 @@ __all__ = ['NotReachedError', 'ODEState', 'gradient_descent']
 
 RUN = 3000.            # evaluations of a run by an implicit method; seconds of its factorizations over n^3, of an
 FACTORING, EVALUATION, PRODUCT = 4e-9, 3e-4, 1e-10     # evaluation, and of that over the entries of R times outputs
+SMALL = 2 ** 22        # entries of R times outputs below which threads do not help
 NEAR = 10.             # tolerances from the minimum, where steps that stability holds back go to and fro
 VANISHED, FAR = 1e-8, 1e-2             # a gradient so much smaller than at first, a minimum so far away: there is none
 
@@ -163,6 +166,11 @@ class Flow:
         return float(numpy.linalg.norm(turn) / size) if size > 0 else None
 
     @property
+    def is_small(self):
+        """Are its products over before a second thread is awake?"""
+        return self.modes.root.size * self.shape[2] < SMALL
+
+    @property
     def implicit_cost(self):
         n, evaluation = self.s0.size, EVALUATION + PRODUCT * self.modes.root.size * self.shape[2]
         return RUN + FACTORING * n ** 3 / evaluation
@@ -299,7 +307,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         flow = Flow(modes, loss, sets.train, lambda size: atol + rtol * size)
         tau = time(numpy.inf if t is None else t, rate, train.y, 1)
         finite, to_rest = numpy.unique(tau[numpy.isfinite(tau)]), bool(numpy.isinf(tau).any())
-        path = integrate(flow, flow.s0, finite, to_rest, options)
+        with alone() if flow.is_small else nullcontext():
+            path = integrate(flow, flow.s0, finite, to_rest, options)
         at = numpy.append(finite[:len(path.states)], path.tau)
         states = numpy.stack([*path.states, path.s]).reshape(len(at), *flow.shape)
         reached = path.stats._replace(t=float(path.tau / rate))
