@@ -17,6 +17,7 @@ import pytest
 import ragged
 import reference
 import reference_conv
+import training
 from autograd import elementwise_grad
 
 from ntref import (
@@ -376,7 +377,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
-    'finite masks': check_finite_masks}
+    'finite masks': check_finite_masks} | training.CHECKS
 
 
 def caught_by(checks=CHECKS):
@@ -928,7 +929,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | training.MUTANTS
 
 
 def test_the_code_passes():
@@ -949,7 +950,7 @@ def test_mutants_leave_nothing_behind():
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
-              rules.Weight, structured, structured.Total)
+              rules.Weight, structured, structured.Total, *training.OWNERS)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():
