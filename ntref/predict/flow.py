@@ -221,9 +221,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         \frac{d^2f}{d\tau^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{d\tau}
         - K \frac{\partial L}{\partial f_t}, \quad \tau = \sqrt{\text{learning_rate}}\; t
 
-    for training and test outputs f, K their kernel with the training set. The second is the heavy ball
-    v <- momentum v - sqrt(learning_rate) dL/dtheta, theta <- theta + sqrt(learning_rate) v at small rates: there
-    learning_rate and t do not count by their product alone.
+    for training and test outputs f, K their kernel with the training set. The second is the limit of the heavy ball
+    v <- momentum v + dL/dtheta, theta <- theta - learning_rate v, in which learning_rate and t count each by itself.
 
     Parameters
     ----------
@@ -274,7 +273,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
 
     Source
     ------
-    Lee et al. 2019 (arXiv:1902.06720), equations 4 and 5; momentum: Qian 1999. docs/theory/dynamics.md#any-loss.
+    Lee et al. 2019 (arXiv:1902.06720), section 2.2; momentum: Polyak 1964. Derivation, and why w is integrated:
+    docs/theory/dynamics.md#any-loss.
 
     Examples
     --------
