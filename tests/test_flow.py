@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from autograd import grad as gradient_of
 from scipy.linalg import expm
-from test_predict import F0, F0_TEST, K_ST, K_TT, Y, assert_close, problem
+from test_predict import F0, F0_TEST, K_ST, K_TT, Y, assert_close, gaussian_kernel, problem
 
 from ntref.predict import NotConvergedError, NotReachedError, ODEState, gradient_descent, gradient_descent_mse
 
@@ -63,7 +63,7 @@ def test_closed_form(rng, method):
     actual = gradient_descent(mse, p.tt.ntk, p.y, 1.5, method=method)(t, p.f0, p.f0_test, p.st.ntk)
     for a, b in zip(actual, expected):
         assert_close(a, b, 3e-6 if method == 'BDF' else 2e-7)
-    if method in ('DOP853', 'Radau'):
+    if method == 'DOP853':
         actual = gradient_descent(mse, p.tt.ntk, p.y, 1.5, method=method, **TIGHT)(t, p.f0, p.f0_test, p.st.ntk)
         for a, b in zip(actual, expected):
             assert_close(a, b, 1e-11)
@@ -92,11 +92,11 @@ def test_momentum_of_a_square_is_a_matrix_exponential(rng, momentum):
 
 
 @pytest.mark.parametrize('momentum', (None, .8))
-def test_cross_entropy_to_25_digits(momentum):
-    """Three inputs, three classes, one test point, by mpmath's Taylor series."""
+def test_cross_entropy_by_taylor_series(momentum):
+    """Three inputs, three classes, one test point, by mpmath to 16 digits."""
     k = np.array([[2., .5, .1], [.5, 1., -.3], [.1, -.3, 1.5]])
     k_test, y, f0 = np.array([[.4, .2, .7]]), np.array([[1., 0., 0.], [0., .5, .5], [0., 0., 1.]]), np.eye(3) - .3
-    lr, t = .7, 5.
+    lr, t = .7, 2.
     kernel = mpmath.matrix(np.vstack([k, k_test]).tolist())
 
     def force(f):
@@ -115,9 +115,9 @@ def test_cross_entropy_to_25_digits(momentum):
             return list(force(f))
         c = (1 - momentum) / mpmath.sqrt(lr)
         return list(s[12:]) + [a - c * q for a, q in zip(force(f), s[12:])]
-    with mpmath.workdps(25):
+    with mpmath.workdps(18):
         start = [*map(mpmath.mpf, f0.ravel()), *[mpmath.mpf(0)] * (3 if momentum is None else 15)]
-        end = mpmath.odefun(rhs, 0, start)(lr * t if momentum is None else mpmath.sqrt(lr) * t)
+        end = mpmath.odefun(rhs, 0, start, tol=mpmath.mpf('1e-16'))(lr * t if momentum is None else mpmath.sqrt(lr) * t)
         expected = np.array([float(v) for v in end[:12]]).reshape(4, 3)
     for tolerances, tol in (({}, 1e-7), (TIGHT, 1e-11)):
         train, test = gradient_descent(cross_entropy, k, y, lr, momentum, **tolerances)(t, f0, 0., k_test)
@@ -130,8 +130,8 @@ def test_cross_entropy_to_25_digits(momentum):
 def test_much_damping_is_gradient_descent(rng):
     """Heavy ball at a small rate moves like gradient descent at learning_rate/(1 - momentum); the rest is O(rate)."""
     p, errors = problem(rng), []
-    for lr in (1e-2, 1e-3):
-        slow, flow = (gradient_descent(cross_entropy, p.tt.ntk, soft(p), *given, **TIGHT)(3 / lr, p.f0)
+    for lr in (2e-2, 2e-3):
+        slow, flow = (gradient_descent(cross_entropy, p.tt.ntk, soft(p), *given, rtol=1e-9, atol=1e-9)(1 / lr, p.f0)
                       for given in ((lr, .5), (2 * lr, None)))
         errors.append(np.abs(slow - flow).max())
     assert 8 < errors[0] / errors[1] < 12 and errors[0] < .1
@@ -204,8 +204,7 @@ def test_axes(rng, loss, shape, trace_axes, method):
 
 # ------------------------------------------------------------------ infinite time
 
-@pytest.mark.parametrize('momentum', (None, .9))
-@pytest.mark.parametrize('loss', ('mse', 'coupled'))
+@pytest.mark.parametrize('loss, momentum', (('mse', None), ('mse', .5), ('coupled', None)))
 def test_infinite_time_is_the_minimum(rng, loss, momentum):
     p = problem(rng)
     predict = gradient_descent(LOSSES[loss], p.tt.ntk, p.y, 1., momentum)
@@ -260,7 +259,25 @@ def test_stiff_problems_change_to_an_implicit_method(rng):
     y = np.exp(y) / np.exp(y).sum(1, keepdims=True)
     a, stats = gradient_descent(cross_entropy, k, y)(t, 0., stats=True)
     assert stats.method == 'DOP853, Radau' and stats.steps < 1000
-    assert_close(a, gradient_descent(cross_entropy, k, y, method='BDF', rtol=1e-10, atol=1e-10)(t, 0.), 1e-6)
+    assert_close(a, gradient_descent(cross_entropy, k, y, method='LSODA', rtol=1e-9, atol=1e-9)(t, 0.), 1e-6)
+
+
+@pytest.mark.parametrize('rtol, tol', ((1e-6, 4e-5), (1.4e-8, 6e-7), (1e-10, 4e-9)))
+def test_accuracy_stated(rtol, tol):
+    """40 rtol, where steps are held back by stability and beyond, to when nothing moves any more."""
+    x, t = np.random.default_rng(3).standard_normal((10, 5)), np.array([.1, 10., 1e3, 1e4])
+    k = 3 * gaussian_kernel(x, x) + .5
+    k, k_test, y, f0 = k[:6, :6], k[6:, :6], np.sin(np.arange(12.)).reshape(6, 2), np.cos(np.arange(12.)).reshape(6, 2)
+    expected = gradient_descent_mse(k, y)(t, f0, 0., k_test)
+    for a, b in zip(gradient_descent(mse, k, y, rtol=rtol, atol=rtol)(t, f0, 0., k_test), expected):
+        assert_close(a, b, tol)
+
+
+def test_what_has_come_to_rest_is_not_followed_step_by_step(rng):
+    p = problem(rng)
+    f, stats = gradient_descent(mse, p.tt.ntk, p.y, 1., .9)(1e6, p.f0, stats=True)
+    assert_close(f, p.y, 1e-7)
+    assert stats.method == 'DOP853, Radau' and stats.steps < 2000
 
 
 def test_easy_problems_do_not(rng):

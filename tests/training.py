@@ -81,12 +81,13 @@ def check_jacobian():
         near(jacobian / abs(jacobian).max(), slopes / abs(jacobian).max())
 
 
-def check_pace():
-    """|d2s/dtau2| / |ds/dtau| along the course, by differences."""
+def check_turn():
+    """|d2s/dtau2| and |ds/dtau| along the course, by differences."""
     for system, s in equations():
         ds, h = system.derivative(.7, s), 1e-5
-        turn = (system.derivative(.7 + h, s + h * ds) - system.derivative(.7 - h, s - h * ds)) / (2 * h)
-        near(numpy.array(system.pace(.7, s) * numpy.linalg.norm(ds) / numpy.linalg.norm(turn)), numpy.array(1.), 1e-7)
+        d2s = (system.derivative(.7 + h, s + h * ds) - system.derivative(.7 - h, s - h * ds)) / (2 * h)
+        turn, speed = system.turn(.7, s)
+        near(numpy.array([turn / numpy.linalg.norm(d2s), speed / numpy.linalg.norm(ds)]), numpy.ones(2), 1e-7)
 
 
 def check_rest():
@@ -118,7 +119,7 @@ def check_first_release():
             near(a, b, 2e-7)
 
 
-CHECKS = {'gradient flow': check_flow, 'heavy ball': check_heavy_ball, 'jacobian': check_jacobian, 'pace': check_pace,
+CHECKS = {'gradient flow': check_flow, 'heavy ball': check_heavy_ball, 'jacobian': check_jacobian, 'turn': check_turn,
           'rest': check_rest, 'stiff': check_stiff, 'first release': check_first_release}
 
 
@@ -164,13 +165,12 @@ MUTANTS = {
         0 if self.damping is None else self.damping * numpy.diag(numpy.arange(len(s)) >= len(s) // 2))), 'jacobian'),
     'jacobian: outputs exchanged': (partial(changed, flow.Modes, 'between', unpaired), 'jacobian'),
     'hessian: examples taken not to meet': (partial(mock.patch.object, loss, 'SAME', numpy.inf), 'jacobian'),
-    'pace: not damped': (partial(changed, flow.Flow, 'pace', lambda f, self, tau, s: f(self, tau, s) if (
-        self.damping is None) else numpy.linalg.norm(numpy.append(self.derivative(tau, s)[len(s) // 2:], 0)) /
-        numpy.linalg.norm(self.derivative(tau, s))), 'pace'),
+    'turn: the force of the outputs at rest': (partial(
+        changed, flow.Flow, 'turn', lambda f, self, tau, s: f(self, 1e9, s)), 'turn'),
     'rest: near is far': (partial(mock.patch.object, flow, 'NEAR', 1e6), 'rest'),
     'rest: velocities do not count': (partial(changed, flow.Flow, 'rest', lambda f, self, tau, s: (
         (0. if self.damping else f(self, tau, s)[0]), *f(self, tau, s)[1:])), 'rest'),
-    'stiff: never': (partial(mock.patch.object, ode, 'SMOOTH', -1.), 'stiff'),
+    'stiff: never': (partial(mock.patch.object, ode, 'RUN', 1e9), 'stiff'),
     'classic: one output for all points first': (partial(changed, classic, '_zipped', lambda f, name, g, o: (
         g.reshape(o, len(g) // o, o, -1).transpose(1, 3, 0, 2) if g.ndim == 2 else g)), 'first release'),
     'classic: each state anew': (partial(changed, classic, 'ODEState', lambda f, a, b, *q: f(a, b)), 'first release'),

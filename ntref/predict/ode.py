@@ -3,8 +3,8 @@
 The `system` is an ordinary differential equation ds/dtau = derivative(tau, s) that knows more of itself:
 
     jacobian(tau, s)      its derivative in s
-    pace(tau, s)          |d2s/dtau2| / |ds/dtau|; None: not known
-    implicit_cost         of a run by an implicit method, roughly, in evaluations of `derivative`
+    turn(tau, s)          |d2s/dtau2| and |ds/dtau|; None: not known
+    factoring             the factorizations of a run by an implicit method, roughly, in evaluations of `derivative`
     rest(tau, s)          how far the state at rest still is, what is near enough, and whether there is none
 """
 from importlib import import_module
@@ -21,7 +21,9 @@ IMPLICIT = 'Radau', 'BDF', 'LSODA'
 FIRST, THEN = 'DOP853', 'Radau'                # of 'auto'
 EVALUATIONS = 12                               # in a step of the first
 CHECK = 25                                     # steps between two looks at the stiffness
-SMOOTH = .1                                    # h pace of a step that is shorter than accuracy asks for
+RADAU = 2900.                                  # its steps: (h pace)^4 = RADAU rtol
+RUN = 240.                                     # evaluations of a run by it, times that h pace
+CALM = 100.                                    # tolerances by which the course may turn in a step and yet be at rest
 DECAY = 20.                                    # 1/pace until it is at rest
 
 
@@ -94,12 +96,16 @@ class _Solver:
         return self.now.step()
 
     def is_stiff(self):
-        """Are steps short though the state hardly turns, and do those that are left cost more than implicit ones?"""
-        h, pace = self.now.step_size, self.system.pace(self.now.t, self.now.y)
-        if pace is None or h * pace > SMOOTH:
+        """Could an implicit method take longer steps, and do those that are left cost more than it would?"""
+        now, turn, reach = self.now, self.system.turn(self.now.t, self.now.y), (RADAU * self.options.rtol) ** .25
+        if turn is None:
             return False
-        left = min(self.end - self.now.t, DECAY / pace)
-        return EVALUATIONS * left / h > self.system.implicit_cost
+        h, left, (turn, speed) = now.step_size, self.end - now.t, turn
+        if h * h * turn > CALM * numpy.linalg.norm(self.options.atol + self.options.rtol * abs(now.y)):
+            if h * turn > reach * speed:
+                return False
+            left = min(left, DECAY * speed / turn)
+        return EVALUATIONS * left / h > RUN / reach + self.system.factoring
 
     @property
     def counts(self):
