@@ -394,6 +394,8 @@ ONES, EYE = np.ones((2, 1)), np.eye(2)
     (lambda: gradient_descent(mse, EYE, ONES, 1., 1.), ValueError, '0 <= momentum < 1'),
     (lambda: gradient_descent(mse, EYE, ONES, 1., -.1), ValueError, 'momentum'),
     (lambda: gradient_descent(mse, EYE, ONES, rtol=0.), ValueError, 'rtol'),
+    (lambda: gradient_descent(mse, EYE, ONES, rtol=1e-15), ValueError, 'rounding'),
+    (lambda: gradient_descent(mse, EYE, ONES, hvp=lambda f, y, v: v * np.nan, method='BDF')(1.), ValueError, 'Hessian'),
     (lambda: gradient_descent(mse, EYE, ONES, atol=-1.), ValueError, 'atol'),
     (lambda: gradient_descent(mse, EYE, ONES, method='Euler'), ValueError, 'DOP853'),
     (lambda: gradient_descent(mse, EYE, ONES, max_steps=0), ValueError, 'max_steps'),

@@ -24,6 +24,7 @@ __all__ = ['NotReachedError', 'ODEState', 'gradient_descent']
 
 FACTORING = 4e-9       # seconds of a run's factorizations over n^3, of an evaluation, and of that over R times outputs
 EVALUATION, PRODUCT = 3e-4, 1e-10
+FINEST = 1e-13         # rtol; the solvers ask for 100 eps
 SMALL = 2 ** 22        # entries of R times outputs below which threads do not help
 NEAR = 10.             # tolerances from the minimum, where steps that stability holds back go to and fro
 VANISHED, FAR = 1e-8, 1e-2             # a gradient so much smaller than at first, a minimum so far away: there is none
@@ -234,7 +235,7 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
     grad : function (fx_train, y_train) -> dL/df, of the shape of y_train; default: by autograd.
     hvp : function (fx_train, y_train, v) -> d2L/df2 v, of the same shape; default: by autograd, from `grad` if given.
-    rtol, atol : float > 0, of each step of the solver, for outputs.
+    rtol, atol : float > 0, of each step of the solver, for outputs; rtol >= 1e-13.
     method : 'auto': DOP853, and Radau from where that takes less, unless `grad` is given without `hvp`; or a solver of
         scipy.integrate by name: 'DOP853', 'RK45', 'RK23'; implicit 'Radau', 'BDF', 'LSODA', with the Jacobian -K H.
     max_steps : int >= 1, of one call.
@@ -291,6 +292,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     """
     rate, damping = _time(nonnegative('learning_rate', learning_rate, positive=True), momentum)
     rtol, atol = nonnegative('rtol', rtol, positive=True), nonnegative('atol', atol, positive=True)
+    if rtol < FINEST:
+        raise ValueError(f'expected rtol >= {FINEST:g}, got {rtol:g}: steps err by rounding.')
     if method not in METHODS:
         raise ValueError(f'expected method to be one of {", ".join(METHODS)}, got {method!r}.')
     if namespace(k_train_train, y_train).kind != 'numpy':

@@ -87,7 +87,7 @@ class Loss:
                 v = numpy.zeros((b, x, o))
                 v[:, i, j] = 1.
                 h[..., i, j] = hessian(v.reshape(b * x, o)).reshape(b, x, o)
-        return h
+        return checked('the Hessian of the loss', h)
 
     def per_example(self, m):
         """A matrix as (examples, the rest)."""

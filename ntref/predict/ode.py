@@ -43,7 +43,8 @@ class Stats(NamedTuple):
     Attributes
     ----------
     method : str, of scipy.integrate; 'DOP853, Radau' if it was changed on the way.
-    steps, nfev, njev, nlu : int, steps, evaluations of the gradient and of the Hessian, factorizations.
+    steps, nfev, njev, nlu : int, steps, evaluations of the gradient and of the Hessian, factorizations; LSODA does not
+        tell the last two.
     t : float, the last time reached.
     distance : float, how far the stationary point still was, in outputs; None but for t = None.
 
