@@ -19,6 +19,7 @@ import pytest
 import ragged
 import reference
 import reference_conv
+import training
 from autograd import elementwise_grad
 from autograd.scipy.special import erf
 from scipy.linalg import sqrtm
@@ -500,7 +501,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
     'finite masks': check_finite_masks, 'steps': check_steps,
-    'kernel gradient': check_kernel_gradient} | PROCESSES
+    'kernel gradient': check_kernel_gradient} | PROCESSES | training.CHECKS
 
 
 def caught_by(checks=CHECKS):
@@ -1157,7 +1158,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS | training.MUTANTS
 
 
 def test_the_code_passes():
@@ -1179,7 +1180,8 @@ def test_mutants_leave_nothing_behind():
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
               weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
-              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient)
+              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient,
+              *training.OWNERS)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

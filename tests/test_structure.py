@@ -92,8 +92,12 @@ ALLOWED = {
                           'predict.out_of_core'},
     'predict.iterative_gaussian': {'arrays', 'predict.layout', 'predict.gaussian', 'predict.out_of_core',
                                    'predict.iterative'},
-    'predict.__init__': {'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.factor',
-                         'predict.gaussian', 'predict.hyperparameters', 'predict.kernel_gradient',
+    'predict.loss': {'predict.layout'},
+    'predict.ode': {'engine.run'},
+    'predict.flow': {'arguments', 'arrays', 'engine.run', 'predict.layout', 'predict.closed_form', 'predict.iterative',
+                     'predict.loss', 'predict.ode'},
+    'predict.__init__': {'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.factor', 'predict.flow',
+                         'predict.gaussian', 'predict.hyperparameters', 'predict.kernel_gradient', 'predict.ode',
                          'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'trees'},
@@ -119,7 +123,7 @@ ALLOWED = {
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
-    'classic': {'arguments', 'empirical', 'engine.batch'},
+    'classic': {'arguments', 'arrays', 'empirical', 'engine.batch', 'predict'},
     # values to compare with
     'oracle.shaken': {},
     'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
@@ -137,15 +141,16 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
-    'engine.store', 'predict.hyperparameters', 'predict.out_of_core', 'predict.iterative',
-    'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check',
-    'oracle.shaken', 'oracle.certify', 'cli', 'monte_carlo', *(
+    'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss', 'predict.ode', 'predict.out_of_core',
+    'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite',
+    'testing.check', 'oracle.shaken', 'oracle.certify', 'cli', 'monte_carlo', *(
         f'empirical.{name}' for name in
         'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
     'arguments': 3,             # a number of which kinds; a traced constant stays
+    'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
     'stax.layer': 2,            # a traced argument is shown, not compared with its default; mpmath wants its digits
     'stax.large': 2,            # tiles are NumPy's, and not for traced parameters
@@ -284,7 +289,7 @@ def test_code_lines():
 # ------------------------------------------------------------------ public names
 
 @pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing',
-                                    'ntref.oracle'])
+                                    'ntref.oracle', 'ntref.classic'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
