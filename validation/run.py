@@ -22,8 +22,8 @@ PACKAGES = 'numpy', 'scipy', 'autograd', 'scikit-learn'
 
 HEAD = """# Results
 
-Written by `python validation/run.py`, a section by `python validation/run.py NAME`; seeds are fixed. Each study says what
-it can and what it cannot show.
+Written by `python validation/run.py`, a section by `python validation/run.py NAME`; seeds are fixed. Each study
+says what it can and what it cannot show.
 
 | study | expected | measured |
 | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Accuracy by architecture on handwritten digits, as Novak et al. 2019 and Arora et al. 2019 compare them on CIFAR-10."""
+"""Accuracy by architecture on handwritten digits, as Novak et al. 2019 and Arora et al. 2019 on CIFAR-10."""
 from typing import NamedTuple
 
 import numpy
@@ -50,7 +50,7 @@ def accuracy(k, labels, n):
     return float((mean.argmax(-1) == labels[n:]).mean())
 
 
-def measure(groups=5, train=150, test=150, names=None):
+def measure(groups=5, train=100, test=100, names=None):
     x, labels = digits(numpy.random.default_rng(0))
     x, size = x.reshape(-1, 8, 8, 1).astype('float32'), train + test
     rows = []
@@ -69,7 +69,7 @@ def gain(rows):
     return mean_and_error(other - first)
 
 
-def run(figure, groups=5, train=150, test=150, names=None):
+def run(figure, groups=5, train=100, test=100, names=None):
     rows = measure(groups, train, test, names)
     draw(rows, figure)
     cells = {r[:2]: '{:.3f} ± {:.3f}'.format(*mean_and_error(r.accuracies)) for r in rows}

@@ -6,7 +6,7 @@ from scipy.stats import chi2
 
 from .common import BLUE, GREY, MARKERS, ORANGE, Section, canvas, save, table, trained
 
-QUICK = {'sizes': ((1, 8), (1, 1024)), 'networks': 40}
+QUICK = {'sizes': ((1, 8), (1, 1024)), 'networks': 20}
 
 SIZES = *((1, 4 ** k) for k in range(2, 8)), *((2, 2 ** k) for k in (5, 7, 9))          # hidden layers, width
 STEPS = 80

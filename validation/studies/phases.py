@@ -5,7 +5,7 @@ import numpy
 
 from .common import Section, canvas, digits, one_hot, save, table
 
-QUICK = {'n': 60, 'w2': (.3, .8, 1.05, 3.), 'b2': (.01, .4), 'depths': (1, 10, 50), 'b2_of_depths': .01}
+QUICK = {'n': 40, 'w2': (.3, 1.05, 3.), 'b2': (.01, .4), 'depths': (1, 50), 'b2_of_depths': .01}
 
 DEPTH = 50
 REG = 1e-10                     # diag_reg, relative to the mean variance
@@ -96,7 +96,7 @@ B2 = 1e-3, .05, .1, .2, .3, .4, .5
 DEPTHS = 1, 2, 3, 5, 8, 12, 18, 25, 35, 50, 70
 
 
-def measure(n=150, w2=W2, b2=B2, depths=DEPTHS, b2_of_depths=.05):
+def measure(n=100, w2=W2, b2=B2, depths=DEPTHS, b2_of_depths=.05):
     x, labels = digits(numpy.random.default_rng(0))
     x, labels = x[:2 * n], labels[:2 * n]
     sizes = [(w, b, depths if b == b2_of_depths else (DEPTH,)) for w in w2 for b in b2]
@@ -104,7 +104,7 @@ def measure(n=150, w2=W2, b2=B2, depths=DEPTHS, b2_of_depths=.05):
             for depth, accuracy in zip(each, accuracies(x, labels, w, b, each))]
 
 
-def run(figure, n=150, b2_of_depths=.05, **sizes):
+def run(figure, n=100, b2_of_depths=.05, **sizes):
     rows = measure(n, b2_of_depths=b2_of_depths, **sizes)
     draw(rows, b2_of_depths, figure)
     deep = [r for r in rows if r.depth == DEPTH]

@@ -16,12 +16,12 @@ with these, mean accuracy of {folds}-fold cross validation on all of it; {repeat
 {deepest} hidden layers of Relu with biases (W_std = √2, b_std = 0.1), for the NTK also the number of first layers that
 are not trained, each kernel normalized to ones on its diagonal; C from 0.01 to 10,000. RBF: exp(-γ|x - x'|²) with γ
 from 1/16 to 16 over the number of features, the same C. Random forest: {trees} trees, a tenth, a third or the square
-root of all features a split. Rank: Friedman's, 1 is the best. P90, P95: share of sets with at least 90% or 95% of the best accuracy there.
-PMA: mean share of the best accuracy. `name, n`: a random subset of n, another in each repeat.
+root of all features a split. Rank: Friedman's, 1 is the best. P90, P95: share of sets with at least 90% or 95% of the
+best accuracy there. PMA: mean share of the best accuracy. `name, n`: a random subset of n, another in each repeat.
 
 {summary}
 
-**It shows** that ntref's kernels work in scikit-learn's `SVC(kernel='precomputed')`, and how they compare on these sets.
+**It shows** that ntref's kernels work in scikit-learn's `SVC(kernel='precomputed')`, and how they do on these sets.
 **It cannot show** what 90 data sets of UCI show (paper: NTK 81.95% on average, random forest 81.56%, RBF 81.03%). Four
 sets, and subsets of these, are too few to rank methods: differences here are about as large as the standard errors, and
 subsets of a set are not independent sets. As in the paper the half on which C is chosen is part of what is tested.
@@ -89,7 +89,8 @@ def machine(k, c):
     from sklearn.svm import SVC
 
     def predict(y, train, test):
-        return SVC(C=c, kernel='precomputed').fit(k[numpy.ix_(train, train)], y[train]).predict(k[numpy.ix_(test, train)])
+        fitted = SVC(C=c, kernel='precomputed').fit(k[numpy.ix_(train, train)], y[train])
+        return fitted.predict(k[numpy.ix_(test, train)])
     return predict
 
 
@@ -122,7 +123,7 @@ def compared(x, y, rng, depths, trees):
             for name, predict in best.items()}
 
 
-def measure(names=None, repeats=5, depths=(1, 2, 3, 4, 5), trees=100):
+def measure(names=None, repeats=3, depths=(1, 2, 3, 4, 5), trees=100):
     rows = []
     for i, (name, source) in enumerate(loaders().items()):
         if names is None or name in names:
@@ -147,7 +148,7 @@ def scores(rows):
     return {method: tuple(map(float, numbers)) for method, numbers in zip(methods, each)}
 
 
-def run(figure, names=None, repeats=5, depths=(1, 2, 3, 4, 5), trees=100):
+def run(figure, names=None, repeats=3, depths=(1, 2, 3, 4, 5), trees=100):
     rows = measure(names, repeats, depths, trees)
     draw(rows, figure)
     total = scores(rows)

@@ -6,7 +6,7 @@ import numpy
 from .common import BLUE, GREEN, MARKERS, ORANGE, PINK, Section, canvas, digits, power_law, root_mean_square, save, \
     table, trained
 
-QUICK = {'widths': (32, 128, 512), 'networks': 4, 'steps': 30, 'images': 6}
+QUICK = {'widths': (48, 120, 300), 'networks': 8, 'steps': 30, 'images': 6}
 
 NAMES = 'tangent kernel', 'input weights', 'hidden weights', 'output weights'
 EXPECTED = dict(zip(NAMES, (-1., -.5, -1., -.5)))
@@ -54,7 +54,7 @@ def changes(width, x, y, rng, steps):
     return [*(numpy.linalg.norm(b - a) / numpy.linalg.norm(a) for a, b in pairs), loss[1] / loss[0]]
 
 
-def measure(widths=(64, 128, 256, 512, 1024, 2048), networks=8, steps=100, images=16):
+def measure(widths=(64, 128, 256, 512, 1024), networks=8, steps=100, images=16):
     x, labels = digits(numpy.random.default_rng(0))
     x, y = x[:images], 1. - 2 * (labels[:images, None] % 2)
     rows = []
