@@ -13,10 +13,10 @@ NAMES = 'nngp', 'ntk'
 TEXT = """
 Networks of two hidden layers (Relu, W_std = 1.4, b_std = 0.3) on {inputs} random inputs of {channels} channels. The
 estimate is the mean over networks by `monte_carlo_kernel_fn`; its error is ‖estimate - kernel‖ / ‖kernel‖ (Frobenius),
-against `kernel_fn`; each point is the root mean square over {repeats}
-independent estimates. Left: networks of width {width}; right: one network an estimate. The NTK is that of one output,
-the NNGP kernel the mean over as many outputs as the width: of one output it would not improve with width. Slopes are
-weighted fits of the logarithms, with their standard errors.
+against `kernel_fn`; each point is the root mean square over {repeats} independent estimates. Left: networks of width
+{width}; right: one network an estimate. The NTK is that of one output, the NNGP kernel the mean over as many outputs as
+the width: of one output it would not improve with width. Slopes are weighted fits of the logarithms, with their
+standard errors.
 
 **It shows** that the analytic kernels are the limit of finite networks, and that the error falls with both square
 roots: an estimate takes a hundred times the networks for one more digit.
@@ -69,9 +69,9 @@ def run(figure, width=512, repeats=40, **sizes):
     return Section(
         'Monte Carlo error', 'slope -1/2 against networks and against width',
         '; '.join(f'{name.upper()} {lines[name, "samples"]} and {lines[name, "width"]}' for name in NAMES),
-        table(('kernel', 'against', 'slope', 'chi-squared a degree of freedom', 'error, first to last point'), [
-            (name.upper(), against, line, f'{line.chi2:.2f}', ' to '.join(
-                f'{r.error:.4f}' for r in [r for r in rows if r[:2] == (name, against)][::len(rows) // 4 - 1]))
+        table(('kernel', 'against', 'slope', 'chi-squared a degree of freedom', 'error, point by point'), [
+            (name.upper(), against, line, f'{line.chi2:.2f}',
+             ', '.join(f'{r.error:.1%}' for r in rows if r[:2] == (name, against)))
             for (name, against), line in lines.items()])
         + '\n' + TEXT.format(inputs=N_INPUTS, channels=CHANNELS, repeats=repeats, width=width,
                              least=min(r.error for r in rows)))

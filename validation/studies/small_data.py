@@ -22,9 +22,9 @@ best accuracy there. PMA: mean share of the best accuracy. `name, n`: a random s
 {summary}
 
 **It shows** that ntref's kernels work in scikit-learn's `SVC(kernel='precomputed')`, and how they do on these sets.
-**It cannot show** what 90 data sets of UCI show (paper: NTK 81.95% on average, random forest 81.56%, RBF 81.03%). Four
-sets, and subsets of these, are too few to rank methods: differences here are about as large as the standard errors, and
-subsets of a set are not independent sets. As in the paper the half on which C is chosen is part of what is tested.
+**It cannot show** what 90 data sets of UCI show, where the paper finds the NTK best on average. Four sets, and subsets
+of these, are too few to rank methods: most differences here are about as large as the standard errors, and subsets of a
+set are not independent sets. As in the paper the half on which C is chosen is part of what is tested.
 """
 
 
