@@ -24,8 +24,8 @@ with {m} degrees of freedom if they agree; p is the probability of as much. *Var
 covariance S, in the limit 1 ± √(2/({m} (n - 1))).
 
 **It shows** that trained networks, through autograd and `apply_fn`, have the mean and covariance that the NTK and the
-NNGP kernel predict, at finite time, and that narrow networks do not. Two hidden layers are slower to get there: their
-mean is still off at width 512, by half as much as at 128.
+NNGP kernel predict, at finite time, and that narrow networks do not. With two hidden layers the mean is still off at
+width 512, by half as much as at 128.
 **It cannot show** errors of the infinite kernel below a few per cent, the size of the scatter of {n} networks; nor that
 networks trained with large rates, with other losses or on more data are as close.
 """
