@@ -2,7 +2,7 @@
 
     python validation/run.py [NAME ...] [--quick] [--list]
 
-Without names all of them, about a quarter of an hour on two quiet cores; a section is written as soon as it is known,
+Without names all of them, within ten minutes on two cores; a section is written as soon as it is known,
 and sections that are not named stay as they are. --quick: smaller sizes, printed and not written.
 """
 import argparse
