@@ -7,7 +7,7 @@
 PYTHON is an interpreter in which Neural Tangents is installed; it runs the same networks, jitted and warm, on the same
 machine between our own runs. Printed are seconds (the best of the repeats) and how many times faster than NT that is.
 With --finite: NTKs of finite networks, all outputs, by structured derivatives (NT by its own), and the definition.
-With --dynamics: what training does, given the kernels.
+With --dynamics: what training does; cross-entropy from kernels, ensembles from inputs.
 """
 import argparse
 import json
@@ -86,9 +86,17 @@ def cross_entropy(np, predict, kernel_fn, momentum, n=300, o=10, t=1000.):
     return lambda: predict_fn(t, f0)
 
 
+def ensemble(np, predict, kernel_fn, t, n=1500, m=500, o=10):
+    """Means and covariances of both kinds from inputs to the end; a function without arguments."""
+    x, x_test, y = inputs((n, 20)), inputs((n + m, 20))[n:], inputs((n, o))
+    return lambda: predict.gradient_descent_mse_ensemble(kernel_fn, x, y, diag_reg=1e-3)(t, x_test, None, True)
+
+
 DYNAMICS = {                                # function of (autograd's or JAX's numpy, predict, kernel_fn)
     'cross-entropy': lambda *a: cross_entropy(*a, None),
     'cross-entropy, momentum': lambda *a: cross_entropy(*a, .9),
+    'ensemble, t = None': lambda *a: ensemble(*a, None),
+    'ensemble, 3 times': lambda np, *a: ensemble(np, *a, np.array([1., 10., 100.])),
 }
 
 
@@ -156,8 +164,8 @@ def dynamics_as_nt(name, repeat):
     jax.config.update('jax_enable_x64', True)
     import jax.numpy as np
     from neural_tangents import predict, stax
-    run = DYNAMICS[name](np, predict, trained(stax))
-    print(json.dumps(fastest(lambda: run().block_until_ready(), repeat)))
+    run = DYNAMICS[name](np, predict, jax.jit(trained(stax), static_argnames='get'))
+    print(json.dumps(fastest(lambda: jax.block_until_ready(run()), repeat)))
     return 0
 
 
