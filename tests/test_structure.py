@@ -105,10 +105,17 @@ ALLOWED = {
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
+    # the oracle: what others are compared with
+    'oracle.cases': {},
+    'oracle.worker': {},
+    'oracle.adapter': {'oracle.worker'},
+    'oracle.conformance': {'__init__', 'engine.run', 'oracle.adapter', 'oracle.cases'},
+    'oracle.report': {'oracle.conformance'},
+    'oracle.__init__': {'oracle.cases', 'oracle.conformance', 'oracle.report'},
     '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
-    'cli': {'demo', 'demo_conv', 'engine.batch', 'stax'},
+    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle', 'stax'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -118,7 +125,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'oracle.cases', 'oracle.worker', 'oracle.conformance',
+    *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
