@@ -122,7 +122,7 @@ def _conform_arguments(commands):
 
 def _conform(args):
     from .oracle import conform, conformance_cases, report
-    width = max((len(case.name) for case in conformance_cases(args.select)), default=0)
+    width = max((len(case.name) for case in conformance_cases(args.select, dtype=args.dtype)))
 
     def row(outcome):
         print(report.line(outcome, width), flush=True)

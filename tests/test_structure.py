@@ -125,8 +125,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'oracle.cases', 'oracle.worker', 'oracle.conformance',
-    *(
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
+        f'oracle.{name}' for name in 'cases worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""

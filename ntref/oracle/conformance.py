@@ -34,7 +34,7 @@ class Outcome:
     name : str              of the case.
     layers : tuple of str   that it is about, the main one first.
     verdict : str           'pass', 'fail', 'crashed', 'too slow' or 'unsupported'.
-    digits : dict           name of a kernel -> digits agreed, of its worst entry; 0 where there is no number to compare.
+    digits : dict           name of a kernel -> digits agreed, of its worst entry; 0 where nothing can be compared.
     wanted : float          digits that the class of the case asks for.
     reason : str            of any verdict but a plain pass.
     seconds : float         until the answer.
@@ -101,7 +101,7 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
     Raises
     ------
     FileNotFoundError, PermissionError : no such adapter, or neither Python nor executable.
-    ValueError : no case of that name, another dtype, a time limit that is not > 0.
+    ValueError : no case of such a name, another dtype, a time limit that is not > 0.
 
     Examples
     --------
@@ -110,14 +110,12 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
         ...
     FileNotFoundError: expected a Python file or a program as adapter, got adapter.py, which is not there.
     """
-    start, process, cases = time.monotonic(), command(adapter, python), conformance_cases(select)
+    start, process = time.monotonic(), command(adapter, python)
     if dtype not in DTYPES:
         raise ValueError(f'expected dtype to be one of {DTYPES}, got {dtype!r}.')
     if not 0 < time_limit < float('inf'):
         raise ValueError(f'expected a time limit > 0 in seconds, got {time_limit!r}.')
-    if not cases:
-        raise ValueError(f'expected the name of a case, with * and ?, such as dense/*, got {select!r}, which none has.')
-    outcomes = []
+    outcomes, cases = [], conformance_cases(select, dtype=dtype)
     with Adapter(process, time_limit) as answers:
         for case in shown(progress, 'case')(cases):
             outcomes.append(run(case, answers, dtype))
@@ -179,10 +177,10 @@ def judged(case, answer, dtype):
 
 def _compared(case, name, actual, expected, dtype, wanted):
     """Digits agreed of the worst entry, and what is wrong, or None."""
-    if not isinstance(actual, numpy.ndarray):
+    if not isinstance(actual, (numpy.ndarray, str)):
         return 0., 'no array'
-    if actual.dtype != dtype:
-        return 0., f'expected dtype {dtype}, got {_kind(actual)}'
+    if (got := getattr(actual, 'dtype', actual)) != dtype:
+        return 0., f'expected dtype {dtype}, got {got}'
     if actual.shape != expected.shape:
         return 0., f'expected shape {expected.shape}, got {actual.shape}'
     strange = ~numpy.isfinite(actual)
@@ -198,11 +196,6 @@ def _compared(case, name, actual, expected, dtype, wanted):
         return least, (f'{least:.1f} digits of {wanted:.1f} at {worst}: expected {float(expected[worst])!r}, got '
                        f'{float(actual[worst])!r}')
     return least, None
-
-
-def _kind(array):
-    """The dtype as text; of one that cannot be read no more than its kind is known."""
-    return {'O': 'objects', 'c': 'complex numbers', 'U': 'text'}.get(array.dtype.kind, array.dtype.name)
 
 
 def _wanted(case, dtype):

@@ -54,7 +54,7 @@ def _finite(d):
 
 # ------------------------------------------------------------------ the picture
 
-LEFT, WIDTH, RIGHT, ROW, TOP, NONE = 190, 560, 210, 24, 70, 46
+LEFT, WIDTH, RIGHT, ROW, TOP, NONE = 190, 550, 210, 24, 70, 60
 """Pixels: the names of layers, the digits, the counts; a row; what is above; the column of what has no number."""
 
 
