@@ -108,7 +108,11 @@ ALLOWED = {
     # values to compare with
     'oracle.shaken': {},
     'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
-    'oracle.__init__': {'oracle.certify'},
+    'oracle.cases': {},
+    'oracle.catalogue': {'stax'},
+    'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
+    'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
+    'oracle.__init__': {'oracle.cases', 'oracle.certify'},
     '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
@@ -122,7 +126,8 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'oracle.shaken', 'oracle.certify', 'cli', *(
+    'testing.contracts', 'testing.finite', 'testing.check', 'oracle.shaken', 'oracle.certify', 'oracle.cases',
+    'oracle.catalogue', 'oracle.definitions', 'oracle.generate', 'cli', *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
