@@ -105,14 +105,19 @@ ALLOWED = {
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
-    # the oracle: what others are compared with
+    # values to compare with
+    'oracle.shaken': {},
+    'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
     'oracle.cases': {},
+    'oracle.catalogue': {'stax'},
+    'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
+    'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
     'oracle.worker': {},
     'oracle.adapter': {'oracle.worker'},
+    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
     'oracle.conformance': {'__init__', 'engine.run', 'oracle.adapter', 'oracle.cases'},
     'oracle.report': {'oracle.conformance'},
-    'oracle.__init__': {'oracle.cases', 'oracle.conformance', 'oracle.report'},
-    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
+    'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
     'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle', 'stax'},
@@ -126,7 +131,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
-        f'oracle.{name}' for name in 'cases worker conformance'.split()), *(
+        f'oracle.{name}' for name in
+        'shaken certify cases catalogue definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
@@ -270,7 +276,8 @@ def test_code_lines():
 
 # ------------------------------------------------------------------ public names
 
-@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing'])
+@pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing',
+                                    'ntref.oracle'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
