@@ -91,7 +91,7 @@ def _row(layer, outcomes, y, at):
     end = at(1e9)
     yield f'<line x1="{LEFT}" x2="{end}" y1="{y + ROW / 2}" y2="{y + ROW / 2}" stroke="#f1f1f1"/>'
     yield _text(LEFT - 8, y + 4, layer if len(layer) < 26 else f'{layer[:24]}…', anchor='end')
-    yield _text(end + 14, y + 4, said, fill=COLOURS['fail' if len(done) > 0 and 'fail' in said else 'unsupported'])
+    yield _text(end + 14, y + 4, said, fill=COLOURS['fail' if any(o.has_failed for o in outcomes) else 'unsupported'])
     for outcome in sorted(done, key=lambda o: o.verdict != 'pass'):
         x = LEFT + NONE / 2 - 2 if not outcome.least else at(outcome.least)
         yield _mark(outcome.verdict, x, y, f'{outcome.name}: {_digits(outcome) or "no"} digits, {outcome.verdict}')

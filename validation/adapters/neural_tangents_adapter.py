@@ -2,9 +2,10 @@
 
     ntref conform validation/adapters/neural_tangents_adapter.py --python /path/to/its/python
 
-Arrays are computed in the precision of the inputs (`jax_enable_x64`). Covariances of positions are brought into their
-natural order (`Kernel.reverse`): the order is a convention and no number. Names that Neural Tangents lacks are
-unsupported; what it raises otherwise is a crash.
+Arrays are computed in the precision of the inputs (`jax_enable_x64`). What is a convention and no number is adapted:
+covariances of positions are brought into their natural order (`Kernel.reverse`), the scalar 0 that is the tangent
+kernel without weights gets the shape of the other kernel, no pattern is a pair of None. Names that Neural Tangents
+lacks are unsupported; what it raises otherwise is a crash.
 """
 import jax
 import neural_tangents as nt
@@ -20,12 +21,11 @@ def about():
 
 def kernel(spec, x1, x2, get, pattern1=None, pattern2=None, **options):
     _precision(x1)
-    given = dict(options) if pattern1 is None else dict(options, pattern=(pattern1, pattern2))
-    k = from_spec(spec)[2](x1, x2, **given)
+    k = from_spec(spec)[2](x1, x2, pattern=(pattern1, pattern2), **options)
     if not isinstance(k, nt.Kernel):
         raise NotImplementedError('a network with several outputs')
     k = k.reverse() if k.is_reversed and not k.diagonal_spatial else k
-    return {name: numpy.asarray(getattr(k, name)) for name in get}
+    return {name: numpy.broadcast_to(getattr(k, name), k.nngp.shape) for name in get}
 
 
 def empirical(spec, params, x1, x2, get, **options):
