@@ -78,14 +78,21 @@ ALLOWED = {
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
     'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
+    'predict.discrete': {'arguments', 'arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
+    'predict.kernel_gradient': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
     'predict.gaussian': {'arguments', 'arrays', 'predict.layout', 'predict.closed_form'},
+    'predict.bayes': {'arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
+    'predict.sampling': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
+    'predict.hyperparameters': {'arguments', 'arrays', 'engine.run', 'engine.tiles', 'predict.layout',
+                                'predict.closed_form', 'predict.gaussian', 'predict.bayes'},
     'predict.out_of_core': {'arguments', 'predict.layout', 'predict.factor'},
     'predict.iterative': {'arguments', 'arrays', 'engine.run', 'predict.layout', 'predict.factor',
                           'predict.out_of_core'},
     'predict.iterative_gaussian': {'arrays', 'predict.layout', 'predict.gaussian', 'predict.out_of_core',
                                    'predict.iterative'},
-    'predict.__init__': {'predict.closed_form', 'predict.factor', 'predict.gaussian', 'predict.out_of_core',
-                         'predict.iterative', 'predict.iterative_gaussian'},
+    'predict.__init__': {'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.factor',
+                         'predict.gaussian', 'predict.hyperparameters', 'predict.kernel_gradient',
+                         'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'trees'},
     'empirical.pairing': {},
@@ -99,6 +106,8 @@ ALLOWED = {
     'empirical.kernels': {'empirical.jacobian', 'empirical.pairing', 'empirical.products', 'empirical.side',
                           'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
+    'monte_carlo': {'arguments', 'empirical', 'empirical.pairing', 'empirical.side', 'engine.batch', 'engine.run',
+                    'trees'},
     # on top: what layers owe
     'testing.comparing': {'kernel', 'stax', 'stax.trees'},
     'testing.contracts': {'engine.tiles', 'kernel', 'stax', 'testing.comparing'},
@@ -114,7 +123,7 @@ ALLOWED = {
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
     'oracle.worker': {},
     'oracle.adapter': {'oracle.worker'},
-    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'predict', 'stax', 'taylor'},
+    '__init__': {'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax', 'taylor'},
     'oracle.conformance': {'__init__', 'engine.run', 'oracle.adapter', 'oracle.cases'},
     'oracle.report': {'oracle.conformance'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
@@ -129,8 +138,9 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
-    'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'cli', *(
+    'engine.store', 'predict.hyperparameters', 'predict.out_of_core', 'predict.iterative',
+    'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check', 'cli',
+    'monte_carlo', *(
         f'oracle.{name}' for name in
         'shaken certify cases catalogue definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in

@@ -5,6 +5,7 @@
 from collections import Counter
 from functools import cached_property, lru_cache
 from importlib import import_module
+from threading import Lock, local
 
 import numpy
 
@@ -13,9 +14,29 @@ from ..trees import leaves, rebuilt
 __all__ = ['Record', 'raw']
 
 
+_replacing = Lock()
+
+
+def _tracer():
+    """autograd's, counting traces within traces for each thread.
+
+    It tells a derivative within a function from those around it by how many traces are open. Were those of other
+    threads among them, two might be taken for one, and the derivative be wrong.
+    """
+    tracer = import_module('autograd.tracer')
+    with _replacing:
+        shared = tracer.trace_stack
+        if not isinstance(shared, local):
+            class TraceStack(local, tracer.TraceStack):
+                def __init__(self):
+                    self.top = shared.top
+            tracer.trace_stack = TraceStack()
+    return tracer
+
+
 @lru_cache(1)
 def _node_class():
-    tracer, core = import_module('autograd.tracer'), import_module('autograd.core')
+    tracer, core = _tracer(), import_module('autograd.core')
     import_module('autograd.numpy')
 
     class Node(tracer.Node):
@@ -101,7 +122,8 @@ class Record:
     """
 
     def __init__(self, f, values):
-        tracer, Node = import_module('autograd.tracer'), _node_class()
+        Node = _node_class()
+        tracer = import_module('autograd.tracer')
         self.tape = []
         self.roots = [Node.new_root(self.tape, v) for v in values]
         with tracer.trace_stack.new_trace() as trace:

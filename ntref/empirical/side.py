@@ -7,7 +7,7 @@ from ..trees import leaves, rebuilt
 from .record import Record
 from .trees import float_leaves, named, spread
 
-__all__ = ['Side', 'VmapAxes', 'sides', 'split_kwargs']
+__all__ = ['Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
 
 
 class VmapAxes:
@@ -41,6 +41,7 @@ class Side:
         self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
         if not self.values:
             raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
+        self.whole = self._whole()                                              # no cached_property: one lock for all
         self.n = 1 if self.inputs is None else self._examples()
         self._singles = {}
 
@@ -76,8 +77,7 @@ class Side:
             raise ValueError(f'expected as many examples along vmap_axes everywhere, got {sizes}.')
         return next(iter(sizes.values()))
 
-    @cached_property
-    def whole(self):
+    def _whole(self):
         record = self.recorded(self.x, self.kwargs)
         for i, out in enumerate(record.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
@@ -146,12 +146,13 @@ def split_kwargs(kwargs, x1, x2):
         if isinstance(value, tuple) and len(value) == 2:
             of1[key], of2[key] = value
         else:
-            again = key == 'rng' and value is not None and not _equal(x1, x2)
+            again = key == 'rng' and value is not None and not are_equal(x1, x2)
             of1[key], of2[key] = value, [value, 1] if again else value
     return of1, of2
 
 
-def _equal(x1, x2):
+def are_equal(x1, x2):
+    """Are they the same inputs? x2=None is x1."""
     a, b = leaves(x1), leaves(x2)
     return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
 

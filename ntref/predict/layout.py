@@ -15,18 +15,19 @@ __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative',
 
 
 class Layout:
-    """The shapes of one training set: targets `y` and the kernel of the training set with itself."""
+    """The shapes of one training set: targets `y`, or outputs, and the kernel of the set with itself; their names."""
 
-    def __init__(self, y, trace_axes, kernel):
+    def __init__(self, y, trace_axes, kernel, names=('y_train', 'k_train_train')):
+        self.name = names[0]
         if not prod(y.shape):
-            raise ValueError(f'expected at least one target, got y_train of shape {y.shape}.')
+            raise ValueError(f'expected at least one target, got {self.name} of shape {y.shape}.')
         self.shape = y.shape
         self.single = all(a.dtype == 'float32' for a in (y, kernel))
         self.trace_axes = trace_axes
-        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else axes(trace_axes, len(y.shape))
+        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else axes(trace_axes, len(y.shape), self.name)
         self.kept = tuple(a for a in range(len(y.shape)) if a not in self.traced)
         self.rows = self.sizes(self.kept)
-        self.check('k_train_train', kernel, zipped(self.rows, self.rows))
+        self.check(names[1], kernel, zipped(self.rows, self.rows))
 
     def sizes(self, axes):
         return tuple(self.shape[a] for a in axes)
@@ -35,9 +36,9 @@ class Layout:
         if len(kernel.shape) != len(shape) or any(s not in (None, t) for s, t in zip(shape, kernel.shape)):
             want = tuple('any' if s is None else s for s in shape)
             raise ValueError(
-                f'{name} has shape {kernel.shape}, expected ({", ".join(map(str, want))}) to match y_train of shape '
-                f'{self.shape} with trace_axes={self.trace_axes}. Rows and columns of the kernel are the axes of '
-                'y_train that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
+                f'{name} has shape {kernel.shape}, expected ({", ".join(map(str, want))}) to match {self.name} of '
+                f'shape {self.shape} with trace_axes={self.trace_axes}. Rows and columns of the kernel are the axes of '
+                f'{self.name} that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
 
     def columns(self, a):
         """Outputs (shaped like y) -> matrix (kept axes, traced axes)."""
@@ -84,11 +85,11 @@ class Layout:
         return a.astype('float32') if self.single else a
 
 
-def axes(trace_axes, ndim):
+def axes(trace_axes, ndim, name):
     """Sorted, without duplicates, counted from the front."""
     given = (trace_axes,) if isinstance(trace_axes, int) else tuple(trace_axes)
     if not all(-ndim <= a < ndim for a in given):
-        raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for y_train with {ndim} axes, '
+        raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for {name} with {ndim} axes, '
                          f'got {trace_axes}.')
     return tuple(sorted({a % ndim for a in given}))
 
