@@ -440,3 +440,77 @@ def test_the_command_is_repeatable(suite, tmp_path):
     assert again == (f'ntref conform {path} --select dense/linear/pair --dtype float32 --python {sys.executable} '
                      '--time-limit 5')
     assert os.path.basename(path) == 'adapter.py'
+
+
+# ------------------------------------------------------------------ the adapters of validation/
+
+ADAPTERS = Path(__file__).parent.parent / 'validation' / 'adapters'
+
+
+def layers(spec):
+    """All layers of a network, the networks among them included."""
+    if isinstance(spec, list):
+        return [layer for part in spec for layer in layers(part)]
+    return [spec, *layers(list(spec.values()))] if isinstance(spec, dict) and 'layer' in spec else []
+
+
+def named(*names):
+    return lambda case: any(layer['layer'] in names for layer in layers(case.spec))
+
+
+def having(argument, value=None):
+    return lambda case: any(layer.get(argument) == value if value else layer.get(argument) for layer in layers(case.spec))
+
+
+MISTAKES = {                 # mistake -> cases to run, and is a case touched by it?
+    'output-width': ('d*/*/pair', named('Dense')),
+    'weight-not-squared': ('[dc]*/*', having('W_std')),
+    'bias-forgotten': ('dense/*', having('b_std')),
+    'own-weights-forgotten': ('dense/*', lambda case: len(layers(case.spec)) > 1),
+    'standard-as-ntk': ('dense/*', having('parameterization', 'standard')),
+    'relu-slope': ('nonlinearity/[ER]*', named('Relu')),
+    'arccos': ('nonlinearity/[ER]*', named('Relu')),
+    'erf-constant': ('nonlinearity/[ER]*', named('Erf')),
+    'float32-inside': ('dense/*', lambda case: True),
+    'second-ignored': ('dense/*', lambda case: case.inputs['x2'] is not None),
+    'transposed': ('dense/*', lambda case: case.inputs['x2'] is not None),
+    'same-as-circular': ('conv/*', having('padding', 'SAME')),
+    'pool-sum': ('pool/*', named('AvgPool', 'GlobalAvgPool')),
+    'layer-norm-eps': ('norm/*', named('LayerNorm')),
+    'residual': ('branches/*', named('FanInSum')),
+    'time': ('dynamics/*', lambda case: case.options.get('t') is not None),
+    'diagonal-absolute': ('dynamics/*', lambda case: 'diag_reg' in case.options),
+    'trace-sum': ('empirical/*', lambda case: case.options.get('trace_axes', [-1]) != []),
+}
+
+
+def mistaken(mistake, select):
+    return conform(f'{ADAPTERS / "wrong_adapter.py"}:{mistake}', select, progress=False).outcomes
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_the_suite_fails_on_each_mistake_where_it_is_made(mistake):
+    select, touches = MISTAKES[mistake]
+    touched = {case.name: bool(touches(case)) for case in oracle.conformance_cases(select)}
+    found = mistaken(mistake, select)
+    assert {o.verdict for o in found} == ({'pass', 'fail'} if False in touched.values() else {'fail'})
+    assert all(touched[o.name] for o in found if o.verdict == 'fail')
+    assert sum(o.verdict == 'fail' for o in found) > .7 * sum(touched.values()) or mistake == 'arccos'
+
+
+def test_all_mistakes_are_tried():
+    text = (ADAPTERS / 'wrong_adapter.py').read_text()
+    table = text[text.index('MISTAKES = {'):text.index('asked =')]
+    assert set(re.findall(r"'([\w-]+)': [A-Z]", table)) == {'none', *MISTAKES}
+    assert all(o.verdict == 'pass' for o in mistaken('none', '[demnp]*/*'))
+
+
+def test_an_unknown_mistake_does_not_start():
+    assert 'expected wrong_adapter.py:MISTAKE, one of none, output-width' in mistaken('typo', 'dense/linear/*')[0].reason
+
+
+@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+def test_ntref_passes(dtype):
+    result = conform(str(ADAPTERS / 'ntref_adapter.py'), dtype=dtype, progress=False)
+    assert [o for o in result.outcomes if o.verdict != 'pass'] == []
+    assert result.versions['ntref, tested'] == result.versions['ntref']
