@@ -1,4 +1,4 @@
-"""Predictions and empirical kernels in mpmath, as they are defined: what `ntref.predict` and `ntref.empirical` must give.
+"""Predictions and empirical kernels in mpmath, by definition: what `ntref.predict` and `ntref.empirical` must give.
 
     trained     exp(-A tau), and A^-1 (1 - exp(-A tau)) = integral of exp(-A s), both out of one exponential of a matrix
     finite      derivatives of f by central differences, whose step is half of the digits
@@ -30,12 +30,15 @@ def settled(compute, asked):
             found.append({name: numpy.asarray(a, dtype=object) for name, a in compute().items()})
     low, high = found
     with mp.workdps(HIGH):
-        errors = [max(abs(low[name] - high[name]).ravel(), default=0) / max(abs(high[name]).max(initial=0), mp.mpf(1e-99))
-                  for name in high]
+        errors = [_largest(low[name] - k) / (_largest(k) or 1) for name, k in high.items()]
         sure = min(LOW, *(int(-mp.log10(e)) if e else LOW for e in errors))
     if sure < asked:
         raise ArithmeticError(f'expected {asked} digits, got {sure}: the problem is conditioned too badly.')
     return high, sure
+
+
+def _largest(a):
+    return max(map(abs, numpy.ravel(a)), default=0)
 
 
 # ------------------------------------------------------------------ matrices

@@ -1,6 +1,6 @@
 """Makes the data of the conformance suite:  python -m ntref.oracle.generate [--select GLOB] [--check] [--all]
 
-Cases that are there and whose definition has not changed are kept, so that it can be stopped (Ctrl-C) and started again.
+Cases that are there and whose definition has not changed are kept: it can be stopped (Ctrl-C) and started again.
 """
 import argparse
 import json
@@ -58,7 +58,8 @@ def _kernels(definition, given, options):
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
         try:
-            found = certify(definition.net, x1, x2, names, definition.digits, progress=False, pattern=pattern, **options)
+            found = certify(definition.net, x1, x2, names, definition.digits, progress=False, pattern=pattern,
+                            **options)
         except UserWarning as e:
             raise ArithmeticError(f'{definition.name}: {e}') from e
     scale = _scales(definition.net, x1, x2, names, pattern, options)
@@ -157,7 +158,8 @@ def generate(select='*', everything=False, progress=None):
     """Computes what is missing or defined otherwise (or all), and writes the files. Returns how many were computed."""
     definitions, (known, arrays) = catalogue(), read()
     rows = {d.name: row_of(d) for d in definitions}
-    wanted = [d for d in definitions if fnmatchcase(d.name, select) and (everything or not _is_known(rows, known, d.name))]
+    wanted = [d for d in definitions if fnmatchcase(d.name, select)
+              and (everything or not _is_known(rows, known, d.name))]
     kept = {name: _kept(row, known[name]) for name, row in rows.items() if _is_known(rows, known, name)}
     saved = time.monotonic()
     try:
