@@ -113,7 +113,7 @@ def _conform_arguments(commands):
     conform.add_argument('adapter', metavar='ADAPTER[:ARGUMENT]',
                          help='a Python file, or a program that speaks JSON: docs/oracle.md')
     conform.add_argument('--select', default='*', metavar='GLOB', help="cases by name, as 'dense/*' (all)")
-    conform.add_argument('--dtype', choices=('float64', 'float32'), default='float64', help='of the inputs (%(default)s)')
+    conform.add_argument('--dtype', choices=('float64', 'float32'), default='float64', help='of inputs (%(default)s)')
     conform.add_argument('--python', metavar='PATH', help='the interpreter for a Python file (this one)')
     conform.add_argument('--time-limit', type=float, default=60., metavar='S', help='seconds for a case (%(default)g)')
     conform.add_argument('--report', metavar='FILE.html', help='write a page with a picture')

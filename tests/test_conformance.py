@@ -1,5 +1,6 @@
 """The conformance suite run against adapters, good and bad: verdicts, processes, table, JSON and page."""
 import ast
+import importlib
 import json
 import os
 import re
@@ -245,8 +246,8 @@ def test_programs_that_give_strange_numbers(number, verdict, said, tmp_path):
 
 def test_a_program_that_does_not_read_is_too_slow(tmp_path):
     path = program(tmp_path, '    say(json.dumps({"id": id, "unsupported": ""}))\n    time.sleep(100)')
-    large = Case('a/b/c', 'kernel', ('Dense',), {}, {'x1': numpy.ones((300, 300)) / 3, 'x2': None}, {'get': ['ntk']}, {},
-                 {}, {'float64': 1e-13})
+    inputs = {'x1': numpy.ones((300, 300)) / 3, 'x2': None}
+    large = Case('a/b/c', 'kernel', ('Dense',), {}, inputs, {'get': ['ntk']}, {}, {}, {'float64': 1e-13})
     found, = outcomes(path, [large], limit=1.)
     assert found.verdict == 'too slow' and found.seconds < 10
 
@@ -459,7 +460,8 @@ def named(*names):
 
 
 def having(argument, value=None):
-    return lambda case: any(layer.get(argument) == value if value else layer.get(argument) for layer in layers(case.spec))
+    return lambda case: any((layer.get(argument) == value if value else layer.get(argument))
+                            for layer in layers(case.spec))
 
 
 MISTAKES = {                 # mistake -> cases to run, and is a case touched by it?
@@ -506,7 +508,8 @@ def test_all_mistakes_are_tried():
 
 
 def test_an_unknown_mistake_does_not_start():
-    assert 'expected wrong_adapter.py:MISTAKE, one of none, output-width' in mistaken('typo', 'dense/linear/*')[0].reason
+    found = mistaken('typo', 'dense/linear/*')[0]
+    assert 'expected wrong_adapter.py:MISTAKE, one of none, output-width' in found.reason
 
 
 @pytest.mark.parametrize('dtype', ['float64', 'float32'])
@@ -514,3 +517,54 @@ def test_ntref_passes(dtype):
     result = conform(str(ADAPTERS / 'ntref_adapter.py'), dtype=dtype, progress=False)
     assert [o for o in result.outcomes if o.verdict != 'pass'] == []
     assert result.versions['ntref, tested'] == result.versions['ntref']
+
+
+# ------------------------------------------------------------------ the section of RESULTS.md
+
+@pytest.fixture
+def validation(monkeypatch):
+    monkeypatch.syspath_prepend(str(ADAPTERS.parent))
+    return importlib.import_module('conformance')
+
+
+def found(*cases):
+    """What --json prints, for (name, layer, verdict, digits, reason)."""
+    keys = 'name', 'layers', 'verdict', 'digits', 'reason'
+    rows = [dict(zip(keys, (name, [layer], verdict, digits, reason))) for name, layer, verdict, digits, reason in cases]
+    counts = {verdict: sum(row['verdict'] == verdict for row in rows) for verdict in conformance.VERDICTS}
+    return {'counts': counts, 'cases': rows, 'dtype': 'float64', 'versions': {'jax': '0.4.25'},
+            'command': 'ntref conform a.py --python /usr/bin/python'}
+
+
+def test_the_section_says_what_failed_and_why(validation):
+    section = validation.section_of(found(
+        ('dense/relu-2/pair', 'Dense', 'pass', {'ntk': 15.}, ''),
+        ('dense/relu-2/edge', 'Dense', 'fail', {'nngp': 15., 'ntk': 8.2}, 'ntk: 8.2 digits'),
+        ('nonlinearity/RectifiedMonomial-1/edge', 'RectifiedMonomial', 'fail', {'ntk': 0.}, 'ntk: nan at (0, 0)'),
+        ('conv/new/pair', 'Conv', 'crashed', {}, 'TypeError'),
+        ('nonlinearity/Elu/pair', 'Elu', 'unsupported', {}, 'no Elu')))
+    assert section.measured == '1 of 4 pass, 1 unsupported' and 'Not there: Elu.' in section.text
+    for row in ('| digits lost where .* | 1 | 8.2 | `dense/relu-2/edge` |',
+                '| `RectifiedMonomial` is NaN .* | 1 | 0.0 | `nonlinearity/RectifiedMonomial-1/edge` |',
+                '| crashed, no cause is known | 1 |  | `conv/new/pair` |', '| Dense | 1 | 2 | 8.2 to 15.0 |',
+                '| Conv | 0 | 1 |  |'):
+        assert re.search(f'^{row.replace("|", "[|]")}$', section.text, re.M), row
+    assert '`ntref conform a.py --python PYTHON`; jax 0.4.25.' in section.text
+
+
+def test_the_section_replaces_the_old_one_only(validation):
+    one, two = (validation.section_of(found(('a/b/c', 'Dense', verdict, {'ntk': 15.}, ''))) for verdict in
+                ('pass', 'fail'))
+    other = '<!-- other\n| row |\n-->\n\n## Other\n\ntext\n'
+    page = validation.rewritten('# Results\n', one)
+    assert page.count('1 of 1 pass') == 1 and page.startswith('# Results\n\n<!-- conformance\n| [What the suite')
+    for before in (page, validation.rewritten(other, one), page + '\n' + other):
+        after = validation.rewritten(before, two)
+        assert (after.count('0 of 1 pass'), after.count('1 of 1 pass')) == (1, 0)
+        assert after.count('## ') == before.count('## ')
+        assert (other in after) == (other in before) and validation.rewritten(after, two) == after
+
+
+def test_an_interpreter_without_neural_tangents_is_named(validation):
+    with pytest.raises(ImportError, match='expected neural_tangents in .*python.*, got: did not start: .*No module'):
+        validation.part(quick=True, python=sys.executable)

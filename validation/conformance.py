@@ -1,6 +1,6 @@
 """What the conformance suite says of Neural Tangents: a section of RESULTS.md.
 
-    python validation/conformance.py --python PATH      runs the suite in an interpreter that has Neural Tangents: minutes
+    python validation/conformance.py --python PATH      runs the suite, in an interpreter that has Neural Tangents
     python validation/conformance.py --json FILE        takes what `ntref conform ... --json` has printed
 
 The interpreter may also be named by the environment variable NT_PYTHON.
@@ -25,20 +25,19 @@ ADAPTER = 'validation/adapters/neural_tangents_adapter.py'
 TITLE = 'What the suite says of Neural Tangents 0.6.5'
 QUICK = 'nonlinearity/Re*/*'
 
-KNOWN = (                # pattern of names, words that the reason has, what it is
-    ('*/huge', 'nan', 'products of variances overflow: q q\' is computed, not sqrt(q) sqrt(q\')'),
-    ('*/tiny', '', 'products of variances underflow'),
-    ('*RectifiedMonomial*', 'nan', 'RectifiedMonomial is NaN where inputs coincide, so on every diagonal'),
-    ('*Hermite*', '', 'Hermite is right at unit variance only; NT warns'),
-    ('*ImageResize*', '', 'ImageResize takes axes for natural that a convolution has reversed'),
-    ('*ConvLocal, after Conv*', '', 'ConvLocal takes axes for natural that a convolution has reversed'),
-    ('*ConvLocal*', 'crashed', 'ConvLocal: standard parameterization'),
-    ('*Sign*', '?[0-2].? digits', 'Sign before a pool: covariances between positions become variances of 1'),
-    ('mask/*', '', 'masks move otherwise, or what is masked counts: docs/coming-from-neural-tangents.md#masks'),
-    ('*Dropout, of inputs*', 'crashed', 'Dropout of inputs fails, as there is no tangent kernel yet'),
-    ('*repeat, never*', 'crashed', 'repeat(layer, 0) is refused'),
-    ('predict|*', '', 'predictions'))
-"""Causes that are known, the first that fits. What fits none is digits lost, or not known."""
+KNOWN = (                # names of cases, words of the reason, what it is
+    ('*/huge', ('nan', 'inf'), "products of variances overflow: sqrt(q q') instead of sqrt(q) sqrt(q')"),
+    ('*/tiny', (), 'products of variances underflow'),
+    ('*RectifiedMonomial*', ('nan',), '`RectifiedMonomial` is NaN where inputs coincide, so on every diagonal'),
+    ('*Hermite*', (), '`Hermite` is right at unit variance only; NT warns'),
+    ('*ImageResize*', (), '`ImageResize` takes axes for natural that a convolution has reversed'),
+    ('*ConvLocal-after-Conv*', (), '`ConvLocal` takes axes for natural that a convolution has reversed'),
+    ('mask/*', (), 'masks move otherwise: docs/coming-from-neural-tangents.md#masks'),
+    ('norm/Dropout-of-inputs/*', ('IndexError',), '`Dropout` of inputs fails: there is no tangent kernel yet'),
+    ('dense/repeat-never/*', ('crashed',), '`repeat(layer, 0)` is refused'))
+"""What is known of NT, see docs/coming-from-neural-tangents.md; of a case the first that fits."""
+
+COINCIDENT = "digits lost where inputs coincide or nearly do (ReLU and its like, `Sign`): q q' - K^2 by subtraction"
 
 
 class Section(NamedTuple):
@@ -52,8 +51,7 @@ class Section(NamedTuple):
 def part(figure=None, quick=False, python=None):
     """The Section, from a run of the suite; `quick`: of a few cases."""
     python = python or os.environ.get('NT_PYTHON', sys.executable)
-    os.chdir(ROOT)
-    result = conform(ADAPTER, QUICK if quick else '*', python=python)
+    result = conform(str(ROOT / ADAPTER), QUICK if quick else '*', python=python)
     found = json.loads(report.as_json(result))
     if 'neural-tangents' not in found['versions']:
         raise ImportError(f'expected neural_tangents in {python}, got: {found["cases"][0]["reason"]}. Name another '
@@ -82,7 +80,7 @@ def section_of(found):
             for text, of in sorted(causes.items(), key=lambda item: -len(item[1]))]
     missing = Counter(_layer(case) for case in cases if case['verdict'] == 'unsupported')
     versions = ', '.join(f'{name} {version}' for name, version in found['versions'].items())
-    command = re.sub(r'--python \S+', '--python PYTHON', found['command'])
+    command = re.sub(r'--python \S+', '--python PYTHON', found['command']).replace(f'{ROOT}/', '')
     text = f"""
 Certified values of {len(cases)} cases in {found['dtype']}, {counts['pass']} pass, {counts['fail']} fail, \
 {counts['crashed']} crashed, {counts['too slow']} too slow, {counts['unsupported']} unsupported. Digits agreed are those
@@ -109,12 +107,10 @@ def cause(case):
     """Why a case fails, as far as that is known."""
     said = f'{case["verdict"]}: {case["reason"]}'
     for names, words, text in KNOWN:
-        if fnmatchcase(case['name'], names) and fnmatchcase(said, f'*{words}*'):
+        if fnmatchcase(case['name'], names) and (not words or any(word in said for word in words)):
             return text
     least = min(case['digits'].values(), default=0)
-    if least >= 7.5 and case['verdict'] == 'fail':
-        return 'digits lost where inputs coincide or nearly do: sqrt(q q\' - K^2) by subtraction (ReLU and its like)'
-    return f'{case["verdict"]}, not explained'
+    return COINCIDENT if least >= 7.5 and case['verdict'] == 'fail' else f'{case["verdict"]}, no cause is known'
 
 
 def _range(cases):

@@ -137,31 +137,32 @@ STYLE = """
 body { font: 15px/1.45 sans-serif; color: #222; background: #fff; max-width: 1010px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse } th, td { text-align: left; vertical-align: top; padding: .2em .8em .2em 0 }
 tbody tr { border-top: 1px solid #e4e4e4 } td.n { text-align: right; font-variant-numeric: tabular-nums }
-code { background: #f4f4f4; padding: .1em .3em } svg { max-width: 100%; height: auto } td.reason { max-width: 30em;
-overflow-wrap: anywhere }
+code { background: #f4f4f4; padding: .1em .3em } svg { max-width: 100%; height: auto }
+td.reason { min-width: 16em; max-width: 30em; overflow-wrap: break-word }
 """ + ''.join(f'.{verdict.replace(" ", "-")} {{ color: {colour} }}\n' for verdict, colour in COLOURS.items())
 
 
 def as_html(result):
     """One self-contained page: the picture, versions, command, and all cases."""
-    about = ''.join(_cells('th', name) + _cells('td', version) + '</tr>\n' for name, version in result.versions.items())
-    rows = ''.join(map(_case_row, result.outcomes))
+    name = escape(result.adapter.rpartition('/')[2])
+    about = ''.join(_cells('th', what) + _cells('td', version) + '</tr>\n' for what, version in result.versions.items())
+    rows = ''.join(map(_case_row, sorted(result.outcomes, key=lambda outcome: not outcome.has_failed)))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Conformance of {escape(result.adapter)}</title>
+<title>Conformance of {name}</title>
 <style>{STYLE}</style>
 </head>
 <body>
-<h1>Conformance of {escape(result.adapter)}</h1>
+<h1>Conformance of {name}</h1>
 <p>{escape(summary(result))}. {time.strftime('%Y-%m-%d')}, by <code>{escape(result.command)}</code></p>
 {picture(result)}
 <h2>Versions</h2>
 <table><tbody>
 {about}</tbody></table>
-<h2>Cases</h2>
+<h2>Cases, those that failed first</h2>
 <table>
 <thead><tr><th>case</th><th>layer</th><th>digits</th><th>wanted</th><th>verdict</th><th>why</th></tr></thead>
 <tbody>

@@ -89,13 +89,23 @@ def conv(x, params, out_chan, filter_shape, strides=None, padding='VALID', W_std
     return z if b_std is None else z + b_std * next(params)
 
 
+def layer_norm(x, params, eps=1e-12):
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
+
+
+def dropout(x, params, rate, mode='train'):
+    if mode != 'test':
+        raise NotImplementedError('Dropout in training: other random numbers')
+    return x
+
+
 def pool(x, params, window_shape, strides=None):
     windows = torch.nn.functional.avg_pool2d(x.permute(0, 3, 1, 2), tuple(window_shape), strides or 1)
     return windows.permute(0, 2, 3, 1)
 
 
 LAYERS = {
-    'Dense': dense, 'Conv': conv, 'AvgPool': pool,
+    'Dense': dense, 'Conv': conv, 'AvgPool': pool, 'LayerNorm': layer_norm, 'Dropout': dropout,
     'Flatten': lambda x, params: x.flatten(1),
     'GlobalAvgPool': lambda x, params: x.flatten(1, -2).mean(1),
     'GlobalSumPool': lambda x, params: x.flatten(1, -2).sum(1),
