@@ -543,7 +543,7 @@ def test_the_section_says_what_failed_and_why(validation):
         ('nonlinearity/RectifiedMonomial-1/edge', 'RectifiedMonomial', 'fail', {'ntk': 0.}, 'ntk: nan at (0, 0)'),
         ('conv/new/pair', 'Conv', 'crashed', {}, 'TypeError'),
         ('nonlinearity/Elu/pair', 'Elu', 'unsupported', {}, 'no Elu')))
-    assert section.measured == '1 of 4 pass, 1 unsupported' and 'Not there: Elu.' in section.text
+    assert section.measured == '1 of 4 pass, 1 unsupported' and 'with these options: Elu.' in section.text
     for row in ('| digits lost where .* | 1 | 8.2 | `dense/relu-2/edge` |',
                 '| `RectifiedMonomial` is NaN .* | 1 | 0.0 | `nonlinearity/RectifiedMonomial-1/edge` |',
                 '| crashed, no cause is known | 1 |  | `conv/new/pair` |', '| Dense | 1 | 2 | 8.2 to 15.0 |',

@@ -31,10 +31,10 @@ def kernel(spec, x1, x2, get, pattern1=None, pattern2=None, **options):
 def empirical(spec, params, x1, x2, get, **options):
     _precision(x1)
     init_fn, apply_fn, _ = from_spec(spec)
-    _, like = init_fn(jax.random.PRNGKey(0), x1.shape)
+    options, key = {name: tuple(axes) for name, axes in options.items()}, jax.random.PRNGKey(0)
+    _, like = init_fn(key, x1.shape)
     params = jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(like), params)
-    options = {name: tuple(axes) for name, axes in options.items()}
-    return nt.empirical_kernel_fn(apply_fn, **options)(x1, x2, tuple(get), params)._asdict()
+    return nt.empirical_kernel_fn(apply_fn, **options)(x1, x2, tuple(get), params, rng=key)._asdict()
 
 
 def predict(function, inputs, options):
