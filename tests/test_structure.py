@@ -109,7 +109,13 @@ ALLOWED = {
     'oracle.shaken': {},
     'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
     'oracle.cases': {},
-    'oracle.catalogue': {'stax'},
+    'oracle.catalogue.given': {},
+    'oracle.catalogue.family': {'oracle.catalogue.given'},
+    'oracle.catalogue.vectors': {'oracle.catalogue.family', 'stax'},
+    'oracle.catalogue.images': {'oracle.catalogue.family', 'stax'},
+    'oracle.catalogue.trained': {'oracle.catalogue.family', 'oracle.catalogue.given', 'stax', 'trees'},
+    'oracle.catalogue.__init__': {'oracle.catalogue.family', 'oracle.catalogue.given', 'oracle.catalogue.images',
+                                  'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
     'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify'},
@@ -127,7 +133,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'oracle.shaken', 'oracle.certify', 'oracle.cases',
-    'oracle.catalogue', 'oracle.definitions', 'oracle.generate', 'cli', *(
+    'oracle.catalogue.given', 'oracle.catalogue.trained', 'oracle.definitions', 'oracle.generate', 'cli', *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
