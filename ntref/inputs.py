@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from .arrays import as_floats, increased, namespace
-from .cov import Cov, Pair, over
+from .cov import Cov, over
 from .kernel import COVARIANCES, Kernel, zipped
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']

@@ -118,7 +118,13 @@ ALLOWED = {
     'oracle.shaken': {},
     'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
     'oracle.cases': {},
-    'oracle.catalogue': {'stax'},
+    'oracle.catalogue.given': {},
+    'oracle.catalogue.family': {'oracle.catalogue.given'},
+    'oracle.catalogue.vectors': {'oracle.catalogue.family', 'stax'},
+    'oracle.catalogue.images': {'oracle.catalogue.family', 'stax'},
+    'oracle.catalogue.trained': {'oracle.catalogue.family', 'oracle.catalogue.given', 'stax', 'trees'},
+    'oracle.catalogue.__init__': {'oracle.catalogue.family', 'oracle.catalogue.given', 'oracle.catalogue.images',
+                                  'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
     'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
     'oracle.worker': {},
@@ -142,7 +148,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite', 'testing.check', 'cli',
     'monte_carlo', *(
         f'oracle.{name}' for name in
-        'shaken certify cases catalogue definitions generate worker conformance'.split()), *(
+        'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees pairing record side jacobian products rules plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""

@@ -150,7 +150,7 @@ def conformance_cases(select='*', kind=None, dtype=None):
     if table['version'] != VERSION:
         raise ValueError(f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: python -m '
                          'ntref.oracle.generate')
-    rows = [row for row in table['cases'] if fnmatchcase(row['name'], select) and kind in (None, row['kind'])
+    rows = [row for row in table['cases'] if fnmatchcase(row['name'], select) and fnmatchcase(row['kind'], kind or '*')
             and (dtype is None or dtype in CLASSES[row['tolerance']])]
     if not rows:
         raise ValueError(f'expected names of cases, such as dense/*, got select={select!r}, kind={kind!r}, '

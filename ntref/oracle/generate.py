@@ -33,14 +33,7 @@ def certified(definition):
     ------
     ArithmeticError : fewer digits than the definition asks for.
     """
-    given, options = inputs_of(definition), dict(definition.options)
-    if definition.kind == 'kernel':
-        return _kernels(definition, given, options)
-    compute = PREDICTIONS[options['function']] if definition.kind == 'predict' else (
-        lambda given, options: empirical(definition.net, given, options))
-    values, sure = settled(lambda: compute(given, options), definition.digits)
-    found = {name: a.astype('float64') for name, a in values.items()}
-    return found, {name: _coarse(abs(a).max(initial=0)) for name, a in found.items()}, sure
+    return VALUES[definition.kind](definition, inputs_of(definition), dict(definition.options))
 
 
 def inputs_of(definition):
@@ -64,6 +57,24 @@ def _kernels(definition, given, options):
             raise ArithmeticError(f'{definition.name}: {e}') from e
     scale = _scales(definition.net, x1, x2, names, pattern, options)
     return {k.name: k.float64 for k in found}, scale, min(k.digits for k in found)
+
+
+def _predictions(definition, given, options):
+    return _by_definition(definition, lambda: PREDICTIONS[options['function']](given, options))
+
+
+def _finite(definition, given, options):
+    return _by_definition(definition, lambda: empirical(definition.net, given, options))
+
+
+def _by_definition(definition, compute):
+    """Errors are relative to the largest value."""
+    values, sure = settled(compute, definition.digits)
+    found = {name: a.astype('float64') for name, a in values.items()}
+    return found, {name: _coarse(abs(a).max(initial=0)) for name, a in found.items()}, sure
+
+
+VALUES = {'kernel': _kernels, 'predict': _predictions, 'empirical': _finite}
 
 
 def _scales(net, x1, x2, names, pattern, options):

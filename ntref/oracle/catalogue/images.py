@@ -10,9 +10,11 @@ from .family import Family
 __all__ = ['IMAGES']
 
 D, LAST = Dense(16, 1.3, .4), Dense(1, .9, .1)
-FLAT, MEAN = (Flatten(), LAST), (GlobalAvgPool(), LAST)
+FLAT, MEAN, END = (Flatten(), LAST), (GlobalAvgPool(), LAST), (Flatten(-1), LAST)
 FLIPPED = dict(batch_axis=1, channel_axis=0)
 FIRST = dict(dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
+AHEAD = dict(dimension_numbers=('CHWN', 'OIHW', 'CHWN'))
+HEADS, AT_END = dict(channel_axis=1), dict(batch_axis=-1, channel_axis=0)
 BOTH = 'small, edge'
 conv = partial(Conv, 8, W_std=1.2, b_std=.3)
 same = partial(conv, padding='SAME')
@@ -24,6 +26,16 @@ attend = partial(GlobalSelfAttention, 8, 4, 4, 2)
 def after(*layers):
     """Behind a convolution and a nonlinearity."""
     return serial(same((2, 2)), Relu(), *layers)
+
+
+def first(*layers):
+    """Channels first."""
+    return serial(same((2, 2), **FIRST), *layers)
+
+
+def ahead(*layers):
+    """Channels first, inputs last."""
+    return serial(same((2, 2), **AHEAD), *layers)
 
 
 def attention(*more, **options):
@@ -87,11 +99,40 @@ IMAGES = [
                                  'ConvTranspose'),
         'ConvTranspose, circular': (serial(transposed((2, 3), (1, 2), 'CIRCULAR'), Relu(), *FLAT),
                                     'ConvTranspose'),
+        'ConvLocal, standard, s': serial(local((2, 1), parameterization='standard', s=(1, 2)), Relu(),
+                                         local((1, 2), parameterization='standard', s=(2, 1)), *FLAT),
+        'ConvTranspose, standard, s': serial(transposed((2, 1), parameterization='standard', s=(1, 2)), Relu(),
+                                             transposed((1, 2), parameterization='standard', s=(2, 1)), *FLAT),
         'ConvTranspose, standard': (transposed((2, 1), None, 'SAME', parameterization='standard'),
                                     'ConvTranspose'),
     }),
     Family('conv', 'images', ('Conv',), BOTH, {
         'equal positions alone': serial(same((2, 2)), Relu(), conv((2, 1)))}, {'diagonal_spatial': True}),
+    Family('axes', 'images', (), 'NCHW', {
+        'AvgPool': first(Relu(), AvgPool((2, 2), (1, 2), **HEADS), GlobalAvgPool(**HEADS), LAST),
+        'SumPool': first(Relu(), SumPool((2, 2), **HEADS), GlobalSumPool(**HEADS), LAST),
+        'LayerNorm': first(LayerNorm((1, 2), .1, **HEADS), Relu(), *FLAT),
+        'Index': first(Relu(), Index(Slice[..., 1:, ::2], **HEADS), *FLAT),
+        'ImageResize': first(Relu(), ImageResize((-1, -1, 3, 2), 'linear', **HEADS), *FLAT),
+        'GlobalSelfAttention': first(Relu(), attend(**HEADS), *FLAT),
+        'DotGeneral': first(Relu(), DotGeneral(
+            rhs=(.5, -1., 2., 1.), dimension_numbers=(((3,), (0,)), ((), ())), **HEADS), Flatten(), LAST),
+        'Aggregate': (first(Aggregate(2, **HEADS), Relu(), *FLAT), 'Aggregate'),
+        'ConvLocal': serial(local((2, 2), **FIRST), Relu(), *FLAT),
+        'ConvTranspose': serial(transposed((2, 2), **FIRST), Relu(), *FLAT),
+    }),
+    Family('axes', 'images', (), 'CHWN', {
+        'AvgPool, batch last': ahead(Relu(), AvgPool((2, 2), (1, 2), **AT_END), *END),
+        'SumPool, batch last': ahead(Relu(), SumPool((2, 2), **AT_END), GlobalSumPool(**AT_END),
+                                     Dense(1, .9, .1, **FLIPPED)),
+        'GlobalAvgPool, batch last': ahead(Relu(), GlobalAvgPool(**AT_END), Dense(1, .9, .1, **FLIPPED)),
+        'Index, batch last': ahead(Relu(), Index(Slice[:, 1:, ::2], **AT_END), *END),
+        'ImageResize, batch last': ahead(Relu(), ImageResize((-1, 3, 2, -1), 'linear', **AT_END), *END),
+        'LayerNorm, batch last': ahead(LayerNorm((0, 1), .1, **AT_END), Relu(), *END),
+        'GlobalSelfAttention, batch last': ahead(attend(**AT_END), Relu(), *END),
+        'Aggregate, batch last': ahead(Aggregate(**AT_END), Relu(), *END),
+        'DotGeneral, batch last': ahead(Relu(), DotGeneral(rhs=-1.5, **AT_END), *END),
+    }),
     Family('pool', 'images', (), 'small', {
         'AvgPool': (after(AvgPool((2, 1)), Dense(4, 1.1, .2), Erf(), *MEAN), 'AvgPool', BOTH),
         'AvgPool, strides': after(AvgPool((2, 2), (2, 1), 'SAME'), *FLAT),
@@ -104,6 +145,8 @@ IMAGES = [
         'GlobalSumPool': (after(GlobalSumPool(), LAST), 'GlobalSumPool', BOTH),
         'GlobalAvgPool, of Sign': (serial(same((2, 2)), Sign(), GlobalAvgPool()), 'GlobalAvgPool, Sign',
                                    BOTH),
+        'GlobalAvgPool, of Sign, then Relu': (serial(same((2, 2)), Sign(), GlobalAvgPool(), D, Relu(), LAST),
+                                              'Sign, GlobalAvgPool'),
         'AvgPool, twice': (serial(same((3, 3)), Relu(), AvgPool((2, 2), (2, 2)), same((2, 2)),
                                   Relu(), AvgPool((2, 2)), *MEAN), 'AvgPool', 'images'),
     }),
