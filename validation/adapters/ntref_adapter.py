@@ -5,7 +5,7 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
 import ntref                                                # noqa: E402
 import predictions                                          # noqa: E402
