@@ -32,6 +32,7 @@ KNOWN = (                # names of cases, words of the reason, what it is
     ('*Hermite*', (), '`Hermite` is right at unit variance only; NT warns'),
     ('*ImageResize*', (), '`ImageResize` takes axes for natural that a convolution has reversed'),
     ('*ConvLocal-after-Conv*', (), '`ConvLocal` takes axes for natural that a convolution has reversed'),
+    ('*ConvLocal-standard-s/*', (), '`ConvLocal` with standard parameterization does not widen its output by s[1]'),
     ('mask/*', (), 'masks move otherwise: docs/coming-from-neural-tangents.md#masks'),
     ('pool/*Sign-then*', (), '`Sign` before a pool: variances of 1 at all pairs of positions, seen by what follows'),
     ('*erf*/mixed-scales', (), "`Erf`: (1 + 2q)(1 + 2q') - 4 K^2 by subtraction, at large variances"),
@@ -85,8 +86,8 @@ def section_of(found):
     command = re.sub(r'--python \S+', '--python PYTHON', found['command']).replace(f'{ROOT}/', '')
     said = ', '.join(f'{n} {verdict}' for verdict, n in counts.items() if n)
     text = f"""
-Certified values of {len(cases)} cases in {found['dtype']}: {said}. Digits agreed are those of the worst
-entry of a case; where a value is small, relative to the variances. What is a convention and no number (order of axes,
+Certified values of {len(cases)} cases in {found['dtype']}: {said}.
+Digits agreed are those of the worst entry of a case; where a value is small, relative to the variances. What is a convention and no number (order of axes,
 a scalar 0 for a kernel of zeros) is adapted.
 
 {_table(['what', 'cases', 'digits agreed', 'such as'], rows)}

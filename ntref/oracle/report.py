@@ -54,7 +54,7 @@ def _finite(d):
 
 # ------------------------------------------------------------------ the picture
 
-LEFT, WIDTH, RIGHT, ROW, TOP, NONE = 190, 550, 210, 24, 70, 60
+LEFT, WIDTH, RIGHT, ROW, TOP, NONE = 210, 530, 210, 24, 70, 60
 """Pixels: the names of layers, the digits, the counts; a row; what is above; the column of what has no number."""
 
 
@@ -138,7 +138,7 @@ body { font: 15px/1.45 sans-serif; color: #222; background: #fff; max-width: 101
 table { border-collapse: collapse } th, td { text-align: left; vertical-align: top; padding: .2em .8em .2em 0 }
 tbody tr { border-top: 1px solid #e4e4e4 } td.n { text-align: right; font-variant-numeric: tabular-nums }
 code { background: #f4f4f4; padding: .1em .3em } svg { max-width: 100%; height: auto }
-td.reason { min-width: 16em; max-width: 30em; overflow-wrap: break-word }
+td.reason { min-width: 16em; max-width: 25em; overflow-wrap: break-word }
 """ + ''.join(f'.{verdict.replace(" ", "-")} {{ color: {colour} }}\n' for verdict, colour in COLOURS.items())
 
 
