@@ -87,8 +87,8 @@ def section_of(found):
     said = ', '.join(f'{n} {verdict}' for verdict, n in counts.items() if n)
     text = f"""
 Certified values of {len(cases)} cases in {found['dtype']}: {said}.
-Digits agreed are those of the worst entry of a case; where a value is small, relative to the variances. What is a convention and no number (order of axes,
-a scalar 0 for a kernel of zeros) is adapted.
+Digits agreed are those of the worst entry of a case; where a value is small, relative to the variances. What is a
+convention and no number (order of axes, a scalar 0 for a kernel of zeros) is adapted.
 
 {_table(['what', 'cases', 'digits agreed', 'such as'], rows)}
 
