@@ -13,14 +13,14 @@ import sys
 from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / 'validation')]
 
 from ntref.oracle import conform, report                # noqa: E402
+from run import rewrite                                 # noqa: E402
+from studies.common import Section, table               # noqa: E402
 
-PAGE = ROOT / 'validation' / 'RESULTS.md'
 ADAPTER = 'validation/adapters/neural_tangents_adapter.py'
 TITLE = 'What the suite says of Neural Tangents 0.6.5'
 QUICK = 'nonlinearity/Re*/*'
@@ -43,22 +43,14 @@ KNOWN = (                # names of cases, words of the reason, what it is
 COINCIDENT = "digits lost where inputs coincide or nearly do (ReLU and its like, `Sign`): q q' - K^2 by subtraction"
 
 
-class Section(NamedTuple):
-    """A part of RESULTS.md: its row in the first table, and what stands under its title."""
-    title: str
-    expected: str
-    measured: str
-    text: str
-
-
-def part(figure=None, quick=False, python=None):
+def part(quick=False, python=None):
     """The Section, from a run of the suite; `quick`: of a few cases."""
     python = python or os.environ.get('NT_PYTHON', sys.executable)
     result = conform(str(ROOT / ADAPTER), QUICK if quick else '*', python=python)
     found = json.loads(report.as_json(result))
     if 'neural-tangents' not in found['versions']:
         raise ImportError(f'expected neural_tangents in {python}, got: {found["cases"][0]["reason"]}. Name another '
-                          'interpreter by NT_PYTHON or --python.')
+                          'interpreter by the environment variable NT_PYTHON, or --python.')
     return section_of(found)
 
 
@@ -90,11 +82,11 @@ Certified values of {len(cases)} cases in {found['dtype']}: {said}.
 Digits agreed are those of the worst entry of a case; where a value is small, relative to the variances. What is a
 convention and no number (order of axes, a scalar 0 for a kernel of zeros) is adapted.
 
-{_table(['what', 'cases', 'digits agreed', 'such as'], rows)}
+{table(['what', 'cases', 'digits agreed', 'such as'], rows)}
 
 Per layer, of the cases that are about it:
 
-{_table(['layer', 'pass', 'of', 'digits agreed'], [_layer_row(*item) for item in _by_layer(cases).items()])}
+{table(['layer', 'pass', 'of', 'digits agreed'], [_layer_row(*item) for item in _by_layer(cases).items()])}
 
 Not there, or not with these options: {', '.join(sorted(missing))}.
 
@@ -139,33 +131,14 @@ def _layer_row(layer, cases):
     return [layer, sum(case['verdict'] == 'pass' for case in cases), len(cases), _range(cases)]
 
 
-def _table(header, rows):
-    return '\n'.join('| ' + ' | '.join(map(str, line)) + ' |' for line in [header, ['---'] * len(header), *rows])
-
-
-# ------------------------------------------------------------------ the page
-
-def rewritten(page, found):
-    """The page with this section in the place of the old one, or at the end; others stay as they are."""
-    anchor = re.sub(r'[^\w -]', '', found.title).strip().lower().replace(' ', '-')
-    row = f'| [{found.title}](#{anchor}) | {found.expected} | {found.measured} |'
-    block = f'<!-- conformance\n{row}\n-->\n\n## {found.title}\n\n{found.text}\n'
-    page = re.sub(rf'^\| \[{re.escape(found.title)}\].*\n', row.replace('\\', r'\\') + '\n', page, flags=re.M)
-    old = re.compile(r'^<!-- conformance\n.*?(?=^<!-- |\Z)', re.M | re.S)
-    if old.search(page):
-        return old.sub(lambda match: block + '\n' * (match.end() < len(match.string)), page)
-    return page.rstrip('\n') + '\n' * (2 if page else 0) + block
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--python', metavar='PATH', help='an interpreter that has Neural Tangents')
     parser.add_argument('--json', metavar='FILE', help='what `ntref conform ... --json` has printed')
     args = parser.parse_args(argv)
     found = section_of(json.loads(Path(args.json).read_text())) if args.json else part(python=args.python)
-    page = PAGE.read_text() if PAGE.exists() else '# Results\n'
-    PAGE.write_text(rewritten(page, found))
-    print(f'{found.title}: {found.measured}; {PAGE}')
+    rewrite('conformance', found, has_figure=False)
+    print(f'{found.title}: {found.measured}')
 
 
 if __name__ == '__main__':
