@@ -127,12 +127,26 @@ ALLOWED = {
     # values to compare with
     'oracle.shaken': {},
     'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
-    'oracle.__init__': {'oracle.certify'},
+    'oracle.cases': {},
+    'oracle.catalogue.given': {},
+    'oracle.catalogue.family': {'oracle.catalogue.given'},
+    'oracle.catalogue.vectors': {'oracle.catalogue.family', 'stax'},
+    'oracle.catalogue.images': {'oracle.catalogue.family', 'stax'},
+    'oracle.catalogue.trained': {'oracle.catalogue.family', 'oracle.catalogue.given', 'stax', 'trees'},
+    'oracle.catalogue.__init__': {'oracle.catalogue.family', 'oracle.catalogue.given', 'oracle.catalogue.images',
+                                  'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
+    'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
+    'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
+    'oracle.worker': {},
+    'oracle.adapter': {'oracle.worker'},
     '__init__': {'classic', 'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax',
                  'taylor'},
+    'oracle.conformance': {'__init__', 'engine.run', 'oracle.adapter', 'oracle.cases'},
+    'oracle.report': {'oracle.conformance'},
+    'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
-    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle.certify', 'stax'},
+    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle', 'oracle.certify', 'oracle.report', 'stax'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -143,7 +157,9 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss', 'predict.ode', 'predict.out_of_core',
     'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite',
-    'testing.check', 'oracle.shaken', 'oracle.certify', 'cli', 'monte_carlo', *(
+    'testing.check', 'cli', 'monte_carlo', *(
+        f'oracle.{name}' for name in
+        'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
