@@ -6,7 +6,8 @@ import numpy
 
 from .arrays import is_array, kind
 
-__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input', 'is_per_input', 'is_whole', 'of_block']
+__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input', 'function_of_blocks', 'is_per_input',
+           'is_whole', 'of_block']
 
 
 def as_number(value, name):
@@ -82,7 +83,24 @@ def as_wholes(values, name, least):
     return tuple(as_whole(n, name, least) for n in values)
 
 
-# ------------------------------------------------------------------ keywords of kernel functions
+# ------------------------------------------------------------------ kernel functions and their keywords, block by block
+
+def function_of_blocks(kernel_fn, x1, x2, kwargs):
+    """What computes blocks of kernel_fn(x1, x2, **kwargs).
+
+    Raises
+    ------
+    ValueError : a layer mixes the batch.
+    """
+    if not hasattr(kernel_fn, 'of_blocks'):
+        return kernel_fn
+    of_blocks = kernel_fn.of_blocks(x1, x2, **kwargs)
+    if of_blocks is None:
+        raise ValueError('expected a network in which each input is for itself, got one with a layer that mixes the '
+                         'batch (LayerNorm over the batch axis, FanInConcat or Index along it). Compute its kernel in '
+                         'one piece: kernel_fn(x1, x2).')
+    return of_blocks
+
 
 def is_per_input(value):
     """Does it belong to the inputs: an array, one entry each, or a pair of arrays for x1 and x2?"""
