@@ -86,7 +86,7 @@ def test_traced_axes_are_independent_outputs(rng):
 
 def test_which_kernel(rng):
     k, y = Kernels(positive(rng, 4), positive(rng, 4)), rng.standard_normal((4, 2))
-    for get, name in (('nngp', 'nngp'), ('ntkgp', 'ntk')):
+    for get, name in (('nngp', 'nngp'), ('NNGP', 'nngp'), ('ntkgp', 'ntk'), ('NTKGP', 'ntk')):
         one = getattr(k, name)
         assert log_marginal_likelihood(k, y, .1, get=get) == log_marginal_likelihood(one, y, .1, get=get)
         assert np.array_equal(leave_one_out(k, y, .1, get=get).mean, leave_one_out(one, y, .1).mean)
@@ -484,6 +484,11 @@ evidence, loo = log_marginal_likelihood, leave_one_out
     (lambda: evidence(K3, Y3, -1.), ValueError, 'expected diag_reg >= 0, got -1.0'),
     (lambda: evidence(K3, Y3, get='ntk'), ValueError, "expected get to be 'nngp', or 'ntkgp' .* got 'ntk'"),
     (lambda: loo(K3, Y3, get=None), ValueError, 'got None'),
+    (lambda: evidence(K3, Y3, get=['nngp']), ValueError, r"got \['nngp'\]"),
+    (lambda: evidence(K3, Y3, .1, (-1,)), TypeError, r'absolute_scale is expected to be True or False, got \(-1,\)'),
+    (lambda: ridge_sweep(K3, Y3, [.1], None, K3), TypeError, 'absolute_scale is expected to be True or False'),
+    (lambda: ridge_sweep(K3, Y3, .1), TypeError, r'several numbers as diag_regs, got 0.1. For one write \[0.1\]'),
+    (lambda: sample(Gaussian(Y3[:, 0], K3), 1, 0, K3), TypeError, 'trace_axes to be a whole number or a tuple'),
     (lambda: loo(Kernels(K3, None), Y3, get='ntkgp'), ValueError, 'k_train_train to be an array or .* attribute ntk'),
     (lambda: evidence(K3, np.ones((4, 2))), ValueError, r'has shape \(3, 3\), expected \(4, 4\)'),
     (lambda: evidence(K3, Y3, trace_axes=()), ValueError, r'expected \(3, 3, 2, 2\)'),

@@ -77,7 +77,7 @@ ALLOWED = {
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
-    'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
+    'predict.closed_form': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
     'predict.discrete': {'arguments', 'arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
     'predict.kernel_gradient': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
     'predict.gaussian': {'arguments', 'arrays', 'predict.layout', 'predict.closed_form'},
@@ -103,10 +103,10 @@ ALLOWED = {
     'empirical.rules': {'empirical.record'},
     'empirical.plan': {'empirical.rules', 'empirical.side'},
     'empirical.structured': {'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
-    'empirical.kernels': {'empirical.jacobian', 'empirical.pairing', 'empirical.products', 'empirical.side',
-                          'empirical.structured', 'trees'},
+    'empirical.kernels': {'arguments', 'empirical.jacobian', 'empirical.pairing', 'empirical.products',
+                          'empirical.side', 'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
-    'monte_carlo': {'arguments', 'empirical', 'empirical.pairing', 'empirical.side', 'engine.batch', 'engine.run',
+    'monte_carlo': {'arguments', 'empirical', 'empirical.side', 'engine.batch', 'engine.run',
                     'trees'},
     # on top: what layers owe
     'testing.comparing': {'kernel', 'stax', 'stax.trees'},

@@ -5,9 +5,10 @@ from enum import IntEnum
 
 import numpy
 
+from ..arguments import as_axes
 from ..trees import leaves, rebuilt
 from .jacobian import jacobian_cost, jacobian_ntk
-from .pairing import Pairing, axes_tuple
+from .pairing import Pairing
 from .products import products_cost, products_ntk
 from .side import sides
 from .structured import structured_cost, structured_ntk
@@ -45,7 +46,7 @@ class Kernels:
         if not callable(f):
             raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}.')
         self.f, self.vmap_axes, self.check = f, vmap_axes, check
-        self.trace, self.diagonal = axes_tuple(trace_axes, 'trace_axes'), axes_tuple(diagonal_axes, 'diagonal_axes')
+        self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
         try:
             self.implementation = NtkImplementation(implementation)
         except ValueError:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy
 
-__all__ = ['Pairing', 'axes_tuple', 'interleaved', 'kept', 'paired', 'sums']
+__all__ = ['Pairing', 'interleaved', 'kept', 'paired', 'sums']
 
 
 def sums(a, b, trace=(), diagonal=()):
@@ -47,14 +47,6 @@ def interleaved(k, ndim, trace=(), diagonal=()):
 def paired(a, b, trace=(), diagonal=()):
     """`sums`, interleaved."""
     return interleaved(sums(a, b, trace, diagonal), a.ndim - 1, trace, diagonal)
-
-
-def axes_tuple(axes, name):
-    """One axis or several as a tuple."""
-    axes = (axes,) if isinstance(axes, int) else tuple(axes)
-    if not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
-        raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r}.')
-    return axes
 
 
 class Pairing(NamedTuple):

@@ -68,10 +68,11 @@ def log_2pi(like):
 
 def kernel_of(get):
     """The kernel that is the prior covariance for `get`."""
-    if get not in PRIORS:
+    kernel = PRIORS.get(str(get).lower())
+    if kernel is None:
         raise ValueError(f"expected get to be 'nngp', or 'ntkgp' for the Gaussian process whose covariance is the NTK; "
                          f"got {get!r}. The ensemble 'ntk' of gp_inference is the posterior of no prior.")
-    return PRIORS[get]
+    return kernel
 
 
 def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,),
@@ -225,7 +226,8 @@ def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_a
 
     Raises
     ------
-    ValueError, NotPSDError : as `log_marginal_likelihood`, for any of the `diag_regs`.
+    ValueError, NotPSDError : as `log_marginal_likelihood`, for any of the `diag_regs`. TypeError : diag_regs is one
+        number.
 
     Accuracy
     --------
@@ -247,9 +249,7 @@ def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_a
     0.01
     """
     train = _training(k_train_train, y_train, 0., diag_reg_absolute_scale, trace_axes, get)
-    layout, y, regs = train.layout, train.y, [nonnegative('diag_regs', reg) for reg in diag_regs]
-    if not regs:
-        raise ValueError('expected at least one number in diag_regs, got none.')
+    layout, y, regs = train.layout, train.y, _ridges(diag_regs)
     factors = with_ridges(train.a, regs)
     found = [_each_left_out(layout, a, y) for a in factors]
     stack = namespace(y, train.a.k).stack
@@ -265,6 +265,15 @@ def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_a
 
 def _training(k, y, diag_reg, absolute, trace_axes, get):
     return Training(field(k, kernel_of(get), 'k_train_train'), y, diag_reg, absolute, trace_axes)
+
+
+def _ridges(diag_regs):
+    if not hasattr(diag_regs, '__iter__') or getattr(diag_regs, 'shape', None) == ():
+        raise TypeError(f'expected several numbers as diag_regs, got {diag_regs!r}. For one write [{diag_regs!r}].')
+    regs = [nonnegative('diag_regs', reg) for reg in diag_regs]
+    if not regs:
+        raise ValueError('expected at least one number in diag_regs, got none.')
+    return regs
 
 
 def _each_left_out(layout, a, y):

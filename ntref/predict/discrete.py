@@ -13,7 +13,7 @@ and for small x nothing cancels. Derived in docs/theory/dynamics.md#discrete-ste
 """
 from math import log, prod, sqrt
 
-from ..arguments import as_nested, as_whole
+from ..arguments import as_flag, as_nested, as_whole
 from ..arrays import as_floats, exact, namespace, plain
 from .closed_form import Training, flow_test, flow_train
 from .factor import largest_eigenvalue, symmetric
@@ -185,6 +185,7 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
            [ 9.   ,  1.125]])
     """
     learning_rate, m = nonnegative('learning_rate', learning_rate, positive=True), as_momentum(momentum)
+    nesterov = as_flag(nesterov, 'nesterov')
     train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
     a, size = train.a, prod(train.layout.shape)
 
@@ -249,7 +250,7 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     >>> round(max_learning_rate(np.diag([4., 1.]), y_train_size=2), 6)
     1.0
     """
-    eps, momentum = nonnegative('eps', eps), as_momentum(momentum)
+    eps, momentum, nesterov = nonnegative('eps', eps), as_momentum(momentum), as_flag(nesterov, 'nesterov')
     k, = as_floats(ntk_train_train)
     precision = namespace(k).eps(k)
     k = kernel_matrix(checked('ntk_train_train', k))

@@ -8,7 +8,7 @@ does not carry. With the remaining axes of sizes (n, c, ...), kernels come zippe
 """
 from math import prod
 
-from ..arguments import as_number
+from ..arguments import as_axes, as_number
 from ..arrays import as_floats, is_array, namespace, plain
 
 __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
@@ -19,12 +19,13 @@ class Layout:
 
     def __init__(self, y, trace_axes, kernel, names=('y_train', 'k_train_train')):
         self.name = names[0]
-        if not prod(y.shape):
+        if not y.shape or not prod(y.shape):
             raise ValueError(f'expected at least one target, got {self.name} of shape {y.shape}.')
         self.shape = y.shape
         self.single = all(a.dtype == 'float32' for a in (y, kernel))
         self.trace_axes = trace_axes
-        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else axes(trace_axes, len(y.shape), self.name)
+        traced = axes(trace_axes, len(y.shape), self.name)
+        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else traced
         self.kept = tuple(a for a in range(len(y.shape)) if a not in self.traced)
         self.rows = self.sizes(self.kept)
         self.check(names[1], kernel, zipped(self.rows, self.rows))
@@ -61,7 +62,7 @@ class Layout:
     def initial(self, name, f0, rows, like):
         """Outputs at t = 0, an array or a number, as a matrix."""
         shape = self.test_shape(rows)
-        f0 = checked(name, f0) if is_array(f0) else f0
+        f0 = checked(name, f0) if is_array(f0) else as_number(f0, name)
         given = getattr(f0, 'shape', ())
         if len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1])):
             raise ValueError(f'expected {name} to be a number or an array of shape {shape}, got shape {given}.')
@@ -87,7 +88,7 @@ class Layout:
 
 def axes(trace_axes, ndim, name):
     """Sorted, without duplicates, counted from the front."""
-    given = (trace_axes,) if isinstance(trace_axes, int) else tuple(trace_axes)
+    given = as_axes(trace_axes, 'trace_axes')
     if not all(-ndim <= a < ndim for a in given):
         raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for {name} with {ndim} axes, '
                          f'got {trace_axes}.')
