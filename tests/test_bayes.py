@@ -290,6 +290,27 @@ def test_an_input_twice_without_noise_has_no_density(rng, function):
         function(-np.eye(4), np.ones(4))
 
 
+@pytest.mark.parametrize('scale', [2. ** -1000, 2. ** -600, 2. ** 600, 2. ** 1000])
+def test_numbers_whose_squares_are_out_of_range(rng, scale):
+    """As of deep networks far from criticality: targets c y with a kernel c^2 K are y with K, in other units."""
+    k, y, c = positive(rng, 5, 10.), rng.standard_normal((5, 2)), scale ** .5
+    value = log_marginal_likelihood(k * scale, y * c, .1)
+    assert value + y.size * np.log(c) == pytest.approx(log_marginal_likelihood(k, y, .1), abs=2e-12)
+    assert_close(leave_one_out(k * scale, y * c).mean / c, leave_one_out(k, y).mean, 1e-13)
+    sweep = ridge_sweep(k * scale, y * c, [0., .1], k * scale)
+    assert_close(sweep.mean / c, ridge_sweep(k, y, [0., .1], k).mean, 1e-13)
+    assert_close(sample(Gaussian(y * c, k * scale), 3, 0) / c, sample(Gaussian(y, k), 3, 0), 1e-13)
+    with pytest.raises(ValueError, match='expected a symmetric kernel'):
+        log_marginal_likelihood((k + np.triu(k)) * scale, y * c)
+    with pytest.raises(ValueError, match='zero to rounding'):
+        log_marginal_likelihood(np.ones((5, 5)) * scale, y * c)
+
+
+def test_a_density_out_of_range():
+    with np.errstate(over='ignore'), pytest.raises(ValueError, match='got -inf: y.T A.-1 y is out of range'):
+        log_marginal_likelihood(np.eye(3), np.full(3, 1e200))
+
+
 def test_no_covariance_at_all_is_noise():
     y = np.array([1., 2., -1.])
     assert_close(log_marginal_likelihood(np.zeros((3, 3)), y, .5, True), density(y[:, None], .5 * np.eye(3)), 1e-15)

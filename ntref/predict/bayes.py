@@ -5,9 +5,10 @@
 Below, y is a matrix (n c, o) of o independent columns, c of the rows belong to each of n inputs; `a` is A factored
 (factor.py). Every formula is derived in docs/theory/bayes.md.
 """
+from math import isfinite
 from typing import Any, NamedTuple
 
-from ..arrays import namespace
+from ..arrays import namespace, plain
 
 from .closed_form import Training
 from .factor import cholesky_solve, with_ridges
@@ -25,7 +26,11 @@ def evidence(a, y):
     """log p(y) = -1/2 tr(y^T A^-1 y) - o/2 log |A| - n o/2 log 2 pi."""
     n, o = y.shape
     log_determinant, w = a.log_determinant(), a.half(y)
-    return -namespace(w).sum(w * w) / 2 - o * log_determinant / 2 - n * o * log_2pi(a.k) / 2
+    value = -namespace(w).sum(w * w) / 2 - o * log_determinant / 2 - n * o * log_2pi(a.k) / 2
+    if not isfinite(plain(value)):
+        raise ValueError(f'expected a finite log marginal likelihood, got {plain(value)}: y^T A^-1 y is out of range. '
+                         'Scale the targets, or pass a larger diag_reg.')
+    return value
 
 
 def evidence_gradient(a, y):
@@ -97,7 +102,8 @@ def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolu
 
     Raises
     ------
-    ValueError : as `gp_inference`; A is singular to rounding (log 0), as where an input is there twice without noise.
+    ValueError : as `gp_inference`; A is singular to rounding (log 0), as where an input is there twice without noise;
+        log p(y) is out of the range of floating-point numbers.
     NotPSDError : the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
 
     Accuracy

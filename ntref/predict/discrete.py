@@ -11,7 +11,7 @@ the roots z of z^2 - T z + D. With w = z - 1, c = 1 (plain, heavy ball) or 1 + m
 beta and gamma are polynomials in x: squaring gives z^k in log2(k) products, at double, complex and zero roots alike,
 and for small x nothing cancels. Derived in docs/theory/dynamics.md#discrete-steps.
 """
-from math import log, prod, sqrt
+from math import isfinite, log, prod, sqrt
 
 from ..arguments import as_flag, as_nested, as_whole
 from ..arrays import as_floats, exact, namespace, plain
@@ -96,6 +96,9 @@ def check_range(k, x, m, nesterov, single):
 
     x : learning_rate lambda / N of the largest eigenvalue.
     """
+    if not isfinite(x):
+        raise ValueError('expected a learning_rate whose product with the largest eigenvalue is in the range of '
+                         'floating-point numbers, got one beyond it. Take a smaller learning_rate.')
     beyond = x / edge(m, nesterov)
     if beyond < 1 or beyond == 1 and k is not None:
         return
@@ -256,6 +259,6 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     k = kernel_matrix(checked('ntk_train_train', k))
     size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
     largest = plain(largest_eigenvalue(symmetric(k, precision)))
-    if not largest + eps > 0:
+    if not largest > 0:
         raise ValueError(f'expected a kernel with a positive eigenvalue, got {largest:.3g} as the largest.')
     return edge(momentum, nesterov) * size / (largest + eps)

@@ -149,6 +149,7 @@ class _Problem:
         network = self.network(hyper)
         return getattr(network, 'kernel_fn', network)
 
+    @numpy.errstate(over='ignore', invalid='ignore')               # what is not finite is refused
     def value_and_gradient(self, hyper):
         """log p and {name: its derivative}."""
         k = self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
@@ -157,9 +158,6 @@ class _Problem:
                             f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates NumPy only.')
         train = Training(k, self.y, hyper.get(RIDGE, self.diag_reg), self.absolute, self.trace_axes)
         value = float(evidence(train.a, train.y))
-        if not isfinite(value):
-            raise ValueError(f'expected a finite log marginal likelihood, got {value}: the targets are up to '
-                             f'{abs(train.y).max():.3g}, variances {abs(k).max():.3g}. Scale the targets.')
         G, of_ridge = evidence_gradient(train.a, train.y)
         gradient = self.pullback(hyper, k, train.layout.covariance(G, train.layout.rows))
         if RIDGE in hyper:
@@ -287,8 +285,7 @@ class _Search:
     def __call__(self, u):
         self.last = tuple(map(float, u))
         hyper = {name: start * exp(v) for (name, start), v in zip(self.problem.initial.items(), u)}
-        with numpy.errstate(over='ignore', invalid='ignore'):           # what is not finite is refused
-            value, gradient = self.problem.value_and_gradient(hyper)
+        value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
         if not self.trace and 0. in gradient.values():
             idle = [name for name, slope in gradient.items() if slope == 0]
