@@ -283,9 +283,6 @@ def _ridges(diag_regs):
 
 
 def _each_left_out(layout, a, y):
-    if 0 not in layout.kept:
-        raise ValueError(f'expected the inputs on axis 0 of y_train, one of which is left out, got trace_axes='
-                         f'{layout.trace_axes}: all of them are independent. Leave axis 0 out of trace_axes.')
     others = layout.rows[1:]
-    mean, variance, density = left_out(a, y, a.n // layout.rows[0])
+    mean, variance, density = left_out(a, y, a.n // layout.inputs())
     return LeaveOneOut(layout.outputs(mean, layout.rows), layout.covariance(variance, others), layout.cast(density))

@@ -18,7 +18,8 @@ from math import floor, inf, log10
 
 from ..arrays import namespace, plain
 
-__all__ = ['Factor', 'NEGATIVE', 'NotPSDError', 'cholesky_solve', 'largest_eigenvalue', 'with_ridges']
+__all__ = ['Factor', 'NEGATIVE', 'NotPSDError', 'cholesky_solve', 'largest_eigenvalue', 'norm', 'symmetric',
+           'with_ridges']
 
 NEGATIVE = 10          # an eigenvalue below -NEGATIVE * rounding level is not rounding any more
 STEPS = 100            # of Lanczos; kernels, whose largest eigenvalue stands alone, take 10 to 30

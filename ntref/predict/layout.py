@@ -41,6 +41,13 @@ class Layout:
                 f'shape {self.shape} with trace_axes={self.trace_axes}. Rows and columns of the kernel are the axes of '
                 f'{self.name} that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
 
+    def inputs(self):
+        """How many there are, on axis 0; ValueError where that is traced."""
+        if 0 not in self.kept:
+            raise ValueError(f'expected the inputs on axis 0 of {self.name}, got trace_axes={self.trace_axes}, which '
+                             'make all of them independent. Leave axis 0 out of trace_axes.')
+        return self.shape[0]
+
     def columns(self, a):
         """Outputs (shaped like y) -> matrix (kept axes, traced axes)."""
         xp = namespace(a)
