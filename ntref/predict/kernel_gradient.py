@@ -56,7 +56,7 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     ------
     ValueError : cost(fx_train) is not finite or does not depend on the outputs; shapes disagree; NaN or infinity; the
         kernel is not symmetric, or d^T K d < 0 beyond rounding; axis 0 is traced.
-    TypeError  : cost(fx_train) is not a number; arrays that are not NumPy's.
+    TypeError  : cost(fx_train) is not a number; fx_train is not an array of NumPy.
 
     Accuracy
     --------
@@ -75,11 +75,9 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     (array([2., 0.]), array([2., 1.]), 2.0)
     """
     (f,), (k,) = as_floats(fx_train), as_floats(k_train_train)
-    if namespace(f, k).kind != 'numpy':
-        raise TypeError(f'expected NumPy arrays, which autograd differentiates, got those of {namespace(f, k).kind}.')
     layout, f = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f)
-    n = layout.inputs()
-    matrix = symmetric(kernel_matrix(checked('k_train_train', k)), namespace(k).eps(k))
+    n, eps = layout.inputs(), namespace(k).eps(k)
+    matrix = symmetric(kernel_matrix(checked('k_train_train', k)), eps)
     as_number(cost(f), 'cost(fx_train)')
     d = checked('the derivative of cost', n * derivative(cost)(f))
     c = layout.columns(d)
@@ -88,7 +86,7 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
         k, rows = layout.test_matrix(k_test_train)
         test = layout.outputs(k @ c / n, rows)
     decrease = float(namespace(c).sum(c * train) / n)
-    if decrease < -NEGATIVE * len(matrix) * namespace(k).eps(k) * norm(c) * norm(train):
-        raise ValueError(f'expected a positive semi-definite k_train_train, got one with d^T K d / N^2 = {decrease:.3g}, '
+    if decrease < -NEGATIVE * len(matrix) * eps * norm(matrix) * (norm(c) / n) ** 2:
+        raise ValueError(f'expected a positive semi-definite k_train_train, got d^T K d / N^2 = {decrease:.3g} for '
                          'd the functional derivative: the cost would rise. Compute the kernel more exactly.')
     return KernelGradient(layout.cast(d), layout.outputs(train, layout.rows), test, decrease)
