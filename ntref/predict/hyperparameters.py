@@ -103,7 +103,7 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
     Raises
     ------
     ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0.
-    TypeError : arrays that are not NumPy's.
+    TypeError : arrays that are not NumPy's; net_fn is no function, or returns neither network nor kernel function.
 
     Accuracy
     --------
@@ -138,7 +138,10 @@ class _Problem:
         if not isinstance(initial, dict) or not initial:
             raise ValueError("expected the hyper-parameters as a dict {name: number > 0}, such as {'W_std': 1.5, "
                              f"'diag_reg': 0.1}}, got {initial!r}.")
-        self.initial = {name: nonnegative(name, value, positive=True) for name, value in initial.items()}
+        self.initial = {name: float(nonnegative(name, value, positive=True)) for name, value in initial.items()}
+        if not callable(net_fn):
+            raise TypeError('expected net_fn to be a function of the hyper-parameters that returns a network, got '
+                            f'{type(net_fn).__name__}.')
         self.net_fn, self.x, self.y, self.kwargs = net_fn, x, y, kwargs
         self.kernel, self.diag_reg = kernel_of(get), diag_reg
 
@@ -147,12 +150,20 @@ class _Problem:
 
     def kernel_fn(self, hyper):
         network = self.network(hyper)
-        return getattr(network, 'kernel_fn', network)
+        kernel_fn = getattr(network, 'kernel_fn', network)
+        if not callable(kernel_fn):
+            raise TypeError('expected net_fn to return a network, or its kernel_fn, got '
+                            f'{type(network).__name__}: {network!r:.100}.')
+        return kernel_fn
+
+    def whole(self, hyper):
+        """The kernel of all inputs."""
+        return self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
 
     @numpy.errstate(over='ignore', invalid='ignore')               # what is not finite is refused
     def value_and_gradient(self, hyper):
         """log p and {name: its derivative}."""
-        k = self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
+        k = self.whole(hyper)
         if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
             raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
                             f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates NumPy only.')
@@ -180,14 +191,19 @@ class _Problem:
                 total[name] += float(slope)
         return total
 
+    def idle(self, hyper):
+        """Those on which no entry of the kernel depends, as far as autograd sees."""
+        k = self.whole(hyper)
+        slopes = self.pullback(hyper, k, numpy.ones_like(k))
+        return [name for name, slope in slopes.items() if slope == 0 and name != RIDGE]
+
     def block(self, rows, columns, hyper):
         """The kernel of some inputs with others, as `blocks` has them."""
-        kernel_fn = self.kernel_fn(hyper)
         if rows == ALL:
-            return kernel_fn(self.x, None, self.kernel, **self.kwargs)
-        x2 = None if rows == columns else self.x[columns]
-        kwargs = of_block(self.kwargs, rows, columns, True)
-        return kernel_fn.of_blocks(self.x, None, **self.kwargs)(self.x[rows], x2, self.kernel, **kwargs)
+            return self.whole(hyper)
+        x2, kwargs = None if rows == columns else self.x[columns], of_block(self.kwargs, rows, columns, True)
+        of_blocks = self.kernel_fn(hyper).of_blocks(self.x, None, **self.kwargs)
+        return of_blocks(self.x[rows], x2, self.kernel, **kwargs)
 
     def blocks(self, hyper):
         """On and above the diagonal, of ENTRIES / 4 pairs of positions; or all in one, where entries are not alone."""
@@ -220,7 +236,7 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
     tol : float > 0, the largest |d log p / d log hyper-parameter| at the end. It ends, too, where an iteration gains
         less than 2e-9 of |log p|.
     progress : callable, called with (hyper-parameters, log p) after each evaluation. True: show them (tqdm). None: on a
-        terminal.
+        terminal. After Ctrl-C there is what it kept.
 
     Returns
     -------
@@ -263,12 +279,16 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
 
 def _limits(initial, bounds):
     """Of log(value / start), for each hyper-parameter."""
+    if not isinstance(bounds, dict):
+        raise TypeError(f'expected bounds as a dict {{name: (least, largest)}}, got {bounds!r:.100}.')
     if unknown := set(bounds) - set(initial):
         raise ValueError(f'expected bounds for {list(initial)}, got some for {sorted(unknown)}.')
     limits = []
     for name, start in initial.items():
-        low, high = (nonnegative(f'bounds of {name}', value, positive=True)
-                     for value in bounds.get(name, (start / FAR, start * FAR)))
+        given = bounds.get(name, (start / FAR, start * FAR))
+        if numpy.shape(given) != (2,):
+            raise ValueError(f'expected bounds of {name} as (least, largest), got {given!r:.100}.')
+        low, high = (nonnegative(f'bounds of {name}', value, positive=True) for value in given)
         if not low <= start <= high:
             raise ValueError(f'expected {name} between its bounds {low:g} and {high:g}, got {start:g} in initial.')
         limits.append((log(low / start), log(high / start)))
@@ -287,8 +307,7 @@ class _Search:
         hyper = {name: start * exp(v) for (name, start), v in zip(self.problem.initial.items(), u)}
         value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
-        if not self.trace and 0. in gradient.values():
-            idle = [name for name, slope in gradient.items() if slope == 0]
+        if not self.trace and 0. in gradient.values() and (idle := self.problem.idle(hyper)):
             raise ValueError(f'expected the kernel to depend on {idle[0]}, got a derivative that is exactly 0. Is it '
                              'an argument that net_fn uses, and stays what autograd can follow (no float, no numpy)?')
         self.trace.append((hyper, value))
@@ -312,7 +331,7 @@ class _Search:
                 if radius < NARROW:
                     raise FitError(f'{error} Fit diag_reg, too, or give bounds.', self.fit(None)) from error
             else:
-                steps -= found.nit
+                steps -= found.get('nit', 0)               # not there if all bounds leave no room
                 if not found.success:
                     raise FitError(UPHILL if found.status == 2 else f'{found.message}.', self.fit(found))
                 if not any(v in edges and v not in limits for v, edges, limits in zip(found.x, box, self.limits)):
