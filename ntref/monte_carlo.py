@@ -41,7 +41,8 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     init_fn : function              init_fn(rng, input_shape) -> (output_shape, params), such as that of `stax`; rng is
         a `numpy.random.Generator`, input_shape the shape of x1, in a tree if x1 is one.
     apply_fn : function             apply_fn(params, x, **kwargs), as for `empirical_kernel_fn`. If it takes `rng`, it
-        is given a seed (a whole number below 2^32), another for each sample: random layers draw anew.
+        is given a seed (a whole number below 2^32), another for each sample: random layers draw anew. With
+        `mask_constant` take stax.unmask_fn(apply_fn).
     seed : int                      parameters and rng of sample i depend on (seed, i) alone.
     n_samples : int or iterable     how many samples. Several numbers give a generator of as many estimates, in growing
         order and each number once: each is the mean over the first n samples, and is computed when it is asked for.

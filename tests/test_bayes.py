@@ -529,7 +529,7 @@ evidence, loo = log_marginal_likelihood, leave_one_out
      r'covariance has shape \(2, 2\), expected \(3, 3\) to match mean of shape \(3, 2\)'),
     (lambda: sample(Gaussian(np.stack([Y3, Y3]), np.stack([K3, K3])), 1, 0), ValueError, 'covariance has shape'),
     (lambda: sample(Gaussian(Y3, K3 * np.inf), 1, 0), ValueError, 'got covariance .* 9 NaN or infinite'),
-    (lambda: sample(Gaussian(Y3, np.triu(K3)), 1, 0), ValueError, 'expected a symmetric'),
+    (lambda: sample(Gaussian(Y3, np.triu(K3)), 1, 0), ValueError, 'expected a symmetric covariance, got one of shape'),
     (lambda: sample(Gaussian(Y3, -K3), 1, 0), NotPSDError, 'expected a positive semi-definite covariance, got -1.3'),
     (lambda: sample(Gaussian(Y3, K3), 1, 0, prior=np.eye(2)), ValueError, r'prior has shape \(2, 2\), expected \(3, 3'),
     (lambda: sample(Gaussian(Y3, K3), 1, 0, (5,)), ValueError, 'trace_axes between -2 and 1 for mean'),

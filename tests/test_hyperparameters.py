@@ -244,6 +244,17 @@ def test_a_start_at_the_maximum():
     assert found.hyperparameters == dict(W_std=2.) and found.gradient == dict(W_std=0.) and found.scipy.success
 
 
+def test_what_autograd_does_not_see(rng):
+    """Its derivative would be 0, silently; that of what does not matter is."""
+    x, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
+    hyper = dict(W_std=1.3, b_std=.5)
+    with pytest.raises(ValueError, match='can follow from b_std, got one that changes with it'):
+        log_marginal_likelihood_gradient(
+            lambda W_std, b_std: relu(W_std, getattr(b_std, '_value', b_std)), x, y, hyper, diag_reg=.1)
+    slopes = log_marginal_likelihood_gradient(lambda W_std, b_std: relu(W_std, .5), x, y, hyper, diag_reg=.1)[1]
+    assert slopes['b_std'] == 0 != slopes['W_std']
+
+
 def test_whole_numbers(rng):
     x, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
     whole, floats = (log_marginal_likelihood_gradient(relu, x, y, start) for start in (

@@ -81,7 +81,8 @@ class Side:
         record = self.recorded(self.x, self.kwargs)
         for i, out in enumerate(record.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
-                raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}.')
+                raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
+                                'masks take stax.unmask_fn(apply_fn).')
             record.outputs[i] = numpy.asarray(out)
         missed = [name for name, there in zip(self.names, record.reached()) if not there]
         if missed:

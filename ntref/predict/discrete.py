@@ -153,7 +153,9 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
     Raises
     ------
     ValueError : as `gradient_descent_mse`; steps not whole or negative; momentum outside [0, 1); steps=None at or
-        beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first.
+        beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first;
+        learning_rate times the largest eigenvalue beyond 1e308.
+    TypeError  : lists in place of arrays, numbers that are none, `nesterov` neither True nor False.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
 
     Notes

@@ -102,7 +102,8 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
 
     Raises
     ------
-    ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0.
+    ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0, or that
+        changes the kernel in a way that autograd cannot see.
     TypeError : arrays that are not NumPy's; net_fn is no function, or returns neither network nor kernel function.
 
     Accuracy
@@ -126,7 +127,10 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
     """
     problem = _Problem(net_fn, x_train, y_train, hyperparameters, (get, diag_reg, diag_reg_absolute_scale, trace_axes),
                        kernel_fn_kwargs)
-    return problem.value_and_gradient(problem.initial)
+    value, gradient = problem.value_and_gradient(problem.initial)
+    if 0. in gradient.values():
+        problem.refuse_unseen()
+    return value, gradient
 
 
 class _Problem:
@@ -196,6 +200,15 @@ class _Problem:
         k = self.whole(hyper)
         slopes = self.pullback(hyper, k, numpy.ones_like(k))
         return [name for name, slope in slopes.items() if slope == 0 and name != RIDGE]
+
+    def refuse_unseen(self):
+        """Raises where the kernel changes with a hyper-parameter on which autograd sees it not depend."""
+        k = self.whole(self.initial)
+        for name in self.idle(self.initial):
+            if (self.whole(self.initial | {name: 1.01 * self.initial[name]}) != k).any():
+                raise ValueError(f'expected a kernel that autograd can follow from {name}, got one that changes with '
+                                 'it and has a derivative that is exactly 0. Write net_fn with operators and '
+                                 'autograd.numpy.')
 
     def block(self, rows, columns, hyper):
         """The kernel of some inputs with others, as `blocks` has them."""

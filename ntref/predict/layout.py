@@ -133,7 +133,7 @@ def field(kernel, name, whose, is_array=is_array):
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
-                         "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
+                         "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives, or numpy.asarray of it.")
     return found
 
 
