@@ -83,7 +83,7 @@ class Training:
         (k,), (y,) = as_floats(k), as_floats(y)
         namespace(k, y)                                # one kind, or TypeError
         self.layout = Layout(y, trace_axes, k)
-        self.y = self.layout.columns(checked('y_train', y))
+        self.y = 1 * self.layout.columns(checked('y_train', y))        # theirs may be written into later
         self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg),
                         as_flag(absolute, 'diag_reg_absolute_scale'), namespace(k).eps(k))
 
