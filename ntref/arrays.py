@@ -177,6 +177,10 @@ def _mpmath():
     def array(m):
         return numpy.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
 
+    def distinct(a):
+        places = {x: i for i, x in enumerate(dict.fromkeys(a.tolist()))}
+        return asarray(list(places)), numpy.array([places[x] for x in a], dtype=int)
+
     def cholesky(a):
         return array(mp.cholesky(mp.matrix(a.tolist())))
 
@@ -193,7 +197,7 @@ def _mpmath():
 
     return Namespace(
         'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
-        distinct=_all_of,
+        distinct=distinct,
         cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
         zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
         erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)), arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
@@ -269,7 +273,7 @@ def exact(value, like):
         return value
     if isinstance(value, tuple):
         return tuple(exact(v, like) for v in value)
-    return import_module('mpmath').mpf(value) if isinstance(value, float) else value
+    return import_module('mpmath').mpmathify(value) if isinstance(value, float) else value
 
 
 def scaled(a, w, is_spare):

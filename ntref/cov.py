@@ -83,7 +83,8 @@ class Pair:
     def area(self):
         if self.cov.area is not None:
             return self.cov.area
-        minus, plus = (self.gap - self.dn2) / 2, self.s + self.k
+        plus = self.s + self.k
+        minus = self.xp.where(self.dn2 > self.s, self.s - self.k, (self.gap - self.dn2) / 2)     # the smaller terms
         return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
 
     @cached_property

@@ -150,7 +150,7 @@ def gelu(p):
     y1, y2, root = p.q1 * x1, p.q2 * x2, p.root(1 + p.q1 + p.q2, 1.)
     angle = xp.arctan2(p.k, root)
     k = p.k / 4 + (x1 * p.k * (x2 * p.k) / root + y1 * y2 * root + p.k * angle) / (2 * xp.pi)
-    slope = 1 / 4 + (angle + p.k / root * ((1 / root) ** 2 + x1 * x2 - y1 * y2 + 1)) / (2 * xp.pi)
+    slope = 1 / 4 + (angle + p.k / root * ((1 / root) ** 2 + x1 + x2)) / (2 * xp.pi)
     return Cov(k), slope
 
 

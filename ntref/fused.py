@@ -57,7 +57,7 @@ def erf(p, ntk, a, b, c):
 def gelu(p, ntk):
     """`duals.gelu`:  K' = K/4 + [(K^2 x x' + y y' D) / sqrt D + K alpha] / (2 pi),  alpha = atan2(K, sqrt D),
 
-    slope = 1/4 + [alpha + K / sqrt D (1 / D + x x' - y y' + 1)] / (2 pi),
+    slope = 1/4 + [alpha + K / sqrt D (1 / D + x + x')] / (2 pi),
     x = 1 / (1 + q),  y = q / (1 + q),  D = (1 + q) (1 + q') - K^2.
     """
     xp, x1, x2 = p.xp, 1 / (1 + p.q1), 1 / (1 + p.q2)
@@ -75,9 +75,8 @@ def gelu(p, ntk):
         return k, None, None, None
     root *= root
     slope = 1 / root
-    slope += xx
-    slope -= yy
-    slope += 1
+    slope += x1
+    slope += x2
     slope *= ratio
     slope += alpha
     slope /= 2 * xp.pi

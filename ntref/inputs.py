@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from .arrays import as_floats, increased, namespace
-from .cov import Cov, Pair, over
+from .cov import Cov, over
 from .kernel import COVARIANCES, Kernel, zipped
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']
@@ -157,10 +157,10 @@ def gram(x, y, area=True, gap=True):
     k, gap = _inner(x, y), _squared_distances(x, y) if gap else None
     if not area:
         return Cov(k, gap)
-    p = Pair(xp.mean(x * x, -1)[..., :, None], xp.mean(y * y, -1)[..., None, :], Cov(k, gap))
-    radial = xp.where(k < 0, p.s + k < NEAR * p.s, gap - p.dn2 < NEAR * p.s)
-    i = xp.nonzero(radial)
-    return Cov(k, gap, xp.patch(p.area, i, _rejection(x, y, k, i)) if len(i[0]) else p.area)
+    s = xp.sqrt(xp.mean(x * x, -1))[..., :, None] * xp.sqrt(xp.mean(y * y, -1))[..., None, :]
+    area = xp.sqrt(xp.maximum(s - k, 0)) * xp.sqrt(xp.maximum(s + k, 0))
+    i = xp.nonzero(s - abs(k) < NEAR * s)
+    return Cov(k, gap, xp.patch(area, i, _rejection(x, y, k, i)) if len(i[0]) else area)
 
 
 def _inner(x, y):

@@ -8,6 +8,7 @@ tail Q of a standard normal, and Owen's T(h, c / h) = 1 / (2 pi) int_0^(c/h) exp
 
 Source: Owen 1956 (Ann. Math. Stat. 27) eq. 3.1; Rosenbaum 1961 (J. R. Stat. Soc. B 23).  docs/theory/duals.md#clipped
 """
+from functools import lru_cache
 from math import log
 
 from .arrays import namespace
@@ -94,7 +95,12 @@ def _owen(xp, h, c):
 
 def legendre(xp, like, n):
     """Gauss-Legendre nodes and weights on [0, 1], as many as double precision needs n of; by Newton's iteration."""
-    n = max(n, round(-n * log(xp.eps(like)) / 36))
+    return _legendre(xp, max(n, round(-n * log(xp.eps(like)) / 36)), float(xp.eps(like)))
+
+
+@lru_cache
+def _legendre(xp, n, eps):
+    """To the precision of xp, of which eps tells."""
     x = xp.cos(xp.pi * (xp.asarray([i + .75 for i in range(n)]) / (n + .5)))
     for _ in range(8):
         last, now = 0 * x + 1, x

@@ -11,6 +11,7 @@ from importlib import import_module
 from math import prod
 from unittest import mock
 
+import autograd.numpy
 import brute
 import finite_functions
 import numpy
@@ -18,16 +19,18 @@ import pytest
 import ragged
 import reference
 import reference_conv
+import training
 from autograd import elementwise_grad
+from autograd.scipy.special import erf
 from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 
 from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, monte_carlo,
-    monte_carlo_kernel_fn, ops, pairs, predict, stax, truncated)
+    monte_carlo_kernel_fn, ops, pairs, predict, stax, taylor, taylor_expand, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
-from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured
+from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured, weights
 from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window
@@ -411,8 +414,15 @@ def check_monte_carlo():
     assert len(set(seeds)) == 6 and len({p[0][0][0, 0] for p in params}) == 3
 
 
-FINITE = {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
-    'mlp', 'recurrent', 'steps', 'multiplied', 'mixed', 'blocks', 'positions', 'interleaved', 'embedding')} | {
+def check_taylor():
+    """exp about 0 and erf about 0: 1 + x + x^2/2 + x^3/6, and 2 (x - x^3/3) / sqrt(pi)."""
+    near(taylor_expand(autograd.numpy.exp, 0., 3)(numpy.array(.5)), 1 + .5 + .125 + .125 / 6)
+    near(taylor_expand(erf, 0., 3)(numpy.array(.5)), 2 * (.5 - .125 / 3) / numpy.pi ** .5)
+
+
+FINITE = {'taylor': check_taylor} | {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
+    'mlp', 'recurrent', 'steps', 'multiplied', 'mixed', 'low rank', 'normed', 'filtered', 'blocks', 'positions',
+    'interleaved', 'embedding')} | {
     'structured: memory': lambda: check_empirical('memory', 3, None),
     'structured: all at once': lambda: check_empirical('multiplied', 3, None),
     'definition': lambda: check_empirical('mlp', 1), 'by products': lambda: check_empirical('mlp', 2),
@@ -491,7 +501,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
     'finite masks': check_finite_masks, 'steps': check_steps,
-    'kernel gradient': check_kernel_gradient} | PROCESSES
+    'kernel gradient': check_kernel_gradient} | PROCESSES | training.CHECKS
 
 
 def caught_by(checks=CHECKS):
@@ -890,6 +900,9 @@ BAYES = {
 
 
 EMPIRICAL = {
+    'taylor: without factorials': (lambda: mock.patch.object(taylor, 'factorial', lambda k: 1), 'taylor'),
+    'taylor: one degree less': (lambda: mock.patch.object(
+        taylor, 'as_whole', lambda degree, *a: degree - 1), 'taylor'),
     'trace axes: a sum': (lambda: mock.patch.object(
         pairing.Pairing, 'traced', property(lambda self: 1)), 'definition'),
     'axes: first those of x1': (lambda: mock.patch.object(
@@ -909,13 +922,27 @@ EMPIRICAL = {
             (part.weight.roots, [i, i + len(parts) // 2]) for i, part in enumerate(parts[:len(parts) // 2])]),
         'structured: recurrent'),
     'weights: not transposed': (lambda: mock.patch.object(
-        rules, '_moved', lambda node, given, part, f=rules._moved: part(given[0])
-        if rules.raw(node) is numpy.transpose else f(node, given, part)), 'structured: recurrent'),
+        weights, '_placed', lambda node, given, f=weights._placed: given[0]
+        if weights.raw(node) is numpy.transpose else f(node, given)), 'structured: recurrent'),
     'weights: factors forgotten': (lambda: mock.patch.object(
         plan, 'weight_of', lambda *a, f=plan.weight_of: (w := f(*a)) and w._replace(factor=1.)),
         'structured: blocks'),
     'weights: an entry that is there twice, once': (lambda: mock.patch.object(
-        rules, '_is_apart', lambda ids: True), 'structured: blocks'),
+        weights, '_is_apart', lambda ids: True), 'structured: blocks'),
+    'made: the first factor alone': (lambda: mock.patch.object(
+        weights.Weight, 'made', lambda shape, steps, f=weights.Weight.made: f(shape, steps[:1])),
+        'structured: low rank'),
+    'made: entries stay where they were': (lambda: mock.patch.object(
+        weights.Moved, 'pulled', lambda self, g, shape: g.reshape(len(g), *shape)), 'structured: normed'),
+    'slope: one': (lambda: mock.patch.object(rules, '_slope', lambda node, i: rules._elementwise(
+        node, i, numpy.ones_like(node.value))), 'structured: normed'),
+    'reduction: twice': (lambda: rule_of(numpy.sum, lambda node, i: (
+        use := rules._reduction(1)(node, i)) and use._replace(h=2 * use.h)), 'structured: normed'),
+    'signal: windows the other way': (lambda: mock.patch.object(
+        rules, 'sliding_window_view', lambda *a, f=rules.sliding_window_view: f(*a)[..., ::-1]),
+        'structured: filtered'),
+    'outer: twice': (lambda: rule_of(numpy.outer, lambda node, i: (
+        use := rules._outer(node, i)) and use._replace(h=2 * use.h)), 'structured: filtered'),
     'cotangents: numbers between forgotten': (lambda: mock.patch.object(
         record, 'scale', lambda node, i, f=record.scale: f(node, i) and 1.), 'structured: mlp'),
     'difference: a sum': (lambda: rule_of(numpy.subtract, rules._sum(1)), 'structured: multiplied'),
@@ -1131,7 +1158,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS | training.MUTANTS
 
 
 def test_the_code_passes():
@@ -1152,8 +1179,9 @@ def test_mutants_leave_nothing_behind():
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
-              rules.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
-              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient)
+              weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
+              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient,
+              *training.OWNERS)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

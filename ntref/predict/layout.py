@@ -76,11 +76,15 @@ class Layout:
         return self.columns(f0 + namespace(like).zeros(shape))
 
     def outputs(self, m, rows):
-        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs."""
-        xp, lead = namespace(m), len(m.shape) - 2
+        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs, in their precision."""
+        return self.cast(self.arrays(m, rows))
+
+    def arrays(self, m, rows=None):
+        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs; without `rows`, of y_train."""
+        xp, lead, rows = namespace(m), len(m.shape) - 2, self.rows if rows is None else rows
         m = xp.reshape(m, m.shape[:lead] + tuple(rows) + self.sizes(self.traced))
         here = tuple(range(lead + len(rows), lead + len(self.shape)))
-        return self.cast(xp.moveaxis(m, here, tuple(lead + a for a in self.traced)))
+        return xp.moveaxis(m, here, tuple(lead + a for a in self.traced))
 
     def covariance(self, m, rows):
         """Matrices (..., kept axes, kept axes) -> (...) + the zipped shape; exactly symmetric."""
@@ -145,8 +149,8 @@ def nonnegative(name, value, positive=False):
     return value
 
 
-def time(t, learning_rate, y):
-    """tau = learning_rate t / y.size: the time of df/dtau = -K (f - y)."""
+def time(t, learning_rate, y, size=None):
+    """tau = learning_rate t / size, size that of `y` if not given: the time of df/dtau = -K (f - y)."""
     if t is None:
         return None
     xp = namespace(y, t) if is_array(t) else namespace(y)
@@ -158,4 +162,4 @@ def time(t, learning_rate, y):
         raise ValueError(f'expected times t >= 0 (inf allowed), or None for infinite time; got {plain(bad[0]):g} '
                          f'({len(bad)} such in t of shape {shape}).')
     t = t.astype('float64') if t.dtype == 'float32' else t
-    return xp.reshape(learning_rate * t / prod(y.shape), shape)
+    return xp.reshape(learning_rate * t / (size or prod(y.shape)), shape)

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import add, and_, mul
 
 from ..arguments import as_whole
-from ..arrays import namespace
+from ..arrays import exact, namespace
 from ..cov import Cov, Pair
 from ..kernel import Demand, axis_of
 from ..ops import zeros
@@ -206,7 +206,7 @@ class FanInConcat(_FanIn):
         if len(ks) == 1:
             return ks[0]
         if self._joins_channels(signal):
-            n = [k.signals[0].channels for k in ks]
+            n = [exact(float(k.signals[0].channels), k.nngp) for k in ks]          # so that shares are, too
             return reduce(_sum, [scaled(k, m / sum(n)) for k, m in zip(ks, n)])
         return _side_by_side(ks, signal.layout.index(self._may_differ(signal)))
 

@@ -1,0 +1,176 @@
+"""The cases of the conformance suite: networks, inputs, and certified values to compare with.
+
+    error     |a - e| / max(|e|, scale)         scale = sqrt(q q'), of the two inputs of an entry; for Theta likewise
+    digits    -log10(error)
+
+They are data beside this file, cases.json and cases.npz; `python -m ntref.oracle.generate` makes them out of
+`ntref.oracle.catalogue`. docs/oracle.md#the-cases
+"""
+import json
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+__all__ = ['CLASSES', 'Case', 'DATA', 'VERSION', 'conformance_cases', 'digits']
+
+DATA = Path(__file__).parent / 'data'
+VERSION = 1
+MOST = 17.              # digits that a float64 can be said to agree to
+
+CLASSES = {
+    'exact': {'float64': 1e-13, 'float32': 1e-5},
+    'halved': {'float64': 1e-7, 'float32': 1e-3},
+    'double': {'float64': 1e-13},
+}
+"""Tolerance class -> largest error in each precision. 'halved': a kink behind a layer that leaves the gap to
+subtraction, which costs half of the digits; the case says which. 'double': beyond the range of float32."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Case:
+    """A network, inputs, and what comes out, to so many digits. `str` is its name.
+
+    Attributes
+    ----------
+    name : str                'dense/relu-3/duplicates': family, network, inputs.
+    kind : str                'kernel', 'predict' or 'empirical'.
+    layers : tuple of str     what it is about, the main one first: layers of `stax`, or a function of `predict`.
+    spec : dict               the network as `to_spec` writes it; None for 'predict'.
+    inputs : dict             arrays by name, docs/oracle.md#the-cases; x2 = None: x2 is x1.
+    options : dict            plain JSON: `get`, and keywords.
+    expected : dict           float64 arrays by name, correctly rounded.
+    scale : dict              the size that errors are relative to where a value is smaller; broadcasts against it.
+    tolerance : dict          largest error, {'float64': 1e-13, 'float32': 1e-5}; a dtype it lacks is not asked for.
+    sure : int                digits of `expected` that were certified, before rounding.
+    note : str                why digits are lost, where they are.
+
+    Examples
+    --------
+    >>> case, = conformance_cases('dense/linear/pair')
+    >>> case, case.layers, sorted(case.inputs), case.options, case.expected['ntk'].shape
+    (Case('dense/linear/pair'), ('Dense',), ['x1', 'x2'], {'get': ['nngp', 'ntk']}, (4, 3))
+    """
+    name: str
+    kind: str
+    layers: tuple
+    spec: Any
+    inputs: dict
+    options: dict
+    expected: dict
+    scale: dict
+    tolerance: dict
+    sure: int = 0
+    note: str = field(default='')
+
+    def __str__(self):
+        return self.name
+
+    def __repr__(self):
+        return f'Case({self.name!r})'
+
+    def check(self, result, dtype='float64'):
+        """Raises AssertionError where a result is not what is expected, and says where and by how much.
+
+        Parameters
+        ----------
+        result : dict of arrays, or what has them as attributes; an array, where one is expected
+        dtype : 'float64' or 'float32'      of the result
+
+        Raises
+        ------
+        AssertionError : too few digits, NaN, another shape or dtype, something missing.
+        ValueError : a dtype for which the case has no tolerance.
+        """
+        if dtype not in self.tolerance:
+            raise ValueError(f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
+                             'conformance_cases(dtype=...) gives the cases for a dtype.')
+        faults = [f'{name}: {fault}' for name in self.expected if (fault := self._fault(result, name, dtype))]
+        if faults:
+            raise AssertionError('\n'.join([f'{self}, {dtype}, {self.options}:', *faults, self.note]).rstrip())
+
+    def _fault(self, result, name, dtype):
+        """What is wrong with one of the arrays, or None."""
+        actual, expected = self._of(result, name), self.expected[name]
+        if actual is None:
+            return f'expected an array, got none in {type(result).__name__}'
+        actual = numpy.asarray(actual)
+        if actual.shape != expected.shape or actual.dtype != dtype:
+            return f'expected shape {expected.shape} and {dtype}, got {actual.shape} and {actual.dtype}'
+        agreed, wanted = digits(actual, self, name), -numpy.log10(self.tolerance[dtype])
+        if agreed.min(initial=MOST) >= wanted:
+            return None
+        place = tuple(map(int, numpy.unravel_index(agreed.argmin(), agreed.shape)))
+        return (f'{agreed.min():.1f} digits agree of {wanted:.1f} at {place}: expected {expected[place]!r}, got '
+                f'{actual[place]!r}; too few in {(agreed < wanted).sum()} of {agreed.size} entries')
+
+    def _of(self, result, name):
+        if isinstance(result, dict):
+            return result.get(name)
+        if hasattr(result, 'shape') or isinstance(result, (int, float)):
+            return result if len(self.expected) == 1 else None
+        return getattr(result, name, None)
+
+
+def digits(actual, case, name):
+    """How many digits of each entry of `actual` agree with case.expected[name]: 0 (or not finite) to 17."""
+    expected, scale = case.expected[name], case.scale[name]
+    with numpy.errstate(all='ignore'):
+        error = abs(numpy.asarray(actual, 'float64') - expected)
+        agreed = -numpy.log10(error / numpy.maximum(abs(expected), scale))
+    agreed = numpy.where(error == 0, MOST, agreed)
+    return numpy.clip(numpy.where(numpy.isnan(agreed), 0, agreed), 0, MOST)
+
+
+def conformance_cases(select='*', kind=None, dtype=None):
+    """The cases of the conformance suite.
+
+    Parameters
+    ----------
+    select : str              names, with * and ?, such as 'conv/*'.
+    kind : str, optional      'kernel', 'predict' or 'empirical'; None: all.
+    dtype : str, optional     those for 'float32' or for 'float64'; None: all.
+
+    Returns
+    -------
+    list of Case, in a fixed order
+
+    Raises
+    ------
+    ValueError : no case is selected.
+
+    Examples
+    --------
+    >>> len(conformance_cases()) >= 150, conformance_cases('dense/relu-1/*')[0]
+    (True, Case('dense/relu-1/pair'))
+    """
+    table = json.loads((DATA / 'cases.json').read_text('utf-8'))
+    if table['version'] != VERSION:
+        raise ValueError(f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: python -m '
+                         'ntref.oracle.generate')
+    rows = [row for row in table['cases'] if fnmatchcase(row['name'], select) and fnmatchcase(row['kind'], kind or '*')
+            and (dtype is None or dtype in CLASSES[row['tolerance']])]
+    if not rows:
+        raise ValueError(f'expected names of cases, such as dense/*, got select={select!r}, kind={kind!r}, '
+                         f'dtype={dtype!r}, which none has.')
+    with numpy.load(DATA / 'cases.npz', allow_pickle=False) as arrays:
+        return [_case(row, arrays) for row in rows]
+
+
+def _case(row, arrays):
+    name = row['name']
+    return Case(
+        name, row['kind'], tuple(row['layers']), row['spec'],
+        {key: _input(place, arrays) for key, place in row['inputs'].items()}, row['options'],
+        {key: arrays[f'{name}/expected/{key}'] for key in row['expected']},
+        {key: arrays[f'{name}/scale/{key}'] for key in row['expected']},
+        dict(CLASSES[row['tolerance']]), row['sure'], row['note'])
+
+
+def _input(place, arrays):
+    """An array by its name, a list of them, or None."""
+    if isinstance(place, list):
+        return [arrays[one] for one in place]
+    return None if place is None else arrays[place]

@@ -1,0 +1,57 @@
+"""What a case is before its values are known, and families of them: networks, and the inputs each of them gets."""
+from dataclasses import dataclass, field
+from typing import Any
+
+from .given import INPUTS
+
+__all__ = ['Definition', 'Family', 'plain']
+
+DIGITS = 30
+BEYOND = 'huge', 'tiny'            # the range of float32
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A case before its values are known; the fields are those of `cases.Case`, and digits to certify."""
+    name: str
+    kind: str
+    layers: tuple
+    net: Any
+    inputs: dict                     # name -> (name of the input set, its key), or an array of this case alone
+    options: dict
+    tolerance: str = 'exact'
+    note: str = ''
+    digits: int = DIGITS
+
+
+@dataclass(frozen=True)
+class Family:
+    """{network: (what it is, about which layers, on which inputs)}."""
+    name: str
+    folder: str
+    about: tuple
+    inputs: str
+    networks: dict
+    options: dict = field(default_factory=dict)
+    tolerance: str = 'exact'
+    digits: int = DIGITS
+
+    def definitions(self):
+        for network, net in self.networks.items():
+            net, about, names = (*net, None, None)[:3] if isinstance(net, tuple) else (net, None, None)
+            for given in split(names or self.inputs):
+                yield Definition(
+                    plain(f'{self.name}/{network}/{given}'), 'kernel',
+                    split(about) or self.about or (network.split()[0].strip(','),), net,
+                    {key: (f'{self.folder}/{given}', key) for key in INPUTS[f'{self.folder}/{given}']},
+                    {'get': ['nngp', 'ntk']} | self.options, 'double' if given in BEYOND else self.tolerance,
+                    digits=self.digits)
+
+
+def plain(name):
+    """Without spaces and commas: a word of a command line."""
+    return name.replace(', ', '-').replace(' ', '-')
+
+
+def split(text):
+    return tuple(part.strip() for part in text.split(',')) if text else ()

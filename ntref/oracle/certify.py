@@ -1,0 +1,343 @@
+"""Kernels to any number of digits, with a bound on their error from computing them twice.
+
+    low      digits + g digits of working precision, the doubles in formulas shaken (`ntref.oracle.shaken`)
+    high     digits + 2 g: the values
+    bound    |high - low| + 10^-(digits + g) |high|
+
+An error that grows with rounding is 10^g times larger in `low`: the bound is theirs. Where it is too large g doubles.
+docs/oracle.md says what a bound means, and what it does not.
+"""
+import warnings
+from collections import namedtuple
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy
+
+from ..arguments import as_whole, of_block
+from ..arrays import is_array
+from ..engine.run import shown
+from ..kernel import Axes
+from ..stax import ElementwiseNumerical, Layer, MaskedArray
+from .shaken import shaken
+
+__all__ = ['Certified', 'certify', 'rows', 'table']
+
+GUARD = 10              # digits beyond those asked for, at first; twice as many in each further round
+LARGEST = 300           # working digits: eps of more is no double, and loops that ask for it as one end too early
+NOTHING = 8             # digits beyond those asked for, below which a difference of numbers of order 1 is 0
+GAIN, DOUBLE = 2, 18    # where no more digits are sure than a double has, a round has to win so many for another one
+SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
+NAMES = 'nngp', 'ntk', 'cov1', 'cov2'
+SHOWN = 16              # entries in a text
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Certified:
+    """An array of numbers, and how many digits of them are sure.
+
+    Attributes
+    ----------
+    name : str                      such as 'ntk'.
+    values : array of mpmath.mpf    the numbers, of the kernel at the exact binary values of inputs and arguments.
+    bound : array of mpmath.mpf     |error| of `values`, from two computations: docs/oracle.md.
+    digits : int                    of each entry are sure, relative to itself; at most `asked`. An entry that is 0 as
+                                    far as that can be told has the value 0.
+    asked : int                     digits that were asked for.
+    decimals : array of str         `values` to the digits that are sure.
+    float64 : array                 `values` correctly rounded.
+    got64, got32 : array            what ntref itself gives in float64 and float32. float32: of inputs rounded to it.
+    ulps64, ulps32 : array          their errors in units of the last place of `values`; of an entry that is 0, in
+                                    those of the largest.
+    """
+    name: str
+    values: Any
+    bound: Any
+    digits: int
+    asked: int
+    got64: Any
+    got32: Any
+
+    @property
+    def decimals(self):
+        return _mapped(lambda v: mpmath().nstr(v, max(1, self.digits)), self.values)
+
+    @property
+    def float64(self):
+        return self.values.astype('float64')
+
+    @property
+    def ulps64(self):
+        return _ulps(self.got64, self.values)
+
+    @property
+    def ulps32(self):
+        return _ulps(self.got32, self.values)
+
+    def __repr__(self):
+        text = [f'{self.name} {self.values.shape}: {self.digits} digits are sure of {self.asked}, |error| <= '
+                f'{_short(self.bound.max(initial=0))}; {_worst("float64", self.ulps64)}, '
+                f'{_worst("float32", self.ulps32)}']
+        entries = list(rows(self))
+        text += [f'  {" ".join(map(str, index))}  {value}  +- {bound}' for index, value, bound, *_ in entries[:SHOWN]]
+        return '\n'.join(text + [f'  ... {len(entries) - SHOWN} more'] * (len(entries) > SHOWN))
+
+
+def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options):
+    """Kernels of an infinitely wide network to so many digits, with a bound on their error.
+
+    Parameters
+    ----------
+    net : Layer                     whose numbers (W_std=1.1) are meant as they are: doubles, exactly; or `mpmath.mpf`.
+    x1 : array (n1, ..., channels)  floats are taken exactly, `mpmath.mpf` in object arrays as they are.
+    x2 : the same, optional         None: x2 is x1.
+    get : str or tuple of str       as for `kernel_fn`; None: all covariances.
+    digits : int                    of each entry, relative to itself; 1 to 280.
+    progress : bool, optional       show tiles done, rate and time left (tqdm). None: on a terminal. A dense layer takes
+                                    about 0.5 ms an entry, more with positions and with series. Ctrl-C stops it.
+    options                         `pattern`, `mask_constant`, `diagonal_spatial`, as for `kernel_fn`.
+
+    Returns
+    -------
+    Certified, or named tuple of them
+
+    Raises
+    ------
+    ValueError : digits out of range; what `kernel_fn` raises.
+    TypeError : a layer that cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature.
+    UserWarning : fewer digits are sure than were asked for; names doubles in formulas, which may be the cause.
+
+    Accuracy
+    --------
+    Values within the bound, if the formulas are right: docs/oracle.md.
+
+    Source
+    ------
+    docs/oracle.md
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from ntref import stax
+    >>> net = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
+    >>> certify(net, numpy.array([[1., 0.], [1., 1.]]), digits=20)
+    ntk (2, 2): 20 digits are sure of 20, |error| <= ...e-30; float64 within ... ulp, at ...
+      0 0  0.5  +- ...
+      0 1  0.45457747154594766788  +- ...
+      1 0  0.45457747154594766788  +- ...
+      1 1  1.0  +- ...
+    """
+    asked, names = as_whole(digits, 'certify: digits', 1), _requested(get)
+    if asked + 2 * GUARD > LARGEST:
+        raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
+    if not isinstance(net, Layer):
+        raise TypeError(f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
+    exact = *_each(_exactly, (x1, x2)), _each(lambda a: _exactly(a, 'fO'), options)
+    doubles, singles = (_whole(_changed(net, _in_doubles), *_each(lambda a: _rounded(a, dtype), exact), names)
+                        for dtype in ('float64', 'float32'))
+    before, guard = -1, GUARD
+    while asked + 2 * guard <= LARGEST:
+        compared, met = _twice(net, exact, names, asked, guard, progress)
+        found = {name: Certified(name, *of, asked, doubles[name], singles[name]) for name, of in compared.items()}
+        sure = min(c.digits for c in found.values())
+        if sure == asked or sure < min(before + GAIN, DOUBLE):
+            break
+        before, guard = sure, 2 * guard
+    if sure < asked:
+        warnings.warn(_fewer(sure, asked, met), stacklevel=2)
+    return found[get] if isinstance(get, str) else namedtuple('CertifiedKernel', found)(**found)
+
+
+# ------------------------------------------------------------------ the two computations
+
+def _twice(net, exact, names, asked, guard, progress):
+    """{name: values, bounds, digits that are sure} from two precisions, and the doubles met at the lower one."""
+    with mpmath().workdps(asked + guard), shaken() as met:
+        low = _kernels(_changed(net, _at_other_nodes), *exact, names, progress)
+    with mpmath().workdps(asked + 2 * guard):
+        high = _kernels(net, *exact, names, progress)
+        _check_exact(net, {**low, **high})
+        return {name: _compared(high[name], low[name], asked, guard) for name in high}, met
+
+
+def _check_exact(net, kernels):
+    """Raises TypeError where digits ended on the way, which both computations would agree on."""
+    for name, k in kernels.items():
+        ended = [x for x in k.ravel().tolist() if not isinstance(x, mpmath().mpf)]
+        if ended:
+            raise TypeError('certify: expected layers that compute with mpmath, got '
+                            f'{name} of {type(ended[0]).__name__} from {net!r:.200}. Functions of the user must keep '
+                            'arrays of mpmath.mpf as they are.')
+
+
+def _kernels(net, x1, x2, options, names, progress):
+    """{name: array}, tile by tile where that can be, which is how progress is seen."""
+    if names and set(names) <= {'nngp', 'ntk'} and _is_tileable(net, x1, x2):
+        return _in_tiles(net.kernel_fn.of_blocks(x1, x2, **options), x1, x2, options, names, progress)
+    return _whole(net, x1, x2, options, names)
+
+
+def _whole(net, x1, x2, options, names):
+    k = net.kernel_fn(x1, x2, names or None, **options)
+    return {name: a for name in names or NAMES if (a := getattr(k, name)) is not None}
+
+
+def _is_tileable(net, x1, x2):
+    """Are inputs on the first axis, and each for itself?"""
+    batch_axes, arrays = [], []
+    _each(lambda d: batch_axes.append((d.axes or Axes()).batch), net.asked(None))
+    _each(lambda x: arrays.append(x is None or is_array(x)), (x1, x2))
+    return not any(batch_axes) and all(arrays) and net.kernel_fn.of_blocks(x1, x2) is not None
+
+
+def _in_tiles(kernel_fn, x1, x2, options, names, progress):
+    """Of SIDE inputs against SIDE; with x2=None the upper half, where there are no positions, and its mirror image."""
+    other, kernels, is_mirrored = x1 if x2 is None else x2, {}, False
+    shape = _inputs(x1), _inputs(other)
+
+    def write(i, j):
+        rows, columns = slice(i, i + SIDE), slice(j, j + SIDE)
+        right = None if x2 is None and i == j else _each(lambda x: x[columns], other)
+        k = kernel_fn(_each(lambda x: x[rows], x1), right, names, **of_block(options, rows, columns, x2 is None))
+        for name, tile in zip(names, k):
+            kernels.setdefault(name, numpy.zeros((*shape, *tile.shape[2:]), object))[rows, columns] = tile
+            if is_mirrored:
+                kernels[name][columns, rows] = tile.T
+    write(0, 0)
+    is_mirrored = x2 is None and kernels[names[0]].ndim == 2
+    tiles = [(i, j) for i in range(0, shape[0], SIDE) for j in range(i * is_mirrored, shape[1], SIDE) if i or j]
+    for i, j in shown(progress, 'kernel')(tiles):
+        write(i, j)
+    return kernels
+
+
+def _inputs(x):
+    return _inputs(x[0]) if isinstance(x, (list, tuple)) else len(x)
+
+
+def _at_other_nodes(layer):
+    """With more nodes, where their number is an argument."""
+    if isinstance(layer, ElementwiseNumerical) and layer.deg is not None:
+        return replace(layer, deg=layer.deg + layer.deg // 2 + 1)
+    return layer
+
+
+def _in_doubles(number):
+    return float(number) if isinstance(number, mpmath().mpf) else number
+
+
+def _changed(part, f):
+    """A network with f of its layers and of their arguments."""
+    if isinstance(part, tuple):
+        parts = tuple(_changed(one, f) for one in part)
+        return parts if any(new is not old for new, old in zip(parts, part)) else part
+    given = {field.name: getattr(part, field.name) for field in fields(part)} if isinstance(part, Layer) else {}
+    changes = {name: new for name, value in given.items() if (new := _changed(value, f)) is not value}
+    return f(replace(part, **changes) if changes else part)
+
+
+def _compared(high, low, asked, guard):
+    """Values, their bounds, and how many digits are sure."""
+    ten = mpmath().mpf(10)
+    bound = abs(high - low) + ten ** -(asked + guard) * abs(high)
+    largest, is_sure = abs(high).max(initial=0), bound <= abs(high) / ten ** asked
+    nothing = ~is_sure & (abs(high) + bound <= largest / ten ** (asked + NOTHING))
+    values, bound = (numpy.where(nothing, *pair) for pair in ((0 * high, high), (abs(high) + bound, bound)))
+    unsure = ~(is_sure | nothing)
+    lost = [int(mpmath().ceil(mpmath().log10(b / v))) if v else 0 for v, b in zip(abs(high[unsure]), bound[unsure])]
+    return values, bound, max(0, -max(lost)) if lost else asked
+
+
+# ------------------------------------------------------------------ arguments
+
+@cache
+def mpmath():
+    try:
+        return import_module('mpmath').mp
+    except ImportError:
+        raise ImportError('expected mpmath for so many digits, got none. Install it: pip install "ntref[oracle]"'
+                          ) from None
+
+
+def _requested(get):
+    """Names of kernels; none of them for all."""
+    names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
+    if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
+        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r}.')
+    return names
+
+
+def _each(f, tree):
+    """f of the leaves of lists, tuples and dicts."""
+    if isinstance(tree, dict):
+        return {name: _each(f, value) for name, value in tree.items()}
+    return type(tree)(_each(f, leaf) for leaf in tree) if isinstance(tree, (list, tuple)) else f(tree)
+
+
+def _exactly(a, types='biufO'):
+    """An array of numbers of these types with each as mpf; all else stays."""
+    if isinstance(a, MaskedArray):
+        return replace(a, masked_value=_exactly(a.masked_value))
+    if not is_array(a) or a.dtype.kind not in types:
+        return a
+    return _mapped(mpmath().convert, numpy.asarray(a))
+
+
+def _rounded(a, dtype):
+    if isinstance(a, MaskedArray):
+        return replace(a, masked_value=_rounded(a.masked_value, dtype))
+    return a.astype(dtype) if is_array(a) and a.dtype.hasobject else a
+
+
+def _mapped(f, a):
+    with numpy.errstate(invalid='ignore'):                    # mpf(inf) raises the flag
+        return numpy.asarray(numpy.frompyfunc(f, 1, 1)(a.astype(object)), dtype=object)
+
+
+# ------------------------------------------------------------------ as text
+
+def rows(certified):
+    """Entries one by one: index, value to the digits that are sure, bound, float64, ulps of float64 and float32."""
+    columns = (certified.decimals, certified.bound, certified.float64, certified.ulps64, certified.ulps32)
+    for index in numpy.ndindex(certified.values.shape):
+        decimal, bound, double, *ulps = (column[index] for column in columns)
+        yield index, decimal, _short(bound), repr(float(double)), *(f'{u:.3g}' for u in ulps)
+
+
+def table(found):
+    """All of them under one head, for a file of comma-separated values."""
+    axes = max(certified.values.ndim for certified in found)
+    yield ['kernel', *(f'axis {i}' for i in range(axes)), 'value', 'bound', 'float64', 'ulps of float64',
+           'ulps of float32']
+    for certified in found:
+        for index, *entries in rows(certified):
+            yield [certified.name, *index, *[''] * (axes - len(index)), *entries]
+
+
+def _short(bound):
+    return mpmath().nstr(bound, 2)
+
+
+def _worst(dtype, ulps):
+    if not ulps.size:
+        return f'{dtype} none'
+    place = numpy.unravel_index(ulps.argmax(), ulps.shape)
+    return f'{dtype} within {ulps.max():.3g} ulp, at {tuple(map(int, place))}'
+
+
+def _ulps(got, values):
+    """|got - value| in units of the last place of the value; of the largest, where it is 0."""
+    size = abs(values.astype(got.dtype))
+    with numpy.errstate(all='ignore'):
+        unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
+        error = abs(_mapped(mpmath().convert, got) - values) / _mapped(mpmath().convert, unit)
+    return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
+
+
+def _fewer(sure, asked, met):
+    doubles = ', '.join(map(repr, sorted(met, key=abs)[:5]))
+    return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working with '
+            f'{LARGEST} digits can mend, or formulas have doubles in them that stand for other numbers'
+            + (f' (out of {doubles}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'))

@@ -1,0 +1,210 @@
+"""Predictions and empirical kernels in mpmath, by definition: what `ntref.predict` and `ntref.empirical` must give.
+
+    trained     exp(-A tau), and A^-1 (1 - exp(-A tau)) = integral of exp(-A s), both out of one exponential of a matrix
+    finite      derivatives of f by central differences, whose step is half of the digits
+
+No eigenvectors, no factorizations kept, no autograd. Each is computed with two numbers of digits (`settled`).
+"""
+from math import prod
+
+import numpy
+
+from ..trees import leaves, rebuilt
+from .certify import certify, mpmath
+
+__all__ = ['EMPIRICAL', 'PREDICTIONS', 'empirical', 'settled']
+
+LOW, HIGH = 60, 100         # digits of the two computations
+
+
+def settled(compute, asked):
+    """{name: array of mpf} of compute(), and the digits in which two precisions agree, relative to the largest.
+
+    Raises
+    ------
+    ArithmeticError : fewer than asked for.
+    """
+    mp, found = mpmath(), []
+    for digits in LOW, HIGH:
+        with mp.workdps(digits):
+            found.append({name: numpy.asarray(a, dtype=object) for name, a in compute().items()})
+    low, high = found
+    with mp.workdps(HIGH):
+        errors = [_largest(low[name] - k) / (_largest(k) or 1) for name, k in high.items()]
+        sure = min(LOW, *(int(-mp.log10(e)) if e else LOW for e in errors))
+    if sure < asked:
+        raise ArithmeticError(f'expected {asked} digits, got {sure}: the problem is conditioned too badly.')
+    return high, sure
+
+
+def _largest(a):
+    return max(map(abs, numpy.ravel(a)), default=0)
+
+
+# ------------------------------------------------------------------ matrices
+
+def exact(a):
+    """An array of mpf with the same numbers."""
+    return numpy.asarray(numpy.frompyfunc(mpmath().mpmathify, 1, 1)(numpy.asarray(a).astype(object)), dtype=object)
+
+
+def _matrix(a):
+    return mpmath().matrix(a.tolist())
+
+
+def _array(m):
+    return numpy.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
+
+
+def decay_and_growth(A, tau):
+    """exp(-A tau), and the integral of exp(-A s) for s from 0 to tau; tau = None is infinite time, A regular."""
+    n = len(A)
+    if tau is None:
+        return exact(numpy.zeros((n, n))), _array(_matrix(A) ** -1)
+    zero, one = exact(numpy.zeros((n, n))), exact(numpy.eye(n))
+    both = _array(mpmath().expm(_matrix(numpy.block([[-A * tau, one * tau], [zero, zero]])), method='taylor'))
+    return both[:n, :n], both[:n, n:]
+
+
+def regularized(K, diag_reg=0., diag_reg_absolute_scale=False):
+    """A = K + diag_reg s, s the mean of the diagonal, or 1."""
+    n = len(K)
+    scale = 1 if diag_reg_absolute_scale else sum(K.diagonal()) / n
+    return K + exact(numpy.eye(n)) * (exact(diag_reg).item() * scale)
+
+
+def as_matrix(k):
+    """(n1, n2, c1, c2, ...) as (n1 c1 ..., n2 c2 ...)."""
+    order = [*range(0, k.ndim, 2), *range(1, k.ndim, 2)]
+    return k.transpose(order).reshape(prod(k.shape[::2]), prod(k.shape[1::2]))
+
+
+def _times(options, y):
+    """tau = learning_rate t / y.size for each t, and is there one time only?"""
+    t, rate = options.get('t'), exact(options.get('learning_rate', 1.)).item()
+    return [None if one is None else rate * exact(one).item() / y.size for one in (t if isinstance(t, list) else [t])]
+
+
+def _stacked(results, options):
+    """One array a name out of one at each time."""
+    if not isinstance(options.get('t'), list):
+        return results[0]
+    return {name: numpy.stack([one[name] for one in results]) for name in results[0]}
+
+
+def _regularization(options):
+    return {name: options[name] for name in ('diag_reg', 'diag_reg_absolute_scale') if name in options}
+
+
+# ------------------------------------------------------------------ predictions
+
+def gradient_descent_mse(inputs, options):
+    """f_t = y + exp(-A tau) (f_t(0) - y),  f_* = f_*(0) + K_*t A^-1 (1 - exp(-A tau)) (y - f_t(0))."""
+    given = {name: None if a is None else exact(a) for name, a in inputs.items()}
+    shape, columns = given['y_train'].shape, (lambda a: a.reshape(-1, a.shape[-1]))
+    if options.get('trace_axes', [-1]) == []:
+        columns = (lambda a: a.reshape(-1, 1))
+    y = columns(given['y_train'])
+    f0 = columns(given['fx_train_0']) if 'fx_train_0' in given else 0 * y
+    A = regularized(as_matrix(given['k_train_train']), **_regularization(options))
+
+    def at(tau):
+        E, G = decay_and_growth(A, tau)
+        found = {'fx_train': (y + E @ (f0 - y)).reshape(shape)}
+        if 'k_test_train' in given:
+            start = columns(given['fx_test_0'])
+            k = as_matrix(given['k_test_train'])
+            found['fx_test'] = (start + k @ (G @ (y - f0))).reshape(-1, *shape[1:])
+        return found
+    return _stacked([at(tau) for tau in _times(options, y)], options)
+
+
+def _gaussians(S, T, y, options, tau):
+    """{'mean_nngp', 'covariance_nngp', ...} of test outputs; S and T are (train train, test train, test test)."""
+    found, reg = {}, _regularization(options)
+    for get in options['get']:
+        (tt, st, ss) = S if get == 'nngp' else T
+        A = regularized(tt, **reg)
+        G = decay_and_growth(A, tau)[1]
+        found[f'mean_{get}'] = st @ (G @ y)
+        B = st @ G
+        if get == 'ntk':
+            cross = B @ S[1].T
+            covariance = S[2] - cross - cross.T + B @ S[0] @ B.T
+        else:
+            covariance = ss - st @ (G if tau is None else decay_and_growth(A, 2 * tau)[1]) @ st.T
+        if options.get('compute_cov'):
+            found[f'covariance_{get}'] = covariance
+    return found
+
+
+def gp_inference(inputs, options):
+    """S_*t A^-1 y and S_** - S_*t A^-1 S_t*; for 'ntk' the ensemble of networks trained for ever."""
+    S, T = ([exact(inputs[f'{name}_{pair}']) for pair in ('train_train', 'test_train', 'test_test')]
+            for name in ('nngp', 'ntk'))
+    return _gaussians(S, T, exact(inputs['y_train']), options, None)
+
+
+def gradient_descent_mse_ensemble(inputs, options):
+    """The same after a finite time, from the kernels of a network."""
+    from ..stax import from_spec
+    train, test, names, digits = inputs['x_train'], inputs['x_test'], ('nngp', 'ntk'), mpmath().dps - 20
+    net = from_spec(options['spec'])
+    pairs = (train, None), (test, train), (test, None)
+    S, T = zip(*([k.values for k in certify(net, *pair, names, digits, progress=False)] for pair in pairs))
+    y = exact(inputs['y_train'])
+    return _stacked([_gaussians(S, T, y, options, tau) for tau in _times(options, y)], options)
+
+
+def max_learning_rate(inputs, options):
+    """2 (1 + momentum) size / (largest eigenvalue + eps)."""
+    K = as_matrix(exact(inputs['ntk_train_train']))
+    largest = max(mpmath().eigsy(_matrix(K), eigvals_only=True))
+    momentum, eps = exact(options.get('momentum', 0.)).item(), exact(options.get('eps', 1e-12)).item()
+    size = options.get('y_train_size') or len(K)
+    return {'max_learning_rate': 2 * (1 + momentum) * size / (largest + eps)}
+
+
+PREDICTIONS = {f.__name__: f for f in (gradient_descent_mse, gp_inference, gradient_descent_mse_ensemble,
+                                       max_learning_rate)}
+
+
+# ------------------------------------------------------------------ kernels of finite networks
+
+def empirical(net, inputs, options):
+    """f f^T and J J^T, J by central differences: f(p + h) - f(p - h) over 2 h."""
+    mp, h = mpmath(), mpmath().mpf(10) ** -(mpmath().dps // 3)
+    x1, x2 = (None if inputs[name] is None else exact(inputs[name]) for name in ('x1', 'x2'))
+    _, like = net.init_fn(0, x1.shape)
+    params = [exact(p) for p in inputs['params']]
+
+    def f(x, i=None, j=None, step=0):
+        moved = [p.copy() for p in params]
+        if i is not None:
+            moved[i].flat[j] += step
+        return net.apply_fn(rebuilt(like, moved), x)
+
+    def jacobian(x):
+        return numpy.stack([(f(x, i, j, h) - f(x, i, j, -h)) / (2 * h)
+                            for i, p in enumerate(params) for j in range(p.size)], -1)
+    assert len(params) == len(leaves(like)) and mp.dps >= LOW
+    found = {}
+    for name in options['get']:
+        values = (lambda x: f(x)[..., None]) if name == 'nngp' else jacobian
+        first = values(x1)
+        second = first if x2 is None else values(x2)
+        k = numpy.tensordot(first, second, (-1, -1))                     # (n1, outputs, n2, outputs)
+        found[name] = EMPIRICAL[_pairing(options)](k.transpose(0, 2, 1, 3))
+    return found
+
+
+def _pairing(options):
+    return tuple(options.get('trace_axes', [-1])), tuple(options.get('diagonal_axes', []))
+
+
+EMPIRICAL = {
+    ((-1,), ()): lambda k: numpy.trace(k, axis1=2, axis2=3) / k.shape[2],
+    ((), ()): lambda k: k,
+    ((), (-1,)): lambda k: numpy.diagonal(k, axis1=2, axis2=3),
+}
+"""(trace_axes, diagonal_axes) -> from all pairs of outputs to those asked for."""
