@@ -6,7 +6,8 @@ import numpy
 
 from .arrays import is_array, kind
 
-__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input', 'is_per_input', 'is_whole', 'of_block']
+__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input',
+           'function_of_blocks', 'is_per_input', 'is_whole', 'of_block']
 
 
 def as_number(value, name):
@@ -46,6 +47,18 @@ def as_nested(value, name):
     return tuples(array.tolist())
 
 
+def as_flag(value, name):
+    """`value`, True or False, as a Python bool: an argument in the wrong place is not taken for True.
+
+    Raises
+    ------
+    TypeError : anything else; says `name`.
+    """
+    if not isinstance(value, (bool, numpy.bool_)):
+        raise TypeError(f'{name} is expected to be True or False, got {value!r:.200}.')
+    return bool(value)
+
+
 def is_whole(value):
     """Is `value` a whole number? True and False are not."""
     try:
@@ -82,7 +95,37 @@ def as_wholes(values, name, least):
     return tuple(as_whole(n, name, least) for n in values)
 
 
-# ------------------------------------------------------------------ keywords of kernel functions
+def as_axes(axes, name):
+    """One axis or several as a tuple of Python ints.
+
+    Raises
+    ------
+    TypeError : anything else; says `name`.
+    """
+    given = (axes,) if is_whole(axes) else tuple(axes) if hasattr(axes, '__iter__') else (None,)
+    if not all(map(is_whole, given)):
+        raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r:.200}.')
+    return tuple(map(index, given))
+
+
+# ------------------------------------------------------------------ kernel functions and their keywords, block by block
+
+def function_of_blocks(kernel_fn, x1, x2, kwargs):
+    """What computes blocks of kernel_fn(x1, x2, **kwargs).
+
+    Raises
+    ------
+    ValueError : a layer mixes the batch.
+    """
+    if not hasattr(kernel_fn, 'of_blocks'):
+        return kernel_fn
+    of_blocks = kernel_fn.of_blocks(x1, x2, **kwargs)
+    if of_blocks is None:
+        raise ValueError('expected a network in which each input is for itself, got one with a layer that mixes the '
+                         'batch (LayerNorm over the batch axis, FanInConcat or Index along it). Compute its kernel in '
+                         'one piece: kernel_fn(x1, x2).')
+    return of_blocks
+
 
 def is_per_input(value):
     """Does it belong to the inputs: an array, one entry each, or a pair of arrays for x1 and x2?"""

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .arguments import as_number, as_whole, is_whole
+from .arguments import as_axes, as_flag, as_number, as_whole, is_whole
 from .empirical import NtkImplementation, empirical_kernel_fn
-from .empirical.pairing import axes_tuple
 from .empirical.side import are_equal
 from .engine.batch import batch, number_of_inputs, threads_of
 from .engine.run import in_threads, shown
@@ -42,7 +41,8 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     init_fn : function              init_fn(rng, input_shape) -> (output_shape, params), such as that of `stax`; rng is
         a `numpy.random.Generator`, input_shape the shape of x1, in a tree if x1 is one.
     apply_fn : function             apply_fn(params, x, **kwargs), as for `empirical_kernel_fn`. If it takes `rng`, it
-        is given a seed (a whole number below 2^32), another for each sample: random layers draw anew.
+        is given a seed (a whole number below 2^32), another for each sample: random layers draw anew. With
+        `mask_constant` take stax.unmask_fn(apply_fn).
     seed : int                      parameters and rng of sample i depend on (seed, i) alone.
     n_samples : int or iterable     how many samples. Several numbers give a generator of as many estimates, in growing
         order and each number once: each is the mean over the first n samples, and is computed when it is asked for.
@@ -67,7 +67,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     Raises
     ------
     TypeError  : functions that are none; an init_fn that returns something else; inputs that are not arrays; n_samples
-        neither a whole number nor iterable; the keyword rng.
+        neither a whole number nor iterable; return_error neither True nor False; the keyword rng.
     ValueError : seed < 0; n_samples < 1, or not whole; fewer than 2 samples and return_error or tol; tol <= 0;
         batch_size with the axis of the inputs in trace_axes or diagonal_axes; what `empirical_kernel_fn` and `batch`
         raise.
@@ -105,9 +105,9 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     >>> n < 4000, bool(error.max() <= .1 * mean.max())
     (True, True)
     """
-    with_error = return_error or tol is not None
+    with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
     counts, is_one = _counts(n_samples, with_error)
-    axes = axes_tuple(trace_axes, 'trace_axes') + axes_tuple(diagonal_axes, 'diagonal_axes')
+    axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
     of_one = empirical_kernel_fn(_in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes,
                                  implementation)
     networks = _Networks(init_fn, apply_fn, seed, batch_size, of_one)

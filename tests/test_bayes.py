@@ -86,7 +86,7 @@ def test_traced_axes_are_independent_outputs(rng):
 
 def test_which_kernel(rng):
     k, y = Kernels(positive(rng, 4), positive(rng, 4)), rng.standard_normal((4, 2))
-    for get, name in (('nngp', 'nngp'), ('ntkgp', 'ntk')):
+    for get, name in (('nngp', 'nngp'), ('NNGP', 'nngp'), ('ntkgp', 'ntk'), ('NTKGP', 'ntk')):
         one = getattr(k, name)
         assert log_marginal_likelihood(k, y, .1, get=get) == log_marginal_likelihood(one, y, .1, get=get)
         assert np.array_equal(leave_one_out(k, y, .1, get=get).mean, leave_one_out(one, y, .1).mean)
@@ -290,6 +290,27 @@ def test_an_input_twice_without_noise_has_no_density(rng, function):
         function(-np.eye(4), np.ones(4))
 
 
+@pytest.mark.parametrize('scale', [2. ** -1000, 2. ** -600, 2. ** 600, 2. ** 1000])
+def test_numbers_whose_squares_are_out_of_range(rng, scale):
+    """As of deep networks far from criticality: targets c y with a kernel c^2 K are y with K, in other units."""
+    k, y, c = positive(rng, 5, 10.), rng.standard_normal((5, 2)), scale ** .5
+    value = log_marginal_likelihood(k * scale, y * c, .1)
+    assert value + y.size * np.log(c) == pytest.approx(log_marginal_likelihood(k, y, .1), abs=2e-12)
+    assert_close(leave_one_out(k * scale, y * c).mean / c, leave_one_out(k, y).mean, 1e-13)
+    sweep = ridge_sweep(k * scale, y * c, [0., .1], k * scale)
+    assert_close(sweep.mean / c, ridge_sweep(k, y, [0., .1], k).mean, 1e-13)
+    assert_close(sample(Gaussian(y * c, k * scale), 3, 0) / c, sample(Gaussian(y, k), 3, 0), 1e-13)
+    with pytest.raises(ValueError, match='expected a symmetric kernel'):
+        log_marginal_likelihood((k + np.triu(k)) * scale, y * c)
+    with pytest.raises(ValueError, match='zero to rounding'):
+        log_marginal_likelihood(np.ones((5, 5)) * scale, y * c)
+
+
+def test_a_density_out_of_range():
+    with np.errstate(over='ignore'), pytest.raises(ValueError, match='got -inf: y.T A.-1 y is out of range'):
+        log_marginal_likelihood(np.eye(3), np.full(3, 1e200))
+
+
 def test_no_covariance_at_all_is_noise():
     y = np.array([1., 2., -1.])
     assert_close(log_marginal_likelihood(np.zeros((3, 3)), y, .5, True), density(y[:, None], .5 * np.eye(3)), 1e-15)
@@ -484,6 +505,11 @@ evidence, loo = log_marginal_likelihood, leave_one_out
     (lambda: evidence(K3, Y3, -1.), ValueError, 'expected diag_reg >= 0, got -1.0'),
     (lambda: evidence(K3, Y3, get='ntk'), ValueError, "expected get to be 'nngp', or 'ntkgp' .* got 'ntk'"),
     (lambda: loo(K3, Y3, get=None), ValueError, 'got None'),
+    (lambda: evidence(K3, Y3, get=['nngp']), ValueError, r"got \['nngp'\]"),
+    (lambda: evidence(K3, Y3, .1, (-1,)), TypeError, r'absolute_scale is expected to be True or False, got \(-1,\)'),
+    (lambda: ridge_sweep(K3, Y3, [.1], None, K3), TypeError, 'absolute_scale is expected to be True or False'),
+    (lambda: ridge_sweep(K3, Y3, .1), TypeError, r'several numbers as diag_regs, got 0.1. For one write \[0.1\]'),
+    (lambda: sample(Gaussian(Y3[:, 0], K3), 1, 0, K3), TypeError, 'trace_axes to be a whole number or a tuple'),
     (lambda: loo(Kernels(K3, None), Y3, get='ntkgp'), ValueError, 'k_train_train to be an array or .* attribute ntk'),
     (lambda: evidence(K3, np.ones((4, 2))), ValueError, r'has shape \(3, 3\), expected \(4, 4\)'),
     (lambda: evidence(K3, Y3, trace_axes=()), ValueError, r'expected \(3, 3, 2, 2\)'),
@@ -503,7 +529,7 @@ evidence, loo = log_marginal_likelihood, leave_one_out
      r'covariance has shape \(2, 2\), expected \(3, 3\) to match mean of shape \(3, 2\)'),
     (lambda: sample(Gaussian(np.stack([Y3, Y3]), np.stack([K3, K3])), 1, 0), ValueError, 'covariance has shape'),
     (lambda: sample(Gaussian(Y3, K3 * np.inf), 1, 0), ValueError, 'got covariance .* 9 NaN or infinite'),
-    (lambda: sample(Gaussian(Y3, np.triu(K3)), 1, 0), ValueError, 'expected a symmetric'),
+    (lambda: sample(Gaussian(Y3, np.triu(K3)), 1, 0), ValueError, 'expected a symmetric covariance, got one of shape'),
     (lambda: sample(Gaussian(Y3, -K3), 1, 0), NotPSDError, 'expected a positive semi-definite covariance, got -1.3'),
     (lambda: sample(Gaussian(Y3, K3), 1, 0, prior=np.eye(2)), ValueError, r'prior has shape \(2, 2\), expected \(3, 3'),
     (lambda: sample(Gaussian(Y3, K3), 1, 0, (5,)), ValueError, 'trace_axes between -2 and 1 for mean'),

@@ -252,6 +252,25 @@ def test_the_edge_of_nt(momentum):
     assert rate * top / size == pytest.approx(2 * (1 + momentum), rel=1e-11)
 
 
+@pytest.mark.parametrize('scale', [2. ** -1000, 2. ** -600, 2. ** 600, 2. ** 1000])
+def test_numbers_whose_squares_are_out_of_range(rng, scale):
+    """learning_rate K / N is what counts."""
+    k, y = np.diag([3., 2., 1.]) + .5, rng.standard_normal((3, 2))
+    for steps in [1, 5], None:
+        got = gradient_descent_mse_steps(k * scale, y, .1 / scale)(steps)
+        assert_close(got, gradient_descent_mse_steps(k, y, .1)(steps), 1e-13)
+    assert max_learning_rate(k * scale, eps=0.) * scale == pytest.approx(max_learning_rate(k, eps=0.), rel=1e-14)
+
+
+@pytest.mark.parametrize('nesterov', [False, True])
+@pytest.mark.parametrize('steps', [0, 1, None])
+def test_rates_out_of_range(steps, nesterov):
+    predict_fn = gradient_descent_mse_steps(np.eye(2) * 1e200, np.ones(2), 1e200, .5, nesterov)
+    with pytest.raises(ValueError, match='in the range of floating-point numbers, got one beyond it'):
+        predict_fn(steps)
+    assert (gradient_descent_mse_steps(np.eye(2), np.ones(2), 1e300, .5, nesterov)(0) == 0).all()
+
+
 def test_divergence_is_shown_and_ends_in_an_error():
     k, y = np.diag([2., 1.]), np.array([1., 1.])
     predict = gradient_descent_mse_steps(k, y, 3.)                        # 1 - 3 = -2, 1 - 3/2 = -1/2
@@ -409,8 +428,21 @@ K3, Y3 = np.eye(3), np.ones((3, 2))
     (lambda f: f(K3, Y3, 1.)(3, 0., 0., np.ones((1, 4))), ValueError, r'k_test_train has shape \(1, 4\)'),
     (lambda f: f(K3, Y3, 1.)(3, np.ones(3)), ValueError, r'fx_train_0 to be a number or an array of shape \(3, 2\)'),
     (lambda f: f(K3, Y3, 12.)(None), ValueError, 'a learning_rate 1 times max_learning_rate, got steps=None'),
+    (lambda f: f(K3, Y3, 1., .9, 1e-3), TypeError, 'nesterov is expected to be True or False, got 0.001'),
+    (lambda f: f(K3, Y3, 1., 0., False, 0., (-1,)), TypeError, r'absolute_scale is expected .* got \(-1,\)'),
+    (lambda f: f(K3, Y3, 1., trace_axes=1.), TypeError, 'trace_axes to be a whole number or a tuple of them, got 1.0'),
+    (lambda f: f(K3, Y3, 1., trace_axes=(True,)), TypeError, r'trace_axes to be .* got \(True,\)'),
+    (lambda f: f(K3, Y3[:, 0], 1., trace_axes=K3), TypeError, 'trace_axes to be a whole number'),
+    (lambda f: f(K3, Y3[0, 0], 1.), ValueError, r'at least one target, got y_train of shape \(\)'),
+    (lambda f: f(K3, Y3, 1.)(3, np.nan), ValueError, 'fx_train_0 is expected to be finite, got nan'),
+    (lambda f: f(K3, Y3, 1.)(3, 0., np.inf, K3), ValueError, 'fx_test_0 is expected to be finite'),
+    (lambda f: f(K3, Y3, 1.)(3, '0'), TypeError, 'fx_train_0 is expected to be a number'),
+    (lambda f: f(K3, Y3, 1.)(3, Y3.tolist()), TypeError, 'fx_train_0 is expected to be a number, got .* type list'),
     (lambda f: f(-K3, Y3, 1.)(3), NotPSDError, 'its smallest eigenvalue is -1'),
     (lambda f: f(-K3, Y3, 1.)(None), NotPSDError, 'its smallest eigenvalue is -1'),
+    (lambda f: max_learning_rate(0 * K3), ValueError, 'expected a kernel with a positive eigenvalue, got 0'),
+    (lambda f: max_learning_rate(K3[:0, :0]), ValueError, 'a set with itself, got one that is 0 x 0'),
+    (lambda f: max_learning_rate(K3, None, .9, 1e-12, 1), TypeError, 'nesterov is expected to be True or False'),
     (lambda f: max_learning_rate(K3, momentum=1., nesterov=True), ValueError, 'expected 0 <= momentum < 1, got 1.0'),
 ))
 def test_errors(call, error, message):

@@ -238,6 +238,37 @@ def test_never_below_the_start():
     assert len(again.trace) < len(best.trace)
 
 
+def test_a_start_at_the_maximum():
+    """W_std^2 = y^2: the derivative is exactly 0 there, which does not say that the kernel does not depend on it."""
+    found = fit_hyperparameters(lambda W_std: stax.Dense(1, W_std), np.eye(1), np.array([2.]), dict(W_std=2.))
+    assert found.hyperparameters == dict(W_std=2.) and found.gradient == dict(W_std=0.) and found.scipy.success
+
+
+def test_what_autograd_does_not_see(rng):
+    """Its derivative would be 0, silently; that of what does not matter is."""
+    x, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
+    hyper = dict(W_std=1.3, b_std=.5)
+    with pytest.raises(ValueError, match='can follow from b_std, got one that changes with it'):
+        log_marginal_likelihood_gradient(
+            lambda W_std, b_std: relu(W_std, getattr(b_std, '_value', b_std)), x, y, hyper, diag_reg=.1)
+    slopes = log_marginal_likelihood_gradient(lambda W_std, b_std: relu(W_std, .5), x, y, hyper, diag_reg=.1)[1]
+    assert slopes['b_std'] == 0 != slopes['W_std']
+
+
+def test_whole_numbers(rng):
+    x, y = rng.standard_normal((4, 3)), rng.standard_normal(4)
+    whole, floats = (log_marginal_likelihood_gradient(relu, x, y, start) for start in (
+        dict(W_std=2, b_std=1, diag_reg=1), dict(W_std=2., b_std=1., diag_reg=1.)))
+    assert whole == floats
+
+
+def test_bounds_without_room(rng):
+    x, y, start = rng.standard_normal((4, 3)), rng.standard_normal(4), dict(W_std=1.3, b_std=.5)
+    found = fit_hyperparameters(relu, x, y, start, diag_reg=.1, bounds={name: (v, v) for name, v in start.items()})
+    assert found.hyperparameters == start and found.at_bounds == ('W_std', 'b_std')
+    assert found.log_marginal_likelihood == log_marginal_likelihood_gradient(relu, x, y, start, diag_reg=.1)[0]
+
+
 def test_bounds(rng):
     x, y = drawn(15, dict(W_std=1.6, b_std=.7), .05)
     fit = fit_hyperparameters(relu, x, y, dict(W_std=.9, b_std=.5, diag_reg=.1), bounds=dict(W_std=(.5, 1.)))
@@ -304,7 +335,7 @@ def test_a_gradient_that_points_downhill():
 
 
 def test_targets_that_overflow():
-    with np.errstate(over='ignore'), pytest.raises(ValueError, match='a finite log marginal likelihood, got -inf'):
+    with pytest.raises(ValueError, match='a finite log marginal likelihood, got -inf'):
         log_marginal_likelihood_gradient(relu, np.eye(3), np.full(3, 1e200), dict(W_std=1., b_std=1.))
 
 
@@ -361,6 +392,11 @@ def fickle():
     (lambda: fit(relu, X3, Y3, WB, bounds=dict(c=(1., 2.))), ValueError, r"some for \['c'\]"),
     (lambda: fit(relu, X3, Y3, WB, bounds=dict(W_std=(2., 3.))), ValueError, 'W_std between its bounds 2 and 3, got 1'),
     (lambda: fit(relu, X3, Y3, WB, bounds=dict(W_std=(0., 3.))), ValueError, 'bounds of W_std > 0, got 0'),
+    (lambda: fit(relu, X3, Y3, WB, bounds=[(1., 2.)]), TypeError, r'bounds as a dict .* got \[\(1.0, 2.0\)\]'),
+    (lambda: fit(relu, X3, Y3, WB, bounds=dict(W_std=1.)), ValueError, r'W_std as \(least, largest\), got 1.0'),
+    (lambda: fit(relu(1., 1.), X3, Y3, WB), TypeError, 'net_fn to be a function of the .* got _Serial'),
+    (lambda: gradient(lambda **h: tuple(relu(**h)), X3, Y3, WB), TypeError, 'return a network, .* got tuple: '),
+    (lambda: gradient(lambda **h: None, X3, Y3, WB), TypeError, 'return a network, or its kernel_fn, got NoneType'),
     (lambda: fit(relu, X3, Y3, WB, max_steps=0), ValueError, 'max_steps is expected to be a whole number >= 1'),
     (lambda: fit(relu, X3, Y3, WB, tol=0.), ValueError, 'expected tol > 0'),
     (lambda: fit(lambda W_std, b_std: linear(W_std, 1.), X3, Y3, WB), ValueError,

@@ -188,6 +188,27 @@ def test_computed_kernel_is_like_an_array():
         ComputedKernel(kernel, X, X[:0])
 
 
+def test_a_kernel_that_has_no_blocks():
+    """Its tiles would be kernels of few inputs, which LayerNorm over the batch makes others."""
+    net = stax.serial(stax.Dense(1, 1.5, .1), stax.LayerNorm((0, 1)), stax.Relu(), stax.Dense(1))
+    whole = net.kernel_fn(X, None, 'nngp')
+    assert off(net.kernel_fn(X[:5], None, 'nngp'), whole[:5, :5]) > .01
+    for x1, x2 in (X, None), (X_TEST, X):
+        with pytest.raises(ValueError, match='each input is for itself, got one with a layer that mixes the batch'):
+            ComputedKernel(net.kernel_fn, x1, x2, 'nngp')
+
+
+def test_indices_of_a_computed_kernel():
+    """Each of the rows with each of the columns. A single number would take positions of an image for inputs."""
+    k, images = ComputedKernel(kernel, X), ComputedKernel(kernel, np.stack([X, -X], 1))
+    i, third = np.array([3, 0, 3]), np.arange(N) % 3 == 0
+    assert off(k[[3, 0, 3], third], K[i][:, third]) < 1e-14 and off(k[i], K[i]) < 1e-14
+    assert off(images[2:3, 4:], kernel(np.stack([X, -X], 1), None)[2:3, 4:]) < 1e-14
+    for index in 3, (3, 3), (slice(2), 3), ..., (slice(2), slice(2), 0), None, 'a', (slice(2),):
+        with pytest.raises(TypeError, match='slices or lists of numbers of inputs, got .* slice.i, i . 1.'):
+            images[index]
+
+
 def test_a_diagonal_of_its_own(small_tiles):
     """Noise that an input shares with itself alone, which rows of pivots, computed as x1, x2, do not have."""
     k = ComputedKernel(lambda x1, x2: kernel(x1, x2) + (np.eye(len(x1)) if x2 is None else 0.), X)

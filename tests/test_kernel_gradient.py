@@ -1,4 +1,5 @@
 """Kernel gradients against sums written out; trained ensembles of random features against the closed form."""
+import mpmath
 import numpy as np
 import pytest
 from autograd import numpy as anp
@@ -114,12 +115,36 @@ F, K = np.ones((3, 2)), np.eye(3)
     (squares, F * np.nan, K, ValueError, 'got fx_train .* 6 NaN'),
     (squares, F, np.eye(4), ValueError, r'k_train_train has shape \(4, 4\), expected \(3, 3\) to match fx_train of'),
     (squares, F, np.triu(np.ones((3, 3))), ValueError, 'expected a symmetric kernel'),
+    (lambda f: (f ** 2).sum(), F, -K, ValueError, r'positive semi-definite k_train_train, got .* / N\^2 = -'),
+    (lambda f: (f ** 2).sum(), *map(np.vectorize(mpmath.mpf, otypes=[object]), (F, K)), TypeError, 'ferentiate.*mpf'),
     (squares, F[:0], K[:0, :0], ValueError, 'expected at least one target, got fx_train of shape'),
 ))
 @pytest.mark.filterwarnings('ignore:divide by zero')
 def test_errors(cost, f, k, error, message):
     with pytest.raises(error, match=message):
         kernel_gradient(cost, f, k)
+
+
+def test_points_are_on_axis_0():
+    """d has a factor N, which would be the number of outputs."""
+    with pytest.raises(ValueError, match=r'inputs on axis 0 of fx_train, got trace_axes=\(0, 2\)'):
+        kernel_gradient(lambda f: (f ** 2).sum(), np.ones((2, 3, 4)), K, trace_axes=(0, 2))
+
+
+def test_rounding_of_single_precision_is_no_rise():
+    """v^T K v = 0 but for the rounding of the entries of K = u u^T, u . v = 0: below 0 for some."""
+    seen = []
+    for seed in range(20):
+        u, v = np.linalg.qr(np.random.default_rng(seed).standard_normal((5, 2)))[0].T
+        k = np.outer(u, u).astype('f')
+        seen.append(kernel_gradient(lambda f: f @ v, v.astype('f'), k, k).decrease)
+    assert min(seen) < -1e-12 and max(map(abs, seen)) < 1e-7
+
+
+def test_nothing_moves_where_the_kernel_is_zero():
+    for k in 0 * K, np.diag([0., 1., 0.]):
+        gradient = kernel_gradient(lambda f: (f[::2] ** 2).sum(), F, k)
+        assert gradient.decrease == 0 and not gradient.train.any()
 
 
 def test_the_test_kernel_must_fit():

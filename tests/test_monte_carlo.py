@@ -530,6 +530,8 @@ def test_zeros_one_row_and_none(rng):
     ((0, 5, 0, -2), {}, ValueError, 'device_count is expected to be a whole number >= -1, got -2'),
     ((0, 5), {'implementation': 7}, ValueError, 'expected implementation to be one of'),
     ((0, 5), {'trace_axes': (.5,)}, TypeError, 'expected trace_axes to be a whole number'),
+    ((0, 5), {'trace_axes': None}, TypeError, 'expected trace_axes to be a whole number .* got None'),
+    ((0, 5), {'return_error': .1}, TypeError, 'return_error is expected to be True or False, got 0.1'),
 ])
 def test_arguments(arguments, keywords, error, text):
     with pytest.raises(error, match=text):

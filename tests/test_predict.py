@@ -6,6 +6,7 @@ below run with neural_tangents.predict.
 """
 import warnings
 from collections import namedtuple
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,8 @@ from scipy.linalg import eigvalsh, expm
 
 from ntref.arrays import namespace
 from ntref.predict import (
-    Gaussian, NotPSDError, factor, gp_inference, gradient_descent_mse, gradient_descent_mse_ensemble, max_learning_rate)
+    Gaussian, NotPSDError, factor, gp_inference, gradient_descent_mse, gradient_descent_mse_ensemble,
+    gradient_descent_mse_steps, max_learning_rate)
 from ntref.predict.factor import Factor, largest_eigenvalue
 
 GOLDEN = np.load(Path(__file__).parent / 'golden' / 'dynamics.npz')
@@ -790,6 +792,17 @@ def refuse(*args, **kwargs):
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize('train', [
+    gradient_descent_mse, partial(gradient_descent_mse_steps, learning_rate=1.), gp_inference])
+def test_arrays_may_be_used_again(train):
+    """A predict_fn knows the numbers that it was given, not what is written into these arrays later."""
+    k, y = K3.copy(), np.array([1., 2., 3.])
+    asked = ('nngp', K3) if train is gp_inference else (2, 0.)
+    before, predict_fn = train(k, y)(*asked), train(k, y)
+    k[:], y[:] = 0., 0.
+    assert np.array_equal(predict_fn(*asked), before)
 
 
 def test_no_silent_jitter(rng):

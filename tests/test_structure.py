@@ -79,7 +79,7 @@ ALLOWED = {
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays'},
     'predict.factor': {'arrays'},
-    'predict.closed_form': {'arrays', 'predict.layout', 'predict.factor'},
+    'predict.closed_form': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
     'predict.discrete': {'arguments', 'arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
     'predict.kernel_gradient': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
     'predict.gaussian': {'arguments', 'arrays', 'predict.layout', 'predict.closed_form'},
@@ -101,7 +101,7 @@ ALLOWED = {
                          'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'trees'},
-    'empirical.pairing': {'arguments'},
+    'empirical.pairing': {},
     'empirical.cost': {},
     'empirical.record': {'empirical.cost', 'trees'},
     'empirical.side': {'empirical.cost', 'empirical.record', 'empirical.trees', 'trees'},
@@ -112,11 +112,10 @@ ALLOWED = {
     'empirical.weights': {'empirical.record'},
     'empirical.plan': {'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
-    'empirical.kernels': {'engine.memory', 'empirical.check', 'empirical.cost', 'empirical.jacobian',
+    'empirical.kernels': {'arguments', 'engine.memory', 'empirical.check', 'empirical.cost', 'empirical.jacobian',
                           'empirical.pairing', 'empirical.products', 'empirical.side', 'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
-    'monte_carlo': {'arguments', 'empirical', 'empirical.pairing', 'empirical.side', 'engine.batch', 'engine.run',
-                    'trees'},
+    'monte_carlo': {'arguments', 'empirical', 'empirical.side', 'engine.batch', 'engine.run', 'trees'},
     # on top: what layers owe
     'testing.comparing': {'kernel', 'stax', 'stax.trees'},
     'testing.contracts': {'engine.tiles', 'kernel', 'stax', 'testing.comparing'},

@@ -5,12 +5,13 @@ from enum import IntEnum
 
 import numpy
 
+from ..arguments import as_axes
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .check import check_side
 from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
-from .pairing import Pairing, axes_tuple
+from .pairing import Pairing
 from .products import products_cost, products_ntk
 from .side import sides
 from .structured import structured_cost, structured_ntk
@@ -49,7 +50,7 @@ class Kernels:
         if not callable(f):
             raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}.')
         self.f, self.vmap_axes, self.check = f, vmap_axes, check
-        self.trace, self.diagonal = axes_tuple(trace_axes, 'trace_axes'), axes_tuple(diagonal_axes, 'diagonal_axes')
+        self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
         try:
             self.implementation = NtkImplementation(implementation)
         except ValueError:

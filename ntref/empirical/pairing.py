@@ -4,9 +4,7 @@ from typing import NamedTuple
 
 import numpy
 
-from ..arguments import is_whole
-
-__all__ = ['Pairing', 'axes_tuple', 'interleaved', 'kept', 'paired', 'sums']
+__all__ = ['Pairing', 'interleaved', 'kept', 'paired', 'sums']
 
 
 def sums(a, b, trace=(), diagonal=()):
@@ -49,14 +47,6 @@ def interleaved(k, ndim, trace=(), diagonal=()):
 def paired(a, b, trace=(), diagonal=()):
     """`sums`, interleaved."""
     return interleaved(sums(a, b, trace, diagonal), a.ndim - 1, trace, diagonal)
-
-
-def axes_tuple(axes, name):
-    """One axis or several as a tuple."""
-    several = axes if isinstance(axes, (tuple, list)) else (axes,)
-    if not all(map(is_whole, several)):
-        raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r}.')
-    return tuple(map(int, several))
 
 
 class Pairing(NamedTuple):

@@ -89,7 +89,8 @@ class Side:
         record = self.recorded(self.x, self.kwargs)
         for i, out in enumerate(record.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
-                raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}.')
+                raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
+                                'masks take stax.unmask_fn(apply_fn).')
             record.outputs[i] = numpy.asarray(out)
             if numpy.iscomplexobj(out):
                 raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy
 
-from ..arguments import as_whole, check_per_input, of_block
+from ..arguments import as_whole, check_per_input, function_of_blocks, of_block
 from .forms import apart, digest, together, told
 from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
@@ -75,7 +75,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     def batched(x1, x2=None, *args, **kwargs):
         n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
         check_per_input(kwargs, shape)
-        tile_fn = _of_blocks(kernel_fn, x1, x2, kwargs)
+        tile_fn = function_of_blocks(kernel_fn, x1, x2, kwargs)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
         def job(at):
@@ -159,18 +159,6 @@ class _Memory:
 
 def _ranges(tile, side, shape):
     return tuple(slice(i * side, min((i + 1) * side, n)) for i, n in zip(tile, shape))
-
-
-def _of_blocks(kernel_fn, x1, x2, options):
-    """The function of blocks of these inputs."""
-    if not hasattr(kernel_fn, 'of_blocks'):
-        return kernel_fn
-    of_blocks = kernel_fn.of_blocks(x1, x2, **options)
-    if of_blocks is None:
-        raise ValueError('expected a network in which each input is for itself, got one with a layer that mixes the '
-                         'batch (LayerNorm over the batch axis, FanInConcat or Index along it). Compute its kernel in '
-                         'one piece: kernel_fn(x1, x2).')
-    return of_blocks
 
 
 def _check_fits(first, shape, threads, in_memory, limit):

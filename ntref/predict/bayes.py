@@ -5,9 +5,10 @@
 Below, y is a matrix (n c, o) of o independent columns, c of the rows belong to each of n inputs; `a` is A factored
 (factor.py). Every formula is derived in docs/theory/bayes.md.
 """
+from math import isfinite
 from typing import Any, NamedTuple
 
-from ..arrays import namespace
+from ..arrays import namespace, plain
 
 from .closed_form import Training
 from .factor import cholesky_solve, with_ridges
@@ -25,7 +26,11 @@ def evidence(a, y):
     """log p(y) = -1/2 tr(y^T A^-1 y) - o/2 log |A| - n o/2 log 2 pi."""
     n, o = y.shape
     log_determinant, w = a.log_determinant(), a.half(y)
-    return -namespace(w).sum(w * w) / 2 - o * log_determinant / 2 - n * o * log_2pi(a.k) / 2
+    value = -namespace(w).sum(w * w) / 2 - o * log_determinant / 2 - n * o * log_2pi(a.k) / 2
+    if not isfinite(plain(value)):
+        raise ValueError(f'expected a finite log marginal likelihood, got {plain(value)}: y^T A^-1 y is out of range. '
+                         'Scale the targets, or pass a larger diag_reg.')
+    return value
 
 
 def evidence_gradient(a, y):
@@ -68,10 +73,11 @@ def log_2pi(like):
 
 def kernel_of(get):
     """The kernel that is the prior covariance for `get`."""
-    if get not in PRIORS:
+    kernel = PRIORS.get(str(get).lower())
+    if kernel is None:
         raise ValueError(f"expected get to be 'nngp', or 'ntkgp' for the Gaussian process whose covariance is the NTK; "
                          f"got {get!r}. The ensemble 'ntk' of gp_inference is the posterior of no prior.")
-    return PRIORS[get]
+    return kernel
 
 
 def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,),
@@ -96,7 +102,8 @@ def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolu
 
     Raises
     ------
-    ValueError : as `gp_inference`; A is singular to rounding (log 0), as where an input is there twice without noise.
+    ValueError : as `gp_inference`; A is singular to rounding (log 0), as where an input is there twice without noise;
+        log p(y) is out of the range of floating-point numbers.
     NotPSDError : the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
 
     Accuracy
@@ -225,7 +232,8 @@ def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_a
 
     Raises
     ------
-    ValueError, NotPSDError : as `log_marginal_likelihood`, for any of the `diag_regs`.
+    ValueError, NotPSDError : as `log_marginal_likelihood`, for any of the `diag_regs`. TypeError : diag_regs is one
+        number.
 
     Accuracy
     --------
@@ -247,9 +255,7 @@ def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_a
     0.01
     """
     train = _training(k_train_train, y_train, 0., diag_reg_absolute_scale, trace_axes, get)
-    layout, y, regs = train.layout, train.y, [nonnegative('diag_regs', reg) for reg in diag_regs]
-    if not regs:
-        raise ValueError('expected at least one number in diag_regs, got none.')
+    layout, y, regs = train.layout, train.y, _ridges(diag_regs)
     factors = with_ridges(train.a, regs)
     found = [_each_left_out(layout, a, y) for a in factors]
     stack = namespace(y, train.a.k).stack
@@ -267,10 +273,16 @@ def _training(k, y, diag_reg, absolute, trace_axes, get):
     return Training(field(k, kernel_of(get), 'k_train_train'), y, diag_reg, absolute, trace_axes)
 
 
+def _ridges(diag_regs):
+    if not hasattr(diag_regs, '__iter__') or getattr(diag_regs, 'shape', None) == ():
+        raise TypeError(f'expected several numbers as diag_regs, got {diag_regs!r}. For one write [{diag_regs!r}].')
+    regs = [nonnegative('diag_regs', reg) for reg in diag_regs]
+    if not regs:
+        raise ValueError('expected at least one number in diag_regs, got none.')
+    return regs
+
+
 def _each_left_out(layout, a, y):
-    if 0 not in layout.kept:
-        raise ValueError(f'expected the inputs on axis 0 of y_train, one of which is left out, got trace_axes='
-                         f'{layout.trace_axes}: all of them are independent. Leave axis 0 out of trace_axes.')
     others = layout.rows[1:]
-    mean, variance, density = left_out(a, y, a.n // layout.rows[0])
+    mean, variance, density = left_out(a, y, a.n // layout.inputs())
     return LeaveOneOut(layout.outputs(mean, layout.rows), layout.covariance(variance, others), layout.cast(density))

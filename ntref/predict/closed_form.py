@@ -7,6 +7,7 @@ Below, _t is the training set and _* the test set; `a` is A factored (factor.py)
 growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time. Every formula is derived in
 docs/theory/dynamics.md.
 """
+from ..arguments import as_flag
 from ..arrays import as_floats, namespace
 
 from .factor import Factor
@@ -82,9 +83,9 @@ class Training:
         (k,), (y,) = as_floats(k), as_floats(y)
         namespace(k, y)                                # one kind, or TypeError
         self.layout = Layout(y, trace_axes, k)
-        self.y = self.layout.columns(checked('y_train', y))
-        self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg), absolute,
-                        namespace(k).eps(k))
+        self.y = 1 * self.layout.columns(checked('y_train', y))        # theirs may be written into later
+        self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg),
+                        as_flag(absolute, 'diag_reg_absolute_scale'), namespace(k).eps(k))
 
     def predict(self, on_train, on_test, when, fx_train_0, fx_test_0, k_test_train):
         """on_train(a, f0, y, when), f_*(0) + on_test(a, k, y - f0, when), or both, as arrays."""

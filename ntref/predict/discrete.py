@@ -11,9 +11,9 @@ the roots z of z^2 - T z + D. With w = z - 1, c = 1 (plain, heavy ball) or 1 + m
 beta and gamma are polynomials in x: squaring gives z^k in log2(k) products, at double, complex and zero roots alike,
 and for small x nothing cancels. Derived in docs/theory/dynamics.md#discrete-steps.
 """
-from math import log, prod, sqrt
+from math import isfinite, log, prod, sqrt
 
-from ..arguments import as_nested, as_whole
+from ..arguments import as_flag, as_nested, as_whole
 from ..arrays import as_floats, exact, namespace, plain
 from .closed_form import Training, flow_test, flow_train
 from .factor import largest_eigenvalue, symmetric
@@ -96,6 +96,9 @@ def check_range(k, x, m, nesterov, single):
 
     x : learning_rate lambda / N of the largest eigenvalue.
     """
+    if not isfinite(x):
+        raise ValueError('expected a learning_rate whose product with the largest eigenvalue is in the range of '
+                         'floating-point numbers, got one beyond it. Take a smaller learning_rate.')
     beyond = x / edge(m, nesterov)
     if beyond < 1 or beyond == 1 and k is not None:
         return
@@ -150,7 +153,9 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
     Raises
     ------
     ValueError : as `gradient_descent_mse`; steps not whole or negative; momentum outside [0, 1); steps=None at or
-        beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first.
+        beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first;
+        learning_rate times the largest eigenvalue beyond 1e308.
+    TypeError  : lists in place of arrays, numbers that are none, `nesterov` neither True nor False.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
 
     Notes
@@ -185,6 +190,7 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
            [ 9.   ,  1.125]])
     """
     learning_rate, m = nonnegative('learning_rate', learning_rate, positive=True), as_momentum(momentum)
+    nesterov = as_flag(nesterov, 'nesterov')
     train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
     a, size = train.a, prod(train.layout.shape)
 
@@ -249,12 +255,12 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     >>> round(max_learning_rate(np.diag([4., 1.]), y_train_size=2), 6)
     1.0
     """
-    eps, momentum = nonnegative('eps', eps), as_momentum(momentum)
+    eps, momentum, nesterov = nonnegative('eps', eps), as_momentum(momentum), as_flag(nesterov, 'nesterov')
     k, = as_floats(ntk_train_train)
     precision = namespace(k).eps(k)
     k = kernel_matrix(checked('ntk_train_train', k))
     size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
     largest = plain(largest_eigenvalue(symmetric(k, precision)))
-    if not largest + eps > 0:
+    if not largest > 0:
         raise ValueError(f'expected a kernel with a positive eigenvalue, got {largest:.3g} as the largest.')
     return edge(momentum, nesterov) * size / (largest + eps)

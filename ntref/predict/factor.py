@@ -18,7 +18,8 @@ from math import floor, inf, log10
 
 from ..arrays import namespace, plain
 
-__all__ = ['Factor', 'NEGATIVE', 'NotPSDError', 'cholesky_solve', 'largest_eigenvalue', 'with_ridges']
+__all__ = ['Factor', 'NEGATIVE', 'NotPSDError', 'cholesky_solve', 'largest_eigenvalue', 'norm', 'symmetric',
+           'with_ridges']
 
 NEGATIVE = 10          # an eigenvalue below -NEGATIVE * rounding level is not rounding any more
 STEPS = 100            # of Lanczos; kernels, whose largest eigenvalue stands alone, take 10 to 30
@@ -225,8 +226,13 @@ def cholesky_solve(lower, b):
 
 
 def norm(a):
+    """|a|, also where its square is out of range."""
     xp = namespace(a)
-    return xp.sqrt(xp.sum(a * a))
+    size = xp.sum(xp.abs(a))
+    if not size > 0:
+        return size
+    b = xp.reshape(a / size, (-1,))
+    return size * xp.sqrt(b @ b)
 
 
 def start(xp, n):
@@ -234,14 +240,14 @@ def start(xp, n):
     return 2 + xp.cos(xp.asarray([[float(i)] for i in range(n)]))
 
 
-def symmetric(k, eps):
-    """(k + k.T)/2; refuses a matrix that is not square, or not symmetric to a third of its digits."""
-    if k.shape != k.shape[::-1]:
-        raise ValueError(f'expected the kernel of a set with itself, got one that is {" x ".join(map(str, k.shape))}.')
+def symmetric(k, eps, what='kernel of a set with itself'):
+    """(k + k.T)/2; refuses a matrix that is not square, or not symmetric to a third of its digits, as no `what`."""
+    if k.shape != k.shape[::-1] or not len(k):
+        raise ValueError(f'expected the {what}, got one that is {" x ".join(map(str, k.shape))}.')
     if norm(k - k.T) > eps ** (1 / 3) * norm(k):
         raise ValueError(
-            f'expected a symmetric kernel of the training set with itself, got one of shape {k.shape} with '
-            f'|k - k.T| = {plain(norm(k - k.T)):.3g}, |k| = {plain(norm(k)):.3g}. Was k_test_train passed instead?')
+            f'expected a symmetric {what}, got one of shape {k.shape} with |k - k.T| = {plain(norm(k - k.T)):.3g}, '
+            f'|k| = {plain(norm(k)):.3g}. Was that of two sets passed instead?')
     return (k + k.T) / 2
 
 

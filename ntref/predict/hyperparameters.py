@@ -102,8 +102,9 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
 
     Raises
     ------
-    ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0.
-    TypeError : arrays that are not NumPy's.
+    ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0, or that
+        changes the kernel in a way that autograd cannot see.
+    TypeError : arrays that are not NumPy's; net_fn is no function, or returns neither network nor kernel function.
 
     Accuracy
     --------
@@ -126,7 +127,10 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
     """
     problem = _Problem(net_fn, x_train, y_train, hyperparameters, (get, diag_reg, diag_reg_absolute_scale, trace_axes),
                        kernel_fn_kwargs)
-    return problem.value_and_gradient(problem.initial)
+    value, gradient = problem.value_and_gradient(problem.initial)
+    if 0. in gradient.values():
+        problem.refuse_unseen()
+    return value, gradient
 
 
 class _Problem:
@@ -138,7 +142,10 @@ class _Problem:
         if not isinstance(initial, dict) or not initial:
             raise ValueError("expected the hyper-parameters as a dict {name: number > 0}, such as {'W_std': 1.5, "
                              f"'diag_reg': 0.1}}, got {initial!r}.")
-        self.initial = {name: nonnegative(name, value, positive=True) for name, value in initial.items()}
+        self.initial = {name: float(nonnegative(name, value, positive=True)) for name, value in initial.items()}
+        if not callable(net_fn):
+            raise TypeError('expected net_fn to be a function of the hyper-parameters that returns a network, got '
+                            f'{type(net_fn).__name__}.')
         self.net_fn, self.x, self.y, self.kwargs = net_fn, x, y, kwargs
         self.kernel, self.diag_reg = kernel_of(get), diag_reg
 
@@ -147,19 +154,25 @@ class _Problem:
 
     def kernel_fn(self, hyper):
         network = self.network(hyper)
-        return getattr(network, 'kernel_fn', network)
+        kernel_fn = getattr(network, 'kernel_fn', network)
+        if not callable(kernel_fn):
+            raise TypeError('expected net_fn to return a network, or its kernel_fn, got '
+                            f'{type(network).__name__}: {network!r:.100}.')
+        return kernel_fn
 
+    def whole(self, hyper):
+        """The kernel of all inputs."""
+        return self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
+
+    @numpy.errstate(over='ignore', invalid='ignore')               # what is not finite is refused
     def value_and_gradient(self, hyper):
         """log p and {name: its derivative}."""
-        k = self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
+        k = self.whole(hyper)
         if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
             raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
                             f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates NumPy only.')
         train = Training(k, self.y, hyper.get(RIDGE, self.diag_reg), self.absolute, self.trace_axes)
         value = float(evidence(train.a, train.y))
-        if not isfinite(value):
-            raise ValueError(f'expected a finite log marginal likelihood, got {value}: the targets are up to '
-                             f'{abs(train.y).max():.3g}, variances {abs(k).max():.3g}. Scale the targets.')
         G, of_ridge = evidence_gradient(train.a, train.y)
         gradient = self.pullback(hyper, k, train.layout.covariance(G, train.layout.rows))
         if RIDGE in hyper:
@@ -182,14 +195,28 @@ class _Problem:
                 total[name] += float(slope)
         return total
 
+    def idle(self, hyper):
+        """Those on which no entry of the kernel depends, as far as autograd sees."""
+        k = self.whole(hyper)
+        slopes = self.pullback(hyper, k, numpy.ones_like(k))
+        return [name for name, slope in slopes.items() if slope == 0 and name != RIDGE]
+
+    def refuse_unseen(self):
+        """Raises where the kernel changes with a hyper-parameter on which autograd sees it not depend."""
+        k = self.whole(self.initial)
+        for name in self.idle(self.initial):
+            if (self.whole(self.initial | {name: 1.01 * self.initial[name]}) != k).any():
+                raise ValueError(f'expected a kernel that autograd can follow from {name}, got one that changes with '
+                                 'it and has a derivative that is exactly 0. Write net_fn with operators and '
+                                 'autograd.numpy.')
+
     def block(self, rows, columns, hyper):
         """The kernel of some inputs with others, as `blocks` has them."""
-        kernel_fn = self.kernel_fn(hyper)
         if rows == ALL:
-            return kernel_fn(self.x, None, self.kernel, **self.kwargs)
-        x2 = None if rows == columns else self.x[columns]
-        kwargs = of_block(self.kwargs, rows, columns, True)
-        return kernel_fn.of_blocks(self.x, None, **self.kwargs)(self.x[rows], x2, self.kernel, **kwargs)
+            return self.whole(hyper)
+        x2, kwargs = None if rows == columns else self.x[columns], of_block(self.kwargs, rows, columns, True)
+        of_blocks = self.kernel_fn(hyper).of_blocks(self.x, None, **self.kwargs)
+        return of_blocks(self.x[rows], x2, self.kernel, **kwargs)
 
     def blocks(self, hyper):
         """On and above the diagonal, of ENTRIES / 4 pairs of positions; or all in one, where entries are not alone."""
@@ -222,7 +249,7 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
     tol : float > 0, the largest |d log p / d log hyper-parameter| at the end. It ends, too, where an iteration gains
         less than 2e-9 of |log p|.
     progress : callable, called with (hyper-parameters, log p) after each evaluation. True: show them (tqdm). None: on a
-        terminal.
+        terminal. After Ctrl-C there is what it kept.
 
     Returns
     -------
@@ -265,12 +292,16 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
 
 def _limits(initial, bounds):
     """Of log(value / start), for each hyper-parameter."""
+    if not isinstance(bounds, dict):
+        raise TypeError(f'expected bounds as a dict {{name: (least, largest)}}, got {bounds!r:.100}.')
     if unknown := set(bounds) - set(initial):
         raise ValueError(f'expected bounds for {list(initial)}, got some for {sorted(unknown)}.')
     limits = []
     for name, start in initial.items():
-        low, high = (nonnegative(f'bounds of {name}', value, positive=True)
-                     for value in bounds.get(name, (start / FAR, start * FAR)))
+        given = bounds.get(name, (start / FAR, start * FAR))
+        if numpy.shape(given) != (2,):
+            raise ValueError(f'expected bounds of {name} as (least, largest), got {given!r:.100}.')
+        low, high = (nonnegative(f'bounds of {name}', value, positive=True) for value in given)
         if not low <= start <= high:
             raise ValueError(f'expected {name} between its bounds {low:g} and {high:g}, got {start:g} in initial.')
         limits.append((log(low / start), log(high / start)))
@@ -287,11 +318,9 @@ class _Search:
     def __call__(self, u):
         self.last = tuple(map(float, u))
         hyper = {name: start * exp(v) for (name, start), v in zip(self.problem.initial.items(), u)}
-        with numpy.errstate(over='ignore', invalid='ignore'):           # what is not finite is refused
-            value, gradient = self.problem.value_and_gradient(hyper)
+        value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
-        if not self.trace and 0. in gradient.values():
-            idle = [name for name, slope in gradient.items() if slope == 0]
+        if not self.trace and 0. in gradient.values() and (idle := self.problem.idle(hyper)):
             raise ValueError(f'expected the kernel to depend on {idle[0]}, got a derivative that is exactly 0. Is it '
                              'an argument that net_fn uses, and stays what autograd can follow (no float, no numpy)?')
         self.trace.append((hyper, value))
@@ -315,7 +344,7 @@ class _Search:
                 if radius < NARROW:
                     raise FitError(f'{error} Fit diag_reg, too, or give bounds.', self.fit(None)) from error
             else:
-                steps -= found.nit
+                steps -= found.get('nit', 0)               # not there if all bounds leave no room
                 if not found.success:
                     raise FitError(UPHILL if found.status == 2 else f'{found.message}.', self.fit(found))
                 if not any(v in edges and v not in limits for v, edges, limits in zip(found.x, box, self.limits)):

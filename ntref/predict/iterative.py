@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_whole
+from ..arguments import as_flag, as_whole
 from ..arrays import as_floats
 from ..engine.run import counted
 from .factor import NotPSDError
@@ -170,7 +170,7 @@ class System:
     def __init__(self, k, diag_reg, absolute, tol, rank, max_steps, progress):
         self.k, self.progress, self.rank = k, progress, as_whole(rank, 'rank', 0)
         self.tol, self.max_steps = nonnegative('tol', tol, positive=True), as_whole(max_steps, 'max_steps', 1)
-        diag_reg = nonnegative('diag_reg', diag_reg)
+        diag_reg, absolute = nonnegative('diag_reg', diag_reg), as_flag(absolute, 'diag_reg_absolute_scale')
         self.diagonal = k.diagonal()
         self.trace = float(self.diagonal.sum())
         self.shift = diag_reg * (1. if absolute else self.trace / k.n)

@@ -3,7 +3,7 @@ from typing import Any, NamedTuple
 
 from ..arguments import as_number
 from ..arrays import as_floats, derivative, namespace
-from .factor import symmetric
+from .factor import NEGATIVE, norm, symmetric
 from .layout import Layout, checked, kernel_matrix
 
 __all__ = ['KernelGradient', 'kernel_gradient']
@@ -17,7 +17,7 @@ class KernelGradient(NamedTuple):
     d : the functional derivative of the cost at the training points, shaped like the outputs.
     train : the kernel gradient at the training points; outputs follow minus this.
     test : the kernel gradient at the test points, or None.
-    decrease : ||d||_K^2 >= 0, how fast the cost falls, dC/dt = -decrease; a float.
+    decrease : ||d||_K^2 >= 0 up to rounding, how fast the cost falls, dC/dt = -decrease; a float.
     """
 
     d: Any
@@ -43,8 +43,8 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     ----------
     cost : function of an array like `fx_train`, the outputs at the training points, to a number. Written with
         `autograd.numpy` or operators: autograd differentiates it.
-    fx_train : NumPy array (N, ..., o): f_0 at the training points.
-    k_train_train : array (N, N), or (N, N, c, c, ...), symmetric.
+    fx_train : NumPy array (N, ..., o), or (N,): f_0 at the training points.
+    k_train_train : array (N, N), or (N, N, c, c, ...), symmetric positive semi-definite.
     k_test_train : array (m, N), or (m, N, c, c, ...), or None: for the gradient at other points, too.
     trace_axes : axes of `fx_train` on which the kernel is the identity and which it does not carry.
 
@@ -55,7 +55,8 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     Raises
     ------
     ValueError : cost(fx_train) is not finite or does not depend on the outputs; shapes disagree; NaN or infinity; the
-        kernel is not symmetric. TypeError : cost(fx_train) is not a number.
+        kernel is not symmetric, or d^T K d < 0 beyond rounding; axis 0 is traced.
+    TypeError  : cost(fx_train) is not a number; fx_train is not an array of NumPy.
 
     Accuracy
     --------
@@ -74,8 +75,9 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     (array([2., 0.]), array([2., 1.]), 2.0)
     """
     (f,), (k,) = as_floats(fx_train), as_floats(k_train_train)
-    layout, f, n = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f), len(f)
-    matrix = symmetric(kernel_matrix(checked('k_train_train', k)), namespace(k).eps(k))
+    layout, f = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f)
+    n, eps = layout.inputs(), namespace(k).eps(k)
+    matrix = symmetric(kernel_matrix(checked('k_train_train', k)), eps)
     as_number(cost(f), 'cost(fx_train)')
     d = checked('the derivative of cost', n * derivative(cost)(f))
     c = layout.columns(d)
@@ -84,4 +86,7 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
         k, rows = layout.test_matrix(k_test_train)
         test = layout.outputs(k @ c / n, rows)
     decrease = float(namespace(c).sum(c * train) / n)
+    if decrease < -NEGATIVE * len(matrix) * eps * norm(matrix) * (norm(c) / n) ** 2:
+        raise ValueError(f'expected a positive semi-definite k_train_train, got d^T K d / N^2 = {decrease:.3g} for '
+                         'd the functional derivative: the cost would rise. Compute the kernel more exactly.')
     return KernelGradient(layout.cast(d), layout.outputs(train, layout.rows), test, decrease)

@@ -8,7 +8,7 @@ does not carry. With the remaining axes of sizes (n, c, ...), kernels come zippe
 """
 from math import prod
 
-from ..arguments import as_number
+from ..arguments import as_axes, as_number
 from ..arrays import as_floats, is_array, namespace, plain
 
 __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
@@ -19,12 +19,13 @@ class Layout:
 
     def __init__(self, y, trace_axes, kernel, names=('y_train', 'k_train_train')):
         self.name = names[0]
-        if not prod(y.shape):
+        if not y.shape or not prod(y.shape):
             raise ValueError(f'expected at least one target, got {self.name} of shape {y.shape}.')
         self.shape = y.shape
         self.single = all(a.dtype == 'float32' for a in (y, kernel))
         self.trace_axes = trace_axes
-        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else axes(trace_axes, len(y.shape), self.name)
+        traced = axes(trace_axes, len(y.shape), self.name)
+        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else traced
         self.kept = tuple(a for a in range(len(y.shape)) if a not in self.traced)
         self.rows = self.sizes(self.kept)
         self.check(names[1], kernel, zipped(self.rows, self.rows))
@@ -39,6 +40,13 @@ class Layout:
                 f'{name} has shape {kernel.shape}, expected ({", ".join(map(str, want))}) to match {self.name} of '
                 f'shape {self.shape} with trace_axes={self.trace_axes}. Rows and columns of the kernel are the axes of '
                 f'{self.name} that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
+
+    def inputs(self):
+        """How many there are, on axis 0; ValueError where that is traced."""
+        if 0 not in self.kept:
+            raise ValueError(f'expected the inputs on axis 0 of {self.name}, got trace_axes={self.trace_axes}, which '
+                             'make all of them independent. Leave axis 0 out of trace_axes.')
+        return self.shape[0]
 
     def columns(self, a):
         """Outputs (shaped like y) -> matrix (kept axes, traced axes)."""
@@ -61,7 +69,7 @@ class Layout:
     def initial(self, name, f0, rows, like):
         """Outputs at t = 0, an array or a number, as a matrix."""
         shape = self.test_shape(rows)
-        f0 = checked(name, f0) if is_array(f0) else f0
+        f0 = checked(name, f0) if is_array(f0) else as_number(f0, name)
         given = getattr(f0, 'shape', ())
         if len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1])):
             raise ValueError(f'expected {name} to be a number or an array of shape {shape}, got shape {given}.')
@@ -91,7 +99,7 @@ class Layout:
 
 def axes(trace_axes, ndim, name):
     """Sorted, without duplicates, counted from the front."""
-    given = (trace_axes,) if isinstance(trace_axes, int) else tuple(trace_axes)
+    given = as_axes(trace_axes, 'trace_axes')
     if not all(-ndim <= a < ndim for a in given):
         raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for {name} with {ndim} axes, '
                          f'got {trace_axes}.')
@@ -129,7 +137,7 @@ def field(kernel, name, whose, is_array=is_array):
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
-                         "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
+                         "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives, or numpy.asarray of it.")
     return found
 
 

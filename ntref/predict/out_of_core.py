@@ -3,7 +3,7 @@ from math import prod
 
 import numpy
 
-from ..arguments import of_block
+from ..arguments import function_of_blocks, of_block
 from .factor import symmetric
 from .layout import checked, kernel_matrix
 
@@ -16,6 +16,8 @@ EPS = 2. ** -52
 
 class ComputedKernel:
     """A kernel that is computed where it is read, like an array: k[rows, columns] calls `kernel_fn`.
+
+    Each of the rows with each of the columns, which are slices or lists of numbers of inputs; k[rows] has all columns.
 
     Parameters
     ----------
@@ -31,7 +33,8 @@ class ComputedKernel:
 
     Raises
     ------
-    ValueError : no inputs. TypeError : a keyword that is a single array, with x2; kernel_fn returns no array.
+    ValueError : no inputs; a network with a layer that mixes the batch, whose kernel has no blocks.
+    TypeError  : a keyword that is a single array, with x2; kernel_fn returns no array; k[3], which is no block.
 
     Examples
     --------
@@ -42,11 +45,11 @@ class ComputedKernel:
     """
 
     def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
-        of_blocks = getattr(kernel_fn, 'of_blocks', lambda *a, **k: None)(x1, x2, **kwargs)
-        self._f, self._x1, self._x2, self._get = of_blocks or kernel_fn, x1, x2, () if get is None else (get,)
-        self._kwargs, sizes = kwargs, (len(x1), len(x1 if x2 is None else x2))
+        sizes = len(x1), len(x1 if x2 is None else x2)
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
+        self._f, self._x1, self._x2 = function_of_blocks(kernel_fn, x1, x2, kwargs), x1, x2
+        self._get, self._kwargs = () if get is None else (get,), kwargs
         one = self[:1, :1]
         self.shape, self.dtype, self.ndim = sizes + one.shape[2:], one.dtype, one.ndim
 
@@ -57,9 +60,11 @@ class ComputedKernel:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def __getitem__(self, index):
-        rows, columns = (index if isinstance(index, tuple) else (index,)) + (slice(None),) * (
-            2 - (len(index) if isinstance(index, tuple) else 1))
-        itself = self._x2 is None
+        given = index if isinstance(index, tuple) else (index, slice(None))
+        if len(given) != 2 or not all(isinstance(i, slice) or numpy.ndim(i) == 1 for i in given):
+            raise TypeError(f'expected k[rows, columns], slices or lists of numbers of inputs, got {index!r:.100}. For '
+                            'one input write slice(i, i + 1).')
+        rows, columns, itself = *given, self._x2 is None
         same = itself and isinstance(rows, slice) and rows == columns
         kwargs = of_block(self._kwargs, rows, columns, itself)
         k = self._f(self._x1[rows], None if same else (self._x1 if itself else self._x2)[columns], *self._get, **kwargs)

@@ -86,11 +86,12 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
     xp = namespace(mean, c)
     layout = Layout(mean, trace_axes, c, names=('mean', 'covariance'))
     eps = namespace(c).eps(c)
-    columns, matrix = layout.columns(checked('mean', mean)), symmetric(kernel_matrix(checked('covariance', c)), eps)
+    columns, matrix = layout.columns(checked('mean', mean)), kernel_matrix(checked('covariance', c))
+    matrix = symmetric(matrix, eps, 'covariance')
     level, top = NEGATIVE * max(len(matrix) * xp.eps(matrix), 4 * eps), 0.
     if prior is not None:
         prior = checked('prior', prior)
         layout.check('prior', prior, c.shape)
-        top = plain(largest_eigenvalue(symmetric(kernel_matrix(prior), eps)))
+        top = plain(largest_eigenvalue(symmetric(kernel_matrix(prior), eps, 'prior covariance')))
     z = xp.asarray(generator(rng).standard_normal((number, *columns.shape)))
     return layout.outputs(columns + root(matrix, level, top) @ z, layout.rows)
