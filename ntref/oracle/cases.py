@@ -26,7 +26,7 @@ CLASSES = {
     'double': {'float64': 1e-13},
 }
 """Tolerance class -> largest error in each precision. 'halved': a kink behind a layer that leaves the gap to
-subtraction, which costs half of the digits; the case says which. 'double': beyond the range of float32."""
+subtraction, which costs half of the digits; the case says which. 'double': beyond float32."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
