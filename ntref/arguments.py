@@ -6,7 +6,7 @@ import numpy
 
 from .arrays import is_array, kind
 
-__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'is_per_input', 'is_whole', 'of_block']
+__all__ = ['as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input', 'is_per_input', 'is_whole', 'of_block']
 
 
 def as_number(value, name):
@@ -89,6 +89,16 @@ def is_per_input(value):
     pair = isinstance(value, (tuple, list)) and len(value) == 2
     return is_array(value) and value.ndim > 0 or pair and any(map(is_array, value)) and all(
         v is None or is_array(v) for v in value)
+
+
+def check_per_input(kwargs, shape):
+    """Raises ValueError where what belongs to the inputs has not `shape` entries, for x1 and for x2."""
+    for name, value in kwargs.items():
+        if is_per_input(value):
+            for a, n in zip((value,) if is_array(value) else value, shape):
+                if a is not None and a.shape[:1] != (n,):
+                    raise ValueError(f'expected arrays in {name} with {n} entries, one for each input, got shape '
+                                     f'{a.shape}. Others cannot be cut into tiles.')
 
 
 def of_block(kwargs, rows, columns, is_one):

@@ -1,27 +1,29 @@
 """The command `ntref`."""
 import argparse
+import csv
 import json
 import sys
+import warnings
 
 __all__ = ['main']
 
 
 def main(argv=None):
-    """`ntref demo`, `ntref kernel`. Returns the exit status."""
+    """`ntref demo`, `ntref kernel`, `ntref certify`. Returns the exit status."""
     parser = argparse.ArgumentParser(prog='ntref', description='Infinitely wide neural networks.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _demo_arguments(commands)
     _kernel_arguments(commands)
+    _certify_arguments(commands)
     args = parser.parse_args(argv)
     try:
-        args.run(args)
-    except (ImportError, OSError, ValueError, MemoryError) as e:
+        return args.run(args) or 0
+    except (ImportError, OSError, TypeError, ValueError, MemoryError) as e:
         print(f'ntref {args.command}: {e}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f'ntref {args.command}: interrupted', file=sys.stderr)
         return 130
-    return 0
 
 
 # ------------------------------------------------------------------ ntref demo
@@ -49,9 +51,7 @@ def _kernel_arguments(commands):
     about = 'write the kernel of a network into a store, tile by tile; the same command goes on where it was stopped'
     kernel = commands.add_parser('kernel', help=about, description=f'{about.capitalize()}.')
     kernel.set_defaults(run=_kernel)
-    kernel.add_argument('spec', metavar='NET.json', help='the network, as net.to_spec() gives it')
-    kernel.add_argument('x1', metavar='X1.npy', help='inputs, as numpy.save writes them')
-    kernel.add_argument('x2', metavar='X2.npy', nargs='?', help='inputs for the other axis (X1)')
+    _network_arguments(kernel)
     kernel.add_argument('--out', required=True, metavar='DIR', help='the Zarr store, read back by ntref.load_kernel')
     kernel.add_argument('--get', nargs='+', choices=('nngp', 'ntk'), default=['ntk'], help='which kernels (ntk)')
     kernel.add_argument('--batch-size', type=int, default=0, metavar='N', help='inputs on either side of a tile (1024)')
@@ -61,9 +61,7 @@ def _kernel_arguments(commands):
 
 def _kernel(args):
     from .engine import batch
-    from .stax import from_spec
-    net, x1 = from_spec(_json(args.spec)), _array(args.x1)
-    x2, get = args.x2 and _array(args.x2), args.get[0] if len(args.get) == 1 else tuple(args.get)
+    (net, x1, x2), get = _network(args), args.get[0] if len(args.get) == 1 else tuple(args.get)
     client = _client(args.scheduler)
     try:
         k = batch(net.kernel_fn, args.batch_size, out=args.out, executor=client)(x1, x2, get)
@@ -72,6 +70,49 @@ def _kernel(args):
             client.close()
     for name, stored in zip(args.get, k if isinstance(k, tuple) else [k]):
         print(f'{args.out}: {name} {stored.shape} {stored.dtype}')
+
+
+# ------------------------------------------------------------------ ntref certify
+
+def _certify_arguments(commands):
+    about = 'kernels to any number of digits, how many are sure, and the errors of float64 and float32'
+    certify = commands.add_parser('certify', help=about, description=f'{about.capitalize()}.',
+                                  epilog='Status 1: fewer digits are sure than were asked for.')
+    certify.set_defaults(run=_certify)
+    _network_arguments(certify)
+    certify.add_argument('--get', nargs='+', choices=('nngp', 'ntk', 'cov1', 'cov2'), default=['ntk'],
+                         help='which kernels (ntk)')
+    certify.add_argument('--digits', type=int, default=30, metavar='N', help='of each entry (%(default)s)')
+    certify.add_argument('--csv', metavar='FILE', help='where to write all entries: index, value, bound, errors in ulp')
+
+
+def _certify(args):
+    from .oracle.certify import certify, table
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        found = certify(*_network(args), tuple(args.get), args.digits)
+    print(*found, sep='\n')
+    if args.csv:
+        with open(args.csv, 'w', newline='') as f:
+            csv.writer(f).writerows(table(found))
+        print(f'{args.csv}: {sum(certified.values.size for certified in found)} entries')
+    for warning in caught:
+        print(f'ntref certify: {warning.message}', file=sys.stderr)
+    return 1 if min(certified.digits for certified in found) < args.digits else 0
+
+
+# ------------------------------------------------------------------ what commands share
+
+def _network_arguments(command):
+    command.add_argument('spec', metavar='NET.json', help='the network, as net.to_spec() gives it')
+    command.add_argument('x1', metavar='X1.npy', help='inputs, as numpy.save writes them')
+    command.add_argument('x2', metavar='X2.npy', nargs='?', help='inputs for the other axis (X1)')
+
+
+def _network(args):
+    """The network, x1, and x2 or None."""
+    from .stax import from_spec
+    return from_spec(_json(args.spec)), _array(args.x1), args.x2 and _array(args.x2)
 
 
 def _json(path):

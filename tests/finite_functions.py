@@ -2,6 +2,7 @@
 import autograd.numpy as np
 import numpy
 from autograd import jacobian
+from autograd.scipy.signal import convolve
 
 from ntref.arrays import KINDS
 
@@ -45,12 +46,26 @@ def multiplied(params, x):
 def mixed(params, x):
     """A parameter without a rule, one beside it, and one in both."""
     W, gate, V = params
-    return np.tanh(x @ np.exp(W) * gate) @ V
+    return np.tanh(x @ np.cumsum(W, 0) * gate) @ V
 
 
 def low_rank(params, x):
     A, B = params
     return np.cos(x @ (A @ B))
+
+
+def normed(params, x):
+    """Weight normalization: columns of length one; the same once more, with rows in another order."""
+    W, scale, V = params
+    W = W / np.sqrt(np.sum(W ** 2, 0))
+    return np.tanh(x @ (W * scale)) @ V + np.sum(x @ W[::-1], 1, keepdims=True)
+
+
+def filtered(params, x):
+    """A convolution of signals, and a product with a parameter on all sides."""
+    W, v, V = params
+    h = convolve(x[:, None, :], W, axes=([2], [2]), dot_axes=([1], [0]), mode='same')
+    return np.reshape(np.tanh(h), (len(x), -1)) @ V + np.outer(x[:, 0], v) * W[0, 0]
 
 
 def token(params, x):
@@ -128,6 +143,8 @@ FUNCTIONS = {
     'multiplied': (multiplied, lambda r: shapes(r, (5,), (1, 5), (5, 3))),
     'mixed': (mixed, lambda r: shapes(r, (5, 4), (4,), (4, 3))),
     'low rank': (low_rank, lambda r: shapes(r, (5, 2), (2, 3))),
+    'normed': (normed, lambda r: shapes(r, (5, 4), (4,), (4, 3))),
+    'filtered': (filtered, lambda r: shapes(r, (1, 2, 3), (3,), (10, 3))),
     'token': (token, lambda r: shapes(r, (1, 1, 5), (2, 5, 3))),
     'blocks': (blocks, lambda r: shapes(r, (5, 2), (5, 1), (3, 3))),
     'positions': (positions, lambda r: shapes(r, (5, 4), (3, 4, 2), (3, 2, 3))),

@@ -5,6 +5,7 @@ of nodes, wrong formulas of activations.
 """
 import warnings
 from contextlib import nullcontext
+from importlib import import_module
 from itertools import product
 
 import mpmath
@@ -17,8 +18,8 @@ from test_activations import KINKED, MP, exact, given_u, plane
 from test_contracts import ANYWHERE, FEATURES, NETWORKS, POSITIONS
 
 from ntref import stax
+from ntref.arrays import namespace
 from ntref.oracle import certify
-from ntref.oracle.certify import rows
 from ntref.oracle.shaken import shaken
 from ntref.stax import (
     AvgPool, Conv, Dense, Elementwise, ElementwiseNumerical, Erf, FanInConcat, FanInSum, FanOut, Flatten, Gelu,
@@ -26,6 +27,7 @@ from ntref.stax import (
 from ntref.testing import laid_out
 
 BOTH = 'nngp', 'ntk'
+certifying = import_module('ntref.oracle.certify')          # the function has the name of its module
 SERIES = {'Tanh', 'Sigmoid', 'Softplus', 'Swish', 'Mish'}
 X = numpy.array([[.5, .25, -1.], [1., .5, .1], [.5, .25, -1.], [-.5, -.25, 1.], [.5, .25, -1 + 2e-12], [0., 0., 0.]])
 """Coinciding, opposite and nearly coinciding inputs, and zero."""
@@ -59,10 +61,20 @@ def test_against_120_digits(name):
                     assert error <= c.bound[i, j] <= 1e-40 * max(abs(c.values[i, j]), 1e-30)
 
 
-def test_images_behind_a_pool():
-    """Whose gap is recovered by subtraction: half of the working digits are lost where images coincide."""
-    net = serial(Conv(8, (2,), None, 'SAME', 1.1, .3), Relu(), AvgPool((2,), None, 'SAME'), Conv(8, (2,), b_std=.2),
-                 Relu(), Flatten(), Dense(1))
+IMAGES = {
+    'pool before a kink': serial(Conv(8, (2,), None, 'SAME', 1.1, .3), Relu(), AvgPool((2,), None, 'SAME'),
+                                 Conv(8, (2,), b_std=.2), Relu(), Flatten(), Dense(1)),
+    'edges': serial(stax.ConvTranspose(8, (3,), (2,), 'SAME', 1.1, .3), Erf(), AvgPool((3,), (2,), 'SAME', True),
+                    stax.ConvLocal(8, (2,), None, 'CIRCULAR', 1.2), Gelu(), stax.SumPool((2,)), GlobalAvgPool()),
+    'attention': serial(Dense(8, 1.3, .4), Erf(), stax.GlobalSelfAttention(
+        8, 8, 8, 2, True, .9, 1.2, .8, 1.1, .3, pos_emb_type='SUM', W_pos_emb_std=.7), Erf(), stax.GlobalSumPool()),
+}
+
+
+@pytest.mark.parametrize('name', IMAGES)
+def test_images_against_120_digits(name):
+    """Behind a pool gaps are recovered by subtraction: half of the working digits are lost where images coincide."""
+    net = IMAGES[name]
     a = numpy.array([[[.5], [-1.], [.25]], [[1.], [.75], [-.5]]])
     b = numpy.stack([a[0], a[1] + 1e-9])
     for c in certify(net, a, b, BOTH):
@@ -114,7 +126,8 @@ def test_kinked_against_integrals_along_a_line(layer):
 
 def small(net):
     """A series takes a second at small variances, minutes at large ones."""
-    return [serial(Dense(6, .25), layer) for layer in net.layers[1:]][0] if net.layers[-1].name in SERIES else net
+    last = net.layers[-1] if net.name == 'serial' else net
+    return serial(Dense(6, .25), last) if last.name in SERIES else net
 
 
 SURE = {'serial(Dense(6, 1.3, 0.4), ElementwiseNumerical(cube, 6, d_cube))': 15}
@@ -124,7 +137,8 @@ REFUSED = {'serial(Dense(6, 1.3, 0.4), ElementwiseNumerical(smooth))': 'Give deg
 
 @pytest.mark.parametrize('net', [net for _, net in NETWORKS], ids=lambda net: repr(net))
 def test_every_layer(net, rng):
-    shape = (2, FEATURES) if net in [flat for _, flat in ANYWHERE] else (2, *POSITIONS, FEATURES)
+    is_flat = net in [flat for _, flat in ANYWHERE]
+    shape = (2, FEATURES) if is_flat else (1, *POSITIONS, FEATURES)
     x = laid_out(net, rng.integers(-8, 9, shape) / 8)
     if repr(net) in REFUSED:
         with pytest.raises(TypeError, match=REFUSED[repr(net)]):
@@ -132,7 +146,7 @@ def test_every_layer(net, rng):
         return
     sure = SURE.get(repr(net), 30)
     with pytest.warns(UserWarning, match='digits') if sure < 30 else nullcontext():
-        found = certify(small(net) if hasattr(net, 'layers') else net, x, get=BOTH)
+        found = certify(small(net), x, get=BOTH)
     for c in found:
         assert sure <= c.digits <= 30 and c.values.shape == c.got64.shape == c.got32.shape
         assert c.ulps64.max() < 2 ** 20 and c.got32.dtype == 'float32'
@@ -148,6 +162,8 @@ def test_patterns_and_masks(rng):
     for c in certify(net, x, get=BOTH, mask_constant=9.), certify(
             net, stax.MaskedArray(x, x == 9.), get=BOTH), certify(net, x, x[1:], BOTH, mask_constant=9.):
         assert c.ntk.digits == 30 and c.ntk.ulps64.max() < 64
+    again = certify(net, numpy.where(x == 9., .1, x), get=BOTH, mask_constant=.1)
+    assert (again.ntk.values == certify(net, x, get='ntk', mask_constant=9.).values).all()
     short = net.kernel_fn(x[1:, :2], get='ntk')[0, 0]
     assert abs(c.ntk.float64[1, 0] - short) < 1e-14
 
@@ -184,8 +200,16 @@ def test_doubles_in_formulas(layer, monkeypatch):
     with pytest.warns(UserWarning, match=r'expected 30 digits, 1[567] are sure.*doubles.*0\.1'):
         c = certify(net, x, get='nngp')
     assert 15 <= c.digits <= 17
-    monkeypatch.setitem(certify.__globals__, 'shaken', lambda: nullcontext(set()))
+    monkeypatch.setattr(certifying, 'shaken', lambda: nullcontext(set()))
     assert certify(net, x, get='nngp').digits == 30                      # falsely: what it is good for
+
+
+@pytest.mark.parametrize('name', ['Relu', 'Erf', 'Sign', 'Gelu', 'HardTanh'])
+def test_pi_as_a_double(name, monkeypatch):
+    """Both precisions share it, and agree to all digits."""
+    monkeypatch.setattr(namespace(numpy.array([mp.mpf(1)])), 'pi', numpy.pi)
+    with pytest.warns(UserWarning, match=r'expected 20 digits, 1[567] are sure.*(3\.14159|6\.28318|0\.31830)'):
+        certify(serial(Dense(8), getattr(stax, name)()), X[:2], get='nngp', digits=20)
 
 
 def test_arguments_are_doubles_exactly():
@@ -212,12 +236,27 @@ def step(z):
 
 
 def test_too_few_nodes_are_not_certified():
-    """Gauss-Hermite at degree 25 is some percent off at a kink, in both precisions."""
-    net = serial(Dense(8), ElementwiseNumerical(relu, 25, step))
+    """Gauss-Hermite is some percent off at a kink, in both precisions."""
+    net = serial(Dense(8), ElementwiseNumerical(relu, 12, step))
     with pytest.warns(UserWarning, match='expected 30 digits, [01] are sure'):
         c = certify(net, X[:2], get='nngp')
     truth = certify(serial(Dense(8), Relu()), X[:2], get='nngp').values
     assert 1e-4 < (abs(c.values - truth) / c.bound).max() < 10 and c.digits <= 1
+
+
+def test_digits_that_end():
+    """At doubles both computations could agree."""
+    layer = Elementwise(nngp_fn=lambda k, q1, q2: k.astype(float), d_nngp_fn=lambda k, q1, q2: 0 * k)
+    with pytest.raises(TypeError, match='certify: expected layers that compute with mpmath, got nngp of float|kind'):
+        certify(serial(Dense(8), layer), X[:2] / 3, get='nngp')
+
+
+@pytest.mark.parametrize('f', [lambda x: mpmath.mpf(float(x)), lambda x: mpmath.exp(float(x)),
+                               lambda x: x * mpmath.sqrt(.1), lambda x: x + float(x), float])
+def test_digits_that_end_and_go_on(f):
+    layer = Elementwise(nngp_fn=lambda k, q1, q2: numpy.frompyfunc(f, 1, 1)(k), d_nngp_fn=lambda k, q1, q2: 0 * k)
+    with pytest.warns(UserWarning, match='expected 30 digits, 1[567] are sure'):
+        certify(serial(Dense(8), layer), X[:2] / 3, get='nngp')
 
 
 def test_shaken_moves_long_doubles_and_nothing_else():
@@ -227,10 +266,11 @@ def test_shaken_moves_long_doubles_and_nothing_else():
             assert one * .5 == mp.mpf('.5') and one * 2.25 / 2.25 == 1 and mp.mpf(3.0) == 3 and not met
             for x in .1, numpy.float64(.1), numpy.pi:
                 for moved in one * x, x * one, one + x - 1, mp.mpf(x):
-                    assert 2 ** -57 < abs(moved / mp.mpmathify(float(x)) - 1) < 2 ** -52
+                    assert 2 ** -57 < abs(moved / mpmath.mpmathify(float(x)) - 1) < 2 ** -52
+            assert mp.exp(.1) != mp.exp(mpmath.mpmathify(.1)) and mp.exp(.5) == mp.exp(mpmath.mpmathify(.5))
             assert met == {.1, numpy.pi} and (one * .1) / (one * .1) == 1 and one * .1 == .1 * one
-            assert one * mp.mpmathify(.1) == mp.mpmathify(.1) and numpy.isnan(float(one * numpy.nan))
-        assert one * .1 == mp.mpmathify(.1) and mp.mpf(.1) == .1
+            assert one * mpmath.mpmathify(.1) == mpmath.mpmathify(.1) and numpy.isnan(float(one * numpy.nan))
+        assert one * .1 == mpmath.mpmathify(.1) and mp.mpf(.1) == .1 and mp.exp(.1) == mp.exp(mp.mpf(.1))
 
 
 # ------------------------------------------------------------------ the result
@@ -279,7 +319,7 @@ def test_tiles_are_the_whole(rng, monkeypatch):
     x, y = rng.standard_normal((9, 3)), rng.standard_normal((6, 3))
     net = serial(Dense(8), Relu(), stax.Dropout(.5), Dense(1))
     tiled = certify(net, x, get=BOTH), certify(net, x, y, BOTH)
-    monkeypatch.setitem(certify.__globals__, 'SIDE', 99)
+    monkeypatch.setattr(certifying, 'SIDE', 99)
     for a, b in zip(tiled, (certify(net, x, get=BOTH), certify(net, x, y, BOTH))):
         for one, other in zip(a, b):
             assert (one.float64 == other.float64).all() and one.values.shape == other.values.shape
@@ -291,13 +331,14 @@ def test_text(rng):
     assert lines[0].startswith('ntk (2, 2): 12 digits are sure of 12, |error| <= ') and 'float64 within' in lines[0]
     assert len(lines) == 5 and lines[1].startswith('  0 0  0.4375  +- ')
     assert 'more' in repr(certify(Dense(8), rng.standard_normal((5, 3)))).splitlines()[-1]
-    index, value, bound, double, ulps64, ulps32 = next(rows(c))
+    index, value, bound, double, ulps64, ulps32 = next(certifying.rows(c))
     assert index == (0, 0) and value == '0.4375' and double == '0.4375' and float(bound) < 1e-20 and float(ulps64) < 4
 
 
 @pytest.mark.parametrize('change, error, text', [
     (dict(digits=0), ValueError, 'certify: digits is expected to be a whole number >= 1, got 0'),
-    (dict(digits=1.5), ValueError, 'got 1.5'), (dict(get='shape1'), ValueError, "out of .*got 'shape1'"),
+    (dict(digits=1.5), ValueError, 'got 1.5'), (dict(digits=281), ValueError, 'at most 280 digits, got 281'),
+    (dict(get='shape1'), ValueError, "out of .*got 'shape1'"),
     (dict(get=()), ValueError, r'got \(\)'), (dict(get=('ntk', 'ntk')), ValueError, 'different'),
     (dict(x1=[[1., 2.]]), ValueError, 'got a list'), (dict(x1='x.npy'), TypeError, 'expected an array'),
     (dict(x1=numpy.array([[numpy.nan]])), ValueError, 'NaN'), (dict(x1=numpy.ones(3)), ValueError, 'batch axis'),
@@ -308,6 +349,14 @@ def test_bad_input(change, error, text):
         certify(**dict(net=serial(Dense(8), Relu()), x1=X) | change)
 
 
+def test_many_digits():
+    c = certify(serial(Dense(8, 1.1), Relu(), Dense(1)), X[:2], get='nngp', digits=280)
+    state = reference.kernel(serial(Dense(8, 1.1), Relu(), Dense(1)).to_spec(), X[0], X[1])
+    assert c.digits == 280 and len(c.decimals[0, 1]) > 275
+    with mp.workdps(120):
+        assert abs(c.values[0, 1] - state.k) <= 1e-118
+
+
 def test_precision_is_left_as_it_was(rng):
     with mp.workdps(17):
         certify(Dense(8), rng.standard_normal((2, 3)))
@@ -315,4 +364,69 @@ def test_precision_is_left_as_it_was(rng):
     assert '__mul__' not in vars(mp.mpf) and mp.mpf(.1) == .1
     with warnings.catch_warnings(), pytest.raises(ZeroDivisionError), shaken():
         1 / 0
-    assert '__new__' not in vars(mp.mpf)
+    assert '__new__' not in vars(mp.mpf) and 'convert' not in vars(mp)
+
+
+def test_progress_and_interruption(rng, capsys, monkeypatch):
+    net, x = serial(Dense(8), Relu(), Dense(1)), rng.standard_normal((9, 3))
+    certify(net, x, progress=True)
+    assert 'kernel' in capsys.readouterr().err
+    certify(net, x)
+    assert capsys.readouterr().err == ''
+    dual = Relu.dual
+
+    def interrupted(self, p):
+        if p.k.dtype.hasobject:
+            raise KeyboardInterrupt
+        return dual(self, p)
+    monkeypatch.setattr(Relu, 'dual', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        certify(net, x)
+    assert mp.prec == 53 and '__mul__' not in vars(mp.mpf)
+
+
+# ------------------------------------------------------------------ would these tests notice?
+
+def same_precision(net, exact, names, asked, guard, progress):
+    """Both computations with as many digits as the first: what is lost by subtraction is lost in both."""
+    with mpmath.workdps(asked + guard):
+        high = certifying._kernels(net, *exact, names, progress)
+        return {name: certifying._compared(k, k, asked, guard) for name, k in high.items()}, set()
+
+
+def hasty(high, low, asked, guard):
+    """Twice as many digits as are sure."""
+    values, bound, digits = compared(high, low, asked, guard)
+    return values, bound, min(asked, 2 * digits)
+
+
+compared = certifying._compared
+MUTANTS = {
+    'both at one precision': ('_twice', same_precision, lambda: test_images_against_120_digits('pool before a kink')),
+    'a bound of nothing': ('_compared', lambda *a: (compared(*a)[0], 0 * compared(*a)[1], a[2]),
+                           lambda: test_against_120_digits('relu')),
+    'twice as many digits': ('_compared', hasty, lambda: test_hidden_double()),
+    'doubles as they are': ('shaken', lambda: nullcontext(set()), lambda: test_hidden_double()),
+    'arguments moved': ('_changed', lambda net, f: serial(Hidden()), lambda: test_arguments_are_doubles_exactly()),
+    'the same nodes': ('_at_other_nodes', lambda layer: layer, lambda: test_too_few_nodes_are_not_certified()),
+    'zero too early': ('NOTHING', -31, lambda: test_hidden_double()),
+    'inputs by way of float32': ('_exactly', lambda a, types='biufO': a if a is None else exactly(
+        a.astype('float32'), types), lambda: test_against_120_digits('relu')),
+    'ulps of the largest': ('_ulps', lambda got, values: ulps(got, numpy.full_like(values, abs(values).max())),
+                            lambda: test_rounded_to_doubles(numpy.random.default_rng(1))),
+}
+exactly, ulps = certifying._exactly, certifying._ulps
+
+
+def test_hidden_double():
+    with pytest.warns(UserWarning, match='digits'):
+        certify(serial(Dense(8), Hidden()), X[:2], get='nngp')
+
+
+@pytest.mark.parametrize('name', MUTANTS)
+def test_mutants_are_noticed(name, monkeypatch):
+    target, mutant, check = MUTANTS[name]
+    check()
+    monkeypatch.setattr(certifying, target, mutant)
+    with pytest.raises((AssertionError, UserWarning, pytest.fail.Exception)):
+        check()

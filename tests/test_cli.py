@@ -1,12 +1,18 @@
 """The command `ntref` and README.md."""
+import csv
+import json
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import mpmath
+import numpy
 import pytest
 
 from ntref import demo
+from ntref.arrays import namespace
 from ntref.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +49,54 @@ def test_bad_arguments(capsys):
     assert 'expected between 20 and 1777 images to train on, got --train 5' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(['dance'])
+
+
+@pytest.fixture
+def certified(tmp_path, capsys):
+    """`ntref certify` of a network as JSON: status, output, errors, rows of the table."""
+    def run(net, x, *options):
+        (tmp_path / 'net.json').write_text(json.dumps({'ntref': 1, 'network': net}))
+        numpy.save(tmp_path / 'x.npy', x)
+        paths = [str(tmp_path / name) for name in ('net.json', 'x.npy', 'out.csv')]
+        status = main(['certify', *paths[:2], *options, '--csv', paths[2]])
+        out, err = capsys.readouterr()
+        lines = (tmp_path / 'out.csv').read_text().splitlines() if (tmp_path / 'out.csv').exists() else []
+        return status, out, err, list(csv.reader(lines))
+    return run
+
+
+RELU = [{'layer': 'Dense', 'out_dim': 1}, {'layer': 'Relu'}, {'layer': 'Dense', 'out_dim': 1}]
+
+
+def test_certified_kernels(certified):
+    """3/8 + 1/(4 pi)."""
+    net, x = {'layer': 'serial', 'layers': RELU}, numpy.array([[1., 0.], [1., 1.]])
+    status, out, err, table = certified(net, x, '--digits', '40', '--get', 'ntk', 'cov1')
+    assert status == 0 and err == '' and 'ntk (2, 2): 40 digits are sure of 40' in out and '6 entries' in out
+    head, *rows = table
+    assert head == ['kernel', 'axis 0', 'axis 1', 'value', 'bound', 'float64', 'ulps of float64', 'ulps of float32']
+    assert [row[:3] for row in rows] == [['ntk', i, j] for i in '01' for j in '01'] + [['cov1', i, ''] for i in '01']
+    with mpmath.workdps(45):
+        truth = mpmath.mpf(3) / 8 + 1 / (4 * mpmath.pi)
+        assert abs(mpmath.mpf(rows[1][3]) - truth) < 1e-40 and 0 < mpmath.mpf(rows[1][4]) < 1e-49
+    assert float(rows[1][5]) == float(truth) and float(rows[1][6]) < 4 and float(rows[1][7]) < 4
+
+
+def test_certified_kernels_that_are_refused(certified):
+    x = numpy.eye(2)
+    for net, options, text in [
+            ({'layer': 'serial', 'layers': [*RELU, {'layer': 'Relux'}]}, (), r'network.layers\[3\]: expected a layer'),
+            ({'layer': 'Relu'}, (), 'Gaussian'), (RELU[0], ('--digits', '0'), 'certify: digits is expected to be')]:
+        status, out, err, table = certified(net, x, *options)
+        assert (status, out, table) == (1, '', []) and re.match(f'ntref certify: .*{text}', err)
+    assert certified(RELU[0], numpy.array(['a']))[:2] == (1, '')
+
+
+def test_fewer_digits_than_asked_for(certified, monkeypatch):
+    monkeypatch.setattr(namespace(numpy.array([mpmath.mpf(1)])), 'pi', math.pi)
+    status, out, err, table = certified({'layer': 'serial', 'layers': RELU}, numpy.array([[1., 0.], [1., 1.]]))
+    assert status == 1 and re.search(r'1[567] digits are sure of 30', out) and len(table) == 5
+    assert err.startswith('ntref certify: expected 30 digits, 1')
 
 
 def test_the_command_is_installed():

@@ -1,5 +1,6 @@
 """Empirical kernels against autograd's jacobian, tables of Neural Tangents, finite differences, and each other."""
 import logging
+import tracemalloc
 from pathlib import Path
 
 import autograd.numpy as np
@@ -7,11 +8,11 @@ import finite_functions
 import numpy
 import pytest
 from finite_functions import FUNCTIONS, MIXING, definition, mlp, picked
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import LinearOperator, cg, eigsh
 
 import ntref
 from ntref import (
-    NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn, stax)
+    NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn, stax, trees)
 from ntref.stax import (
     AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool,
     GlobalSelfAttention, Index, LayerNorm, Relu, Slice, parallel, serial)
@@ -155,42 +156,6 @@ def test_images_out(rng):
             assert_equal(empirical_ntk_fn(f, -1, 1, vmap_axes, implementation)(x1, x2, params), expected)
 
 
-def random_network(rng):
-    """A function of a few operations out of a list, and its parameters."""
-    width, steps, params = 4, [], []
-    for kind in rng.choice(['matmul', 'einsum', 'scale', 'shift', 'tied', 'reshaped', 'exp', 'tanh'], 6):
-        if kind in ('matmul', 'einsum', 'tied'):
-            params.append(rng.standard_normal((width, width)))
-        elif kind == 'reshaped':
-            params.append(rng.standard_normal((2, width // 2, width)))
-        elif kind in ('scale', 'shift', 'exp'):
-            params.append(rng.standard_normal(width) / 2)
-        steps.append((str(kind), len(params) - 1))
-
-    def f(params, x):
-        x = x[:, :width]
-        for kind, i in steps:
-            if kind == 'tanh':
-                x = np.tanh(x)
-                continue
-            W = params[i]
-            x = {'matmul': lambda: x @ W, 'einsum': lambda: np.einsum('ji,nj->ni', W, x), 'scale': lambda: x * W,
-                 'shift': lambda: W - x, 'tied': lambda: np.dot(np.sin(np.dot(x, W)), np.swapaxes(W, 0, 1)) + x @ W,
-                 'reshaped': lambda: x @ (np.reshape(W, (width, width)) / 2), 'exp': lambda: x * np.exp(W)}[kind]()
-        return x
-    return f, params
-
-
-@pytest.mark.parametrize('seed', range(12))
-def test_random_network(seed, rng):
-    f, params = random_network(rng)
-    x1, x2 = rng.standard_normal((3, 5)), rng.standard_normal((2, 5))
-    expected = definition(f, params, x1, x2)
-    for vmap_axes in VMAP:
-        for implementation in WAYS[1:]:
-            assert_equal(empirical_ntk_fn(f, (), (), vmap_axes, implementation)(x1, x2, params), expected)
-
-
 @pytest.mark.parametrize('others', ['as one', 'differing', 'constant'])
 def test_examples_with_steps_of_their_own(others, rng):
     """Python that decides by the numbers of an example: each is as it is alone."""
@@ -215,7 +180,7 @@ def test_examples_with_steps_of_their_own(others, rng):
 
 def test_fallback_is_logged(rng, caplog):
     caplog.set_level(logging.INFO, 'ntref.empirical')
-    for name, text in [('mixed', 'Jacobian of params[0], there is no rule for argument 0 of exp'),
+    for name, text in [('mixed', 'Jacobian of params[0], there is no rule for argument 0 of cumsum'),
                        ('looped', 'examples of x1 one by one')]:
         f, params, x, _ = drawn(name, rng)
         empirical_ntk_fn(f, vmap_axes=0, implementation=3)(x, None, params)
@@ -223,7 +188,7 @@ def test_fallback_is_logged(rng, caplog):
     assert 'params[1]' not in caplog.text
     f, params, x, _ = drawn('mlp', rng)
     empirical_ntk_fn(f, vmap_axes=0, implementation=0)(x, None, params)
-    assert 'empirical NTK by STRUCTURED_DERIVATIVES; operations: JACOBIAN_CONTRACTION' in caplog.text
+    assert 'empirical NTK by STRUCTURED_DERIVATIVES; JACOBIAN_CONTRACTION 1.3e+08 operations, ' in caplog.text
 
 
 def test_one_pass_serves_the_batch(rng, monkeypatch):
@@ -249,6 +214,18 @@ def test_by_hand():
             k = empirical_kernel_fn(f, vmap_axes=vmap_axes, implementation=implementation)(x1, x2, None, params)
             assert numpy.array_equal(k.nngp, [[17, 7], [119, 49], [-17, -7]])
             assert numpy.array_equal(k.ntk, [[10, 5], [37, 17], [1, 1]])
+
+
+@pytest.mark.parametrize('vmap_axes', VMAP)
+@pytest.mark.parametrize('implementation', WAYS)
+def test_constant_outputs(implementation, vmap_axes, rng):
+    """Beside one that depends on the parameters: their kernels are zero, and of their shape."""
+    x1, x2, W = rng.standard_normal((3, 2)), rng.standard_normal((4, 2)), rng.standard_normal((2, 2))
+    ntk = empirical_ntk_fn(lambda params, x: (x, x @ params, np.ones((len(x), 1))), (), (), vmap_axes, implementation)(
+        x1, x2, W)
+    assert [k.shape for k in ntk] == [(3, 4, 2, 2), (3, 4, 2, 2), (3, 4, 1, 1)]
+    assert not ntk[0].any() and not ntk[2].any()
+    assert_equal(ntk[1], numpy.einsum('nm,oq->nmoq', x1 @ x2.T, numpy.eye(2)))
 
 
 def test_exact_zeros():
@@ -416,6 +393,26 @@ def test_largest_eigenvalues(rng):
     assert_equal(found, numpy.linalg.eigvalsh(full)[-3:], 1e-10)
 
 
+def test_a_kernel_that_does_not_fit(rng):
+    """6000 x 6000, 288 MB, in 50 of them: largest eigenvalues and a system, against rows of the kernel."""
+    init_fn, f, _ = serial(Dense(64), Relu(), Dense(2))
+    x, ridge = rng.standard_normal((3000, 5)), 100.
+    _, params = init_fn(rng, x.shape)
+    y = numpy.sin(x[:, :2])
+    tracemalloc.start()
+    try:
+        vp = empirical_ntk_vp_fn(f, x, None, params)
+        ntk = LinearOperator((6000, 6000), matvec=lambda v: vp(v.reshape(3000, 2)).ravel() + ridge * v, dtype=float)
+        values, vectors = eigsh(ntk, k=2, v0=numpy.ones(6000))
+        solution, info = cg(ntk, y.ravel(), rtol=1e-10)
+        assert tracemalloc.get_traced_memory()[1] < 5e7 and info == 0
+    finally:
+        tracemalloc.stop()
+    rows = empirical_ntk_fn(f, (), (), 0, 3)(x[:20], x, params).transpose(0, 2, 1, 3).reshape(40, 6000)
+    assert abs(rows @ solution + ridge * solution[:40] - y.ravel()[:40]).max() < 1e-8
+    assert abs(rows @ vectors + ridge * vectors[:40] - values * vectors[:40]).max() < 1e-10 * values.max()
+
+
 # ------------------------------------------------------------------ the infinite limit
 
 def test_mean_of_networks_is_the_infinite_one(rng):
@@ -475,6 +472,147 @@ def test_lost_derivatives_are_noticed(implementation, rng):
             empirical_ntk_vp_fn(f, x, None, params)
 
 
+def normalized(h, axes):
+    return (h - np.mean(h, axes, keepdims=True)) / np.sqrt(np.var(h, axis=axes, keepdims=True) + 1e-3)
+
+
+def image(x):
+    """(N, 5) as (N, 3, 3, 1)."""
+    return np.reshape(np.concatenate([x, x[:, :4] ** 2], 1), (-1, 3, 3, 1))
+
+
+def conv_batch_norm(params, x):
+    """As of a network of images: the mean is over examples and positions."""
+    h = np.stack([image(x)[:, i:i + 2, j:j + 2, 0] for i in range(2) for j in range(2)], -1) @ params
+    return np.mean(np.maximum(normalized(h, (0, 1, 2)), 0), (1, 2))
+
+
+MIXED = {                   # functions that mix their examples, and the axes they claim
+    'conv': (conv_batch_norm, (4, 3), 0),
+    'tree': (lambda W, x: {'out': [x['a'] @ W, np.tanh(normalized(x['a'] @ W, 0))]}, (5, 3), ({'a': 0}, 0, {})),
+    'one leaf': (lambda W, x: (x @ W - np.max(x @ W, 0), x @ W), (5, 3), 0),
+    'columns': (lambda W, x: normalized(W.T @ x.T, 1), (5, 3), (0, 1, {})),
+    'attention': (lambda W, x: x @ x.T @ x @ W / 5, (5, 3), 0),
+    'order': (lambda W, x: np.cumsum(x @ W, 0), (5, 3), 0),
+    'number': (lambda W, x: x @ W / len(x), (5, 3), 0),
+}
+
+
+@pytest.mark.parametrize('implementation', WAYS)
+@pytest.mark.parametrize('name', MIXED)
+def test_mixing_is_noticed(name, implementation, rng):
+    """Among those of x1; and where x1 is one example, which cannot be mixed, among those of x2."""
+    f, shape, vmap_axes = MIXED[name]
+    x, W = rng.standard_normal((6, 5)), rng.standard_normal(shape)
+    ntk_fn = empirical_ntk_fn(f, vmap_axes=vmap_axes, implementation=implementation, check=True)
+    for n in 6, 1:
+        x1, x2 = ({'a': a} if name == 'tree' else a for a in (x[:n], x))
+        with pytest.raises(ValueError, match=f'example . of x{1 if n == 6 else 2} alone gives other numbers'):
+            ntk_fn(x1, x2, W)
+
+
+def branch(params, x):
+    """What it hides goes into a second use of W; the first is recorded."""
+    W, V = params
+    return np.tanh(x @ W) @ V + x[:, :3] * np.sum(numpy.cos(getattr(W, '_value', W)))
+
+
+LOST = {                    # parts of derivatives that autograd does not see, with `check` alone
+    'another way round': (branch, [(5, 4), (4, 3)], r'params\[0\]'),
+    'the last': (lambda p, x: x @ p['a'] + 1e-1 * numpy.exp(getattr(p['b'], '_value', p['b'])) + p['b'],
+                 {'a': (5, 3), 'b': (3,)}, r"params\['b'\]"),
+    'one of two outputs': (lambda p, x: (x @ p[0], x @ getattr(p[0], '_value', p[0]) + np.sum(p[1])), [(5, 3), ()],
+                           r'params\[0\]'),
+}
+
+
+@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+@pytest.mark.parametrize('name', LOST)
+def test_lost_parts_are_noticed(name, dtype, rng):
+    f, shapes, message = LOST[name]
+    params = {key: rng.standard_normal(s).astype(dtype) for key, s in shapes.items()} if isinstance(shapes, dict) else \
+        [numpy.asarray(rng.standard_normal(s), dtype) for s in shapes]
+    x = rng.standard_normal((4, 5)).astype(dtype)
+    for implementation in WAYS:
+        with pytest.raises(ValueError, match=f'autograd to see all that {message} does to the outputs for x1'):
+            empirical_ntk_fn(f, vmap_axes=0, implementation=implementation, check=True)(x, None, params)
+
+
+@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+@pytest.mark.parametrize('name', ['mlp', 'dictionary', 'mixed', 'embedding', 'kinks', 'flat', 'large'])
+def test_check_passes(name, dtype, rng):
+    """What is right, at kinks, where f is constant, and for large numbers; the kernel is the same."""
+    x = rng.standard_normal((6, 5)).astype(dtype)
+    if name in FUNCTIONS:
+        f, params = FUNCTIONS[name][0], FUNCTIONS[name][1](rng)
+    else:
+        f, params = {'kinks': lambda p, x: np.abs(np.maximum(x @ p[0], 0) - 0 * p[1]),
+                     'flat': lambda p, x: np.maximum(x @ p[0] - 1e3, 0) + 0 * p[1],
+                     'large': lambda p, x: 1e8 + x @ p[0] * p[1]}[name], [numpy.zeros((5, 3)), numpy.ones(3)]
+        x[0] = 0
+    params = trees.tree_map(lambda a: numpy.asarray(a, dtype), params)
+    checked, plain = (empirical_ntk_fn(f, vmap_axes=0, check=check)(x, x[::-1], params) for check in (True, False))
+    assert numpy.array_equal(checked, plain)
+
+
+@pytest.mark.parametrize('f', [
+    lambda p, x: x @ p[0] + numpy.dot(x, p[0]), lambda p, x: x @ p[0] * numpy.where(p[1] > 0, p[1], 0.),
+    lambda p, x: np.tanh(x @ p[0]) + np.array(numpy.einsum('ni,io->no', x, p[0])),
+    lambda p, x: x @ numpy.stack([p[0], p[0]])[0], lambda p, x: x @ numpy.array(p[0])],
+    ids=['dot', 'where', 'einsum', 'stack', 'array'])
+def test_arrays_of_objects(f, rng):
+    """Plain NumPy takes an array that is traced apart, into one of objects: half the derivatives would be lost."""
+    params = [rng.standard_normal((5, 3)), numpy.arange(3.)]
+    for implementation in WAYS:
+        with pytest.raises(TypeError, match=r'plain NumPy made an array of objects of params\[[01]\] for x1'):
+            empirical_ntk_fn(f, implementation=implementation)(rng.standard_normal((4, 5)), None, params)
+
+
+def test_objects_out(rng):
+    """No box among them, as all are from the other branch of `where`; still no kernel of objects."""
+    with pytest.raises(TypeError, match='made an array of objects of a parameter for x1'):
+        x = rng.standard_normal((4, 3))
+        empirical_ntk_fn(lambda p, x: x * p + numpy.where(p < 0, p, 0.))(x, None, numpy.ones(3))
+
+
+def filled(params, x):
+    out = numpy.zeros((len(x), 3))
+    out[:] = x @ params
+    return out
+
+
+def test_what_autograd_cannot_follow(rng):
+    x, W = rng.standard_normal((4, 5)), rng.standard_normal((5, 3))
+    for f in filled, lambda p, x: x * float(np.sum(p)), lambda p, x: x * p.item(0):
+        with pytest.raises(TypeError, match='a function that autograd can follow, got .* for x1. Write it with autogr'):
+            empirical_ntk_fn(f)(x, None, W)
+    with pytest.raises(ValueError, match='mine'):
+        empirical_ntk_fn(lambda p, x: raised(ValueError('mine')))(x, None, W)
+    for f in lambda p, x: x @ p * 1j, lambda p, x: np.abs(x) @ p + 0j:
+        with pytest.raises(TypeError, match='expected outputs to be real, got complex'):
+            empirical_ntk_fn(f)(x, None, W)
+    W[1, 2] = numpy.nan
+    with pytest.raises(ValueError, match=r'expected params\[0\] to be numbers, got NaN in 1 of its entries'):
+        empirical_ntk_fn(lambda p, x: x @ p[0])(x, None, [W])
+
+
+def raised(error):
+    raise error
+
+
+def test_lists_of_floats(rng):
+    """Python's floats, and None, are parameters; whole numbers are not."""
+    x = rng.standard_normal((4, 3))
+    for implementation in WAYS:
+        for vmap_axes in VMAP:
+            ntk = empirical_ntk_fn(lambda p, x: x * np.array(p['a']) + p['b'][1], (), (), vmap_axes, implementation)(
+                x, None, {'a': [1., 2., 3.], 'b': (None, 4.)})
+            assert_equal(ntk, numpy.einsum('no,mo,oq->nmoq', x, x, numpy.eye(3)) + 1)
+    for bad in 2, True, 'text', 2j:
+        with pytest.raises(TypeError, match=r"expected params\['a'\]\[1\] to be a NumPy array of float32 or float64"):
+            empirical_ntk_fn(lambda p, x: x * np.array(p['a']))(x, None, {'a': [1., bad, 3.]})
+
+
 def test_refused(rng):
     f, params, x, y = drawn('mlp', rng)
     bad = [(W.astype(int), b) for W, b in params], [(1, params[0][1])], ('text',), {'W': 1j * x}
@@ -498,14 +636,62 @@ def test_refused(rng):
         empirical_kernel_fn(f)(x, None, 'cov1', params)
     with pytest.raises(ValueError, match="expected get to be None, 'nngp'"):
         empirical_kernel_fn(f)(x, None, ('ntk', 'ntk'), params)
-    with pytest.raises(TypeError, match='rng to be a seed'):
-        empirical_ntk_fn(f)(x, None, params, rng=rng)
+    for seeds in rng, (rng, rng), numpy.random.SeedSequence(0), (0, numpy.random.SeedSequence(0)):
+        with pytest.raises(TypeError, match='rng to be a seed'):
+            empirical_ntk_fn(f)(x, None, params, rng=seeds)
+    with pytest.raises(TypeError, match='trace_axes to be a whole number or a tuple of them, got None'):
+        empirical_ntk_fn(f, trace_axes=None)
     with pytest.raises(TypeError, match='expected f to be a function'):
         empirical_ntk_fn(params)
     with pytest.raises(ValueError, match='expected cotangents like the outputs for x2'):
         empirical_ntk_vp_fn(f, x, None, params)(x)
     with pytest.raises(TypeError, match='expected outputs to be arrays, got str'):
         empirical_ntk_fn(lambda params, x: 'text')(x, None, params)
+
+
+def test_keywords_refused(rng):
+    x, y, W = rng.standard_normal((4, 5)), rng.standard_normal((3, 5)), rng.standard_normal((5, 2))
+
+    def f(params, x, shift=0.):
+        return x @ params + shift
+    shifts = numpy.ones((4, 1)), numpy.ones((4, 1)) * 2
+    with pytest.raises(ValueError, match='expected shift for x1 alone, as x2 is None'):
+        empirical_nngp_fn(f)(x, None, W, shift=shifts)
+    assert_equal(empirical_nngp_fn(f)(x, None, W, shift=(shifts[1], None)),
+                 empirical_nngp_fn(f)(x, x, W, shift=(shifts[1], shifts[1])))
+    with pytest.raises(ValueError, match=r"keywords that are passed, out of \['shift'\], got \['shfit'\]"):
+        empirical_ntk_fn(f, vmap_axes=(0, 0, {'shfit': 0}))(x, y, W, shift=2.)
+
+
+def test_outputs_in_other_trees(rng):
+    x, y, W = rng.standard_normal((4, 5)), rng.standard_normal((3, 5)), rng.standard_normal((5, 2))
+
+    def f(params, x):
+        parts = {'a': x @ params, 'b': 2 * x @ params}
+        return parts if len(x) == 4 else dict(reversed(parts.items()))
+    with pytest.raises(ValueError, match=r"in the same order, got \[.*'a'.*'b'.*\] and \[.*'b'.*'a'.*\]"):
+        empirical_nngp_fn(f)(x, y, W)
+
+
+def test_axes_of_numpy(rng):
+    f, params, x, y = drawn('mlp', rng)
+    assert_equal(empirical_ntk_fn(f, numpy.int64(-1), vmap_axes=numpy.int64(0))(x, y, params),
+                 empirical_ntk_fn(f)(x, y, params))
+
+
+def test_shapes_that_differ(rng):
+    """On trace and diagonal axes outputs have the same length for x1 and x2; the leaf of a tree, too."""
+    x1, x2, W = rng.standard_normal((4, 5)), rng.standard_normal((4, 6)), rng.standard_normal(())
+    for f in lambda p, x: p * x, lambda p, x: {'same': np.sum(p * x, 1, keepdims=True), 'other': [p * x]}:
+        for axes in ((-1,), ()), ((), (-1,)), ((0, 1), ()), ((0,), (1,)):
+            for function in empirical_ntk_fn(f, *axes), empirical_nngp_fn(f, *axes):
+                with pytest.raises(ValueError, match=r'equal length on axis 1, .* \(4, 5\) for x1 and \(4, 6\) for x2'):
+                    function(x1, x2, W)
+        assert empirical_ntk_fn(lambda p, x: p * x, ())(x1, x2, W).shape == (4, 4, 5, 6)
+    with pytest.raises(ValueError, match=r'as many axes for x1 and x2, got shapes \(4, 5\) and \(4,\)'):
+        empirical_ntk_fn(lambda p, x: p * x)(x1, x1[:, 0], W)
+    with pytest.raises(ValueError, match=r'in trees alike for x1 and x2, .* got .*0.* and .*0.*1'):
+        empirical_ntk_fn(lambda p, x: [p * x] * (len(x) - 3))(x1, numpy.ones((5, 5)), W)
 
 
 def test_refused_vmap_axes(rng):

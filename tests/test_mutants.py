@@ -7,9 +7,11 @@ and says by which check (at least) that must be seen.
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from math import prod
 from unittest import mock
 
+import autograd.numpy
 import brute
 import finite_functions
 import numpy
@@ -17,17 +19,23 @@ import pytest
 import ragged
 import reference
 import reference_conv
+import training
 from autograd import elementwise_grad
+from autograd.scipy.special import erf
+from scipy.linalg import sqrtm
+from scipy.stats import multivariate_normal
 
 from ntref import (
-    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, ops, pairs, stax, truncated)
+    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, monte_carlo,
+    monte_carlo_kernel_fn, ops, pairs, predict, stax, taylor, taylor_expand, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
-from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured
+from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured, weights
 from ntref.fused import BLOCK
 from ntref.kernel import Kernel
 from ntref.ops import Window
 from ntref.pairs import Tile
+from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
 from ntref.quadrature import expectation
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, FanInConcat, FanInProd,
@@ -38,6 +46,7 @@ from ntref.stax import (
 from ntref.stax.dense import Weighted
 from ntref.stax.layer import Layer
 
+kernel_gradient = import_module('ntref.predict.kernel_gradient')       # its function bears the same name
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
 
 # ------------------------------------------------------------------ the suite in small
@@ -336,6 +345,33 @@ def check_activation(layer, *kinks):
 ANGLES = numpy.array([0., 1e-4, .1, .7, 1.6, 2.8, 1.])
 
 
+def check_kernel_gradient():
+    f, y, k, k_test = *(numpy.array(a) for a in ([[1.], [3.]], [[2.], [-1.]], [[2., .5], [.5, 1.]], [[.3, .4]])),
+    got = kernel_gradient.kernel_gradient(lambda f: ((f - y) ** 2).sum() / 4, f, k, k_test)
+    near(got.d, f - y)
+    near(got.train, [[0.], [1.75]])                     # (2 (-1) + .5 4)/2, (.5 (-1) + 4)/2
+    near(got.test, [[.65]])
+    near(numpy.array(got.decrease), 3.5)                # (2 - 2 2 + 16)/4
+
+
+def check_steps():
+    """Training and test outputs of gradient descent with momentum against the loops; the largest rate by roots."""
+    k, k_test, y = numpy.array([[2., .5], [.5, 1.]]), numpy.array([[.3, .4]]), numpy.array([1., -2.])
+    both, m = numpy.vstack([k, k_test]), .6
+    for nesterov in False, True:
+        f, v = numpy.array([.5, 0., 3.]), 0.
+        predict_fn = discrete.gradient_descent_mse_steps(k, y, .7, m, nesterov)
+        for steps in range(9):
+            train, test = predict_fn(steps, numpy.array([.5, 0.]), 3., k_test)
+            near(numpy.concatenate([train, test]), f)
+            g = .7 / 2 * both @ (f[:2] - y)
+            v = m * v - g
+            f = f + (m * v - g if nesterov else v)
+        x = discrete.max_learning_rate(numpy.eye(1), 1, m, 0., nesterov)
+        trace, last = ((1 + m) * (1 - x), m * (1 - x)) if nesterov else (1 + m - x, m)
+        near(abs(numpy.roots([1, -trace, last])).max(), 1.)
+
+
 # ------------------------------------------------------------------ finite networks
 
 @cache
@@ -360,12 +396,100 @@ def check_empirical_product():
     near(empirical_ntk_vp_fn(f, x1, x2, params)(v) / 1e3, numpy.einsum('nmoq,mq->no', full, v) / 1e3)
 
 
-FINITE = {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
-    'mlp', 'recurrent', 'steps', 'multiplied', 'mixed', 'blocks', 'positions', 'interleaved', 'embedding')} | {
+def check_monte_carlo():
+    """Mean and standard error of the kernels of three networks, the masks of x1 and x2 among them."""
+    params, seeds, net = [], [], serial(Dense(9), Relu(), Dropout(.5), Dense(2))
+
+    def init_fn(rng, shape):
+        params.append(net.init_fn(rng, shape)[1])
+        return shape, params[-1]
+
+    def apply_fn(p, x, rng):
+        seeds.append(rng)
+        return net.apply_fn(p, x, rng=rng)
+    mean, error, _ = monte_carlo_kernel_fn(init_fn, apply_fn, 1, 3, 0, 0, return_error=True)(X1, X2, 'ntk')
+    ks = [empirical_ntk_fn(net.apply_fn)(X1, X2, p, rng=rng) for p, rng in zip(params, zip(seeds[::2], seeds[1::2]))]
+    near(mean, sum(ks) / 3)
+    near(error, numpy.std(ks, 0, ddof=1) / 3 ** .5)
+    assert len(set(seeds)) == 6 and len({p[0][0][0, 0] for p in params}) == 3
+
+
+def check_taylor():
+    """exp about 0 and erf about 0: 1 + x + x^2/2 + x^3/6, and 2 (x - x^3/3) / sqrt(pi)."""
+    near(taylor_expand(autograd.numpy.exp, 0., 3)(numpy.array(.5)), 1 + .5 + .125 + .125 / 6)
+    near(taylor_expand(erf, 0., 3)(numpy.array(.5)), 2 * (.5 - .125 / 3) / numpy.pi ** .5)
+
+
+FINITE = {'taylor': check_taylor} | {f'structured: {name}': (lambda name=name: check_empirical(name, 3)) for name in (
+    'mlp', 'recurrent', 'steps', 'multiplied', 'mixed', 'low rank', 'normed', 'filtered', 'blocks', 'positions',
+    'interleaved', 'embedding')} | {
     'structured: memory': lambda: check_empirical('memory', 3, None),
     'structured: all at once': lambda: check_empirical('multiplied', 3, None),
     'definition': lambda: check_empirical('mlp', 1), 'by products': lambda: check_empirical('mlp', 2),
-    'product': check_product, 'empirical product': check_empirical_product}
+    'product': check_product, 'empirical product': check_empirical_product, 'Monte Carlo': check_monte_carlo}
+
+
+# ------------------------------------------------------------------ Gaussian processes
+
+Y = numpy.array([[[.3, -1.], [.8, .4]], [[-.5, 1.1], [.2, -.9]], [[.7, .6], [-1.2, .1]]])
+"""Three inputs with two outputs that depend on each other, two that do not."""
+ROOT = numpy.random.default_rng(9).standard_normal((6, 6))
+AMONG = ROOT @ ROOT.T
+PAIRED = AMONG.reshape(3, 2, 3, 2).transpose(0, 2, 1, 3)
+NOISE = .2
+
+
+def log_density(y, a):
+    return sum(multivariate_normal(numpy.zeros(len(a)), a).logpdf(column) for column in y.T)
+
+
+def check_evidence():
+    a, y = AMONG + NOISE * numpy.trace(AMONG) / 6 * numpy.eye(6), Y.reshape(6, 2)
+    for value in (predict.log_marginal_likelihood(PAIRED, Y, NOISE),
+                  predict.ridge_sweep(PAIRED, Y, [NOISE]).log_marginal_likelihood[0]):
+        near(value, log_density(y, a), 100.)
+
+
+def check_left_out(sweep):
+    a, y = AMONG + NOISE * numpy.eye(6), Y.reshape(6, 2)
+    loo = predict.leave_one_out(PAIRED, Y, NOISE, True)
+    if sweep:
+        loo = predict.ridge_sweep(PAIRED, Y, [3., NOISE], None, True).leave_one_out
+        loo = predict.LeaveOneOut(*(a[1] for a in loo))
+    for i in range(3):
+        rest = numpy.arange(6) // 2 != i
+        weights = a[~rest][:, rest] @ numpy.linalg.inv(a[rest][:, rest])
+        mean, cov = weights @ y[rest], a[~rest][:, ~rest] - weights @ a[rest][:, ~rest]
+        near(loo.mean[i], mean, 10.)
+        near(loo.variance[i], cov, 10.)
+        near(loo.log_density[i], log_density(y[~rest] - mean, cov), 100.)
+
+
+def check_evidence_gradient():
+    """K = w^2 x x' + r s, of w and r, in blocks of two inputs."""
+    x, y, w, r = BASE, Y[:, 0], 1.3, .7
+
+    def evidence(w, r):
+        k = w ** 2 * x @ x.T
+        return log_density(y, k + r * numpy.trace(k) / 3 * numpy.eye(3))
+    with mock.patch.object(hyperparameters, 'ENTRIES', 16):
+        value, gradient = predict.log_marginal_likelihood_gradient(
+            lambda w: Dense(1, 3 ** .5 * w), x, y, {'w': w, 'diag_reg': r})
+    near(numpy.array(value), evidence(w, r), 100.)
+    h = 1e-3
+    for name, f, v in (('w', lambda w: evidence(w, r), w), ('diag_reg', lambda r: evidence(w, r), r)):
+        slope = (8 * (f(v + h) - f(v - h)) - f(v + 2 * h) + f(v - 2 * h)) / (12 * h)
+        assert abs(gradient[name] - slope) < 1e-9 * abs(slope)
+
+
+def check_samples():
+    z = numpy.random.default_rng(4).standard_normal((2, 6, 2))
+    draws = predict.sample(predict.Gaussian(Y, PAIRED), 2, 4)
+    near(draws.reshape(2, 6, 2), Y.reshape(6, 2) + numpy.real(sqrtm(AMONG)) @ z, 100.)
+
+
+PROCESSES = {'evidence': check_evidence, 'evidence, gradient': check_evidence_gradient, 'samples': check_samples,
+             'left out': lambda: check_left_out(False), 'left out, sweep': lambda: check_left_out(True)}
 
 
 CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | FINITE | {
@@ -376,7 +500,8 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
-    'finite masks': check_finite_masks}
+    'finite masks': check_finite_masks, 'steps': check_steps,
+    'kernel gradient': check_kernel_gradient} | PROCESSES | training.CHECKS
 
 
 def caught_by(checks=CHECKS):
@@ -738,7 +863,46 @@ def first_alone(original, parts, gs):
     return original(parts[:1], gs[:1])
 
 
+BAYES = {
+    'evidence: one output': (lambda: mock.patch.object(
+        bayes, 'evidence', lambda a, y, f=bayes.evidence: f(a, y) + a.log_determinant() / 2), 'evidence'),
+    'evidence: log 2 pi once': (lambda: mock.patch.object(
+        bayes, 'log_2pi', lambda like, f=bayes.log_2pi: f(like) / len(like)), 'evidence'),
+    'determinant: not squared': (lambda: method(
+        factor.Factor, 'log_determinant', lambda f, a: f(a) / 2), 'evidence'),
+    'sweep: the absolute scale': (lambda: method(
+        factor.Shifted, 'shift_by', lambda f, a, reg: f(a, reg / float(a.scale))), 'evidence'),
+    'sweep: the first ridge for all': (lambda: mock.patch.object(
+        bayes, 'with_ridges', lambda a, regs, f=bayes.with_ridges: f(a, regs[:1] * len(regs))), 'left out, sweep'),
+    'gradient: without the ridge in K': (lambda: mock.patch.object(
+        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+            f(a, y)[0] - f(a, y)[1] / a.scale * a.diag_reg / a.n * numpy.eye(a.n), f(a, y)[1])), 'evidence, gradient'),
+    'gradient: of one output': (lambda: mock.patch.object(
+        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: f(a, y[:, :1])),
+        'evidence, gradient'),
+    'gradient: of a ridge that is absolute': (lambda: mock.patch.object(
+        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+            f(a, y)[0], f(a, y)[1] / a.scale)), 'evidence, gradient'),
+    'gradient: blocks below the diagonal forgotten': (lambda: method(
+        hyperparameters._Problem, 'pullback', lambda f, p, hyper, k, G: f(
+            p, hyper, k, (G + G * (numpy.arange(3)[:, None] // 2 == numpy.arange(3) // 2)) / 2)), 'evidence, gradient'),
+    'left out: one output of an input': (lambda: mock.patch.object(
+        bayes, 'inverted', lambda b, f=bayes.inverted: f(b * numpy.eye(b.shape[-1]))), 'left out'),
+    'left out: without the determinant': (lambda: mock.patch.object(
+        bayes, 'inverted', lambda b, f=bayes.inverted: (f(b)[0], 0 * f(b)[1])), 'left out'),
+    'left out: blocks of another matrix': (lambda: method(
+        factor.Factor, 'inverse_blocks', lambda f, a, size: f(a, size)[::-1]), 'left out'),
+    'samples: the covariance for its root': (lambda: mock.patch.object(
+        sampling, 'root', lambda c, *others: c), 'samples'),
+    'samples: Cholesky, whose draws differ': (lambda: mock.patch.object(
+        sampling, 'root', lambda c, *others: numpy.linalg.cholesky(c)), 'samples'),
+}
+
+
 EMPIRICAL = {
+    'taylor: without factorials': (lambda: mock.patch.object(taylor, 'factorial', lambda k: 1), 'taylor'),
+    'taylor: one degree less': (lambda: mock.patch.object(
+        taylor, 'as_whole', lambda degree, *a: degree - 1), 'taylor'),
     'trace axes: a sum': (lambda: mock.patch.object(
         pairing.Pairing, 'traced', property(lambda self: 1)), 'definition'),
     'axes: first those of x1': (lambda: mock.patch.object(
@@ -758,13 +922,27 @@ EMPIRICAL = {
             (part.weight.roots, [i, i + len(parts) // 2]) for i, part in enumerate(parts[:len(parts) // 2])]),
         'structured: recurrent'),
     'weights: not transposed': (lambda: mock.patch.object(
-        rules, '_moved', lambda node, given, part, f=rules._moved: part(given[0])
-        if rules.raw(node) is numpy.transpose else f(node, given, part)), 'structured: recurrent'),
+        weights, '_placed', lambda node, given, f=weights._placed: given[0]
+        if weights.raw(node) is numpy.transpose else f(node, given)), 'structured: recurrent'),
     'weights: factors forgotten': (lambda: mock.patch.object(
         plan, 'weight_of', lambda *a, f=plan.weight_of: (w := f(*a)) and w._replace(factor=1.)),
         'structured: blocks'),
     'weights: an entry that is there twice, once': (lambda: mock.patch.object(
-        rules, '_is_apart', lambda ids: True), 'structured: blocks'),
+        weights, '_is_apart', lambda ids: True), 'structured: blocks'),
+    'made: the first factor alone': (lambda: mock.patch.object(
+        weights.Weight, 'made', lambda shape, steps, f=weights.Weight.made: f(shape, steps[:1])),
+        'structured: low rank'),
+    'made: entries stay where they were': (lambda: mock.patch.object(
+        weights.Moved, 'pulled', lambda self, g, shape: g.reshape(len(g), *shape)), 'structured: normed'),
+    'slope: one': (lambda: mock.patch.object(rules, '_slope', lambda node, i: rules._elementwise(
+        node, i, numpy.ones_like(node.value))), 'structured: normed'),
+    'reduction: twice': (lambda: rule_of(numpy.sum, lambda node, i: (
+        use := rules._reduction(1)(node, i)) and use._replace(h=2 * use.h)), 'structured: normed'),
+    'signal: windows the other way': (lambda: mock.patch.object(
+        rules, 'sliding_window_view', lambda *a, f=rules.sliding_window_view: f(*a)[..., ::-1]),
+        'structured: filtered'),
+    'outer: twice': (lambda: rule_of(numpy.outer, lambda node, i: (
+        use := rules._outer(node, i)) and use._replace(h=2 * use.h)), 'structured: filtered'),
     'cotangents: numbers between forgotten': (lambda: mock.patch.object(
         record, 'scale', lambda node, i, f=record.scale: f(node, i) and 1.), 'structured: mlp'),
     'difference: a sum': (lambda: rule_of(numpy.subtract, rules._sum(1)), 'structured: multiplied'),
@@ -793,6 +971,32 @@ EMPIRICAL = {
     'contraction: products of inputs once': (lambda: mock.patch.object(
         structured.Total, 'products', lambda self, h1, h2, g1, g2, key, f=structured.Total.products:
         None if key in self.known else f(self, h1, h2, g1, g2, key)), 'structured: mlp'),
+}
+
+
+def errors_of(variance):
+    """A mutant of standard errors: the square root of variance(squared deviations, n)."""
+    return mock.patch.object(monte_carlo._Means, 'errors', property(
+        lambda self: [numpy.sqrt(variance(square, self.n)) for square in self.squares]))
+
+
+def from_the_mean_before(add, self, k):
+    """(K - mean before)^2 for (K - mean before) (K - mean after)."""
+    before = [mean.copy() for mean in self.means] if self.n else [numpy.asarray(k)]
+    squares = [square.copy() for square in self.squares] if self.n else [0 * before[0]]
+    add(self, k)
+    self.squares = [square + (k - mean) ** 2 for square, mean in zip(squares, before)]
+
+
+MONTE_CARLO = {
+    'errors: n for n - 1': (lambda: errors_of(lambda square, n: square / n ** 2), 'Monte Carlo'),
+    'errors: of a sample': (lambda: errors_of(lambda square, n: square / (n - 1)), 'Monte Carlo'),
+    'errors: distances from the mean before': (lambda: method(
+        monte_carlo._Means, 'add', from_the_mean_before), 'Monte Carlo'),
+    'samples: the same network': (lambda: method(
+        monte_carlo._Networks, 'stream', lambda f, self, i, *key: f(self, 0, *key)), 'Monte Carlo'),
+    'samples: masks of x1 for x2': (lambda: method(
+        monte_carlo._Networks, 'stream', lambda f, self, i, at, *key: f(self, i, min(at, 1), *key)), 'Monte Carlo'),
 }
 
 
@@ -838,6 +1042,32 @@ MASKS = {
     'masks: finite biases stay': (lambda: mock.patch.dict(
         Layer.step.__globals__, zeroed=masking.Masked), 'finite masks'),
     'masks: finite averages of all': (lambda: mock.patch.object(AvgPool, 'averages', False), 'finite masks'),
+}
+
+STEPS = {
+    'kernel gradient: the mean is a sum': (lambda: mock.patch.object(
+        kernel_gradient, 'derivative', lambda cost, f=kernel_gradient.derivative: lambda a: len(a) * f(cost)(a)),
+        'kernel gradient'),
+    'kernel gradient: the diagonal alone': (lambda: mock.patch.object(
+        kernel_gradient, 'symmetric', lambda k, eps: numpy.diag(numpy.diag(k))), 'kernel gradient'),
+    'steps: beta gamma once': (lambda: mock.patch.object(discrete, 'product', lambda p, q, x, s, f=discrete.product: (
+        f(p, q, x, s)[0] + x * p[0] * q[1], f(p, q, x, s)[1])), 'steps'),
+    'steps: beta^2 forgotten': (lambda: mock.patch.object(discrete, 'product', lambda p, q, x, s, f=discrete.product: (
+        f(p, q, x, s)[0], f(p, q, x, s)[1] - p[0] * q[0])), 'steps'),
+    'steps: Nesterov without looking ahead': (lambda: mock.patch.object(
+        discrete, 'lookahead', lambda m, nesterov: 1), 'steps'),
+    'steps: the first looks ahead with the heavy ball': (lambda: mock.patch.object(
+        discrete, 'lookahead', lambda m, nesterov: 1 + m), 'steps'),
+    'steps: one too many': (lambda: mock.patch.object(
+        discrete, 'power', lambda k, x, s, f=discrete.power: f([i + 1 for i in k], x, s)), 'steps'),
+    'steps: the mean over inputs and a half': (lambda: mock.patch.object(
+        discrete, 'gain', lambda a, k, rate, size, *o, f=discrete.gain: f(a, k, rate, size / 2, *o)), 'steps'),
+    'steps: test outputs by Lambda too': (lambda: mock.patch.object(
+        discrete, 'steps_test', lambda a, k, r, g, f=discrete.steps_test: f(a, k, r, a.values * g)), 'steps'),
+    'steps: test outputs away from the targets': (lambda: mock.patch.object(
+        discrete, 'steps_test', lambda a, k, r, g, f=discrete.steps_test: f(a, k, -r, g)), 'steps'),
+    'steps: the edge of plain descent': (lambda: mock.patch.object(
+        discrete, 'edge', lambda m, nesterov, f=discrete.edge: f(0., nesterov)), 'steps'),
 }
 
 MUTANTS = {
@@ -928,7 +1158,7 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS | training.MUTANTS
 
 
 def test_the_code_passes():
@@ -949,7 +1179,9 @@ def test_mutants_leave_nothing_behind():
               combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
-              rules.Weight, structured, structured.Total)
+              weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
+              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient,
+              *training.OWNERS)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

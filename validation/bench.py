@@ -2,10 +2,12 @@
 
     python validation/bench.py [--nt PYTHON] [--repeat 3] [--only NAME ...]
     python validation/bench.py --finite [--nt PYTHON] [--repeat 3]
+    python validation/bench.py --dynamics [--nt PYTHON] [--repeat 3]
 
 PYTHON is an interpreter in which Neural Tangents is installed; it runs the same networks, jitted and warm, on the same
 machine between our own runs. Printed are seconds (the best of the repeats) and how many times faster than NT that is.
 With --finite: NTKs of finite networks, all outputs, by structured derivatives (NT by its own), and the definition.
+With --dynamics: what training does, given the kernels.
 """
 import argparse
 import json
@@ -72,6 +74,24 @@ FINITE = {
 }
 
 
+def cross_entropy(np, predict, kernel_fn, momentum, n=300, o=10, t=1000.):
+    """Of random labels, to t = 1000; a function without arguments, which predicts."""
+    x = inputs((n, 20))
+    y, f0 = np.eye(o)[np.arange(n) * 7 % 11 % o], inputs((n, o))
+
+    def loss(f, y):
+        f = f - np.max(f, axis=-1, keepdims=True)
+        return -np.mean(np.sum(y * (f - np.log(np.sum(np.exp(f), axis=-1, keepdims=True))), axis=-1))
+    predict_fn = predict.gradient_descent(loss, kernel_fn(x, None, 'ntk'), y, 1., momentum)
+    return lambda: predict_fn(t, f0)
+
+
+DYNAMICS = {                                # function of (autograd's or JAX's numpy, predict, kernel_fn)
+    'cross-entropy': lambda *a: cross_entropy(*a, None),
+    'cross-entropy, momentum': lambda *a: cross_entropy(*a, .9),
+}
+
+
 def inputs(shape, dtype='float64'):
     import numpy as np
     return np.random.default_rng(0).standard_normal(shape).astype(dtype)
@@ -126,6 +146,34 @@ def finite_as_nt(name, repeat):
     return 0
 
 
+def trained(stax):
+    """The kernel function of the network whose training is measured."""
+    return stax.serial(*[stax.Dense(512, 1.5, .1), stax.Relu()] * 2, stax.Dense(10))[2]
+
+
+def dynamics_as_nt(name, repeat):
+    import jax
+    jax.config.update('jax_enable_x64', True)
+    import jax.numpy as np
+    from neural_tangents import predict, stax
+    run = DYNAMICS[name](np, predict, trained(stax))
+    print(json.dumps(fastest(lambda: run().block_until_ready(), repeat)))
+    return 0
+
+
+def print_dynamics(nt, repeat):
+    import autograd.numpy as np
+    from ntref import predict, stax
+    titles = f'{"training":<25} {"ntref s":>9} {"cpu s":>7}'
+    print(titles + (f' {"NT s":>9} {"cpu s":>7} {"NT / ntref":>11}' if nt else ''))
+    for name, prepare in DYNAMICS.items():
+        ours, cpu = fastest(prepare(np, predict, trained(stax)), repeat)
+        theirs = nt_seconds(nt, name, 'dynamics', repeat) if nt else None
+        row = f'{name:<25} {ours:>9.3f} {cpu:>7.3f}'
+        print(row + (f' {theirs[0]:>9.3f} {theirs[1]:>7.3f} {theirs[0] / ours:>10.1f}x' if theirs else ''), flush=True)
+    return 0
+
+
 def finite(nt, repeat):
     """Rows of the table of finite networks, as they are measured."""
     from ntref import empirical_ntk_fn, stax
@@ -170,12 +218,16 @@ def main(argv=None):
     parser.add_argument('--repeat', type=int, default=3)
     parser.add_argument('--only', nargs='+', metavar='NAME', choices=CASES, default=list(CASES))
     parser.add_argument('--finite', action='store_true', help='finite networks instead')
+    parser.add_argument('--dynamics', action='store_true', help='training instead')
     parser.add_argument('--as-nt', type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.as_nt:
         name, dtype, repeat = args.as_nt
-        return finite_as_nt(name, repeat) if dtype == 'finite' else as_nt(name, dtype, repeat)
-    print(f'NTK, x2=None; {machine()}\n')
+        others = {'finite': finite_as_nt, 'dynamics': dynamics_as_nt}
+        return others[dtype](name, repeat) if dtype in others else as_nt(name, dtype, repeat)
+    print(f'{"float64" if args.dynamics else "NTK, x2=None"}; {machine()}\n')
+    if args.dynamics:
+        return print_dynamics(args.nt, args.repeat)
     if args.finite:
         return print_finite(args.nt, args.repeat)
     titles = f'{"network":<15} {"inputs":<16} {"dtype":>8} {"ntref s":>9}'

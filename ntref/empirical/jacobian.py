@@ -1,6 +1,7 @@
 """The definition: Jacobians, one pass back for each entry of the output, and their products."""
 import numpy
 
+from .cost import ENTRY, Cost
 from .pairing import paired
 
 __all__ = ['jacobian', 'jacobian_cost', 'jacobian_ntk', 'unit']
@@ -49,9 +50,15 @@ def jacobian_ntk(first, second, pairings, numbers=None):
     return kernels
 
 
-def jacobian_cost(first, second, pairings):
-    """Operations: a pass back takes twice what f takes."""
-    size, total = sum(a.size for a in first.values), 0
+def jacobian_cost(first, second, pairings, share=1.):
+    """A pass back for each output, of the example alone where `vmap_axes` allow it; J itself; products of its rows.
+
+    `share`: of the parameters that it is taken of.
+    """
+    size, total, entries = share * sum(a.size for a in first.values), 0, 0
     for side in {id(side): side for side in (first, second)}.values():
-        total += sum(out.size for out in side.whole.outputs) * (2 * side.whole.flops / max(side.n, 1) + size)
-    return total + sum(2 * pairing.pairs * size for pairing in pairings)
+        outputs = sum(out.size for out in side.whole.outputs)
+        total += (side.n + 2 * outputs) * side.single_operations + ENTRY * outputs * size
+        entries += max(out.size for out in side.whole.outputs) * size
+    pairs = sum(pairing.pairs for pairing in pairings)
+    return Cost(total + 2 * pairs * size, round(first.values[0].itemsize * (entries + 2 * pairs)))

@@ -5,7 +5,10 @@ from enum import IntEnum
 
 import numpy
 
+from ..engine.memory import available
 from ..trees import leaves, rebuilt
+from .check import check_side
+from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing, axes_tuple
 from .products import products_cost, products_ntk
@@ -20,7 +23,8 @@ log = logging.getLogger('ntref.empirical')
 class NtkImplementation(IntEnum):
     """Ways to the empirical NTK. They agree to rounding.
 
-    AUTO: the one with the fewest operations by an estimate, which is logged (`logging`, 'ntref.empirical', INFO).
+    AUTO: the one with the fewest operations of those that fit into half of the free memory, by the estimate that
+        `ntk_fn.cost` states; it is logged (`logging`, 'ntref.empirical', INFO).
     JACOBIAN_CONTRACTION: J J', the definition. Memory: outputs x parameters.
     NTK_VECTOR_PRODUCTS: J J' v for unit vectors v, without Jacobians.
     STRUCTURED_DERIVATIVES: J only up to the operations that parameters enter, the rest by what these operations are.
@@ -57,7 +61,7 @@ class Kernels:
         first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes)
         if self.check:
             for side in (first, second):
-                side.check()
+                check_side(side)
         return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
@@ -74,11 +78,23 @@ class Kernels:
         return rebuilt(first.whole.tree, found)
 
     def cheapest(self, first, second, pairings):
-        costs = {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
-        best = min(costs, key=costs.get)
-        log.info('empirical NTK by %s; operations: %s.', best.name,
-                 ', '.join(f'{way.name} {n:.2g}' for way, n in costs.items()))
+        costs, free = costs_of(first, second, pairings), available()
+        fitting = [way for way, cost in costs.items() if free is None or 2 * cost.bytes <= free]
+        best = min(fitting, key=lambda way: costs[way].operations) if fitting else \
+            min(costs, key=lambda way: costs[way].bytes)
+        log.info('empirical NTK by %s; %s.', best.name, '; '.join(
+            f'{way.name} {cost.operations:.2g} operations, {cost.bytes:.2g} bytes' for way, cost in costs.items()))
         return best
+
+    def cost(self, x1, x2, params, **apply_fn_kwargs):
+        """What each implementation of the NTK takes, estimated: {NtkImplementation: Cost(operations, bytes)}."""
+        return costs_of(*self.sides(x1, x2, params, apply_fn_kwargs))
+
+
+def costs_of(first, second, pairings):
+    if any(pairing.is_empty for pairing in pairings):
+        return dict.fromkeys(WAYS, Cost(0., 0))
+    return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
 
 
 def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
@@ -123,7 +139,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
     Returns
     -------
-    function : ntk_fn(x1, x2, params, **apply_fn_kwargs), see `empirical_kernel_fn`.
+    function : ntk_fn(x1, x2, params, **apply_fn_kwargs), with `ntk_fn.cost`; see `empirical_kernel_fn`.
 
     Source
     ------
@@ -144,6 +160,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
     def ntk_fn(x1, x2, params, **apply_fn_kwargs):
         return kernels.ntk(*kernels.sides(x1, x2, params, apply_fn_kwargs))
+    ntk_fn.cost = kernels.cost
     return ntk_fn
 
 
@@ -171,7 +188,9 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         How the NTK is computed. Where STRUCTURED_DERIVATIVES know no rule for what a parameter enters, they take the
         Jacobian for this parameter alone, and log it ('ntref.empirical', INFO).
     check : bool
-        Compare up to three examples alone with themselves among all, and raise where `vmap_axes` is wrong.
+        Compare up to three examples alone with themselves among all, and raise where `vmap_axes` is wrong. Compare the
+        derivative along a random direction of each parameter with differences of f, and raise where plain NumPy lost
+        a part of it. That takes a few calls of f for each parameter.
 
     Returns
     -------
@@ -180,13 +199,17 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         gives an array, others a named tuple `EmpiricalKernel`. params: a tree (tuples, lists, dicts) of float arrays.
         Keywords go to f: of a pair the first is for x1 and the second for x2; a seed `rng` becomes another one for x2,
         unless x2 is x1; all others are shared.
+        kernel_fn.cost(x1, x2, params, **apply_fn_kwargs): what the NTK takes by each implementation, estimated without
+        computing it, {NtkImplementation: Cost(operations, bytes)}. Operations are those of matrix products; what else
+        takes time is counted as so many of them. Implementations whose times differ by a factor of 3 are in order.
 
     Raises
     ------
-    TypeError  : parameters that are not floats, axes that are not whole numbers, rng as a Generator.
-    ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; a parameter that no
-        output depends on, as far as autograd sees; examples that are mixed against the word of `vmap_axes`, where
-        that is noticed (`check`).
+    TypeError  : parameters that are not floats, complex outputs, what autograd cannot follow; axes that are not whole
+        numbers, rng as a Generator.
+    ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; NaN in parameters; a
+        parameter that no output depends on, as far as autograd sees. Where that is noticed (`check`): a part of a
+        derivative that is lost, examples that are mixed against the word of `vmap_axes`.
 
     Accuracy
     --------
@@ -207,6 +230,9 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     EmpiricalKernel(nngp=array([[81.]]), ntk=array([[180.]]))
     >>> empirical_kernel_fn(f, vmap_axes=0, implementation=3)(x, None, 'ntk', params)
     array([[180.]])
+    >>> cost = empirical_kernel_fn(f, vmap_axes=0).cost(numpy.ones((100, 2)), None, params)
+    >>> cost[3].operations < cost[1].operations < cost[2].operations, cost[1].bytes        # J: 100 x 2
+    (True, 161600)
     """
     kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
 
@@ -217,6 +243,7 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         given = kernels.sides(x1, x2, params, apply_fn_kwargs)
         found = {name: getattr(kernels, name)(*given) for name in names}
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
+    kernel_fn.cost = kernels.cost
     return kernel_fn
 
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy
 
+from ..arguments import is_whole
+
 __all__ = ['Pairing', 'axes_tuple', 'interleaved', 'kept', 'paired', 'sums']
 
 
@@ -51,10 +53,10 @@ def paired(a, b, trace=(), diagonal=()):
 
 def axes_tuple(axes, name):
     """One axis or several as a tuple."""
-    axes = (axes,) if isinstance(axes, int) else tuple(axes)
-    if not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
+    several = axes if isinstance(axes, (tuple, list)) else (axes,)
+    if not all(map(is_whole, several)):
         raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r}.')
-    return axes
+    return tuple(map(int, several))
 
 
 class Pairing(NamedTuple):

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy
 
-from .rules import Weight, use_of, weight_of
+from .rules import use_of
 from .side import mixing, same
+from .weights import Weight, weight_of
 
 __all__ = ['Part', 'Plan', 'plans']
 
@@ -142,7 +143,7 @@ class Plan:
                 for i, root in enumerate(self.single.roots)}
 
     def _add(self, node, one):
-        """A weight, a use of weights, or neither."""
+        """A weight, uses of weights, or neither."""
         entering = [(i, self.weights[p.index]) for i, p in zip(one.argnums, one.parents) if p.index in self.weights]
         if not entering:
             return
@@ -152,12 +153,15 @@ class Plan:
             if weight is not None:
                 self.weights[one.index] = weight
                 return
-        for i, weight in entering:
-            use = use_of(one, i) if has_examples else None
+        uses = [(i, weight, use_of(one, i)) for i, weight in entering]
+        for i, weight, use in uses:
             if use is None:
                 self._refuse(weight, f'there is no rule for argument {i} of {one.fun.__name__}')
-            else:
+            elif has_examples:
                 self.parts.append(self._part(weight, node, one, i, use))
+        steps = [(weight, use) for _, weight, use in uses if use is not None]
+        if steps and not has_examples:
+            self.weights[one.index] = Weight.made(numpy.shape(one.value), steps)
 
     def _part(self, weight, node, one, i, use):
         n, layout = self.n, fitting(node.value, one.value, self.n, self.side)
@@ -192,23 +196,29 @@ class Plan:
         self.parts = [part for part in self.parts if not part.weight.roots & self.others]
         return self.others
 
+    @property
+    def operations(self):
+        """Estimated, of the passes back for all outputs."""
+        return 2 * sum(numpy.size(out) for out in self.single.outputs) * self.whole.operations
+
     def factors(self, k):
         """[(part, cotangents (n, entries of one example's output, P, S, B))] for output k."""
         arranged = {(part.node.index, part.arrangement): part for part in self.parts}
-        targets, found = [part.node for part in arranged.values()], {key: [] for key in arranged}
+        targets, shape = [part.node for part in arranged.values()], numpy.shape(self.single.outputs[k])
         if self.single.ends[k] is None or not targets:
             return []
-        shape, out = numpy.shape(self.single.outputs[k]), self.whole.outputs[k]
-        layout = (layouts(out.shape, shape, self.n) or [None])[0]
-        for i in numpy.ndindex(shape):
+        out = self.whole.outputs[k]
+        layout, found = (layouts(out.shape, shape, self.n) or [None])[0], {
+            key: numpy.zeros((self.n, prod(shape), *part.arrangement[2]), numpy.asarray(part.node.value).dtype)
+            for key, part in arranged.items()}
+        for row, i in enumerate(numpy.ndindex(shape)):
             g = numpy.zeros_like(out)
             split(g, layout, self.n)[(slice(None), *i)] = 1
             pulled = self.whole.pull([g if j == k else None for j in range(len(self.whole.ends))], targets)
             for part, cotangent, kept in zip(arranged.values(), pulled, found.values()):
-                cotangent = numpy.zeros_like(part.node.value) if cotangent is None else cotangent
-                kept.append(part.cotangents(cotangent, self.n))
-        stacked = {key: numpy.stack(kept, 1) for key, kept in found.items()}
-        return [(part, stacked[part.node.index, part.arrangement]) for part in self.parts]
+                if cotangent is not None:
+                    kept[:, row] = part.cotangents(cotangent, self.n)
+        return [(part, found[part.node.index, part.arrangement]) for part in self.parts]
 
 
 class Alone:
@@ -224,6 +234,10 @@ class Alone:
     @property
     def parts(self):
         return self.plans[0].parts
+
+    @property
+    def operations(self):
+        return sum(plan.operations for plan in self.plans)
 
     def close(self, others):
         while any(plan.close(self.others | others) - self.others for plan in self.plans):

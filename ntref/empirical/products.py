@@ -2,6 +2,7 @@
 import numpy
 
 from ..trees import leaves, rebuilt
+from .cost import Cost
 from .jacobian import unit
 from .record import Record
 from .side import sides
@@ -120,6 +121,8 @@ def products_ntk(first, second, pairings):
 
 
 def products_cost(first, second, pairings):
-    """Operations: for each column a pass back, and one along it."""
-    columns = sum(out.size for out in second.whole.outputs)
-    return columns * (2 * second.whole.flops / max(second.n, 1) + 4 * first.whole.flops)
+    """For each column a pass back, and one along it; what these leave behind on the way."""
+    columns, pairs = sum(out.size for out in second.whole.outputs), sum(pairing.pairs for pairing in pairings)
+    operations = (second.n + 2 * columns) * second.single_operations + 4 * columns * first.whole.operations
+    kept = sum(2 * numpy.asarray(node.value).nbytes for node in first.whole.tape)
+    return Cost(operations, kept + 2 * pairs * first.values[0].itemsize)

@@ -5,17 +5,39 @@
 from collections import Counter
 from functools import cached_property, lru_cache
 from importlib import import_module
+from threading import Lock, local
 
 import numpy
 
 from ..trees import leaves, rebuilt
+from .cost import CALL, ENTRY
 
 __all__ = ['Record', 'raw']
 
 
+_replacing = Lock()
+
+
+def _tracer():
+    """autograd's, counting traces within traces for each thread.
+
+    It tells a derivative within a function from those around it by how many traces are open. Were those of other
+    threads among them, two might be taken for one, and the derivative be wrong.
+    """
+    tracer = import_module('autograd.tracer')
+    with _replacing:
+        shared = tracer.trace_stack
+        if not isinstance(shared, local):
+            class TraceStack(local, tracer.TraceStack):
+                def __init__(self):
+                    self.top = shared.top
+            tracer.trace_stack = TraceStack()
+    return tracer
+
+
 @lru_cache(1)
 def _node_class():
-    tracer, core = import_module('autograd.tracer'), import_module('autograd.core')
+    tracer, core = _tracer(), import_module('autograd.core')
     import_module('autograd.numpy')
 
     class Node(tracer.Node):
@@ -101,7 +123,8 @@ class Record:
     """
 
     def __init__(self, f, values):
-        tracer, Node = import_module('autograd.tracer'), _node_class()
+        Node = _node_class()
+        tracer = import_module('autograd.tracer')
         self.tape = []
         self.roots = [Node.new_root(self.tape, v) for v in values]
         with tracer.trace_stack.new_trace() as trace:
@@ -112,6 +135,8 @@ class Record:
         self.outputs = [leaf._value if mine else leaf for leaf, mine in zip(found, ours)]
         self.tree = rebuilt(self.tree, self.outputs)
         self._leading = {}
+        for node in self.tape:
+            node.tape = None                    # no circle: what is recorded goes with the record, not with the next gc
 
     @cached_property
     def scaled(self):
@@ -159,21 +184,29 @@ class Record:
                     grads[parent.index] = core.add_outgrads(grads.get(parent.index), ingrad)
         return [found.get(target.index) for target in targets]
 
-    def reached(self):
-        """For each root: is there a way from an output back to it?"""
-        ahead = {end.index for end in self.ends if end is not None}
+    def reached(self, ends=None):
+        """For each root: is there a way from an output (or one of these nodes) back to it?"""
+        ahead = {end.index for end in (self.ends if ends is None else ends) if end is not None}
         for node in reversed(self.tape):
             if node.index in ahead:
                 ahead.update(parent.index for parent in node.parents)
         return [root.index in ahead for root in self.roots]
 
-    @property
-    def flops(self):
-        """Estimated: a product of (i, k) and (k, j) is 2 i j k, all else one for each entry."""
-        total = 0
-        for node in self.tape:
-            size = numpy.size(node.value)
-            factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
-            is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum')
-            total += 2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else size
-        return total
+    def swallowed(self):
+        """For each root: did plain NumPy make an array of objects of it? From there on nothing is recorded."""
+        arrays = [*self.outputs, *(a for node in self.tape for a in (node.value, *node.args))]
+        return self.reached([box._node for a in arrays if getattr(a, 'dtype', None) == object
+                             for box in numpy.ravel(a) if getattr(box, '_node', None) in self.tape])
+
+    @cached_property
+    def operations(self):
+        """Estimated, of f; a pass back takes twice as many."""
+        return sum(map(_operations, self.tape))
+
+
+def _operations(node):
+    """A product of (i, k) and (k, j) takes 2 i j k, all else ENTRY for each entry; and the call itself."""
+    size = numpy.size(node.value)
+    factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
+    is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum', 'convolve')
+    return CALL + (2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else ENTRY * size)

@@ -4,46 +4,20 @@ An operation that is linear in a parameter w is a product over labelled axes, as
 
     out[o] = sum h[..] w[..],        its derivative  J[.., w] = sum h[..] g[..]   for the cotangent g of out.
 
-`use_of` says which axes these are and what h is. Operations that only move entries of w about, or multiply them by a
-number, make another weight of it (`weight_of`): the same entries at other places.
+So is the derivative of a function of each entry, and of one that reduces axes; h is the slope. `use_of` says which axes
+these are and what h is.
 """
 from functools import lru_cache
 from importlib import import_module
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import logsumexp
 
 from .record import raw
 
-__all__ = ['Use', 'Weight', 'use_of', 'weight_of']
-
-
-class Weight(NamedTuple):
-    """Entries of parameters, and a number they are multiplied by.
-
-    start, shape : the first entry, counted through all parameters; moved : array of entries (-1: a constant), or None
-    roots : frozenset of the parameters; is_apart: no entry twice, no constant
-    """
-    start: int
-    shape: tuple
-    roots: frozenset
-    factor: Any = 1.
-    moved: Any = None
-    is_apart: bool = True
-
-    @property
-    def ids(self):
-        """Which entry is where."""
-        if self.moved is not None:
-            return self.moved
-        return numpy.arange(self.start, self.start + prod(self.shape)).reshape(self.shape)
-
-    def is_like(self, other):
-        """The same entries at the same places?"""
-        if self.moved is None and other.moved is None:
-            return (self.start, self.shape) == (other.start, other.shape)
-        return numpy.array_equal(self.ids, other.ids)
+__all__ = ['Use', 'use_of']
 
 
 class Use(NamedTuple):
@@ -54,77 +28,32 @@ class Use(NamedTuple):
     h: Any = None
     where: Any = ...
 
-
-# ------------------------------------------------------------------ the same entries at other places
-
-PERMUTED = (numpy.reshape, numpy.ravel, numpy.transpose, numpy.moveaxis, numpy.swapaxes, numpy.rollaxis, numpy.squeeze,
-            numpy.expand_dims, numpy.roll, numpy.flipud, numpy.fliplr, numpy.rot90, numpy.atleast_1d, numpy.atleast_2d,
-            numpy.atleast_3d)
-REPEATED = numpy.broadcast_to, numpy.tile, numpy.repeat, numpy.diagonal
+    def pulled(self, g, shape):
+        """The cotangents (rows, *shape) of w out of those of out."""
+        g = g if self.where is ... else g[(slice(None), *self.where)]
+        stretched = [label for label in self.weight if label not in self.inner + self.outer]
+        ones = numpy.ones([n for n, label in zip(shape, self.weight) if label in stretched], g.dtype)
+        number = {label: 1 + i for i, label in enumerate(dict.fromkeys(self.weight + self.inner + self.outer))}
+        out, inner, stretched, weight = ([number[label] for label in labels]
+                                         for labels in (self.outer, self.inner, stretched, self.weight))
+        h = numpy.ones((), g.dtype) if self.h is None else self.h
+        return numpy.einsum(g, [0, *out], h, inner, ones, stretched, [0, *weight], optimize=True)
 
 
 @lru_cache(1)
 def _own():
     """Functions that autograd itself defines, by name."""
-    wrapper, boxes = import_module('autograd.numpy.numpy_wrapper'), import_module('autograd.numpy.numpy_boxes')
-    named = {'concatenate': wrapper.concatenate_args, 'array': wrapper.array_from_args,
-             'scalar': wrapper._array_from_scalar_or_array, 'item': boxes.ArrayBox.__getitem__}
-    return {getattr(f, 'fun', f): name for name, f in named.items()}
+    wrapper, boxes, signal = map(import_module, (
+        'autograd.numpy.numpy_wrapper', 'autograd.numpy.numpy_boxes', 'autograd.scipy.signal'))
+    own = {wrapper.concatenate_args: 'concatenate', boxes.ArrayBox.__getitem__: 'item', signal.convolve: 'convolve'}
+    return {getattr(f, 'fun', f): name for f, name in own.items()}
 
-
-FIRST = {'concatenate': 1, 'array': 2, 'scalar': 2, 'item': 0}          # the first argument that is an array
-
-
-def weight_of(node, weights):
-    """The Weight that a node makes of those in `weights` ({index of a node: Weight}), or None."""
-    f, name = raw(node), _own().get(raw(node))
-    if any(parent.index not in weights for parent in node.parents):
-        return None
-    given = dict(zip(node.argnums, (weights[parent.index] for parent in node.parents)))
-    first = next(iter(given.values()))
-    if f in PERMUTED + REPEATED and set(given) == {0} or name in ('item', 'scalar') and len(given) == 1:
-        ids, factor = _moved(node, given, lambda w: w.ids), first.factor
-        if numpy.ndim(factor):
-            factor = _moved(node, given, lambda w: w.factor)
-        return Weight(0, ids.shape, first.roots, factor, ids, first.is_apart and (f in PERMUTED or _is_apart(ids)))
-    if name in ('concatenate', 'array'):
-        ids = _moved(node, given, lambda w: w.ids)
-        factor = _moved(node, given, lambda w: numpy.broadcast_to(w.factor, w.shape))
-        roots = frozenset().union(*(w.roots for w in given.values()))
-        return Weight(0, ids.shape, roots, factor, ids, _is_apart(ids))
-    if f is numpy.negative:
-        return first._replace(factor=-first.factor)
-    if f in (numpy.multiply, numpy.divide) and len(given) == 1 and not (f is numpy.divide and 1 in given):
-        i, = given
-        c = numpy.asarray(node.args[1 - i])
-        if numpy.shape(node.value) == first.shape:
-            c = 1 / c if f is numpy.divide else c
-            c = c.item() if c.size == 1 else numpy.broadcast_to(c, first.shape).astype(node.value.dtype)
-            return first._replace(factor=first.factor * c)
-    return None
-
-
-def _moved(node, given, part):
-    """What the node does to entries, done to a part of its weights; constants become -1."""
-    start = FIRST.get(_own().get(raw(node)), 0)
-    arrays = range(start, start + 1) if _own().get(raw(node)) not in ('concatenate', 'array') else \
-        range(start, len(node.args))
-    args = [part(given[i]) if i in given else numpy.full(numpy.shape(a), -1) if i in arrays else a
-            for i, a in enumerate(node.args)]
-    return numpy.asarray(raw(node)(*args, **node.kwargs))
-
-
-def _is_apart(ids):
-    return bool(ids.size and ids.min() >= 0) and numpy.unique(ids).size == ids.size
-
-
-# ------------------------------------------------------------------ products
 
 def use_of(node, i):
     """The Use of argument i, or None where no rule says how the node depends on it."""
     f = raw(node)
-    rule = RULES.get(f) or OWN_RULES.get(_own().get(f))
-    if rule is None or numpy.iscomplexobj(node.value):
+    rule = RULES.get(f) or OWN_RULES.get(_own().get(f)) or (_slope if isinstance(f, numpy.ufunc) else None)
+    if rule is None or numpy.iscomplexobj(node.value) or numpy.iscomplexobj(node.args[i]):
         return None
     return rule(node, i)
 
@@ -155,7 +84,45 @@ def _multiply(node, i):
 
 
 def _divide(node, i):
-    return _elementwise(node, i, 1 / numpy.asarray(node.args[1])) if i == 0 else None
+    return _slope(node, i) if i else _elementwise(node, i, 1 / numpy.asarray(node.args[1]))
+
+
+def _gradient(node, i, args):
+    """The pullback of 1 to argument i, of these arguments."""
+    core = import_module('autograd.core')
+    if node.fun not in core.primitive_vjps:
+        return None
+    pull = core.primitive_vjps[node.fun]((i,), node.value, args, node.kwargs)
+    return next(iter(pull(numpy.ones_like(node.value))))
+
+
+def _slope(node, i):
+    """A function of each entry: h is its derivative."""
+    if getattr(raw(node), 'signature', None) is not None:
+        return None
+    h = _gradient(node, i, [numpy.broadcast_to(a, numpy.shape(node.value)) for a in node.args])
+    return None if h is None else _elementwise(node, i, h)
+
+
+def _reduction(place):
+    """A function of entries along the axes that it is given at this place: h is its derivative."""
+    def rule(node, i):
+        if i or len(node.args) > place + 1:
+            return None
+        labels = tuple(range(numpy.ndim(node.args[0])))
+        axes = node.args[place] if len(node.args) > place else node.kwargs.get('axis')
+        axes = labels if axes is None else {axis % len(labels) for axis in numpy.ravel(axes).tolist()}
+        kept = ((label, 'kept') if label in axes else label for label in labels)
+        outer = tuple(kept if node.kwargs.get('keepdims') else (label for label in labels if label not in axes))
+        return Use(labels, labels, outer, _gradient(node, i, node.args))
+    return rule
+
+
+def _stretched(node, i):
+    """Repeated along axes of length 1."""
+    w, out = numpy.shape(node.args[i]), numpy.shape(node.value)
+    fits = all(n in (1, m) for n, m in zip(w[::-1], out[::-1]))
+    return _sum(1)(node, i) if fits and len(w) <= len(out) else None
 
 
 def _where(node, i):
@@ -186,6 +153,31 @@ def _inner(node, i):
     return _product(node, i, left, right, left[:-1] + right[:-1])
 
 
+def _outer(node, i):
+    return _product(node, i, [0], [1], [0, 1]) if {*map(numpy.ndim, node.args[:2])} == {1} else None
+
+
+def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
+    """h: the windows of the other operand that are multiplied by w, which lies in them back to front."""
+    w, other = node.args[i], numpy.asarray(node.args[1 - i])
+    axes = [list(range(numpy.ndim(w)))] * 2 if axes is None else axes
+    labels = [[(k, axis) for axis in range(numpy.ndim(a))] for k, a in enumerate(node.args[:2])]
+    for left, right in zip(*dot_axes):
+        labels[1][right] = labels[0][left]
+    used = [{*axes[k], *dot_axes[k]} for k in (0, 1)]
+    out = [label for k in (0, 1) for axis, label in enumerate(labels[k]) if axis not in used[k]]
+    sizes, inner = numpy.shape(node.value)[len(out):], labels[1 - i][:]
+    for j, (at, there, n) in enumerate(zip(axes[i], axes[1 - i], sizes)):
+        a, b, m = w.shape[at], node.args[1].shape[axes[1][j]], other.shape[there]
+        first = {'full': 0, 'valid': min(a, m) - 1, 'same': (b - 1) // 2}[mode]
+        padding = [(a - 1, max(first + n - m, 0)) if axis == there else (0, 0) for axis in range(other.ndim)]
+        windows = sliding_window_view(numpy.pad(other, padding), a, there)[..., ::-1]
+        other = numpy.take(windows, range(first, first + n), there)
+        inner[there] = ('out', j)
+        inner.append(labels[i][at])
+    return Use(tuple(labels[i]), tuple(inner), (*out, *(('out', j) for j in range(len(sizes)))), other)
+
+
 def _tensordot(node, i):
     a, b = map(numpy.ndim, node.args[:2])
     axes = node.args[2] if len(node.args) > 2 else node.kwargs.get('axes', 2)
@@ -214,15 +206,13 @@ def _matmul(node, i):
 
 def _einsum(node, i):
     """The other operands as one, with the labels that they share with w or the output."""
-    if not isinstance(node.args[0], str):
-        return None
     inputs, out, operands = import_module('autograd.numpy.numpy_wrapper').parse_einsum_input(*node.args)
-    terms = inputs.split(',')
-    weight, rest = terms.pop(i - 1), [numpy.asarray(a) for j, a in enumerate(operands) if j != i - 1]
+    terms, i = inputs.split(','), i - 1 if isinstance(node.args[0], str) else i // 2
+    weight, rest = terms.pop(i), [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
     if any(len(set(term)) < len(term) for term in (weight, out)):
         return None
     sizes = {}
-    for term, shape in [(weight, numpy.shape(operands[i - 1])), *zip(terms, map(numpy.shape, rest))]:
+    for term, shape in [(weight, numpy.shape(operands[i])), *zip(terms, map(numpy.shape, rest))]:
         for label, n in zip(term, shape, strict=True):
             if sizes.setdefault(label, n) != n:
                 return None                                                     # broadcast under an ellipsis
@@ -239,19 +229,27 @@ def _concatenate(node, i):
 
 
 def _item(node, i):
-    """Rows w[index] looked up: a product with one-hot vectors."""
+    """Entries w[index], w[index, index'] looked up: products with one-hot vectors."""
     w, index = node.args
-    index = numpy.asarray(index) if not isinstance(index, (tuple, slice, type(None), type(...))) else None
-    if index is None or index.dtype.kind not in 'iu':
+    index = index if isinstance(index, tuple) else (index,)
+    if not all(isinstance(a, (int, list, numpy.integer, numpy.ndarray)) and numpy.asarray(a).dtype.kind in 'iu'
+               for a in index):
         return None
-    n, m = index.ndim, numpy.ndim(w)
-    h = (index[..., None] % len(w) == numpy.arange(len(w))).astype(node.value.dtype)
-    return Use(tuple(range(n, n + m)), tuple(range(n + 1)), (*range(n), *range(n + 1, n + m)), h)
+    index, k, m = numpy.broadcast_arrays(*index), len(index), numpy.ndim(w)
+    n, h = index[0].ndim, numpy.ones((), node.value.dtype)
+    for axis, a in enumerate(index):
+        rows = numpy.arange(w.shape[axis]).reshape(-1, *(1,) * (k - 1 - axis))
+        h = h * (a.reshape(*a.shape, *(1,) * k) % len(rows) == rows)
+    return Use(tuple(range(n, n + m)), tuple(range(n + k)), (*range(n), *range(n + k, n + m)), h)
 
 
 RULES = {
     numpy.add: _sum(1), numpy.subtract: _sum(-1), numpy.broadcast_to: _sum(1), numpy.multiply: _multiply,
     numpy.divide: _divide, numpy.where: _where, numpy.dot: _dot, numpy.inner: _inner, numpy.matmul: _matmul,
-    numpy.tensordot: _tensordot, numpy.einsum: _einsum,
+    numpy.tensordot: _tensordot, numpy.einsum: _einsum, numpy.outer: _outer, numpy.tile: _stretched,
+    numpy.repeat: _stretched, numpy.full: _stretched, numpy.clip: _slope, numpy.sinc: _slope,
+    **dict.fromkeys((numpy.sum, numpy.mean, numpy.max, numpy.min, numpy.prod, numpy.var, numpy.std, logsumexp),
+                    _reduction(1)), numpy.linalg.norm: _reduction(2),
 }
-OWN_RULES = {'concatenate': _concatenate, 'item': _item}
+OWN_RULES = {'concatenate': _concatenate, 'item': _item,
+             'convolve': lambda node, i: _convolve(node, i, *node.args[2:], **node.kwargs)}

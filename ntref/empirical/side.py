@@ -4,10 +4,13 @@ from functools import cached_property
 import numpy
 
 from ..trees import leaves, rebuilt
+from .cost import CALL
 from .record import Record
 from .trees import float_leaves, named, spread
 
-__all__ = ['Side', 'VmapAxes', 'sides', 'split_kwargs']
+__all__ = ['Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
+
+DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # and changed by that
 
 
 class VmapAxes:
@@ -19,6 +22,11 @@ class VmapAxes:
         if self.kwargs is not None and not isinstance(self.kwargs, dict):
             raise TypeError('expected vmap_axes as an axis, a tree of them, or (axes of inputs, axes of outputs, '
                             f'{{keyword: axis}}), got {vmap_axes!r}.')
+
+    def check_keywords(self, kwargs):
+        unknown = [key for key in self.kwargs or () if key not in kwargs]
+        if unknown:
+            raise ValueError(f'expected vmap_axes of keywords that are passed, out of {[*kwargs]}, got {unknown}.')
 
 
 def taken(tree, axes, i):
@@ -41,6 +49,7 @@ class Side:
         self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
         if not self.values:
             raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
+        self.whole = self._whole()                                              # no cached_property: one lock for all
         self.n = 1 if self.inputs is None else self._examples()
         self._singles = {}
 
@@ -76,13 +85,19 @@ class Side:
             raise ValueError(f'expected as many examples along vmap_axes everywhere, got {sizes}.')
         return next(iter(sizes.values()))
 
-    @cached_property
-    def whole(self):
+    def _whole(self):
         record = self.recorded(self.x, self.kwargs)
         for i, out in enumerate(record.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
                 raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}.')
             record.outputs[i] = numpy.asarray(out)
+            if numpy.iscomplexobj(out):
+                raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
+                                'side by side.')
+        lost = [name for name, there in zip(self.names, record.swallowed()) if there]
+        if lost or any(out.dtype == object for out in record.outputs):
+            raise TypeError(f'expected a function that autograd can follow, but plain NumPy made an array of objects '
+                            f'of {", ".join(lost) or "a parameter"} for {self.name}. Write it with autograd.numpy.')
         missed = [name for name, there in zip(self.names, record.reached()) if not there]
         if missed:
             raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd '
@@ -91,7 +106,18 @@ class Side:
         return record
 
     def recorded(self, x, kwargs):
-        return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+        try:
+            return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+        except (AttributeError, TypeError, ValueError) as error:
+            if not any(text in str(error) for text in ('ArrayBox', 'setting an array element')):
+                raise
+            raise TypeError(f'expected a function that autograd can follow, got "{error}" for {self.name}. Write it '
+                            'with autograd.numpy, without assigning to entries of arrays and without float().'
+                            ) from error
+
+    def plain(self, values):
+        """The outputs at other values of the parameters."""
+        return [numpy.asarray(a) for a in leaves(self.f(rebuilt(self.params, values), self.x, **self.kwargs))]
 
     def single(self, i):
         """The Record of example i alone; the whole without `vmap_axes`."""
@@ -101,6 +127,14 @@ class Side:
             with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
                 self._singles = {i: self.recorded(*self.arguments(i))}          # the last alone is kept
         return self._singles[i]
+
+    @property
+    def single_operations(self):
+        """Estimated, of f of one example alone, without calling it."""
+        if self.inputs is None or not self.n:
+            return self.whole.operations
+        calls = CALL * len(self.whole.tape)
+        return calls + (self.whole.operations - calls) / self.n
 
     def arguments(self, i):
         """x and keywords of example i."""
@@ -125,7 +159,7 @@ def same(a, b):
     if a.shape != b.shape:
         return False
     if a.dtype.kind != 'f' or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
-        return numpy.array_equal(a, b)
+        return numpy.array_equal(a, b, equal_nan=a.dtype.kind in 'fc')
     scale = max(float(abs(c).max(initial=0.)) for c in (a, b))
     return bool((abs(a - b) <= 1e3 * float(numpy.finfo(a.dtype).eps) ** .75 * scale).all())
 
@@ -140,18 +174,24 @@ def split_kwargs(kwargs, x1, x2):
     """Keywords for x1 and x2: pairs are split, a seed `rng` is another for other inputs, the rest is shared."""
     of1, of2 = {}, {}
     for key, value in kwargs.items():
-        if key == 'rng' and isinstance(value, numpy.random.Generator):
-            raise TypeError('expected rng to be a seed, got a Generator. The function is called more than once, and '
-                            'must draw the same numbers.')
-        if isinstance(value, tuple) and len(value) == 2:
+        is_pair = isinstance(value, tuple) and len(value) == 2
+        for seed in (value if is_pair else (value,)) if key == 'rng' else ():
+            if isinstance(seed, DRAWN_FROM):
+                raise TypeError(f'expected rng to be a seed, got a {type(seed).__name__}. The function is called more '
+                                'than once, and must draw the same numbers.')
+        if is_pair:
             of1[key], of2[key] = value
+            if not leaves(x2) and of2[key] is not None and not are_equal(*value):
+                raise ValueError(f'expected {key} for x1 alone, as x2 is None, got a pair that differs. Leave its '
+                                 'second out, or pass x2.')
         else:
-            again = key == 'rng' and value is not None and not _equal(x1, x2)
+            again = key == 'rng' and value is not None and not are_equal(x1, x2)
             of1[key], of2[key] = value, [value, 1] if again else value
     return of1, of2
 
 
-def _equal(x1, x2):
+def are_equal(x1, x2):
+    """Are they the same inputs? x2=None is x1."""
     a, b = leaves(x1), leaves(x2)
     return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
 
@@ -160,11 +200,13 @@ def sides(f, x1, x2, params, kwargs, vmap_axes=None):
     """The Side of x1, and that of x2 (the same one where x2 is None)."""
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
+    axes.check_keywords(kwargs)
     first = Side(f, params, x1, of1, axes, 'x1')
     if not leaves(x2):
         return first, first
     second = Side(f, params, x2, of2, axes, 'x2')
-    if len(first.whole.outputs) != len(second.whole.outputs):
-        raise ValueError(f'expected outputs alike for x1 and x2, got {len(first.whole.outputs)} arrays and '
-                         f'{len(second.whole.outputs)}.')
+    places1, places2 = ([place for place, _ in named(side.whole.tree, '')] for side in (first, second))
+    if places1 != places2:
+        raise ValueError(f'expected outputs in trees alike for x1 and x2, in the same order, got {places1} and '
+                         f'{places2}.')
     return first, second

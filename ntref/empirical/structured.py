@@ -14,11 +14,11 @@ or J J' where that is cheaper. Derivation: docs/theory/empirical.md.
 """
 from dataclasses import replace
 from itertools import accumulate, product
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy
 
+from .cost import CALL, ENTRY, Cost
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import interleaved, kept, sums
 from .plan import plans
@@ -41,8 +41,8 @@ def groups(parts):
 def is_plain(parts):
     """Do all use the same entries in the same way, each once, with one factor?"""
     first = parts[0]
-    return first.weight.is_apart and all(
-        part.roles == first.roles and numpy.ndim(part.weight.factor) == 0
+    return all(
+        part.weight.is_apart and part.roles == first.roles and numpy.ndim(part.weight.factor) == 0
         and part.weight.is_like(first.weight)
         for part in parts)
 
@@ -74,13 +74,12 @@ def scattered(parts, gs, ids):
         order = [label for role in 'sab' for label in part.labels(role)]
         own = jacobian_of(h, g).reshape(n * entries, *(part.sizes[label] for label in order))
         own = own.transpose([0] + [1 + order.index(label) for label in part.use.weight])
-        own = (part.weight.factor * own).reshape(n * entries, -1)
-        where = part.weight.ids.ravel()
-        there = where >= 0
-        if part.weight.is_apart:
-            J[:, offsets[where]] += own
-        else:
-            numpy.add.at(J, (slice(None), offsets[where[there]]), own[:, there])
+        for where, own in part.weight.pulled(own):
+            where, own = where.ravel(), own.reshape(n * entries, -1)
+            if part.weight.is_apart:
+                J[:, offsets[where]] += own
+            else:
+                numpy.add.at(J, (slice(None), offsets[where[where >= 0]]), own[:, where >= 0])
     return J.reshape(n, entries, ids.size)
 
 
@@ -141,7 +140,8 @@ class Total:
         self.once, self.free = map(len, kept(s + 1, self.trace, self.diagonal))
 
     def add(self, k):
-        self.total = k if self.total is None else self.total + k
+        """To the total, in its place; k is nobody else's."""
+        self.total = k if self.total is None else _into(self.total, numpy.add, k)
 
     def jacobians(self, J1, J2):
         """J J', for J (n, entries, parameters)."""
@@ -179,10 +179,14 @@ class Total:
     def sum(self):
         """The sum, or None."""
         for k, inputs in self.known.values():
-            k, s = k * inputs, self.once - 1
+            k, s = _into(k, numpy.multiply, inputs), self.once - 1
             k = k.reshape(k.shape[:s] + k.shape[s + 1:]) if k.shape[s] == 1 else k.sum(s)
             self.add(k.sum(0) if self.is_traced else k)
         return self.total
+
+
+def _into(k, f, other):
+    return f(k, other, out=k if k.dtype == other.dtype else None)
 
 
 def kernel_of(first, second, starts, rows):
@@ -211,29 +215,32 @@ def structured_ntk(first, second, pairings):
     """The kernel of each output."""
     plan1, plan2 = plans(first, second)
     starts = [0, *accumulate(a.size for a in first.values)]
-    rest = jacobian_ntk(first, second, pairings, sorted(plan1.others)) if plan1.others else [0] * len(pairings)
+    rest = jacobian_ntk(first, second, pairings, sorted(plan1.others)) if plan1.others else [None] * len(pairings)
     kernels = []
     for k, (pairing, kernel) in enumerate(zip(pairings, rest)):
         rows = Rows.of(pairing, None if first.inputs is None else first.outputs[k], (first.n, second.n))
         factors = plan1.factors(k)
         total = kernel_of(factors, factors if plan2 is plan1 else plan2.factors(k), starts, rows)
-        kernels.append(kernel if total is None else kernel + rows.natural(total))
+        found = [k for k in (kernel, None if total is None else rows.natural(total)) if k is not None]
+        kernels.append(sum(found[1:], found[0]) if found else numpy.zeros(pairing.shape, first.whole.outputs[k].dtype))
     return kernels
 
 
 def structured_cost(first, second, pairings):
-    """Operations: one pass back for each entry of one example's output, and the cheaper contraction for each use."""
+    """One pass back for each entry of one example's output, and the cheaper contraction for each use; Jacobians."""
     plan1, plan2 = plans(first, second)
-    total = 0
-    for side in {id(side): side for side in (first, second)}.values():
-        entries = sum(out.size for out in side.whole.outputs) / max(side.n, 1)
-        total += 2 * entries * side.whole.flops
-    for pairing in pairings:
+    both = {id(side): (side, plan) for side, plan in ((first, plan1), (second, plan2))}.values()
+    operations, entries, n = sum(plan.operations for _, plan in both), 0, sum(side.n for side, _ in both)
+    for k, pairing in enumerate(pairings):
+        rows, kept, most = sum(side.whole.outputs[k].size for side, _ in both), 2 * pairing.pairs, 0
         for part in plan1.parts:
             p, s, a, b = (part.size(role) for role in 'psab')
-            entries1, entries2 = (prod(shape) for shape in (pairing.shape1, pairing.shape2))
-            forming = (entries1 + entries2) * p * s * a * b + pairing.pairs * s * a * b
-            total += 2 * min(forming, p * p * s * (first.n * second.n * a + pairing.pairs * (b + 1)))
+            forming = rows * p * s * a * b + pairing.pairs * s * a * b
+            products = p * p * s * (first.n * second.n * a + pairing.pairs * (b + 1))
+            is_formed = part.weight.steps or forming < products
+            operations += CALL + ENTRY * rows * p * s * b + 2 * (forming if is_formed else products)
+            kept, most = kept + p * s * (n * a + rows * b), max(most, rows * s * a * b if is_formed else 0)
+        entries = max(entries, kept + most)
     others = sum(first.values[i].size for i in plan1.others)
-    share = others / sum(a.size for a in first.values)
-    return total + (jacobian_cost(first, second, pairings) * share if others else 0)
+    rest = jacobian_cost(first, second, pairings, others / sum(a.size for a in first.values)) if others else Cost(0, 0)
+    return Cost(operations + rest.operations, entries * first.values[0].itemsize + rest.bytes)

@@ -1,6 +1,7 @@
 """Leaves of trees with their names, for messages; axes for each of them."""
 import numpy
 
+from ..arguments import is_whole
 from ..trees import leaves
 
 __all__ = ['float_leaves', 'named', 'spread']
@@ -23,6 +24,7 @@ def float_leaves(tree, name):
     Raises
     ------
     TypeError : a leaf that is not a float or an array of float32 or float64. It has no derivative.
+    ValueError : NaN.
     """
     pairs = named(tree, name)
     for where, leaf in pairs:
@@ -32,6 +34,8 @@ def float_leaves(tree, name):
             raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
                             f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
                             'derivative: make it a float, or a constant of the function.')
+        if numpy.isnan(numpy.min(leaf, initial=0)):
+            raise ValueError(f'expected {where} to be numbers, got NaN in {numpy.isnan(leaf).sum()} of its entries.')
     return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
 
 
@@ -43,11 +47,11 @@ def spread(value, tree, name):
     ValueError : the trees differ.
     """
     count = len(leaves(tree))
-    if value is None or isinstance(value, int):
+    if value is None or is_whole(value):
         return None if value is None else [value] * count
 
     def walk(value, tree):
-        if value is None or isinstance(value, int) and not isinstance(tree, (dict, tuple, list)):
+        if value is None or is_whole(value) and not isinstance(tree, (dict, tuple, list)):
             return [value]
         if isinstance(value, dict) and isinstance(tree, dict) and value.keys() == tree.keys():
             return [axis for key in tree for axis in walk(value[key], tree[key])]

@@ -4,13 +4,13 @@ from itertools import product
 
 import numpy
 
-from ..arguments import as_whole, of_block
+from ..arguments import as_whole, check_per_input, of_block
 from .forms import apart, digest, together, told
 from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
 from .store import opened, put
 
-__all__ = ['batch']
+__all__ = ['batch', 'number_of_inputs', 'threads_of']
 
 SIDE = 1024                    # of a tile, if not asked for
 WORK = 4                       # arrays as large as the result of a tile, at the peak of its computation: a guess
@@ -47,7 +47,8 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     Raises
     ------
     TypeError       : inputs that are not arrays, such as a `Kernel`; a kernel function that returns something else.
-    ValueError      : batch_size < 0; a kernel that has not the shape of its tile; a network with a layer that mixes
+    ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
+        kernel that has not the shape of its tile; a network with a layer that mixes
         the batch; a store of another network, other inputs or tiles.
     MemoryError     : after the first tile, where the result would not fit; names a call that would.
     BlockingIOError : another process writes into the store.
@@ -68,12 +69,12 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     ((5, 5), True)
     """
     side = as_whole(batch_size, 'batch: batch_size', 0) or SIDE
-    threads = as_whole(device_count, 'batch: device_count', -1)
+    threads = threads_of(device_count, 'batch')
     limit = None if memory_limit is None else as_whole(memory_limit, 'batch: memory_limit', 1)
-    threads = number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
     def batched(x1, x2=None, *args, **kwargs):
-        n1, n2 = shape = _length(x1, 'x1'), _length(x1 if x2 is None else x2, 'x2')
+        n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
+        check_per_input(kwargs, shape)
         tile_fn = _of_blocks(kernel_fn, x1, x2, kwargs)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
@@ -103,6 +104,12 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
                         sink.write(at, kernels)
         return together(sink.form, sink.kernels())
     return batched
+
+
+def threads_of(device_count, name):
+    """How many threads an argument `device_count` of the function `name` asks for."""
+    threads = as_whole(device_count, f'{name}: device_count', -1)
+    return number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
 
 def _tile(entries, shape, kernel_fn, args, options):
@@ -182,10 +189,10 @@ def _taken(x, rows):
     return None if x is None else x[rows]
 
 
-def _length(x, name):
+def number_of_inputs(x, name):
     """How many inputs an array has, or each in a list."""
     if isinstance(x, (list, tuple)) and x:
-        lengths = {_length(a, name) for a in x}
+        lengths = {number_of_inputs(a, name) for a in x}
         if len(lengths) > 1:
             raise ValueError(f'expected the arrays in {name} to have as many inputs each, got {sorted(lengths)}.')
         return lengths.pop()

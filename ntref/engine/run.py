@@ -94,11 +94,11 @@ def alone():
         _here.busy = busy
 
 
-def shown(asked, what):
+def shown(asked, what, unit='tile'):
     """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only,
     and then not at once. By tqdm; absent without it.
     """
-    bar = _bar(asked, what, 'tile')
+    bar = _bar(asked, what, unit)
     return iter if bar is None else bar
 
 

@@ -23,10 +23,10 @@ from ..kernel import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
 from .shaken import shaken
 
-__all__ = ['Certified', 'certify', 'rows']
+__all__ = ['Certified', 'certify', 'rows', 'table']
 
-GUARD = 10              # digits beyond those asked for, at first
-ROUNDS = 5              # and twice as many in each further round
+GUARD = 10              # digits beyond those asked for, at first; twice as many in each further round
+LARGEST = 300           # working digits: eps of more is no double, and loops that ask for it as one end too early
 NOTHING = 8             # digits beyond those asked for, below which a difference of numbers of order 1 is 0
 GAIN, DOUBLE = 2, 18    # where no more digits are sure than a double has, a round has to win so many for another one
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
@@ -94,9 +94,9 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
     x1 : array (n1, ..., channels)  floats are taken exactly, `mpmath.mpf` in object arrays as they are.
     x2 : the same, optional         None: x2 is x1.
     get : str or tuple of str       as for `kernel_fn`; None: all covariances.
-    digits : int                    of each entry, relative to itself.
+    digits : int                    of each entry, relative to itself; 1 to 280.
     progress : bool, optional       show tiles done, rate and time left (tqdm). None: on a terminal. A dense layer takes
-                                    about 0.1 ms an entry, more with positions and with series. Ctrl-C stops it.
+                                    about 0.5 ms an entry, more with positions and with series. Ctrl-C stops it.
     options                         `pattern`, `mask_constant`, `diagonal_spatial`, as for `kernel_fn`.
 
     Returns
@@ -105,9 +105,9 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
 
     Raises
     ------
-    ValueError : digits < 1; what `kernel_fn` raises.
+    ValueError : digits out of range; what `kernel_fn` raises.
     TypeError : a layer that cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature.
-    UserWarning : fewer digits are sure than were asked for; names doubles in formulas, if they are the cause.
+    UserWarning : fewer digits are sure than were asked for; names doubles in formulas, which may be the cause.
 
     Accuracy
     --------
@@ -130,19 +130,21 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
       1 1  1.0  +- ...
     """
     asked, names = as_whole(digits, 'certify: digits', 1), _requested(get)
+    if asked + 2 * GUARD > LARGEST:
+        raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
     if not isinstance(net, Layer):
         raise TypeError(f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
     exact = *_each(_exactly, (x1, x2)), _each(lambda a: _exactly(a, 'fO'), options)
     doubles = _whole(_changed(net, _in_doubles), *_each(lambda a: _rounded(a, 'float64'), exact), names)
     singles = _in_singles(net, exact, names, doubles)
-    before = -1
-    for guard in (GUARD * 2 ** i for i in range(ROUNDS)):
+    before, guard = -1, GUARD
+    while asked + 2 * guard <= LARGEST:
         compared, met = _twice(net, exact, names, asked, guard, progress)
         found = {name: Certified(name, *of, asked, doubles[name], singles[name]) for name, of in compared.items()}
         sure = min(c.digits for c in found.values())
         if sure == asked or sure < min(before + GAIN, DOUBLE):
             break
-        before = sure
+        before, guard = sure, 2 * guard
     if sure < asked:
         warnings.warn(_fewer(sure, asked, met), stacklevel=2)
     return found[get] if isinstance(get, str) else namedtuple('CertifiedKernel', found)(**found)
@@ -156,7 +158,18 @@ def _twice(net, exact, names, asked, guard, progress):
         low = _kernels(_changed(net, _at_other_nodes), *exact, names, progress)
     with mpmath().workdps(asked + 2 * guard):
         high = _kernels(net, *exact, names, progress)
+        _check_exact(net, {**low, **high})
         return {name: _compared(high[name], low[name], asked, guard) for name in high}, met
+
+
+def _check_exact(net, kernels):
+    """Raises TypeError where digits ended on the way, which both computations would agree on."""
+    for name, k in kernels.items():
+        ended = [x for x in k.ravel().tolist() if not isinstance(x, mpmath().mpf)]
+        if ended:
+            raise TypeError('certify: expected layers that compute with mpmath, got '
+                            f'{name} of {type(ended[0]).__name__} from {net!r:.200}. Functions of the user must keep '
+                            'arrays of mpmath.mpf as they are.')
 
 
 def _kernels(net, x1, x2, options, names, progress):
@@ -279,7 +292,7 @@ def _exactly(a, types='biufO'):
         return replace(a, masked_value=_exactly(a.masked_value))
     if not is_array(a) or a.dtype.kind not in types:
         return a
-    return _mapped(mpmath().mpmathify, numpy.asarray(a))
+    return _mapped(mpmath().convert, numpy.asarray(a))
 
 
 def _rounded(a, dtype):
@@ -303,6 +316,16 @@ def rows(certified):
         yield index, decimal, _short(bound), repr(float(double)), *(f'{u:.3g}' for u in ulps)
 
 
+def table(found):
+    """All of them under one head, for a file of comma-separated values."""
+    axes = max(certified.values.ndim for certified in found)
+    yield ['kernel', *(f'axis {i}' for i in range(axes)), 'value', 'bound', 'float64', 'ulps of float64',
+           'ulps of float32']
+    for certified in found:
+        for index, *entries in rows(certified):
+            yield [certified.name, *index, *[''] * (axes - len(index)), *entries]
+
+
 def _short(bound):
     return mpmath().nstr(bound, 2)
 
@@ -319,12 +342,12 @@ def _ulps(got, values):
     size = abs(values.astype(got.dtype))
     with numpy.errstate(all='ignore'):
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
-        error = abs(_mapped(mpmath().mpmathify, got) - values) / _mapped(mpmath().mpmathify, unit)
+        error = abs(_mapped(mpmath().convert, got) - values) / _mapped(mpmath().convert, unit)
     return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
 
 
 def _fewer(sure, asked, met):
     doubles = ', '.join(map(repr, sorted(met, key=abs)[:5]))
-    return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what {ROUNDS} rounds of '
-            'more digits can mend, or formulas have doubles in them that stand for other numbers'
+    return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working with '
+            f'{LARGEST} digits can mend, or formulas have doubles in them that stand for other numbers'
             + (f' (out of {doubles}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'))

@@ -7,12 +7,12 @@ Below, _t is the training set and _* the test set; `a` is A factored (factor.py)
 growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time. Every formula is derived in
 docs/theory/dynamics.md.
 """
-from ..arrays import as_floats, namespace, plain
+from ..arrays import as_floats, namespace
 
-from .factor import Factor, largest_eigenvalue, symmetric
+from .factor import Factor
 from .layout import Layout, checked, kernel_matrix, nonnegative, time
 
-__all__ = ['Training', 'gradient_descent_mse', 'max_learning_rate']
+__all__ = ['Training', 'flow_test', 'flow_train', 'gradient_descent_mse']
 
 
 # ------------------------------------------------------------------ the formulas
@@ -86,6 +86,22 @@ class Training:
         self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg), absolute,
                         namespace(k).eps(k))
 
+    def predict(self, on_train, on_test, when, fx_train_0, fx_test_0, k_test_train):
+        """on_train(a, f0, y, when), f_*(0) + on_test(a, k, y - f0, when), or both, as arrays."""
+        if fx_train_0 is None and fx_test_0 is None:
+            raise ValueError('expected fx_train_0 or fx_test_0, got None for both: give those of the outputs wanted.')
+        if fx_test_0 is not None and k_test_train is None:
+            raise ValueError('expected k_test_train along with fx_test_0, got None: pass kernel_fn(x_test, x_train).')
+        layout, a, y = self.layout, self.a, self.y
+        f0 = layout.initial('fx_train_0', 0. if fx_train_0 is None else fx_train_0, layout.rows, y)
+        train = None if fx_train_0 is None else layout.outputs(on_train(a, f0, y, when), layout.rows)
+        if fx_test_0 is None:
+            return train
+        k, rows = layout.test_matrix(k_test_train)
+        f = layout.initial('fx_test_0', fx_test_0, rows, y) + on_test(a, k, y - f0, when)
+        test = layout.outputs(f, rows)
+        return test if train is None else (train, test)
+
 
 def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., diag_reg_absolute_scale=False,
                          trace_axes=(-1,)):
@@ -158,71 +174,9 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
     """
     learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
     train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
-    layout, a, y = train.layout, train.a, train.y
 
     def predict_fn(t=None, fx_train_0=0., fx_test_0=None, k_test_train=None):
-        if fx_train_0 is None and fx_test_0 is None:
-            raise ValueError('expected fx_train_0 or fx_test_0, got None for both: give those of the outputs wanted.')
-        if fx_test_0 is not None and k_test_train is None:
-            raise ValueError('expected k_test_train along with fx_test_0, got None: pass kernel_fn(x_test, x_train).')
         tau = time(t, learning_rate, y_train)
-        f0 = layout.initial('fx_train_0', 0. if fx_train_0 is None else fx_train_0, layout.rows, y)
-        on_train = None if fx_train_0 is None else layout.outputs(flow_train(a, f0, y, tau), layout.rows)
-        if fx_test_0 is None:
-            return on_train
-        k, rows = layout.test_matrix(k_test_train)
-        f = layout.initial('fx_test_0', fx_test_0, rows, y) + flow_test(a, k, y - f0, tau)
-        on_test = layout.outputs(f, rows)
-        return on_test if on_train is None else (on_train, on_test)
+        return train.predict(flow_train, flow_test, tau, fx_train_0, fx_test_0, k_test_train)
 
     return predict_fn
-
-
-def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12):
-    r"""The learning rate above which full-batch gradient descent on the squared loss diverges.
-
-    .. math:: \frac{2 (1 + \text{momentum})\, \text{y_train_size}}{\lambda_{\max}(\Theta) + \text{eps}}
-
-    Loss: L = 1/2 mean (f - y)^2 over all entries of the targets; one step is theta -= learning_rate dL/dtheta.
-
-    Parameters
-    ----------
-    ntk_train_train : array (n, n), or (n, n, c, c, ...), symmetric.
-    y_train_size : the number of entries of the targets (batch times outputs); default: the side of the kernel matrix.
-    momentum : float in [0, 1), of the heavy ball v <- momentum v + dL/dtheta, theta -= learning_rate v.
-    eps : float >= 0, added to the largest eigenvalue.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError : momentum or y_train_size out of range; the kernel is not symmetric, has NaN or infinity, or no positive
-        eigenvalue.
-
-    Accuracy
-    --------
-    1e-14 relative to the largest |eigenvalue|, against LAPACK on random, multiple and clustered eigenvalues, n <= 300.
-
-    Source
-    ------
-    The condition for |eigenvalues of one step| <= 1: docs/theory/dynamics.md#max-learning-rate.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> round(max_learning_rate(np.diag([4., 1.]), y_train_size=2), 6)
-    1.0
-    """
-    eps, momentum = nonnegative('eps', eps), nonnegative('momentum', momentum)
-    k, = as_floats(ntk_train_train)
-    precision = namespace(k).eps(k)
-    k = kernel_matrix(checked('ntk_train_train', k))
-    size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
-    if not momentum < 1:
-        raise ValueError(f'expected 0 <= momentum < 1, got {momentum}.')
-    largest = plain(largest_eigenvalue(symmetric(k, precision)))
-    if not largest + eps > 0:
-        raise ValueError(f'expected a kernel with a positive eigenvalue, got {largest:.3g} as the largest.')
-    return 2 * (1 + momentum) * size / (largest + eps)

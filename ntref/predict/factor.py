@@ -9,13 +9,16 @@ Everything the closed forms need of A, singular or not:
     decay(tau)        exp(-lambda tau)
     change(tau)       1 - exp(-lambda tau)
     growth(tau)       (1 - exp(-lambda tau)) / lambda   = tau where lambda = 0
+
+and, where no eigenvalue is zero, log |A| and the blocks on the diagonal of A^-1. `with_ridges(a, ...)` gives A for many
+shifts with one eigendecomposition, that of K.
 """
 from functools import cached_property
 from math import floor, inf, log10
 
 from ..arrays import namespace, plain
 
-__all__ = ['Factor', 'NotPSDError', 'largest_eigenvalue']
+__all__ = ['Factor', 'NEGATIVE', 'NotPSDError', 'cholesky_solve', 'largest_eigenvalue', 'with_ridges']
 
 NEGATIVE = 10          # an eigenvalue below -NEGATIVE * rounding level is not rounding any more
 STEPS = 100            # of Lanczos; kernels, whose largest eigenvalue stands alone, take 10 to 30
@@ -43,12 +46,15 @@ class Factor:
 
     def __init__(self, k, diag_reg, absolute, eps):
         xp = namespace(k)
-        self.k, self.n, self.absolute, self.diag_reg = symmetric(k, eps), len(k), absolute, diag_reg
+        self.k, self.n, self.eps, self.absolute = symmetric(k, eps), len(k), eps, absolute
         self.scale = 1. if absolute else xp.sum(k * xp.eye(self.n)) / self.n
-        self.shift = diag_reg * self.scale
-        arithmetic = self.n * xp.eps(k)
-        self.level = max(arithmetic, 4 * eps) if diag_reg == 0 else arithmetic     # relative to the largest eigenvalue
-        self.negative = NEGATIVE * max(arithmetic, 4 * eps)
+        self.negative = NEGATIVE * max(self.n * xp.eps(k), 4 * eps)
+        self.shift_by(diag_reg)
+
+    def shift_by(self, diag_reg):
+        arithmetic = self.n * namespace(self.k).eps(self.k)
+        self.diag_reg, self.shift = diag_reg, diag_reg * self.scale
+        self.level = max(arithmetic, 4 * self.eps) if diag_reg == 0 else arithmetic     # relative to the largest one
 
     # -------------------------------------------------------------- two factorizations, each made when first needed
 
@@ -68,13 +74,14 @@ class Factor:
     @cached_property
     def spectrum(self):
         """Eigenvalues of A, exactly 0 where they are rounding, and its eigenvectors."""
-        xp = namespace(self.a)
-        w, vectors = xp.eigh(self.a)
+        return self.rounded(*namespace(self.a).eigh(self.a))
+
+    def rounded(self, w, vectors):
         smallest, largest = plain(w[0]), max(plain(w[-1]), -plain(w[0]))
         if smallest < -self.negative * largest:
             raise NotPSDError(smallest, largest, *self.mend(smallest, largest))
         self.rounding = self.level * largest
-        return xp.where(w <= self.rounding, 0., w), vectors
+        return namespace(w).where(w <= self.rounding, 0., w), vectors
 
     @property
     def values(self):
@@ -104,7 +111,7 @@ class Factor:
         scale, absolute = plain(self.scale), self.absolute
         if not scale > 0:
             scale, absolute = 1., True
-        total = (plain(self.shift) - 2 * smallest + 2 * self.negative * largest) / scale
+        total = (plain(self.shift) - 2 * smallest + 2 * self.negative * (largest or 1.)) / scale
         unit = 10. ** (floor(log10(total)) - 1)
         return float(f'{(floor(total / unit) + 1) * unit:.2g}'), absolute
 
@@ -125,6 +132,37 @@ class Factor:
             return 0. * b
         null = namespace(self.values).where(self.rates[1], 1., 0.)
         return self.vectors @ (null[:, None] * (self.vectors.T @ b))
+
+    # -------------------------------------------------------------- where no eigenvalue is zero
+
+    def refuse_singular(self):
+        if self.singular:
+            zeros, largest = int(namespace(self.values).sum(self.rates[1])), plain(self.values[-1])
+            diag_reg, absolute = self.mend(0., largest)
+            raise ValueError(
+                f'expected a positive definite k_train_train + diag_reg, got {zeros} of {self.n} eigenvalues that are '
+                f'zero to rounding, with diag_reg={plain(self.diag_reg):.3g}; the largest is {largest:.3g}. log|A| is '
+                'minus infinity, as where an input is there twice without noise. Pass the variance of noise in the '
+                f'targets as diag_reg, at least {diag_reg:.2g} with diag_reg_absolute_scale={absolute}.')
+
+    def log_determinant(self):
+        """log |A|."""
+        xp = namespace(self.k, self.shift)
+        if self.lower is not None:
+            return 2 * xp.sum(xp.log(xp.sum(self.lower * xp.eye(self.n), axis=0)))
+        self.refuse_singular()
+        return xp.sum(xp.log(self.values))
+
+    def inverse_blocks(self, size):
+        """The blocks (n / size, size, size) on the diagonal of A^-1 = W^T W."""
+        xp = namespace(self.k, self.shift)
+        if self.lower is not None:
+            w = xp.solve_triangular(self.lower, xp.eye(self.n), lower=True)
+        else:
+            self.refuse_singular()
+            w = xp.sqrt(self.inverse())[:, None] * self.vectors.T
+        w = xp.reshape(w, (self.n, -1, size))
+        return xp.sum(w[:, :, :, None] * w[:, :, None, :], axis=0)
 
     # -------------------------------------------------------------- finite time, in the eigenbasis
 
@@ -150,6 +188,24 @@ class Factor:
         (rates, still), xp, tau = self.rates, namespace(self.values, tau), tau[..., None]
         horizon = 1 / self.rounding if self.rounding else inf
         return xp.where(still, xp.where(tau < horizon, tau, 0.), -xp.expm1(-rates * tau) / rates)
+
+
+class Shifted(Factor):
+    """The same for another diag_reg, by the eigenvectors of K."""
+
+    lower = None
+
+    def __init__(self, factor, diag_reg, values, vectors):
+        for name in ('k', 'n', 'eps', 'absolute', 'scale', 'negative'):
+            setattr(self, name, getattr(factor, name))
+        self.shift_by(diag_reg)
+        self.spectrum = self.rounded(values + self.shift, vectors)
+
+
+def with_ridges(factor, diag_regs):
+    """The same for each of the `diag_regs`; K is taken apart once."""
+    spectrum = namespace(factor.k).eigh(factor.k)
+    return [Shifted(factor, diag_reg, *spectrum) for diag_reg in diag_regs]
 
 
 def regular(a, lower, level):

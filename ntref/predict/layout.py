@@ -15,18 +15,19 @@ __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative',
 
 
 class Layout:
-    """The shapes of one training set: targets `y` and the kernel of the training set with itself."""
+    """The shapes of one training set: targets `y`, or outputs, and the kernel of the set with itself; their names."""
 
-    def __init__(self, y, trace_axes, kernel):
+    def __init__(self, y, trace_axes, kernel, names=('y_train', 'k_train_train')):
+        self.name = names[0]
         if not prod(y.shape):
-            raise ValueError(f'expected at least one target, got y_train of shape {y.shape}.')
+            raise ValueError(f'expected at least one target, got {self.name} of shape {y.shape}.')
         self.shape = y.shape
         self.single = all(a.dtype == 'float32' for a in (y, kernel))
         self.trace_axes = trace_axes
-        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else axes(trace_axes, len(y.shape))
+        self.traced = () if len(y.shape) == 1 and len(kernel.shape) == 2 else axes(trace_axes, len(y.shape), self.name)
         self.kept = tuple(a for a in range(len(y.shape)) if a not in self.traced)
         self.rows = self.sizes(self.kept)
-        self.check('k_train_train', kernel, zipped(self.rows, self.rows))
+        self.check(names[1], kernel, zipped(self.rows, self.rows))
 
     def sizes(self, axes):
         return tuple(self.shape[a] for a in axes)
@@ -35,9 +36,9 @@ class Layout:
         if len(kernel.shape) != len(shape) or any(s not in (None, t) for s, t in zip(shape, kernel.shape)):
             want = tuple('any' if s is None else s for s in shape)
             raise ValueError(
-                f'{name} has shape {kernel.shape}, expected ({", ".join(map(str, want))}) to match y_train of shape '
-                f'{self.shape} with trace_axes={self.trace_axes}. Rows and columns of the kernel are the axes of '
-                'y_train that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
+                f'{name} has shape {kernel.shape}, expected ({", ".join(map(str, want))}) to match {self.name} of '
+                f'shape {self.shape} with trace_axes={self.trace_axes}. Rows and columns of the kernel are the axes of '
+                f'{self.name} that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
 
     def columns(self, a):
         """Outputs (shaped like y) -> matrix (kept axes, traced axes)."""
@@ -67,11 +68,15 @@ class Layout:
         return self.columns(f0 + namespace(like).zeros(shape))
 
     def outputs(self, m, rows):
-        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs."""
-        xp, lead = namespace(m), len(m.shape) - 2
+        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs, in their precision."""
+        return self.cast(self.arrays(m, rows))
+
+    def arrays(self, m, rows=None):
+        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs; without `rows`, of y_train."""
+        xp, lead, rows = namespace(m), len(m.shape) - 2, self.rows if rows is None else rows
         m = xp.reshape(m, m.shape[:lead] + tuple(rows) + self.sizes(self.traced))
         here = tuple(range(lead + len(rows), lead + len(self.shape)))
-        return self.cast(xp.moveaxis(m, here, tuple(lead + a for a in self.traced)))
+        return xp.moveaxis(m, here, tuple(lead + a for a in self.traced))
 
     def covariance(self, m, rows):
         """Matrices (..., kept axes, kept axes) -> (...) + the zipped shape; exactly symmetric."""
@@ -84,11 +89,11 @@ class Layout:
         return a.astype('float32') if self.single else a
 
 
-def axes(trace_axes, ndim):
+def axes(trace_axes, ndim, name):
     """Sorted, without duplicates, counted from the front."""
     given = (trace_axes,) if isinstance(trace_axes, int) else tuple(trace_axes)
     if not all(-ndim <= a < ndim for a in given):
-        raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for y_train with {ndim} axes, '
+        raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for {name} with {ndim} axes, '
                          f'got {trace_axes}.')
     return tuple(sorted({a % ndim for a in given}))
 
@@ -136,8 +141,8 @@ def nonnegative(name, value, positive=False):
     return value
 
 
-def time(t, learning_rate, y):
-    """tau = learning_rate t / y.size: the time of df/dtau = -K (f - y)."""
+def time(t, learning_rate, y, size=None):
+    """tau = learning_rate t / size, size that of `y` if not given: the time of df/dtau = -K (f - y)."""
     if t is None:
         return None
     xp = namespace(y, t) if is_array(t) else namespace(y)
@@ -149,4 +154,4 @@ def time(t, learning_rate, y):
         raise ValueError(f'expected times t >= 0 (inf allowed), or None for infinite time; got {plain(bad[0]):g} '
                          f'({len(bad)} such in t of shape {shape}).')
     t = t.astype('float64') if t.dtype == 'float32' else t
-    return xp.reshape(learning_rate * t / prod(y.shape), shape)
+    return xp.reshape(learning_rate * t / (size or prod(y.shape)), shape)

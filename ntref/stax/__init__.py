@@ -25,7 +25,8 @@ from .masking import MaskedArray, unmask_fn
 # layers of one's own
 from .triple import Bool, Diagonal, layer, requires, supports_masking
 # networks as text
-from .layer import Layer, LayerError, from_spec
+from .layer import Layer, LayerError
+from .spec import from_spec
 
 __all__ = [
     'serial', 'parallel', 'repeat',

@@ -35,6 +35,7 @@ class _Network(Layer, abstract=True):
 
 @dataclass(frozen=True, repr=False)
 class _Serial(_Network):
+    """One layer after the other: h_{l+1} = layer_l(h_l)."""
     name = 'serial'
     layers: tuple
 
@@ -89,6 +90,7 @@ class _Serial(_Network):
 
 @dataclass(frozen=True, repr=False)
 class _Parallel(_Network):
+    """Each layer on its own input: a list of inputs goes to the list of outputs."""
     name = 'parallel'
     layers: tuple
     several = True
@@ -126,6 +128,7 @@ class _Parallel(_Network):
 
 @dataclass(frozen=True, repr=False)
 class _Repeat(_Network):
+    """A layer n times, each time with weights of its own."""
     name = 'repeat'
     block: Layer
     n: int

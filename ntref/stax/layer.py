@@ -14,7 +14,7 @@ from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .trees import tree_map, tree_signal
 
-__all__ = ['Layer', 'LayerError', 'as_text', 'from_spec', 'located']
+__all__ = ['Layer', 'LayerError', 'as_text', 'located']
 
 
 class LayerError(ValueError):
@@ -272,32 +272,6 @@ class Layer:
             return {'layer': self.name} | {name: _to_json(name, value) for name, value in self.arguments().items()}
 
 
-def from_spec(spec):
-    """The layer or network that `to_spec` wrote. Nothing is evaluated: names are looked up, numbers are numbers.
-
-    Raises
-    ------
-    ValueError : not of that form, an unknown layer or argument.
-
-    Examples
-    --------
-    >>> from ntref import stax
-    >>> stax.from_spec({'layer': 'serial', 'layers': [{'layer': 'Dense', 'out_dim': 8}, {'layer': 'Relu'}]})
-    serial(Dense(8), Relu())
-    """
-    if not isinstance(spec, dict) or 'layer' not in spec:
-        raise ValueError(f"expected a layer {{'layer': name, ...}}, got {spec!r:.200}.")
-    name, given = spec['layer'], {k: _from_json(v) for k, v in spec.items() if k != 'layer'}
-    if not isinstance(name, str) or name not in Layer.registry:
-        raise ValueError(f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {name!r}.')
-    known = Layer.registry[name].parameters()
-    missing = [argument for argument, default in known.items() if default is MISSING and argument not in given]
-    if not set(given) <= set(known) or missing:
-        raise ValueError(f'{name}: expected arguments out of {list(known)}, got {sorted(given)}'
-                         + (f'; missing {missing}.' if missing else '.'))
-    return Layer.registry[name].of(given)
-
-
 def as_text(value):
     """As `repr` of a layer has its arguments: functions by their names."""
     return value.__name__ if callable(value) and hasattr(value, '__name__') else repr(value)
@@ -315,14 +289,6 @@ def _to_json(name, value):
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise ValueError(f'expected {name} to be a number, text or layer to write it as JSON, got {value!r:.100}.')
-
-
-def _from_json(value):
-    if isinstance(value, dict) and set(value) == {'slice'}:
-        return Ellipsis if value['slice'] == '...' else slice(*value['slice'])
-    if isinstance(value, dict):
-        return from_spec(value)
-    return tuple(map(_from_json, value)) if isinstance(value, list) else value
 
 
 def _shape(x):

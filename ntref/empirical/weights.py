@@ -1,0 +1,140 @@
+"""Weights: what operations make of parameters alone, before anything of the inputs comes in.
+
+Entries of parameters at other places, or times numbers, are the same entries (`weight_of`). All else is made of other
+weights step by step, and cotangents go back along the steps (`Weight.pulled`).
+"""
+from functools import lru_cache
+from importlib import import_module
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy
+
+from .record import raw
+
+__all__ = ['Weight', 'weight_of']
+
+
+class Weight(NamedTuple):
+    """Entries of parameters, and what they are multiplied by; or, with `steps`, what is made of other weights.
+
+    start, shape : the first entry, counted through all parameters; moved : array of entries (-1: a constant), or None
+    roots : frozenset of the parameters; factor: number or array; is_apart: no entry twice, no constant
+    steps : ((weight, Use or Moved), ...), along which its derivatives go to those of other weights
+    """
+    start: int
+    shape: tuple
+    roots: frozenset
+    factor: Any = 1.
+    moved: Any = None
+    is_apart: bool = True
+    steps: tuple = ()
+
+    @classmethod
+    def made(cls, shape, steps):
+        return cls(0, shape, frozenset().union(*(weight.roots for weight, _ in steps)), is_apart=False,
+                   steps=tuple(steps))
+
+    @property
+    def ids(self):
+        """Which entry is where; one that is made has its own."""
+        if self.moved is not None:
+            return self.moved
+        return numpy.arange(self.start, self.start + prod(self.shape)).reshape(self.shape)
+
+    def is_like(self, other):
+        """The same entries at the same places?"""
+        if self.moved is None and other.moved is None:
+            return (self.start, self.shape) == (other.start, other.shape)
+        return numpy.array_equal(self.ids, other.ids)
+
+    def pulled(self, g):
+        """[(entries of parameters, their cotangents)] out of those of this weight, both (rows, *shape)."""
+        g = self.factor * g
+        if not self.steps:
+            return [(self.ids, g)]
+        return [pair for weight, step in self.steps for pair in weight.pulled(step.pulled(g, weight.shape))]
+
+
+class Moved(NamedTuple):
+    """A step: entries at other places; -1 is a constant."""
+    ids: Any
+
+    def pulled(self, g, shape):
+        """The cotangents of a weight of this shape."""
+        J, ids = numpy.zeros((len(g), prod(shape)), g.dtype), self.ids.ravel()
+        numpy.add.at(J, (slice(None), ids[ids >= 0]), g.reshape(len(g), -1)[:, ids >= 0])
+        return J.reshape(len(g), *shape)
+
+
+PERMUTED = (numpy.reshape, numpy.ravel, numpy.transpose, numpy.moveaxis, numpy.swapaxes, numpy.rollaxis, numpy.squeeze,
+            numpy.expand_dims, numpy.roll, numpy.flipud, numpy.fliplr, numpy.rot90, numpy.atleast_1d, numpy.atleast_2d,
+            numpy.atleast_3d)
+REPEATED = numpy.broadcast_to, numpy.tile, numpy.repeat, numpy.diagonal, numpy.full
+WITH_ZEROS = numpy.pad, numpy.diag, numpy.tril, numpy.triu
+
+
+@lru_cache(1)
+def _own():
+    """Functions that autograd itself defines, by name."""
+    wrapper, boxes = import_module('autograd.numpy.numpy_wrapper'), import_module('autograd.numpy.numpy_boxes')
+    named = {'concatenate': wrapper.concatenate_args, 'array': wrapper.array_from_args, 'astype': wrapper._astype,
+             'scalar': wrapper._array_from_scalar_or_array, 'item': boxes.ArrayBox.__getitem__}
+    return {getattr(f, 'fun', f): name for name, f in named.items()}
+
+
+FIRST = {'concatenate': 1, 'array': 2, 'scalar': 2, numpy.full: 1}      # the first argument that is an array, if not 0
+
+
+def weight_of(node, weights):
+    """The Weight that a node makes of those in `weights` ({index of a node: Weight}), or None."""
+    f, name = raw(node), _own().get(raw(node))
+    if any(parent.index not in weights for parent in node.parents):
+        return None
+    given = dict(zip(node.argnums, (weights[parent.index] for parent in node.parents)))
+    first = next(iter(given.values()))
+    if name == 'astype':
+        return first
+    if f is numpy.negative:
+        return first._replace(factor=-first.factor)
+    if name in ('concatenate', 'array') or set(given) == {FIRST.get(name or f, 0)} and (
+            f in PERMUTED + REPEATED or f in WITH_ZEROS and not node.kwargs or name in ('item', 'scalar')):
+        return _moved(node, given)
+    if f in (numpy.multiply, numpy.divide) and len(given) == 1 and not (f is numpy.divide and 1 in given):
+        i, = given
+        c = numpy.asarray(node.args[1 - i])
+        if numpy.shape(node.value) == first.shape:
+            c = 1 / c if f is numpy.divide else c
+            c = c.item() if c.size == 1 else numpy.broadcast_to(c, first.shape).astype(node.value.dtype)
+            return first._replace(factor=first.factor * c)
+    return None
+
+
+def _moved(node, given):
+    """The Weight of entries at other places."""
+    if any(weight.steps for weight in given.values()):
+        return Weight.made(numpy.shape(node.value), [
+            (weight, Moved(_placed(node, {i: numpy.arange(prod(weight.shape)).reshape(weight.shape) + 1}) - 1))
+            for i, weight in given.items()])
+    weights = list(given.values())
+    ids, factor = _placed(node, {i: weight.ids + 1 for i, weight in given.items()}) - 1, weights[0].factor
+    if any(numpy.ndim(weight.factor) or weight.factor != factor for weight in weights):
+        factor = _placed(node, {i: numpy.broadcast_to(weight.factor, weight.shape) for i, weight in given.items()})
+    return Weight(0, ids.shape, frozenset().union(*(weight.roots for weight in weights)), factor, ids,
+                  weights[0].is_apart and raw(node) in PERMUTED or _is_apart(ids))
+
+
+def _placed(node, given):
+    """What the node does to the entries of its arguments, done to these arrays; constants become 0."""
+    name = _own().get(raw(node))
+    start, kwargs = FIRST.get(name or raw(node), 0), {key: v for key, v in node.kwargs.items() if key != 'dtype'}
+    arrays = range(start, len(node.args) if name in ('concatenate', 'array') else start + 1)
+    args = [given[i] if i in given else numpy.zeros(numpy.shape(a), int) if i in arrays else a
+            for i, a in enumerate(node.args)]
+    if name in ('array', 'scalar'):
+        args[:2] = (), {key: v for key, v in args[1].items() if key != 'dtype'}
+    return numpy.asarray(raw(node)(*args, **kwargs))
+
+
+def _is_apart(ids):
+    return bool(ids.size and ids.min() >= 0) and numpy.unique(ids).size == ids.size

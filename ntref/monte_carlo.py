@@ -1,0 +1,288 @@
+"""Kernels of finite networks, averaged over draws of their parameters, with standard errors."""
+import warnings
+from inspect import getfullargspec
+from math import ceil, inf, isfinite, log10
+from typing import Any, NamedTuple
+
+import numpy
+
+from .arguments import as_number, as_whole, is_whole
+from .empirical import NtkImplementation, empirical_kernel_fn
+from .empirical.pairing import axes_tuple
+from .empirical.side import are_equal
+from .engine.batch import batch, number_of_inputs, threads_of
+from .engine.run import in_threads, shown
+from .trees import leaves, rebuilt, tree_map
+
+__all__ = ['Estimate', 'monte_carlo_kernel_fn']
+
+LEAST = 10                     # samples before a standard error is trusted enough to stop
+AT_ONCE = 64                   # samples that wait to be added, if they are small
+ENTRIES = 2 ** 20              # of those that wait, together; one for each thread may be larger
+
+
+class Estimate(NamedTuple):
+    """The mean over n samples, and the standard error of each of its entries."""
+    mean: Any
+    error: Any
+    n: int
+
+
+def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, device_count=-1, store_on_device=True,
+                          trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
+                          implementation=NtkImplementation.JACOBIAN_CONTRACTION, *, return_error=False, tol=None):
+    r"""NNGP and tangent kernel of a finite network, averaged over draws of its parameters.
+
+    .. math::
+        \bar K = \frac1n \sum_{i \le n} K_i, \qquad
+        \mathrm{error}^2 = \frac1{n (n - 1)} \sum_{i \le n} (K_i - \bar K)^2
+
+    Parameters
+    ----------
+    init_fn : function              init_fn(rng, input_shape) -> (output_shape, params), such as that of `stax`; rng is
+        a `numpy.random.Generator`, input_shape the shape of x1, in a tree if x1 is one.
+    apply_fn : function             apply_fn(params, x, **kwargs), as for `empirical_kernel_fn`. If it takes `rng`, it
+        is given a seed (a whole number below 2^32), another for each sample: random layers draw anew.
+    seed : int                      parameters and rng of sample i depend on (seed, i) alone.
+    n_samples : int or iterable     how many samples. Several numbers give a generator of as many estimates, in growing
+        order and each number once: each is the mean over the first n samples, and is computed when it is asked for.
+    batch_size : int                inputs on either side of a tile, see `batch`; it bounds the memory that Jacobians
+        take. Not for functions that mix their batch; arrays in keyword arguments are cut like the inputs. 0: all
+        inputs in one piece.
+    device_count : int              threads that draw samples; -1: NTREF_NUM_THREADS, or as many as there are cores;
+        0: one. init_fn and apply_fn are called on them.
+    store_on_device : bool          accepted for old scripts: results are in the memory of the host.
+    trace_axes, diagonal_axes, vmap_axes, implementation        see `empirical_kernel_fn`.
+    return_error : bool             give an `Estimate` (mean, error, n) in place of each kernel.
+    tol : float, optional           stop when the largest standard error is at most tol times the largest absolute entry
+        of the mean, for each kernel asked for; not before 10 samples, and n_samples is the most. Gives `Estimate`s,
+        whose n says how many there were. A generator ends with the estimate that reaches tol.
+
+    Returns
+    -------
+    function : kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs)
+        Arguments and kernels are those of `empirical_kernel_fn`, without params; with an iterable n_samples, a
+        generator of such kernels.
+
+    Raises
+    ------
+    TypeError  : functions that are none; an init_fn that returns something else; inputs that are not arrays; n_samples
+        neither a whole number nor iterable; the keyword rng.
+    ValueError : seed < 0; n_samples < 1, or not whole; fewer than 2 samples and return_error or tol; tol <= 0;
+        batch_size with the axis of the inputs in trace_axes or diagonal_axes; what `empirical_kernel_fn` and `batch`
+        raise.
+
+    Warns
+    -----
+    UserWarning : tol is not reached. Says what is, and how many samples would be enough.
+
+    Accuracy
+    --------
+    The standard error falls like 1/sqrt(n), towards the mean over finite networks. That differs from the kernel of
+    infinite width by a bias of order 1/width, which no number of samples removes; with one hidden layer there is none.
+    Samples are added in their order: the same seed gives the same numbers to the last bit for any number of threads.
+    For any batch_size they agree to rounding, but for random layers, whose masks are drawn for each block of inputs.
+    To stop at the first n that looks good enough makes errors slightly too small, the more so the smaller n.
+
+    Source
+    ------
+    Novak et al. 2019 (arXiv:1810.05148) section 4; Welford 1962, Technometrics 4(3), for the sums;
+    docs/theory/empirical.md#monte-carlo.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> from ntref import monte_carlo_kernel_fn, stax
+    >>> init_fn, apply_fn, kernel_fn = stax.serial(stax.Dense(64), stax.Relu(), stax.Dense(1))
+    >>> x = numpy.array([[1., 0.], [1., 1.]])
+    >>> estimate = monte_carlo_kernel_fn(init_fn, apply_fn, 0, 400, return_error=True)(x, None, 'nngp')
+    >>> bool((abs(estimate.mean - kernel_fn(x, get='nngp')) < 4 * estimate.error).all())
+    True
+    >>> growing = monte_carlo_kernel_fn(init_fn, apply_fn, 0, [1, 10, 100])
+    >>> [kernels.ntk.shape for kernels in growing(x)]
+    [(2, 2), (2, 2), (2, 2)]
+    >>> mean, error, n = monte_carlo_kernel_fn(init_fn, apply_fn, 0, 4000, tol=.1)(x, None, 'ntk')
+    >>> n < 4000, bool(error.max() <= .1 * mean.max())
+    (True, True)
+    """
+    with_error = return_error or tol is not None
+    counts, is_one = _counts(n_samples, with_error)
+    axes = axes_tuple(trace_axes, 'trace_axes') + axes_tuple(diagonal_axes, 'diagonal_axes')
+    of_one = empirical_kernel_fn(_in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes,
+                                 implementation)
+    networks = _Networks(init_fn, apply_fn, seed, batch_size, of_one)
+    threads = threads_of(device_count, 'monte_carlo_kernel_fn')
+    tol = None if tol is None else as_number(tol, 'monte_carlo_kernel_fn: tol')
+    if tol is not None and tol <= 0:
+        raise ValueError(f'monte_carlo_kernel_fn: tol is expected to be > 0, got {tol}.')
+
+    def kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs):
+        if 'rng' in apply_fn_kwargs:
+            raise TypeError('expected no keyword rng: each sample has its own, from seed and the number of the sample.')
+        for name, x in ('x1', x1), ('x2', x2):
+            if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
+                raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
+        x2 = x2 if leaves(x2) else None
+        found = _means(lambda i: networks.kernel(i, x1, x2, get, apply_fn_kwargs), counts, threads, tol)
+        estimates = (means.estimate(with_error) for means in found)
+        return next(estimates) if is_one else estimates
+    return kernel_fn
+
+
+# ------------------------------------------------------------------ samples
+
+class _Networks:
+    """Networks with random parameters; kernel_fn is that of one of them."""
+
+    def __init__(self, init_fn, apply_fn, seed, batch_size, kernel_fn):
+        if not callable(init_fn):
+            raise TypeError(f'expected init_fn to be a function init_fn(rng, shape), got {type(init_fn).__name__}.')
+        self.init_fn, self.kernel_fn, self.is_random = init_fn, kernel_fn, _takes_rng(apply_fn)
+        self.seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
+        self.batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
+
+    def stream(self, *key):
+        return numpy.random.SeedSequence(self.seed, spawn_key=key)
+
+    def params(self, i, x):
+        """Those of network i."""
+        found = self.init_fn(numpy.random.default_rng(self.stream(i, 0)), tree_map(numpy.shape, x))
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise TypeError(f'expected init_fn(rng, shape) to return (output shape, params), got {found!r:.100}.')
+        return found[1]
+
+    def kernel(self, i, x1, x2, get, kwargs):
+        """That of network i. It has the same masks for x1 and x2 if these are equal, and others for each block."""
+        params, side = self.params(i, x1), 1 if x2 is None or are_equal(x1, x2) else 2
+        whole = []
+
+        def of_block(first, second, **kwargs):
+            x1, rows = first
+            x2, columns = (None, rows) if second is None else second
+            if self.is_random:
+                kwargs['rng'] = tuple(int(self.stream(i, at, int(sum(block[:1]))).generate_state(1)[0])
+                                      for at, block in ((1, rows), (side, columns)))
+            return self.kernel_fn(x1, x2, get, params, **kwargs)
+
+        def arrays_of_block(*args, **kwargs):
+            whole[:] = [of_block(*args, **kwargs)]
+            return dict(enumerate(leaves(whole[0])))
+        if not self.batch_size:
+            return of_block((x1, ()), None if x2 is None else (x2, ()), **kwargs)
+        first, second = (None if x is None else (x, numpy.arange(number_of_inputs(x, name)))
+                         for x, name in ((x1, 'x1'), (x2, 'x2')))
+        found = batch(arrays_of_block, self.batch_size, 0, progress=False)(first, second, **kwargs)
+        return rebuilt(whole[0], found.values())
+
+
+def _takes_rng(apply_fn):
+    try:
+        given = getfullargspec(apply_fn)
+    except TypeError:                                                   # not callable, or one of C
+        return False
+    return 'rng' in given.args + given.kwonlyargs or given.varkw is not None
+
+
+def _in_tiles(apply_fn, batch_size, axes):
+    """apply_fn; it refuses outputs of tiles whose first axis, that of the inputs, is one of `axes`."""
+    def apply_to_tile(params, x, **kwargs):
+        out = apply_fn(params, x, **kwargs)
+        if any(axis in (0, -leaf.ndim) for leaf in leaves(out) for axis in axes):
+            raise ValueError('expected batch_size=0 with the axis of the inputs in trace_axes or diagonal_axes, got '
+                             f'{batch_size}: there are no tiles without pairs of inputs.')
+        return out
+    return apply_to_tile if batch_size and callable(apply_fn) else apply_fn
+
+
+def _counts(n_samples, with_error):
+    """The numbers of samples, growing; is it one that was asked for?"""
+    name, is_one = 'monte_carlo_kernel_fn: n_samples', is_whole(n_samples)
+    try:
+        counts = sorted({as_whole(n, name, 1) for n in ([n_samples] if is_one else n_samples)})
+    except TypeError:
+        raise TypeError(f'{name} is expected to be a whole number or several of them, got {n_samples!r}.') from None
+    if not counts:
+        raise ValueError(f'{name} is expected to have numbers in it, got none.')
+    if with_error and counts[0] < 2:
+        raise ValueError(f'{name} is expected to be at least 2 for a standard error, got {counts[0]}. Draw at least 2 '
+                         'samples, or leave out return_error and tol.')
+    return counts, is_one
+
+
+# ------------------------------------------------------------------ means
+
+class _Means:
+    """Means of kernels that are added one after the other, and the sums of their squared deviations, in float64."""
+
+    def __init__(self):
+        self.n, self.tree = 0, None
+
+    def add(self, tree):
+        kernels = [numpy.asarray(k) for k in leaves(tree)]
+        if not self.n:
+            self.tree, self.dtypes = tree, [k.dtype for k in kernels]
+            self.means, self.squares = ([numpy.zeros(k.shape) for k in kernels] for _ in range(2))
+        self.n += 1
+        for k, mean, square in zip(kernels, self.means, self.squares):
+            deviation = k - mean
+            mean += deviation / self.n
+            square += deviation * (k - mean)
+
+    @property
+    def errors(self):
+        return [numpy.sqrt(square / (self.n * (self.n - 1))) for square in self.squares]
+
+    def worst(self):
+        """The largest error of a kernel, in units of its largest entry; that of the kernel for which it is largest."""
+        found = [0.]
+        for mean, error in zip(self.means, self.errors):
+            error, scale = float(error.max(initial=0.)), float(abs(mean).max(initial=0.))
+            found.append(0. if error == 0 else error / scale if scale and isfinite(error) else inf)
+        return max(found)
+
+    def needed(self, tol):
+        """About how many samples have this error."""
+        return self.n * (self.worst() / tol) ** 2
+
+    def ahead(self, threads, tol):
+        """How many samples to draw before they are added: for all threads, few enough for memory and for tol."""
+        if self.n < 2:
+            return threads
+        most = min(AT_ONCE, ENTRIES // max(1, sum(mean.size for mean in self.means)))
+        if tol is not None:
+            most = min(most, max(LEAST, self.needed(tol)) - self.n)
+        return max(threads, ceil(most))
+
+    def estimate(self, with_error):
+        kernels = [mean.astype(dtype)[()] for mean, dtype in zip(self.means, self.dtypes)]
+        if with_error:
+            errors = (error.astype(dtype)[()] for error, dtype in zip(self.errors, self.dtypes))
+            kernels = [Estimate(mean, error, self.n) for mean, error in zip(kernels, errors)]
+        return rebuilt(self.tree, kernels)
+
+
+def _means(sample, counts, threads, tol):
+    """Yields the `_Means` of sample(0), ..., sample(n - 1) for n in counts; of fewer, at last, if they reach tol."""
+    means = _Means()
+
+    def drawn(stop):
+        while means.n < stop:
+            numbers = range(means.n, min(stop, means.n + means.ahead(threads, tol)))
+            yield from in_threads(sample, numbers, threads)
+    for count in counts:
+        kernels = drawn(count)
+        for _ in shown(None, 'Monte Carlo', 'sample')(range(means.n, count)):
+            means.add(next(kernels))
+            if tol is not None and means.n >= min(LEAST, counts[-1]) and means.worst() <= tol:
+                yield means
+                return
+        if tol is not None and count == counts[-1]:
+            _warn(means, tol)
+        yield means
+
+
+def _warn(means, tol):
+    worst, needed = means.worst(), means.needed(tol)
+    advice = f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.' if isfinite(worst) else ''
+    warnings.warn(f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} after '
+                  f'{means.n} samples.{advice}', UserWarning, stacklevel=5)

@@ -1,0 +1,260 @@
+r"""Gradient descent on the squared loss in steps, with momentum: closed forms as powers of one step.
+
+    L = 1/2 mean (f - y)^2 over all N entries of y        x = learning_rate lambda / N, lambda an eigenvalue of A
+
+In the eigenbasis the residual of each mode obeys r_{k+1} = T r_k - D r_{k-1}, so that r_k is a combination of powers of
+the roots z of z^2 - T z + D. With w = z - 1, c = 1 (plain, heavy ball) or 1 + m (Nesterov), s = 1 - m + c x:
+
+    w^2 = -s w - x                                        z^k = 1 - x gamma_k + beta_k w
+    r_k = (1 - x g_k) r_0                                 g_k = gamma_k + c beta_k
+
+beta and gamma are polynomials in x: squaring gives z^k in log2(k) products, at double, complex and zero roots alike,
+and for small x nothing cancels. Derived in docs/theory/dynamics.md#discrete-steps.
+"""
+from math import log, prod, sqrt
+
+from ..arguments import as_nested, as_whole
+from ..arrays import as_floats, exact, namespace, plain
+from .closed_form import Training, flow_test, flow_train
+from .factor import largest_eigenvalue, symmetric
+from .layout import checked, kernel_matrix, nonnegative
+
+__all__ = ['gradient_descent_mse_steps', 'max_learning_rate']
+
+RANGE = {True: 60., False: 600.}       # log of how far residuals may grow in float32, in float64; targets need room
+
+
+# ------------------------------------------------------------------ the formulas
+
+def product(p, q, x, s):
+    """(1 - x gamma + beta w)(1 - x gamma' + beta' w) as such a sum, for p = (beta, gamma) and q = (beta', gamma')."""
+    (b, g), (d, h) = p, q
+    return b + d - x * (b * h + g * d) - s * b * d, g + h - x * g * h + b * d
+
+
+def power(k, x, s):
+    """(beta_k, gamma_k), of shape (len(k), len(x)), for the list k of whole numbers."""
+    xp = namespace(x)
+    result, square = (0 * x, 0 * x), (1 + 0 * x, 0 * x)
+    for i in range(max(k).bit_length()):
+        square = product(square, square, x, s) if i else square
+        bit = xp.asarray([[float(j >> i & 1)] for j in k])
+        result = product(result, [bit * a for a in square], x, s)
+    return [a + xp.zeros((len(k), 1)) for a in result]
+
+
+def gain(a, k, learning_rate, size, m, nesterov):
+    """learning_rate g_k / N, of shape (len(k), n); where lambda = 0, until rounding could have ended its growth."""
+    rate, m = exact(learning_rate, a.values) / size, exact(m, a.values)
+    x, c = a.values * rate, lookahead(m, nesterov)
+    beta, gamma = power(k, x, 1 - m + c * x)
+    g = (gamma + c * beta) * rate
+    return namespace(g).where(a.rates[1] & (g * a.rounding >= 1), 0., g)
+
+
+def steps_train(a, f0, y, g):
+    """f_k = f_0 - V Lambda g V^T (f_0 - y)."""
+    v = a.vectors
+    return f0 - v @ ((a.values * g)[..., None] * (v.T @ (f0 - y)))
+
+
+def steps_test(a, k, r, g):
+    """f_* - f_*(0) = K_*t V g V^T r."""
+    return (a.modes(k) * g[..., None, :]) @ (a.vectors.T @ r)
+
+
+def lookahead(m, nesterov):
+    """c: the first step is c times learning_rate, r_1 = (1 - c x) r_0."""
+    return 1 + m if nesterov else 1
+
+
+def edge(m, nesterov):
+    """The largest x whose roots are in the unit disk: there z = -1."""
+    return 2 * (1 + m) / (2 * lookahead(m, nesterov) - 1)
+
+
+def radius(x, m, nesterov):
+    """|z| of the largest root, for x beyond the edge."""
+    c = lookahead(m, nesterov)
+    trace, determinant = 1 + m - c * x, m - (c - 1) * x
+    return abs(trace) * (1 + sqrt(1 - 4 * determinant / trace / trace)) / 2
+
+
+# ------------------------------------------------------------------ what there is to predict
+
+def counted(steps):
+    """The whole numbers `steps` in a row, and their shape."""
+    row, shape = [as_nested(steps, 'steps')], ()
+    while isinstance(row[0], tuple):
+        shape += (len(row[0]),)
+        row = [k for part in row for k in part]
+    return [as_whole(k, 'steps', 0) for k in row], shape
+
+
+def check_range(k, x, m, nesterov, single):
+    """Refuses numbers of steps k (None: all there are) after which there is no limit, or residuals overflow.
+
+    x : learning_rate lambda / N of the largest eigenvalue.
+    """
+    beyond = x / edge(m, nesterov)
+    if beyond < 1 or beyond == 1 and k is not None:
+        return
+    rate = radius(x, m, nesterov)
+    if k is None or k * log(rate) > RANGE[single]:
+        most = 'a number of steps' if k is None else f'steps <= {int(RANGE[single] / log(rate))}'
+        raise ValueError(
+            f'expected {most} with a learning_rate {beyond:.6g} times max_learning_rate, got steps={k}: along the '
+            f'eigenvector of the largest eigenvalue the residual is multiplied by -{rate:.6g} a step and has no limit. '
+            'Take fewer steps or a smaller learning_rate.')
+
+
+def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0., nesterov=False, diag_reg=0.,
+                               diag_reg_absolute_scale=False, trace_axes=(-1,)):
+    r"""Outputs after steps of full-batch gradient descent on the squared loss, the kernel held fixed.
+
+    .. math::
+        f_{k+1} = f_k + v_{k+1}, \qquad v_{k+1} = m v_k - \frac{\eta}{N} A (f_k - y), \qquad v_0 = 0
+
+    and for test outputs the same with K_{*t} in place of A. Loss: L = 1/2 mean (f - y)^2 over ALL N entries of
+    `y_train` (batch times outputs); A = k_train_train + diag_reg * s * identity, s = trace/n of k_train_train as an
+    (n, n) matrix, or s = 1 with `diag_reg_absolute_scale`. Beyond `max_learning_rate` the outputs diverge as they do.
+
+    With `nesterov` the outputs are those of the parameters at which the gradient is taken, as PyTorch, Keras and Optax
+    keep them: v_{k+1} = m v_k - g(f_k), f_{k+1} = f_k + m v_{k+1} - g(f_k), g the term eta/N A (f - y). In the form of
+    Sutskever et al. these are the looked-ahead parameters theta_k + m v_k.
+
+    Full batches: the noise of mini-batches is not modelled.
+
+    Parameters
+    ----------
+    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; as a rule the NTK.
+        Rows and columns are the axes of `y_train` that are not traced, in pairs.
+    y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
+    learning_rate : float > 0, eta: theta moves by -eta dL/dtheta in the first plain step.
+    momentum : float in [0, 1), m.
+    nesterov : bool.
+    diag_reg : float >= 0.
+    diag_reg_absolute_scale : bool.
+    trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
+
+    Returns
+    -------
+    predict_fn(steps, fx_train_0=0., fx_test_0=None, k_test_train=None)
+        steps : whole numbers >= 0 in any shape, of any size; or None, the limit of infinitely many.
+        fx_train_0, fx_test_0, k_test_train : as for `gradient_descent_mse`, at step 0.
+
+        It returns the training outputs, the test outputs or the pair, of shape steps.shape + the shape of the
+        outputs, float32 if `k_train_train` and `y_train` are, otherwise float64. The eigendecomposition is made once;
+        after that steps take log2(steps) products of vectors.
+
+    Raises
+    ------
+    ValueError : as `gradient_descent_mse`; steps not whole or negative; momentum outside [0, 1); steps=None at or
+        beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+
+    Notes
+    -----
+    Zero eigenvalues as in `gradient_descent_mse`: their part of the training outputs stays.
+
+    Accuracy
+    --------
+    Largest error over largest value, against mpmath at 40 digits (n = 8, cond(A) = 5e1 to 6e4, up to 1e7 steps,
+    momentum 0 and .9, learning_rate up to .95 max_learning_rate): at most 4 eps cond(A). One mode, up to 1e9 steps: off
+    by what a rounding of x = learning_rate lambda / N and of m changes, and 3 eps. That is 1e-15 for positive real
+    roots; it grows as k eps |r_k| for those near -1, and to eps/(1 - m) for complex ones. `fx_train_0` is exact at 0
+    steps.
+
+    Source
+    ------
+    Polyak 1964; Sutskever, Martens, Dahl and Hinton 2013, equations 1-4. Derivation:
+    docs/theory/dynamics.md#discrete-steps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> k, y = np.array([[2., 0.], [0., 1.]]), np.array([1., 1.])
+    >>> predict_fn = gradient_descent_mse_steps(k, y, learning_rate=.5)
+    >>> predict_fn([0, 1, 2])                             # 1 - (1 - lambda/4)^k
+    array([[0.    , 0.    ],
+           [0.5   , 0.25  ],
+           [0.75  , 0.4375]])
+    >>> gradient_descent_mse_steps(k, y, learning_rate=3.)([1, 2, 3])               # max_learning_rate is 2
+    array([[ 3.   ,  1.5  ],
+           [-3.   ,  0.75 ],
+           [ 9.   ,  1.125]])
+    """
+    learning_rate, m = nonnegative('learning_rate', learning_rate, positive=True), as_momentum(momentum)
+    train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
+    a, size = train.a, prod(train.layout.shape)
+
+    def predict_fn(steps, fx_train_0=0., fx_test_0=None, k_test_train=None):
+        start = fx_train_0, fx_test_0, k_test_train
+        k, shape = (None, ()) if steps is None else counted(steps)
+        top = a.values[-1] if k else largest_eigenvalue(a.a) * (1 + a.level)           # its upper end
+        check_range(k and max(k), plain(top) * plain(learning_rate) / size, plain(m), nesterov, train.layout.single)
+        if k is None:
+            return train.predict(flow_train, flow_test, None, *start)
+        g = gain(a, k, learning_rate, size, m, nesterov)
+        return train.predict(steps_train, steps_test, namespace(g).reshape(g, shape + (len(a.k),)), *start)
+
+    return predict_fn
+
+
+def as_momentum(momentum):
+    """`momentum` as a number, which must be in [0, 1)."""
+    momentum = nonnegative('momentum', momentum)
+    if not momentum < 1:
+        raise ValueError(f'expected 0 <= momentum < 1, got {momentum}.')
+    return momentum
+
+
+def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12, nesterov=False):
+    r"""The learning rate above which full-batch gradient descent on the squared loss diverges.
+
+    .. math:: \frac{2 (1 + \text{momentum})\, \text{y_train_size}}{\lambda_{\max}(\Theta) + \text{eps}}
+
+    divided by 1 + 2 momentum with `nesterov`.
+
+    Loss: L = 1/2 mean (f - y)^2 over all entries of the targets; one step is theta -= learning_rate dL/dtheta.
+
+    Parameters
+    ----------
+    ntk_train_train : array (n, n), or (n, n, c, c, ...), symmetric.
+    y_train_size : the number of entries of the targets (batch times outputs); default: the side of the kernel matrix.
+    momentum : float in [0, 1), of the heavy ball v <- momentum v + dL/dtheta, theta -= learning_rate v.
+    eps : float >= 0, added to the largest eigenvalue.
+    nesterov : bool: theta -= learning_rate (momentum v + dL/dtheta), after the same v.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError : momentum or y_train_size out of range; the kernel is not symmetric, has NaN or infinity, or no positive
+        eigenvalue.
+
+    Accuracy
+    --------
+    1e-14 relative to the largest |eigenvalue|, against LAPACK on random, multiple and clustered eigenvalues, n <= 300.
+
+    Source
+    ------
+    The condition for |eigenvalues of one step| <= 1: docs/theory/dynamics.md#max-learning-rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(max_learning_rate(np.diag([4., 1.]), y_train_size=2), 6)
+    1.0
+    """
+    eps, momentum = nonnegative('eps', eps), as_momentum(momentum)
+    k, = as_floats(ntk_train_train)
+    precision = namespace(k).eps(k)
+    k = kernel_matrix(checked('ntk_train_train', k))
+    size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
+    largest = plain(largest_eigenvalue(symmetric(k, precision)))
+    if not largest + eps > 0:
+        raise ValueError(f'expected a kernel with a positive eigenvalue, got {largest:.3g} as the largest.')
+    return edge(momentum, nesterov) * size / (largest + eps)

@@ -1,0 +1,104 @@
+"""A loss of the training outputs as a function of matrices: its gradient, and its Hessian where outputs meet in it.
+
+    gradient(f)        g = dL/df                        by autograd, or given
+    hessian(f)         H = d2L/df2, times a matrix      by autograd, or given
+    blocks(f)          H in blocks                      one for each example, if no two examples meet in the loss
+"""
+import warnings
+from importlib import import_module
+
+import numpy
+
+from .layout import checked
+
+__all__ = ['Loss']
+
+SAME = 1e-8            # products with H, by blocks and as a whole
+
+
+class Loss:
+    """loss(f, y) or its derivatives, of outputs f shaped like y; f, g as matrices (kept axes, traced axes)."""
+
+    def __init__(self, loss, grad, hvp, layout, y):
+        for name, f in (('loss', loss), ('grad', grad), ('hvp', hvp)):
+            if f is not None and not callable(f):
+                raise TypeError(f'expected {name} to be a function, got {f!r} of type {type(f).__name__}.')
+        if loss is None and grad is None:
+            raise TypeError('expected a loss, got None without grad: give loss(f, y), or grad(f, y).')
+        self._loss, self._grad, self._hvp, self._layout, self._y = loss, grad, hvp, layout, layout.arrays(y)
+        self.second_order = hvp is not None or grad is None
+        self._separates = 0 in layout.kept
+
+    def check(self, f):
+        """Are loss and gradient what they should be, at the start? Raises ValueError."""
+        if self._loss is not None:
+            value = numpy.asarray(self._loss(self._array(f), self._y))
+            if value.shape != () or value.dtype.kind not in 'biuf':
+                raise ValueError(f'expected a loss that returns a number, got shape {value.shape} and dtype '
+                                 f'{value.dtype} for f of shape {self._y.shape}. Take its mean or its sum.')
+            if not numpy.isfinite(value):
+                raise ValueError(f'expected a finite loss of the outputs at t = 0, got {value}.')
+        with warnings.catch_warnings():
+            warnings.filterwarnings('error', 'Output seems independent')
+            try:
+                checked('the gradient of the loss at t = 0', self.gradient(f))
+            except (UserWarning, TypeError) as e:
+                raise ValueError(
+                    'expected a loss that autograd can differentiate, got one whose output does not depend on f as far '
+                    f'as autograd sees ({e}). Write it with autograd.numpy, or give grad=grad(f, y).') from e
+
+    def gradient(self, f):
+        f = self._array(f)
+        if self._grad is not None:
+            return self._matrix('grad(f, y)', self._grad(f, self._y))
+        vjp, value = import_module('autograd').make_vjp(self._loss)(f, self._y)
+        return self._layout.columns(vjp(numpy.ones_like(value)))
+
+    def hessian(self, f):
+        """The function v -> H v."""
+        f = self._array(f)
+        if self._hvp is not None:
+            return lambda v: self._matrix('hvp(f, y, v)', self._hvp(f, self._y, self._array(v)))
+        autograd = import_module('autograd')
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Output seems independent')      # of a gradient: a linear loss
+            vjp, _ = autograd.make_vjp(self._grad or autograd.grad(self._loss))(f, self._y)
+        return lambda v: self._layout.columns(vjp(self._array(v)))
+
+    def blocks(self, f):
+        """H as an array (b, x, o, x, o): b examples of x rows of f, or one block of all, if examples meet."""
+        hessian, (rows, o) = self.hessian(f), f.shape
+        if self._separates:
+            b = self._y.shape[0]
+            h = self._probed(hessian, b, rows // b, o)
+            v = numpy.cos(numpy.arange(1., f.size + 1)).reshape(f.shape)
+            by_blocks = numpy.einsum('bxoyp,byp->bxo', h, v.reshape(b, rows // b, o)).reshape(f.shape)
+            whole = hessian(v)
+            if numpy.linalg.norm(by_blocks - whole) <= SAME * numpy.linalg.norm(whole):
+                return h
+            self._separates = False
+        return self._probed(hessian, 1, rows, o)
+
+    def _probed(self, hessian, b, x, o):
+        """Columns of H, the same one of all b blocks at once."""
+        h = numpy.empty((b, x, o, x, o))
+        for i in range(x):
+            for j in range(o):
+                v = numpy.zeros((b, x, o))
+                v[:, i, j] = 1.
+                h[..., i, j] = hessian(v.reshape(b * x, o)).reshape(b, x, o)
+        return checked('the Hessian of the loss', h)
+
+    def per_example(self, m):
+        """A matrix as (examples, the rest)."""
+        a = self._array(m)
+        return a.reshape(len(a) if a.ndim else 1, -1)
+
+    def _array(self, m):
+        return self._layout.arrays(m)
+
+    def _matrix(self, name, a):
+        a = numpy.asarray(a)
+        if a.shape != self._y.shape:
+            raise ValueError(f'expected {name} of the shape {self._y.shape} of y_train, got {a.shape}.')
+        return self._layout.columns(a)

@@ -1,0 +1,146 @@
+"""From a state to later ones by the solvers of scipy.integrate: step by step, counted, shown, and stopped in time.
+
+The `system` is an ordinary differential equation ds/dtau = derivative(tau, s) that knows more of itself:
+
+    jacobian(tau, s)      its derivative in s
+    turn(tau, s)          |d2s/dtau2| and |ds/dtau|; None: not known
+    factoring             the factorizations of a run by an implicit method, roughly, in evaluations of `derivative`
+    rest(tau, s)          how far the state at rest still is, what is near enough, and whether there is none
+"""
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy
+
+from ..engine.run import counted
+
+__all__ = ['METHODS', 'Options', 'Path', 'Stats', 'integrate']
+
+METHODS = 'auto', 'DOP853', 'RK45', 'RK23', 'Radau', 'BDF', 'LSODA'
+IMPLICIT = 'Radau', 'BDF', 'LSODA'
+FIRST, THEN = 'DOP853', 'Radau'                # of 'auto'
+EVALUATIONS = 12                               # in a step of the first
+CHECK = 25                                     # steps between two looks at the stiffness
+RADAU = 2900.                                  # its steps: (h pace)^4 = RADAU rtol
+RUN = 240.                                     # evaluations of a run by it, times that h pace
+CALM = 100.                                    # tolerances by which the course may turn in a step and yet be at rest
+DECAY = 20.                                    # 1/pace until it is at rest
+
+
+class Options(NamedTuple):
+    """How to integrate: what the arguments of `gradient_descent` of these names say."""
+
+    method: str
+    rtol: float
+    atol: Any
+    max_steps: int
+    progress: bool | None
+
+
+class Stats(NamedTuple):
+    """What the solver did.
+
+    Attributes
+    ----------
+    method : str, of scipy.integrate; 'DOP853, Radau' if it was changed on the way.
+    steps, nfev, njev, nlu : int, steps, evaluations of the gradient and of the Hessian, factorizations; LSODA does not
+        tell the last two.
+    t : float, the last time reached.
+    distance : float, how far the stationary point still was, in outputs; None but for t = None.
+
+    Examples
+    --------
+    >>> Stats('DOP853', 10, 150, 0, 0, 1., None).steps
+    10
+    """
+
+    method: str
+    steps: int
+    nfev: int
+    njev: int
+    nlu: int
+    t: float
+    distance: float | None
+
+
+class Path(NamedTuple):
+    """The states at the first of the times asked for, the last one of all, and why it ended before the others."""
+
+    states: list
+    tau: float
+    s: Any
+    stats: Stats
+    why: str
+
+
+class _Solver:
+    """The solvers used, one after the other, as one."""
+
+    def __init__(self, system, s, end, options):
+        self.system, self.end, self.options = system, end, options
+        self.used, self.steps, self.before = [], 0, numpy.zeros(3, int)
+        self.use(FIRST if options.method == 'auto' else options.method, 0., s)
+
+    def use(self, method, tau, s):
+        jac = {'jac': self.system.jacobian} if method in IMPLICIT else {}
+        self.now = getattr(import_module('scipy.integrate'), method)(
+            self.system.derivative, tau, s, self.end, rtol=self.options.rtol, atol=self.options.atol, **jac)
+        self.used.append(method)
+
+    def step(self):
+        """One step; what went wrong."""
+        look = self.options.method == 'auto' and self.used == [FIRST] and self.steps % CHECK == CHECK - 1
+        if look and self.is_stiff():
+            self.before = self.counts
+            self.use(THEN, self.now.t, self.now.y)
+        self.steps += 1
+        return self.now.step()
+
+    def is_stiff(self):
+        """Could an implicit method take longer steps, and do those that are left cost more than it would?"""
+        now, turn, reach = self.now, self.system.turn(self.now.t, self.now.y), (RADAU * self.options.rtol) ** .25
+        if turn is None:
+            return False
+        h, left, (turn, speed) = now.step_size, self.end - now.t, turn
+        if h * h * turn > CALM * numpy.linalg.norm(self.options.atol + self.options.rtol * abs(now.y)):
+            if h * turn > reach * speed:
+                return False
+            left = min(left, DECAY * speed / turn)
+        return EVALUATIONS * left / h > RUN / reach + self.system.factoring
+
+    @property
+    def counts(self):
+        return self.before + (self.now.nfev, self.now.njev, self.now.nlu)
+
+    def stats(self, distance):
+        return Stats(', '.join(self.used), self.steps, *map(int, self.counts), float(self.now.t), distance)
+
+
+def integrate(system, s, times, to_rest, options):
+    """The Path from s at tau = 0 through finite `times`, in their order, and with `to_rest` to the state at rest."""
+    if not s.size or not to_rest and not any(times):
+        return Path([s] * len(times), 0., s, Stats('none', 0, 0, 0, 0, 0., None), '')
+    solver = _Solver(system, s, numpy.inf if to_rest else times[-1], options)
+    states, distance, why = [s for t in times if t == 0.], None, ''
+    with counted(options.progress, 'gradient descent') as shown:
+        while not why:
+            if len(states) == len(times):
+                if not to_rest:
+                    break
+                distance, enough, why = system.rest(solver.now.t, solver.now.y)
+                if why or distance <= enough:
+                    break
+            if solver.steps >= options.max_steps:
+                why = f'max_steps={options.max_steps} are taken'
+            else:
+                why = solver.step() or ''
+                states += _between(solver.now, times[len(states):])
+                shown(f't {solver.now.t:.3g}')
+    return Path(states, solver.now.t, solver.now.y, solver.stats(distance), why)
+
+
+def _between(now, times):
+    """The states at those of the times that the last step has passed."""
+    passed = [t for t in times if t <= now.t] if now.t_old is not None else []
+    inside = now.dense_output() if passed and passed[0] < now.t else None
+    return [now.y if t == now.t else inside(t) for t in passed]

@@ -1,0 +1,114 @@
+"""Networks as JSON, read: {'layer': name, argument: value, ...}, alone or as {'ntref': 1, 'network': {...}}.
+
+Nothing is evaluated: names are looked up, numbers are numbers. `Layer.to_spec` writes; `network.schema.json` says to
+others what there is, see `ntref.stax.schema`.
+"""
+from dataclasses import MISSING, fields
+from numbers import Real
+from typing import get_args
+
+from ..arguments import is_whole
+from .layer import Layer
+
+__all__ = ['VERSION', 'from_spec']
+
+VERSION = 1
+DEPTH = 200             # of layers and lists in one another
+TOO_DEEP = f'expected at most {DEPTH} layers and lists in one another.'
+FITS = {
+    float: ('a number', lambda value: isinstance(value, Real) and not isinstance(value, bool)),
+    int: ('a whole number', is_whole),
+    bool: ('true or false', lambda value: isinstance(value, bool)),
+    str: ('text', lambda value: isinstance(value, str)),
+    tuple: ('a list', lambda value: isinstance(value, tuple)),
+    Layer: ('a layer', lambda value: isinstance(value, Layer)),
+    type(None): ('null', lambda value: value is None),
+}
+"""Type of an argument -> in words, and does a value fit? Others (of Python's functions, of anything) are not here."""
+
+
+def from_spec(spec):
+    """The layer or network that `to_spec` wrote. Nothing is evaluated: names are looked up, numbers are numbers.
+
+    Parameters
+    ----------
+    spec : dict         {'layer': name, argument: value, ...}, or {'ntref': 1, 'network': {...}}, as JSON is loaded.
+
+    Returns
+    -------
+    Layer
+
+    Raises
+    ------
+    ValueError : not of that form, another version, an unknown layer or argument, a value that does not fit; names the
+        place, such as layers[2].layers[0].
+
+    Examples
+    --------
+    >>> from ntref import stax
+    >>> stax.from_spec({'layer': 'serial', 'layers': [{'layer': 'Dense', 'out_dim': 8}, {'layer': 'Relu'}]})
+    serial(Dense(8), Relu())
+    >>> stax.from_spec({'layer': 'serial', 'layers': [{'layer': 'Dense', 'out_dim': 8}, {'layer': 'Relu6', 'cut': 6}]})
+    Traceback (most recent call last):
+    ValueError: layers[1]: Relu6: expected arguments out of [], got ['cut'].
+    """
+    if not isinstance(spec, dict) or 'ntref' not in spec:
+        return _layer(spec, '', DEPTH)
+    if not (is_whole(spec['ntref']) and spec['ntref'] == VERSION) or set(spec) != {'ntref', 'network'}:
+        raise ValueError(f"expected a network {{'ntref': {VERSION}, 'network': {{'layer': name, ...}}}}, got "
+                         f'{spec!r:.200}. Other versions are read by other versions of ntref.')
+    return _layer(spec['network'], 'network', DEPTH)
+
+
+def _layer(spec, place, depth):
+    if not isinstance(spec, dict) or 'layer' not in spec:
+        raise _misfit(place, f"expected a layer {{'layer': name, ...}}, got {spec!r:.200}.")
+    if not depth:
+        raise _misfit(place, TOO_DEEP)
+    name, inside = spec['layer'], f'{place}.' if place else ''
+    if not isinstance(name, str) or name not in Layer.registry:
+        raise _misfit(place, f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {name!r:.200}.')
+    given = {key: _value(value, f'{inside}{key}', depth - 1) for key, value in spec.items() if key != 'layer'}
+    cls = Layer.registry[name]
+    known = cls.parameters()
+    missing = [argument for argument, default in known.items() if default is MISSING and argument not in given]
+    if not set(given) <= set(known) or missing:
+        raise _misfit(place, f'{name}: expected arguments out of {list(known)}, got {sorted(map(str, given))}'
+                      + (f'; missing {missing}.' if missing else '.'))
+    types = {f.name: f.type for f in fields(cls)}
+    for key, value in given.items():
+        _check_type(name, key, value, types.get(key), place)
+    try:
+        return cls.of(given)
+    except Exception as e:                              # of arguments that do not go together
+        raise _misfit(place, str(e) if str(e).startswith(name) else f'{name}: {type(e).__name__}: {e}') from e
+
+
+def _value(value, place, depth):
+    if isinstance(value, dict) and set(value) == {'slice'}:
+        parts = value['slice']
+        if parts == '...':
+            return Ellipsis
+        if not isinstance(parts, (list, tuple)) or len(parts) != 3 or not all(n is None or is_whole(n) for n in parts):
+            raise _misfit(place, f"expected {{'slice': [start, stop, step]}}, whole numbers or null, or {{'slice': "
+                          f"'...'}}, got {value!r:.200}.")
+        return slice(*parts)
+    if isinstance(value, dict):
+        return _layer(value, place, depth)
+    if isinstance(value, (list, tuple)):
+        if not depth:
+            raise _misfit(place, TOO_DEEP)
+        return tuple(_value(v, f'{place}[{i}]', depth - 1) for i, v in enumerate(value))
+    return value
+
+
+def _check_type(name, key, value, expected, place):
+    """Raises ValueError where a value is not of the type of the argument."""
+    types = get_args(expected) or (expected,)
+    if all(t in FITS for t in types) and not any(FITS[t][1](value) for t in types):
+        words = ' or '.join(FITS[t][0] for t in types)
+        raise _misfit(place, f'{name}: expected {key} to be {words}, got {value!r:.200}.')
+
+
+def _misfit(place, text):
+    return ValueError(f'{place}: {text}' if place else text)
