@@ -145,6 +145,8 @@ IMAGES = [
         'GlobalSumPool': (after(GlobalSumPool(), LAST), 'GlobalSumPool', BOTH),
         'GlobalAvgPool, of Sign': (serial(same((2, 2)), Sign(), GlobalAvgPool()), 'GlobalAvgPool, Sign',
                                    BOTH),
+        'GlobalAvgPool, of Sign, then Relu': (serial(same((2, 2)), Sign(), GlobalAvgPool(), D, Relu(), LAST),
+                                              'Sign, GlobalAvgPool'),
         'AvgPool, twice': (serial(same((3, 3)), Relu(), AvgPool((2, 2), (2, 2)), same((2, 2)),
                                   Relu(), AvgPool((2, 2)), *MEAN), 'AvgPool', 'images'),
     }),
