@@ -9,12 +9,13 @@ __all__ = ['main']
 
 
 def main(argv=None):
-    """`ntref demo`, `ntref kernel`, `ntref certify`. Returns the exit status."""
+    """`ntref demo`, `ntref kernel`, `ntref certify`, `ntref conform`. Returns the exit status."""
     parser = argparse.ArgumentParser(prog='ntref', description='Infinitely wide neural networks.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _demo_arguments(commands)
     _kernel_arguments(commands)
     _certify_arguments(commands)
+    _conform_arguments(commands)
     args = parser.parse_args(argv)
     try:
         return args.run(args) or 0
@@ -142,3 +143,38 @@ def _client(address):
         return Client(address, timeout='5s')
     except OSError as e:
         raise OSError(f'expected a Dask scheduler at {address}, got none: {e}. Start one with `dask scheduler`.') from e
+
+
+# ------------------------------------------------------------------ ntref conform
+
+def _conform_arguments(commands):
+    about = 'run the conformance suite against another implementation'
+    conform = commands.add_parser('conform', help=about, description=f'{about.capitalize()}. Exit status: 0 nothing '
+                                  'failed, 1 something did, 2 nothing could be compared.')
+    conform.set_defaults(run=_conform)
+    conform.add_argument('adapter', metavar='ADAPTER[:ARGUMENT]',
+                         help='a Python file, or a program that speaks JSON: docs/oracle.md')
+    conform.add_argument('--select', default='*', metavar='GLOB', help="cases by name, as 'dense/*' (all)")
+    conform.add_argument('--dtype', choices=('float64', 'float32'), default='float64', help='of inputs (%(default)s)')
+    conform.add_argument('--python', metavar='PATH', help='the interpreter for a Python file (this one)')
+    conform.add_argument('--time-limit', type=float, default=60., metavar='S', help='seconds for a case (%(default)g)')
+    conform.add_argument('--report', metavar='FILE.html', help='write a page with a picture')
+    conform.add_argument('--json', action='store_true', help='print JSON in place of the table')
+
+
+def _conform(args):
+    from .oracle import conform, conformance_cases, report
+    width = max((len(case.name) for case in conformance_cases(args.select, dtype=args.dtype)))
+
+    def row(outcome):
+        print(report.line(outcome, width), flush=True)
+    result = conform(args.adapter, args.select, args.dtype, args.python, args.time_limit,
+                     progress=None if args.json else False, each=None if args.json else row)
+    if args.report:
+        with open(args.report, 'w', encoding='utf-8') as page:
+            page.write(report.as_html(result))
+    print(report.as_json(result) if args.json else report.summary(result))
+    if result.is_empty:
+        print('ntref conform: nothing was compared: the adapter supports none of these cases.', file=sys.stderr)
+        return 2
+    return int(result.has_failed)

@@ -137,12 +137,16 @@ ALLOWED = {
                                   'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
     'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
-    'oracle.__init__': {'oracle.cases', 'oracle.certify'},
+    'oracle.worker': {},
+    'oracle.adapter': {'oracle.worker'},
     '__init__': {'classic', 'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax',
                  'taylor'},
+    'oracle.conformance': {'__init__', 'engine.run', 'oracle.adapter', 'oracle.cases'},
+    'oracle.report': {'oracle.conformance'},
+    'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
-    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle.certify', 'stax'},
+    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle', 'oracle.certify', 'oracle.report', 'stax'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -153,8 +157,9 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
     'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss', 'predict.ode', 'predict.out_of_core',
     'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite',
-    'testing.check', 'oracle.shaken', 'oracle.certify', 'oracle.cases', 'oracle.catalogue.given',
-    'oracle.catalogue.trained', 'oracle.definitions', 'oracle.generate', 'cli', 'monte_carlo', *(
+    'testing.check', 'cli', 'monte_carlo', *(
+        f'oracle.{name}' for name in
+        'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""

@@ -1,0 +1,218 @@
+"""An adapter as a process that answers requests: started when needed, killed when it goes wrong, started again."""
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .worker import decoded, encoded
+
+__all__ = ['Adapter', 'Crashed', 'TooSlow', 'Unsupported', 'command']
+
+START = 60              # seconds that starting may take, if the time limit is less
+STARTS = 2              # that may fail before it is not tried again
+LONGEST = 1 << 26       # bytes of an answer
+TAIL = 2000             # bytes of stderr that are kept
+WORKER = Path(__file__).with_name('worker.py')
+
+
+class Unsupported(Exception):
+    """The adapter does not do this, and says so."""
+
+
+class Crashed(Exception):
+    """It raised, ended, or gave no answer that can be read."""
+
+
+class TooSlow(Exception):
+    """It took longer than the time limit."""
+
+
+def command(adapter, python=None):
+    """The command that runs an adapter.
+
+    Parameters
+    ----------
+    adapter : str
+        A Python file, or an executable program; 'FILE:ARGUMENT' gives it an argument.
+    python : str, optional
+        The interpreter for a Python file; None: this one.
+
+    Raises
+    ------
+    FileNotFoundError : no such file. PermissionError : neither Python nor executable.
+    """
+    file, _, argument = str(adapter).rpartition(':')
+    path, arguments = (Path(file), [argument]) if file and not Path(adapter).exists() else (Path(adapter), [])
+    if not path.is_file():
+        raise FileNotFoundError(f'expected a Python file or a program as adapter, got {adapter}, which is not there.')
+    if path.suffix == '.py':
+        return [str(python or sys.executable), str(WORKER), str(path.resolve()), *arguments]
+    if not os.access(path, os.X_OK):
+        raise PermissionError(f'expected a Python file or an executable program as adapter, got {path}, which is '
+                              f'neither. chmod +x {path}')
+    return [str(path.resolve()), *arguments]
+
+
+class Adapter:
+    """Answers by the process of `command`, each within `time_limit` seconds. Use it in a `with`: it ends with that.
+
+    `about` has what the process says of itself, once it runs: {name: version}.
+    """
+
+    def __init__(self, command, time_limit):
+        self.command, self.time_limit = command, time_limit
+        self.about, self._process, self._id, self._rest, self._said = {}, None, 0, b'', b''
+        self._failures = []                                  # to start, one after the other
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._end()
+
+    def ask(self, call, **request):
+        """The result of a call: {name: array, or None}.
+
+        Raises
+        ------
+        Unsupported, Crashed, TooSlow
+        """
+        if self._process is None:
+            self._start()
+        return self._result({'call': call} | request, self.time_limit)
+
+    # -------------------------------------------------------------- one request
+
+    def _result(self, request, seconds):
+        self._id += 1
+        line = json.dumps({'id': self._id} | encoded(request), allow_nan=False) + '\n'
+        try:
+            answer = self._answer(line.encode(), seconds)
+        except BaseException:
+            self._end()
+            raise
+        if answer.get('id') == self._id and isinstance(answer.get('result'), dict):
+            try:
+                return decoded(answer['result'])
+            except ValueError as e:
+                raise Crashed(f'answered with an array that cannot be read: {e}') from e
+        for key, error in (('unsupported', Unsupported), ('error', Crashed)):
+            if answer.get('id') == self._id and key in answer:
+                raise error(_short(str(answer[key])))
+        self._end()
+        raise Crashed(f'expected an answer {{"id": {self._id}, "result" or "unsupported" or "error": ...}}, got '
+                      f'{_short(json.dumps(answer))}')
+
+    def _answer(self, line, seconds):
+        """The line that comes back, as a dict."""
+        deadline, process, out = time.monotonic() + seconds, self._process, bytearray(self._rest)
+        with selectors.DefaultSelector() as ready:
+            ready.register(process.stdin, selectors.EVENT_WRITE)
+            ready.register(process.stdout, selectors.EVENT_READ)
+            ready.register(process.stderr, selectors.EVENT_READ)
+            while b'\n' not in out:
+                left = deadline - time.monotonic()
+                files = [key.fileobj for key, _ in ready.select(max(left, 0))]
+                if left <= 0:
+                    raise TooSlow(f'no answer within {seconds:g} s; ended')
+                if process.stdin in files:
+                    line = self._written(line)
+                    if not line:
+                        ready.unregister(process.stdin)
+                if process.stderr in files and not self._listened():
+                    ready.unregister(process.stderr)
+                if process.stdout in files:
+                    out += (more := os.read(process.stdout.fileno(), 1 << 20))
+                    if not more:
+                        raise Crashed(self._last_words())
+                    if len(out) > LONGEST:
+                        raise Crashed(f'expected an answer of at most {LONGEST >> 20} MB, got more')
+        text, _, self._rest = bytes(out).partition(b'\n')
+        return _parsed(text)
+
+    def _written(self, line):
+        """What is left to write; nothing, if nobody reads any more."""
+        try:
+            return line[os.write(self._process.stdin.fileno(), line):]
+        except BlockingIOError:
+            return line
+        except BrokenPipeError:
+            return b''
+
+    def _listened(self):
+        """Keeps the end of what comes on stderr; False after the last of it."""
+        try:
+            more = os.read(self._process.stderr.fileno(), 1 << 16)
+        except BlockingIOError:
+            return False
+        self._said = (self._said + more)[-TAIL:]
+        return bool(more)
+
+    # -------------------------------------------------------------- start and end
+
+    def _start(self):
+        if len(self._failures) >= STARTS:
+            raise self._failures[-1]
+        self._rest = self._said = b''
+        try:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                start_new_session=True)
+        except OSError as e:
+            self._failures.append(Crashed(f'did not start: {e}'))
+            raise self._failures[-1] from e
+        os.set_blocking(self._process.stdin.fileno(), False)
+        os.set_blocking(self._process.stderr.fileno(), False)
+        try:
+            about = self._result({'call': 'about'}, max(START, self.time_limit))
+            self.about = {str(name): str(version) for name, version in about.items()}
+        except (Unsupported, Crashed, TooSlow) as e:
+            if self._process is None:
+                self._failures.append(type(e)(f'did not start: {e}'))
+                raise self._failures[-1] from e
+        self._failures = []
+
+    def _end(self):
+        """Ends the process and what it started."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        process.wait()
+        for file in (process.stdin, process.stdout, process.stderr):
+            file.close()
+
+    def _last_words(self):
+        """How the process ended, and what it said last."""
+        try:
+            status = self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            how = 'closed its output'
+        else:
+            how = f'was killed by {signal.Signals(-status).name}' if status < 0 else f'ended with status {status}'
+        while self._listened():
+            pass
+        said = self._said.decode(errors='replace').strip().splitlines()
+        return how + (f': {_short(said[-1])}' if said else '')
+
+
+def _parsed(text):
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Crashed(f'expected an answer as JSON on a line, got {_short(text.decode(errors="replace"))}') from None
+    if not isinstance(answer, dict):
+        raise Crashed(f'expected an object {{...}} as answer, got {_short(text.decode())}')
+    return answer
+
+
+def _short(text, longest=300):
+    text = ' '.join(text.split())
+    return text if len(text) <= longest else f'{text[:longest]}...'

@@ -1,0 +1,211 @@
+"""The suite run against another implementation: a verdict for each case, and how many digits agree.
+
+    digits    -log10 |a - e| / max(|e|, scale), the least over all entries; of certified values e    `cases.digits`
+    pass      as many digits as the class of the case asks for, in the shape and dtype asked for
+    fail      fewer, another shape or dtype, NaN
+    crashed, too slow, unsupported      no numbers
+"""
+import platform
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field
+from math import isnan, log10
+
+import numpy
+
+from ..engine.run import shown
+from .adapter import Adapter, Crashed, TooSlow, Unsupported, command
+from .cases import conformance_cases, digits
+
+__all__ = ['Conformance', 'Outcome', 'VERDICTS', 'conform', 'judged', 'run']
+
+VERDICTS = 'pass', 'fail', 'crashed', 'too slow', 'unsupported'
+DTYPES = 'float64', 'float32'
+LIMIT = 60.             # seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case.
+
+    Attributes
+    ----------
+    name : str              of the case.
+    layers : tuple of str   that it is about, the main one first.
+    verdict : str           'pass', 'fail', 'crashed', 'too slow' or 'unsupported'.
+    digits : dict           name of a kernel -> digits agreed, of its worst entry; 0 where nothing can be compared.
+    wanted : float          digits that the class of the case asks for.
+    reason : str            of any verdict but a plain pass.
+    seconds : float         until the answer.
+    """
+    name: str
+    layers: tuple
+    verdict: str
+    digits: dict = field(default_factory=dict)
+    wanted: float = 0.
+    reason: str = ''
+    seconds: float = 0.
+
+    @property
+    def least(self):
+        """Digits agreed of the worst entry of all; None without numbers."""
+        return min(self.digits.values(), default=None)
+
+    @property
+    def has_failed(self):
+        return self.verdict not in ('pass', 'unsupported')
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """The outcomes of a run, and of what: the adapter, its versions, the command that repeats it."""
+    adapter: str
+    dtype: str
+    outcomes: tuple
+    versions: dict
+    command: str
+    seconds: float
+
+    def count(self, verdict):
+        """How many cases ended so."""
+        return sum(outcome.verdict == verdict for outcome in self.outcomes)
+
+    @property
+    def has_failed(self):
+        return any(outcome.has_failed for outcome in self.outcomes)
+
+    @property
+    def is_empty(self):
+        """Has nothing been compared?"""
+        return self.count('unsupported') == len(self.outcomes)
+
+
+def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT, *, progress=None, each=None):
+    """Runs the suite against an adapter.
+
+    Parameters
+    ----------
+    adapter : str           a Python file or an executable program, docs/oracle.md#adapters; 'FILE:ARGUMENT'.
+    select : str            names of cases, with * and ?, as 'dense/*'.
+    dtype : str             'float64' or 'float32': of the inputs, and asked of the results.
+    python : str, optional  the interpreter for a Python file; None: this one.
+    time_limit : float      seconds for each case; starting may take 60.
+    progress : bool, optional       show cases done, rate and time left; None: on a terminal.
+    each : function, optional       called with each Outcome as it comes.
+
+    Returns
+    -------
+    Conformance
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError : no such adapter, or neither Python nor executable.
+    ValueError : no case of such a name, another dtype, a time limit that is not > 0.
+
+    Examples
+    --------
+    >>> conform('adapter.py')
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: expected a Python file or a program as adapter, got adapter.py, which is not there.
+    """
+    start, process = time.monotonic(), command(adapter, python)
+    if dtype not in DTYPES:
+        raise ValueError(f'expected dtype to be one of {DTYPES}, got {dtype!r}.')
+    if not 0 < time_limit < float('inf'):
+        raise ValueError(f'expected a time limit > 0 in seconds, got {time_limit!r}.')
+    outcomes, cases = [], conformance_cases(select, dtype=dtype)
+    with Adapter(process, time_limit) as answers:
+        for case in shown(progress, 'case')(cases):
+            outcomes.append(run(case, answers, dtype))
+            if each is not None:
+                each(outcomes[-1])
+        versions = _versions() | answers.about
+    again = ['ntref', 'conform', str(adapter), *_given('--select', select, '*'), *_given('--dtype', dtype, 'float64'),
+             *_given('--python', python, None), *_given('--time-limit', time_limit, LIMIT)]
+    return Conformance(str(adapter), dtype, tuple(outcomes), versions, shlex.join(again), time.monotonic() - start)
+
+
+def _given(option, value, default):
+    return [] if value == default else [option, f'{value:g}' if isinstance(value, float) else str(value)]
+
+
+def _versions():
+    from .. import __version__
+    return {'ntref': __version__, 'system': f'{platform.system()} {platform.machine()}', 'suite run by Python':
+            '.'.join(map(str, sys.version_info[:3]))}
+
+
+# ------------------------------------------------------------------ one case
+
+def run(case, answers, dtype):
+    """The Outcome of a case, asked of an `Adapter`."""
+    start = time.monotonic()
+
+    def ended(verdict, digits=None, reason=''):
+        return Outcome(case.name, tuple(case.layers), verdict, digits or {}, _wanted(case, dtype), reason,
+                       time.monotonic() - start)
+    try:
+        answer = answers.ask(case.kind, spec=case.spec, inputs=_cast(case.inputs, dtype), options=case.options,
+                             dtype=dtype)
+    except Unsupported as e:
+        return ended('unsupported', reason=str(e))
+    except Crashed as e:
+        return ended('crashed', reason=str(e))
+    except TooSlow as e:
+        return ended('too slow', reason=str(e))
+    return ended(*judged(case, answer, dtype))
+
+
+def judged(case, answer, dtype):
+    """(verdict, {name: digits}, reason) of an answer {name: array, or None for what is not supported}."""
+    agreed, faults, absent, wanted = {}, [], [], _wanted(case, dtype)
+    for name, expected in case.expected.items():
+        actual = answer.get(name, ())
+        if actual is None:
+            absent.append(name)
+            continue
+        agreed[name], fault = _compared(case, name, actual, expected, dtype, wanted)
+        faults += [f'{name}: {fault}'] * (fault is not None)
+    if not agreed:
+        return 'unsupported', {}, f'without {" and ".join(absent)}'
+    if faults:
+        return 'fail', agreed, '; '.join(faults)
+    return 'pass', agreed, f'without {" and ".join(absent)}' if absent else ''
+
+
+def _compared(case, name, actual, expected, dtype, wanted):
+    """Digits agreed of the worst entry, and what is wrong, or None."""
+    if not isinstance(actual, (numpy.ndarray, str)):
+        return 0., 'no array'
+    if (got := getattr(actual, 'dtype', actual)) != dtype:
+        return 0., f'expected dtype {dtype}, got {got}'
+    if actual.shape != expected.shape:
+        return 0., f'expected shape {expected.shape}, got {actual.shape}'
+    strange = ~numpy.isfinite(actual)
+    if strange.any():
+        first = tuple(map(int, numpy.argwhere(strange)[0]))
+        return 0., f'{actual[first]} at {first}, and at {strange.sum()} of {actual.size} entries'
+    agreed = numpy.asarray(digits(actual, case, name))
+    if not agreed.size:
+        return numpy.inf, None
+    worst = tuple(map(int, numpy.unravel_index(agreed.argmin(), agreed.shape)))
+    least = float(agreed[worst])
+    if isnan(least) or least < wanted:
+        return least, (f'{least:.1f} digits of {wanted:.1f} at {worst}: expected {float(expected[worst])!r}, got '
+                       f'{float(actual[worst])!r}')
+    return least, None
+
+
+def _wanted(case, dtype):
+    return -log10(case.tolerance[dtype])
+
+
+def _cast(inputs, dtype):
+    """Inputs with their floating arrays in this dtype."""
+    if isinstance(inputs, dict):
+        return {name: _cast(part, dtype) for name, part in inputs.items()}
+    if isinstance(inputs, (list, tuple)):
+        return [_cast(part, dtype) for part in inputs]
+    return inputs.astype(dtype) if getattr(getattr(inputs, 'dtype', None), 'kind', '') == 'f' else inputs

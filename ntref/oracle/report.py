@@ -1,0 +1,184 @@
+"""What a run of the suite says: as a table, as JSON, as a page with a picture."""
+import json
+import time
+from html import escape
+
+from .conformance import VERDICTS
+
+__all__ = ['as_html', 'as_json', 'by_layer', 'line', 'picture', 'summary']
+
+WIDEST = 60             # characters of a reason in the table
+COLOURS = {'pass': '#0072b2', 'fail': '#d55e00', 'crashed': '#222222', 'too slow': '#b8860b', 'unsupported': '#8a8a8a'}
+
+
+# ------------------------------------------------------------------ text
+
+def line(outcome, width):
+    """A row of the table: case, digits agreed, verdict; `width` is that of the names."""
+    reason = outcome.reason if len(outcome.reason) <= WIDEST else f'{outcome.reason[:WIDEST - 3]}...'
+    return f'{outcome.name:<{width}}  {_digits(outcome):>6}  {outcome.verdict}{": " * bool(reason)}{reason}'
+
+
+def summary(result):
+    """One line: how many of which verdict."""
+    counts = [f'{n} {verdict}' for verdict in VERDICTS if (n := result.count(verdict))]
+    return f'{len(result.outcomes)} cases in {result.dtype}: {", ".join(counts)}; {result.seconds:.0f} s'
+
+
+def as_json(result):
+    """All of it as JSON."""
+    return json.dumps({
+        'version': 1, 'adapter': result.adapter, 'dtype': result.dtype, 'command': result.command,
+        'versions': result.versions, 'seconds': round(result.seconds, 3),
+        'counts': {verdict: result.count(verdict) for verdict in VERDICTS},
+        'cases': [{'name': o.name, 'layers': o.layers, 'verdict': o.verdict,
+                   'digits': {name: _finite(d) for name, d in o.digits.items()}, 'wanted': round(o.wanted, 2),
+                   'reason': o.reason, 'seconds': round(o.seconds, 3)} for o in result.outcomes]}, indent=1)
+
+
+def by_layer(outcomes):
+    """{layer: its outcomes}: of the main layer of each case, in order of appearance."""
+    layers = {}
+    for outcome in outcomes:
+        layers.setdefault(outcome.layers[0], []).append(outcome)
+    return layers
+
+
+def _digits(outcome):
+    return '' if outcome.least is None else f'{outcome.least:.1f}'
+
+
+def _finite(d):
+    return round(d, 2) if d < float('inf') else None
+
+
+# ------------------------------------------------------------------ the picture
+
+LEFT, WIDTH, RIGHT, ROW, TOP, NONE = 210, 530, 210, 24, 70, 60
+"""Pixels: the names of layers, the digits, the counts; a row; what is above; the column of what has no number."""
+
+
+def picture(result):
+    """Digits agreed per layer, as SVG: a row for each layer, a mark for each case."""
+    layers, most = by_layer(result.outcomes), 17 if result.dtype == 'float64' else 9
+    height, width = TOP + ROW * len(layers) + 46, LEFT + NONE + WIDTH + RIGHT
+
+    def at(digits):
+        return LEFT + NONE + WIDTH * min(max(digits, 0), most) / most
+    bottom = TOP + ROW * len(layers)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        'role="img" aria-labelledby="picture-title picture-about" font-family="sans-serif" font-size="13">',
+        f'<title id="picture-title">Digits agreed per layer: {escape(result.adapter)}, {result.dtype}</title>',
+        f'<desc id="picture-about">{escape(_described(layers))}</desc>',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>', *_legend(LEFT + NONE)]
+    for d in range(0, most + 1, 1 if most < 10 else 2):
+        parts += [f'<line x1="{at(d):.1f}" x2="{at(d):.1f}" y1="{TOP}" y2="{bottom}" stroke="#e4e4e4"/>',
+                  _text(at(d), bottom + 17, d, anchor='middle', fill='#555555')]
+    parts += [_text(LEFT + NONE / 2 - 2, bottom + 17, 'none', anchor='middle', fill='#555555'),
+              _text(at(most / 2), bottom + 37, 'decimal digits agreed, worst entry of each case', anchor='middle')]
+    for i, (layer, outcomes) in enumerate(layers.items()):
+        parts += _row(layer, outcomes, TOP + ROW * (i + .5), at)
+    return '\n'.join([*parts, '</svg>'])
+
+
+def _row(layer, outcomes, y, at):
+    counts = ', '.join(f'{n} {verdict}' for verdict in VERDICTS[1:]
+                       if (n := sum(o.verdict == verdict for o in outcomes)))
+    done = [o for o in outcomes if o.verdict != 'unsupported']
+    passed = f'{sum(o.verdict == "pass" for o in done)} of {len(done)}' if done else ''
+    said = '; '.join(filter(None, (passed, counts)))
+    end = at(1e9)
+    yield f'<line x1="{LEFT}" x2="{end}" y1="{y + ROW / 2}" y2="{y + ROW / 2}" stroke="#f1f1f1"/>'
+    yield _text(LEFT - 8, y + 4, layer if len(layer) < 26 else f'{layer[:24]}…', anchor='end')
+    yield _text(end + 14, y + 4, said, fill=COLOURS['fail' if any(o.has_failed for o in outcomes) else 'unsupported'])
+    for outcome in sorted(done, key=lambda o: o.verdict != 'pass'):
+        x = LEFT + NONE / 2 - 2 if not outcome.least else at(outcome.least)
+        yield _mark(outcome.verdict, x, y, f'{outcome.name}: {_digits(outcome) or "no"} digits, {outcome.verdict}')
+
+
+def _mark(verdict, x, y, title):
+    """A circle for what passed, a cross for what did not: shape and colour say it."""
+    colour = COLOURS[verdict]
+    if verdict == 'pass':
+        shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}" fill-opacity="0.55"/>'
+    else:
+        shape = (f'<path d="M{x - 4.5:.1f} {y - 4.5:.1f}l9 9m0 -9l-9 9" stroke="{colour}" stroke-width="2.4" '
+                 'fill="none"/>')
+    return f'<g><title>{escape(title)}</title>{shape}</g>'
+
+
+def _legend(x):
+    yield _text(x, 24, 'Digits agreed per layer', size=16, weight='bold')
+    for verdict in VERDICTS[:4]:
+        yield _mark(verdict, x + 5, 46, verdict)
+        yield _text(x + 16, 50, verdict)
+        x += 40 + 8 * len(verdict)
+
+
+def _text(x, y, text, anchor='start', fill='#222222', size=13, weight='normal'):
+    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-size="{size}" '
+            f'font-weight="{weight}">{escape(str(text))}</text>')
+
+
+def _described(layers):
+    """The picture in words, for those who cannot see it."""
+    rows = []
+    for layer, outcomes in layers.items():
+        least = [o.least for o in outcomes if o.least is not None]
+        rows.append(f'{layer}: {sum(o.verdict == "pass" for o in outcomes)} of {len(outcomes)} pass'
+                    + (f', from {min(least):.1f} to {max(least):.1f} digits' if least else ''))
+    return '; '.join(rows)
+
+
+# ------------------------------------------------------------------ the page
+
+STYLE = """
+body { font: 15px/1.45 sans-serif; color: #222; background: #fff; max-width: 1010px; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse } th, td { text-align: left; vertical-align: top; padding: .2em .8em .2em 0 }
+tbody tr { border-top: 1px solid #e4e4e4 } td.n { text-align: right; font-variant-numeric: tabular-nums }
+code { background: #f4f4f4; padding: .1em .3em } svg { max-width: 100%; height: auto }
+td.reason { min-width: 16em; max-width: 25em; overflow-wrap: break-word }
+""" + ''.join(f'.{verdict.replace(" ", "-")} {{ color: {colour} }}\n' for verdict, colour in COLOURS.items())
+
+
+def as_html(result):
+    """One self-contained page: the picture, versions, command, and all cases."""
+    name = escape(result.adapter.rpartition('/')[2])
+    about = ''.join(_cells('th', what) + _cells('td', version) + '</tr>\n' for what, version in result.versions.items())
+    rows = ''.join(map(_case_row, sorted(result.outcomes, key=lambda outcome: not outcome.has_failed)))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Conformance of {name}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>Conformance of {name}</h1>
+<p>{escape(summary(result))}. {time.strftime('%Y-%m-%d')}, by <code>{escape(result.command)}</code></p>
+{picture(result)}
+<h2>Versions</h2>
+<table><tbody>
+{about}</tbody></table>
+<h2>Cases, those that failed first</h2>
+<table>
+<thead><tr><th>case</th><th>layer</th><th>digits</th><th>wanted</th><th>verdict</th><th>why</th></tr></thead>
+<tbody>
+{rows}</tbody>
+</table>
+</body>
+</html>
+"""
+
+
+def _cells(tag, text):
+    return f'{"<tr>" * (tag == "th")}<{tag}>{escape(str(text))}</{tag}>'
+
+
+def _case_row(outcome):
+    return (f'<tr><td>{escape(outcome.name)}</td><td>{escape(outcome.layers[0])}</td>'
+            f'<td class="n">{_digits(outcome)}</td><td class="n">{outcome.wanted:.1f}</td>'
+            f'<td class="{outcome.verdict.replace(" ", "-")}">{outcome.verdict}</td>'
+            f'<td class="reason">{escape(outcome.reason)}</td></tr>\n')
