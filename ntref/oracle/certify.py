@@ -188,7 +188,7 @@ def _in_singles(net, exact, names, doubles):
     """The kernels in float32; NaN where inputs are beyond its range."""
     with numpy.errstate(over='ignore'):
         inputs, beyond = _each(lambda a: _rounded(a, 'float32'), exact), []
-    _each(lambda a: beyond.append(is_array(a) and numpy.isinf(a).any()), [x for x in inputs[:2] if is_array(x)])
+    _each(lambda x: beyond.append(is_array(x) and numpy.isinf(x).any()), inputs[:2])
     if any(beyond):
         return {name: numpy.full_like(a, numpy.nan, dtype='float32') for name, a in doubles.items()}
     return _whole(_changed(net, _in_doubles), *inputs, names)
@@ -339,8 +339,8 @@ def _worst(dtype, ulps):
 
 def _ulps(got, values):
     """|got - value| in units of the last place of the value; of the largest, where it is 0."""
-    size = abs(values.astype(got.dtype))
     with numpy.errstate(all='ignore'):
+        size = abs(values.astype(got.dtype))
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
         error = abs(_mapped(mpmath().convert, got) - values) / _mapped(mpmath().convert, unit)
     return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
