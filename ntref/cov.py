@@ -21,7 +21,10 @@ from typing import Any, NamedTuple
 
 from .arrays import differentiable, increased, namespace, plain, scaled
 
-__all__ = ['Cov', 'Pair', 'over', 'sin_minus_t_cos']
+__all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
+
+
+UNLIKE = 64             # ratio of lengths beyond which an angle is not taken from the gap
 
 
 class Cov(NamedTuple):
@@ -84,7 +87,8 @@ class Pair:
         if self.cov.area is not None:
             return self.cov.area
         plus = self.s + self.k
-        minus = self.xp.where(self.dn2 > self.s, self.s - self.k, (self.gap - self.dn2) / 2)     # the smaller terms
+        unlike = self.dn2 > UNLIKE * self.s                              # what is left of the gap is small beside it
+        minus = self.xp.where(unlike, self.s - self.k, (self.gap - self.dn2) / 2)
         return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
 
     @cached_property

@@ -4,7 +4,7 @@ Each says the same as its plain form in `ntref.duals`, and hands the pairs that 
 """
 from . import duals
 from .arrays import scaled
-from .cov import Cov, Pair
+from .cov import UNLIKE, Cov, Pair
 
 __all__ = ['BLOCK', 'Near', 'abrelu', 'erf', 'far', 'gelu']
 
@@ -32,6 +32,12 @@ def _squares(p):
     """Can variances be multiplied with each other, and differences of them, within the range of the numbers?"""
     xp, (tiny, huge) = p.xp, RANGE[p.k.dtype.itemsize]
     return all(q.max() < huge and xp.where(q > 0, q, 1).min() > tiny for q in (p.q1, p.q2) if q.size)
+
+
+def _alike(p):
+    """Are no lengths but 0 so different that the gap does not tell the angle?"""
+    least = min((p.xp.where(q > 0, q, q.max()).min() for q in (p.q1, p.q2) if q.size), default=1)
+    return all(q.max() <= UNLIKE ** 2 * least for q in (p.q1, p.q2) if q.size)
 
 
 def _check(angle, least, most):
@@ -103,12 +109,14 @@ SMALL, LARGE = .05, 2.7       # angles beyond: near = A - theta K, or K', would 
 def abrelu(p, ntk, a, b):
     """`duals.abrelu` and Theta':  K' = c K + e near,  gap' = c gap - 2 e near,  Theta' = (c - e theta) Theta."""
     c, e = (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
-    if not _squares(p):
-        if p.is_far:
+    if p.is_far:
+        if not _squares(p):
             raise Near
-        cov, slope = duals.abrelu(p, a, b)
-        return cov.k, cov.gap, None, None if ntk is None else slope * ntk
-    return _abrelu_far(p, ntk, c, e) if p.is_far else _abrelu(p, ntk, c, e, lambda p: duals.abrelu(p, a, b)[0])
+        return _abrelu_far(p, ntk, c, e)
+    if _squares(p) and _alike(p):
+        return _abrelu(p, ntk, c, e, lambda p: duals.abrelu(p, a, b)[0])
+    cov, slope = duals.abrelu(p, a, b)
+    return cov.k, cov.gap, None, None if ntk is None else slope * ntk
 
 
 def _abrelu_far(p, ntk, c, e):

@@ -184,12 +184,13 @@ def _squared_distances(x, y):
 
 
 def _rejection(x, y, k, i):
-    """Area by the part of y -+ x that is perpendicular to x, at the pairs i."""
+    """Area by the part of y -+ x, or of y where that is shorter, that is perpendicular to x, at the pairs i."""
     sign = namespace(k).where(k[i] < 0, -1., 1.).astype(k.dtype)
 
     def area(x, y, sign):
         xp = namespace(x, y)
         q, e = xp.mean(x * x, -1), y - sign[:, None] * x
+        e = xp.where((xp.mean(e * e, -1) < xp.mean(y * y, -1))[:, None], e, y)
         r = e - over(xp.mean(e * x, -1), q)[:, None] * x
         return xp.sqrt(q) * xp.minimum(xp.sqrt(xp.mean(r * r, -1)), xp.sqrt(xp.mean(y * y, -1)))
     return _rowwise(area, x, y, i, sign)

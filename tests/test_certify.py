@@ -430,3 +430,9 @@ def test_mutants_are_noticed(name, monkeypatch):
     monkeypatch.setattr(certifying, target, mutant)
     with pytest.raises((AssertionError, UserWarning, pytest.fail.Exception)):
         check()
+
+
+def test_inputs_beyond_float32():
+    c = certify(serial(Dense(8, 1.1), Relu(), Dense(1)), 1e150 * X[:2])
+    assert c.digits == 30 and numpy.isnan(c.got32).all() and numpy.isinf(c.ulps32).all() and c.got32.dtype == 'float32'
+    assert c.got32.shape == (2, 2) and c.ulps64.max() < 64 and 1e299 < c.float64[0, 0] < 1e301

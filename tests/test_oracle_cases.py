@@ -7,6 +7,7 @@ from collections import Counter, namedtuple
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from unittest import mock
 
 import mpmath
 import numpy
@@ -14,7 +15,8 @@ import pytest
 import reference
 import reference_conv
 
-from ntref import empirical_kernel_fn, predict, stax
+from ntref import cov, duals, empirical_kernel_fn, inputs, predict, stax
+from ntref.cov import Cov
 from ntref.oracle import cases, conformance_cases, definitions
 from ntref.oracle import generate as making
 from ntref.oracle.cases import CLASSES, DATA, digits
@@ -44,22 +46,22 @@ def given(case, dtype='float64'):
 
 
 def kernel(case, dtype):
-    inputs, options = given(case, dtype)
-    if 'pattern1' in inputs:
-        options['pattern'] = inputs['pattern1'], inputs['pattern2']
-    return stax.from_spec(case.spec).kernel_fn(inputs['x1'], inputs['x2'], tuple(options.pop('get')), **options)
+    arrays, options = given(case, dtype)
+    if 'pattern1' in arrays:
+        options['pattern'] = arrays['pattern1'], arrays['pattern2']
+    return stax.from_spec(case.spec).kernel_fn(arrays['x1'], arrays['x2'], tuple(options.pop('get')), **options)
 
 
 def finite(case, dtype):
-    inputs, options = given(case, dtype)
+    arrays, options = given(case, dtype)
     net, get = stax.from_spec(case.spec), tuple(options.pop('get'))
-    params = rebuilt(net.init_fn(0, inputs['x1'].shape)[1], inputs['params'])
-    return empirical_kernel_fn(net.apply_fn, **options)(inputs['x1'], inputs['x2'], get, params)
+    params = rebuilt(net.init_fn(0, arrays['x1'].shape)[1], arrays['params'])
+    return empirical_kernel_fn(net.apply_fn, **options)(arrays['x1'], arrays['x2'], get, params)
 
 
 def prediction(case, dtype):
-    inputs, options = given(case, dtype)
-    return globals()[options.pop('function')](inputs, options, dtype)
+    arrays, options = given(case, dtype)
+    return globals()[options.pop('function')](arrays, options, dtype)
 
 
 def gradient_descent_mse(inputs, options, dtype):
@@ -67,6 +69,21 @@ def gradient_descent_mse(inputs, options, dtype):
     f = predict.gradient_descent_mse(*train, **{k: v for k, v in options.items() if k != 't'})
     both = f(options['t'], **({'fx_train_0': 0.} | inputs))
     return dict(zip(('fx_train', 'fx_test'), both if isinstance(both, tuple) else (both,)))
+
+
+def gradient_descent(arrays, options, dtype):
+    assert options.pop('loss') == 'mse'
+    k, y, t = arrays['k_train_train'], arrays['y_train'], options.pop('t')
+    f = predict.gradient_descent(lambda f, y: ((f - y) ** 2).mean() / 2, k, y, **options)
+    return dict(zip(('fx_train', 'fx_test'), f(t, *(arrays[name] for name in (
+        'fx_train_0', 'fx_test_0', 'k_test_train')))))
+
+
+def gradient_descent_mse_steps(arrays, options, dtype):
+    k, y, steps = arrays['k_train_train'], arrays['y_train'], options.pop('steps')
+    f = predict.gradient_descent_mse_steps(k, y, **options)
+    return dict(zip(('fx_train', 'fx_test'), f(steps, *(arrays[name] for name in (
+        'fx_train_0', 'fx_test_0', 'k_test_train')))))
 
 
 def named(gaussians, options):
@@ -107,6 +124,30 @@ ANSWER = {'kernel': kernel, 'predict': prediction, 'empirical': finite}
 def test_ntref_passes(family, dtype):
     for case in conformance_cases(f'{family}/*', dtype=dtype):
         case.check(ANSWER[case.kind](case, dtype), dtype)
+
+
+MISTAKES = {
+    'nearly equal inputs taken for equal': (lambda: mock.patch.object(
+        inputs, '_rejection', lambda x, y, k, i: 0 * k[i]), 'range/relu-3/near'),
+    'areas of short inputs beside long ones': (lambda: mock.patch.object(cov, 'UNLIKE', 1e99),
+                                               'range/gelu-3/mixed-scales'),
+    'slopes of Gelu by differences': (lambda: mock.patch.object(duals, 'gelu', lambda p, f=duals.gelu: (
+        f(p)[0], f(p)[1] + p.n1 * 1e-16)), 'range/gelu-3/mixed-scales'),
+    'a last digit of erf': (lambda: mock.patch.object(
+        duals, 'erf', lambda p, *abc, f=duals.erf: (f(p, *abc)[0], f(p, *abc)[1] * (1 + 1e-12))),
+        'nonlinearity/Erf/pair'),
+    'a last digit of relu': (lambda: mock.patch.object(
+        duals, 'abrelu', lambda p, *ab, f=duals.abrelu: (Cov(f(p, *ab)[0].k * (1 + 1e-12)), f(p, *ab)[1])),
+        'dense/relu-1/pair'),
+}
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_small_mistakes_are_noticed(name):
+    mistake, where = MISTAKES[name]
+    case, = conformance_cases(where)
+    with mistake(), pytest.raises(AssertionError, match='digits agree'):
+        case.check(kernel(case, 'float64'))
 
 
 # ------------------------------------------------------------------ what is expected, by formulas of its own
@@ -179,6 +220,23 @@ def test_predictions_of_one_input():
         settled(lambda: {'a': numpy.array([mpmath.mpf(1) / 10 ** 50 + 1 - mpmath.mpf(1)])}, 30)
 
 
+def test_steps_and_motion_of_one_input():
+    inputs = {name: numpy.array([[value]]) for name, value in dict(
+        k_train_train=2., y_train=3., k_test_train=.5, fx_train_0=1., fx_test_0=0.).items()}
+    for nesterov, train, test in (False, [1, 3, 4], [0, .5, .75]), (True, [1, 4, 3], [0, .75, .5]):
+        found = definitions.gradient_descent_mse_steps(inputs, {
+            'learning_rate': .5, 'momentum': .5, 'nesterov': nesterov, 'steps': [0, 1, 2]})
+        assert found['fx_train'].ravel().tolist() == train and found['fx_test'].ravel().tolist() == test
+    flow, _ = settled(lambda: definitions.gradient_descent(inputs, {'t': [0., .5], 'learning_rate': 2.}), 30)
+    same, _ = settled(lambda: definitions.gradient_descent_mse(inputs, {'t': [0., .5], 'learning_rate': 2.}), 30)
+    ball, _ = settled(lambda: definitions.gradient_descent(inputs, {'t': [.5], 'momentum': 0.}), 30)
+    with mpmath.workdps(60):
+        assert all(abs(flow[name] - a).max() < 1e-40 for name, a in same.items())
+        w, t = mpmath.sqrt(7) / 2, mpmath.mpf(.5)                                               # r'' + r' + 2 r = 0
+        r = -2 * mpmath.exp(-t / 2) * (mpmath.cos(w * t) + mpmath.sin(w * t) / (2 * w))
+        assert abs(ball['fx_train'] - 3 - r).max() < 1e-40 and abs(ball['fx_test'] - (r + 2) / 4).max() < 1e-40
+
+
 def test_empirical_kernel_of_a_product():
     """f = 3 v relu(w x): df/dv = 3 relu(w x), df/dw = 3 v x."""
     net = stax.serial(stax.Dense(1, 3.), stax.Relu(), stax.Dense(1))
@@ -238,8 +296,9 @@ def test_degenerate_inputs_are_what_they_say():
 
 def test_all_but_a_few_are_exact():
     classes = Counter(row['tolerance'] for row in making.read()[0].values())
-    assert classes['halved'] <= 3 and classes['double'] <= 12 and sum(classes.values()) == len(CASES)
-    assert all(bool(case.note) == (case.tolerance == CLASSES['halved']) for case in CASES)
+    assert classes['halved'] <= 3 and classes['integrated'] <= 4 and classes['double'] <= 12
+    assert sum(classes.values()) == len(CASES)
+    assert all(case.note for case in CASES if case.tolerance == CLASSES['halved'])
     assert all(case.sure >= 30 or case.layers[0] in SMOOTH and case.sure >= 20 for case in CASES)
 
 
@@ -375,7 +434,7 @@ def test_selection():
     assert {case.kind for case in conformance_cases(kind='predict')} == {'predict'}
     assert all(case.name.startswith('conv/') for case in conformance_cases('conv/*'))
     singles = conformance_cases(dtype='float32')
-    assert 0 < len(CASES) - len(singles) < 12 and not any('huge' in case.name for case in singles)
+    assert 0 < len(CASES) - len(singles) <= 12 and not any('huge' in case.name for case in singles)
     assert [str(case) for case in conformance_cases()] == [str(case) for case in CASES]
     assert repr(one()) == "Case('dense/linear/pair')"
     for wrong in dict(select='nothing/*'), dict(kind='kernels'), dict(dtype='float16'):

@@ -4,6 +4,7 @@ from math import asin, atan2, cos, exp, pi, sin, sqrt
 
 import numpy
 import pytest
+import reference
 from kinds import to_kind
 from test_contracts import NOT_LAYERS
 from tolerances import assert_close
@@ -782,3 +783,18 @@ def test_a_kink_asks_for_areas_whatever_follows(tail, rng):
     net, x = serial(D(3, 1.06), Relu(), *tail), rng.standard_normal((3, 8, 1))
     exact = net.kernel_fn(to_kind('mpmath', x), get='ntk').astype(float)
     assert abs(net.kernel_fn(x, get='ntk') / exact - 1).max() < 1e-14
+
+
+@pytest.mark.parametrize('activation', [Relu(), stax.Gelu(), Erf()], ids=repr)
+@pytest.mark.parametrize('n', [1, 3, 20])
+def test_inputs_of_very_different_lengths(activation, n, rng):
+    """Areas beside long inputs are those of the short ones, parallel and opposite ones included."""
+    a, b = rng.standard_normal((2, n))
+    near = 1e-5 * rng.standard_normal(n)
+    x = numpy.stack([a, 1e-12 * a, 1e12 * (a + near), -1e-7 * (a - near), 1e7 * b, 1e-12 * b])
+    for net in serial(Dense(8, 1.3), activation, Dense(1)), serial(Dense(8, 1.3, .2), activation, Dense(1)):
+        k = net.kernel_fn(x, get=('nngp', 'ntk'))
+        for i, j in numpy.ndindex(6, 6):
+            state = reference.kernel(net.to_spec(), x[i], x[j])
+            for actual, expected, scale in zip((k.nngp, k.ntk), (state.k, state.t), state.scales):
+                assert abs(actual[i, j] - expected) <= 1e-14 * scale, (i, j)

@@ -135,8 +135,8 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
     if not isinstance(net, Layer):
         raise TypeError(f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
     exact = *_each(_exactly, (x1, x2)), _each(lambda a: _exactly(a, 'fO'), options)
-    doubles, singles = (_whole(_changed(net, _in_doubles), *_each(lambda a: _rounded(a, dtype), exact), names)
-                        for dtype in ('float64', 'float32'))
+    doubles = _whole(_changed(net, _in_doubles), *_each(lambda a: _rounded(a, 'float64'), exact), names)
+    singles = _in_singles(net, exact, names, doubles)
     before, guard = -1, GUARD
     while asked + 2 * guard <= LARGEST:
         compared, met = _twice(net, exact, names, asked, guard, progress)
@@ -182,6 +182,16 @@ def _kernels(net, x1, x2, options, names, progress):
 def _whole(net, x1, x2, options, names):
     k = net.kernel_fn(x1, x2, names or None, **options)
     return {name: a for name in names or NAMES if (a := getattr(k, name)) is not None}
+
+
+def _in_singles(net, exact, names, doubles):
+    """The kernels in float32; NaN where inputs are beyond its range."""
+    with numpy.errstate(over='ignore'):
+        inputs, beyond = _each(lambda a: _rounded(a, 'float32'), exact), []
+    _each(lambda x: beyond.append(is_array(x) and numpy.isinf(x).any()), inputs[:2])
+    if any(beyond):
+        return {name: numpy.full_like(a, numpy.nan, dtype='float32') for name, a in doubles.items()}
+    return _whole(_changed(net, _in_doubles), *inputs, names)
 
 
 def _is_tileable(net, x1, x2):
@@ -329,8 +339,8 @@ def _worst(dtype, ulps):
 
 def _ulps(got, values):
     """|got - value| in units of the last place of the value; of the largest, where it is 0."""
-    size = abs(values.astype(got.dtype))
     with numpy.errstate(all='ignore'):
+        size = abs(values.astype(got.dtype))
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
         error = abs(_mapped(mpmath().convert, got) - values) / _mapped(mpmath().convert, unit)
     return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)

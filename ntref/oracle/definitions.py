@@ -119,6 +119,47 @@ def gradient_descent_mse(inputs, options):
     return _stacked([at(tau) for tau in _times(options, y)], options)
 
 
+def gradient_descent(inputs, options):
+    """df/dtau = -K (f - y) / N, or d2f/dtau2 = -c df/dtau - K (f - y) / N with momentum: linear, so an exponential.
+
+    c = (1 - momentum) / sqrt(learning_rate); tau = learning_rate t, or sqrt(learning_rate) t.
+    """
+    y, f0, start, K = _moving(inputs)
+    n, rate, momentum = len(y), exact(options.get('learning_rate', 1.)).item(), options.get('momentum')
+    zero, one = exact(numpy.zeros((len(K), len(K)))), exact(numpy.eye(len(K)))
+    M = -K / y.size                                                                # of residuals; 0 for the tests
+    if momentum is not None:
+        rate = mpmath().sqrt(rate)
+        M = numpy.block([[zero, one], [M, -one * ((1 - exact(momentum).item()) / rate)]])
+    r = numpy.concatenate([f0 - y, start, *[0 * f0, 0 * start] * (momentum is not None)])
+
+    def at(t):
+        moved = _array(mpmath().expm(_matrix(M * (rate * exact(t).item())), method='taylor')) @ r
+        return {'fx_train': y + moved[:n], 'fx_test': moved[n:len(K)]}
+    return _stacked([at(t) for t in options['t']], options)
+
+
+def gradient_descent_mse_steps(inputs, options):
+    """v <- m v - learning_rate / N K (f - y), f <- f + v, one by one; with Nesterov's f + m v in place of f."""
+    y, f, start, K = _moving(inputs)
+    n, rate, m = len(y), exact(options['learning_rate']).item() / y.size, exact(options.get('momentum', 0.)).item()
+    r, v, found = numpy.concatenate([f - y, start]), 0, []
+    for step in range(max(options['steps']) + 1):
+        found.append({'fx_train': y + r[:n], 'fx_test': r[n:]})
+        g = rate * (K @ r)
+        v = m * v - g
+        r = r + (m * v - g if options.get('nesterov') else v)
+    return {name: numpy.stack([found[step][name] for step in options['steps']]) for name in found[0]}
+
+
+def _moving(inputs):
+    """y, training and test outputs at first, and K with the tests below it, which move and do not pull."""
+    y, f0, k, cross, start = (exact(inputs[name]) for name in (
+        'y_train', 'fx_train_0', 'k_train_train', 'k_test_train', 'fx_test_0'))
+    nothing = exact(numpy.zeros((len(k) + len(cross), len(cross))))
+    return y, f0, start, numpy.concatenate([numpy.concatenate([k, cross]), nothing], 1)
+
+
 def _gaussians(S, T, y, options, tau):
     """{'mean_nngp', 'covariance_nngp', ...} of test outputs; S and T are (train train, test train, test test)."""
     found, reg = {}, _regularization(options)
@@ -165,8 +206,9 @@ def max_learning_rate(inputs, options):
     return {'max_learning_rate': 2 * (1 + momentum) * size / (largest + eps)}
 
 
-PREDICTIONS = {f.__name__: f for f in (gradient_descent_mse, gp_inference, gradient_descent_mse_ensemble,
-                                       max_learning_rate)}
+PREDICTIONS = {f.__name__: f for f in (
+    gradient_descent_mse, gradient_descent, gradient_descent_mse_steps, gp_inference, gradient_descent_mse_ensemble,
+    max_learning_rate)}
 
 
 # ------------------------------------------------------------------ kernels of finite networks

@@ -22,6 +22,28 @@ def gradient_descent_mse(f, from_spec, inputs, options):
     return dict(zip(('fx_train', 'fx_test'), results if isinstance(results, tuple) else [results]))
 
 
+def gradient_descent(f, from_spec, inputs, options):
+    if options.pop('loss') != 'mse':
+        raise NotImplementedError('another loss than mse')
+    t = _times(options)
+    predict_fn = f(mean_square, inputs['k_train_train'], inputs['y_train'], **_tuples(options))
+    return _moved(predict_fn, t, inputs)
+
+
+def mean_square(f, y):
+    return ((f - y) ** 2).mean() / 2
+
+
+def gradient_descent_mse_steps(f, from_spec, inputs, options):
+    steps = numpy.array(options.pop('steps'))
+    return _moved(f(inputs['k_train_train'], inputs['y_train'], **_tuples(options)), steps, inputs)
+
+
+def _moved(predict_fn, when, inputs):
+    return dict(zip(('fx_train', 'fx_test'), predict_fn(when, *(
+        inputs[name] for name in ('fx_train_0', 'fx_test_0', 'k_test_train')))))
+
+
 def gp_inference(f, from_spec, inputs, options):
     get, has_covariance = tuple(options.pop('get')), options.pop('compute_cov', False)
     train, cross, test = (Kernels(*(inputs[f'{name}_{pair}'] for name in Kernels._fields))
@@ -42,8 +64,9 @@ def max_learning_rate(f, from_spec, inputs, options):
     return {'max_learning_rate': numpy.asarray(f(k, **options), k.dtype)}
 
 
-RESULTS = {f.__name__: f for f in (gradient_descent_mse, gp_inference, gradient_descent_mse_ensemble,
-                                   max_learning_rate)}
+RESULTS = {f.__name__: f for f in (
+    gradient_descent_mse, gradient_descent, gradient_descent_mse_steps, gp_inference, gradient_descent_mse_ensemble,
+    max_learning_rate)}
 
 
 def _times(options):

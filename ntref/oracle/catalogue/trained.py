@@ -34,16 +34,16 @@ STARTED = TEST | {'fx_train_0': singles('start', 4, 2), 'fx_test_0': singles('st
 SEVERAL = {'k_train_train': positive('outputs', 6).reshape(3, 2, 3, 2).transpose(0, 2, 1, 3),
            'y_train': singles('targets of several', 3, 2)}
 TWINS = {'k_train_train': TRAIN['k_train_train'][:, [0, 1, 2, 0]][[0, 1, 2, 0]], 'y_train': Y}
-TIMES = [0., .5, 10., 300.]
+TIMES, STEPS = [0., .5, 10., 300.], [0, 1, 2, 7, 40]
 NETS = {'relu': serial(Dense(16, 1.3, .4), Relu(), Dense(1, .9)), 'erf': serial(Dense(16, 1.5, .2), Erf(), Dense(1))}
 DATA = {'x_train': singles('train', 4, 3), 'y_train': Y, 'x_test': singles('test', 3, 3)}
 
 
-def trained(function, inputs, cases):
+def trained(function, inputs, cases, tolerance='exact', note=''):
     """{name: (inputs, options)}; inputs None: those of all."""
     for name, (given, options) in cases.items():
         yield Definition(plain(f'dynamics/{function}/{name}'), 'predict', (function,), None,
-                         inputs if given is None else given, {'function': function} | options)
+                         inputs if given is None else given, {'function': function} | options, tolerance, note)
 
 
 ALL = {'get': ['nngp', 'ntk', 'ntkgp'], 'compute_cov': True}
@@ -62,6 +62,18 @@ PREDICTIONS = [
         'several outputs': (SEVERAL, {'t': TIMES, 'trace_axes': []}),
         'one target': (TRAIN | {'y_train': Y[:, :1]}, {'t': TIMES}),
         'twins': (TWINS, {'t': TIMES}),
+    }),
+    *trained('gradient_descent', STARTED, {
+        'times': (None, {'loss': 'mse', 't': TIMES}),
+        'learning rate': (None, {'loss': 'mse', 't': TIMES, 'learning_rate': 3.5}),
+        'momentum': (None, {'loss': 'mse', 't': TIMES, 'learning_rate': 2., 'momentum': .75}),
+        'momentum of 0': (None, {'loss': 'mse', 't': TIMES, 'learning_rate': .5, 'momentum': 0.}),
+    }, 'integrated', 'A differential equation, solved to a tolerance.'),
+    *trained('gradient_descent_mse_steps', STARTED, {
+        'plain': (None, {'steps': STEPS, 'learning_rate': 4.}),
+        'momentum': (None, {'steps': STEPS, 'learning_rate': 4., 'momentum': .75}),
+        'Nesterov': (None, {'steps': STEPS, 'learning_rate': 4., 'momentum': .75, 'nesterov': True}),
+        'beyond the largest learning rate': (None, {'steps': [0, 1, 5, 20], 'learning_rate': 24.}),
     }),
     *trained('gp_inference', S | T | {'y_train': Y}, {
         'means': (None, {'get': ['nngp', 'ntk']}),
