@@ -17,6 +17,7 @@ mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `
 =========  ============================================================================================
 """
 import warnings
+from functools import partial
 from importlib import import_module
 
 import numpy
@@ -51,7 +52,7 @@ class Namespace:
 def _numpy_like(kind, root, special, linalg, **functions):
     root, special, linalg = import_module(root), import_module(special), import_module(linalg)
     functions = dict(eps=_eps, patch=_patch, distinct=lambda a: root.unique(a, return_inverse=True),
-                     solve_triangular=linalg.solve_triangular) | functions
+                     solve_triangular=partial(linalg.solve_triangular, check_finite=False)) | functions
     return Namespace(kind, root, root.linalg, special, **functions)
 
 

@@ -7,7 +7,7 @@
 PYTHON is an interpreter in which Neural Tangents is installed; it runs the same networks, jitted and warm, on the same
 machine between our own runs. Printed are seconds (the best of the repeats) and how many times faster than NT that is.
 With --finite: NTKs of finite networks, all outputs, by structured derivatives (NT by its own), and the definition.
-With --dynamics: what training does; cross-entropy from kernels, ensembles from inputs.
+With --dynamics: what training does; cross-entropy from kernels, ensembles from inputs (NT: not jitted).
 """
 import argparse
 import json
@@ -164,7 +164,7 @@ def dynamics_as_nt(name, repeat):
     jax.config.update('jax_enable_x64', True)
     import jax.numpy as np
     from neural_tangents import predict, stax
-    run = DYNAMICS[name](np, predict, jax.jit(trained(stax), static_argnames='get'))
+    run = DYNAMICS[name](np, predict, trained(stax))
     print(json.dumps(fastest(lambda: jax.block_until_ready(run()), repeat)))
     return 0
 

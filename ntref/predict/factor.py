@@ -48,7 +48,7 @@ class Factor:
     def __init__(self, k, diag_reg, absolute, eps):
         xp = namespace(k)
         self.k, self.n, self.eps, self.absolute = symmetric(k, eps), len(k), eps, absolute
-        self.scale = 1. if absolute else xp.sum(k * xp.eye(self.n)) / self.n
+        self.scale = 1. if absolute else xp.sum(xp.reshape(self.k, (-1,))[diagonal(self.n)]) / self.n
         self.negative = NEGATIVE * max(self.n * xp.eps(k), 4 * eps)
         self.shift_by(diag_reg)
 
@@ -61,7 +61,10 @@ class Factor:
 
     @cached_property
     def a(self):
-        return self.k + self.shift * namespace(self.k).eye(self.n)
+        flat, at = namespace(self.k).reshape(self.k, (-1,)), diagonal(self.n)
+        shifted = flat[at] + self.shift
+        xp = namespace(flat, shifted)
+        return xp.reshape(xp.patch(flat, at, shifted), (self.n, self.n))
 
     @cached_property
     def lower(self):
@@ -216,8 +219,13 @@ def regular(a, lower, level):
     for _ in range(4):                                 # inverse iteration: |A^-1 v| / |v| -> 1 / smallest eigenvalue
         v = v / norm(v)
         u, v = v, cholesky_solve(lower, v)
-    factored = norm(a @ v - u) <= xp.eps(a) ** .5 * norm(a) * norm(v)
-    return factored and 1 > 2 * level * norm(a) * norm(v)
+    size = norm(a) * norm(v)
+    return norm(a @ v - u) <= xp.eps(a) ** .5 * size and 1 > 2 * level * size
+
+
+def diagonal(n):
+    """Where it is in a matrix (n, n) whose rows are put one after the other."""
+    return slice(0, None, n + 1)
 
 
 def cholesky_solve(lower, b):
@@ -244,6 +252,8 @@ def symmetric(k, eps, what='kernel of a set with itself'):
     """(k + k.T)/2; refuses a matrix that is not square, or not symmetric to a third of its digits, as no `what`."""
     if k.shape != k.shape[::-1] or not len(k):
         raise ValueError(f'expected the {what}, got one that is {" x ".join(map(str, k.shape))}.')
+    if not namespace(k).any(k != k.T):
+        return 1 * k
     if norm(k - k.T) > eps ** (1 / 3) * norm(k):
         raise ValueError(
             f'expected a symmetric {what}, got one of shape {k.shape} with |k - k.T| = {plain(norm(k - k.T)):.3g}, '

@@ -15,6 +15,7 @@ from ..pairs import input_tile, recording, replaying
 __all__ = ['in_parts', 'is_large']
 
 
+FEW = 2 ** 16         # pairs of single numbers, up to which tiles take longer than all at once: measured
 HIGH = 64            # rows at least of a tile of single numbers: mirrored, they are what is written in one go
 MANY = 32            # of so many tiles the first one says whether it is worth trying the others without gaps
 
@@ -26,7 +27,7 @@ def is_large(layer, x1, x2, signals, names):
     if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
-    return pairs > (ENTRIES if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
+    return pairs > (min(FEW, ENTRIES) if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
         layer.tileable(signals[0]) and _in_tiles(layer)
 
 
