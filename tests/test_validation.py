@@ -205,13 +205,16 @@ def test_main(monkeypatch, tmp_path, capsys):
         figure.write_bytes(b'png')
         return section('quick' if quick else 'full')
     monkeypatch.setattr(run, 'PARTS', {'one': part, 'two': lambda figure, quick: section('two')})
+    monkeypatch.setattr(run, 'run_script', lambda name: print(f'script {name}'))
     assert run.main(['--quick']) == 0 and not run.PAGE.exists()
     assert run.main([]) == 0 and (tmp_path / 'figures' / 'one.png').read_bytes() == b'png'
     assert 'measured full' in run.PAGE.read_text() and '(figures/one.png)' in run.PAGE.read_text()
-    assert 'two, 0 s: measured two' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert 'two, 0 s: measured two' in out and out.count('script ') == len(run.SCRIPTS) == out.count('\nscript ')
+    assert all((run.HERE / f'{name}.py').exists() for name in run.SCRIPTS)
     with pytest.raises(SystemExit):
         run.main(['three'])
-    assert 'expected names among one, two, got three' in capsys.readouterr().err
+    assert 'expected names among one, two, accuracy, pictures, performance, got three' in capsys.readouterr().err
 
 
 def test_the_page_that_is_here_has_all_parts():

@@ -2,13 +2,18 @@
 
     python validation/run.py [NAME ...] [--quick] [--list]
 
-Without names all of them, within ten minutes on two cores; a section is written as soon as it is known,
-and sections that are not named stay as they are. --quick: smaller sizes, printed and not written. `conformance` takes
-five minutes more, and the environment variable NT_PYTHON: an interpreter that has Neural Tangents.
+A section is written as soon as it is known, and sections that are not named stay as they are; the studies take ten
+minutes on two cores. --quick: smaller sizes, printed and not written. `conformance` takes five minutes more, and the
+environment variable NT_PYTHON: an interpreter that has Neural Tangents.
+
+Without names all of them, and then the scripts beside this one that write pages and pictures of docs/: accuracy,
+pictures, performance. These take half an hour.
 """
 import argparse
+import os
 import platform
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,6 +47,14 @@ def study(name):
 PARTS = {name: study(name) for name in (
     'ensembles', 'monte_carlo', 'tangent_kernel', 'phases', 'by_architecture', 'small_data')}
 PARTS['conformance'] = lambda figure, quick=False: import_module('conformance').part(quick)
+SCRIPTS = 'accuracy', 'pictures', 'performance'
+
+
+def run_script(name):
+    """One that writes pages or pictures of docs/ by itself."""
+    nt = os.environ.get('NT_PYTHON')
+    subprocess.run([sys.executable, HERE / f'{name}.py', *(['--nt', nt] if nt and name == 'performance' else [])],
+                   check=True)
 
 
 # ------------------------------------------------------------------ the page
@@ -84,19 +97,24 @@ def rewrite(name, section, page=PAGE, has_figure=True):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('names', nargs='*', metavar='NAME', help=', '.join(PARTS))
+    parser.add_argument('names', nargs='*', metavar='NAME', help=', '.join([*PARTS, *SCRIPTS]))
     parser.add_argument('--quick', action='store_true', help='smaller sizes; print, do not write')
     parser.add_argument('--list', action='store_true', help='print the names')
     args = parser.parse_args(argv)
-    if unknown := [name for name in args.names if name not in PARTS]:
-        parser.error(f'expected names among {", ".join(PARTS)}, got {", ".join(unknown)}.')
+    known = [*PARTS] if args.quick else [*PARTS, *SCRIPTS]
+    if unknown := [name for name in args.names if name not in known]:
+        parser.error(f'expected names among {", ".join(known)}, got {", ".join(unknown)}.')
     if args.list:
-        print('\n'.join(PARTS))
+        print('\n'.join(known))
         return 0
     FIGURES.mkdir(exist_ok=True)
     status = 0
-    for name in args.names or PARTS:
+    for name in args.names or known:
         start = time.perf_counter()
+        if name in SCRIPTS:
+            run_script(name)
+            print(f'{name}, {time.perf_counter() - start:.0f} s', flush=True)
+            continue
         with tempfile.TemporaryDirectory() as folder:
             figure = Path(folder) / f'{name}.png'
             try:
