@@ -81,7 +81,7 @@ BAD = {                      # what it does -> verdict, and what is said
     'return dict.fromkeys(get, numpy.full((3, 3), numpy.nan))': ('fail', r'nan at \(0, 0\), and at 9 of 9 entries'),
     'return dict.fromkeys(get, x1 @ x1.T / numpy.array([[2, 2, 2], [2, 0, 2], [2, 2, 2.]]))': (
         'fail', r'inf at \(1, 1\), and at 1 of 9'),
-    'return dict.fromkeys(get, x1 @ x1.T / 2 * (1 + 1e-9))': ('fail', r'nngp: 9.0 digits of 13.0 at \(\d, \d\)'),
+    'return dict.fromkeys(get, x1 @ x1.T / 2 * (1 + 1e-9))': ('fail', r'nngp: 9.0 digits agree of 13.0 at \(\d, \d\)'),
     'return dict.fromkeys(get, numpy.zeros((400, 400)))': ('crashed', 'expected an answer of at most 0 MB, got more'),
 }
 
@@ -366,7 +366,7 @@ def test_json(suite, tmp_path, capsys):
     first, second = found['cases']
     assert [first[key] for key in ('name', 'verdict', 'layers', 'wanted')] == [
         'dense/linear/alone', 'fail', ['Dense'], 13]
-    assert first['digits'] == {'nngp': 0, 'ntk': 0} and '0.0 digits of 13.0' in first['reason']
+    assert first['digits'] == {'nngp': 0, 'ntk': 0} and '0.0 digits agree of 13.0' in first['reason']
     assert second['verdict'] == 'pass' and min(second['digits'].values()) > 15
     assert {'ntref', 'Python', 'NumPy'} <= set(found['versions'])
     assert found['command'].startswith('ntref conform ') and found['adapter'] in found['command']

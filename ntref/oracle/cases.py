@@ -9,6 +9,7 @@ They are data beside this file, cases.json and cases.npz; `python -m ntref.oracl
 import json
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ class Case:
     def __repr__(self):
         return f'Case({self.name!r})'
 
+    def wanted(self, dtype):
+        """How many digits are asked for."""
+        return -log10(self.tolerance[dtype])
+
+    def compared(self, actual, name, dtype):
+        """How many digits of the worst entry of an array agree with `expected[name]`; what is wrong, or None."""
+        expected, wanted = self.expected[name], self.wanted(dtype)
+        if actual.dtype != dtype:
+            return 0., f'expected dtype {dtype}, got {actual.dtype}'
+        if actual.shape != expected.shape:
+            return 0., f'expected shape {expected.shape}, got {actual.shape}'
+        strange = ~numpy.isfinite(actual)
+        if strange.any():
+            first = tuple(map(int, numpy.argwhere(strange)[0]))
+            return 0., f'{actual[first]} at {first}, and at {strange.sum()} of {actual.size} entries'
+        agreed = digits(actual, self, name)
+        if agreed.min(initial=MOST) >= wanted:
+            return float(agreed.min(initial=MOST)), None
+        worst = tuple(map(int, numpy.unravel_index(agreed.argmin(), agreed.shape)))
+        return float(agreed[worst]), (
+            f'{agreed[worst]:.1f} digits agree of {wanted:.1f} at {worst}: expected {float(expected[worst])!r}, got '
+            f'{float(actual[worst])!r}; too few in {(agreed < wanted).sum()} of {agreed.size} entries')
+
     def check(self, result, dtype='float64'):
         """Raises AssertionError where a result is not what is expected, and says where and by how much.
 
@@ -95,18 +119,10 @@ class Case:
 
     def _fault(self, result, name, dtype):
         """What is wrong with one of the arrays, or None."""
-        actual, expected = self._of(result, name), self.expected[name]
+        actual = self._of(result, name)
         if actual is None:
             return f'expected an array, got none in {type(result).__name__}'
-        actual = numpy.asarray(actual)
-        if actual.shape != expected.shape or actual.dtype != dtype:
-            return f'expected shape {expected.shape} and {dtype}, got {actual.shape} and {actual.dtype}'
-        agreed, wanted = digits(actual, self, name), -numpy.log10(self.tolerance[dtype])
-        if agreed.min(initial=MOST) >= wanted:
-            return None
-        place = tuple(map(int, numpy.unravel_index(agreed.argmin(), agreed.shape)))
-        return (f'{agreed.min():.1f} digits agree of {wanted:.1f} at {place}: expected {expected[place]!r}, got '
-                f'{actual[place]!r}; too few in {(agreed < wanted).sum()} of {agreed.size} entries')
+        return self.compared(numpy.asarray(actual), name, dtype)[1]
 
     def _of(self, result, name):
         if isinstance(result, dict):

@@ -10,13 +10,12 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass, field
-from math import isnan, log10
 
 import numpy
 
 from ..engine.run import shown
 from .adapter import Adapter, Crashed, TooSlow, Unsupported, command
-from .cases import conformance_cases, digits
+from .cases import conformance_cases
 
 __all__ = ['Conformance', 'Outcome', 'VERDICTS', 'conform', 'judged', 'run']
 
@@ -144,7 +143,7 @@ def run(case, answers, dtype):
     start = time.monotonic()
 
     def ended(verdict, digits=None, reason=''):
-        return Outcome(case.name, tuple(case.layers), verdict, digits or {}, _wanted(case, dtype), reason,
+        return Outcome(case.name, tuple(case.layers), verdict, digits or {}, case.wanted(dtype), reason,
                        time.monotonic() - start)
     try:
         answer = answers.ask(case.kind, spec=case.spec, inputs=_cast(case.inputs, dtype), options=case.options,
@@ -160,13 +159,13 @@ def run(case, answers, dtype):
 
 def judged(case, answer, dtype):
     """(verdict, {name: digits}, reason) of an answer {name: array, or None for what is not supported}."""
-    agreed, faults, absent, wanted = {}, [], [], _wanted(case, dtype)
-    for name, expected in case.expected.items():
+    agreed, faults, absent = {}, [], []
+    for name in case.expected:
         actual = answer.get(name, ())
         if actual is None:
             absent.append(name)
             continue
-        agreed[name], fault = _compared(case, name, actual, expected, dtype, wanted)
+        agreed[name], fault = _compared(case, name, actual, dtype)
         faults += [f'{name}: {fault}'] * (fault is not None)
     if not agreed:
         return 'unsupported', {}, f'without {" and ".join(absent)}'
@@ -175,31 +174,11 @@ def judged(case, answer, dtype):
     return 'pass', agreed, f'without {" and ".join(absent)}' if absent else ''
 
 
-def _compared(case, name, actual, expected, dtype, wanted):
-    """Digits agreed of the worst entry, and what is wrong, or None."""
-    if not isinstance(actual, (numpy.ndarray, str)):
-        return 0., 'no array'
-    if (got := getattr(actual, 'dtype', actual)) != dtype:
-        return 0., f'expected dtype {dtype}, got {got}'
-    if actual.shape != expected.shape:
-        return 0., f'expected shape {expected.shape}, got {actual.shape}'
-    strange = ~numpy.isfinite(actual)
-    if strange.any():
-        first = tuple(map(int, numpy.argwhere(strange)[0]))
-        return 0., f'{actual[first]} at {first}, and at {strange.sum()} of {actual.size} entries'
-    agreed = numpy.asarray(digits(actual, case, name))
-    if not agreed.size:
-        return numpy.inf, None
-    worst = tuple(map(int, numpy.unravel_index(agreed.argmin(), agreed.shape)))
-    least = float(agreed[worst])
-    if isnan(least) or least < wanted:
-        return least, (f'{least:.1f} digits of {wanted:.1f} at {worst}: expected {float(expected[worst])!r}, got '
-                       f'{float(actual[worst])!r}')
-    return least, None
-
-
-def _wanted(case, dtype):
-    return -log10(case.tolerance[dtype])
+def _compared(case, name, actual, dtype):
+    """Digits agreed of the worst entry, and what is wrong, or None; `actual` is text if it has no real numbers."""
+    if isinstance(actual, str):
+        return 0., f'expected dtype {dtype}, got {actual}'
+    return case.compared(actual, name, dtype) if isinstance(actual, numpy.ndarray) else (0., 'no array')
 
 
 def _cast(inputs, dtype):
