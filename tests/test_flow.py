@@ -379,6 +379,7 @@ ONES, EYE = np.ones((2, 1)), np.eye(2)
     (lambda: gradient_descent(lambda f, y: 'x', EYE, ONES)(1.), ValueError, 'returns a number'),
     (lambda: gradient_descent(lambda f, y: float(np.sum(y)), EYE, ONES)(1.), ValueError, 'autograd.numpy'),
     (lambda: gradient_descent(lambda f, y: float(np.sum(np.asarray(f) - y)), EYE, ONES)(1.), ValueError, 'autograd'),
+    (lambda: gradient_descent(lambda f, y: np.array([f.sum()], float)[0], EYE, ONES)(1.), ValueError, 'autograd.numpy'),
     (lambda: gradient_descent('mse', EYE, ONES), TypeError, 'loss to be a function'),
     (lambda: gradient_descent(None, EYE, ONES), TypeError, 'got None without grad'),
     (lambda: gradient_descent(mse, EYE, ONES, grad=1.), TypeError, 'grad to be a function'),

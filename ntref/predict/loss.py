@@ -41,11 +41,14 @@ class Loss:
         with warnings.catch_warnings():
             warnings.filterwarnings('error', 'Output seems independent')
             try:
-                checked('the gradient of the loss at t = 0', self.gradient(f))
-            except (UserWarning, TypeError) as e:
+                g = self.gradient(f)
+            except (UserWarning, TypeError, ValueError, AttributeError) as e:
+                if self._grad is not None:
+                    raise
                 raise ValueError(
                     'expected a loss that autograd can differentiate, got one whose output does not depend on f as far '
                     f'as autograd sees ({e}). Write it with autograd.numpy, or give grad=grad(f, y).') from e
+        checked('the gradient of the loss at t = 0', g)
 
     def gradient(self, f):
         f = self._array(f)
