@@ -1,7 +1,9 @@
-"""What the conformance suite says of Neural Tangents: a section of RESULTS.md.
+"""What the conformance suite says of Neural Tangents: a section of RESULTS.md, which `run.py conformance` writes.
 
     python validation/conformance.py --python PATH      runs the suite, in an interpreter that has Neural Tangents
     python validation/conformance.py --json FILE        takes what `ntref conform ... --json` has printed
+
+Both print the section.
 
 The interpreter may also be named by the environment variable NT_PYTHON.
 """
@@ -18,7 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'validation')]
 
 from ntref.oracle import conform, report                # noqa: E402
-from run import rewrite                                 # noqa: E402
 from studies.common import Section, table               # noqa: E402
 
 ADAPTER = 'validation/adapters/neural_tangents_adapter.py'
@@ -137,8 +138,7 @@ def main(argv=None):
     parser.add_argument('--json', metavar='FILE', help='what `ntref conform ... --json` has printed')
     args = parser.parse_args(argv)
     found = section_of(json.loads(Path(args.json).read_text())) if args.json else part(python=args.python)
-    rewrite('conformance', found, has_figure=False)
-    print(f'{found.title}: {found.measured}')
+    print(f'# {found.title}\n\n{found.text}')
 
 
 if __name__ == '__main__':
