@@ -95,10 +95,7 @@ def analytic_mse_predictor(g_dd, y_train, g_td=None):
            [0.632121]])
     """
     k, k_test, trace_axes = _kernels(g_dd, g_td, y_train)
-    predict_fn = gradient_descent_mse(k, y_train, trace_axes=trace_axes)
-    if g_td is None:
-        return lambda fx_train, t: predict_fn(t, fx_train)
-    return lambda fx_train, fx_test, t: predict_fn(t, fx_train, fx_test, k_test)
+    return _in_its_order(gradient_descent_mse(k, y_train, trace_axes=trace_axes), k_test)
 
 
 def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
@@ -133,8 +130,12 @@ def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
            [0.632121]])
     """
     k, k_test, trace_axes = _kernels(g_dd, g_td, y_train)
-    predict_fn = gradient_descent(loss, k, y_train, trace_axes=trace_axes)
-    if g_td is None:
+    return _in_its_order(gradient_descent(loss, k, y_train, trace_axes=trace_axes), k_test)
+
+
+def _in_its_order(predict_fn, k_test):
+    """The first release's arguments, with test outputs where there is a kernel for them."""
+    if k_test is None:
         return lambda fx_train, t: predict_fn(t, fx_train)
     return lambda fx_train, fx_test, t: predict_fn(t, fx_train, fx_test, k_test)
 

@@ -125,7 +125,7 @@ ALLOWED = {
     'classic': {'arguments', 'arrays', 'empirical', 'engine.batch', 'predict'},
     # values to compare with
     'oracle.shaken': {},
-    'oracle.certify': {'arguments', 'arrays', 'engine.run', 'kernel', 'oracle.shaken', 'stax'},
+    'oracle.certify': {'arguments', 'arrays', 'engine.batch', 'engine.run', 'kernel', 'oracle.shaken', 'stax', 'trees'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
     'oracle.catalogue.family': {'oracle.catalogue.given'},

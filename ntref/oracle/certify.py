@@ -18,9 +18,11 @@ import numpy
 
 from ..arguments import as_whole, of_block
 from ..arrays import is_array
+from ..engine.batch import number_of_inputs
 from ..engine.run import shown
 from ..kernel import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
+from ..trees import leaves, tree_map
 from .shaken import shaken
 
 __all__ = ['Certified', 'certify', 'rows', 'table']
@@ -134,8 +136,8 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
         raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
     if not isinstance(net, Layer):
         raise TypeError(f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
-    exact = *_each(_exactly, (x1, x2)), _each(lambda a: _exactly(a, 'fO'), options)
-    doubles = _whole(_changed(net, _in_doubles), *_each(lambda a: _rounded(a, 'float64'), exact), names)
+    exact = *tree_map(_exactly, (x1, x2)), tree_map(lambda a: _exactly(a, 'fO'), options)
+    doubles = _whole(_changed(net, _in_doubles), *tree_map(lambda a: _rounded(a, 'float64'), exact), names)
     singles = _in_singles(net, exact, names, doubles)
     before, guard = -1, GUARD
     while asked + 2 * guard <= LARGEST:
@@ -187,30 +189,27 @@ def _whole(net, x1, x2, options, names):
 def _in_singles(net, exact, names, doubles):
     """The kernels in float32; NaN where inputs are beyond its range."""
     with numpy.errstate(over='ignore'):
-        inputs, beyond = _each(lambda a: _rounded(a, 'float32'), exact), []
-    _each(lambda x: beyond.append(is_array(x) and numpy.isinf(x).any()), inputs[:2])
-    if any(beyond):
+        inputs = tree_map(lambda a: _rounded(a, 'float32'), exact)
+    if any(is_array(x) and numpy.isinf(x).any() for x in leaves(inputs[:2])):
         return {name: numpy.full_like(a, numpy.nan, dtype='float32') for name, a in doubles.items()}
     return _whole(_changed(net, _in_doubles), *inputs, names)
 
 
 def _is_tileable(net, x1, x2):
     """Are inputs on the first axis, and each for itself?"""
-    batch_axes, arrays = [], []
-    _each(lambda d: batch_axes.append((d.axes or Axes()).batch), net.asked(None))
-    _each(lambda x: arrays.append(x is None or is_array(x)), (x1, x2))
-    return not any(batch_axes) and all(arrays) and net.kernel_fn.of_blocks(x1, x2) is not None
+    on_first = not any((demand.axes or Axes()).batch for demand in leaves(net.asked(None)))
+    return on_first and all(map(is_array, leaves((x1, x2)))) and net.kernel_fn.of_blocks(x1, x2) is not None
 
 
 def _in_tiles(kernel_fn, x1, x2, options, names, progress):
     """Of SIDE inputs against SIDE; with x2=None the upper half, where there are no positions, and its mirror image."""
     other, kernels, is_mirrored = x1 if x2 is None else x2, {}, False
-    shape = _inputs(x1), _inputs(other)
+    shape = number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2')
 
     def write(i, j):
         rows, columns = slice(i, i + SIDE), slice(j, j + SIDE)
-        right = None if x2 is None and i == j else _each(lambda x: x[columns], other)
-        k = kernel_fn(_each(lambda x: x[rows], x1), right, names, **of_block(options, rows, columns, x2 is None))
+        right = None if x2 is None and i == j else tree_map(lambda x: x[columns], other)
+        k = kernel_fn(tree_map(lambda x: x[rows], x1), right, names, **of_block(options, rows, columns, x2 is None))
         for name, tile in zip(names, k):
             kernels.setdefault(name, numpy.zeros((*shape, *tile.shape[2:]), object))[rows, columns] = tile
             if is_mirrored:
@@ -221,10 +220,6 @@ def _in_tiles(kernel_fn, x1, x2, options, names, progress):
     for i, j in shown(progress, 'kernel')(tiles):
         write(i, j)
     return kernels
-
-
-def _inputs(x):
-    return _inputs(x[0]) if isinstance(x, (list, tuple)) else len(x)
 
 
 def _at_other_nodes(layer):
@@ -277,13 +272,6 @@ def _requested(get):
     if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
         raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r}.')
     return names
-
-
-def _each(f, tree):
-    """f of the leaves of lists, tuples and dicts."""
-    if isinstance(tree, dict):
-        return {name: _each(f, value) for name, value in tree.items()}
-    return type(tree)(_each(f, leaf) for leaf in tree) if isinstance(tree, (list, tuple)) else f(tree)
 
 
 def _exactly(a, types='biufO'):
