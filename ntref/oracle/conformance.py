@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy
 
 from ..engine.run import shown
+from ..trees import tree_map
 from .adapter import Adapter, Crashed, TooSlow, Unsupported, command
 from .cases import conformance_cases
 
@@ -183,8 +184,5 @@ def _compared(case, name, actual, dtype):
 
 def _cast(inputs, dtype):
     """Inputs with their floating arrays in this dtype."""
-    if isinstance(inputs, dict):
-        return {name: _cast(part, dtype) for name, part in inputs.items()}
-    if isinstance(inputs, (list, tuple)):
-        return [_cast(part, dtype) for part in inputs]
-    return inputs.astype(dtype) if getattr(getattr(inputs, 'dtype', None), 'kind', '') == 'f' else inputs
+    return tree_map(lambda a: a.astype(dtype) if numpy.issubdtype(getattr(a, 'dtype', object), numpy.floating) else a,
+                    inputs)
