@@ -16,14 +16,13 @@ autograd   the boxes inside `autograd.grad` and its like (they may meet NumPy ar
 mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
 =========  ============================================================================================
 """
-import warnings
 from functools import partial
 from importlib import import_module
 
 import numpy
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_like', 'derivative', 'differentiable',
-           'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator', 'increased', 'is_array',
+           'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -99,7 +98,7 @@ def _autograd():
     return namespace
 
 
-def _unbroadcast(x, f):
+def unbroadcast(x, f):
     """The pullback f, summed over the axes along which x was broadcast."""
     return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(x, f)
 
@@ -112,7 +111,7 @@ def _elementwise_rules():
         f = extend.primitive(f)
 
         def vjp(i, partial):
-            return lambda ans, *x: _unbroadcast(x[i], lambda g: g * partial(ans, *x))
+            return lambda ans, *x: unbroadcast(x[i], lambda g: g * partial(ans, *x))
 
         def jvp(partial):
             return lambda g, ans, *x: broadcast_to(g * partial(ans, *x), shape(ans))
@@ -125,7 +124,7 @@ def _elementwise_rules():
 def _broadcast_to():
     extend = import_module('autograd.extend')
     broadcast_to = extend.primitive(numpy.broadcast_to)
-    extend.defvjp(broadcast_to, lambda ans, a, shape: _unbroadcast(a, lambda g: g), argnums=(0,))
+    extend.defvjp(broadcast_to, lambda ans, a, shape: unbroadcast(a, lambda g: g), argnums=(0,))
     extend.defjvp(broadcast_to, lambda g, ans, a, shape: broadcast_to(g, shape), argnums=(0,))
     return broadcast_to
 
@@ -133,8 +132,8 @@ def _broadcast_to():
 def _where():
     extend = import_module('autograd.extend')
     where = extend.primitive(numpy.where)
-    extend.defvjp(where, lambda ans, c, x, y: _unbroadcast(x, lambda g: where(c, g, 0.)),
-                  lambda ans, c, x, y: _unbroadcast(y, lambda g: where(c, 0., g)), argnums=(1, 2))
+    extend.defvjp(where, lambda ans, c, x, y: unbroadcast(x, lambda g: where(c, g, 0.)),
+                  lambda ans, c, x, y: unbroadcast(y, lambda g: where(c, 0., g)), argnums=(1, 2))
     extend.defjvp(where, lambda g, ans, c, x, y: where(c, g, 0.),
                   lambda g, ans, c, x, y: where(c, 0., g), argnums=(1, 2))
     return where
@@ -144,19 +143,19 @@ def _differentiable_patch():
     """`patch` and, for its derivatives, gather a[index] and its adjoint scatter."""
     extend = import_module('autograd.extend')
 
-    def scattered(a, index, g):
-        out = extend.vspace(a).zeros()
+    def scattered(shape, index, g):
+        out = numpy.zeros(shape, g.dtype)
         out[index] = g
         return out
     patch, gather, scatter = map(extend.primitive, (_patch, lambda a, index: a[index], scattered))
-    extend.defvjp(gather, lambda ans, a, index: lambda g: scatter(a, index, g), argnums=(0,))
-    extend.defvjp(scatter, lambda ans, a, index, g: lambda h: gather(h, index), argnums=(2,))
+    extend.defvjp(gather, lambda ans, a, index: lambda g: scatter(a.shape, index, g), argnums=(0,))
+    extend.defvjp(scatter, lambda ans, shape, index, g: unbroadcast(g, lambda h: gather(h, index)), argnums=(2,))
     extend.defjvp(gather, lambda h, ans, a, index: gather(h, index), argnums=(0,))
-    extend.defjvp(scatter, lambda h, ans, a, index, g: scatter(a, index, h), argnums=(2,))
+    extend.defjvp(scatter, lambda h, ans, shape, index, g: scatter(shape, index, h), argnums=(2,))
     extend.defvjp(patch, lambda ans, a, index, v: lambda g: patch(g, index, 0.),
-                  lambda ans, a, index, v: _unbroadcast(v, lambda g: gather(g, index)), argnums=(0, 2))
+                  lambda ans, a, index, v: unbroadcast(v, lambda g: gather(g, index)), argnums=(0, 2))
     extend.defjvp(patch, lambda g, ans, a, index, v: patch(g, index, 0.),
-                  lambda g, ans, a, index, v: scatter(ans, index, g), argnums=(0, 2))
+                  lambda g, ans, a, index, v: scatter(ans.shape, index, g), argnums=(0, 2))
     return patch
 
 
@@ -216,7 +215,8 @@ KINDS = {
 _loaded = {}
 
 
-def _load(kind):
+def load(kind):
+    """The namespace of a kind, made when first asked for."""
     if kind not in _loaded:
         _loaded[kind] = KINDS[kind]()
     return _loaded[kind]
@@ -258,14 +258,19 @@ def namespace(*arrays):
     if len(kinds) != 1 or not kinds <= set(KINDS):
         raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
                         f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
-    return _load(kinds.pop())
+    return load(kinds.pop())
+
+
+def untraced(a):
+    """The numbers of `a`, without what autograd knows of where they come from."""
+    while kind(a) == 'autograd':
+        a = a._value
+    return a
 
 
 def plain(a):
     """A Python float of a number of any kind, for decisions and messages."""
-    while kind(a) == 'autograd':
-        a = a._value
-    return float(a)
+    return float(untraced(a))
 
 
 def exact(value, like):
@@ -332,67 +337,3 @@ def as_like(a, like):
         return namespace(like).asarray(a)
     namespace(a, like)                               # or a TypeError that names both kinds
     return a.astype(like.dtype)
-
-
-# ------------------------------------------------------------------ derivatives
-
-def derivative(f, argnum=0):
-    """The derivative of the elementwise function `f` with respect to its argument `argnum`, by autograd.
-
-    `f` must compute with `autograd.numpy` (or operators). Plain NumPy would give a derivative that is zero
-    everywhere and silent about it; this raises instead.
-
-    Raises
-    ------
-    ValueError : `f` does not depend on the argument in a way autograd can see.
-    """
-    def df(*x):
-        with warnings.catch_warnings():
-            warnings.filterwarnings('error', 'Output seems independent')
-            try:
-                return import_module('autograd').elementwise_grad(f, argnum)(*x)
-            except UserWarning:
-                raise ValueError(
-                    f'expected {getattr(f, "__name__", f)} to be differentiable by autograd in argument {argnum}, but '
-                    'its output does not depend on it. Write it with autograd.numpy, or give the derivative.') from None
-    return df
-
-
-def differentiable(f, *partials):
-    """The elementwise function `f` with its partial derivatives, each a function of the same arguments.
-
-    On plain arrays it is `f`; on autograd boxes the derivatives are used in place of tracing `f`.
-    """
-    traced = []
-
-    def call(*x):
-        if not any(kind(a) == 'autograd' for a in x):
-            return f(*x)
-        if not traced:
-            traced.append(_load('autograd').rules(f, *((lambda p: lambda ans, *y: p(*y))(p) for p in partials)))
-        return traced[0](*x)
-    return call
-
-
-def adjoint_pair(f, g):
-    """Linear functions f and g of an array (and what is fixed), each the other's adjoint, with their derivatives."""
-    traced = []
-
-    def call(i):
-        def linear(x, *fixed):
-            if kind(x) != 'autograd':
-                return (f, g)[i](x, *fixed)
-            if not traced:
-                traced.extend(map(import_module('autograd.extend').primitive, (f, g)))
-                for j in (0, 1):
-                    _define_linear(traced[j], pair[j], pair[1 - j])
-            return traced[i](x, *fixed)
-        return linear
-    pair = call(0), call(1)
-    return pair
-
-
-def _define_linear(primitive, f, adjoint):
-    extend = import_module('autograd.extend')
-    extend.defvjp(primitive, lambda ans, x, *fixed: lambda y: adjoint(y, *fixed), argnums=(0,))
-    extend.defjvp(primitive, lambda y, ans, x, *fixed: f(y, *fixed), argnums=(0,))

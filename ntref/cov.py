@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .arrays import differentiable, increased, namespace, plain, scaled
+from .arrays import increased, kind, namespace, plain, scaled, untraced
+from .derivatives import carried
 
 __all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
 
@@ -80,16 +81,29 @@ class Pair:
 
     @cached_property
     def gap(self):
-        return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0) if self.cov.gap is None else self.cov.gap
+        """|u - v|^2; where autograd does not know of it, with the derivatives of q + q' - 2 K."""
+        formula = self.q1 + self.q2 - 2 * self.k
+        gap = self.xp.maximum(untraced(formula), 0) if self.cov.gap is None else self.cov.gap
+        return gap if kind(gap) == 'autograd' else carried(gap, formula)
 
     @cached_property
     def area(self):
-        if self.cov.area is not None:
-            return self.cov.area
-        plus = self.s + self.k
-        unlike = self.dn2 > UNLIKE * self.s                              # what is left of the gap is small beside it
-        minus = self.xp.where(unlike, self.s - self.k, (self.gap - self.dn2) / 2)
-        return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
+        """A; where autograd does not know of it, with the derivatives of sqrt(q q' - K^2), 0 where A is."""
+        area = self._area_of_gap() if self.cov.area is None else self.cov.area
+        if kind(area) == 'autograd' or kind(self.det) != 'autograd':
+            return area
+        return carried(area, self.xp.sqrt(self.det))
+
+    def _area_of_gap(self):
+        """The number."""
+        q1, q2, k, gap = (untraced(c) for c in (self.q1, self.q2, self.k, self.gap))
+        xp = namespace(q1, q2, k)
+        n1, n2 = xp.sqrt(q1), xp.sqrt(q2)
+        s = n1 * n2
+        dn2 = (n1 - n2) ** 2
+        unlike = dn2 > UNLIKE * s                                        # what is left of the gap is small beside it
+        minus = xp.where(unlike, s - k, (gap - dn2) / 2)
+        return xp.sqrt(xp.maximum(minus, 0)) * xp.sqrt(xp.maximum(s + k, 0))
 
     @cached_property
     def minus(self):
@@ -104,7 +118,8 @@ class Pair:
     @cached_property
     def antigap(self):
         """E[(u + v)^2]."""
-        return self.xp.where(self.k < 0, self.dn2 + 2 * self.plus, self.q1 + self.q2 + 2 * self.k)
+        formula = self.q1 + self.q2 + 2 * self.k
+        return carried(self.xp.where(self.k < 0, self.dn2 + 2 * self.plus, formula), formula)
 
     def _lack(self, k):
         """s - k = A^2 / (s + k)."""
@@ -155,12 +170,15 @@ class Pair:
 
     def settled(self):
         """K by the gap where that is small, and never beyond s: its own errors could be amplified by deep networks."""
-        def value(k, q, s, gap):
-            xp = namespace(k, gap)
-            k = xp.where(k < -s, -s, k)
-            return xp.where(k > s, s, k) if gap is None else xp.where(4 * gap < q, (q - gap) / 2, k)
-        k = differentiable(value, lambda *a: 1., *[lambda *a: 0.] * 3)(self.k, self.q1 + self.q2, self.s, self.cov.gap)
-        return self.cov._replace(k=k)
+        k, gap, s = (untraced(c) for c in (self.k, self.cov.gap, self.s))
+        xp = namespace(k)
+        value = xp.where(k < -s, -s, k)
+        if gap is None:
+            value = xp.where(value > s, s, value)
+        else:
+            q = untraced(self.q1 + self.q2)
+            value = xp.where(4 * gap < q, (q - gap) / 2, value)
+        return self.cov._replace(k=carried(value, self.k))
 
     def affine(self, w, b):
         """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
@@ -199,25 +217,15 @@ class Pair:
 
     @cached_property
     def det(self):
-        """A^2; its derivatives by q q' - K^2, as in `root`."""
-        return differentiable(
-            lambda q1, q2, k, area: area * area, lambda q1, q2, k, area: q2, lambda q1, q2, k, area: q1,
-            lambda q1, q2, k, area: -2 * k, lambda q1, q2, k, area: 0.)(self.q1, self.q2, self.k, self.area)
+        """A^2, with the derivatives of q q' - K^2."""
+        area = untraced(self._area_of_gap() if self.cov.area is None else self.cov.area)
+        return carried(area * area, self.q1 * self.q2 - self.k * self.k)
 
     def root(self, c, m):
-        """sqrt(c + m^2 A^2); its derivatives by A^2 = q q' - K^2, which is smooth where A is not."""
-        def value(c, m, q1, q2, k, area):
-            xp = namespace(c, m, k)
-            return xp.hypot(xp.sqrt(c), m * area)
-
-        def partial(of_square):
-            """d sqrt(x) = dx / (2 sqrt(x))."""
-            return lambda *x: of_square(*x) / (2 * differentiable(value, *partials)(*x))
-        partials = tuple(map(partial, (
-            lambda c, m, q1, q2, k, area: 1., lambda c, m, q1, q2, k, area: 2 * m * (q1 * q2 - k * k),
-            lambda c, m, q1, q2, k, area: m * m * q2, lambda c, m, q1, q2, k, area: m * m * q1,
-            lambda c, m, q1, q2, k, area: -2 * m * m * k, lambda c, m, q1, q2, k, area: 0.)))
-        return differentiable(value, *partials)(c, m, self.q1, self.q2, self.k, self.area)
+        """sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2, which is smooth where A is not."""
+        xp = namespace(c, m, self.k)
+        value = xp.hypot(xp.sqrt(c), m * self.area)
+        return carried(value, xp.sqrt(c + m * m * self.det)) if kind(value) == 'autograd' else value
 
 
 def over(a, b):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 
-from .arrays import adjoint_pair, increased, namespace
+from .arrays import increased, namespace
+from .derivatives import adjoint_pair
 
 __all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix', 'taken',
            'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']

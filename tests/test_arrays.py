@@ -12,7 +12,7 @@ import scipy.linalg
 import scipy.special
 from kinds import KINDS, to_kind, to_numpy
 
-from ntref import arguments, arrays
+from ntref import arguments, arrays, derivatives
 from ntref.taylor import complete_forward_rules
 
 autograd = pytest.importorskip('autograd')
@@ -530,13 +530,13 @@ def test_generator():
 # ------------------------------------------------------------------ derivative, differentiable
 
 def test_derivative():
-    df = arrays.derivative(lambda x, y: anp.sin(x) * y**2)
+    df = derivatives.derivative(lambda x, y: anp.sin(x) * y**2)
     numpy.testing.assert_allclose(df(X, Y), numpy.cos(X) * Y**2, rtol=1e-14)
-    df = arrays.derivative(lambda x, y: anp.sin(x) * y**2, 1)
+    df = derivatives.derivative(lambda x, y: anp.sin(x) * y**2, 1)
     numpy.testing.assert_allclose(df(X, Y), 2 * numpy.sin(X) * Y, rtol=1e-14)
-    ddf = arrays.derivative(arrays.derivative(anp.tanh))
+    ddf = derivatives.derivative(derivatives.derivative(anp.tanh))
     numpy.testing.assert_allclose(ddf(X), -2 * numpy.tanh(X) / numpy.cosh(X)**2, rtol=1e-13)
-    assert arrays.derivative(anp.tanh)(to_kind('float32', X)).dtype == 'float32'
+    assert derivatives.derivative(anp.tanh)(to_kind('float32', X)).dtype == 'float32'
 
 
 def test_derivative_refuses_what_autograd_cannot_see():
@@ -545,9 +545,9 @@ def test_derivative_refuses_what_autograd_cannot_see():
 
     for f, name in (relu, 'relu'), (numpy.sign, 'sign'):
         with pytest.raises(ValueError, match=f'expected {name} to be differentiable by autograd in argument 0'):
-            arrays.derivative(f)(V)
+            derivatives.derivative(f)(V)
     with pytest.raises(ValueError, match='in argument 1'):
-        arrays.derivative(lambda x, y: x * 2, 1)(V, V)
+        derivatives.derivative(lambda x, y: x * 2, 1)(V, V)
 
 
 def test_differentiable(kind, rng):
@@ -555,7 +555,7 @@ def test_differentiable(kind, rng):
         return x * y**2
 
     # deliberately not the derivatives of f: they must be the ones that are used
-    g = arrays.differentiable(f, lambda x, y: 3 * y, lambda x, y: 5 * x)
+    g = derivatives.differentiable(f, lambda x, y: 3 * y, lambda x, y: 5 * x)
     if kind != 'autograd':
         a, b = to_kind(kind, X), to_kind(kind, V)
         numpy.testing.assert_array_equal(to_numpy(g(a, b)), to_numpy(f(a, b)))
@@ -571,7 +571,7 @@ def test_differentiable(kind, rng):
 
 
 def test_differentiable_of_plain_numpy_where_autograd_would_see_nothing():
-    relu = arrays.differentiable(lambda x: numpy.where(x > 0, x, 0.), lambda x: (x > 0) * 1.)
+    relu = derivatives.differentiable(lambda x: numpy.where(x > 0, x, 0.), lambda x: (x > 0) * 1.)
     numpy.testing.assert_array_equal(autograd.grad(lambda x: relu(x).sum())(X), X > 0)
 
 

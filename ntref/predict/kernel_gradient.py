@@ -2,7 +2,8 @@
 from typing import Any, NamedTuple
 
 from ..arguments import as_number
-from ..arrays import as_floats, derivative, namespace
+from ..arrays import as_floats, namespace
+from ..derivatives import derivative
 from .factor import NEGATIVE, norm, symmetric
 from .layout import Layout, checked, kernel_matrix
 

@@ -4,8 +4,9 @@ from typing import Callable
 
 from .. import quadrature
 from ..arguments import as_whole
-from ..arrays import derivative, differentiable, kind
+from ..arrays import kind
 from ..cov import Cov, Pair, over
+from ..derivatives import derivative, differentiable
 from .elementwise import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']

@@ -1,0 +1,108 @@
+"""Derivatives that are stated rather than traced: of elementwise functions, linear ones, and carried values.
+
+autograd differentiates what is written with the names of `ntref.arrays`. Three things are stated instead: functions
+that have derivatives of their own (`differentiable`), linear functions that are each other's adjoint (`adjoint_pair`),
+and numbers known to more digits than the formula they obey (`carried`). Whatever is stated is a formula again, so that
+derivatives of any order, forward, reverse and mixed, follow.
+"""
+import warnings
+from functools import cache
+from importlib import import_module
+
+from .arrays import kind, load, unbroadcast, untraced
+
+__all__ = ['adjoint_pair', 'carried', 'derivative', 'differentiable']
+
+
+def derivative(f, argnum=0):
+    """The derivative of the elementwise function `f` with respect to its argument `argnum`, by autograd.
+
+    `f` must compute with `autograd.numpy` (or operators). Plain NumPy would give a derivative that is zero
+    everywhere and silent about it; this raises instead.
+
+    Raises
+    ------
+    ValueError : `f` does not depend on the argument in a way autograd can see.
+    """
+    def df(*x):
+        with warnings.catch_warnings():
+            warnings.filterwarnings('error', 'Output seems independent')
+            try:
+                return import_module('autograd').elementwise_grad(f, argnum)(*x)
+            except UserWarning:
+                raise ValueError(
+                    f'expected {getattr(f, "__name__", f)} to be differentiable by autograd in argument {argnum}, but '
+                    'its output does not depend on it. Write it with autograd.numpy, or give the derivative.') from None
+    return df
+
+
+def differentiable(f, *partials):
+    """The elementwise function `f` with its partial derivatives, each a function of the same arguments.
+
+    On plain arrays it is `f`; on autograd boxes the derivatives are used in place of tracing `f`.
+    """
+    def call(*x):
+        if not any(kind(a) == 'autograd' for a in x):
+            return f(*x)
+        return _stated()((f, partials), *x)
+    return call
+
+
+@cache
+def _stated():
+    """The one autograd primitive of all `differentiable` functions: ((f, partials), *x) -> f(*x).
+
+    One for each function would stay in autograd's tables for ever.
+    """
+    extend = import_module('autograd.extend')
+    broadcast_to = load('autograd').broadcast_to
+    stated = extend.primitive(lambda rule, *x: rule[0](*x))
+
+    def vjp(argnums, ans, args, kwargs):
+        (_, partials), *x = args
+
+        def back(n):
+            return unbroadcast(x[n], lambda g: g * partials[n](*x))
+        backs = [back(argnum - 1) for argnum in argnums]
+        return lambda g: tuple(back(g) for back in backs)
+
+    def jvp(argnums, gs, ans, args, kwargs):
+        (_, partials), *x = args
+        return sum(broadcast_to(g * partials[argnum - 1](*x), ans.shape) for argnum, g in zip(argnums, gs))
+    extend.defvjp_argnums(stated, vjp)
+    extend.defjvp_argnums(stated, jvp)
+    return stated
+
+
+def carried(value, formula):
+    """`value`, with the derivatives of `formula`: the same number, of which the formula loses digits."""
+    if kind(formula) != 'autograd':
+        return value
+    return _OF_FORMULA(untraced(value), formula)
+
+
+_OF_FORMULA = differentiable(lambda value, formula: value, None, lambda value, formula: 1.)
+
+
+def adjoint_pair(f, g):
+    """Linear functions f and g of an array (and what is fixed), each the other's adjoint, with their derivatives."""
+    traced = []
+
+    def call(i):
+        def linear(x, *fixed):
+            if kind(x) != 'autograd':
+                return (f, g)[i](x, *fixed)
+            if not traced:
+                traced.extend(map(import_module('autograd.extend').primitive, (f, g)))
+                for j in (0, 1):
+                    _define_linear(traced[j], pair[j], pair[1 - j])
+            return traced[i](x, *fixed)
+        return linear
+    pair = call(0), call(1)
+    return pair
+
+
+def _define_linear(primitive, f, adjoint):
+    extend = import_module('autograd.extend')
+    extend.defvjp(primitive, lambda ans, x, *fixed: lambda y: adjoint(y, *fixed), argnums=(0,))
+    extend.defjvp(primitive, lambda y, ans, x, *fixed: f(y, *fixed), argnums=(0,))
