@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .arrays import increased, kind, namespace, plain, scaled, untraced
-from .derivatives import carried
+from .arrays import increased, namespace, plain, scaled, untraced
+from .derivatives import carried, is_traced
 
 __all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
 
@@ -81,26 +81,25 @@ class Pair:
 
     @cached_property
     def gap(self):
-        """|u - v|^2; where autograd does not know of it, with the derivatives of q + q' - 2 K."""
+        """|u - v|^2, with the derivatives of q + q' - 2 K where they are not known otherwise."""
+        if self.cov.gap is not None and self._derivatives_known(self.cov.gap):
+            return self.cov.gap
         formula = self.q1 + self.q2 - 2 * self.k
-        gap = self.xp.maximum(untraced(formula), 0) if self.cov.gap is None else self.cov.gap
-        return gap if kind(gap) == 'autograd' else carried(gap, formula)
+        return carried(self.xp.maximum(untraced(formula), 0) if self.cov.gap is None else self.cov.gap, formula)
 
     @cached_property
     def area(self):
-        """A; where autograd does not know of it, with the derivatives of sqrt(q q' - K^2), 0 where A is."""
+        """A, with the derivatives of sqrt(q q' - K^2), 0 where A is, where they are not known otherwise."""
         area = self._area_of_gap() if self.cov.area is None else self.cov.area
-        if kind(area) == 'autograd' or kind(self.det) != 'autograd':
-            return area
-        return carried(area, self.xp.sqrt(self.det))
+        return area if self._derivatives_known(area) else carried(area, self.xp.sqrt(self.det))
+
+    def _derivatives_known(self, a):
+        return is_traced(a) or not any(is_traced(c) for c in (self.q1, self.q2, self.k))
 
     def _area_of_gap(self):
         """The number."""
-        q1, q2, k, gap = (untraced(c) for c in (self.q1, self.q2, self.k, self.gap))
-        xp = namespace(q1, q2, k)
-        n1, n2 = xp.sqrt(q1), xp.sqrt(q2)
-        s = n1 * n2
-        dn2 = (n1 - n2) ** 2
+        k, gap, s, dn2 = (untraced(c) for c in (self.k, self.gap, self.s, self.dn2))
+        xp = namespace(k)
         unlike = dn2 > UNLIKE * s                                        # what is left of the gap is small beside it
         minus = xp.where(unlike, s - k, (gap - dn2) / 2)
         return xp.sqrt(xp.maximum(minus, 0)) * xp.sqrt(xp.maximum(s + k, 0))
@@ -218,14 +217,15 @@ class Pair:
     @cached_property
     def det(self):
         """A^2, with the derivatives of q q' - K^2."""
-        area = untraced(self._area_of_gap() if self.cov.area is None else self.cov.area)
-        return carried(area * area, self.q1 * self.q2 - self.k * self.k)
+        area = self._area_of_gap() if self.cov.area is None else untraced(self.cov.area)
+        squared = area * area
+        return squared if self._derivatives_known(squared) else carried(squared, self.q1 * self.q2 - self.k * self.k)
 
     def root(self, c, m):
         """sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2, which is smooth where A is not."""
         xp = namespace(c, m, self.k)
         value = xp.hypot(xp.sqrt(c), m * self.area)
-        return carried(value, xp.sqrt(c + m * m * self.det)) if kind(value) == 'autograd' else value
+        return carried(value, xp.sqrt(c + m * m * self.det)) if is_traced(value) else value
 
 
 def over(a, b):

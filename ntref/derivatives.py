@@ -11,7 +11,7 @@ from importlib import import_module
 
 from .arrays import kind, load, unbroadcast, untraced
 
-__all__ = ['adjoint_pair', 'carried', 'derivative', 'differentiable']
+__all__ = ['adjoint_pair', 'carried', 'derivative', 'differentiable', 'is_traced']
 
 
 def derivative(f, argnum=0):
@@ -36,13 +36,18 @@ def derivative(f, argnum=0):
     return df
 
 
+def is_traced(a):
+    """Does autograd follow it?"""
+    return kind(a) == 'autograd'
+
+
 def differentiable(f, *partials):
     """The elementwise function `f` with its partial derivatives, each a function of the same arguments.
 
     On plain arrays it is `f`; on autograd boxes the derivatives are used in place of tracing `f`.
     """
     def call(*x):
-        if not any(kind(a) == 'autograd' for a in x):
+        if not any(is_traced(a) for a in x):
             return f(*x)
         return _stated()((f, partials), *x)
     return call
@@ -76,7 +81,7 @@ def _stated():
 
 def carried(value, formula):
     """`value`, with the derivatives of `formula`: the same number, of which the formula loses digits."""
-    if kind(formula) != 'autograd':
+    if not is_traced(formula):
         return value
     return _OF_FORMULA(untraced(value), formula)
 
@@ -90,7 +95,7 @@ def adjoint_pair(f, g):
 
     def call(i):
         def linear(x, *fixed):
-            if kind(x) != 'autograd':
+            if not is_traced(x):
                 return (f, g)[i](x, *fixed)
             if not traced:
                 traced.extend(map(import_module('autograd.extend').primitive, (f, g)))

@@ -165,6 +165,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
+    'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
@@ -344,24 +345,22 @@ def test_public_names_have_one_home():
 
 LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm'
 PROBE = """
-import sys, time
-start = time.process_time()
+import sys
 import ntref
-print(time.process_time() - start, *sorted(set(sys.modules) & set(sys.argv[1:])))
+print(*sorted(set(sys.modules) & set(sys.argv[1:])))
 """
 
 
-def test_import_is_fast_and_loads_nothing_early():
-    runs = [subprocess.run([sys.executable, '-c', PROBE, *LATER], capture_output=True, text=True, check=True,
-                           cwd=PACKAGE.parent).stdout.split() for _ in range(5)]
-    assert all(loaded == [] for _, *loaded in runs), runs[0][1:]
-    assert min(float(seconds) for seconds, *_ in runs) < .5
+def test_import_loads_nothing_early():
+    run = subprocess.run([sys.executable, '-c', PROBE, *LATER], capture_output=True, text=True, check=True,
+                         cwd=PACKAGE.parent)
+    assert run.stdout.split() == []
 
 
 def test_the_probe_sees_modules():
     run = subprocess.run([sys.executable, '-c', PROBE, 'numpy', 'ntref.stax', 'no_such_module'], capture_output=True,
                          text=True, check=True, cwd=PACKAGE.parent)
-    assert run.stdout.split()[1:] == ['ntref.stax', 'numpy']
+    assert run.stdout.split() == ['ntref.stax', 'numpy']
 
 
 # ------------------------------------------------------------------ tests that cannot fail
