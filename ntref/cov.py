@@ -26,6 +26,7 @@ __all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
 
 
 UNLIKE = 64             # ratio of lengths beyond which an angle is not taken from the gap
+PARALLEL = 1e-3         # A over the difference of lengths below which derivatives are not those of A
 
 
 class Cov(NamedTuple):
@@ -79,30 +80,63 @@ class Pair:
         """(sqrt q - sqrt q')^2, of the gap the part that is due to the lengths."""
         return (self.n1 - self.n2) ** 2
 
+    # -------------------------------------------------------------- what vanishes where u and v meet, or are opposite
+
+    @cached_property
+    def is_traced(self):
+        """Does autograd follow it?"""
+        return any(is_traced(c) for c in (self.q1, self.q2, *self.cov))
+
+    @cached_property
+    def numbers(self):
+        """The same without what autograd knows of it."""
+        if not self.is_traced:
+            return self
+        q1 = untraced(self.q1)
+        q2 = q1 if self.q2 is self.q1 else untraced(self.q2)
+        return Pair(q1, q2, Cov(*(q1 if c is self.q1 else untraced(c) for c in self.cov)), self.is_far)
+
     @cached_property
     def gap(self):
-        """|u - v|^2, with the derivatives of q + q' - 2 K where they are not known otherwise."""
-        if self.cov.gap is not None and self._derivatives_known(self.cov.gap):
+        """|u - v|^2, with the derivatives of q + q' - 2 K where none of its own are carried."""
+        if is_traced(self.cov.gap):
             return self.cov.gap
-        formula = self.q1 + self.q2 - 2 * self.k
-        return carried(self.xp.maximum(untraced(formula), 0) if self.cov.gap is None else self.cov.gap, formula)
+        if self.is_traced:
+            return carried(self.numbers.gap, self.q1 + self.q2 - 2 * self.k)
+        return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0) if self.cov.gap is None else self.cov.gap
 
     @cached_property
     def area(self):
-        """A, with the derivatives of sqrt(q q' - K^2), 0 where A is, where they are not known otherwise."""
-        area = self._area_of_gap() if self.cov.area is None else self.cov.area
-        return area if self._derivatives_known(area) else carried(area, self.xp.sqrt(self.det))
-
-    def _derivatives_known(self, a):
-        return is_traced(a) or not any(is_traced(c) for c in (self.q1, self.q2, self.k))
+        """A, with the derivatives of sqrt(q q' - K^2) where none of its own are carried; 0 where it is 0."""
+        if is_traced(self.cov.area):
+            return self.cov.area
+        if self.is_traced:
+            return carried(self.numbers.area, self.xp.sqrt(self.det))
+        return self._area_of_gap() if self.cov.area is None else self.cov.area
 
     def _area_of_gap(self):
-        """The number."""
-        k, gap, s, dn2 = (untraced(c) for c in (self.k, self.gap, self.s, self.dn2))
-        xp = namespace(k)
-        unlike = dn2 > UNLIKE * s                                        # what is left of the gap is small beside it
-        minus = xp.where(unlike, s - k, (gap - dn2) / 2)
-        return xp.sqrt(xp.maximum(minus, 0)) * xp.sqrt(xp.maximum(s + k, 0))
+        plus = self.s + self.k
+        unlike = self.dn2 > UNLIKE * self.s                              # what is left of the gap is small beside it
+        minus = self.xp.where(unlike, self.s - self.k, (self.gap - self.dn2) / 2)
+        return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
+
+    @cached_property
+    def det(self):
+        """A^2, with the derivatives of q q' - K^2: smooth where A is not."""
+        if not self.is_traced:
+            return self.area * self.area
+        return carried(self.numbers.det, self.q1 * self.q2 - self.k * self.k)
+
+    @cached_property
+    def squared(self):
+        """A^2, with the derivatives of A times A; where A is 0, or the difference of lengths by far larger, of `det`.
+
+        Those of `det` lose digits where u and v nearly coincide, those of A all where they are nearly parallel.
+        """
+        if not self.is_traced:
+            return self.det
+        area, gap, q = untraced(self.area), untraced(self.gap), untraced(self.q1 + self.q2)
+        return self.xp.where(area * area <= PARALLEL ** 2 * gap * q, self.det, self.area * self.area)
 
     @cached_property
     def minus(self):
@@ -114,16 +148,29 @@ class Pair:
         """s + K, without cancellation."""
         return self._lack(-self.k)
 
-    @cached_property
-    def antigap(self):
-        """E[(u + v)^2]."""
-        formula = self.q1 + self.q2 + 2 * self.k
-        return carried(self.xp.where(self.k < 0, self.dn2 + 2 * self.plus, formula), formula)
-
     def _lack(self, k):
         """s - k = A^2 / (s + k)."""
-        lack, positive = self.area * over(self.area, self.s + k), k > 0
+        positive = k > 0
+        if self.is_traced:
+            lack = over(self.squared, self.s + k)
+        else:
+            lack = self.area * over(self.area, self.s + k)
         return lack if self.xp.all(positive) else self.xp.where(positive, lack, self.s - k)
+
+    @cached_property
+    def antigap(self):
+        """E[(u + v)^2], with the derivatives of q + q' + 2 K."""
+        if self.is_traced:
+            return carried(self.numbers.antigap, self.q1 + self.q2 + 2 * self.k)
+        return self.xp.where(self.k < 0, self.dn2 + 2 * self.plus, self.q1 + self.q2 + 2 * self.k)
+
+    def root(self, c, m):
+        """sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2."""
+        xp = namespace(c, m, self.k)
+        value = xp.hypot(xp.sqrt(c), m * self.area)
+        return carried(value, xp.sqrt(c + m * m * self.det)) if is_traced(value) else value
+
+    # -------------------------------------------------------------- the angle
 
     @cached_property
     def theta(self):
@@ -167,65 +214,76 @@ class Pair:
                 raise ValueError(f'expected variances up to {largest:g}, for which the kernel is accurate, got '
                                  f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm before.')
 
-    def settled(self):
-        """K by the gap where that is small, and never beyond s: its own errors could be amplified by deep networks."""
-        k, gap, s = (untraced(c) for c in (self.k, self.cov.gap, self.s))
+    def settled(self, before):
+        """K by the gap where that is small, and never beyond s: its own errors could be amplified by deep networks.
+
+        `before` is the pair whose functions u and v are: where they were the same, they are, though a dual may not
+        state its gap.
+        """
+        k, gap, s, q = (untraced(c) for c in (self.k, self.cov.gap, self.s, self.q1 + self.q2))
         xp = namespace(k)
         value = xp.where(k < -s, -s, k)
-        if gap is None:
-            value = xp.where(value > s, s, value)
-        else:
-            q = untraced(self.q1 + self.q2)
-            value = xp.where(4 * gap < q, (q - gap) / 2, value)
-        return self.cov._replace(k=carried(value, self.k))
+        if gap is None and not self.is_far:
+            gap = xp.where(untraced(before.gap) > 0, xp.maximum(q - 2 * k, 0), 0)
+        value = xp.where(value > s, s, value) if gap is None else xp.where(4 * gap < q, (q - gap) / 2, value)
+        return Cov(carried(value, self.k), gap if self.cov.gap is None else self.cov.gap, self.cov.area)
 
     def affine(self, w, b):
         """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
-        xp, area, gap = namespace(self.k, w, b), self.cov.area, None if self.is_far else w * self.gap
-        k = scaled(self.k, w, self.is_spare)                                 # the gap may have come from it
+        xp = namespace(self.k, w, b)
+        gap = None if self.is_far else w * self.gap
+        area = None if self.cov.area is None else w * self.area
         if isinstance(b, (int, float)) and b == 0:
-            return Cov(k, gap, None if area is None else w * area)
-        k = increased(k, b)
-        return Cov(k, gap, None if area is None else xp.hypot(w * area, xp.sqrt(b * gap)))
+            return Cov(scaled(self.k, w, self.is_spare), gap, area)          # the gap may have come from k
+        if area is not None:
+            area = xp.hypot(area, xp.sqrt(b * gap))
+            area = carried(area, xp.sqrt(w * w * self.squared + w * (b * self.gap))) if is_traced(area) else area
+        return Cov(increased(scaled(self.k, w, self.is_spare), b), gap, area)
 
     def divide(self, v1, v2):
         """u / sqrt(v1), v / sqrt(v2)."""
         v1, v2 = self.xp.sqrt(v1), self.xp.sqrt(v2)
         gap = (self.n1 / v1 - self.n2 / v2) ** 2 + 2 * self.minus / v1 / v2
-        return Cov(self.k / v1 / v2, gap, self.area / v1 / v2)
+        return Cov(self.k / v1 / v2, untraced(gap), self.area / v1 / v2)
 
     def add(self, other):
         """u + x, v + y for (x, y) the `other` pair, independent:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
-        xp, p = self.xp, other
-        lengths, lack = self.n1 * p.n2 - self.n2 * p.n1, self._lack_of_product(p)
-        area = xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, xp.sqrt(2 * lack)))
+        p = other
+        area = self.numbers._area_of_sum(p.numbers)
+        if self.is_traced or p.is_traced:
+            area = carried(area, self.xp.sqrt(self.squared + p.squared + self._mixed(p, -1)))
         return Cov(self.k + p.k, self.gap + p.gap, area)
 
     def multiply(self, other):
         """u x, v y for (x, y) the `other` pair, independent:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
         p = other
-        lengths = self.n1 * p.n1 - self.n2 * p.n2
-        gap = lengths * lengths + 2 * self._lack_of_product(p)
-        return Cov(self.k * p.k, gap, self.xp.hypot(self.area * p.s, self.k * p.area))
+        gap, area = self.numbers._gap_and_area_of_product(p.numbers)
+        if self.is_traced or p.is_traced:
+            gap = carried(gap, self._mixed(p, 1))
+            area = carried(area, self.xp.sqrt(self.squared * p.q1 * p.q2 + self.k * self.k * p.squared))
+        return Cov(self.k * p.k, gap, area)
 
-    def _lack_of_product(self, other):
-        """s s' - K K', without cancellation."""
-        xp, p = self.xp, other
-        same, opposite = self.minus * p.s + self.k * p.minus, self.plus * p.s - self.k * p.plus
-        return xp.maximum(xp.where(self.k < 0, opposite, same), 0)
+    def _mixed(self, p, sign):
+        """q p + q' p' - 2 K M, or (sign -1) q p' + q' p - 2 K M, of terms that vanish as the gaps do."""
+        gaps = self.gap * (p.q1 + p.q2) + p.gap * (self.q1 + self.q2) - self.gap * p.gap
+        return (gaps + sign * (self.q1 - self.q2) * (p.q1 - p.q2)) / 2
 
-    @cached_property
-    def det(self):
-        """A^2, with the derivatives of q q' - K^2."""
-        area = self._area_of_gap() if self.cov.area is None else untraced(self.cov.area)
-        squared = area * area
-        return squared if self._derivatives_known(squared) else carried(squared, self.q1 * self.q2 - self.k * self.k)
+    def _area_of_sum(self, p):
+        """By lengths: no product of variances, which might be beyond the range of the numbers."""
+        xp = self.xp
+        lengths = self.n1 * p.n2 - self.n2 * p.n1
+        return xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, self._root_lack_of_product(p)))
 
-    def root(self, c, m):
-        """sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2, which is smooth where A is not."""
-        xp = namespace(c, m, self.k)
-        value = xp.hypot(xp.sqrt(c), m * self.area)
-        return carried(value, xp.sqrt(c + m * m * self.det)) if is_traced(value) else value
+    def _gap_and_area_of_product(self, p):
+        lengths, lack = self.n1 * p.n1 - self.n2 * p.n2, self._root_lack_of_product(p)
+        return lengths * lengths + lack * lack, self.xp.hypot(self.area * p.s, self.k * p.area)
+
+    def _root_lack_of_product(self, p):
+        """sqrt(2 (s s' - K M)), s s' - K M = (s - K) s' + K (s' - M), or of s + K and s' + M where K < 0."""
+        xp, opposite = self.xp, self.k < 0
+        mine, other = xp.where(opposite, self.plus, self.minus), xp.where(opposite, p.plus, p.minus)
+        root, root_p, root_k, root_s = (xp.sqrt(xp.maximum(c, 0)) for c in (2 * mine, 2 * other, abs(self.k), p.s))
+        return xp.hypot(root * root_s, root_k * root_p)
 
 
 def over(a, b):

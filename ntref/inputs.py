@@ -4,15 +4,17 @@ Both come from the matrix product where that keeps their digits, and from explic
 inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and-area).
 """
 from dataclasses import replace
-from math import prod
+from math import log, prod
 
-from .arrays import as_floats, increased, namespace
+from .arrays import as_floats, increased, namespace, untraced
 from .cov import Cov, over
+from .derivatives import carried
 from .kernel import COVARIANCES, Kernel, zipped
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']
 
 NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
+PARALLEL = .03       # sine of the angle below which that loses digits, too, and is formed of exact products
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
 FEW = 8              # up to so many channels all differences are formed explicitly
 
@@ -61,7 +63,7 @@ def input_kernel(x1, x2, demand, ntk):
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
         own = one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(namespace(x).mean(x * x, -1))
         state = replace(state, **dict(zip(names, own)))
-    return state
+    return state.with_own()
 
 
 def channels_last(x, axes):
@@ -79,6 +81,8 @@ def across(a, b, demand):
     Equal positions, (n1, n2, h, w, ...), if `demand` is for these only.
     """
     xp, (*spatial, channels) = namespace(a), a.shape[1:]
+    if not spatial:
+        return gram(a, b, demand.area, demand.gap)
     if demand.paired:
         cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area, demand.gap)
         return _zipped(cov, a.shape[:-1], b.shape[:-1])
@@ -157,6 +161,8 @@ def gram(x, y, area=True, gap=True):
     k, gap = _inner(x, y), _squared_distances(x, y) if gap else None
     if not area:
         return Cov(k, gap)
+    if x.shape[-1] == 1:
+        return Cov(k, gap, 0 * abs(k))
     s = xp.sqrt(xp.mean(x * x, -1))[..., :, None] * xp.sqrt(xp.mean(y * y, -1))[..., None, :]
     area = xp.sqrt(xp.maximum(s - k, 0)) * xp.sqrt(xp.maximum(s + k, 0))
     i = xp.nonzero(s - abs(k) < NEAR * s)
@@ -189,11 +195,63 @@ def _rejection(x, y, k, i):
 
     def area(x, y, sign):
         xp = namespace(x, y)
-        q, e = xp.mean(x * x, -1), y - sign[:, None] * x
+        q = xp.mean(x * x, -1)
+        e = y - sign[:, None] * x
         e = xp.where((xp.mean(e * e, -1) < xp.mean(y * y, -1))[:, None], e, y)
-        r = e - over(xp.mean(e * x, -1), q)[:, None] * x
-        return xp.sqrt(q) * xp.minimum(xp.sqrt(xp.mean(r * r, -1)), xp.sqrt(xp.mean(y * y, -1)))
+        n1, n2, r = xp.sqrt(q), xp.sqrt(xp.mean(y * y, -1)), _perpendicular(e, x)
+        area = n1 * xp.minimum(xp.sqrt(xp.mean(r * r, -1)), n2)
+        i = xp.nonzero(area < PARALLEL * n1 * n2)
+        return xp.patch(area, i, _small_area(x[i], y[i])) if len(i[0]) else area
     return _rowwise(area, x, y, i, sign)
+
+
+def _perpendicular(e, x):
+    """The part of e that is perpendicular to x."""
+    xp = namespace(e, x)
+    return e - over(xp.mean(e * x, -1), xp.mean(x * x, -1))[:, None] * x
+
+
+def _small_area(x, y):
+    """Area of rows that are nearly parallel, to the last digits; 0 if they are parallel.
+
+    With m where x is largest, d = y - (y_m / x_m) x has the same part perpendicular to x as y, and is as small as that.
+    """
+    xp = namespace(x, y)
+    at = abs(untraced(x)).argmax(-1)
+    rows = xp.nonzero(at >= 0)[0]
+    x_m, y_m = x[rows, at][:, None], y[rows, at][:, None]
+    minors = _minors(*map(untraced, (x, y, x_m, y_m)))
+    d = carried(minors, y - y_m / x_m * x)
+    r = _perpendicular(d, x)
+    return xp.sqrt(xp.mean(x * x, -1)) * xp.sqrt(xp.mean(r * r, -1))
+
+
+def _minors(x, y, x_m, y_m):
+    """y - (y_m / x_m) x = (x_m y - y_m x) / x_m, the difference of the two products without rounding."""
+    dtype = x.dtype
+    x, y, x_m, y_m = (c.astype('float64') if dtype == 'float32' else c for c in (x, y, x_m, y_m))
+    scale_x, scale_y = _power_of_two(x), _power_of_two(y)
+    p, p_lost = _product(x_m * scale_x, y * scale_y)
+    r, r_lost = _product(y_m * scale_y, x * scale_x)
+    d = ((p - r) + (p_lost - r_lost)) / (x_m * scale_x) / scale_y
+    return d.astype(dtype)
+
+
+def _power_of_two(x):
+    """Rows of x times it are of order 1: products of them neither overflow nor lose digits."""
+    xp, largest = namespace(x), abs(x).max(-1, keepdims=True)
+    exponent = xp.log(xp.where(largest > 0, largest, 1)) / log(2)
+    return 2. ** -exponent.astype('int64')
+
+
+def _product(a, b):
+    """a b, rounded, and what that lost (Dekker 1971): a = a1 + a2 of half as many bits each, b likewise."""
+    def halves(a):
+        c = (2 ** 27 + 1) * a
+        high = c - (c - a)
+        return high, a - high
+    p, (a1, a2), (b1, b2) = a * b, halves(a), halves(b)
+    return p, a2 * b2 - (((p - a1 * b1) - a2 * b1) - a1 * b2)
 
 
 def _rowwise(f, x, y, i, *more):

@@ -14,8 +14,9 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
-from .arrays import namespace
+from .arrays import namespace, untraced
 from .cov import Cov, Pair
+from .derivatives import carried
 
 __all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'matrices', 'swapped', 'zipped']
 
@@ -229,14 +230,24 @@ class Kernel:
 
         `fused` and `far` are the same for large arrays, see `ntref.fused`; they are for tiles.
         """
-        covs, slopes = zip(*(dual(pair) for pair in self._pairs()))
+        pairs = self._pairs()
+        covs, slopes = zip(*(dual(pair) for pair in pairs))
         new = self._with(covs)
-        new = new._with([pair.settled() for pair in new._pairs()])
-        return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk)
+        new = new._with([pair.settled(old) for pair, old in zip(new._pairs(), pairs)])
+        return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk).with_own()
+
+    def with_own(self):
+        """Of an input with itself K is `cov1` to the last bit, and its gap and area are those of `cov1`."""
+        if not self.x1_is_x2 or len(self.nngp) != self.nngp.shape[1]:
+            return self
+        own = (self.cov1, self.gap1, self.area1) if self._is_paired else (self.cov1, 0., 0.)
+        return self.but(**{name: _with_diagonal(getattr(self, name), values)
+                           for name, values in zip(COVARIANCES[0], own)})
 
     def finished(self):
         """Theta = 0 as an array, where there are no weights."""
-        return self.but(ntk=0 * abs(self.nngp)) if isinstance(self.ntk, int) else self
+        new = self.with_own()
+        return new.but(ntk=0 * abs(new.nngp)) if isinstance(new.ntk, int) else new
 
     def shared(self):
         """The same, for more than one to hold; arrays of a `Kernel` are never written into."""
@@ -368,6 +379,15 @@ class Kernel:
         for axis in range(q.ndim - positions, q.ndim + positions, 2):
             q = xp.expand_dims(q, axis + 1 - side)
         return q
+
+
+def _with_diagonal(a, values):
+    """a (n, n, ...) with the values of each input with itself; its derivatives stay: the two may be moved apart."""
+    if a is None or values is None:
+        return a
+    number, xp = untraced(a), namespace(untraced(a))
+    i = xp.nonzero(xp.eye(len(number)) > 0)
+    return carried(xp.patch(number, i, untraced(values)), a)
 
 
 def diagonal(k, batch):

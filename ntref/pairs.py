@@ -92,7 +92,7 @@ class Tile(Kernel):
             if fused and part.area is None and not part._is_same:
                 return fused(old, part.ntk)
             cov, slope = dual(old)
-            k, gap, area = Pair(*new._spreads(new.q1, new.q2)[0], cov).settled()
+            k, gap, area = Pair(*new._spreads(new.q1, new.q2)[0], cov).settled(old)
             return k, gap, None if part.area is None else area, None if part.ntk is None else slope * part.ntk
 
         def exactly(part, new, _):

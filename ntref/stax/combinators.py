@@ -68,6 +68,9 @@ class _Serial(_Network):
     def propagate(self, k):
         return self.fold(lambda layer, k: layer.propagate(k), k)
 
+    def rearranged(self, x):
+        return self.layers[0].rearranged(x)
+
     def demand(self, demand):
         for i, layer in reversed(list(enumerate(self.layers))):
             with located(layer, i):

@@ -84,6 +84,8 @@ class KernelFunction:
         if not self.is_part:
             check_found(mask_constant, masks1, masks2)
         x1, x2, demand = _checked(x1, x2, layer.asked(diagonal_spatial))
+        if masks1 is None is masks2 and pattern is None:
+            x1, x2 = (x if x is None else layer.rearranged(x) for x in (x1, x2))
         patterns = _patterns(pattern, _leaf(x2) is None)
         signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
                    for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]

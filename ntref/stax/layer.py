@@ -91,6 +91,10 @@ class Layer:
         """Is a block of its kernel that of a block of the inputs?"""
         return True
 
+    def rearranged(self, x):
+        """The inputs x of a network as a first layer that only rearranges them leaves them, which then does nothing."""
+        return x
+
     def demand(self, demand):
         """What the layer needs of its input to meet `demand` on its output."""
         if isinstance(demand, list):

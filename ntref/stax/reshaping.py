@@ -67,6 +67,9 @@ class Flatten(Layer):
         x = x.reshape(x.shape[0], prod(x.shape[1:]))
         return x if self.batch_axis_out == 0 else x.T
 
+    def rearranged(self, x):
+        return x.reshape(len(x), prod(x.shape[1:])) if self.batch_axis == self.batch_axis_out == 0 else x
+
     def kernel(self, k):
         k = k.aligned()
         axes = tuple(axis for group in k.spatial for axis in group)
