@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from .arrays import increased, namespace, plain, scaled, untraced
-from .derivatives import carried, is_traced
+from .derivatives import carried, carried_root, is_traced
 
 __all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
 
@@ -111,7 +111,7 @@ class Pair:
         if is_traced(self.cov.area):
             return self.cov.area
         if self.is_traced:
-            return carried(self.numbers.area, self.xp.sqrt(self.det))
+            return carried_root(self.numbers.area, self.det)
         return self._area_of_gap() if self.cov.area is None else self.cov.area
 
     def _area_of_gap(self):
@@ -168,7 +168,7 @@ class Pair:
         """sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2."""
         xp = namespace(c, m, self.k)
         value = xp.hypot(xp.sqrt(c), m * self.area)
-        return carried(value, xp.sqrt(c + m * m * self.det)) if is_traced(value) else value
+        return carried_root(value, c + m * m * self.det) if is_traced(value) else value
 
     # -------------------------------------------------------------- the angle
 
@@ -237,7 +237,7 @@ class Pair:
             return Cov(scaled(self.k, w, self.is_spare), gap, area)          # the gap may have come from k
         if area is not None:
             area = xp.hypot(area, xp.sqrt(b * gap))
-            area = carried(area, xp.sqrt(w * w * self.squared + w * (b * self.gap))) if is_traced(area) else area
+            area = carried_root(area, w * w * self.squared + w * (b * self.gap)) if is_traced(area) else area
         return Cov(increased(scaled(self.k, w, self.is_spare), b), gap, area)
 
     def divide(self, v1, v2):
@@ -251,7 +251,7 @@ class Pair:
         p = other
         area = self.numbers._area_of_sum(p.numbers)
         if self.is_traced or p.is_traced:
-            area = carried(area, self.xp.sqrt(self.squared + p.squared + self._mixed(p, -1)))
+            area = carried_root(area, self.squared + p.squared + self._mixed(p, -1))
         return Cov(self.k + p.k, self.gap + p.gap, area)
 
     def multiply(self, other):
@@ -260,7 +260,7 @@ class Pair:
         gap, area = self.numbers._gap_and_area_of_product(p.numbers)
         if self.is_traced or p.is_traced:
             gap = carried(gap, self._mixed(p, 1))
-            area = carried(area, self.xp.sqrt(self.squared * p.q1 * p.q2 + self.k * self.k * p.squared))
+            area = carried_root(area, self.squared * p.q1 * p.q2 + self.k * self.k * p.squared)
         return Cov(self.k * p.k, gap, area)
 
     def _mixed(self, p, sign):

@@ -11,7 +11,7 @@ from importlib import import_module
 
 from .arrays import kind, load, unbroadcast, untraced
 
-__all__ = ['adjoint_pair', 'carried', 'derivative', 'differentiable', 'is_traced']
+__all__ = ['adjoint_pair', 'carried', 'carried_root', 'derivative', 'differentiable', 'is_traced']
 
 
 def derivative(f, argnum=0):
@@ -84,6 +84,14 @@ def carried(value, formula):
     if not is_traced(formula):
         return value
     return _OF_FORMULA(untraced(value), formula)
+
+
+def carried_root(value, squared):
+    """`value`, with the derivatives of the root of `squared`; 0 where it is 0."""
+    if not is_traced(squared):
+        return value
+    number = untraced(value)
+    return carried(number, load('autograd').sqrt(carried(number * number, squared)))
 
 
 _OF_FORMULA = differentiable(lambda value, formula: value, None, lambda value, formula: 1.)

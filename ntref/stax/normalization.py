@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 
 from ..arrays import generator, namespace
 from ..cov import Cov
-from ..derivatives import carried, is_traced
+from ..derivatives import carried_root, is_traced
 from ..kernel import Axes, axis_of
 from .layer import Layer
 from .masking import average, in_layout
@@ -151,7 +151,7 @@ class Dropout(Layer):
         gap = p.gap + (1 / r - 1) * (p.q1 + p.q2)
         area = xp.hypot(p.area, xp.sqrt(1 / r ** 2 - 1 + 0 * p.s) * p.s)
         if is_traced(area):
-            area = carried(area, xp.sqrt(p.squared + (1 / r ** 2 - 1) * p.q1 * p.q2))
+            area = carried_root(area, p.squared + (1 / r ** 2 - 1) * p.q1 * p.q2)
         return Cov(xp.where(same, p.k / r, p.k), xp.where(same, 0, gap), xp.where(same, 0, area))
 
 
