@@ -150,6 +150,7 @@ class Kernel:
     pattern2: Any = None
 
     batch_axes = 2           # of nngp
+    is_far = False           # see `Pair`
     is_shared = True         # its arrays are never written into
 
     def __post_init__(self, is_reversed, is_input, diagonal_batch):
@@ -218,12 +219,41 @@ class Kernel:
         """f(Theta) for linear f."""
         return self.ntk if self.ntk is None or isinstance(self.ntk, int) else f(self.ntk)
 
-    def linear(self, f, gap=False, area=False):
-        """f(K) and f(Theta) for linear f; gap and area likewise where it is said so, else to be recovered."""
+    def linear(self, f, gap=False, area=False, bound=None):
+        """f(K) and f(Theta) for linear f; gap and area likewise where it is said so, else to be recovered.
+
+        `bound`: an upper bound of the gap, as a function of the Pair; see `bounded`.
+        """
         def cov(p):
-            return Cov(f(p.k), f(p.gap) if gap and not p.is_far else None,
-                       f(p.cov.area) if area and p.cov.area is not None else None)
+            new_gap = None if p.is_far else f(p.gap) if gap else bound(p.numbers) if bound else None
+            return Cov(f(p.k), new_gap, f(p.cov.area) if area and p.cov.area is not None else None)
         return self.map(cov).but(ntk=self.tangent(f))
+
+    def meetings(self):
+        """Which inputs are the same at every position: array of bool (n1, n2), or None where gaps are not carried."""
+        if self.gap is None:
+            return None
+        gap = untraced(self.gap if self.diagonal_spatial else diagonal(self.gap, self.batch_axes))
+        return namespace(gap).all(gap == 0, axis=tuple(range(self.batch_axes, gap.ndim)))
+
+    def meeting(self, met):
+        """Inputs that were the same, `met`, still are: their gap is 0 where positions are equal."""
+        if met is None or not met.any():
+            return self
+        same = met.reshape(*met.shape, *[1] * (self.nngp.ndim - met.ndim))
+        if not self.diagonal_spatial:
+            same = same & self._here(self.nngp.shape[self.batch_axes::2])
+        gap = self._pairs()[0].numbers.gap
+        return self.but(gap=namespace(gap).where(same, 0, gap))
+
+    def bounded(self):
+        """Gaps that are upper bounds, made q + q' - 2 K where that is less: exact where the bound is 0."""
+        new = {}
+        for (_, name, _), pair in zip(COVARIANCES, self._pairs()):
+            p = pair.numbers
+            if getattr(self, name) is not None:
+                new[name] = p.xp.minimum(p.gap, p.xp.maximum(p.q1 + p.q2 - 2 * p.k, 0))
+        return self.but(**new)
 
     def nonlinear(self, dual, fused=None, far=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).

@@ -225,3 +225,29 @@ def test_states_compose(layer, rng):
         for given in (state, state.replace(nngp=state.nngp, cov1=state.cov1)):
             brute.assert_state(layer.kernel_fn(given), expected)
         assert layer.kernel_fn(state.replace(ntk=None)).ntk is None
+
+
+# ------------------------------------------------------------------ the gap of an average
+
+BOUNDED = [AvgPool((2, 2)), AvgPool((2, 2), (2, 2), 'SAME'), SumPool((2, 1)), SumPool((3, 2), (1, 2), 'SAME'),
+           AvgPool((2, 2), padding='CIRCULAR'), GlobalAvgPool(), GlobalSumPool()]
+
+
+@pytest.mark.parametrize('pool', BOUNDED, ids=repr)
+def test_the_bound_is_no_less_than_the_gap(pool, rng):
+    """What pools state is E(z - z')^2, of one image with itself and of two."""
+    net = serial(Conv(1, (2, 2), padding='SAME'), Relu(), pool)
+    k = net.kernel_fn(rng.standard_normal((2, 5, 5, 2)), rng.standard_normal((3, 5, 5, 2)))
+    for pair in k._pairs():
+        assert_close(pair.q1 + pair.q2 - 2 * pair.k, pair.gap + 0 * pair.k)
+
+
+@pytest.mark.parametrize('pool', BOUNDED[:1] + BOUNDED[2:3] + BOUNDED[4:5], ids=repr)
+def test_equal_patches_stay_equal(pool, rng):
+    """In one image and in two: the gap is 0 to the last bit, and so it is behind a kink."""
+    x = rng.standard_normal((2, 5, 5, 1))
+    x[0, :, 1:] = .7
+    x[1, :, :4] = .7
+    k = serial(Conv(1, (2, 2), padding='VALID', W_std=1.3), Relu(), pool, Dense(1), Relu()).kernel_fn(x)
+    assert k.gap1[0, 0, 0, 1, 2] == k.gap1[0, 0, 1, 2, 1] == k.gap[0, 1, 0, 0, 1, 0] == 0 < k.nngp[0, 1, 0, 0, 1, 0]
+    assert k.gap1[0, 0, 0, 0, 1] > 0 and k.gap[0, 1, 0, 0, 0, 0] > 0

@@ -298,7 +298,8 @@ class GlobalSelfAttention(Mixing):
             c = zipped(c, sizes, sizes)
             return c.reshape(prod(c.shape)).reshape(c.shape)
         step = self.averaged if self.linear_scaling else self.multiplied
-        return step(k, seen, valued, laid_out, 0 if self.b_std is None else self.b_std ** 2)
+        met = k.meetings()
+        return step(k, seen, valued, laid_out, 0 if self.b_std is None else self.b_std ** 2).meeting(met)
 
     def joined(self, K, R, n):
         """K~ of inputs with n channels."""

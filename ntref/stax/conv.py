@@ -15,7 +15,7 @@ from ..ops import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
 from .masking import slid, spread
 
-__all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'named_padding', 'strides_of']
+__all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'gap_sum', 'named_padding', 'strides_of']
 
 
 class Padding(Enum):
@@ -198,7 +198,7 @@ class _Convolution(Weighted, abstract=True):
 
         def sums(p):
             area = total(p.cov.area) if self.taps == 1 and p.cov.area is not None else None
-            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else _gap_sum(p, slides), area), p.is_far,
+            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else gap_sum(p, slides), area), p.is_far,
                         p.is_spare)
         return self.affine(k, sums, total, self.taps)
 
@@ -215,7 +215,7 @@ class _Convolution(Weighted, abstract=True):
         return k.linear(moved, gap=True)
 
 
-def _gap_sum(p, slides):
+def gap_sum(p, slides):
     """The gap summed over the window: to a position outside, which is zero, it is the variance of the other."""
     gap, q1, q2 = p.gap, p.q1, p.q2
     for pair in slides:

@@ -11,9 +11,9 @@ from math import prod
 
 from ..arguments import as_wholes
 from ..arrays import namespace
-from ..kernel import Axes, Signal
+from ..kernel import Axes, Signal, diagonal
 from ..ops import Window, window_sum
-from .conv import named_padding, strides_of
+from .conv import gap_sum, named_padding, strides_of
 from .layer import Layer
 from .masking import everywhere, in_layout, share, slid
 
@@ -63,7 +63,8 @@ class Mixing(Layer, abstract=True):
 
         def mixed(c):
             return self.mixed(c, k.spatial)
-        return self.renormalized(k.linear(mixed, gap=self.picks), k)
+        met = None if self.picks else k.meetings()
+        return self.renormalized(k.linear(mixed, gap=self.picks), k).meeting(met)
 
     def renormalized(self, new, k):
         """The averages `new` of all inputs as those of what is not masked in k."""
@@ -107,10 +108,19 @@ class _Pool(Mixing, abstract=True):
     def kernel(self, k):
         self.check_layout(k)
         windows = self._windows([k.shape1[axis] for axis in k.signals[0].layout[1:]])
-        return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k)
+        if not self.averages:
+            return k.in_rows(windows, self._pooled_kernel, is_local=False).bounded()
+        k = k if k.is_far else k.computed()
+        met = k.meetings()
+        return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k).meeting(met)
 
     def _pooled_kernel(self, k, slides):
-        return k.linear(lambda c: self._pooled(c, slides))
+        """By Jensen's inequality E(sum_a (h_a - h'_a))^2 <= T sum_a E(h_a - h'_a)^2, for T taps."""
+        both = [one for pair in slides for one in pair]
+
+        def bound(p):
+            return self._divided(prod(self.window_shape) * gap_sum(p, slides), both)
+        return k.linear(lambda c: self._pooled(c, slides), bound=None if self.averages else bound)
 
     def _pooled(self, c, slides):
         each = [one for pair in slides for one in pair]
@@ -141,7 +151,8 @@ class AvgPool(_Pool):
 
     Accuracy
     --------
-    K and Theta to rounding. The gap is recovered by subtraction after it: docs/accuracy.md.
+    K and Theta to rounding. The gap is recovered by subtraction after it, but no larger than that of the inputs allows:
+    inputs and patches that are equal stay so to the last bit; docs/theory/conv.md#gap, docs/accuracy.md.
 
     Source
     ------
@@ -222,6 +233,22 @@ class _GlobalPool(Mixing, abstract=True):
         for axis in axes:                        # one by one: partial sums, which lose fewer digits
             c = namespace(c).sum(c, axis)
         return c / self._divisor(n)
+
+    def kernel(self, k):
+        """The gap is bounded as in windows, by the gaps at equal positions."""
+        self.check_layout(k)
+        if k.mask1 is not None:
+            return super().kernel(k)
+        n = prod(k.signals[0].shape[axis] for axis in k.signals[0].layout[1:])
+
+        def mixed(c):
+            return self.mixed(c, k.spatial)
+
+        def bound(p):
+            gap = diagonal(p.gap, p.gap.ndim - 2 * len(k.spatial))
+            axes = tuple(range(gap.ndim - len(k.spatial), gap.ndim))
+            return n * namespace(gap).sum(gap, axes) / self._divisor(n) ** 2
+        return k.linear(mixed, bound=bound).bounded()
 
 
 @dataclass(frozen=True, repr=False)
