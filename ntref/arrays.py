@@ -21,8 +21,8 @@ from importlib import import_module
 
 import numpy
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator', 'increased', 'is_array',
-           'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast', 'untraced']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'beyond_range', 'check_range', 'exact', 'generator',
+           'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -271,6 +271,23 @@ def untraced(a):
 def plain(a):
     """A Python float of a number of any kind, for decisions and messages."""
     return float(untraced(a))
+
+
+def check_range(a):
+    """Raises ValueError if a number computed from finite ones is not: it went out of the range of its dtype."""
+    a, xp = untraced(a), namespace(untraced(a))
+    with beyond_range():
+        if bool(xp.isfinite(xp.sum(a))) or bool(xp.all(xp.isfinite(a))):
+            return
+    wider = {'float32': 'Convert the inputs to float64, which reaches 1.8e308',
+             'float64': 'Give object arrays of mpmath.mpf, which have no limit'}
+    raise ValueError(f'expected variances and kernels that {a.dtype} holds, up to {numpy.finfo(a.dtype).max:.2g}; got '
+                     f'larger ones. {wider[str(a.dtype)]}, or scale the inputs or W_std down.')
+
+
+def beyond_range():
+    """Where numbers may go out of range without a warning, since `check_range` follows."""
+    return numpy.errstate(over='ignore', invalid='ignore')
 
 
 def exact(value, like):

@@ -14,7 +14,7 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
-from .arrays import namespace, untraced
+from .arrays import check_range, namespace, untraced
 from .cov import Cov, Pair
 from .derivatives import carried
 
@@ -275,9 +275,19 @@ class Kernel:
                            for name, values in zip(COVARIANCES[0], own)})
 
     def finished(self):
-        """Theta = 0 as an array, where there are no weights."""
+        """Theta = 0 as an array, where there are no weights; raises ValueError where K or Theta went out of range."""
         new = self.with_own()
-        return new.but(ntk=0 * abs(new.nngp)) if isinstance(new.ntk, int) else new
+        new = new.but(ntk=0 * abs(new.nngp)) if isinstance(new.ntk, int) else new
+        for a in (new.nngp, new.ntk):
+            if a is not None:
+                check_range(a)
+        return new
+
+    def in_range(self):
+        """The same; ValueError where a variance went out of the range of its numbers, and with it all that follows."""
+        for i in (1, 2):
+            check_range(self.variances(i))
+        return self
 
     def shared(self):
         """The same, for more than one to hold; arrays of a `Kernel` are never written into."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 
 from ..arguments import as_number
-from ..arrays import as_floats, exact, generator, kind
+from ..arrays import as_floats, beyond_range, exact, generator, kind
 from ..kernel import Demand
 from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
@@ -198,12 +198,13 @@ class Layer:
         """The next state, described."""
         with located(self):
             k = k if self.row_by_row else tree_map(lambda k: k.computed(), k)
-            new = self.exactly(k).kernel(k)
+            with beyond_range():
+                new = self.exactly(k).kernel(k)
             signal1, signal2 = k.signals if hasattr(k, 'signals') else (
                 tree_map(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.out(signal1)
             out2 = out1 if signal2 is signal1 else self.out(signal2)
-            return tree_map(lambda k, s1, s2: k.described(s1, s2).masked(), new, out1, out2)
+            return tree_map(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
     def exactly(self, k):
         """The layer with its numbers as the arrays of the state compute with them."""
