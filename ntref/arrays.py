@@ -21,8 +21,9 @@ from importlib import import_module
 
 import numpy
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'beyond_range', 'check_range', 'exact', 'generator',
-           'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast', 'untraced']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'beyond_range', 'check_range', 'exact',
+           'generator', 'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast',
+           'untraced']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -81,6 +82,15 @@ def _autograd():
     def over(a, b):
         """a / b, and 0 where b is 0."""
         return where(b == 0, 0., a / where(b == 0, 1., b))
+
+    def larger(ans, x, y):
+        """1 where x > y, 1/2 where they are equal, 0 elsewhere, in the precision of ans (autograd's own is double)."""
+        return where(x > y, 1 + 0 * ans, where(x == y, .5 + 0 * ans, 0 * ans))
+
+    def mean(a, axis=None, **options):
+        """The sum over a Python number: autograd's own divides derivatives by one that is double."""
+        total = import_module('autograd.numpy').sum(a, axis, **options)
+        return total / (a.size // max(total.size, 1))
     rules, where, special = _elementwise_rules(), _where(), import_module('scipy.special')
     exp = import_module('autograd.numpy').exp
     namespace = _numpy_like(
@@ -90,6 +100,9 @@ def _autograd():
         tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
         erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # nor has it a forward mode of these
         erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
+        mean=mean,
+        maximum=rules(numpy.maximum, larger, lambda ans, x, y: larger(ans, y, x)),
+        minimum=rules(numpy.minimum, lambda ans, x, y: larger(ans, y, x), larger),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),
         arctan2=rules(numpy.arctan2,
