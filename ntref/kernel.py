@@ -352,12 +352,9 @@ class Kernel:
     def _with(self, covs):
         changes = {}
         for names, cov in zip(COVARIANCES, covs):
-            changes.update(zip(names, cov if names[0] == 'nngp' or self._is_paired else (cov.k, None, None)))
+            is_paired = not self.diagonal_spatial and cov.k.ndim > 1                 # positions may be new
+            changes.update(zip(names, cov if names[0] == 'nngp' or is_paired else (cov.k, None, None)))
         return self.but(**changes)
-
-    @property
-    def _is_paired(self):
-        return not self.diagonal_spatial and self.cov1.ndim > 1
 
     def _spread(self, q, side):
         """q with an axis of length one where the other member of each pair of positions has its own."""

@@ -160,6 +160,50 @@ def test_products(name, rng):
     brute.check(net, x1, aligned=layer.picks)
 
 
+def products_of(positions, lengths=(3, 2), new=(2, 3)):
+    """All products with inputs (n, *positions, channels): what becomes of each position, new positions, the side."""
+    for fates in itertools.product(['kept', 'summed', 'common'], repeat=positions):
+        summed, common = ([1 + a for a, fate in enumerate(fates) if fate == name] for name in ('summed', 'common'))
+        for count, side in itertools.product(range(2 if positions == 2 else 3), ('lhs', 'rhs')):
+            fixed = len(summed) + len(common)
+            theirs = tuple(range(fixed - 1, -1, -1))                       # of the constant, in another order
+            pairs = [(tuple(ours), of) for ours, of in ((summed, theirs[:len(summed)]), (common, theirs[len(summed):]))]
+            sizes = [lengths[a - 1] for a in summed + common][::-1]
+            constant = numpy.random.default_rng(1).standard_normal((*sizes, *new[:count]))
+            numbers = tuple(pair if side == 'rhs' else pair[::-1] for pair in pairs)
+            yield DotGeneral(**{side: constant}, dimension_numbers=numbers)
+
+
+@pytest.mark.parametrize('positions', [0, 1, 2])
+def test_all_products(positions, rng):
+    """Also of inputs that have no positions, with what needs all pairs of the new ones behind them, or equal ones."""
+    lengths = (3, 2)[:positions]
+    x1, x2 = rng.standard_normal((3, *lengths, 5)), rng.standard_normal((2, *lengths, 5))
+    x1[1], x2[1] = 2 * x1[0], x1[2]
+    for i, layer in enumerate(products_of(positions)):
+        state = layer.kernel_fn(x1)
+        axes = dict(batch_axis=state.batch_axis, channel_axis=state.channel_axis)
+        read = Dense(6, 1.2, .3, **axes), Erf()
+        brute.check(layer, x1, x2, aligned=layer.picks)
+        brute.check(serial(layer, *read, Flatten(axes['batch_axis'])), x1, aligned=layer.picks)
+        pool = (GlobalAvgPool, GlobalSumPool)[i % 2]
+        brute.check(serial(layer, *read, pool(**axes)), x1, aligned=False)
+
+
+@pytest.mark.parametrize('get', ['nngp', NTK, None])
+def test_new_positions_behind_a_layer_that_takes_them(get, rng):
+    """At equal positions alone, where these are asked for: those of one input have nothing to do with it."""
+    x = rng.standard_normal((3, 2, 5))
+    for n in 2, 300:                                                        # also in tiles
+        x = rng.standard_normal((n, 2, 5))
+        net = serial(Flatten(), Dense(6, 1.3, .4), DotGeneral(rhs=(1., -2., .5)), Dense(6, 1.2, .3, channel_axis=1))
+        k, whole = (net.kernel_fn(x, None, get, diagonal_spatial=diagonal) for diagonal in (True, None))
+        for name in ('nngp',) if get == 'nngp' else NTK:
+            some, all_ = (a if get == 'nngp' else getattr(a, name) for a in (k, whole))
+            assert some.shape == (n, n, 3) and all_.shape == (n, n, 3, 3)
+            assert_close(some, numpy.einsum('nmpp->nmp', all_), 'value', abs(all_).max())
+
+
 def test_products_in_common_with_the_batch(rng):
     """A constant for each input: x1 and x2 have as many, and x2 is not x1 where constants differ."""
     c = rng.standard_normal((4, 3, 5))
@@ -213,12 +257,14 @@ MULTIPLES = {'new': dict(rhs=(.3, -2., 5.)), 'in common': dict(rhs=(.3, -2., 5.,
 
 @pytest.mark.parametrize('get', [NTK, None])
 @pytest.mark.parametrize('bias', [None, .2])
-@pytest.mark.parametrize('name', MULTIPLES)
+@pytest.mark.parametrize('name', [*MULTIPLES, 'all new'])
 def test_area_and_gap_are_carried_where_nothing_is_contracted(name, bias, get, rng):
     """Positions that become multiples of each other, and inputs that nearly coincide: all digits."""
     x = rng.standard_normal((4, 4, 5))
     x[:, 1], x[:, 2], x[3] = 2 * x[:, 0], x[:, 0] + 1e-7 * rng.standard_normal((4, 5)), 3 * x[0]
-    layer = DotGeneral(**MULTIPLES[name])
+    if name == 'all new':
+        x = x[:, 0]
+    layer = DotGeneral(**MULTIPLES[name.removeprefix('all ')])
     state = layer.kernel_fn(x[:1])
     axes = dict(batch_axis=state.batch_axis, channel_axis=state.channel_axis)
     net = serial(Dense(8, 1.3, bias), layer, Dense(8, 1.2, bias, **axes), Relu(), Dense(8, 1.1, **axes))
