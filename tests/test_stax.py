@@ -6,7 +6,7 @@ import numpy
 import pytest
 import reference
 from kinds import to_kind
-from test_contracts import NOT_LAYERS
+from test_contracts import ANYWHERE, NOT_LAYERS
 from tolerances import assert_close
 
 from ntref import Kernel, stax
@@ -459,6 +459,47 @@ def test_elementwise_without_one_of_its_functions(x):
     assert_close(net.kernel_fn(x, get='ntk'), serial(D(3), Monomial(2)).kernel_fn(x, get='ntk'), 'value', 10.)
     assert 'no finite network: give fn' in refusal(NotImplementedError, net.apply_fn, net.init_fn(1, x.shape)[1], x)
     assert 'expected fn or nngp_fn or both, got neither' in refusal(ValueError, Elementwise)
+
+
+def parts(net):
+    """The layers that a network is made of."""
+    below = getattr(net, 'layers', None) or ([net.block] if hasattr(net, 'block') else [])
+    return [part for layer in below for part in parts(layer)] or [net]
+
+
+ENTRY_BY_ENTRY = {repr(layer): layer for _, net in ANYWHERE for layer in parts(net)
+                  if isinstance(layer, (stax.elementwise.Nonlinearity, Identity, Dropout))
+                  and not isinstance(layer, ExpNormalized)}
+
+
+@pytest.mark.parametrize('name', ENTRY_BY_ENTRY)
+def test_elementwise_layers_take_arrays_of_any_shape(name, rng):
+    """As functions of numbers: the same as on one row, which has a batch axis and a channel axis."""
+    layer, z = ENTRY_BY_ENTRY[name], rng.standard_normal(24)
+    whole = layer.apply_fn((), z[None], rng=3)[0]
+    for net, params in (layer, ()), (serial(layer, repeat(Identity(), 2)), [(), [(), ()]]):
+        for shape in (24,), (2, 3, 4), (6, 4):
+            out = net.apply_fn(params, z.reshape(shape), rng=3)
+            if not isinstance(layer, Dropout) or net is layer:
+                assert out.shape == shape and (out.ravel() == whole).all()
+        for a in z[0], z[:1].reshape(()), z[:0]:
+            assert net.apply_fn(params, a, rng=3).shape == a.shape
+
+
+def test_other_layers_ask_for_a_batch_and_channels(x):
+    for net in D(3), LayerNorm(), serial(Relu(), D(3)), FanOut(2):
+        assert 'batch and channels on different axes' in refusal(LayerError, net.apply_fn, (), x[0])
+    assert 'expected an array' in refusal(TypeError, Erf().apply_fn, (), 1.)
+
+
+@pytest.mark.parametrize('deg', [60, None])
+@pytest.mark.parametrize('layer', [Erf(), Gelu(), Sin(1., 1., .3)], ids=repr)
+def test_the_kernel_of_a_layer_from_its_finite_network(layer, deg, x):
+    def phi(z):
+        return layer.apply_fn((), z)
+    net = serial(D(3, .6), ElementwiseNumerical(phi, deg))
+    k, wanted = net.kernel_fn(x, x[::-1]), serial(D(3, .6), layer).kernel_fn(x, x[::-1])
+    assert abs(k.nngp - wanted.nngp).max() < 1e-12 and abs(k.ntk - wanted.ntk).max() < 1e-11
 
 
 def test_names_are_not_case_sensitive(x):

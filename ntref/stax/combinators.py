@@ -43,6 +43,10 @@ class _Serial(_Network):
     def several(self):
         return self.layers[0].several
 
+    @property
+    def elementwise(self):
+        return all(layer.elementwise for layer in self.layers)
+
     def fold(self, f, value, *trees):
         """f(layer, value, ...) of the last layer, with the value of the one before."""
         for i, (layer, *leaves) in enumerate(zip(self.layers, *trees, strict=True)):
@@ -144,6 +148,10 @@ class _Repeat(_Network):
     @property
     def several(self):
         return self.block.several
+
+    @property
+    def elementwise(self):
+        return self.block.elementwise
 
     def tileable(self, signal):
         return self.block.tileable(signal)

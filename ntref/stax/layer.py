@@ -50,6 +50,7 @@ class Layer:
     several = False          # does it take a list of inputs?
     in_tiles = True          # may large kernels be computed by `in_parts`, in threads?
     row_by_row = False       # does `kernel` take what is pending of a tile?
+    elementwise = False      # does each entry of its output come from that entry of its input? Then shapes do not matter
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
@@ -122,7 +123,8 @@ class Layer:
 
         Parameters
         ----------
-        params : what `init_fn` gave            inputs : array (n, ...), or a list of them
+        params : what `init_fn` gave
+        inputs : array (n, ...), or a list of them; of any shape where the layer acts on each entry alone
         rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
         pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
         mask_constant : float                   what inputs are padded with, see docs/masks.md; None: no masks
@@ -130,7 +132,10 @@ class Layer:
         with located(self):
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
-            signal = tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern))
+            shape = tree_map(_shape, inputs)
+            if masks is None and self.elementwise:
+                return self.apply(params, inputs, rng=rng, pattern=pattern)
+            signal = tree_signal(shape, self.demand(Demand()), (pattern, pattern))
             if masks is None:
                 self.out(signal)
                 return self.apply(params, inputs, rng=rng, pattern=pattern)

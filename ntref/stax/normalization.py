@@ -18,6 +18,7 @@ class Identity(Layer):
     ------
     By definition.
     """
+    elementwise = True
 
     def apply(self, params, x, rng=None, **given):
         return x
@@ -111,6 +112,8 @@ class Dropout(Layer):
     ------
     Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#dropout.
     """
+    elementwise = True
+
     rate: float
     mode: str = 'train'
 
