@@ -105,6 +105,33 @@ def test_edges(net, rng):
             net.kernel_fn(x1, x2, 'ntk', pattern=(e1, e2))).all()
 
 
+@pytest.mark.parametrize('axis, diagonal', [((), None), ((), True), (None, None)])
+@pytest.mark.parametrize('implementation', ['DENSE', 'SPARSE'])
+def test_graphs_of_one_node(axis, implementation, diagonal, rng):
+    """No axis of nodes: weights of whole graphs, so many as there are edges from the node to itself."""
+    shape = (4, 5) if axis == () else (5,)
+    x1, x2 = rng.standard_normal((3, *shape)), rng.standard_normal((2, *shape))
+    layer = Aggregate(axis, implementation=implementation)
+    p1, p2 = pattern = rng.standard_normal(3), rng.standard_normal(2)
+    if implementation == 'SPARSE':
+        pattern = numpy.zeros((3, 7, 0, 2), int), numpy.zeros((2, 5, 0, 2), int)
+        p1, p2 = [7.] * 3, [5.] * 2
+    assert_close(layer.apply_fn((), x1, pattern=pattern[0]), numpy.einsum('n...,n->n...', x1, p1), 'value', 40.)
+    net, plain = (serial(Dense(6, 1.3, .4), Relu(), link, Dense(6, 1.2)) for link in (layer, Identity()))
+    readout = Dense(6, 1.2), Relu(), Dense(6)
+    for get in NTK, None:
+        k = net.kernel_fn(x1, x2, get, pattern=pattern, diagonal_spatial=diagonal)
+        expected = plain.kernel_fn(x1, x2, get, diagonal_spatial=diagonal)
+        for name in NTK:
+            wanted = numpy.einsum('nm...,n,m->nm...', getattr(expected, name), p1, p2)
+            assert_close(getattr(k, name), wanted, 'value', abs(wanted).max())
+    # sizes of one number: with positive weights, the ReLU behind lets them through
+    if implementation == 'SPARSE':
+        k, expected = (serial(a, *readout).kernel_fn(x1, None, 'ntk', **given) for a, given in (
+            (net, dict(pattern=pattern[0])), (plain, {})))
+        assert_close(k, 49 * expected, 'value', abs(k).max())
+
+
 @pytest.mark.parametrize('axis, nodes', [(None, (3, 2)), ((2, 1), (3, 2)), (1, (3,)), (2, (2,)), ((-2,), (2,)),
                                          ((1, -2), (3, 2))])
 @pytest.mark.parametrize('implementation', ['DENSE', 'sparse', AggregateImplementation.SPARSE])
@@ -607,6 +634,8 @@ def placed(edge):
     (Aggregate(**SPARSE), E * 1., 'got float64'), (Aggregate(**SPARSE), E.repeat(2, 2), 'got int64 of shape'),
     (Aggregate(**SPARSE), placed((4, 0)), 'expected edges between nodes 0 to 3, got node 4'),
     (Aggregate(**SPARSE), placed((0, 9)), 'nodes 0 to 3, got node 9'),
+    (Aggregate(()), P, r'numbers of shape \(.,\) for . graphs with one node, got float64 of shape'),
+    (Aggregate((), **SPARSE), E, r'whole numbers of shape \(., edges, 0, 2\) for . graphs with one node'),
     (Aggregate(0), P, r'expected axes of nodes out of \[1\]'), (Aggregate(2), P, 'neither batch nor channels'),
     (Aggregate((1, -2)), P, 'expected axes of nodes'), (Aggregate(3), P, 'an axis between'),
 ])
@@ -651,9 +680,6 @@ def test_aggregates_that_do_not_exist():
         Aggregate(to_dense=P)
     with pytest.raises(ValueError, match='aggregate_axis is expected to be a whole number'):
         Aggregate(1.5)
-    for layer, x in (Aggregate(), numpy.ones((3, 5))), (Aggregate(()), X):
-        with pytest.raises(LayerError, match='neither batch nor channels'):
-            layer.kernel_fn(x)
     for net in Aggregate(), serial(Dense(6), ConvLocal(6, (1,)), Aggregate()):
         with pytest.raises(LayerError, match=r'Aggregate\(\): expected diagonal_spatial=None or False'):
             net.kernel_fn(X, pattern=P, diagonal_spatial=True)

@@ -50,7 +50,7 @@ class Layer:
     several = False          # does it take a list of inputs?
     in_tiles = True          # may large kernels be computed by `in_parts`, in threads?
     row_by_row = False       # does `kernel` take what is pending of a tile?
-    elementwise = False      # does each entry of its output come from that entry of its input? Then shapes do not matter
+    elementwise = False      # does each entry of its output come from that of its input alone? Then any shape will do
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 

@@ -81,6 +81,11 @@ class LayerNorm(Layer):
                              f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
         needs_gaussian(signal)
 
+    def out(self, signal):
+        if 0 in [signal.shape[axis] for axis in self._over(len(signal.shape))]:
+            raise ValueError(f'expected something to normalize over, got axis={self.axis} of shape {signal.shape}.')
+        return signal
+
     def apply(self, params, x, rng=None, mask=None, **given):
         axis, mask = self._over(x.ndim), None if mask is None else in_layout(mask, self.axes.of(x.ndim))
         centred = x - average(x, axis, mask)
