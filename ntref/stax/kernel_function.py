@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from math import isqrt, nan, prod
 from typing import Any
 
+from ..arguments import as_flag
 from ..arrays import generator, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
@@ -69,6 +70,7 @@ class KernelFunction:
 
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
+        diagonal_spatial = None if diagonal_spatial is None else as_flag(diagonal_spatial, 'diagonal_spatial')
         layer.check_single(x1)
         if isinstance(_leaf(x1), Kernel):
             if x2 is not None:

@@ -4,10 +4,13 @@ A layer defines `out` (shapes), `init` and `apply` (the finite network) and `ker
 has the triple `init_fn, apply_fn, kernel_fn`, unpacks into it, prints as the expression that builds it and goes into
 plain JSON and back.
 """
+import sys
+import typing
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
+from types import SimpleNamespace
 
-from ..arguments import as_number
+from ..arguments import as_typed
 from ..arrays import as_floats, exact, generator, kind
 from ..kernel import Demand
 from .kernel_function import KernelFunction
@@ -61,11 +64,9 @@ class Layer:
             Layer.registry[cls.name] = cls
 
     def __post_init__(self):
-        for f in fields(self):
-            if f.type in (float, float | None):
-                value = getattr(self, f.name)
-                if value is not None or f.type is float:
-                    object.__setattr__(self, f.name, as_number(value, f'{self.name}: {f.name}'))
+        for argument, hint in self.types().items():
+            value = as_typed(getattr(self, argument), hint, f'{self.name}: {argument}')
+            object.__setattr__(self, argument, value)
 
     # -------------------------------------------------------------- what a layer defines
 
@@ -95,8 +96,9 @@ class Layer:
     def demand(self, demand):
         """What the layer needs of its input to meet `demand` on its output."""
         if isinstance(demand, list):
-            raise ValueError(f'expected to be followed by a layer with one input, got one with {len(demand)}. '
-                             f'Put FanOut({len(demand)}) between them.')
+            raise ValueError(f'expected to be followed by a layer with one input, got one with {len(demand)}. If its '
+                             f'output goes to all of them, put FanOut({len(demand)}) between them; if it has as many '
+                             'outputs, it has to meet their demands, a list, in `demand`, as FanOut does.')
         return demand if self.axes is None else replace(demand, axes=self.axes)
 
     # -------------------------------------------------------------- what every layer has
@@ -237,6 +239,13 @@ class Layer:
         return {f.name: f.default for f in fields(cls)}
 
     @classmethod
+    def types(cls):
+        """{argument: its type}; also where annotations are text, as under `from __future__ import annotations`."""
+        if '_types' not in vars(cls):
+            cls._types = {f.name: _resolved(cls, f) for f in fields(cls)}
+        return cls._types
+
+    @classmethod
     def of(cls, given):
         """The layer with the arguments of a dict."""
         return cls(**given)
@@ -275,6 +284,17 @@ class Layer:
                 raise ValueError(f'expected a name of its own to write it as JSON, got {self.name}, which is that of '
                                  'another layer too. Rename it.')
             return {'layer': self.name} | {name: _to_json(name, value) for name, value in self.arguments().items()}
+
+
+def _resolved(cls, field):
+    """The type of a field, out of its annotation where that is text; the text, if it names what is not there."""
+    origin = next(base for base in cls.__mro__ if field.name in vars(base).get('__annotations__', ()))
+    known = vars(typing) | vars(sys.modules.get(origin.__module__, typing))
+    annotated = SimpleNamespace(__annotations__={field.name: field.type})
+    try:
+        return typing.get_type_hints(annotated, known)[field.name]
+    except (AttributeError, NameError, SyntaxError, TypeError):
+        return field.type
 
 
 def as_text(value):

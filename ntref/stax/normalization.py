@@ -1,6 +1,7 @@
 """LayerNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
 
+from ..arguments import as_axes, is_whole
 from ..arrays import generator, namespace
 from ..cov import Cov
 from ..kernel import Axes, axis_of
@@ -62,6 +63,8 @@ class LayerNorm(Layer):
 
     def __post_init__(self):
         super().__post_init__()
+        axes = as_axes(self.axis, 'LayerNorm: axis')
+        object.__setattr__(self, 'axis', axes[0] if is_whole(self.axis) else axes)
         if not self.eps > 0:
             raise ValueError(f'LayerNorm: expected eps > 0, got {self.eps}.')
 

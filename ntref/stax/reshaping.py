@@ -42,6 +42,7 @@ class Flatten(Layer):
     batch_axis_out: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         if self.batch_axis_out not in (0, 1, -1):
             raise ValueError(f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r}.')
 
@@ -130,6 +131,7 @@ class Index(Layer):
     channel_axis: int = -1
 
     def __post_init__(self):
+        super().__post_init__()
         idx = self.idx if isinstance(self.idx, tuple) else (self.idx,)
         if len([i for i in idx if i is Ellipsis]) > 1 or not all(is_whole(n) for i in idx for n in _numbers(i)):
             raise ValueError('Index: expected whole numbers, slices between such and at most one Ellipsis, got '
