@@ -552,7 +552,7 @@ def test_triples_as_text():
 @pytest.mark.parametrize('bad', [(1, 2, 3), Relu, Bare, BARE[:2], [*BARE], None, 'Relu'])
 def test_what_is_no_layer(bad):
     for build in lambda: serial(Dense(3), bad), lambda: parallel(Dense(3), bad):
-        with pytest.raises(TypeError, match=r'expected layers such as Relu\(\), or triples .*, got .* as number 1'):
+        with pytest.raises(TypeError, match=r'expected layers such as Relu\(\), got .* as number 1. A triple'):
             build()
 
 

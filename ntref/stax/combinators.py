@@ -16,8 +16,8 @@ class _Network(Layer, abstract=True):
         object.__setattr__(self, 'layers', tuple(map(as_layer, self.layers)))
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f'{self.name}: expected layers such as Relu(), or triples (init_fn, apply_fn, '
-                                f'kernel_fn), got {layer!r:.200} as number {i}.')
+                raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r:.200} as number {i}. A '
+                                'triple (init_fn, apply_fn, kernel_fn) will do, too.')
         if not self.layers:
             raise ValueError(f'{self.name}: expected at least one layer, got none.')
 
