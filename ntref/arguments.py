@@ -1,12 +1,14 @@
 """Arguments of layers and functions: numbers, arrays of them and whole numbers, or an error that names them."""
 from math import isfinite
 from operator import index
+from types import UnionType
+from typing import Union, get_args, get_origin
 
 import numpy
 
 from .arrays import is_array, kind
 
-__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input',
+__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_typed', 'as_whole', 'as_wholes', 'check_per_input',
            'function_of_blocks', 'is_per_input', 'is_whole', 'of_block']
 
 
@@ -48,12 +50,14 @@ def as_nested(value, name):
 
 
 def as_flag(value, name):
-    """`value`, True or False, as a Python bool: an argument in the wrong place is not taken for True.
+    """`value`, True or False (NumPy's too), as a Python bool: an argument in the wrong place is not taken for True.
 
     Raises
     ------
     TypeError : anything else; says `name`.
     """
+    if isinstance(value, numpy.ndarray) and value.shape == ():
+        value = value[()]
     if not isinstance(value, (bool, numpy.bool_)):
         raise TypeError(f'{name} is expected to be True or False, got {value!r:.200}.')
     return bool(value)
@@ -68,16 +72,33 @@ def is_whole(value):
     return not isinstance(value, bool)
 
 
-def as_whole(value, name, least):
+def as_whole(value, name, least=None):
     """`value` as a Python int.
 
     Raises
     ------
     ValueError : not a whole number, or below `least`; says `name`.
     """
-    if not is_whole(value) or index(value) < least:
-        raise ValueError(f'{name} is expected to be a whole number >= {least}, got {value!r}.')
+    if not is_whole(value) or least is not None and index(value) < least:
+        bound = '' if least is None else f' >= {least}'
+        raise ValueError(f'{name} is expected to be a whole number{bound}, got {value!r:.200}.')
     return index(value)
+
+
+def as_typed(value, hint, name):
+    """`value` by the type of an argument: float, int or bool, or one of them or None; as it is under other types.
+
+    Raises
+    ------
+    TypeError, ValueError : as for `as_number`, `as_whole` and `as_flag`.
+    """
+    types = set(get_args(hint)) if get_origin(hint) in (Union, UnionType) else {hint}
+    if value is None and type(None) in types:
+        return None
+    types.discard(type(None))
+    if types in ({float}, {float, int}):
+        return as_number(value, name)
+    return as_whole(value, name) if types == {int} else as_flag(value, name) if types == {bool} else value
 
 
 def as_wholes(values, name, least):

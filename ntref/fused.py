@@ -148,7 +148,7 @@ def _abrelu(p, ntk, c, e, plain):
     theta = xp.arctan2(near, p.k)
     if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
         theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                     # in the same order in memory
-    small = xp.nonzero(theta.ravel('K') < SMALL)[0] if theta.min() < SMALL else []
+    small = xp.nonzero(theta.ravel('K') < SMALL)[0] if theta.size and theta.min() < SMALL else []
     near_small = near.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small]) if len(small) else None
     near -= xp.multiply(theta, p.k, out=t)
     if len(small):
@@ -158,7 +158,7 @@ def _abrelu(p, ntk, c, e, plain):
     k += near
     near *= 2
     gap -= near
-    if theta.max() > LARGE:
+    if theta.size and theta.max() > LARGE:
         i = xp.nonzero(theta > LARGE)
         q1, q2 = (xp.broadcast_to(q, k.shape)[i] for q in (p.q1, p.q2))
         rare = plain(Pair(q1, q2, Cov(p.k[i], p.gap[i])))

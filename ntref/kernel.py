@@ -14,7 +14,8 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
-from .arrays import check_range, namespace, untraced
+from .arguments import as_flag
+from .arrays import check_range, is_array, namespace, untraced
 from .cov import Cov, Pair
 from .derivatives import carried
 
@@ -105,7 +106,8 @@ class Kernel:
     """Covariances and tangent kernel of the outputs of a layer, for inputs x1 (n1 of them) and x2 (n2).
 
     Spatial axes are written S: paired (h, h', w, w', ...), or (h, w, ...) if `diagonal_spatial`. The order of the
-    arguments is that of Neural Tangents; `is_reversed`, `is_input` and `diagonal_batch` take only their default.
+    arguments is that of Neural Tangents; `is_reversed` and `diagonal_batch` take only their default, and `is_input` is
+    without effect.
 
     Attributes
     ----------
@@ -154,10 +156,11 @@ class Kernel:
     is_shared = True         # its arrays are never written into
 
     def __post_init__(self, is_reversed, is_input, diagonal_batch):
-        if is_reversed or is_input or not diagonal_batch:
-            raise ValueError('expected is_reversed=False, is_input=False and diagonal_batch=True, got '
-                             f'{is_reversed}, {is_input}, {diagonal_batch}. Positions stay in their natural order '
-                             'here; see docs/coming-from-neural-tangents.md.')
+        if as_flag(is_reversed, 'Kernel: is_reversed') or not as_flag(diagonal_batch, 'Kernel: diagonal_batch'):
+            raise ValueError(f'expected is_reversed=False, diagonal_batch=True, got {is_reversed}, {diagonal_batch}. '
+                             'Positions stay in their natural order here; see docs/coming-from-neural-tangents.md.')
+        as_flag(is_input, 'Kernel: is_input')
+        self._check_types()
         if self.mask1 is None is self.mask2:
             return
         masks = [None if mask is None else tuple(mask.shape) for mask in (self.mask1, self.mask2)]
@@ -165,6 +168,15 @@ class Kernel:
         if masks != wanted:
             raise ValueError(f'expected mask1 and mask2 of shapes {wanted[0]} and {wanted[1]}, inputs and positions, '
                              f'or neither, got {masks[0]} and {masks[1]}.')
+
+    def _check_types(self):
+        for name in 'x1_is_x2', 'is_gaussian', 'diagonal_spatial':
+            object.__setattr__(self, name, as_flag(getattr(self, name), f'Kernel: {name}'))
+        for name in 'nngp', 'ntk', 'cov1', 'cov2', 'mask1', 'mask2', 'gap', 'area', 'gap1', 'area1', 'gap2', 'area2':
+            value = getattr(self, name)
+            if not (is_array(value) or value is None and name != 'nngp' or name == 'ntk' and value == 0):
+                raise TypeError(f'Kernel: {name} is expected to be an array, got {value!r:.200} of type '
+                                f'{type(value).__name__}.')
 
     def replace(self, **changes):
         """A copy with `changes`. A covariance replaced without its gap and area drops them: they were the old one's."""
@@ -368,6 +380,11 @@ class Kernel:
                        None if area is None else xp.where(here, 0, area))
         return self.map(nothing).but(ntk=self.tangent(lambda ntk: xp.where(left | right, 0, ntk)))
 
+    def nothing(self):
+        """Where one of a pair is masked: arrays of bool for the pairings of `map`; False without masks."""
+        masks = [] if self.mask1 is None else self._spreads(self.mask1, self.mask2)
+        return [left | right for left, right in masks] or [False] * len(COVARIANCES)
+
     def coincidences(self):
         """Where an input meets itself at the same position: bool arrays for the pairings of `map`."""
         xp, n1, n2 = namespace(self.nngp), *self.nngp.shape[:2]
@@ -403,12 +420,9 @@ class Kernel:
     def _with(self, covs):
         changes = {}
         for names, cov in zip(COVARIANCES, covs):
-            changes.update(zip(names, cov if names[0] == 'nngp' or self._is_paired else (cov.k, None, None)))
+            is_paired = not self.diagonal_spatial and cov.k.ndim > 1                 # positions may be new
+            changes.update(zip(names, cov if names[0] == 'nngp' or is_paired else (cov.k, None, None)))
         return self.but(**changes)
-
-    @property
-    def _is_paired(self):
-        return not self.diagonal_spatial and self.cov1.ndim > 1
 
     def _spread(self, q, side):
         """q with an axis of length one where the other member of each pair of positions has its own."""

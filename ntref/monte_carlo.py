@@ -105,6 +105,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     >>> n < 4000, bool(error.max() <= .1 * mean.max())
     (True, True)
     """
+    as_flag(store_on_device, 'monte_carlo_kernel_fn: store_on_device')
     with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
     counts, is_one = _counts(n_samples, with_error)
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')

@@ -82,6 +82,9 @@ class Tile(Kernel):
     widest: int = 0
     rows: tuple = WHOLE
 
+    def __post_init__(self, *defaults):
+        """The arrays of what is pending are None."""
+
     # -------------------------------------------------------------- steps
 
     def nonlinear(self, dual, fused=None, far=None):

@@ -1,18 +1,22 @@
 """Layers of three functions: what scripts for Neural Tangents write, against the layers here that do the same."""
 import json
 import pickle
+from dataclasses import dataclass
 from itertools import product
+from typing import Optional, Union
 
 import numpy
 import pytest
+from annotated_as_text import Textual
 from kinds import to_kind
 from numpy.testing import assert_allclose
 from tolerances import assert_close
 
-from ntref import batch, stax
+import ntref as nt
+from ntref import batch, predict, stax
 from ntref.stax import (
     AvgPool, Bool, Conv, ConvTranspose, Dense, Diagonal, Erf, Flatten, GlobalAvgPool, Identity, LayerError, Padding,
-    Relu, SumPool, from_spec, layer, requires, serial, supports_masking)
+    Relu, SumPool, from_spec, layer, parallel, repeat, requires, serial, supports_masking)
 from ntref.testing import check_layer
 
 YES, MAYBE, NO = Bool.YES, Bool.MAYBE, Bool.NO
@@ -56,6 +60,22 @@ def Linear(out_dim, W_std=1., b_std=0.):
     def kernel_fn(k, **kwargs):
         new = replaced(k, lambda a: W_std ** 2 * a + b_std ** 2)
         return new.replace(is_gaussian=True, ntk=None if k.ntk is None else new.nngp + W_std ** 2 * k.ntk)
+    return init_fn, apply_fn, kernel_fn
+
+
+@layer
+def WithoutNTK(error=NotImplementedError):
+    """2 h, of a script that has no tangent kernel."""
+    def init_fn(rng, input_shape):
+        return input_shape, ()
+
+    def apply_fn(params, inputs, **kwargs):
+        return 2 * inputs
+
+    def kernel_fn(k, **kwargs):
+        if k.ntk is not None:
+            raise error('the tangent kernel is not implemented')
+        return replaced(k, lambda a: 4 * a)
     return init_fn, apply_fn, kernel_fn
 
 
@@ -412,14 +432,14 @@ def gives(result):
     (lambda k: k.slice(0, 1), TypeError, 'AttributeError.*slice.*coming-from-neural-tangents'),
     (lambda k: k.nngp, TypeError, 'to give a Kernel, got ndarray'),
     (lambda k: k.replace(nngp=k.nngp[..., None]), ValueError, r'nngp of shape \(1, 1\) .* got \(1, 1, 1\)'),
-    (lambda k: k.replace(ntk=None), ValueError, r'ntk of shape \(1, 1\) .* got None'),
+    (lambda k: k.replace(ntk=None), ValueError, r'ntk of shape \(4, 4\) .* got None'),
     (lambda k: k.replace(cov1=None), ValueError, r'cov1 of shape \(1,\) .* got None'),
     (lambda k: k.replace(cov2=k.cov1), ValueError, r'cov2 of shape None .* got \(1,\)'),
     (lambda k: k.replace(gap=k.nngp[0]), ValueError, r'gap of shape \(1, 1\) .* got \(1,\)'),
     (lambda k: k.replace(is_reversed=True), ValueError, 'Positions stay in their natural order'),
     (lambda k: k.replace(diagonal_batch=False), ValueError, 'diagonal_batch=True')])
 def test_kernels_that_are_none(result, error, text, rng):
-    """Before anything is computed, and after Dense as well."""
+    """Before anything is computed but for what is said of a tangent kernel; and after Dense as well."""
     x = rng.standard_normal((4, 3))
     for net in (gives(result), serial(Dense(2), gives(result))):
         with pytest.raises(error, match=text) as caught:
@@ -459,6 +479,140 @@ def test_without_a_kernel_there_is_the_finite_network(rng):
 def test_functions_that_are_none(function, text):
     with pytest.raises(TypeError, match=text):
         layer(function)()
+
+
+@pytest.mark.parametrize('error', [NotImplementedError, ValueError, KeyError])
+@pytest.mark.parametrize('shape', [(4, 3), (3, 4, 5)])
+def test_without_a_tangent_kernel_there_is_the_nngp(shape, error, rng):
+    """The layer is tried with what is asked for."""
+    x = rng.standard_normal(shape)
+    net, plain = (serial(Dense(3), layer, Relu(), Dense(2, 1.2)) for layer in (WithoutNTK(error), Times(2)))
+    for get in 'nngp', 'cov1', ('nngp', 'cov1'):
+        k, wanted = (numpy.ravel(a.kernel_fn(x, None, get)[0]) for a in (net, plain))
+        assert_close(k, wanted, 'value', abs(wanted).max())
+    assert_close(batch(net.kernel_fn, 2)(x, None, 'nngp'), net.kernel_fn(x, None, 'nngp'), 'value', 10.)
+    for get in 'ntk', None:
+        with pytest.raises((error, LayerError), match='the tangent kernel is not implemented'):
+            net.kernel_fn(x, None, get)
+
+
+# ------------------------------------------------------------------ triples without `layer`
+
+def Bare(c):
+    """Three functions, as `Times`."""
+    return tuple(Times(c).functions)[:3]
+
+
+def bare_init(rng, input_shape):
+    return input_shape, ()
+
+
+def bare_apply(params, inputs, **kwargs):
+    return 3 * inputs
+
+
+def bare_kernel(k, **kwargs):
+    return replaced(k, lambda a: 9 * a)
+
+
+BARE = bare_init, bare_apply, bare_kernel
+
+
+@pytest.mark.parametrize('net, plain', [
+    (serial(Dense(3), Bare(3), Relu(), Dense(2)), serial(Dense(3), Times(3), Relu(), Dense(2))),
+    (serial(Dense(3), BARE, Relu(), Dense(2)), serial(Dense(3), Times(3), Relu(), Dense(2))),
+    (serial(Dense(3), serial(BARE, BARE)), serial(Dense(3), Times(9))),
+    (serial(BARE, Dense(2)), serial(Times(3), Dense(2))),
+    (serial(Dense(3), repeat(BARE, 2)), serial(Dense(3), Times(9))),
+    (serial(stax.FanOut(2), parallel(serial(Dense(3), BARE), Dense(3)), stax.FanInSum()),
+     serial(stax.FanOut(2), parallel(serial(Dense(3), Times(3)), Dense(3)), stax.FanInSum())),
+    (serial(tuple(Dense(3)), tuple(serial(Relu(), Dense(2)))), serial(Dense(3), serial(Relu(), Dense(2)))),
+    (serial(Dense(3), (Relu()[0], lambda params, x, **given: Relu().apply_fn(params, x), Relu()[2]), Dense(2)),
+     serial(Dense(3), Relu(), Dense(2)))])
+@pytest.mark.parametrize('shape', [(4, 3), (3, 2, 5)])
+def test_triples_are_layers(net, plain, shape, rng):
+    x = rng.standard_normal(shape)
+    for get in 'ntk', None:
+        k, wanted = (a.kernel_fn(x, x[:2], get) for a in (net, plain))
+        k, wanted = (k, wanted) if get else (k.ntk, wanted.ntk)
+        assert_close(k, wanted, 'value', abs(wanted).max())
+    assert net.init_fn(0, x.shape)[0] == net.apply_fn(net.init_fn(0, x.shape)[1], x).shape
+
+
+def test_triples_as_text():
+    net = serial(Dense(3), BARE, Relu())
+    assert repr(net) == 'serial(Dense(3), bare_apply(...), Relu())' and net == net
+    assert repr(pickle.loads(pickle.dumps(net))) == repr(net)
+    assert serial(tuple(Dense(3)), Relu()) == serial(Dense(3), Relu())
+    assert 'bare_apply' not in stax.Layer.registry
+    with pytest.raises(ValueError, match=r'bare_apply\(...\). Put @stax.layer above the function that gives them'):
+        net.to_spec()
+
+
+@pytest.mark.parametrize('bad', [(1, 2, 3), Relu, Bare, BARE[:2], [*BARE], None, 'Relu'])
+def test_what_is_no_layer(bad):
+    for build in lambda: serial(Dense(3), bad), lambda: parallel(Dense(3), bad):
+        with pytest.raises(TypeError, match=r'expected layers such as Relu\(\), got .* as number 1. A triple'):
+            build()
+
+
+# ------------------------------------------------------------------ axes, and several outputs
+
+@layer
+def First(**said):
+    """The first position; the layer says, or does not, on which axes batch and channels are then."""
+    def init_fn(rng, input_shape):
+        return (input_shape[0], *input_shape[2:]), ()
+
+    def apply_fn(params, inputs, **kwargs):
+        return inputs[:, 0]
+
+    @requires(diagonal_spatial=Diagonal(NO))
+    def kernel_fn(k, **kwargs):
+        return replaced(k, lambda a: a[(slice(None),) * (a.ndim - 2 * (len(k.shape1) - 2)) + (0, 0)], **said['said'])
+    return init_fn, apply_fn, kernel_fn
+
+
+@pytest.mark.parametrize('said', [dict(channel_axis=-1), 'number'])
+@pytest.mark.parametrize('shape', [(3, 4, 5), (3, 4, 2, 5)])
+def test_a_position_that_is_dropped(said, shape, rng):
+    x = rng.standard_normal(shape)
+    said = dict(channel_axis=len(shape) - 2) if said == 'number' else said
+    net, plain = (serial(Dense(3, 1.2), first, Relu(), Dense(2)) for first in (
+        First(said=said), stax.Index(stax.Slice[:, 0])))
+    k, wanted = net.kernel_fn(x), plain.kernel_fn(x)
+    assert_allclose(k.ntk, wanted.ntk, rtol=1e-7)
+    assert (k.shape1, k.batch_axis, k.channel_axis) == (wanted.shape1, wanted.batch_axis, wanted.channel_axis)
+
+
+@pytest.mark.parametrize('said', [{}, dict(batch_axis=0), dict(channel_axis=7), dict(channel_axis=0)])
+def test_a_position_that_is_dropped_without_a_word(said, rng):
+    with pytest.raises(LayerError, match=r'layer 1, First\(.*expected kernel_fn to say which axes of its outputs are '
+                       r'batch and channels.*\(1, 4, 3\) become outputs of shape \(1, 3\); got .*channel_axis=1\)'):
+        serial(Dense(3), First(said=said), Relu()).kernel_fn(rng.standard_normal((3, 4, 5)))
+
+
+def test_several_outputs():
+    """What has several outputs is not told to put FanOut behind it, but how such a layer is written."""
+    x = numpy.eye(3)
+
+    @layer
+    def Thrice():
+        def init_fn(rng, input_shape):
+            return [input_shape] * 3, ()
+        return init_fn, lambda params, x, **kwargs: [x] * 3, lambda k, **kwargs: [k] * 3
+
+    class Branching(Identity):
+        """Without a `demand`."""
+        def out(self, signal):
+            return [signal] * 3
+    behind = parallel(Dense(2), Dense(2), Dense(2)), stax.FanInSum()
+    with pytest.raises(LayerError, match=r'layer 0, Thrice\(\).* three functions have one output.* subclass of Layer'):
+        serial(Thrice(), *behind).kernel_fn(x)
+    with pytest.raises(LayerError, match='layer 0, Branching.* if it has as many outputs, .* `demand`, as FanOut does'):
+        serial(Branching(), *behind).kernel_fn(x)
+    with pytest.raises(LayerError, match=r'layer 0, Dense\(2\).* put FanOut\(3\) between them'):
+        serial(Dense(2), *behind).kernel_fn(x)
 
 
 def test_not_a_function():
@@ -535,6 +689,111 @@ def test_masks_that_are_refused(rng):
 
 
 # ------------------------------------------------------------------ Bool, Diagonal, Padding
+
+# ------------------------------------------------------------------ arguments of classes
+
+@dataclass(frozen=True, repr=False)
+class Typed(Identity):
+    """As `Textual`, whose annotations are text."""
+    number: float = 1.
+    maybe: float | None = None
+    perhaps: Optional[float] = None
+    either: Union[float, None] = None
+    real: float | int = 1
+    whole: int = 1
+    few: int | None = None
+    flag: bool = False
+    switch: bool | None = None
+    text: str = 'text'
+    several: tuple[float, ...] = ()
+    numbers: list[int] = ()
+    anything: object = None
+    elsewhere: object = None
+    said: object = None
+
+
+NUMBERS, WHOLES, FLAGS = (1.5, numpy.float32(2), -3.), (2, numpy.int64(-3)), (True, numpy.False_, numpy.array(True))
+OTHERS = 'loud', 'False', [1.], {}
+TAKEN = {'number': (*NUMBERS, *WHOLES), 'real': (*NUMBERS, *WHOLES), 'whole': WHOLES, 'flag': FLAGS,
+         **dict.fromkeys(('maybe', 'perhaps', 'either'), (None, *NUMBERS, *WHOLES)), 'few': (None, *WHOLES),
+         'switch': (None, *FLAGS)}
+
+
+@pytest.mark.parametrize('cls', [Typed, Textual])
+@pytest.mark.parametrize('name', TAKEN)
+def test_arguments_are_of_their_types(name, cls):
+    """Also those under `from __future__ import annotations`."""
+    for value in TAKEN[name]:
+        got = getattr(cls(**{name: value}), name)
+        assert got is None if value is None else type(got) in (bool, int, float) and got == value
+    for value in {repr(v): v for v in (None, *NUMBERS, *FLAGS, *OTHERS)}.values():
+        if not any(value is v or type(value) is type(v) and value == v for v in TAKEN[name]):
+            with pytest.raises((TypeError, ValueError), match=f'{cls.name}: {name} is expected to be '):
+                cls(**{name: value})
+            if type(value) in (bool, int, float, str, list, type(None)):
+                with pytest.raises(ValueError, match=f'{cls.name}: .*{name}'):
+                    from_spec({'layer': cls.name, name: value})
+
+
+@pytest.mark.parametrize('cls', [Typed, Textual])
+def test_arguments_of_other_types_are_as_they_are(cls):
+    given = dict(text=1, several='x', numbers=(1.5,), anything=len, elsewhere='there', said=2)
+    assert {name: getattr(cls(**given), name) for name in given} == given
+
+
+@pytest.mark.parametrize('build, message', [
+    (lambda: Flatten('0'), 'Flatten: batch_axis'), (lambda: Dense(3, batch_axis=None), 'Dense: batch_axis'),
+    (lambda: Dense(3, channel_axis=1.), 'Dense: channel_axis'), (lambda: stax.Index(0, True), 'Index: batch_axis'),
+    (lambda: stax.FanInConcat('1'), 'FanInConcat: axis'), (lambda: GlobalAvgPool([0]), 'GlobalAvgPool: batch_axis'),
+    (lambda: stax.LayerNorm(1.), 'LayerNorm: axis'), (lambda: stax.LayerNorm('C'), 'LayerNorm: axis'),
+    *((lambda cls=cls, args=args, flag=flag, value=value: getattr(stax, cls)(*args, **{flag: value}), f'{cls}: {flag}')
+      for cls, args, flag in (
+          ('Relu', (), 'do_stabilize'), ('LeakyRelu', (.1,), 'do_stabilize'), ('ABRelu', (0, 1), 'do_stabilize'),
+          ('Abs', (), 'do_stabilize'), ('Gelu', (), 'approximate'), ('ExpNormalized', (), 'do_clip'),
+          ('AvgPool', ((2,),), 'normalize_edges'), ('ImageResize', ((-1, 2, -1), 'linear'), 'antialias'),
+          ('GlobalSelfAttention', (1, 1, 1, 1), 'linear_scaling'), ('GlobalSelfAttention', (1, 1, 1, 1), 'val_pos_emb'))
+      for value in ('False', 0, 1, None))])
+def test_axes_and_flags_of_layers_here(build, message):
+    with pytest.raises((TypeError, ValueError), match=f'{message}.*to be (True or False|a whole number)'):
+        build()
+
+
+def test_axes_of_numpy(rng):
+    x = rng.standard_normal((3, 4, 5))
+    layers = [serial(Dense(5), stax.LayerNorm(axis)) for axis in (numpy.int64(-1), -1, (2,), [-1], numpy.array([-1]))]
+    assert len({repr(layer.kernel_fn(x).nngp) for layer in layers}) == 1
+    assert layers[0] == layers[1] and hash(layers[3]) == hash(layers[4])
+
+
+def test_all_flags_are_true_or_false():
+    """Every argument that is a flag by its default or by name, of all public functions and of what they give."""
+    x, y = numpy.eye(3), numpy.ones((3, 1))
+    net = serial(Dense(1), Erf(), Dense(1))
+    init_fn, apply_fn, kernel_fn = net
+    K = kernel_fn(x, get='nngp') + numpy.eye(3)
+    ensemble = predict.gradient_descent_mse_ensemble(kernel_fn, x, y)
+    flow = predict.gradient_descent(lambda f, y: .5 * ((f - y) ** 2).sum(), K, y)
+    absolute = 'diag_reg_absolute_scale'
+    for function, arguments, flags in [
+            (batch, (kernel_fn,), ['store_on_device']),
+            (lambda progress: batch(kernel_fn, 1, progress=progress)(x, None, 'nngp'), (), ['progress']),
+            (nt.empirical_ntk_fn, (apply_fn,), ['check']), (nt.empirical_kernel_fn, (apply_fn,), ['check']),
+            (nt.monte_carlo_kernel_fn, (init_fn, apply_fn, 0, 3), ['store_on_device', 'return_error']),
+            (kernel_fn, (x,), ['diagonal_spatial']), (ensemble, (1., x, 'nngp'), ['compute_cov']),
+            (flow, (1.,), ['stats']),
+            (predict.gradient_descent_mse, (K, y), [absolute]),
+            (lambda **given: predict.gp_inference(K, y, **given)(None), (), [absolute]),
+            (lambda **given: predict.gradient_descent_mse_ensemble(kernel_fn, x, y, **given)(1., x), (), [absolute]),
+            (predict.gradient_descent_mse_steps, (K, y, .1), ['nesterov', absolute]),
+            (predict.max_learning_rate, (K,), ['nesterov']), (predict.leave_one_out, (K, y), [absolute]),
+            (predict.log_marginal_likelihood, (K, y), [absolute]), (predict.ridge_sweep, (K, y, [.1]), [absolute]),
+            (predict.cg, (K, y), [absolute, 'progress']),
+            (lambda **given: predict.gp_inference_iterative(K, y, **given)('nngp', K), (), [absolute, 'progress']),
+            (supports_masking, (), ['remask_kernel']), (requires, (), ['diagonal_batch', 'use_dropout'])]:
+        for flag, value in product(flags, ('False', 0, 1.)):
+            with pytest.raises(TypeError, match=f'{flag}.* ?(is expected to be |=)True or False'):
+                function(*arguments, **{flag: value})
+
 
 def test_bool():
     assert [(a & b) for a, b in product(Bool, Bool)] == [min(a, b) for a, b in product(Bool, Bool)]

@@ -105,6 +105,33 @@ def test_edges(net, rng):
             net.kernel_fn(x1, x2, 'ntk', pattern=(e1, e2))).all()
 
 
+@pytest.mark.parametrize('axis, diagonal', [((), None), ((), True), (None, None)])
+@pytest.mark.parametrize('implementation', ['DENSE', 'SPARSE'])
+def test_graphs_of_one_node(axis, implementation, diagonal, rng):
+    """No axis of nodes: weights of whole graphs, so many as there are edges from the node to itself."""
+    shape = (4, 5) if axis == () else (5,)
+    x1, x2 = rng.standard_normal((3, *shape)), rng.standard_normal((2, *shape))
+    layer = Aggregate(axis, implementation=implementation)
+    p1, p2 = pattern = rng.standard_normal(3), rng.standard_normal(2)
+    if implementation == 'SPARSE':
+        pattern = numpy.zeros((3, 7, 0, 2), int), numpy.zeros((2, 5, 0, 2), int)
+        p1, p2 = [7.] * 3, [5.] * 2
+    assert_close(layer.apply_fn((), x1, pattern=pattern[0]), numpy.einsum('n...,n->n...', x1, p1), 'value', 40.)
+    net, plain = (serial(Dense(6, 1.3, .4), Relu(), link, Dense(6, 1.2)) for link in (layer, Identity()))
+    readout = Dense(6, 1.2), Relu(), Dense(6)
+    for get in NTK, None:
+        k = net.kernel_fn(x1, x2, get, pattern=pattern, diagonal_spatial=diagonal)
+        expected = plain.kernel_fn(x1, x2, get, diagonal_spatial=diagonal)
+        for name in NTK:
+            wanted = numpy.einsum('nm...,n,m->nm...', getattr(expected, name), p1, p2)
+            assert_close(getattr(k, name), wanted, 'value', abs(wanted).max())
+    # sizes of one number: with positive weights, the ReLU behind lets them through
+    if implementation == 'SPARSE':
+        k, expected = (serial(a, *readout).kernel_fn(x1, None, 'ntk', **given) for a, given in (
+            (net, dict(pattern=pattern[0])), (plain, {})))
+        assert_close(k, 49 * expected, 'value', abs(k).max())
+
+
 @pytest.mark.parametrize('axis, nodes', [(None, (3, 2)), ((2, 1), (3, 2)), (1, (3,)), (2, (2,)), ((-2,), (2,)),
                                          ((1, -2), (3, 2))])
 @pytest.mark.parametrize('implementation', ['DENSE', 'sparse', AggregateImplementation.SPARSE])
@@ -160,6 +187,50 @@ def test_products(name, rng):
     brute.check(net, x1, aligned=layer.picks)
 
 
+def products_of(positions, lengths=(3, 2), new=(2, 3)):
+    """All products with inputs (n, *positions, channels): what becomes of each position, new positions, the side."""
+    for fates in itertools.product(['kept', 'summed', 'common'], repeat=positions):
+        summed, common = ([1 + a for a, fate in enumerate(fates) if fate == name] for name in ('summed', 'common'))
+        for count, side in itertools.product(range(2 if positions == 2 else 3), ('lhs', 'rhs')):
+            fixed = len(summed) + len(common)
+            theirs = tuple(range(fixed - 1, -1, -1))                       # of the constant, in another order
+            pairs = [(tuple(ours), of) for ours, of in ((summed, theirs[:len(summed)]), (common, theirs[len(summed):]))]
+            sizes = [lengths[a - 1] for a in summed + common][::-1]
+            constant = numpy.random.default_rng(1).standard_normal((*sizes, *new[:count]))
+            numbers = tuple(pair if side == 'rhs' else pair[::-1] for pair in pairs)
+            yield DotGeneral(**{side: constant}, dimension_numbers=numbers)
+
+
+@pytest.mark.parametrize('positions', [0, 1, 2])
+def test_all_products(positions, rng):
+    """Also of inputs that have no positions, with what needs all pairs of the new ones behind them, or equal ones."""
+    lengths = (3, 2)[:positions]
+    x1, x2 = rng.standard_normal((3, *lengths, 5)), rng.standard_normal((2, *lengths, 5))
+    x1[1], x2[1] = 2 * x1[0], x1[2]
+    for i, layer in enumerate(products_of(positions)):
+        state = layer.kernel_fn(x1)
+        axes = dict(batch_axis=state.batch_axis, channel_axis=state.channel_axis)
+        read = Dense(6, 1.2, .3, **axes), Erf()
+        brute.check(layer, x1, x2, aligned=layer.picks)
+        brute.check(serial(layer, *read, Flatten(axes['batch_axis'])), x1, aligned=layer.picks)
+        pool = (GlobalAvgPool, GlobalSumPool)[i % 2]
+        brute.check(serial(layer, *read, pool(**axes)), x1, aligned=False)
+
+
+@pytest.mark.parametrize('get', ['nngp', NTK, None])
+def test_new_positions_behind_a_layer_that_takes_them(get, rng):
+    """At equal positions alone, where these are asked for: those of one input have nothing to do with it."""
+    x = rng.standard_normal((3, 2, 5))
+    for n in 2, 300:                                                        # also in tiles
+        x = rng.standard_normal((n, 2, 5))
+        net = serial(Flatten(), Dense(6, 1.3, .4), DotGeneral(rhs=(1., -2., .5)), Dense(6, 1.2, .3, channel_axis=1))
+        k, whole = (net.kernel_fn(x, None, get, diagonal_spatial=diagonal) for diagonal in (True, None))
+        for name in ('nngp',) if get == 'nngp' else NTK:
+            some, all_ = (a if get == 'nngp' else getattr(a, name) for a in (k, whole))
+            assert some.shape == (n, n, 3) and all_.shape == (n, n, 3, 3)
+            assert_close(some, numpy.einsum('nmpp->nmp', all_), 'value', abs(all_).max())
+
+
 def test_products_in_common_with_the_batch(rng):
     """A constant for each input: x1 and x2 have as many, and x2 is not x1 where constants differ."""
     c = rng.standard_normal((4, 3, 5))
@@ -213,12 +284,14 @@ MULTIPLES = {'new': dict(rhs=(.3, -2., 5.)), 'in common': dict(rhs=(.3, -2., 5.,
 
 @pytest.mark.parametrize('get', [NTK, None])
 @pytest.mark.parametrize('bias', [None, .2])
-@pytest.mark.parametrize('name', MULTIPLES)
+@pytest.mark.parametrize('name', [*MULTIPLES, 'all new'])
 def test_area_and_gap_are_carried_where_nothing_is_contracted(name, bias, get, rng):
     """Positions that become multiples of each other, and inputs that nearly coincide: all digits."""
     x = rng.standard_normal((4, 4, 5))
     x[:, 1], x[:, 2], x[3] = 2 * x[:, 0], x[:, 0] + 1e-7 * rng.standard_normal((4, 5)), 3 * x[0]
-    layer = DotGeneral(**MULTIPLES[name])
+    if name == 'all new':
+        x = x[:, 0]
+    layer = DotGeneral(**MULTIPLES[name.removeprefix('all ')])
     state = layer.kernel_fn(x[:1])
     axes = dict(batch_axis=state.batch_axis, channel_axis=state.channel_axis)
     net = serial(Dense(8, 1.3, bias), layer, Dense(8, 1.2, bias, **axes), Relu(), Dense(8, 1.1, **axes))
@@ -561,6 +634,8 @@ def placed(edge):
     (Aggregate(**SPARSE), E * 1., 'got float64'), (Aggregate(**SPARSE), E.repeat(2, 2), 'got int64 of shape'),
     (Aggregate(**SPARSE), placed((4, 0)), 'expected edges between nodes 0 to 3, got node 4'),
     (Aggregate(**SPARSE), placed((0, 9)), 'nodes 0 to 3, got node 9'),
+    (Aggregate(()), P, r'numbers of shape \(.,\) for . graphs with one node, got float64 of shape'),
+    (Aggregate((), **SPARSE), E, r'whole numbers of shape \(., edges, 0, 2\) for . graphs with one node'),
     (Aggregate(0), P, r'expected axes of nodes out of \[1\]'), (Aggregate(2), P, 'neither batch nor channels'),
     (Aggregate((1, -2)), P, 'expected axes of nodes'), (Aggregate(3), P, 'an axis between'),
 ])
@@ -605,9 +680,6 @@ def test_aggregates_that_do_not_exist():
         Aggregate(to_dense=P)
     with pytest.raises(ValueError, match='aggregate_axis is expected to be a whole number'):
         Aggregate(1.5)
-    for layer, x in (Aggregate(), numpy.ones((3, 5))), (Aggregate(()), X):
-        with pytest.raises(LayerError, match='neither batch nor channels'):
-            layer.kernel_fn(x)
     for net in Aggregate(), serial(Dense(6), ConvLocal(6, (1,)), Aggregate()):
         with pytest.raises(LayerError, match=r'Aggregate\(\): expected diagonal_spatial=None or False'):
             net.kernel_fn(X, pattern=P, diagonal_spatial=True)

@@ -783,3 +783,21 @@ def test_layers_that_forget_masks(rng):
     for call in lambda: net.kernel_fn(x, mask_constant=100.), lambda: net.apply_fn((), x, mask_constant=100.):
         with pytest.raises(LayerError, match='expected `out` to say where outputs are masked'):
             call()
+
+
+@pytest.mark.parametrize('value, mask, error, message', [
+    ('x', {}, TypeError, "masked_value is expected to be an array, got 'x' of type str"),
+    (numpy.ones((2, 3)), {}, TypeError, 'mask is expected to be an array, got {} of type dict'),
+    ([[1.]], numpy.array([[True]]), TypeError, 'masked_value .* of type list'),
+    (numpy.ones((2, 3)), [[True], [False]], TypeError, 'mask .* of type list'),
+    (numpy.ones((2, 3)), numpy.zeros((2, 1)), TypeError, 'an array of bool, got float64'),
+    (numpy.ones((2, 3)), numpy.zeros((3, 2), bool), ValueError, r'values of shape \(2, 3\), got one of shape \(3, 2\)'),
+    (numpy.ones((2, 3)), numpy.zeros((1, 2, 3), bool), ValueError, r'got one of shape \(1, 2, 3\)')])
+def test_masked_arrays_of_anything(value, mask, error, message):
+    with pytest.raises(error, match=f'MaskedArray: .*{message}'):
+        stax.MaskedArray(value, mask)
+
+
+@pytest.mark.parametrize('shape', [(), (1,), (3,), (2, 1), (1, 3), (2, 3)])
+def test_masks_that_broadcast(shape):
+    assert stax.MaskedArray(numpy.ones((2, 3)), numpy.zeros(shape, bool)).mask.shape == shape

@@ -1,4 +1,4 @@
-"""Very small and very large numbers: kernels of homogeneous networks scale with the inputs, or say what would hold them.
+"""Very small and very large numbers: kernels of homogeneous networks scale with the inputs, or say what holds them.
 
 The inputs are multiplied by powers of two: the exact kernel is the one of the inputs as they were, times a power of
 two, to the last bit but for the order in which sums are taken.

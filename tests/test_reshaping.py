@@ -13,8 +13,8 @@ from tolerances import assert_close
 from ntref import stax
 from ntref.stax import (
     AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
-    GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, Relu, Slice, SumPool, from_spec, parallel,
-    serial)
+    GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerError, LayerNorm, Relu, Slice, SumPool, from_spec,
+    parallel, serial)
 
 BEFORE = before(2)
 LAYOUTS = [(0, 1), (3, 0), (1, 2)]
@@ -44,6 +44,59 @@ def test_index(idx, rng):
     assert net.apply_fn(params, x1).shape[:-1] == x1[idx].shape[:-1]
     gradient = autograd.grad(lambda x: anp.sum(c * layer.apply_fn((), x)))(x1)
     assert_close(numpy.sum(gradient * v), numpy.sum(c * v[idx]), 'value', c.size)
+
+
+NO_KERNEL = [Slice[0], Slice[-1, 1:], Slice[..., 0], Slice[..., :2], Slice[..., ::-1], Slice[1, :, 2],
+             Slice[:, 1, 2, 0], Slice[2, ..., 1], Slice[0, 1, 2, 3], Slice[..., 2:2], Slice[0, 0], Slice[..., 0, 0]]
+
+
+@pytest.mark.parametrize('idx', NO_KERNEL, ids=lambda idx: repr(Index(idx)))
+def test_index_of_one_example_and_of_channels(idx, rng):
+    """A finite network alone, as in Neural Tangents."""
+    x, layer = rng.standard_normal((3, 4, 5, 6)), Index(idx)
+    assert layer.init_fn(1, x.shape) == (numpy.shape(x[idx]), ()) and (layer.apply_fn((), x) == x[idx]).all()
+    net = serial(Dense(6), layer, Relu())
+    shape, params = net.init_fn(1, x.shape)
+    h = serial(Dense(6), Relu()).apply_fn([params[0], ()], x)
+    assert shape == numpy.shape(x[idx]) and (net.apply_fn(params, x) == h[idx]).all()
+    for get in None, 'nngp':
+        with pytest.raises(NotImplementedError, match=r'Index\(.* has no kernel: expected a slice of the batch'):
+            net.kernel_fn(x, get=get)
+    if numpy.ndim(x[idx]) < 4 or x[idx].shape[0] == 4:
+        with pytest.raises(LayerError, match='slices of the batch and the channels where inputs have masks'):
+            net.apply_fn(params, numpy.where(x > 0, 0, x), mask_constant=0)
+
+
+def test_layers_after_one_example(rng):
+    """Batch and channels are the first and the last axis of what is left."""
+    x = rng.standard_normal((3, 4, 5))
+    net = serial(Index(Slice[1]), Dense(2), Flatten())
+    shape, params = net.init_fn(1, x.shape)
+    assert shape == (4, 2)
+    assert_close(net.apply_fn(params, x), Dense(2).apply_fn(params[1], x[1]), 'value', 10.)
+    with pytest.raises(LayerError, match='batch and channels on different axes'):
+        serial(Index(Slice[0, 0]), Dense(2)).init_fn(1, x.shape)
+
+
+NOTHING = [Slice[:, 2:2], Slice[:, 3:1, 1], Slice[:, :, 9:], Slice[:0], Slice[5:, ::2], Slice[:, 1:1, 1:1]]
+
+
+@pytest.mark.parametrize('diagonal', [None, True])
+@pytest.mark.parametrize('idx', NOTHING, ids=lambda idx: repr(Index(idx)))
+def test_index_that_picks_nothing(idx, diagonal, rng):
+    """A kernel without entries, and what follows it; a sum over nothing is 0."""
+    x, layer = rng.standard_normal((3, 4, 5, 2)), Index(idx)
+    assert layer.apply_fn((), x).shape == layer.init_fn(1, x.shape)[0] == x[idx].shape
+    n, *positions, _ = x[idx].shape
+    pairs = [size for size in positions for _ in range(1 if diagonal else 2)]
+    for net in serial(Dense(2), layer), serial(layer, Dense(2), Relu(), Identity(), Dense(2), Erf(), Dense(2)):
+        for get in None, ('nngp', 'ntk'):
+            k = net.kernel_fn(x, x[:2], get, diagonal_spatial=diagonal)
+            assert k.nngp.shape == k.ntk.shape == (n, len(x[:2][idx]), *pairs)
+    if diagonal is None:
+        conv = Conv(3, (2,) * len(positions), padding='SAME')
+        net = serial(layer, conv, Relu(), GlobalSumPool(), Dense(2, b_std=.5))
+        assert (net.kernel_fn(x, get='nngp') == .25).all() or 0 not in positions
 
 
 def test_index_by_hand(rng):
@@ -156,6 +209,23 @@ def test_lengths_that_stay_are_left_alone(rng):
         assert (ImageResize(shape, 'lanczos5').apply_fn((), x) == x).all()
         k, expected = ImageResize(shape, 'lanczos5').kernel_fn(x), Identity().kernel_fn(x)
         assert (k.nngp == expected.nngp).all()
+
+
+@pytest.mark.parametrize('method', ['linear', 'cubic', 'lanczos3', 'nearest'])
+def test_resizing_nothing_mixes_no_positions(method, rng):
+    """-1 for all lengths: equal positions will do, as for Identity; also with the layer on other axes, or none."""
+    for shape, axes in ((4, 5, 3), (0, -1)), ((3, 4, 5), (1, 0)), ((4, 3), (0, 1)):
+        x = rng.standard_normal(shape)
+        dense = Dense(4, **WB, batch_axis=axes[0], channel_axis=axes[1])
+        net, plain = (serial(dense, layer, Relu()) for layer in (
+            ImageResize((-1,) * len(shape), method, True, None, *axes), Identity()))
+        for diagonal in True, None:
+            for get in ('nngp', 'ntk'), None:
+                k, wanted = (a.kernel_fn(x, None, get, diagonal_spatial=diagonal) for a in (net, plain))
+                for name in ('nngp', 'ntk', 'gap') if get is None else get:
+                    assert_close(getattr(k, name), getattr(wanted, name), 'value', wanted.nngp.max())
+    with pytest.raises(LayerError, match='it mixes positions'):
+        ImageResize((-1, 5, -1), 'cubic').kernel_fn(rng.standard_normal((4, 5, 3)), diagonal_spatial=True)
 
 
 def test_nearest_keeps_gaps(rng):

@@ -5,8 +5,9 @@ from math import asin, atan2, cos, exp, pi, sin, sqrt
 import numpy
 import pytest
 import reference
+from autograd import numpy as anp
 from kinds import to_kind
-from test_contracts import NOT_LAYERS
+from test_contracts import ANYWHERE, NOT_LAYERS
 from tolerances import assert_close
 
 from ntref import Kernel, stax
@@ -461,6 +462,109 @@ def test_elementwise_without_one_of_its_functions(x):
     assert 'expected fn or nngp_fn or both, got neither' in refusal(ValueError, Elementwise)
 
 
+def parts(net):
+    """The layers that a network is made of."""
+    below = getattr(net, 'layers', None) or ([net.block] if hasattr(net, 'block') else [])
+    return [part for layer in below for part in parts(layer)] or [net]
+
+
+ENTRY_BY_ENTRY = {repr(layer): layer for _, net in ANYWHERE for layer in parts(net)
+                  if isinstance(layer, (stax.elementwise.Nonlinearity, Identity, Dropout))
+                  and not isinstance(layer, ExpNormalized)}
+
+
+@pytest.mark.parametrize('name', ENTRY_BY_ENTRY)
+def test_elementwise_layers_take_arrays_of_any_shape(name, rng):
+    """As functions of numbers: the same as on one row, which has a batch axis and a channel axis."""
+    layer, z = ENTRY_BY_ENTRY[name], rng.standard_normal(24)
+    whole = layer.apply_fn((), z[None], rng=3)[0]
+    for net, params in (layer, ()), (serial(layer, repeat(Identity(), 2)), [(), [(), ()]]):
+        for shape in (24,), (2, 3, 4), (6, 4):
+            out = net.apply_fn(params, z.reshape(shape), rng=3)
+            if not isinstance(layer, Dropout) or net is layer:
+                assert out.shape == shape and (out.ravel() == whole).all()
+        for a in z[0], z[:1].reshape(()), z[:0]:
+            assert net.apply_fn(params, a, rng=3).shape == a.shape
+
+
+def test_other_layers_ask_for_a_batch_and_channels(x):
+    for net in D(3), LayerNorm(), serial(Relu(), D(3)), FanOut(2):
+        assert 'batch and channels on different axes' in refusal(LayerError, net.apply_fn, (), x[0])
+    assert 'expected an array' in refusal(TypeError, Erf().apply_fn, (), 1.)
+
+
+@pytest.mark.parametrize('deg', [60, None])
+@pytest.mark.parametrize('layer', [Erf(), Gelu(), Sin(1., 1., .3)], ids=repr)
+def test_the_kernel_of_a_layer_from_its_finite_network(layer, deg, x):
+    def phi(z):
+        return layer.apply_fn((), z)
+    net = serial(D(3, .6), ElementwiseNumerical(phi, deg))
+    k, wanted = net.kernel_fn(x, x[::-1]), serial(D(3, .6), layer).kernel_fn(x, x[::-1])
+    assert abs(k.nngp - wanted.nngp).max() < 1e-12 and abs(k.ntk - wanted.ntk).max() < 1e-11
+
+
+def relu_nngp(k, q1, q2):
+    """Cho & Saul 2009, by arccos: its derivative by autograd is NaN where u = v, and it is NaN at q = 0."""
+    s = anp.sqrt(q1 * q2)
+    angle = anp.arccos(anp.clip(k / s, -1, 1))
+    return s / (2 * pi) * (anp.sin(angle) + (pi - angle) * anp.cos(angle))
+
+
+NO_COVARIANCES = {                                              # and inputs for which it shows
+    'tanh(K), of different lengths': (lambda k, q1, q2: numpy.tanh(k), [[1.], [.2]]),
+    'negative': (lambda k, q1, q2: -k, [[1.], [2.]]), 'shifted': (lambda k, q1, q2: k - .5 * q1, [[1., 0.], [.9, .1]]),
+    'q alone': (lambda k, q1, q2: q1 + 0 * k, [[1.], [.5]]), 'NaN': (lambda k, q1, q2: k / (q1 - q1), [[1.], [.5]]),
+    'NaN at q = 0': (relu_nngp, [[1.], [0.]])}
+
+
+@pytest.mark.parametrize('get', ['nngp', None])
+@pytest.mark.parametrize('name', NO_COVARIANCES)
+def test_what_is_no_covariance_is_refused(name, get):
+    """|K'| <= sqrt(Q Q'): Cauchy and Schwarz."""
+    nngp_fn, x = NO_COVARIANCES[name]
+    net = serial(D(3), Elementwise(nngp_fn=nngp_fn, d_nngp_fn=lambda k, q1, q2: 0 * k))
+    with numpy.errstate(all='ignore'):
+        message = refusal(LayerError, net.kernel_fn, numpy.array(x), get=get)
+    assert message.startswith('layer 1, Elementwise(') and "expected nngp_fn to give covariances, |K'| <= " in message
+    assert 'at K = ' in message and ', q = ' in message
+
+
+def test_the_value_that_is_refused():
+    x = numpy.array([[.3], [1.]])
+    message = refusal(LayerError, serial(D(3), Elementwise(nngp_fn=lambda k, q1, q2: numpy.tanh(k))).kernel_fn, x)
+    assert "got K' = 0.291313, Q = 0.0897578, Q' = 0.761594 at K = 0.3, q = 0.09, q' = 1." in message
+
+
+def test_relu_by_its_own_nngp_fn(x):
+    """Its kernel wherever the slope is a number; a slope that is none asks for d_nngp_fn."""
+    def slope(k, q1, q2):
+        return (pi - numpy.arccos(numpy.clip(k / numpy.sqrt(q1 * q2), -1, 1))) / (2 * pi)
+    nets = [serial(D(3), layer, D(3)) for layer in (
+        Elementwise(nngp_fn=relu_nngp), Elementwise(nngp_fn=relu_nngp, d_nngp_fn=slope), Relu())]
+    away = numpy.concatenate([x[1:] + .1, -x[:1]])
+    given, wanted = (net.kernel_fn(x, away, 'ntk') for net in nets[1:])
+    assert_close(nets[0].kernel_fn(x, away[:-1], 'ntk'), wanted[:, :-1], 'value', wanted.max())
+    assert abs(given - wanted).max() < 1e-7                             # arccos has half the digits where u = -v
+    assert_close(nets[0].kernel_fn(x, get='nngp'), nets[2].kernel_fn(x, get='nngp'), 'value', 10.)
+    assert abs(nets[1].kernel_fn(x, get='ntk') - nets[2].kernel_fn(x, get='ntk')).max() < 1e-7
+    with numpy.errstate(all='ignore'):
+        for arguments in (x, None, 'ntk'), (x, x, 'ntk'), (x,), (x, -x, 'ntk'):
+            message = refusal(LayerError, nets[0].kernel_fn, *arguments)
+            assert 'the derivative of nngp_fn by autograd to be finite, got nan at K = ' in message
+            assert 'Give d_nngp_fn' in message
+
+
+def test_masked_positions_of_an_nngp_fn_may_be_anything(rng):
+    """They are set to 0 after the layer."""
+    x = rng.standard_normal((3, 4, 2))
+    x[0, 2:], x[1, 3:] = 9, 9
+    conv = stax.Conv(3, (2,), padding='SAME', W_std=1.2)
+    nets = [serial(conv, layer, stax.GlobalAvgPool()) for layer in (Elementwise(nngp_fn=relu_nngp), Relu())]
+    with numpy.errstate(all='ignore'):
+        k, wanted = (net.kernel_fn(x, get='nngp', mask_constant=9) for net in nets)
+    assert_close(k, wanted, 'value', wanted.max())
+
+
 def test_names_are_not_case_sensitive(x):
     assert (NET.kernel_fn(x, get='NTK') == NET.kernel_fn(x, get='ntk')).all()
     assert NET.kernel_fn(x, get=('NNGP', 'Cov1'))._fields == ('nngp', 'cov1')
@@ -483,8 +587,34 @@ def test_kernels_replace(x):
     without = D(3).kernel_fn(k.replace(ntk=None))
     assert without.ntk is None
     assert Kernel(k.nngp, k.ntk, k.cov1, None, True, True).is_gaussian is True
-    for flag in (dict(is_reversed=True), dict(is_input=True), dict(diagonal_batch=False)):
+    for flag in (dict(is_reversed=True), dict(diagonal_batch=False)):
         assert 'natural order' in refusal(ValueError, Kernel, k.nngp, **flag)
+
+
+def test_kernels_of_inputs(x):
+    """`is_input` says nothing here: scripts give it, and Dropout alone reads it in Neural Tangents."""
+    given = dict(nngp=x @ x.T / 3, ntk=None, cov1=(x * x).mean(1), x1_is_x2=True, shape1=x.shape, shape2=x.shape)
+    for layer in D(3, 1.2, .1), Dropout(.5):
+        k, expected = layer.kernel_fn(Kernel(**given, is_input=True)), layer.kernel_fn(x)
+        assert_close(k.nngp, expected.nngp, 'value', 10.)
+        assert (layer.kernel_fn(Kernel(**given)).replace(is_input=True).nngp == k.nngp).all()
+
+
+@pytest.mark.parametrize('given, message', [
+    (dict(nngp='garbage'), "nngp is expected to be an array, got 'garbage' of type str"),
+    (dict(nngp=None), 'nngp .*, got None'), (dict(nngp=[[1.]]), 'nngp .* of type list'),
+    (dict(nngp=1.), 'nngp .* of type float'), (dict(ntk='no'), "ntk .*, got 'no'"), (dict(ntk=3), 'ntk .*, got 3'),
+    (dict(cov1=[1.]), 'cov1 .* of type list'), (dict(cov2={}), 'cov2 .*, got {}'), (dict(gap=0), 'gap .*, got 0'),
+    (dict(mask1=True), 'mask1 .*, got True'),
+    *((dict([(flag, value)]), f'{flag} is expected to be True or False, got {value!r}')
+      for flag in ('x1_is_x2', 'is_gaussian', 'is_reversed', 'is_input', 'diagonal_batch', 'diagonal_spatial')
+      for value in ('False', 1, 0, None, 1.))])
+def test_kernels_of_anything(given, message):
+    with pytest.raises(TypeError, match=f'Kernel: {message}'):
+        Kernel(**dict(nngp=numpy.eye(2)) | given)
+    with pytest.raises(TypeError, match=f'Kernel: {message}'):
+        Kernel(numpy.eye(2)).replace(**given)
+    assert Kernel(numpy.eye(2), 0, x1_is_x2=numpy.True_, is_gaussian=numpy.array(False)).x1_is_x2 is True
 
 
 # ------------------------------------------------------------------ inputs that are refused

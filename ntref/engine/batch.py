@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy
 
-from ..arguments import as_whole, check_per_input, function_of_blocks, of_block
+from ..arguments import as_flag, as_whole, check_per_input, function_of_blocks, of_block
 from .forms import apart, digest, together, told
 from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
@@ -69,6 +69,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     ((5, 5), True)
     """
     side = as_whole(batch_size, 'batch: batch_size', 0) or SIDE
+    as_flag(store_on_device, 'batch: store_on_device')
     threads = threads_of(device_count, 'batch')
     limit = None if memory_limit is None else as_whole(memory_limit, 'batch: memory_limit', 1)
 

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from itertools import islice
 from threading import local
 
+from ..arguments import as_flag
+
 __all__ = ['alone', 'by_executor', 'counted', 'in_threads', 'number_of_threads', 'shown']
 
 AHEAD = 64                     # jobs that wait at an executor: their inputs are there already
@@ -119,7 +121,7 @@ def counted(asked, what):
 
 def _bar(asked, what, unit):
     """tqdm for what has these units, if it is wanted and there."""
-    wanted, patience = (sys.stderr.isatty(), PATIENCE) if asked is None else (asked, 0)
+    wanted, patience = (sys.stderr.isatty(), PATIENCE) if asked is None else (as_flag(asked, 'progress'), 0)
     if not wanted or find_spec('tqdm') is None:
         return None
     return partial(import_module('tqdm').tqdm, desc=what, unit=unit, delay=patience)

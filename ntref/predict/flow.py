@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_whole
+from ..arguments import as_flag, as_whole
 from ..arrays import namespace
 from ..engine.run import alone
 from .closed_form import Training
@@ -303,6 +303,7 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     options = Options(method, rtol, atol / modes.size, as_whole(max_steps, 'max_steps', 1), progress)
 
     def predict_fn(t=None, fx_train_or_state_0=0., fx_test_0=None, k_test_train=None, *, stats=False):
+        with_stats = as_flag(stats, 'stats')
         state = _state(fx_train_or_state_0, fx_test_0, k_test_train, momentum)
         sets = _Sets(layout, modes, damping, train.y, state, k_test_train)
         loss.check(sets.train.f0)
@@ -326,7 +327,7 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
             end = sets.at(at[-1:], states[-1:], ())
             raise NotReachedError(path.why, finite[:k] / rate, answer(numpy.arange(k), (k,)), end, reached)
         result = answer(numpy.searchsorted(finite, tau).ravel(), tau.shape)
-        return (result, reached) if stats else result
+        return (result, reached) if with_stats else result
     return predict_fn
 
 

@@ -3,7 +3,7 @@ from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ..arguments import is_per_input
+from ..arguments import as_flag, is_per_input
 from ..arrays import is_array
 
 from .closed_form import (
@@ -204,7 +204,7 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         cross = kernel_fn_train_train_kwargs
         if x_test is not None or kernel_fn_test_test_kwargs:
             cross = recombined(kernel_fn_test_test_kwargs, cross)
-        kernels = unique(k for name in names for k in NEEDS[name][bool(compute_cov)])
+        kernels = unique(k for name in names for k in NEEDS[name][as_flag(compute_cov, 'compute_cov')])
         learn(kernels)
         k_st = None if x_test is None else evaluate(kernel_fn, x_test, x_train, kernels, cross)
         k_ss = True if compute_cov else None

@@ -23,7 +23,8 @@ from .smooth import Mish, Sigmoid, Softplus, Swish, Tanh
 # masks
 from .masking import MaskedArray, unmask_fn
 # layers of one's own
-from .triple import Bool, Diagonal, layer, requires, supports_masking
+from .requirements import Bool, Diagonal, requires
+from .triple import layer, supports_masking
 # networks as text
 from .layer import Layer, LayerError
 from .spec import from_spec

@@ -14,7 +14,7 @@ from itertools import product
 from math import prod
 from typing import Callable
 
-from ..arguments import as_flag, as_whole
+from ..arguments import as_whole
 from ..arrays import namespace, plain
 from ..cov import Cov
 from ..inputs import channels_last
@@ -164,8 +164,6 @@ class GlobalSelfAttention(Mixing):
             ('attention_mechanism', AttentionMechanism), ('pos_emb_type', PositionalEmbedding))}
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        for name in 'linear_scaling', 'val_pos_emb':
-            object.__setattr__(self, name, as_flag(getattr(self, name), f'{self.name}: {name}'))
         if not self.pos_emb_p_norm > 0:
             raise ValueError(f'{self.name}: expected pos_emb_p_norm > 0, got {self.pos_emb_p_norm}.')
         if self.pos_emb_decay_fn is not None and not callable(self.pos_emb_decay_fn):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ..arguments import as_whole
 from ..arrays import generator
 from .layer import Layer, located
+from .triple import as_layer
 
 __all__ = ['parallel', 'repeat', 'serial']
 
@@ -12,9 +13,11 @@ class _Network(Layer, abstract=True):
     """Several layers, `self.layers`."""
 
     def __post_init__(self):
+        object.__setattr__(self, 'layers', tuple(map(as_layer, self.layers)))
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r} as number {i}.')
+                raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r:.200} as number {i}. A '
+                                'triple (init_fn, apply_fn, kernel_fn) will do, too.')
         if not self.layers:
             raise ValueError(f'{self.name}: expected at least one layer, got none.')
 
@@ -42,6 +45,10 @@ class _Serial(_Network):
     @property
     def several(self):
         return self.layers[0].several
+
+    @property
+    def elementwise(self):
+        return all(layer.elementwise for layer in self.layers)
 
     def fold(self, f, value, *trees):
         """f(layer, value, ...) of the last layer, with the value of the one before."""
@@ -137,6 +144,7 @@ class _Repeat(_Network):
     n: int
 
     def __post_init__(self):
+        object.__setattr__(self, 'block', as_layer(self.block))
         if not isinstance(self.block, Layer):
             raise ValueError(f'repeat: expected a layer such as Relu(), got {self.block!r}.')
         object.__setattr__(self, 'n', as_whole(self.n, 'repeat: n', 0))
@@ -147,6 +155,10 @@ class _Repeat(_Network):
     @property
     def several(self):
         return self.block.several
+
+    @property
+    def elementwise(self):
+        return self.block.elementwise
 
     def tileable(self, signal):
         return self.block.tileable(signal)
@@ -192,8 +204,8 @@ def serial(*layers):
 
     Parameters
     ----------
-    layers : Layer
-        At least one.
+    layers : Layer, or triple (init_fn, apply_fn, kernel_fn)
+        At least one. What the three functions of a triple are to be: see `layer`.
 
     Returns
     -------

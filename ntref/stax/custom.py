@@ -4,7 +4,7 @@ from typing import Callable
 
 from .. import quadrature
 from ..arguments import as_whole
-from ..arrays import kind
+from ..arrays import kind, plain
 from ..cov import Cov, Pair, over
 from ..derivatives import derivative, differentiable
 from .elementwise import Nonlinearity
@@ -25,7 +25,9 @@ class Elementwise(Nonlinearity):
 
     Raises
     ------
-    ValueError : neither fn nor nngp_fn; a derivative that autograd cannot see.
+    ValueError : neither fn nor nngp_fn; an nngp_fn that is no covariance: |K'| > sqrt(Q Q'), Q = nngp_fn(q, q, q), by
+        more than rounding (half of the digits), or NaN; a derivative that is NaN or infinite, such as that of
+        arccos(K / sqrt(q q')) where inputs coincide, or that autograd cannot see.
     NotImplementedError : `apply_fn` without fn, `kernel_fn` without nngp_fn.
 
     Source
@@ -49,11 +51,41 @@ class Elementwise(Nonlinearity):
         return self.fn(z)
 
     def dual(self, p):
+        return self.covariance(p), self.slope(p)
+
+    def kernel(self, k):
+        pairs, nothing = [], k.nothing()
+
+        def covariance(p):
+            pairs.append(p)
+            return self.covariance(p, nothing[len(pairs) - 1]), 0 * p.k
+        new = k.nonlinear(covariance)
+        return new if k.ntk is None else new.but(ntk=self.slope(pairs[0], nothing[0]) * k.ntk)
+
+    def covariance(self, p, nothing=False):
+        """K', checked but where there is `nothing`, an array of bool."""
         if self.nngp_fn is None:
             raise NotImplementedError(f'{self!r} has no kernel: give nngp_fn, or use ElementwiseNumerical.')
-        d_nngp_fn = self.d_nngp_fn or derivative(self.nngp_fn)
-        args = p.k, p.q1 + 0 * p.k, p.q2 + 0 * p.k
-        return Cov(self.nngp_fn(*args)), d_nngp_fn(*args)
+        k = self.nngp_fn(*_spread(p))
+        own1, own2 = (self.nngp_fn(q, q, q) for q in (p.q1, p.q2))
+        s = p.xp.sqrt(p.xp.maximum(own1, 0)) * p.xp.sqrt(p.xp.maximum(own2, 0))
+        fits = abs(k) <= (1 + p.xp.eps(p.k) ** .5) * s + 0 * k
+        if (at := _first(p, nothing | fits)) is not None:
+            found = ("K'", k), ('Q', own1), ("Q'", own2)
+            got = ', '.join(f'{name} = {plain((value + 0 * p.k)[at]):.6g}' for name, value in found)
+            raise ValueError("expected nngp_fn to give covariances, |K'| <= sqrt(Q Q') for Q = nngp_fn(q, q, q), Q' = "
+                             f"nngp_fn(q', q', q'); got {got} at {_where(p, at)}.")
+        return Cov(k)
+
+    def slope(self, p, nothing=False):
+        slope = (self.d_nngp_fn or derivative(self.nngp_fn))(*_spread(p))
+        if (at := _first(p, nothing | p.xp.isfinite(slope + 0 * p.k))) is not None:
+            name, todo = ('d_nngp_fn', 'the limit') if self.d_nngp_fn else (
+                'the derivative of nngp_fn by autograd', 'd_nngp_fn, with the limit')
+            got = plain((slope + 0 * p.k)[at])
+            raise ValueError(f'expected {name} to be finite, got {got} at {_where(p, at)}. Give {todo} there: '
+                             "E[phi'(u) phi'(v)], for u = v where K = q = q'.")
+        return slope
 
 
 @dataclass(frozen=True, repr=False)
@@ -132,6 +164,22 @@ def _times_argument(f):
     def uf(u):
         return u * f(u)
     return uf
+
+
+def _spread(p):
+    """K, q and q' of a pair, of one shape."""
+    return p.k, p.q1 + 0 * p.k, p.q2 + 0 * p.k
+
+
+def _first(p, holds):
+    """The index of the first entry where it does not hold; None: it does everywhere."""
+    if bool(p.xp.all(holds)):
+        return None
+    return tuple(int(i[0]) for i in p.xp.nonzero(~holds))
+
+
+def _where(p, at):
+    return ', '.join(f'{name} = {plain(value[at]):.6g}' for name, value in zip(('K', 'q', "q'"), _spread(p)))
 
 
 def _check_functions(layer, **functions):

@@ -160,11 +160,14 @@ class DotGeneral(Mixing):
         there = str if k.diagonal_spatial else str.upper           # the letter of the other member of a pair
         others = '' if k.diagonal_spatial else there(spatial)
 
+        def pairs(positions):
+            return positions if k.diagonal_spatial else _zipped(positions, there(positions))
+
         def product(K, C=C):
             xp, batch = namespace(K, C), 'yz'[:K.ndim - len(spatial + others)]
             left, right = c.replace(n, batch[0]), ''.join(batch[-1] if a == n else there(a) for a in c)
-            K = xp.einsum(f'{batch}{_zipped(spatial, others)},{left}->{batch}{new}{others}', K, C)
-            return xp.einsum(f'{batch}{new}{others},{right}->{batch}{_zipped(new, others and there(new))}', K, C)
+            K = xp.einsum(f'{batch}{pairs(spatial)},{left}->{batch}{new}{others}', K, C)
+            return xp.einsum(f'{batch}{new}{others},{right}->{batch}{pairs(new)}', K, C)
         if not self.picks:
             return k.linear(product)
         z = k.map(lambda p: Cov(product(p.k), None, None if p.is_far else product(p.area, abs(C))))
@@ -174,7 +177,7 @@ class DotGeneral(Mixing):
 
 def _zipped(first, second):
     """'ab', 'AB' to 'aAbB'."""
-    return ''.join(a + b for a, b in zip(first, second)) if second else first
+    return ''.join(a + b for a, b in zip(first, second))
 
 
 def _shape(nested):

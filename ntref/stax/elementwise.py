@@ -21,7 +21,7 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 class Nonlinearity(Layer, abstract=True):
     """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope."""
     fused = far = None       # the same in few passes, see `ntref.fused`: (pair, Theta) -> (K', gap', area', Theta')
-    row_by_row = True
+    row_by_row = elementwise = True
 
     def check(self, signal):
         needs_gaussian(signal)

@@ -42,7 +42,7 @@ class Aggregate(Mixing):
     ----------
     aggregate_axis : int or tuple of int, optional
         Axes of the inputs that are nodes. None: all but batch and channels. Along the other positions graphs are the
-        same.
+        same. (): each graph is one node, and its pattern, an array (N,), the weight that multiplies it.
     batch_axis, channel_axis : int
     to_dense : callable, optional
         With 'DENSE' the pattern is to_dense(pattern). None: it is dense.
@@ -54,8 +54,8 @@ class Aggregate(Mixing):
 
     Raises
     ------
-    ValueError : an axis that is batch, channels or none; a pattern of another shape, with NaN, with edges out of range;
-        a pattern of x1 or x2 alone; diagonal_spatial=True.
+    ValueError : an axis that is batch, channels or not there; a pattern of another shape, with NaN, with edges out of
+        range; a pattern of x1 or x2 alone; diagonal_spatial=True.
     TypeError  : a pattern of another kind than the inputs (of NumPy, with inputs of NumPy, autograd or mpmath).
 
     Accuracy
@@ -96,6 +96,10 @@ class Aggregate(Mixing):
             raise ValueError(f'Aggregate: expected to_dense to be a function or None, got {self.to_dense!r}.')
 
     @property
+    def picks(self):
+        return self.aggregate_axis == ()                          # there is nothing to sum over
+
+    @property
     def in_tiles(self):
         return self.to_dense is None                              # the user's: maybe not safe in threads
 
@@ -106,7 +110,7 @@ class Aggregate(Mixing):
         spatial = signal.layout[1:]
         given = (self.aggregate_axis,) if isinstance(self.aggregate_axis, int) else self.aggregate_axis
         axes = spatial if given is None else [axis_of(axis, len(signal.shape)) for axis in given]
-        if not axes or len(set(axes)) < len(axes) or not set(axes) <= set(spatial):
+        if len(set(axes)) < len(axes) or not set(axes) <= set(spatial):
             raise ValueError(f'expected axes of nodes out of {spatial}, those of shape {signal.shape} that are neither '
                              f'batch nor channels, got aggregate_axis={self.aggregate_axis}.')
         return sorted(map(spatial.index, axes))
@@ -149,9 +153,9 @@ class Aggregate(Mixing):
             fits = is_array(P) and P.dtype.kind in 'biufO' and tuple(P.shape) == (n, *sizes, *sizes)
         if not fits:
             got = f'{P.dtype} of shape {tuple(P.shape)}' if is_array(P) else type(P).__name__
-            raise ValueError(f'expected a pattern ({self.implementation}) of {wanted} for {n} graphs with '
-                             f'{" x ".join(map(str, sizes))} nodes, got {got}. Pad graphs to equal sizes: weights with '
-                             'zeros, edges with -1.')
+            nodes = f'{" x ".join(map(str, sizes))} nodes' if sizes else 'one node'
+            raise ValueError(f'expected a pattern ({self.implementation}) of {wanted} for {n} graphs with {nodes}, got '
+                             f'{got}. Pad graphs to equal sizes: weights with zeros, edges with -1.')
 
     def check_entries(self, pattern, sizes):
         """Raises ValueError for weights that are no numbers, and for nodes that there are not."""
@@ -169,7 +173,8 @@ class Aggregate(Mixing):
         P, V = self.written(pattern), prod(sizes)
         if self.implementation == 'DENSE':
             return as_like(P, like).reshape(len(P), V, V)
-        xp, P, node = namespace(P), P.astype('int64'), 0
+        xp, P = namespace(P), P.astype('int64')
+        node = xp.sum(0 * P, 2)
         for i, size in enumerate(sizes):
             node = size * node + P[:, :, i]                                            # (N, E, 2)
         node = xp.where(xp.all(P >= 0, axis=(2, 3))[:, :, None], node, -1)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from math import isqrt, nan, prod
 from typing import Any
 
+from ..arguments import as_flag
 from ..arrays import generator, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
@@ -69,6 +70,7 @@ class KernelFunction:
 
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
+        diagonal_spatial = None if diagonal_spatial is None else as_flag(diagonal_spatial, 'diagonal_spatial')
         layer.check_single(x1)
         if isinstance(_leaf(x1), Kernel):
             if x2 is not None:
@@ -79,7 +81,7 @@ class KernelFunction:
             k = tree_map(lambda k: _with_patterns(layer.laid_out(k, diagonal_spatial), pattern), x1)
             for i in (0, 1):
                 layer.trace(tree_map(lambda k: k.signals[i], k))
-            return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
+            return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
         (x1, masks1), (x2, masks2) = masked_inputs(x1, mask_constant), masked_inputs(x2, mask_constant)
         if not self.is_part:
             check_found(mask_constant, masks1, masks2)
@@ -104,7 +106,7 @@ class KernelFunction:
         ntk = not names or 'ntk' in names
         k = tree_map(lambda a, b, demand: _with_patterns(input_kernel(a, b, demand, ntk), pattern), x1, x2, demand)
         k = tree_map(_with_masks, k, *signals)
-        return tree_map(lambda k: _select(k, get, names), layer.propagate(k))
+        return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
 
     def cost(self, shape1, shape2=None, get=None, dtype='float64'):
         """Memory and time of a call, from a trial with a few inputs, which takes as long as a few tiles.
@@ -206,8 +208,10 @@ def _requested(get):
     return names
 
 
-def _select(k, get, names):
+def _select(k, get, names, diagonal_spatial):
     k = k.finished()
+    if diagonal_spatial and len(k.shape1) > 2:                # positions that came after a layer that takes them all
+        k = k.aligned()
     return k if get is None else _given({name: getattr(k, name) for name in names}, get)
 
 

@@ -51,6 +51,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
     def tile(a, b, tape, signals, names, rows, **part):
         k = input_tile(a, b, tape, signals, demand, 'ntk' in names, rows, **part)
         k = layer.propagate(k).computed().finished()
+        k = k.aligned() if demand.diagonal else k
         return k, [getattr(k, name) for name in names]
 
     def own(x, signal, names):

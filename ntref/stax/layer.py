@@ -4,10 +4,13 @@ A layer defines `out` (shapes), `init` and `apply` (the finite network) and `ker
 has the triple `init_fn, apply_fn, kernel_fn`, unpacks into it, prints as the expression that builds it and goes into
 plain JSON and back.
 """
+import sys
+import typing
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
+from types import SimpleNamespace
 
-from ..arguments import as_number
+from ..arguments import as_typed
 from ..arrays import as_floats, beyond_range, exact, generator, kind
 from ..kernel import Demand
 from .kernel_function import KernelFunction
@@ -50,6 +53,7 @@ class Layer:
     several = False          # does it take a list of inputs?
     in_tiles = True          # may large kernels be computed by `in_parts`, in threads?
     row_by_row = False       # does `kernel` take what is pending of a tile?
+    elementwise = False      # does each entry of its output come from that of its input alone? Then any shape will do
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
@@ -60,11 +64,9 @@ class Layer:
             Layer.registry[cls.name] = cls
 
     def __post_init__(self):
-        for f in fields(self):
-            if f.type in (float, float | None):
-                value = getattr(self, f.name)
-                if value is not None or f.type is float:
-                    object.__setattr__(self, f.name, as_number(value, f'{self.name}: {f.name}'))
+        for argument, hint in self.types().items():
+            value = as_typed(getattr(self, argument), hint, f'{self.name}: {argument}')
+            object.__setattr__(self, argument, value)
 
     # -------------------------------------------------------------- what a layer defines
 
@@ -98,8 +100,9 @@ class Layer:
     def demand(self, demand):
         """What the layer needs of its input to meet `demand` on its output."""
         if isinstance(demand, list):
-            raise ValueError(f'expected to be followed by a layer with one input, got one with {len(demand)}. '
-                             f'Put FanOut({len(demand)}) between them.')
+            raise ValueError(f'expected to be followed by a layer with one input, got one with {len(demand)}. If its '
+                             f'output goes to all of them, put FanOut({len(demand)}) between them; if it has as many '
+                             'outputs, it has to meet their demands, a list, in `demand`, as FanOut does.')
         return demand if self.axes is None else replace(demand, axes=self.axes)
 
     # -------------------------------------------------------------- what every layer has
@@ -126,7 +129,8 @@ class Layer:
 
         Parameters
         ----------
-        params : what `init_fn` gave            inputs : array (n, ...), or a list of them
+        params : what `init_fn` gave
+        inputs : array (n, ...), or a list of them; of any shape where the layer acts on each entry alone
         rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
         pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
         mask_constant : float                   what inputs are padded with, see docs/masks.md; None: no masks
@@ -134,7 +138,10 @@ class Layer:
         with located(self):
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
-            signal = tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern))
+            shape = tree_map(_shape, inputs)
+            if masks is None and self.elementwise:
+                return self.apply(params, inputs, rng=rng, pattern=pattern)
+            signal = tree_signal(shape, self.demand(Demand()), (pattern, pattern))
             if masks is None:
                 self.out(signal)
                 return self.apply(params, inputs, rng=rng, pattern=pattern)
@@ -237,6 +244,13 @@ class Layer:
         return {f.name: f.default for f in fields(cls)}
 
     @classmethod
+    def types(cls):
+        """{argument: its type}; also where annotations are text, as under `from __future__ import annotations`."""
+        if '_types' not in vars(cls):
+            cls._types = {f.name: _resolved(cls, f) for f in fields(cls)}
+        return cls._types
+
+    @classmethod
     def of(cls, given):
         """The layer with the arguments of a dict."""
         return cls(**given)
@@ -275,6 +289,17 @@ class Layer:
                 raise ValueError(f'expected a name of its own to write it as JSON, got {self.name}, which is that of '
                                  'another layer too. Rename it.')
             return {'layer': self.name} | {name: _to_json(name, value) for name, value in self.arguments().items()}
+
+
+def _resolved(cls, field):
+    """The type of a field, out of its annotation where that is text; the text, if it names what is not there."""
+    origin = next(base for base in cls.__mro__ if field.name in vars(base).get('__annotations__', ()))
+    known = vars(typing) | vars(sys.modules.get(origin.__module__, typing))
+    annotated = SimpleNamespace(__annotations__={field.name: field.type})
+    try:
+        return typing.get_type_hints(annotated, known)[field.name]
+    except (AttributeError, NameError, SyntaxError, TypeError):
+        return field.type
 
 
 def as_text(value):

@@ -15,7 +15,7 @@ from math import prod
 from typing import Any
 
 from ..arguments import as_number
-from ..arrays import as_floats, as_like, namespace
+from ..arrays import as_floats, as_like, is_array, namespace
 from ..ops import Window, window_sum
 from .trees import tree_map
 
@@ -50,6 +50,20 @@ class MaskedArray:
     """
     masked_value: Any
     mask: Any
+
+    def __post_init__(self):
+        for name in 'masked_value', 'mask':
+            value = getattr(self, name)
+            if not is_array(value):
+                raise TypeError(f'MaskedArray: {name} is expected to be an array, got {value!r:.200} of type '
+                                f'{type(value).__name__}.')
+        if self.mask.dtype != bool:
+            raise TypeError(f'MaskedArray: mask is expected to be an array of bool, got {self.mask.dtype}.')
+        shapes = self.mask.shape, self.masked_value.shape
+        if len(shapes[0]) > len(shapes[1]) or not all(
+                m in (1, n) for m, n in zip(shapes[0][::-1], shapes[1][::-1])):
+            raise ValueError(f'MaskedArray: expected a mask that broadcasts against values of shape {shapes[1]}, got '
+                             f'one of shape {shapes[0]}.')
 
 
 def unmask_fn(fn):

@@ -1,6 +1,7 @@
 """LayerNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
 
+from ..arguments import as_axes, is_whole
 from ..arrays import generator, namespace
 from ..cov import Cov
 from ..derivatives import carried_root, is_traced
@@ -19,6 +20,7 @@ class Identity(Layer):
     ------
     By definition.
     """
+    elementwise = True
 
     def apply(self, params, x, rng=None, **given):
         return x
@@ -62,6 +64,8 @@ class LayerNorm(Layer):
 
     def __post_init__(self):
         super().__post_init__()
+        axes = as_axes(self.axis, 'LayerNorm: axis')
+        object.__setattr__(self, 'axis', axes[0] if is_whole(self.axis) else axes)
         if not self.eps > 0:
             raise ValueError(f'LayerNorm: expected eps > 0, got {self.eps}.')
 
@@ -80,6 +84,11 @@ class LayerNorm(Layer):
             raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among the axes '
                              f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
         needs_gaussian(signal)
+
+    def out(self, signal):
+        if 0 in [signal.shape[axis] for axis in self._over(len(signal.shape))]:
+            raise ValueError(f'expected something to normalize over, got axis={self.axis} of shape {signal.shape}.')
+        return signal
 
     def apply(self, params, x, rng=None, mask=None, **given):
         axis, mask = self._over(x.ndim), None if mask is None else in_layout(mask, self.axes.of(x.ndim))
@@ -112,6 +121,8 @@ class Dropout(Layer):
     ------
     Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#dropout.
     """
+    elementwise = True
+
     rate: float
     mode: str = 'train'
 

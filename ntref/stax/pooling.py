@@ -273,6 +273,11 @@ class GlobalAvgPool(_GlobalPool):
     """
     averages = True
 
+    def out(self, signal):
+        if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
+            raise ValueError(f'expected at least one position to average over, got shape {signal.shape}.')
+        return super().out(signal)
+
     def _divisor(self, n):
         return n
 

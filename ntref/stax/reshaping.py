@@ -42,6 +42,7 @@ class Flatten(Layer):
     batch_axis_out: int = 0
 
     def __post_init__(self):
+        super().__post_init__()
         if self.batch_axis_out not in (0, 1, -1):
             raise ValueError(f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r}.')
 
@@ -54,6 +55,8 @@ class Flatten(Layer):
         if axis_of(self.batch_axis, len(signal.shape)) != signal.axes.batch:
             raise ValueError(f'expected the batch on axis {self.batch_axis}, got it on {signal.axes.batch} of shape '
                              f'{signal.shape}.')
+        if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
+            raise ValueError(f'expected at least one position to average over, got shape {signal.shape}.')
 
     def out(self, signal):
         batch = signal.axes.batch
@@ -102,13 +105,15 @@ class Index(Layer):
     Parameters
     ----------
     idx : int, slice, Ellipsis or tuple of them
-        For all axes, written as `Slice[:, 1:4, ::2]`. A number on a spatial axis removes it. The batch takes a slice,
-        the channels all of them.
+        For all axes, written as `Slice[:, 1:4, ::2]`. A number on an axis removes it. For a kernel the batch takes a
+        slice, and the channels all of them. Slices may pick nothing.
     batch_axis, channel_axis : int
+        Of the input. Where one of them is removed, batch and channels are the first and the last of what is left.
 
     Raises
     ------
-    ValueError : an index out of range, of another kind, a number for the batch, or anything but all of the channels.
+    ValueError : an index out of range, or of another kind; masks, where the batch or the channels are removed.
+    NotImplementedError : `kernel_fn` with a number for the batch, or anything but all of the channels.
 
     Accuracy
     --------
@@ -129,6 +134,7 @@ class Index(Layer):
     channel_axis: int = -1
 
     def __post_init__(self):
+        super().__post_init__()
         idx = self.idx if isinstance(self.idx, tuple) else (self.idx,)
         if len([i for i in idx if i is Ellipsis]) > 1 or not all(is_whole(n) for i in idx for n in _numbers(i)):
             raise ValueError('Index: expected whole numbers, slices between such and at most one Ellipsis, got '
@@ -157,20 +163,27 @@ class Index(Layer):
             raise ValueError(f'expected at most {len(shape)} indices for shape {shape}, got {self.idx}.')
         return [*idx[:i], *[slice(None)] * (len(shape) - len(idx) + 1), *idx[i + 1:]]
 
-    def out(self, signal):
+    def check(self, signal):
         idx, axes = self._for(signal.shape), signal.axes
         if not isinstance(idx[axes.batch], slice) or idx[axes.channel] != slice(None):
-            raise ValueError(f'expected a slice of the batch (axis {axes.batch}) and all of the channels (axis '
-                             f'{axes.channel}), got {self.idx} for shape {signal.shape}.')
+            raise NotImplementedError(
+                f'{self!r} has no kernel: expected a slice of the batch (axis {axes.batch}) and all of the channels '
+                f'(axis {axes.channel}), got {self.idx} for shape {signal.shape}.')
+
+    def out(self, signal):
+        idx, axes = self._for(signal.shape), signal.axes
         shape, kept = [], [a for a, i in enumerate(idx) if isinstance(i, slice)]
         for n, i in zip(signal.shape, idx):
             if isinstance(i, slice):
                 shape.append(n if n == -1 else len(range(n)[i]))          # a batch of any size stays one
-            if not (-n <= i < n if isinstance(i, int) else n == 0 or shape[-1]):
-                raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}, which picks nothing '
-                                 f'of {n} entries.')
-        new = replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
-        return new.remasked(lambda mask: mask[tuple(idx[axis] for axis in signal.layout)])
+            elif n != -1 and not -n <= i < n:
+                raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}.')
+        if axes.batch in kept and axes.channel in kept:
+            new = replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
+            return new.remasked(lambda mask: mask[tuple(idx[axis] for axis in signal.layout)])
+        if signal.mask is not None:
+            raise ValueError(f'expected slices of the batch and the channels where inputs have masks, got {self.idx}.')
+        return replace(signal, shape=tuple(shape), axes=Axes().of(len(shape)) if len(shape) > 1 else Axes(0, 0))
 
     def apply(self, params, x, rng=None, **given):
         return x[tuple(self._for(x.shape))]
@@ -230,7 +243,8 @@ class ImageResize(Mixing):
 
     Raises
     ------
-    ValueError : an unknown method; another number of axes; another length of batch or channels; diagonal_spatial=True.
+    ValueError : an unknown method; another number of axes; another length of batch or channels; diagonal_spatial=True,
+        where positions are mixed: not by 'nearest', nor with -1 for all of them.
 
     Accuracy
     --------
@@ -266,6 +280,8 @@ class ImageResize(Mixing):
             if shape[axis] != signal.shape[axis]:
                 raise ValueError(f'expected the {name} to keep their length {signal.shape[axis]}, got shape='
                                  f'{self.shape} with {shape[axis]} on axis {axis}. Use -1 there.')
+        if any(old == 0 < new for old, new in zip(signal.shape, shape)):
+            raise ValueError(f'expected positions to resample, got none in shape {signal.shape}.')
         return replace(signal, shape=shape).remasked(self.picked)
 
     @property
@@ -290,7 +306,7 @@ class ImageResize(Mixing):
 
     @property
     def picks(self):
-        return RESIZERS[self.method] is nearest
+        return RESIZERS[self.method] is nearest or not set(self.sizes) - {-1}
 
     @property
     def averages(self):

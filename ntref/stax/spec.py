@@ -3,7 +3,7 @@
 Nothing is evaluated: names are looked up, numbers are numbers. `Layer.to_spec` writes; `network.schema.json` says to
 others what there is, see `ntref.stax.schema`.
 """
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from numbers import Real
 from typing import get_args
 
@@ -75,7 +75,7 @@ def _layer(spec, place, depth):
     if not set(given) <= set(known) or missing:
         raise _misfit(place, f'{name}: expected arguments out of {list(known)}, got {sorted(map(str, given))}'
                       + (f'; missing {missing}.' if missing else '.'))
-    types = {f.name: f.type for f in fields(cls)}
+    types = cls.types()
     for key, value in given.items():
         _check_type(name, key, value, types.get(key), place)
     try:

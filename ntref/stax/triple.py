@@ -1,11 +1,12 @@
-"""Layers given as three functions, as scripts for Neural Tangents write them: `layer`, `requires`, `supports_masking`.
+"""Layers given as three functions, as scripts for Neural Tangents write them: `layer`, `supports_masking`.
 
 The other way to a layer of one's own, a subclass of `Layer`, is that of this library: docs/add-a-layer.md has both.
 """
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, replace
-from enum import IntEnum
 from functools import partial, wraps
 from inspect import BoundArguments, Parameter, signature
+from itertools import product
 from typing import Any, NamedTuple
 
 from ..arrays import generator
@@ -14,115 +15,9 @@ from ..kernel import Axes, Demand, Kernel
 from .kernel_function import KernelFunction
 from .layer import Layer, as_text
 from .masking import in_layout
+from .requirements import Bool
 
-__all__ = ['Bool', 'Diagonal', 'layer', 'requires', 'supports_masking']
-
-REQUIREMENTS = 'batch_axis', 'channel_axis', 'diagonal_spatial', 'diagonal_batch', 'use_dropout'
-
-
-# ------------------------------------------------------------------ what a layer needs
-
-class Bool(IntEnum):
-    """NO < MAYBE < YES; `a & b` is the lesser.
-
-    Examples
-    --------
-    >>> Bool.YES & Bool.MAYBE
-    <Bool.MAYBE: 1>
-    """
-    NO = 0
-    MAYBE = 1
-    YES = 2
-
-    def __and__(self, other):
-        return Bool(min(self, other))
-
-    __rand__ = __and__
-
-
-@dataclass(frozen=True)
-class Diagonal:
-    """Are covariances at equal positions enough?  `a >> b` is b after a, `a & b` a beside b, `b << a` is `a >> b`.
-
-    Parameters
-    ----------
-    input : Bool     YES: the layer can do with them. MAYBE: if all others are 0, as between the outputs of ConvLocal;
-                     they are asked for here. NO: it needs the others, as a pool does.
-    output : Bool    YES: no others are needed after it, whatever follows, as after Flatten. MAYBE: the others are 0 if
-                     those of its input are not needed. NO: what follows says.
-
-    `bool` of it: are they enough for a network that is `a >> b >> ...`?
-
-    Examples
-    --------
-    >>> conv, flatten, pool = Diagonal(), Diagonal(output=Bool.YES), Diagonal(Bool.MAYBE, Bool.YES)
-    >>> bool(conv >> flatten), bool(conv >> pool), bool(conv >> flatten & pool)
-    (True, False, False)
-    """
-    input: Bool = Bool.YES
-    output: Bool = Bool.NO
-
-    def __post_init__(self):
-        for name in ('input', 'output'):
-            object.__setattr__(self, name, Bool(getattr(self, name)))
-
-    def __rshift__(self, other):
-        if self.output == Bool.YES:
-            return self
-        if self.output > Bool.NO and other.input > Bool.NO:
-            needed = self.input
-        elif self.output == Bool.NO and other.input < Bool.YES:
-            needed = Bool.NO
-        else:
-            needed = self.input & other.input
-        return Diagonal(needed, other.output)
-
-    def __lshift__(self, other):
-        return other >> self
-
-    def __and__(self, other):
-        return Diagonal(self.input & other.input, self.output & other.output)
-
-    def __bool__(self):
-        return self.input == Bool.YES and self.output > Bool.NO
-
-
-def requires(**static_reqs):
-    """Decorator of a `kernel_fn`: what it needs of the kernels that it is given.
-
-    Parameters
-    ----------
-    batch_axis, channel_axis : int       axes of the inputs of the layer; channel_axis=None: any. Not said: any.
-    diagonal_spatial : Diagonal          which covariances between positions. Not said: those that what follows needs.
-    diagonal_batch : bool or Diagonal    True alone: each input has covariances with itself, and no others, in cov1.
-    use_dropout : bool                   is the layer random? Without effect here.
-
-    Raises
-    ------
-    TypeError  : another keyword, or a value of another kind.
-    ValueError : diagonal_batch=False.
-
-    Examples
-    --------
-    See `layer`.
-    """
-    unknown = set(static_reqs) - set(REQUIREMENTS)
-    if unknown:
-        raise TypeError(f'requires: expected keywords out of {", ".join(REQUIREMENTS)}, got {", ".join(unknown)}.')
-    diagonal, batch = static_reqs.get('diagonal_spatial'), static_reqs.get('diagonal_batch', True)
-    if diagonal is not None and not isinstance(diagonal, Diagonal):
-        raise TypeError(f'requires: expected diagonal_spatial=Diagonal(input=..., output=...), got {diagonal!r}.')
-    if not (batch.input == Bool.YES if isinstance(batch, Diagonal) else batch):
-        raise ValueError(f'requires: expected diagonal_batch=True, got {batch!r}. There are no covariances of all x1 '
-                         'with all x1 beside those with x2: a layer that mixes inputs is no layer of `serial` here.')
-
-    def decorate(kernel_fn):
-        @wraps(kernel_fn)
-        def required(*args, **kwargs):
-            return kernel_fn(*args, **kwargs)
-        required.input_req = static_reqs
-        return required
-    return decorate
+__all__ = ['as_layer', 'layer', 'supports_masking']
 
 
 # ------------------------------------------------------------------ three functions
@@ -225,6 +120,19 @@ def layer(layer_fn):
     return constructor
 
 
+def as_layer(given):
+    """The layer; that of a triple (init_fn, apply_fn, kernel_fn), as functions without `layer` give it. Else as it is.
+    """
+    if isinstance(given, Layer) or not isinstance(given, tuple) or not 3 <= len(given) <= len(Functions._fields) or \
+            not all(map(callable, given[:3])):
+        return given
+    names = getattr(given[1], '__qualname__', 'apply_fn').split('.')
+    cls = type(names[0], (_Unnamed,), {
+        'layer_fn': staticmethod(lambda: given), '__module__': __name__, 'signature': signature(lambda: None),
+        'constructor': staticmethod(lambda: as_layer(given))}, abstract=True)
+    return cls.of({})
+
+
 @dataclass(frozen=True, repr=False)
 class _Triple(Layer, abstract=True):
     """A layer of three functions; `given` are the arguments of the function that made them, as (name, value)."""
@@ -323,6 +231,11 @@ class _Triple(Layer, abstract=True):
         return self.needs.get('diagonal_spatial')
 
     def demand(self, demand):
+        if isinstance(demand, list):
+            raise ValueError(f'expected to be followed by a layer with one input, got one with {len(demand)}: three '
+                             f'functions have one output. If it goes to all of them, put FanOut({len(demand)}) between '
+                             'them; a layer with several outputs is a subclass of Layer, with lists in `out`, `apply`, '
+                             '`kernel` and `demand`, as FanOut has them.')
         demand = super().demand(demand)
         if self.diagonal is None:
             return demand
@@ -356,7 +269,15 @@ class _Triple(Layer, abstract=True):
         """The new state, if its arrays have the shapes of the outputs."""
         if not isinstance(new, Kernel):
             raise TypeError(f'{self!r}: expected kernel_fn to give a Kernel, got {type(new).__name__}.')
-        shape, outer = self._shape(k.shape1), {new.batch_axis, new.channel_axis}
+        shape = self._shape(k.shape1)
+        try:
+            axes = Axes(new.batch_axis, new.channel_axis).of(len(shape))
+        except ValueError as e:
+            raise ValueError(
+                'expected kernel_fn to say which axes of its outputs are batch and channels, for inputs of shape '
+                f'{k.shape1} become outputs of shape {shape}; got batch_axis={new.batch_axis} and channel_axis='
+                f'{new.channel_axis}. Say so: k.replace(..., batch_axis=0, channel_axis={len(shape) - 1}).') from e
+        new, outer = new.but(batch_axis=axes.batch, channel_axis=axes.channel), {axes.batch, axes.channel}
         sizes = [n for axis, n in enumerate(shape) if axis not in outer]
         if not sizes:
             new = new.but(diagonal_spatial=False)
@@ -381,19 +302,38 @@ class _Triple(Layer, abstract=True):
         return self.known[key]
 
     def _trial(self, signal):
-        """What becomes of a random input: at equal positions, where they may do, for an image has many pairs."""
+        """What becomes of a random input: without a tangent kernel and at equal positions, where these may do.
+
+        An image has many pairs of positions; a layer may refuse a tangent kernel, and another one may expect it.
+        """
         x = generator(0).standard_normal(signal.shape)
         patterns = (None if p is None else p[:1] for p in signal.patterns)
         described = dict(zip(('pattern1', 'pattern2'), patterns), is_gaussian=signal.is_gaussian)
 
-        def trial(paired):
-            return self.kernel(input_kernel(x, None, Demand(paired, signal.axes), True).but(**described))
-        if len(signal.shape) > 2 and self.diagonal is None:
-            try:
-                return trial(paired=False)
-            except Exception:                                    # not said, and needed: then with the others
-                return trial(paired=True)
-        return trial(paired=len(signal.shape) == 2 or self.diagonal.input < Bool.YES)
+        def trial(paired, ntk):
+            return self.kernel(input_kernel(x, None, Demand(paired, signal.axes), ntk).but(**described))
+        unsaid = len(signal.shape) > 2 and self.diagonal is None
+        paired = len(signal.shape) == 2 or not unsaid and self.diagonal.input < Bool.YES
+        *others, last = product((False, True) if unsaid else (paired,), (False, True))
+        for one in others:
+            with suppress(Exception):                            # what is missing in it may be in the next
+                return trial(*one)
+        return trial(*last)
+
+
+@dataclass(frozen=True, repr=False)
+class _Unnamed(_Triple, abstract=True):
+    """Three functions alone, that no function under `layer` gave."""
+
+    def __repr__(self):
+        return f'{self.name}(...)'
+
+    def __reduce__(self):
+        return as_layer, (tuple(self.functions),)
+
+    def to_spec(self):
+        raise ValueError(f'expected layers with a name and arguments to write them as JSON, got the three functions '
+                         f'{self!r}. Put @stax.layer above the function that gives them.')
 
 
 def _is_same(a, b):

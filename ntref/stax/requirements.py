@@ -1,0 +1,114 @@
+"""What layers of three functions need of the kernels that they are given: `requires`, `Diagonal`, `Bool`."""
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import wraps
+
+from ..arguments import as_flag
+
+__all__ = ['Bool', 'Diagonal', 'requires']
+
+REQUIREMENTS = 'batch_axis', 'channel_axis', 'diagonal_spatial', 'diagonal_batch', 'use_dropout'
+
+
+class Bool(IntEnum):
+    """NO < MAYBE < YES; `a & b` is the lesser.
+
+    Examples
+    --------
+    >>> Bool.YES & Bool.MAYBE
+    <Bool.MAYBE: 1>
+    """
+    NO = 0
+    MAYBE = 1
+    YES = 2
+
+    def __and__(self, other):
+        return Bool(min(self, other))
+
+    __rand__ = __and__
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """Are covariances at equal positions enough?  `a >> b` is b after a, `a & b` a beside b, `b << a` is `a >> b`.
+
+    Parameters
+    ----------
+    input : Bool     YES: the layer can do with them. MAYBE: if all others are 0, as between the outputs of ConvLocal;
+                     they are asked for here. NO: it needs the others, as a pool does.
+    output : Bool    YES: no others are needed after it, whatever follows, as after Flatten. MAYBE: the others are 0 if
+                     those of its input are not needed. NO: what follows says.
+
+    `bool` of it: are they enough for a network that is `a >> b >> ...`?
+
+    Examples
+    --------
+    >>> conv, flatten, pool = Diagonal(), Diagonal(output=Bool.YES), Diagonal(Bool.MAYBE, Bool.YES)
+    >>> bool(conv >> flatten), bool(conv >> pool), bool(conv >> flatten & pool)
+    (True, False, False)
+    """
+    input: Bool = Bool.YES
+    output: Bool = Bool.NO
+
+    def __post_init__(self):
+        for name in ('input', 'output'):
+            object.__setattr__(self, name, Bool(getattr(self, name)))
+
+    def __rshift__(self, other):
+        if self.output == Bool.YES:
+            return self
+        if self.output > Bool.NO and other.input > Bool.NO:
+            needed = self.input
+        elif self.output == Bool.NO and other.input < Bool.YES:
+            needed = Bool.NO
+        else:
+            needed = self.input & other.input
+        return Diagonal(needed, other.output)
+
+    def __lshift__(self, other):
+        return other >> self
+
+    def __and__(self, other):
+        return Diagonal(self.input & other.input, self.output & other.output)
+
+    def __bool__(self):
+        return self.input == Bool.YES and self.output > Bool.NO
+
+
+def requires(**static_reqs):
+    """Decorator of a `kernel_fn`: what it needs of the kernels that it is given.
+
+    Parameters
+    ----------
+    batch_axis, channel_axis : int       axes of the inputs of the layer; channel_axis=None: any. Not said: any.
+    diagonal_spatial : Diagonal          which covariances between positions. Not said: those that what follows needs.
+    diagonal_batch : bool or Diagonal    True alone: each input has covariances with itself, and no others, in cov1.
+    use_dropout : bool                   is the layer random? Without effect here.
+
+    Raises
+    ------
+    TypeError  : another keyword, or a value of another kind.
+    ValueError : diagonal_batch=False.
+
+    Examples
+    --------
+    See `layer`.
+    """
+    unknown = set(static_reqs) - set(REQUIREMENTS)
+    if unknown:
+        raise TypeError(f'requires: expected keywords out of {", ".join(REQUIREMENTS)}, got {", ".join(unknown)}.')
+    diagonal, batch = static_reqs.get('diagonal_spatial'), static_reqs.get('diagonal_batch', True)
+    if diagonal is not None and not isinstance(diagonal, Diagonal):
+        raise TypeError(f'requires: expected diagonal_spatial=Diagonal(input=..., output=...), got {diagonal!r}.')
+    as_flag(static_reqs.get('use_dropout', False), 'requires: use_dropout')
+    if not (batch.input == Bool.YES if isinstance(batch, Diagonal) else as_flag(batch, 'requires: diagonal_batch')):
+        raise ValueError(f'requires: expected diagonal_batch=True, got {batch!r}. There are no covariances of all x1 '
+                         'with all x1 beside those with x2: a layer that mixes inputs is no layer of `serial` here.')
+
+    def decorate(kernel_fn):
+        @wraps(kernel_fn)
+        def required(*args, **kwargs):
+            return kernel_fn(*args, **kwargs)
+        required.input_req = static_reqs
+        return required
+    return decorate
