@@ -103,17 +103,19 @@ ALLOWED = {
     'empirical.trees': {'arguments', 'trees'},
     'empirical.pairing': {},
     'empirical.cost': {},
-    'empirical.record': {'empirical.cost', 'trees'},
+    'empirical.pullbacks': {},
+    'empirical.record': {'empirical.cost', 'empirical.pullbacks', 'trees'},
     'empirical.side': {'empirical.cost', 'empirical.record', 'empirical.trees', 'trees'},
     'empirical.jacobian': {'empirical.cost', 'empirical.pairing'},
     'empirical.products': {'empirical.cost', 'empirical.jacobian', 'empirical.record', 'empirical.side', 'trees'},
     'empirical.check': {'empirical.products'},
-    'empirical.rules': {'empirical.record'},
+    'empirical.rules': {'empirical.pullbacks', 'empirical.record'},
     'empirical.weights': {'empirical.record'},
     'empirical.plan': {'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
     'empirical.kernels': {'arguments', 'engine.memory', 'empirical.check', 'empirical.cost', 'empirical.jacobian',
-                          'empirical.pairing', 'empirical.products', 'empirical.side', 'empirical.structured', 'trees'},
+                          'empirical.pairing', 'empirical.plan', 'empirical.products', 'empirical.side',
+                          'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     'monte_carlo': {'arguments', 'empirical', 'empirical.side', 'engine.batch', 'engine.run', 'trees'},
     # on top: what layers owe
@@ -160,7 +162,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
-        'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
+        'trees check pairing pullbacks record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

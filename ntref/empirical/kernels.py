@@ -12,8 +12,9 @@ from .check import check_side
 from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing
+from .plan import plans
 from .products import products_cost, products_ntk
-from .side import sides
+from .side import Mixing, sides
 from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
@@ -62,7 +63,10 @@ class Kernels:
         first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes)
         if self.check:
             for side in (first, second):
-                check_side(side)
+                check_side(side.together() if side.draws else side)
+        if self.implementation in (NtkImplementation.AUTO, NtkImplementation.STRUCTURED_DERIVATIVES) and (
+                first.draws or second.draws):
+            first, second = apart_if_alike(first, second)
         return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
@@ -74,9 +78,15 @@ class Kernels:
         if any(pairing.is_empty for pairing in pairings):
             found = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
         else:
-            way, _ = WAYS[self.implementation or self.cheapest(first, second, pairings)]
-            found = [k / p.traced for k, p in zip(way(first, second, pairings), pairings)]
+            found = [k / p.traced for k, p in zip(self.summed(first, second, pairings), pairings)]
         return rebuilt(first.whole.tree, found)
+
+    def summed(self, first, second, pairings):
+        """The kernel of each output, summed over trace axes."""
+        way = self.implementation or self.cheapest(first, second, pairings)
+        if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
+            first, second = together(first, second)
+        return WAYS[way][0](first, second, pairings)
 
     def cheapest(self, first, second, pairings):
         costs, free = costs_of(first, second, pairings), available()
@@ -90,6 +100,22 @@ class Kernels:
     def cost(self, x1, x2, params, **apply_fn_kwargs):
         """What each implementation of the NTK takes, estimated: {NtkImplementation: Cost(operations, bytes)}."""
         return costs_of(*self.sides(x1, x2, params, apply_fn_kwargs))
+
+
+def together(first, second):
+    """Both without `vmap_axes`."""
+    whole = first.together()
+    return whole, whole if second is first else second.together()
+
+
+def apart_if_alike(first, second):
+    """Both, without `vmap_axes` where f draws other numbers for examples alone."""
+    try:
+        plans(first, second)
+    except Mixing:
+        log.info('structured derivatives: all examples as one, since f draws for all of them at once.')
+        return together(first, second)
+    return first, second
 
 
 def costs_of(first, second, pairings):

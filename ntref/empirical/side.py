@@ -1,4 +1,5 @@
 """One of the two sets of inputs of a kernel: f there, on all inputs at once or on one of them alone."""
+from copy import copy
 from functools import cached_property
 
 import numpy
@@ -8,7 +9,7 @@ from .cost import CALL
 from .record import Record
 from .trees import float_leaves, named, spread
 
-__all__ = ['Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
+__all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
 
 DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # and changed by that
 
@@ -130,6 +131,17 @@ class Side:
         return self._singles[i]
 
     @property
+    def draws(self):
+        """Is it given a seed? What it draws, for all examples at once, is not what it draws for one of them."""
+        return self.inputs is not None and self.kwargs.get('rng') is not None
+
+    def together(self):
+        """The same without `vmap_axes`."""
+        side = copy(self)
+        side.inputs, side.outputs, side.n = None, None, 1
+        return side
+
+    @property
     def single_operations(self):
         """Estimated, of f of one example alone, without calling it."""
         if self.inputs is None or not self.n:
@@ -165,8 +177,12 @@ def same(a, b):
     return bool((abs(a - b) <= 1e3 * float(numpy.finfo(a.dtype).eps) ** .75 * scale).all())
 
 
+class Mixing(ValueError):
+    """Examples alone have other outputs than among all."""
+
+
 def mixing(name, i):
-    return ValueError('expected a function that treats its examples one by one, as vmap_axes claims, but example '
+    return Mixing('expected a function that treats its examples one by one, as vmap_axes claims, but example '
                       f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
                       'do that: use vmap_axes=None.')
 
