@@ -6,7 +6,7 @@ import numpy
 
 from .arrays import is_array, kind
 
-__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input',
+__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_finite', 'check_per_input',
            'function_of_blocks', 'is_per_input', 'is_whole', 'of_block']
 
 
@@ -93,6 +93,16 @@ def as_wholes(values, name, least):
         raise TypeError(f'{name} is expected to be a tuple of whole numbers >= {least}, one for each axis, got '
                         f'{values!r}. For one axis write {name.split()[-1]}=(2,), for two (2, 2).') from None
     return tuple(as_whole(n, name, least) for n in values)
+
+
+def check_finite(value, name):
+    """Raises ValueError where a NumPy array or number has NaN or infinity in it; says `name`."""
+    if not isinstance(value, (float, numpy.ndarray, numpy.generic)) or numpy.asarray(value).dtype.kind not in 'fc':
+        return
+    finite = numpy.isfinite(value)
+    if not numpy.all(finite):
+        raise ValueError(f'expected {name} to be finite, got NaN or infinity in {numpy.size(value) - numpy.sum(finite)} '
+                         f'of its {numpy.size(value)} entries. Remove or impute them.')
 
 
 def as_axes(axes, name):

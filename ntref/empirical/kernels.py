@@ -2,12 +2,14 @@
 import logging
 from collections import namedtuple
 from enum import IntEnum
+from math import prod
 
 import numpy
 
 from ..arguments import as_axes
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
+from .blocks import blocks_of
 from .check import check_side
 from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
@@ -19,7 +21,7 @@ from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
 
-log = logging.getLogger('ntref.empirical')
+log, GIB = logging.getLogger('ntref.empirical'), 2 ** 30
 
 
 class NtkImplementation(IntEnum):
@@ -58,15 +60,20 @@ class Kernels:
             raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
                              f'{implementation!r}.') from None
 
-    def sides(self, x1, x2, params, kwargs):
-        """x1, x2, and the Pairing of each output."""
-        first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes)
+    def sides(self, x1, x2, params, kwargs, is_needed=True):
+        """x1, x2, and the Pairing of each output; for derivatives if these are needed."""
+        first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes, is_needed)
+        if not is_needed:
+            return self.paired(first, second)
         if self.check:
             for side in (first, second):
                 check_side(side.together() if side.draws else side)
         if self.implementation in (NtkImplementation.AUTO, NtkImplementation.STRUCTURED_DERIVATIVES) and (
                 first.draws or second.draws):
             first, second = apart_if_alike(first, second)
+        return self.paired(first, second)
+
+    def paired(self, first, second):
         return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
@@ -75,7 +82,7 @@ class Kernels:
         return rebuilt(first.whole.tree, [pairing.nngp(f1, f2) for pairing, f1, f2 in outs])
 
     def ntk(self, first, second, pairings):
-        if any(pairing.is_empty for pairing in pairings):
+        if is_zero(first, pairings):
             found = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
         else:
             found = [k / p.traced for k, p in zip(self.summed(first, second, pairings), pairings)]
@@ -86,7 +93,9 @@ class Kernels:
         way = self.implementation or self.cheapest(first, second, pairings)
         if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
             first, second = together(first, second)
-        return WAYS[way][0](first, second, pairings)
+        compute, cost = WAYS[way]
+        check_fits(way, cost(first, second, pairings), first, second, pairings)
+        return compute(first, second, pairings)
 
     def cheapest(self, first, second, pairings):
         costs, free = costs_of(first, second, pairings), available()
@@ -118,8 +127,30 @@ def apart_if_alike(first, second):
     return first, second
 
 
+def check_fits(way, cost, first, second, pairings):
+    """Raises MemoryError, which says what would fit, if this way takes more than there is."""
+    free = available()
+    if free is None or cost.bytes <= free:
+        return
+    rows = [max((out.shape[0] for out in side.whole.outputs if out.ndim), default=1) for side in (first, second)]
+    kept = sum(prod(p.shape) * out.itemsize for p, out in zip(pairings, first.whole.outputs))
+    side = max(1, int(min(rows) * min(max(free / 2 - kept, free / 4) / cost.bytes, 1)))
+    structured = '' if way == NtkImplementation.STRUCTURED_DERIVATIVES else (
+        'Where f treats its inputs one by one, vmap_axes=0, implementation=3 takes no Jacobian. ')
+    out = '' if kept <= free / 2 else ", out='ntk.zarr'"
+    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the tangent kernel of '
+                      f'{rows[0]} with {rows[1]} inputs by {way.name}, which takes {cost.bytes / GIB:.3g} GiB, '
+                      f'{kept / GIB:.3g} of them for the kernel. {structured}Tiles fit: ntref.batch(ntk_fn, '
+                      f'batch_size={side}, device_count=0{out}).')
+
+
+def is_zero(side, pairings):
+    """Is there nothing to compute: no parameters, or no outputs?"""
+    return not side.values or any(pairing.is_empty for pairing in pairings)
+
+
 def costs_of(first, second, pairings):
-    if any(pairing.is_empty for pairing in pairings):
+    if is_zero(first, pairings):
         return dict.fromkeys(WAYS, Cost(0., 0))
     return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
 
@@ -152,7 +183,8 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     kernels = Kernels(f, trace_axes, diagonal_axes)
 
     def nngp_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.nngp(*kernels.sides(x1, x2, params, apply_fn_kwargs))
+        return kernels.nngp(*kernels.sides(x1, x2, params, apply_fn_kwargs, False))
+    nngp_fn.of_blocks = blocks_of(nngp_fn, f, 2)
     return nngp_fn
 
 
@@ -187,7 +219,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
     def ntk_fn(x1, x2, params, **apply_fn_kwargs):
         return kernels.ntk(*kernels.sides(x1, x2, params, apply_fn_kwargs))
-    ntk_fn.cost = kernels.cost
+    ntk_fn.cost, ntk_fn.of_blocks = kernels.cost, blocks_of(ntk_fn, f, 2)
     return ntk_fn
 
 
@@ -267,10 +299,10 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
         if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
             raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r}.")
-        given = kernels.sides(x1, x2, params, apply_fn_kwargs)
+        given = kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
         found = {name: getattr(kernels, name)(*given) for name in names}
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
-    kernel_fn.cost = kernels.cost
+    kernel_fn.cost, kernel_fn.of_blocks = kernels.cost, blocks_of(kernel_fn, f, 3)
     return kernel_fn
 
 

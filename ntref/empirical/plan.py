@@ -281,10 +281,12 @@ def _inputs(part, h, n):
 
 
 def plans(first, second):
-    """Those of both sides, with the same parameters."""
-    plan1 = Plan.of(first)
-    plan2 = plan1 if second is first else Plan.of(second)
-    others = plan1.others | plan2.others
-    while others != (others := others | plan1.close(others) | plan2.close(others)):
-        pass
-    return plan1, plan2
+    """Those of both sides, with the same parameters; made once."""
+    if first.plans is None or first.plans[0] is not second:
+        plan1 = Plan.of(first)
+        plan2 = plan1 if second is first else Plan.of(second)
+        others = plan1.others | plan2.others
+        while others != (others := others | plan1.close(others) | plan2.close(others)):
+            pass
+        first.plans = second, plan1, plan2
+    return first.plans[1:]

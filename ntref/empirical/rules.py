@@ -162,6 +162,8 @@ def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
     """h: the windows of the other operand that are multiplied by w, which lies in them back to front."""
     w, other = node.args[i], numpy.asarray(node.args[1 - i])
     axes = [list(range(numpy.ndim(w)))] * 2 if axes is None else axes
+    if any(node.args[0].shape[p] != node.args[1].shape[q] for p, q in zip(*dot_axes)):
+        return None
     labels = [[(k, axis) for axis in range(numpy.ndim(a))] for k, a in enumerate(node.args[:2])]
     for left, right in zip(*dot_axes):
         labels[1][right] = labels[0][left]

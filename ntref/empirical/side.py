@@ -1,13 +1,15 @@
 """One of the two sets of inputs of a kernel: f there, on all inputs at once or on one of them alone."""
 from copy import copy
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy
 
-from ..trees import leaves, rebuilt
+from ..arguments import check_finite
+from ..trees import leaves, named, rebuilt
 from .cost import CALL
 from .record import Record
-from .trees import float_leaves, named, spread
+from .trees import float_leaves, spread
 
 __all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
 
@@ -35,6 +37,12 @@ def taken(tree, axes, i):
     return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in zip(leaves(tree), axes, strict=True)])
 
 
+class Outputs(NamedTuple):
+    """What f gives, without a record of how."""
+    tree: Any
+    outputs: list
+
+
 class Side:
     """f(params, x, **kwargs) for fixed arguments.
 
@@ -42,17 +50,25 @@ class Side:
     ----------
     names, values : lists of the leaves of params
     n : int                     how many examples, 1 without `vmap_axes`
-    whole : Record              f of all examples
+    whole : Record              f of all examples; `Outputs` where no derivative `is_needed`
     """
 
-    def __init__(self, f, params, x, kwargs, vmap_axes, name):
+    def __init__(self, f, params, x, kwargs, vmap_axes, name, is_needed=True):
         self.f, self.params, self.x, self.kwargs, self.vmap, self.name = f, params, x, kwargs, vmap_axes, name
-        self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
-        if not self.values:
-            raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
-        self.whole = self._whole()                                              # no cached_property: one lock for all
+        if kwargs.get('mask_constant') is None:
+            for where, a in named(x, name):
+                check_finite(a, where)
+        if is_needed:
+            self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
+            self.whole = self._whole()                                          # no cached_property: one lock for all
+        else:
+            for where, a in named(params, 'params'):
+                check_finite(a, where)
+            tree = f(params, x, **kwargs)
+            self.whole = Outputs(tree, leaves(tree))
+            self._check_outputs()
         self.n = 1 if self.inputs is None else self._examples()
-        self._singles = {}
+        self._singles, self.plans = {}, None
 
     @cached_property
     def inputs(self):
@@ -86,16 +102,19 @@ class Side:
             raise ValueError(f'expected as many examples along vmap_axes everywhere, got {sizes}.')
         return next(iter(sizes.values()))
 
-    def _whole(self):
-        record = self.recorded(self.x, self.kwargs)
-        for i, out in enumerate(record.outputs):
+    def _check_outputs(self):
+        for i, out in enumerate(self.whole.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
                 raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
                                 'masks take stax.unmask_fn(apply_fn).')
-            record.outputs[i] = numpy.asarray(out)
+            self.whole.outputs[i] = numpy.asarray(out)
             if numpy.iscomplexobj(out):
                 raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
                                 'side by side.')
+
+    def _whole(self):
+        self.whole = record = self.recorded(self.x, self.kwargs)
+        self._check_outputs()
         lost = [name for name, there in zip(self.names, record.swallowed()) if there]
         if lost or any(out.dtype == object for out in record.outputs):
             raise TypeError(f'expected a function that autograd can follow, but plain NumPy made an array of objects '
@@ -138,7 +157,8 @@ class Side:
     def together(self):
         """The same without `vmap_axes`."""
         side = copy(self)
-        side.inputs, side.outputs, side.n = None, None, 1
+        side.inputs = side.outputs = side.plans = None
+        side.n = 1
         return side
 
     @property
@@ -213,15 +233,15 @@ def are_equal(x1, x2):
     return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
 
 
-def sides(f, x1, x2, params, kwargs, vmap_axes=None):
-    """The Side of x1, and that of x2 (the same one where x2 is None)."""
+def sides(f, x1, x2, params, kwargs, vmap_axes=None, is_needed=True):
+    """The Side of x1, and that of x2 (the same one where x2 is None), for derivatives if these are needed."""
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
     axes.check_keywords(kwargs)
-    first = Side(f, params, x1, of1, axes, 'x1')
+    first = Side(f, params, x1, of1, axes, 'x1', is_needed)
     if not leaves(x2):
         return first, first
-    second = Side(f, params, x2, of2, axes, 'x2')
+    second = Side(f, params, x2, of2, axes, 'x2', is_needed)
     places1, places2 = ([place for place, _ in named(side.whole.tree, '')] for side in (first, second))
     if places1 != places2:
         raise ValueError(f'expected outputs in trees alike for x1 and x2, in the same order, got {places1} and '

@@ -7,7 +7,7 @@ plain JSON and back.
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 
-from ..arguments import as_number
+from ..arguments import as_number, check_finite
 from ..arrays import as_floats, exact, generator, kind
 from ..kernel import Demand
 from .kernel_function import KernelFunction
@@ -126,12 +126,17 @@ class Layer:
         rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
         pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
         mask_constant : float                   what inputs are padded with, see docs/masks.md; None: no masks
+
+        Raises
+        ------
+        ValueError : NaN or infinity in inputs without masks; shapes that do not fit; what layers lack.
         """
         with located(self):
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
             signal = tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern))
             if masks is None:
+                tree_map(lambda x: check_finite(x, 'the inputs'), inputs)
                 self.out(signal)
                 return self.apply(params, inputs, rng=rng, pattern=pattern)
             check_found(mask_constant, masks)
