@@ -96,13 +96,23 @@ def as_wholes(values, name, least):
 
 
 def check_finite(value, name):
-    """Raises ValueError where a NumPy array or number has NaN or infinity in it; says `name`."""
+    """Refuses a NumPy array or number with NaN or infinity in it; what is no NumPy array passes.
+
+    Raises
+    ------
+    TypeError : a masked array or a matrix, whose sums and products mean something else. ValueError : NaN or infinity.
+        Both say `name`.
+    """
+    if isinstance(value, (numpy.ma.MaskedArray, numpy.matrix)):
+        raise TypeError(f'expected {name} to be a plain array, got a {type(value).__name__}. Fill what is masked, and '
+                        'convert it with numpy.array.')
     if not isinstance(value, (float, numpy.ndarray, numpy.generic)) or numpy.asarray(value).dtype.kind not in 'fc':
         return
     finite = numpy.isfinite(value)
     if not numpy.all(finite):
-        raise ValueError(f'expected {name} to be finite, got NaN or infinity in {numpy.size(value) - numpy.sum(finite)} '
-                         f'of its {numpy.size(value)} entries. Remove or impute them.')
+        count = numpy.size(value) - numpy.sum(finite)
+        raise ValueError(f'expected {name} to be finite, got NaN or infinity in {count} of its {numpy.size(value)} '
+                         'entries. Remove or impute them.')
 
 
 def as_axes(axes, name):
@@ -112,7 +122,8 @@ def as_axes(axes, name):
     ------
     TypeError : anything else; says `name`.
     """
-    given = (axes,) if is_whole(axes) else tuple(axes) if hasattr(axes, '__iter__') else (None,)
+    is_one, is_several = is_whole(axes), isinstance(axes, (tuple, list, range)) or getattr(axes, 'ndim', 0) == 1
+    given = (axes,) if is_one else tuple(axes) if is_several else (None,)
     if not all(map(is_whole, given)):
         raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r:.200}.')
     return tuple(map(index, given))

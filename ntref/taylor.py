@@ -113,9 +113,15 @@ def _difference(p, new):
     return new - p
 
 
+def _is_numeric(a):
+    return a.dtype.kind in 'biufc' if hasattr(a, 'dtype') else isinstance(a, (int, float, complex))
+
+
 def _vector(tree):
     """The arrays of a tree as one vector."""
     np = import_module('autograd.numpy')
+    if not leaves(tree) or not all(map(_is_numeric, leaves(tree))):
+        raise TypeError(f'expected f to return an array of numbers, or a tree of such, got {tree!r:.100}.')
     return np.concatenate([np.reshape(a, (-1,)) for a in leaves(tree)])
 
 

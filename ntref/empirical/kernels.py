@@ -3,10 +3,11 @@ import logging
 from collections import namedtuple
 from enum import IntEnum
 from math import prod
+from operator import index
 
 import numpy
 
-from ..arguments import as_axes
+from ..arguments import as_axes, as_flag, is_whole
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .blocks import blocks_of
@@ -16,7 +17,7 @@ from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing
 from .plan import plans
 from .products import products_cost, products_ntk
-from .side import Mixing, sides
+from .side import Mixing, check_function, sides
 from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
@@ -50,15 +51,13 @@ class Kernels:
     """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
 
     def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
-        if not callable(f):
-            raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}.')
-        self.f, self.vmap_axes, self.check = f, vmap_axes, check
+        check_function(f)
+        self.f, self.vmap_axes, self.check = f, vmap_axes, as_flag(check, 'check')
         self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
-        try:
-            self.implementation = NtkImplementation(implementation)
-        except ValueError:
+        if not is_whole(implementation) or index(implementation) not in [*NtkImplementation]:
             raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
-                             f'{implementation!r}.') from None
+                             f'{implementation!r:.100}.')
+        self.implementation = NtkImplementation(index(implementation))
 
     def sides(self, x1, x2, params, kwargs, is_needed=True):
         """x1, x2, and the Pairing of each output; for derivatives if these are needed."""
@@ -296,9 +295,10 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
 
     def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
-        names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
-        if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
-            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r}.")
+        names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else get
+        if not isinstance(names, (tuple, list)) or not 0 < len(names) <= 2 or names[1:] == names[:1] or not all(
+                isinstance(name, str) and name in ('nngp', 'ntk') for name in names):
+            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}.")
         given = kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
         found = {name: getattr(kernels, name)(*given) for name in names}
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)

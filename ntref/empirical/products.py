@@ -5,7 +5,7 @@ from ..trees import leaves, rebuilt
 from .cost import Cost
 from .jacobian import unit
 from .record import Record
-from .side import sides
+from .side import check_function, sides
 
 __all__ = ['empirical_ntk_vp_fn', 'products_cost', 'products_ntk']
 
@@ -92,6 +92,7 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
     >>> info, bool(abs(dense @ solution - y).max() < 1e-8)
     (0, True)
     """
+    check_function(f)
     first, second = sides(f, x1, x2, params, apply_fn_kwargs)
     push, pull = Push(first.whole), second.whole
 

@@ -11,7 +11,7 @@ from .cost import CALL
 from .record import Record
 from .trees import float_leaves, spread
 
-__all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
+__all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'check_function', 'check_second', 'sides', 'split_kwargs']
 
 DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # and changed by that
 
@@ -103,6 +103,8 @@ class Side:
         return next(iter(sizes.values()))
 
     def _check_outputs(self):
+        if not self.whole.outputs:
+            raise TypeError(f'expected f to return an array, or a tree of arrays, got {self.whole.tree!r:.100}.')
         for i, out in enumerate(self.whole.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
                 raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
@@ -111,6 +113,8 @@ class Side:
             if numpy.iscomplexobj(out):
                 raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
                                 'side by side.')
+            if self.whole.outputs[i].dtype.kind not in 'biufO':                 # objects: see _whole
+                raise TypeError(f'expected outputs to be numbers, got dtype {self.whole.outputs[i].dtype}.')
 
     def _whole(self):
         self.whole = record = self.recorded(self.x, self.kwargs)
@@ -203,8 +207,21 @@ class Mixing(ValueError):
 
 def mixing(name, i):
     return Mixing('expected a function that treats its examples one by one, as vmap_axes claims, but example '
-                      f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
-                      'do that: use vmap_axes=None.')
+                  f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
+                  'do that: use vmap_axes=None.')
+
+
+def check_function(f):
+    """Raises TypeError where f cannot be called."""
+    if not callable(f):
+        raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}. Of a network take '
+                        'apply_fn.')
+
+
+def check_second(x2):
+    """Raises ValueError where x2 is an empty list, which is not None."""
+    if isinstance(x2, (tuple, list, dict)) and not x2:
+        raise ValueError(f'expected x2 to be an array, a tree of arrays, or None for x1, got {x2!r}.')
 
 
 def split_kwargs(kwargs, x1, x2):
@@ -235,6 +252,7 @@ def are_equal(x1, x2):
 
 def sides(f, x1, x2, params, kwargs, vmap_axes=None, is_needed=True):
     """The Side of x1, and that of x2 (the same one where x2 is None), for derivatives if these are needed."""
+    check_second(x2)
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
     axes.check_keywords(kwargs)
