@@ -96,7 +96,7 @@ def taylor_expand(f, params, degree):
         zero, one = map(total.dtype.type, (0, 1))
         for k in range(1, degree + 1):
             g = _derivative(g, one)
-            total = total + g(zero) / factorial(k)
+            total = total + (g(zero) / factorial(k)).astype(total.dtype)
         return _like(out, total)
     return expanded
 

@@ -245,3 +245,25 @@ def test_key_is_seed():
         monte_carlo_kernel_fn(seed=5, key=5, **given)
     with pytest.raises(ValueError, match='seed is expected to be a whole number >= 0, got None'):
         monte_carlo_kernel_fn(**given)
+
+
+# ------------------------------------------------------------------ float32 stays
+
+def kinked(params, x):
+    W, V = params
+    return np.mean(np.maximum(x @ W, 0)[:, :, None] * np.minimum(x[:, :1, None] * V, 1), 1)
+
+
+@pytest.mark.parametrize('f', [kinked, lambda p, x: np.tanh(x @ p[0]) @ p[1]], ids=['kinked', 'smooth'])
+def test_float32_stays(f, rng):
+    """autograd's rules for maximum, minimum and mean make float64 of it."""
+    x, *params = (rng.standard_normal(shape).astype('float32') for shape in ((3, 4), (4, 5), (5, 2)))
+    out = f(params, x)
+    assert out.dtype == 'float32'
+    assert empirical_ntk_vp_fn(f, x, None, params)(out).dtype == 'float32'
+    for implementation in WAYS:
+        k = empirical_kernel_fn(f, vmap_axes=0, implementation=implementation)(x, None, None, params)
+        assert k.ntk.dtype == k.nngp.dtype == 'float32'
+    moved = [w + numpy.float32(.1) for w in params]
+    for degree in range(4):
+        assert taylor_expand(f, params, degree)(moved, x).dtype == 'float32'

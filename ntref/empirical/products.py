@@ -4,6 +4,7 @@ import numpy
 from ..trees import leaves, rebuilt
 from .cost import Cost
 from .jacobian import unit
+from .pullbacks import as_dtype
 from .record import Record
 from .side import check_function, sides
 
@@ -33,7 +34,7 @@ class Push:
         given = [v for v, missing in zip(u, self.missing) if not missing]
         pushed = iter(self.linear.pull(given, self.linear.roots))
         found = [None if end is None else next(pushed) for end in self.record.ends]
-        return [numpy.zeros_like(out) if g is None else g for g, out in zip(found, self.record.outputs)]
+        return [numpy.zeros_like(out) if g is None else as_dtype(g, out) for g, out in zip(found, self.record.outputs)]
 
 
 def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import numpy
 
-__all__ = ['einsum_terms', 'pullback']
+__all__ = ['as_dtype', 'einsum_terms', 'pullback']
 
 
 def pullback(fun, argnums, ans, args, kwargs):
@@ -38,8 +38,15 @@ def pullback(fun, argnums, ans, args, kwargs):
             if hasattr(a, 'shape') and hasattr(args[i], 'shape') and a.shape != args[i].shape:
                 raise NotImplementedError(f'{refusal(fun, args)} Its derivative in argument {i} has shape {a.shape} in '
                                           'autograd.')
-        return found
+        return [as_dtype(a, args[i]) for i, a in zip(argnums, found)]
     return checked
+
+
+def as_dtype(a, like):
+    """a in the precision of `like`; some rules of autograd (maximum, mean) make float64 of float32."""
+    if not hasattr(a, 'dtype') or not hasattr(like, 'dtype') or a.dtype == like.dtype:
+        return a
+    return a.astype(like.dtype) if a.dtype.kind == like.dtype.kind == 'f' else a
 
 
 def refusal(fun, args):
