@@ -8,8 +8,8 @@ import numpy
 
 from .arrays import is_array, kind
 
-__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_typed', 'as_whole', 'as_wholes', 'check_per_input',
-           'function_of_blocks', 'is_per_input', 'is_whole', 'of_block']
+__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_typed', 'as_whole', 'as_wholes', 'check_finite',
+           'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'of_block']
 
 
 def as_number(value, name):
@@ -116,6 +116,26 @@ def as_wholes(values, name, least):
     return tuple(as_whole(n, name, least) for n in values)
 
 
+def check_finite(value, name):
+    """Refuses a NumPy array or number with NaN or infinity in it; what is no NumPy array passes.
+
+    Raises
+    ------
+    TypeError : a masked array or a matrix, whose sums and products mean something else. ValueError : NaN or infinity.
+        Both say `name`.
+    """
+    if isinstance(value, (numpy.ma.MaskedArray, numpy.matrix)):
+        raise TypeError(f'expected {name} to be a plain array, got a {type(value).__name__}. Fill what is masked, and '
+                        'convert it with numpy.array.')
+    if not isinstance(value, (float, numpy.ndarray, numpy.generic)) or numpy.asarray(value).dtype.kind not in 'fc':
+        return
+    finite = numpy.isfinite(value)
+    if not numpy.all(finite):
+        count = numpy.size(value) - numpy.sum(finite)
+        raise ValueError(f'expected {name} to be finite, got NaN or infinity in {count} of its {numpy.size(value)} '
+                         'entries. Remove or impute them.')
+
+
 def as_axes(axes, name):
     """One axis or several as a tuple of Python ints.
 
@@ -123,7 +143,8 @@ def as_axes(axes, name):
     ------
     TypeError : anything else; says `name`.
     """
-    given = (axes,) if is_whole(axes) else tuple(axes) if hasattr(axes, '__iter__') else (None,)
+    is_one, is_several = is_whole(axes), isinstance(axes, (tuple, list, range)) or getattr(axes, 'ndim', 0) == 1
+    given = (axes,) if is_one else tuple(axes) if is_several else (None,)
     if not all(map(is_whole, given)):
         raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r:.200}.')
     return tuple(map(index, given))

@@ -332,8 +332,19 @@ def increased(a, b, where=None):
 
 
 def generator(rng):
-    """A `numpy.random.Generator` from a seed or a Generator."""
-    return numpy.random.default_rng(rng)
+    """A `numpy.random.Generator` from a seed, a SeedSequence or a Generator; from a RandomState by a seed drawn of it.
+
+    Raises
+    ------
+    TypeError : anything else. ValueError : a seed below 0.
+    """
+    if isinstance(rng, numpy.random.RandomState):
+        rng = int(rng.randint(2 ** 32, dtype=numpy.uint64))
+    try:
+        return numpy.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f'expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence or '
+                          f'RandomState, got {rng!r:.100}.') from error
 
 
 def as_floats(*arrays):

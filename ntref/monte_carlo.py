@@ -8,7 +8,7 @@ import numpy
 
 from .arguments import as_axes, as_flag, as_number, as_whole, is_whole
 from .empirical import NtkImplementation, empirical_kernel_fn
-from .empirical.side import are_equal
+from .empirical.side import are_equal, check_second
 from .engine.batch import batch, number_of_inputs, threads_of
 from .engine.run import in_threads, shown
 from .trees import leaves, rebuilt, tree_map
@@ -27,9 +27,10 @@ class Estimate(NamedTuple):
     n: int
 
 
-def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, device_count=-1, store_on_device=True,
-                          trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                          implementation=NtkImplementation.JACOBIAN_CONTRACTION, *, return_error=False, tol=None):
+def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_size=0, device_count=-1,
+                          store_on_device=True, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
+                          implementation=NtkImplementation.JACOBIAN_CONTRACTION, *, return_error=False, tol=None,
+                          key=None):
     r"""NNGP and tangent kernel of a finite network, averaged over draws of its parameters.
 
     .. math::
@@ -43,7 +44,8 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     apply_fn : function             apply_fn(params, x, **kwargs), as for `empirical_kernel_fn`. If it takes `rng`, it
         is given a seed (a whole number below 2^32), another for each sample: random layers draw anew. With
         `mask_constant` take stax.unmask_fn(apply_fn).
-    seed : int                      parameters and rng of sample i depend on (seed, i) alone.
+    seed : int                      parameters and rng of sample i depend on (seed, i) alone. Also taken as `key`, its
+        name in Neural Tangents.
     n_samples : int or iterable     how many samples. Several numbers give a generator of as many estimates, in growing
         order and each number once: each is the mean over the first n samples, and is computed when it is asked for.
     batch_size : int                inputs on either side of a tile, see `batch`; it bounds the memory that Jacobians
@@ -107,11 +109,14 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     """
     as_flag(store_on_device, 'monte_carlo_kernel_fn: store_on_device')
     with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
+    if key is not None and seed is not None:
+        raise TypeError(f'monte_carlo_kernel_fn: expected one of seed and key, got {seed!r} and {key!r}.')
     counts, is_one = _counts(n_samples, with_error)
+    batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
     of_one = empirical_kernel_fn(_in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes,
                                  implementation)
-    networks = _Networks(init_fn, apply_fn, seed, batch_size, of_one)
+    networks = _Networks(init_fn, apply_fn, seed if key is None else key, batch_size, of_one)
     threads = threads_of(device_count, 'monte_carlo_kernel_fn')
     tol = None if tol is None else as_number(tol, 'monte_carlo_kernel_fn: tol')
     if tol is not None and tol <= 0:
@@ -123,6 +128,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
         for name, x in ('x1', x1), ('x2', x2):
             if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
                 raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
+        check_second(x2)
         x2 = x2 if leaves(x2) else None
         found = _means(lambda i: networks.kernel(i, x1, x2, get, apply_fn_kwargs), counts, threads, tol)
         estimates = (means.estimate(with_error) for means in found)
@@ -140,7 +146,7 @@ class _Networks:
             raise TypeError(f'expected init_fn to be a function init_fn(rng, shape), got {type(init_fn).__name__}.')
         self.init_fn, self.kernel_fn, self.is_random = init_fn, kernel_fn, _takes_rng(apply_fn)
         self.seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
-        self.batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
+        self.batch_size = batch_size
 
     def stream(self, *key):
         return numpy.random.SeedSequence(self.seed, spawn_key=key)

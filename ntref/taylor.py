@@ -6,8 +6,8 @@ The derivatives come by forward mode, one inside the other.
 from importlib import import_module
 from math import factorial
 
-from .arguments import as_whole
-from .trees import leaves, rebuilt, tree_map
+from .arguments import as_whole, check_finite
+from .trees import leaves, named, rebuilt, tree_map
 
 __all__ = ['linearize', 'taylor_expand']
 
@@ -27,7 +27,9 @@ def linearize(f, params):
 
     Raises
     ------
-    ValueError : params' is a tree of another form, or of arrays of other shapes.
+    TypeError : f is no function.
+    ValueError : params' is a tree of another form, or of arrays of other shapes; NaN or infinity in parameters or
+        inputs (unless a `mask_constant` is given).
 
     Accuracy
     --------
@@ -60,7 +62,7 @@ def taylor_expand(f, params, degree):
 
     Raises
     ------
-    ValueError : degree < 0; params' is a tree of another form, or of arrays of other shapes.
+    As `linearize`; degree < 0.
 
     Accuracy
     --------
@@ -77,8 +79,15 @@ def taylor_expand(f, params, degree):
     [1.0, 2.0, 2.5, 2.66667, 2.70833]
     """
     degree = as_whole(degree, 'taylor_expand: degree', 0)
+    if not callable(f):
+        raise TypeError(f'expected f to be a function f(params, *args), got {type(f).__name__}. Of a network take '
+                        'apply_fn.')
+    _check_finite(params, 'params')
 
     def expanded(new_params, *args, **kwargs):
+        _check_finite(new_params, 'the parameters')
+        for i, a in enumerate(args if kwargs.get('mask_constant') is None else ()):
+            _check_finite(a, f'argument {i + 1}')
         direction, out = tree_map(_difference, params, new_params), f(params, *args, **kwargs)
 
         def along(t):
@@ -87,9 +96,14 @@ def taylor_expand(f, params, degree):
         zero, one = map(total.dtype.type, (0, 1))
         for k in range(1, degree + 1):
             g = _derivative(g, one)
-            total = total + g(zero) / factorial(k)
+            total = total + (g(zero) / factorial(k)).astype(total.dtype)
         return _like(out, total)
     return expanded
+
+
+def _check_finite(tree, name):
+    for where, a in named(tree, name):
+        check_finite(a, where)
 
 
 def _difference(p, new):
@@ -99,9 +113,15 @@ def _difference(p, new):
     return new - p
 
 
+def _is_numeric(a):
+    return a.dtype.kind in 'biufc' if hasattr(a, 'dtype') else isinstance(a, (int, float, complex))
+
+
 def _vector(tree):
     """The arrays of a tree as one vector."""
     np = import_module('autograd.numpy')
+    if not leaves(tree) or not all(map(_is_numeric, leaves(tree))):
+        raise TypeError(f'expected f to return an array of numbers, or a tree of such, got {tree!r:.100}.')
     return np.concatenate([np.reshape(a, (-1,)) for a in leaves(tree)])
 
 

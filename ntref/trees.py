@@ -1,6 +1,6 @@
 """Trees: tuples, lists and dicts of arrays, nested, as parameters and outputs of networks are; None holds nothing."""
 
-__all__ = ['leaves', 'rebuilt', 'tree_map']
+__all__ = ['leaves', 'named', 'rebuilt', 'tree_map']
 
 
 def tree_map(f, tree, *others):
@@ -35,6 +35,17 @@ def leaves(tree):
     found = []
     tree_map(found.append, tree)
     return found
+
+
+def named(tree, name):
+    """[(name, leaf)] in the order of the tree, named as Python would reach them: params[0]['W']."""
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [pair for key, branch in tree.items() for pair in named(branch, f'{name}[{key!r}]')]
+    if isinstance(tree, (tuple, list)):
+        return [pair for i, branch in enumerate(tree) for pair in named(branch, f'{name}[{i}]')]
+    return [(name, tree)]
 
 
 def rebuilt(tree, arrays):

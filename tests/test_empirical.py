@@ -592,7 +592,7 @@ def test_what_autograd_cannot_follow(rng):
         with pytest.raises(TypeError, match='expected outputs to be real, got complex'):
             empirical_ntk_fn(f)(x, None, W)
     W[1, 2] = numpy.nan
-    with pytest.raises(ValueError, match=r'expected params\[0\] to be numbers, got NaN in 1 of its entries'):
+    with pytest.raises(ValueError, match=r'expected params\[0\] to be finite, got NaN or infinity in 1 of its 15'):
         empirical_ntk_fn(lambda p, x: x @ p[0])(x, None, [W])
 
 
@@ -619,8 +619,6 @@ def test_refused(rng):
     for tree, name in zip(bad, (r'params\[0\]\[0\]', r'params\[0\]\[0\]', r'params\[0\]', r"params\['W'\]")):
         with pytest.raises(TypeError, match=f'expected {name} to be a NumPy array of float32 or float64'):
             empirical_ntk_fn(f)(x, None, tree)
-    with pytest.raises(ValueError, match='expected params to have arrays'):
-        empirical_ntk_fn(f)(x, None, ())
     for axes in dict(trace_axes=(0,)), dict(diagonal_axes=(0,)):
         with pytest.raises(ValueError, match=r'equal length on axis 0.*\(4, 3\) for x1 and \(3, 3\) for x2'):
             empirical_ntk_fn(f, **axes)(x, y, params)

@@ -106,17 +106,21 @@ ALLOWED = {
     'empirical.trees': {'arguments', 'trees'},
     'empirical.pairing': {},
     'empirical.cost': {},
-    'empirical.record': {'empirical.cost', 'trees'},
-    'empirical.side': {'empirical.cost', 'empirical.record', 'empirical.trees', 'trees'},
+    'empirical.pullbacks': {},
+    'empirical.record': {'empirical.cost', 'empirical.pullbacks', 'trees'},
+    'empirical.side': {'arguments', 'empirical.cost', 'empirical.record', 'empirical.trees', 'trees'},
+    'empirical.blocks': {'arguments', 'arrays', 'empirical.side', 'trees'},
     'empirical.jacobian': {'empirical.cost', 'empirical.pairing'},
-    'empirical.products': {'empirical.cost', 'empirical.jacobian', 'empirical.record', 'empirical.side', 'trees'},
+    'empirical.products': {'empirical.cost', 'empirical.jacobian', 'empirical.pullbacks', 'empirical.record',
+                           'empirical.side', 'trees'},
     'empirical.check': {'empirical.products'},
-    'empirical.rules': {'empirical.record'},
+    'empirical.rules': {'empirical.pullbacks', 'empirical.record'},
     'empirical.weights': {'empirical.record'},
     'empirical.plan': {'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan'},
-    'empirical.kernels': {'arguments', 'engine.memory', 'empirical.check', 'empirical.cost', 'empirical.jacobian',
-                          'empirical.pairing', 'empirical.products', 'empirical.side', 'empirical.structured', 'trees'},
+    'empirical.kernels': {'arguments', 'engine.memory', 'empirical.blocks', 'empirical.check', 'empirical.cost',
+                          'empirical.jacobian', 'empirical.pairing', 'empirical.plan', 'empirical.products',
+                          'empirical.side', 'empirical.structured', 'trees'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     'monte_carlo': {'arguments', 'empirical', 'empirical.side', 'engine.batch', 'engine.run', 'trees'},
     # on top: what layers owe
@@ -163,7 +167,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
-        'trees check pairing record side jacobian products rules weights plan structured kernels'.split())), {'numpy'})
+        'trees blocks check pairing pullbacks record side jacobian products rules weights plan structured '
+        'kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

@@ -2,23 +2,27 @@
 import logging
 from collections import namedtuple
 from enum import IntEnum
+from math import prod
+from operator import index
 
 import numpy
 
-from ..arguments import as_axes, as_flag
+from ..arguments import as_axes, as_flag, is_whole
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
+from .blocks import blocks_of
 from .check import check_side
 from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing
+from .plan import plans
 from .products import products_cost, products_ntk
-from .side import sides
+from .side import Mixing, check_function, sides
 from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
 
-log = logging.getLogger('ntref.empirical')
+log, GIB = logging.getLogger('ntref.empirical'), 2 ** 30
 
 
 class NtkImplementation(IntEnum):
@@ -47,22 +51,28 @@ class Kernels:
     """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
 
     def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
-        if not callable(f):
-            raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}.')
+        check_function(f)
         self.f, self.vmap_axes, self.check = f, vmap_axes, as_flag(check, 'check')
         self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
-        try:
-            self.implementation = NtkImplementation(implementation)
-        except ValueError:
+        if not is_whole(implementation) or index(implementation) not in [*NtkImplementation]:
             raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
-                             f'{implementation!r}.') from None
+                             f'{implementation!r:.100}.')
+        self.implementation = NtkImplementation(index(implementation))
 
-    def sides(self, x1, x2, params, kwargs):
-        """x1, x2, and the Pairing of each output."""
-        first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes)
+    def sides(self, x1, x2, params, kwargs, is_needed=True):
+        """x1, x2, and the Pairing of each output; for derivatives if these are needed."""
+        first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes, is_needed)
+        if not is_needed:
+            return self.paired(first, second)
         if self.check:
             for side in (first, second):
-                check_side(side)
+                check_side(side.together() if side.draws else side)
+        if self.implementation in (NtkImplementation.AUTO, NtkImplementation.STRUCTURED_DERIVATIVES) and (
+                first.draws or second.draws):
+            first, second = apart_if_alike(first, second)
+        return self.paired(first, second)
+
+    def paired(self, first, second):
         return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
@@ -71,12 +81,20 @@ class Kernels:
         return rebuilt(first.whole.tree, [pairing.nngp(f1, f2) for pairing, f1, f2 in outs])
 
     def ntk(self, first, second, pairings):
-        if any(pairing.is_empty for pairing in pairings):
+        if is_zero(first, pairings):
             found = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
         else:
-            way, _ = WAYS[self.implementation or self.cheapest(first, second, pairings)]
-            found = [k / p.traced for k, p in zip(way(first, second, pairings), pairings)]
+            found = [k / p.traced for k, p in zip(self.summed(first, second, pairings), pairings)]
         return rebuilt(first.whole.tree, found)
+
+    def summed(self, first, second, pairings):
+        """The kernel of each output, summed over trace axes."""
+        way = self.implementation or self.cheapest(first, second, pairings)
+        if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
+            first, second = together(first, second)
+        compute, cost = WAYS[way]
+        check_fits(way, cost(first, second, pairings), first, second, pairings)
+        return compute(first, second, pairings)
 
     def cheapest(self, first, second, pairings):
         costs, free = costs_of(first, second, pairings), available()
@@ -92,8 +110,46 @@ class Kernels:
         return costs_of(*self.sides(x1, x2, params, apply_fn_kwargs))
 
 
+def together(first, second):
+    """Both without `vmap_axes`."""
+    whole = first.together()
+    return whole, whole if second is first else second.together()
+
+
+def apart_if_alike(first, second):
+    """Both, without `vmap_axes` where f draws other numbers for examples alone."""
+    try:
+        plans(first, second)
+    except Mixing:
+        log.info('structured derivatives: all examples as one, since f draws for all of them at once.')
+        return together(first, second)
+    return first, second
+
+
+def check_fits(way, cost, first, second, pairings):
+    """Raises MemoryError, which says what would fit, if this way takes more than there is."""
+    free = available()
+    if free is None or cost.bytes <= free:
+        return
+    rows = [max((out.shape[0] for out in side.whole.outputs if out.ndim), default=1) for side in (first, second)]
+    kept = sum(prod(p.shape) * out.itemsize for p, out in zip(pairings, first.whole.outputs))
+    side = max(1, int(min(rows) * min(max(free / 2 - kept, free / 4) / cost.bytes, 1)))
+    structured = '' if way == NtkImplementation.STRUCTURED_DERIVATIVES else (
+        'Where f treats its inputs one by one, vmap_axes=0, implementation=3 takes no Jacobian. ')
+    out = '' if kept <= free / 2 else ", out='ntk.zarr'"
+    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the tangent kernel of '
+                      f'{rows[0]} with {rows[1]} inputs by {way.name}, which takes {cost.bytes / GIB:.3g} GiB, '
+                      f'{kept / GIB:.3g} of them for the kernel. {structured}Tiles fit: ntref.batch(ntk_fn, '
+                      f'batch_size={side}, device_count=0{out}).')
+
+
+def is_zero(side, pairings):
+    """Is there nothing to compute: no parameters, or no outputs?"""
+    return not side.values or any(pairing.is_empty for pairing in pairings)
+
+
 def costs_of(first, second, pairings):
-    if any(pairing.is_empty for pairing in pairings):
+    if is_zero(first, pairings):
         return dict.fromkeys(WAYS, Cost(0., 0))
     return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
 
@@ -126,7 +182,8 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     kernels = Kernels(f, trace_axes, diagonal_axes)
 
     def nngp_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.nngp(*kernels.sides(x1, x2, params, apply_fn_kwargs))
+        return kernels.nngp(*kernels.sides(x1, x2, params, apply_fn_kwargs, False))
+    nngp_fn.of_blocks = blocks_of(nngp_fn, f, 2)
     return nngp_fn
 
 
@@ -161,7 +218,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
     def ntk_fn(x1, x2, params, **apply_fn_kwargs):
         return kernels.ntk(*kernels.sides(x1, x2, params, apply_fn_kwargs))
-    ntk_fn.cost = kernels.cost
+    ntk_fn.cost, ntk_fn.of_blocks = kernels.cost, blocks_of(ntk_fn, f, 2)
     return ntk_fn
 
 
@@ -238,13 +295,14 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
 
     def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
-        names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
-        if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
-            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r}.")
-        given = kernels.sides(x1, x2, params, apply_fn_kwargs)
+        names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else get
+        if not isinstance(names, (tuple, list)) or not 0 < len(names) <= 2 or names[1:] == names[:1] or not all(
+                isinstance(name, str) and name in ('nngp', 'ntk') for name in names):
+            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}.")
+        given = kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
         found = {name: getattr(kernels, name)(*given) for name in names}
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
-    kernel_fn.cost = kernels.cost
+    kernel_fn.cost, kernel_fn.of_blocks = kernels.cost, blocks_of(kernel_fn, f, 3)
     return kernel_fn
 
 

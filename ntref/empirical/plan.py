@@ -147,6 +147,10 @@ class Plan:
         entering = [(i, self.weights[p.index]) for i, p in zip(one.argnums, one.parents) if p.index in self.weights]
         if not entering:
             return
+        if isinstance(one.value, (tuple, list)):
+            for _, weight in entering:
+                self._refuse(weight, f'{one.fun.__name__} gives several arrays')
+            return
         has_examples = self.n == 1 or numpy.shape(node.value) != numpy.shape(one.value)
         if self.n == 1 or not has_examples:
             weight = weight_of(one, self.weights)
@@ -157,7 +161,7 @@ class Plan:
         for i, weight, use in uses:
             if use is None:
                 self._refuse(weight, f'there is no rule for argument {i} of {one.fun.__name__}')
-            elif has_examples:
+            elif has_examples and numpy.size(one.args[i]):
                 self.parts.append(self._part(weight, node, one, i, use))
         steps = [(weight, use) for _, weight, use in uses if use is not None]
         if steps and not has_examples:
@@ -277,10 +281,12 @@ def _inputs(part, h, n):
 
 
 def plans(first, second):
-    """Those of both sides, with the same parameters."""
-    plan1 = Plan.of(first)
-    plan2 = plan1 if second is first else Plan.of(second)
-    others = plan1.others | plan2.others
-    while others != (others := others | plan1.close(others) | plan2.close(others)):
-        pass
-    return plan1, plan2
+    """Those of both sides, with the same parameters; made once."""
+    if first.plans is None or first.plans[0] is not second:
+        plan1 = Plan.of(first)
+        plan2 = plan1 if second is first else Plan.of(second)
+        others = plan1.others | plan2.others
+        while others != (others := others | plan1.close(others) | plan2.close(others)):
+            pass
+        first.plans = second, plan1, plan2
+    return first.plans[1:]

@@ -4,14 +4,18 @@ import numpy
 from ..trees import leaves, rebuilt
 from .cost import Cost
 from .jacobian import unit
+from .pullbacks import as_dtype
 from .record import Record
-from .side import sides
+from .side import check_function, sides
 
 __all__ = ['empirical_ntk_vp_fn', 'products_cost', 'products_ntk']
 
 
 class Push:
-    """u -> J u. The pass back g -> J' g is linear; it is recorded once, and pulled back itself."""
+    """u -> J u. The pass back g -> J' g is linear; it is recorded once, and pulled back itself.
+
+    It is recorded at random g, since rules leave out what is 0 (that of eigh does).
+    """
 
     def __init__(self, record):
         targets, self.missing = record.roots, []
@@ -21,16 +25,16 @@ class Push:
             pulled = record.pull([None if end is None else next(found) for end in record.ends], targets)
             self.missing = [g is None for g in pulled]
             return [g for g in pulled if g is not None]
-        self.record = record
-        self.linear = Record(pull, [numpy.zeros_like(out) for end, out in zip(record.ends, record.outputs)
-                                    if end is not None])
+        self.record, rng = record, numpy.random.default_rng(0)
+        self.linear = Record(pull, [numpy.asarray(rng.standard_normal(out.shape), out.dtype)
+                                    for end, out in zip(record.ends, record.outputs) if end is not None])
 
     def __call__(self, u):
         """One array for each output; u: one for each parameter, None for zero."""
         given = [v for v, missing in zip(u, self.missing) if not missing]
         pushed = iter(self.linear.pull(given, self.linear.roots))
         found = [None if end is None else next(pushed) for end in self.record.ends]
-        return [numpy.zeros_like(out) if g is None else g for g, out in zip(found, self.record.outputs)]
+        return [numpy.zeros_like(out) if g is None else as_dtype(g, out) for g, out in zip(found, self.record.outputs)]
 
 
 def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
@@ -89,6 +93,7 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
     >>> info, bool(abs(dense @ solution - y).max() < 1e-8)
     (0, True)
     """
+    check_function(f)
     first, second = sides(f, x1, x2, params, apply_fn_kwargs)
     push, pull = Push(first.whole), second.whole
 
@@ -124,5 +129,5 @@ def products_cost(first, second, pairings):
     """For each column a pass back, and one along it; what these leave behind on the way."""
     columns, pairs = sum(out.size for out in second.whole.outputs), sum(pairing.pairs for pairing in pairings)
     operations = (second.n + 2 * columns) * second.single_operations + 4 * columns * first.whole.operations
-    kept = sum(2 * numpy.asarray(node.value).nbytes for node in first.whole.tape)
+    kept = sum(2 * numpy.asarray(a).nbytes for node in first.whole.tape for a in leaves(node.value))
     return Cost(operations, kept + 2 * pairs * first.values[0].itemsize)

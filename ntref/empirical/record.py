@@ -11,6 +11,7 @@ import numpy
 
 from ..trees import leaves, rebuilt
 from .cost import CALL, ENTRY
+from .pullbacks import pullback
 
 __all__ = ['Record', 'raw']
 
@@ -59,9 +60,7 @@ def _node_class():
         def vjp(self, argnums):
             """The pullback to these of its arguments."""
             if argnums not in self.vjps:
-                if self.fun not in core.primitive_vjps:
-                    raise NotImplementedError(f'{self.fun.__name__} has no derivative in autograd.')
-                vjp = core.primitive_vjps[self.fun](argnums, self.value, self.args, self.kwargs)
+                vjp = pullback(self.fun, argnums, self.value, self.args, self.kwargs)
                 self.vjps[argnums] = _times(next(iter(vjp(numpy.ones_like(self.value))))) \
                     if is_scaling(self, argnums) else vjp
             return self.vjps[argnums]
@@ -147,8 +146,8 @@ class Record:
         for node in reversed(self.tape):
             there, factor = found.get(node.index, (node.index, 1.))
             for i, parent in zip(node.argnums, node.parents):
-                number = scale(node, i) if numpy.shape(parent.value) == numpy.shape(node.value) else None
-                if uses[parent.index] == 1 and number is not None:
+                number = scale(node, i) if uses[parent.index] == 1 else None
+                if number is not None and numpy.shape(parent.value) == numpy.shape(node.value):
                     found[parent.index] = there, factor * number
         return found
 
@@ -206,7 +205,7 @@ class Record:
 
 def _operations(node):
     """A product of (i, k) and (k, j) takes 2 i j k, all else ENTRY for each entry; and the call itself."""
-    size = numpy.size(node.value)
+    size = sum(map(numpy.size, node.value)) if isinstance(node.value, (tuple, list)) else numpy.size(node.value)
     factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
     is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum', 'convolve')
     return CALL + (2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else ENTRY * size)

@@ -15,6 +15,7 @@ import numpy
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import logsumexp
 
+from .pullbacks import einsum_terms, pullback
 from .record import raw
 
 __all__ = ['Use', 'use_of']
@@ -89,10 +90,10 @@ def _divide(node, i):
 
 def _gradient(node, i, args):
     """The pullback of 1 to argument i, of these arguments."""
-    core = import_module('autograd.core')
-    if node.fun not in core.primitive_vjps:
+    try:
+        pull = pullback(node.fun, (i,), node.value, args, node.kwargs)
+    except NotImplementedError:
         return None
-    pull = core.primitive_vjps[node.fun]((i,), node.value, args, node.kwargs)
     return next(iter(pull(numpy.ones_like(node.value))))
 
 
@@ -111,7 +112,7 @@ def _reduction(place):
             return None
         labels = tuple(range(numpy.ndim(node.args[0])))
         axes = node.args[place] if len(node.args) > place else node.kwargs.get('axis')
-        axes = labels if axes is None else {axis % len(labels) for axis in numpy.ravel(axes).tolist()}
+        axes = labels if axes is None or not labels else {axis % len(labels) for axis in numpy.ravel(axes).tolist()}
         kept = ((label, 'kept') if label in axes else label for label in labels)
         outer = tuple(kept if node.kwargs.get('keepdims') else (label for label in labels if label not in axes))
         return Use(labels, labels, outer, _gradient(node, i, node.args))
@@ -161,6 +162,8 @@ def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
     """h: the windows of the other operand that are multiplied by w, which lies in them back to front."""
     w, other = node.args[i], numpy.asarray(node.args[1 - i])
     axes = [list(range(numpy.ndim(w)))] * 2 if axes is None else axes
+    if any(node.args[0].shape[p] != node.args[1].shape[q] for p, q in zip(*dot_axes)):
+        return None
     labels = [[(k, axis) for axis in range(numpy.ndim(a))] for k, a in enumerate(node.args[:2])]
     for left, right in zip(*dot_axes):
         labels[1][right] = labels[0][left]
@@ -206,19 +209,20 @@ def _matmul(node, i):
 
 def _einsum(node, i):
     """The other operands as one, with the labels that they share with w or the output."""
-    inputs, out, operands = import_module('autograd.numpy.numpy_wrapper').parse_einsum_input(*node.args)
-    terms, i = inputs.split(','), i - 1 if isinstance(node.args[0], str) else i // 2
+    terms, out, operands, i = einsum_terms(node.args, i)
     weight, rest = terms.pop(i), [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
     if any(len(set(term)) < len(term) for term in (weight, out)):
         return None
-    sizes = {}
-    for term, shape in [(weight, numpy.shape(operands[i])), *zip(terms, map(numpy.shape, rest))]:
-        for label, n in zip(term, shape, strict=True):
-            if sizes.setdefault(label, n) != n:
-                return None                                                     # broadcast under an ellipsis
-    kept = ''.join(sorted({label for term in terms for label in term if label in weight + out}))
+    sizes, others = {}, {}                                                      # of labels, of those in `rest`
+    for term, a in [*zip(terms, rest), (weight, operands[i])]:
+        for label, n in zip(term, numpy.shape(a), strict=True):
+            sizes[label] = max(n, sizes.get(label, 0))
+            if a is not operands[i]:
+                others[label] = sizes[label]
+    kept = ''.join(sorted(label for label in others if label in weight + out and others[label] == sizes[label]))
     h = numpy.einsum(f'{",".join(terms)}->{kept}', *rest) if terms else None
-    return Use(tuple(weight), tuple(kept), tuple(out), h)
+    labels = (label if n == sizes[label] else ('w', label) for label, n in zip(weight, numpy.shape(operands[i])))
+    return Use(tuple(labels), tuple(kept), tuple(out), h)
 
 
 def _concatenate(node, i):

@@ -1,14 +1,17 @@
 """One of the two sets of inputs of a kernel: f there, on all inputs at once or on one of them alone."""
+from copy import copy
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy
 
-from ..trees import leaves, rebuilt
+from ..arguments import check_finite
+from ..trees import leaves, named, rebuilt
 from .cost import CALL
 from .record import Record
-from .trees import float_leaves, named, spread
+from .trees import float_leaves, spread
 
-__all__ = ['Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
+__all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'check_function', 'check_second', 'sides', 'split_kwargs']
 
 DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # and changed by that
 
@@ -34,6 +37,12 @@ def taken(tree, axes, i):
     return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in zip(leaves(tree), axes, strict=True)])
 
 
+class Outputs(NamedTuple):
+    """What f gives, without a record of how."""
+    tree: Any
+    outputs: list
+
+
 class Side:
     """f(params, x, **kwargs) for fixed arguments.
 
@@ -41,17 +50,25 @@ class Side:
     ----------
     names, values : lists of the leaves of params
     n : int                     how many examples, 1 without `vmap_axes`
-    whole : Record              f of all examples
+    whole : Record              f of all examples; `Outputs` where no derivative `is_needed`
     """
 
-    def __init__(self, f, params, x, kwargs, vmap_axes, name):
+    def __init__(self, f, params, x, kwargs, vmap_axes, name, is_needed=True):
         self.f, self.params, self.x, self.kwargs, self.vmap, self.name = f, params, x, kwargs, vmap_axes, name
-        self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
-        if not self.values:
-            raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
-        self.whole = self._whole()                                              # no cached_property: one lock for all
+        if kwargs.get('mask_constant') is None:
+            for where, a in named(x, name):
+                check_finite(a, where)
+        if is_needed:
+            self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
+            self.whole = self._whole()                                          # no cached_property: one lock for all
+        else:
+            for where, a in named(params, 'params'):
+                check_finite(a, where)
+            tree = f(params, x, **kwargs)
+            self.whole = Outputs(tree, leaves(tree))
+            self._check_outputs()
         self.n = 1 if self.inputs is None else self._examples()
-        self._singles = {}
+        self._singles, self.plans = {}, None
 
     @cached_property
     def inputs(self):
@@ -85,16 +102,23 @@ class Side:
             raise ValueError(f'expected as many examples along vmap_axes everywhere, got {sizes}.')
         return next(iter(sizes.values()))
 
-    def _whole(self):
-        record = self.recorded(self.x, self.kwargs)
-        for i, out in enumerate(record.outputs):
+    def _check_outputs(self):
+        if not self.whole.outputs:
+            raise TypeError(f'expected f to return an array, or a tree of arrays, got {self.whole.tree!r:.100}.')
+        for i, out in enumerate(self.whole.outputs):
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
                 raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
                                 'masks take stax.unmask_fn(apply_fn).')
-            record.outputs[i] = numpy.asarray(out)
+            self.whole.outputs[i] = numpy.asarray(out)
             if numpy.iscomplexobj(out):
                 raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
                                 'side by side.')
+            if self.whole.outputs[i].dtype.kind not in 'biufO':                 # objects: see _whole
+                raise TypeError(f'expected outputs to be numbers, got dtype {self.whole.outputs[i].dtype}.')
+
+    def _whole(self):
+        self.whole = record = self.recorded(self.x, self.kwargs)
+        self._check_outputs()
         lost = [name for name, there in zip(self.names, record.swallowed()) if there]
         if lost or any(out.dtype == object for out in record.outputs):
             raise TypeError(f'expected a function that autograd can follow, but plain NumPy made an array of objects '
@@ -128,6 +152,18 @@ class Side:
             with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
                 self._singles = {i: self.recorded(*self.arguments(i))}          # the last alone is kept
         return self._singles[i]
+
+    @property
+    def draws(self):
+        """Is it given a seed? What it draws, for all examples at once, is not what it draws for one of them."""
+        return self.inputs is not None and self.kwargs.get('rng') is not None
+
+    def together(self):
+        """The same without `vmap_axes`."""
+        side = copy(self)
+        side.inputs = side.outputs = side.plans = None
+        side.n = 1
+        return side
 
     @property
     def single_operations(self):
@@ -165,10 +201,27 @@ def same(a, b):
     return bool((abs(a - b) <= 1e3 * float(numpy.finfo(a.dtype).eps) ** .75 * scale).all())
 
 
+class Mixing(ValueError):
+    """Examples alone have other outputs than among all."""
+
+
 def mixing(name, i):
-    return ValueError('expected a function that treats its examples one by one, as vmap_axes claims, but example '
-                      f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
-                      'do that: use vmap_axes=None.')
+    return Mixing('expected a function that treats its examples one by one, as vmap_axes claims, but example '
+                  f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
+                  'do that: use vmap_axes=None.')
+
+
+def check_function(f):
+    """Raises TypeError where f cannot be called."""
+    if not callable(f):
+        raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}. Of a network take '
+                        'apply_fn.')
+
+
+def check_second(x2):
+    """Raises ValueError where x2 is an empty list, which is not None."""
+    if isinstance(x2, (tuple, list, dict)) and not x2:
+        raise ValueError(f'expected x2 to be an array, a tree of arrays, or None for x1, got {x2!r}.')
 
 
 def split_kwargs(kwargs, x1, x2):
@@ -197,15 +250,16 @@ def are_equal(x1, x2):
     return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
 
 
-def sides(f, x1, x2, params, kwargs, vmap_axes=None):
-    """The Side of x1, and that of x2 (the same one where x2 is None)."""
+def sides(f, x1, x2, params, kwargs, vmap_axes=None, is_needed=True):
+    """The Side of x1, and that of x2 (the same one where x2 is None), for derivatives if these are needed."""
+    check_second(x2)
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
     axes.check_keywords(kwargs)
-    first = Side(f, params, x1, of1, axes, 'x1')
+    first = Side(f, params, x1, of1, axes, 'x1', is_needed)
     if not leaves(x2):
         return first, first
-    second = Side(f, params, x2, of2, axes, 'x2')
+    second = Side(f, params, x2, of2, axes, 'x2', is_needed)
     places1, places2 = ([place for place, _ in named(side.whole.tree, '')] for side in (first, second))
     if places1 != places2:
         raise ValueError(f'expected outputs in trees alike for x1 and x2, in the same order, got {places1} and '

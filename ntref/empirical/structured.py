@@ -204,6 +204,8 @@ def kernel_of(first, second, starts, rows):
             total.factors(h1, g1, h2, g2, (id(g1), id(g2)) if is_single else (numbers[0],))
         else:
             there = numpy.concatenate([numpy.arange(starts[i], starts[i + 1]) for i in sorted(roots)])
+            if not there.size:
+                continue
             J1 = scattered(*zip(*used1), there)
             total.jacobians(J1, J1 if is_same else scattered(*zip(*used2), there))
     return total.sum()

@@ -1,21 +1,10 @@
-"""Leaves of trees with their names, for messages; axes for each of them."""
+"""Leaves of trees that have derivatives; axes for each of them."""
 import numpy
 
-from ..arguments import is_whole
-from ..trees import leaves
+from ..arguments import check_finite, is_whole
+from ..trees import leaves, named
 
-__all__ = ['float_leaves', 'named', 'spread']
-
-
-def named(tree, name):
-    """[(name, leaf)] in the order of the tree, named as Python would reach them: params[0]['W']."""
-    if tree is None:
-        return []
-    if isinstance(tree, dict):
-        return [pair for key, branch in tree.items() for pair in named(branch, f'{name}[{key!r}]')]
-    if isinstance(tree, (tuple, list)):
-        return [pair for i, branch in enumerate(tree) for pair in named(branch, f'{name}[{i}]')]
-    return [(name, tree)]
+__all__ = ['float_leaves', 'spread']
 
 
 def float_leaves(tree, name):
@@ -24,7 +13,7 @@ def float_leaves(tree, name):
     Raises
     ------
     TypeError : a leaf that is not a float or an array of float32 or float64. It has no derivative.
-    ValueError : NaN.
+    ValueError : NaN or infinity.
     """
     pairs = named(tree, name)
     for where, leaf in pairs:
@@ -34,8 +23,7 @@ def float_leaves(tree, name):
             raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
                             f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
                             'derivative: make it a float, or a constant of the function.')
-        if numpy.isnan(numpy.min(leaf, initial=0)):
-            raise ValueError(f'expected {where} to be numbers, got NaN in {numpy.isnan(leaf).sum()} of its entries.')
+        check_finite(leaf, where)
     return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
 
 

@@ -27,6 +27,14 @@ class _Network(Layer, abstract=True):
     def step(self, params, x, rng=None, **given):
         return self.apply(params, x, rng=rng, **given)
 
+    def check_params(self, params):
+        """Raises ValueError where there are not parameters for each layer."""
+        is_list = hasattr(params, '__len__') and not hasattr(params, 'dtype') and not isinstance(params, (str, bytes))
+        n = len(params) if is_list else None
+        if n != len(self.layers):
+            raise ValueError(f'expected params as a list of {len(self.layers)}, one for each layer, got '
+                             f'{params!r:.100}. Take those of init_fn of the same network.')
+
     def each(self, f, *trees):
         """[f(layer, leaves)] with errors located."""
         results = []
@@ -94,6 +102,7 @@ class _Serial(_Network):
         return params
 
     def apply(self, params, x, rng=None, **given):
+        self.check_params(params)
         return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, params,
                          spawned(rng, len(self.layers)))
 
@@ -125,6 +134,7 @@ class _Parallel(_Network):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
     def apply(self, params, x, rng=None, **given):
+        self.check_params(params)
         return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, self._branches(x),
                                  spawned(rng, len(self.layers))))
 

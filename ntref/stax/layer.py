@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, replace
 from types import SimpleNamespace
 
-from ..arguments import as_typed
+from ..arguments import as_typed, check_finite
 from ..arrays import as_floats, beyond_range, exact, generator, kind
 from ..kernel import Demand
 from .kernel_function import KernelFunction
@@ -134,13 +134,19 @@ class Layer:
         rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
         pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
         mask_constant : float                   what inputs are padded with, see docs/masks.md; None: no masks
+
+        Raises
+        ------
+        ValueError : NaN or infinity in inputs without masks; shapes that do not fit; what layers lack.
         """
         with located(self):
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
             shape = tree_map(_shape, inputs)
-            if masks is None and self.elementwise:
-                return self.apply(params, inputs, rng=rng, pattern=pattern)
+            if masks is None:
+                tree_map(lambda x: check_finite(x, 'the inputs'), inputs)
+                if self.elementwise:
+                    return self.apply(params, inputs, rng=rng, pattern=pattern)
             signal = tree_signal(shape, self.demand(Demand()), (pattern, pattern))
             if masks is None:
                 self.out(signal)

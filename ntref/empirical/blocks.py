@@ -1,0 +1,48 @@
+"""What `batch` and its like ask for: blocks of a kernel, after a look at whether f mixes its batch."""
+import numpy
+
+from ..arguments import of_block
+from ..arrays import is_array
+from ..trees import leaves, tree_map
+from .side import same
+
+__all__ = ['blocks_of']
+
+FEW = 4                 # inputs that are compared, together and in halves
+
+
+def blocks_of(kernel_fn, f, place):
+    """`kernel_fn.of_blocks`, for a kernel function that has params at this place of its arguments."""
+    def of_blocks(x1, x2=None, **kwargs):
+        few, checked = tree_map(lambda a: a[:FEW], x1), []
+        given = {name: tree_map(lambda a: a[:FEW] if is_array(a) else a, value) for name, value in kwargs.items()}
+
+        def block(*args, **keywords):
+            if not checked:
+                check_blocks(f, keywords['params'] if 'params' in keywords else args[place], few, given)
+                checked.append(True)
+            return kernel_fn(*args, **keywords)
+        return block
+    return of_blocks
+
+
+def check_blocks(f, params, x, kwargs):
+    """Raises ValueError where f of some inputs is not what they are among others."""
+    n = min((len(a) for a in leaves(x)), default=0)
+    halves = [slice(0, n // 2), slice(n // 2, n)]
+    if n < 2:
+        return
+    whole = leaves(f(params, x, **_first(kwargs, slice(0, n))))
+    parts = [leaves(f(params, tree_map(lambda a: a[rows], x), **_first(kwargs, rows))) for rows in halves]
+    for k, out in enumerate(whole):
+        for part, rows in zip(parts, halves):
+            if not same(numpy.asarray(out)[rows], part[k]):
+                raise ValueError('expected a function that treats its inputs one by one, as tiles need, but the first '
+                                 f'{n} inputs have other outputs together than in halves. Batch normalization and '
+                                 'random layers do that: compute the kernel in one piece, without batch.')
+
+
+def _first(kwargs, rows):
+    """Keywords for these inputs; of a pair the first is for x1."""
+    return {name: value[0] if isinstance(value, tuple) and len(value) == 2 else value
+            for name, value in of_block(kwargs, rows, rows, True).items()}
