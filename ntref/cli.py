@@ -138,7 +138,8 @@ def _client(address):
     try:
         from distributed import Client
     except ImportError:
-        raise ImportError('expected dask for --scheduler, got none. Install it: pip install ntref[dask]') from None
+        raise ImportError("expected dask for --scheduler, got none. In a checkout of ntref: "
+                          "pip install '.[dask]'") from None
     try:
         return Client(address, timeout='5s')
     except OSError as e:

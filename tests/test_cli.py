@@ -41,7 +41,7 @@ def test_the_demo_says_what_to_install(module, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)          # its import raises ImportError
     assert main(['demo']) == 1
     said = capsys.readouterr().err
-    assert module.partition('.')[0] in said and 'pip install "ntref[demo]"' in said
+    assert module.partition('.')[0] in said and "In a checkout of ntref: pip install '.[demo]'" in said
 
 
 def test_bad_arguments(capsys):
@@ -118,3 +118,12 @@ def test_what_readme_points_to_exists():
     paths = re.findall(r'\]\(([^)#]+)', text) + re.findall(r'`((?:ntref|tests|docs|validation)/[^`]*)`', text)
     assert len(paths) > 10
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_nothing_says_to_install_ntref_from_an_index():
+    """There is none such: it is installed from a checkout."""
+    files = [ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md'), *(ROOT / 'ntref').rglob('*.py'),
+             *(ROOT / 'validation').rglob('*.*')]
+    found = {str(path): said for path in files if path.suffix in ('.md', '.py')
+             if (said := re.findall(r'pip install [^\n&]*\bntref\b', path.read_text()))}
+    assert len(files) > 100 and not found

@@ -124,8 +124,11 @@ ALLOWED = {
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
     'classic': {'arguments', 'arrays', 'empirical', 'engine.batch', 'predict'},
     # values to compare with
-    'oracle.shaken': {},
-    'oracle.certify': {'arguments', 'arrays', 'engine.batch', 'engine.run', 'kernel', 'oracle.shaken', 'stax', 'trees'},
+    'oracle.precision': {},
+    'oracle.shaken': {'oracle.precision'},
+    'oracle.around': {'arrays', 'kernel', 'oracle.precision', 'stax', 'trees'},
+    'oracle.certify': {'arguments', 'arrays', 'engine.batch', 'engine.run', 'kernel', 'oracle.around',
+                       'oracle.precision', 'oracle.shaken', 'stax', 'trees'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
     'oracle.catalogue.family': {'oracle.catalogue.given'},
@@ -134,7 +137,7 @@ ALLOWED = {
     'oracle.catalogue.trained': {'oracle.catalogue.family', 'oracle.catalogue.given', 'stax', 'trees'},
     'oracle.catalogue.__init__': {'oracle.catalogue.family', 'oracle.catalogue.given', 'oracle.catalogue.images',
                                   'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
-    'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
+    'oracle.definitions': {'oracle.certify', 'oracle.precision', 'stax', 'trees'},
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
     'oracle.worker': {},
     'oracle.adapter': {'oracle.worker'},
@@ -165,6 +168,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 
 ASKS_FOR_THE_KIND = {
     'arguments': 3,             # a number of which kinds; a traced constant stays
+    'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
     'stax.layer': 2,            # a traced argument is shown, not compared with its default; mpmath wants its digits
