@@ -120,7 +120,7 @@ def _json(path):
     with open(path, 'rb') as f:
         try:
             return json.load(f)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise ValueError(f'expected a network as JSON in {path}: {e}') from e
 
 
