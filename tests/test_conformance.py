@@ -296,8 +296,8 @@ def test_reasons_are_whole_in_files_and_keep_their_ends_on_a_terminal(suite, tmp
     path = adapter_file(tmp_path, 'return dict.fromkeys(get, x1 @ x1.T / 2 * (1 + 1e-9))')
     assert main(['conform', path]) == 1
     line, *_ = capsys.readouterr().out.splitlines()
-    assert re.search(r'nngp: 9.0 digits agree of 13.0 at \(\d, \d\): expected ([-\d.]+), got \1[\d.]+; too few in \d of 9 '
-                     r'entries; ntk: 9.0 .* got [-\d.]+', line)
+    assert re.search(r'nngp: 9.0 digits agree of 13.0 at \(\d, \d\): expected ([-\d.]+), got \1[\d.]+; too few in '
+                     r'\d of 9 entries; ntk: 9.0 .* got [-\d.]+', line)
 
 
 @pytest.mark.parametrize('number, verdict, said', [
@@ -419,6 +419,35 @@ def test_time_limits(suite, limit, tmp_path, capsys):
     with pytest.raises(SystemExit, match='1'):
         main(['conform', adapter_file(tmp_path, 'pass'), '--time-limit', limit])
     assert 'expected a time limit > 0' in capsys.readouterr().err
+
+
+NO_TEXT = None, 3, float('nan'), [], {}, (1,), True, b'x', object(), len
+
+
+def test_arguments_of_another_type(tmp_path):
+    path = adapter_file(tmp_path, 'pass')
+
+    def tries():
+        for value in NO_TEXT:
+            yield lambda: conform(value), 'paths'
+            yield lambda: conform(path, value), 'select to be text'
+            yield lambda: conform(path, dtype=value), 'dtype to be text'
+            yield lambda: oracle.conformance_cases(value), 'select to be text'
+            yield lambda: ALONE.check({}, value), 'dtype to be text'
+            if value is not None:
+                yield lambda: conform(path, python=value), 'paths'
+            if value:
+                yield lambda: oracle.conformance_cases(kind=value), 'kind to be text'
+                yield lambda: oracle.conformance_cases(dtype=value), 'dtype to be text'
+            if not isinstance(value, (bool, type(None))):
+                yield lambda: conform(path, progress=value), 'progress is expected to be True or False'
+            if value not in (None, len):
+                yield lambda: conform(path, each=value), 'each to be a function'
+            if value != 3:
+                yield lambda: conform(path, time_limit=value), 'time limit > 0'
+    for call, text in tries():
+        with pytest.raises((TypeError, ValueError), match=f'expected .*{text}|{text}'):
+            call()
 
 
 def test_other_arguments(suite, tmp_path):

@@ -143,7 +143,7 @@ ALLOWED = {
     'oracle.adapter': {'oracle.worker'},
     '__init__': {'classic', 'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax',
                  'taylor'},
-    'oracle.conformance': {'__init__', 'engine.run', 'oracle.adapter', 'oracle.cases', 'trees'},
+    'oracle.conformance': {'__init__', 'arguments', 'engine.run', 'oracle.adapter', 'oracle.cases', 'trees'},
     'oracle.report': {'oracle.conformance'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
     'demo': {'arrays', 'stax', 'predict'},

@@ -45,8 +45,11 @@ def command(adapter, python=None):
 
     Raises
     ------
-    FileNotFoundError : no such file, no such interpreter. PermissionError : neither Python nor executable.
+    TypeError : no paths. FileNotFoundError : no such file, no such interpreter.
+    PermissionError : neither Python nor executable.
     """
+    if not isinstance(adapter, (str, os.PathLike)) or not isinstance(python, (str, os.PathLike, type(None))):
+        raise TypeError(f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
     file, _, argument = str(adapter).rpartition(':')
     path, arguments = (Path(file), [argument]) if file and not Path(adapter).exists() else (Path(adapter), [])
     if not path.is_file():

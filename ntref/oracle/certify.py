@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy
 
-from ..arguments import as_whole, of_block
+from ..arguments import as_flag, as_whole, of_block
 from ..arrays import is_array
 from ..engine.batch import number_of_inputs
 from ..engine.run import shown
@@ -139,6 +139,7 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
 
 def _certified(net, x1, x2, get, digits, progress, options):
     asked, names = as_whole(digits, 'certify: digits', 1), _requested(get)
+    progress = progress if progress is None else as_flag(progress, 'certify: progress')
     if asked + 2 * GUARD > LARGEST:
         raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
     if not isinstance(net, Layer):
@@ -267,8 +268,9 @@ def _compared(high, low, asked, guard):
 def _requested(get):
     """Names of kernels; none of them for all."""
     names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
-    if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
-        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r}.')
+    known = all(isinstance(name, str) and name in NAMES for name in names)
+    if not known or len(set(names)) < len(names) or not (names or get is None):
+        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.')
     return names
 
 
