@@ -22,7 +22,8 @@ from ntref.oracle.definitions import settled
 from ntref.oracle.precision import replaced, working
 from ntref.oracle.shaken import shaken
 from ntref.stax import (
-    Dense, Elementwise, Erf, FanOut, Gelu, GlobalSelfAttention, Layer, LayerNorm, Relu, Sin, parallel, serial)
+    Dense, Elementwise, ElementwiseNumerical, Erf, FanOut, Gelu, GlobalSelfAttention, Layer, LayerNorm, Relu, Sin,
+    parallel, serial)
 from ntref.stax.elementwise import Nonlinearity
 
 BOTH = 'nngp', 'ntk'
@@ -325,6 +326,21 @@ def test_embeddings_that_leave_mpmath(f):
     with pytest.warns(UserWarning, match='expected 30 digits, 1[3-7] are sure'):
         certify(nets[1], x, get='nngp')
     assert certify(nets[0], x, get='nngp').digits == 30
+
+
+@pytest.mark.parametrize('way', ['text of 6 digits', 'text'])
+def test_functions_under_quadrature_that_leave_mpmath(way):
+    """Of a cubic polynomial six nodes are enough, in both computations."""
+    f, most = WAYS[way]
+
+    def numerical(f):
+        return ElementwiseNumerical(lambda z: each(f, z ** 3 / 3), 6, lambda z: z * z)
+    truth = sure(numerical(lambda v: v))
+    c = sure(numerical(f))
+    assert truth.digits >= 15 and c.digits <= min(most, 15)
+    with mp.workdps(40):
+        error = abs(c.values - truth.values)
+        assert (error <= abs(truth.values) * mp.mpf(10) ** -c.digits + truth.bound).all()
 
 
 @pytest.mark.parametrize('way', HONEST)

@@ -12,7 +12,7 @@ from math import factorial
 
 from ..arrays import kind
 from ..kernel import COVARIANCES
-from ..stax import Layer
+from ..stax import ElementwiseNumerical, Layer
 from ..trees import leaves, tree_map
 from .precision import mpmath
 
@@ -24,8 +24,11 @@ R = .5                  # to the nearest singularity, relative to the arguments
 
 
 def by_values_around(layer):
-    """A layer whose functions are those of the user's, taken by their values around; all else as it is."""
-    if not isinstance(layer, Layer):
+    """A layer whose functions are those of the user's, taken by their values around; all else as it is.
+
+    Those of `ElementwiseNumerical` are as they are: they are looked at at other nodes.
+    """
+    if not isinstance(layer, Layer) or isinstance(layer, ElementwiseNumerical):
         return layer
     if not layer.is_ours():
         return _layer_around(layer)
