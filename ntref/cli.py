@@ -2,15 +2,17 @@
 import argparse
 import csv
 import json
+import os
 import sys
 import warnings
+from pathlib import Path
 
 __all__ = ['main']
 
 
 def main(argv=None):
     """`ntref demo`, `ntref kernel`, `ntref certify`, `ntref conform`. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog='ntref', description='Infinitely wide neural networks.')
+    parser = Parser(prog='ntref', description='Infinitely wide neural networks.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _demo_arguments(commands)
     _kernel_arguments(commands)
@@ -19,12 +21,54 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         return args.run(args) or 0
-    except (ImportError, OSError, TypeError, ValueError, MemoryError) as e:
+    except (ImportError, OSError, TypeError, ValueError, MemoryError, ArithmeticError, RuntimeError) as e:
         print(f'ntref {args.command}: {e}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f'ntref {args.command}: interrupted', file=sys.stderr)
         return 130
+
+
+# ------------------------------------------------------------------ what flags may be
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message):
+        self.exit(1, f'{self.prog}: {message}. {self.prog} --help says what there is.\n')
+
+
+def _whole(least):
+    """Reads whole numbers."""
+    def read(text):
+        try:
+            if int(text) >= least:
+                return int(text)
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f'expected a whole number >= {least}, got {text!r:.100}')
+    return read
+
+
+def _seconds(text):
+    try:
+        if 0 < float(text) < float('inf'):
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f'expected a time limit > 0 in seconds, got {text!r:.100}')
+
+
+def _new_file(text):
+    """The path of a file that can be written."""
+    path, folder = Path(text), Path(text).parent
+    if not text or path.is_dir():
+        raise argparse.ArgumentTypeError(f'expected a file to write, got {text!r}')
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f'expected a file in a folder that is there, got {text}: there is no {folder}')
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f'expected a file that can be written, got {text}')
+    return text
 
 
 # ------------------------------------------------------------------ ntref demo
@@ -35,9 +79,11 @@ def _demo_arguments(commands):
     demo.set_defaults(run=_demo)
     demo.add_argument('--net', choices=('dense', 'conv'), default='dense',
                       help='conv: convolutions and pooling against fully connected, on few images (%(default)s)')
-    demo.add_argument('--train', type=int, metavar='N', help='images to train on, of 1797 (1000; conv: 200)')
-    demo.add_argument('--seed', type=int, default=0, help='of the split and the finite networks (%(default)s)')
-    demo.add_argument('--figure', default='ntref-demo.png', metavar='FILE', help='where to save it (%(default)s)')
+    demo.add_argument('--train', type=_whole(1), metavar='N', help='images to train on, of 1797 (1000; conv: 200)')
+    demo.add_argument('--seed', type=_whole(0), default=0, metavar='N',
+                      help='of the split and the finite networks (%(default)s)')
+    demo.add_argument('--figure', type=_new_file, default='ntref-demo.png', metavar='FILE',
+                      help='where to save it (%(default)s)')
 
 
 def _demo(args):
@@ -55,7 +101,8 @@ def _kernel_arguments(commands):
     _network_arguments(kernel)
     kernel.add_argument('--out', required=True, metavar='DIR', help='the Zarr store, read back by ntref.load_kernel')
     kernel.add_argument('--get', nargs='+', choices=('nngp', 'ntk'), default=['ntk'], help='which kernels (ntk)')
-    kernel.add_argument('--batch-size', type=int, default=0, metavar='N', help='inputs on either side of a tile (1024)')
+    kernel.add_argument('--batch-size', type=_whole(1), default=0, metavar='N',
+                        help='inputs on either side of a tile (1024)')
     kernel.add_argument('--scheduler', metavar='tcp://HOST:PORT',
                         help='of Dask: its workers compute the tiles, and write them to the same path')
 
@@ -83,8 +130,9 @@ def _certify_arguments(commands):
     _network_arguments(certify)
     certify.add_argument('--get', nargs='+', choices=('nngp', 'ntk', 'cov1', 'cov2'), default=['ntk'],
                          help='which kernels (ntk)')
-    certify.add_argument('--digits', type=int, default=30, metavar='N', help='of each entry (%(default)s)')
-    certify.add_argument('--csv', metavar='FILE', help='where to write all entries: index, value, bound, errors in ulp')
+    certify.add_argument('--digits', type=_whole(1), default=30, metavar='N', help='of each entry (%(default)s)')
+    certify.add_argument('--csv', type=_new_file, metavar='FILE',
+                         help='where to write all entries: index, value, bound, errors in ulp')
 
 
 def _certify(args):
@@ -120,16 +168,24 @@ def _json(path):
     with open(path, 'rb') as f:
         try:
             return json.load(f)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise ValueError(f'expected a network as JSON in {path}: {e}') from e
 
 
 def _array(path):
     import numpy
-    try:
-        return numpy.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as e:
-        raise ValueError(f'expected an array of numpy.save in {path}: {e}') from e
+    with open(path, 'rb') as f:
+        start = f.read(6)
+        if start != b'\x93NUMPY':
+            what = 'an archive, as numpy.savez writes it' if start[:2] == b'PK' else 'something else'
+            raise ValueError(f'expected an array in {path}, as numpy.save writes it, got {what}. Write one array, by '
+                             'numpy.save.')
+        f.seek(0)
+        try:
+            return numpy.lib.format.read_array(f, allow_pickle=False)
+        except (ValueError, EOFError) as e:
+            cause = 'one of Python objects, which are not loaded' if 'pickle' in str(e) else str(e)
+            raise ValueError(f'expected an array of numbers in {path}, as numpy.save writes it, got: {cause}') from e
 
 
 def _client(address):
@@ -138,10 +194,11 @@ def _client(address):
     try:
         from distributed import Client
     except ImportError:
-        raise ImportError('expected dask for --scheduler, got none. Install it: pip install ntref[dask]') from None
+        raise ImportError("expected dask for --scheduler, got none. In a checkout of ntref: "
+                          "pip install '.[dask]'") from None
     try:
         return Client(address, timeout='5s')
-    except OSError as e:
+    except (OSError, ValueError) as e:
         raise OSError(f'expected a Dask scheduler at {address}, got none: {e}. Start one with `dask scheduler`.') from e
 
 
@@ -157,8 +214,9 @@ def _conform_arguments(commands):
     conform.add_argument('--select', default='*', metavar='GLOB', help="cases by name, as 'dense/*' (all)")
     conform.add_argument('--dtype', choices=('float64', 'float32'), default='float64', help='of inputs (%(default)s)')
     conform.add_argument('--python', metavar='PATH', help='the interpreter for a Python file (this one)')
-    conform.add_argument('--time-limit', type=float, default=60., metavar='S', help='seconds for a case (%(default)g)')
-    conform.add_argument('--report', metavar='FILE.html', help='write a page with a picture')
+    conform.add_argument('--time-limit', type=_seconds, default=60., metavar='S',
+                         help='seconds for a case (%(default)g)')
+    conform.add_argument('--report', type=_new_file, metavar='FILE.html', help='write a page with a picture')
     conform.add_argument('--json', action='store_true', help='print JSON in place of the table')
 
 
@@ -167,7 +225,7 @@ def _conform(args):
     width = max((len(case.name) for case in conformance_cases(args.select, dtype=args.dtype)))
 
     def row(outcome):
-        print(report.line(outcome, width), flush=True)
+        print(report.line(outcome, width, is_cut=sys.stdout.isatty()), flush=True)
     result = conform(args.adapter, args.select, args.dtype, args.python, args.time_limit,
                      progress=None if args.json else False, each=None if args.json else row)
     if args.report:

@@ -144,5 +144,5 @@ def needs(module):
     try:
         return import_module(module)
     except ImportError:
-        raise ImportError(f'the demo needs {module.partition(".")[0]}, which is not installed: '
-                          'pip install "ntref[demo]"') from None
+        raise ImportError(f'the demo needs {module.partition(".")[0]}, which is not installed. In a '
+                          "checkout of ntref: pip install '.[demo]'") from None

@@ -255,7 +255,7 @@ def test_digits_that_end():
                                lambda x: x * mpmath.sqrt(.1), lambda x: x + float(x), float])
 def test_digits_that_end_and_go_on(f):
     layer = Elementwise(nngp_fn=lambda k, q1, q2: numpy.frompyfunc(f, 1, 1)(k), d_nngp_fn=lambda k, q1, q2: 0 * k)
-    with pytest.warns(UserWarning, match='expected 30 digits, 1[567] are sure'):
+    with pytest.warns(UserWarning, match='expected 30 digits, 1[4567] are sure'):
         certify(serial(Dense(8), layer), X[:2] / 3, get='nngp')
 
 
@@ -339,6 +339,8 @@ def test_text(rng):
     (dict(digits=0), ValueError, 'certify: digits is expected to be a whole number >= 1, got 0'),
     (dict(digits=1.5), ValueError, 'got 1.5'), (dict(digits=281), ValueError, 'at most 280 digits, got 281'),
     (dict(get='shape1'), ValueError, "out of .*got 'shape1'"),
+    (dict(get={}), ValueError, 'got {}'), (dict(get=(['ntk'],)), ValueError, 'out of'),
+    (dict(progress='no'), TypeError, 'certify: progress is expected'),
     (dict(get=()), ValueError, r'got \(\)'), (dict(get=('ntk', 'ntk')), ValueError, 'different'),
     (dict(x1=[[1., 2.]]), ValueError, 'got a list'), (dict(x1='x.npy'), TypeError, 'expected an array'),
     (dict(x1=numpy.array([[numpy.nan]])), ValueError, 'NaN'), (dict(x1=numpy.ones(3)), ValueError, 'batch axis'),

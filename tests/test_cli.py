@@ -2,6 +2,7 @@
 import csv
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import mpmath
 import numpy
 import pytest
 
-from ntref import demo
+from ntref import cli, demo
 from ntref.arrays import namespace
 from ntref.cli import main
 
@@ -41,7 +42,7 @@ def test_the_demo_says_what_to_install(module, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)          # its import raises ImportError
     assert main(['demo']) == 1
     said = capsys.readouterr().err
-    assert module.partition('.')[0] in said and 'pip install "ntref[demo]"' in said
+    assert module.partition('.')[0] in said and "In a checkout of ntref: pip install '.[demo]'" in said
 
 
 def test_bad_arguments(capsys):
@@ -86,7 +87,7 @@ def test_certified_kernels_that_are_refused(certified):
     x = numpy.eye(2)
     for net, options, text in [
             ({'layer': 'serial', 'layers': [*RELU, {'layer': 'Relux'}]}, (), r'network.layers\[3\]: expected a layer'),
-            ({'layer': 'Relu'}, (), 'Gaussian'), (RELU[0], ('--digits', '0'), 'certify: digits is expected to be')]:
+            ({'layer': 'Relu'}, (), 'Gaussian'), (RELU[0], ('--digits', '281'), 'certify: .* at most 280 digits')]:
         status, out, err, table = certified(net, x, *options)
         assert (status, out, table) == (1, '', []) and re.match(f'ntref certify: .*{text}', err)
     assert certified(RELU[0], numpy.array(['a']))[:2] == (1, '')
@@ -97,6 +98,119 @@ def test_fewer_digits_than_asked_for(certified, monkeypatch):
     status, out, err, table = certified({'layer': 'serial', 'layers': RELU}, numpy.array([[1., 0.], [1., 1.]]))
     assert status == 1 and re.search(r'1[567] digits are sure of 30', out) and len(table) == 5
     assert err.startswith('ntref certify: expected 30 digits, 1')
+
+
+# ------------------------------------------------------------------ what is wrong is said in one line
+
+NET, ARRAY, ADAPTER = 'net.json', 'x.npy', 'adapter.py'
+FLAGS = {
+    'demo': [('--net', 'deep', "invalid choice: 'deep'"), ('--train', '0', 'expected a whole number >= 1'),
+             ('--train', '3.5', "got '3.5'"), ('--train', '5', 'expected between 20 and'),
+             ('--train', '9' * 5000, 'expected a whole number'), ('--seed', '-1', 'expected a whole number >= 0'),
+             ('--seed', 'x', "got 'x'"), ('--figure', 'no/a.png', 'there is no no'),
+             ('--figure', '', "expected a file to write, got ''"), ('--figure', '.', 'expected a file to write'),
+             ('--width', '3', 'unrecognized arguments'), ('--figure', None, 'expected one argument')],
+    f'kernel {NET} {ARRAY} --out k.zarr': [
+        ('--get', 'cov1', 'invalid choice'), ('--batch-size', '0', 'expected a whole number >= 1'),
+        ('--batch-size', 'x', 'expected a whole number'), ('--scheduler', 'garbage', 'Dask scheduler at garbage')],
+    f'certify {NET} {ARRAY}': [
+        ('--get', 'shape1', 'invalid choice'), ('--digits', '0', 'expected a whole number >= 1'),
+        ('--digits', '1e3', 'expected a whole number'), ('--digits', '281', 'at most 280 digits'),
+        ('--csv', 'no/such/k.csv', 'expected a file in a folder that is there, got no/such/k.csv'),
+        ('--csv', 'locked/k.csv', 'expected a file that can be written'), ('', 'y.npy', 'y.npy'),
+        ('', 'wide.npy', 'equal shapes')],
+    f'conform {ADAPTER}': [
+        ('--select', 'no/such', 'expected names of cases'), ('--dtype', 'float16', 'invalid choice'),
+        ('--python', 'no-python', 'expected a Python interpreter, got no-python'),
+        ('--python', 'net.json', 'expected a Python interpreter'),
+        ('--time-limit', '0', 'expected a time limit > 0'), ('--time-limit', 'soon', "in seconds, got 'soon'"),
+        ('--time-limit', 'nan', 'expected a time limit'), ('--report', 'no/page.html', 'there is no no'),
+        ('--report', '.', 'expected a file to write'), ('--json', 'yes', 'unrecognized arguments')],
+    '': [('', None, 'required: COMMAND'), ('', 'dance', 'invalid choice')],
+    'certify': [('', None, 'required: NET.json, X1.npy'), ('', NET, 'required: X1.npy')],
+    'kernel': [('--out', 'k.zarr', 'required: NET.json, X1.npy')],
+    'conform': [('', None, 'required: ADAPTER'), ('', 'none.py', 'which is not there'), ('', '.', 'not there')],
+}
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder with a network, inputs and an adapter in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NET).write_text(json.dumps(RELU[0]))
+    (tmp_path / ADAPTER).write_text('def kernel(spec, x1, x2, get):\n    raise NotImplementedError\n')
+    numpy.save(ARRAY, numpy.eye(2))
+    numpy.save('wide.npy', numpy.eye(3))
+    (tmp_path / 'locked').mkdir()
+    monkeypatch.setattr(os, 'access', lambda path, how, access=os.access: 'locked' not in str(path) and access(
+        path, how))
+    return tmp_path
+
+
+def said(argv, capsys):
+    """The one line that is said on stderr; nothing is printed, and the status is 1."""
+    try:
+        status = main(argv)
+    except SystemExit as e:
+        status = e.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, '') and err.count('\n') == 1 and err.startswith('ntref'), (argv, status, out, err)
+    return err
+
+
+@pytest.mark.parametrize('command', FLAGS)
+def test_a_wrong_flag_is_one_line(command, files, capsys):
+    for flag, value, text in FLAGS[command]:
+        argv = [*command.split(), *filter(None, [flag]), *([] if value is None else [value])]
+        assert text in said(argv, capsys), argv
+    assert sorted(path.name for path in files.iterdir()) == ['adapter.py', 'locked', 'net.json', 'wide.npy', 'x.npy']
+
+
+def test_every_flag_is_tried():
+    """But those that are a word alone, and the folder of a store."""
+    source = Path(cli.__file__).read_text()
+    flags = {flag for tries in FLAGS.values() for flag, *_ in tries}
+    assert set(re.findall(r"add_argument\('(--[a-z-]+)'", source)) == flags - {'--width', ''}
+
+
+def written(path, what):
+    if isinstance(what, bytes):
+        path.write_bytes(what)
+    elif isinstance(what, dict):
+        with open(path, 'wb') as f:
+            numpy.savez(f, **what)
+    else:
+        numpy.save(path, what, allow_pickle=True)
+
+
+@pytest.mark.parametrize('what, text', [
+    (b'1 2\n3 4\n', 'as numpy.save writes it, got something else'), (b'', 'got something else'),
+    ({'x': numpy.eye(2)}, 'got an archive, as numpy.savez writes it'), (b'\x80\x04N.', 'got something else'),
+    (numpy.array([{}, None]), 'one of Python objects, which are not loaded'),
+    (b'\x93NUMPY\x01\x00', 'as numpy.save writes it, got: '), (b'\x93NUMPY\x09\x00\x10\x00', 'got: '),
+    (b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }" + b' ' * 11 + b'\n',
+     'got: '),
+    (numpy.array([[1., numpy.nan]]), 'NaN'), (numpy.array([[1., numpy.inf]]), 'infinity'),
+    (numpy.array([['a', 'b']]), 'real numbers'), (numpy.array([[1 + 1j, 2]]), 'real numbers'),
+    (numpy.array([['2020-01-01']], 'datetime64[D]'), 'real numbers'), (numpy.array(3.), 'expected'),
+    (numpy.zeros((2, 0)), 'expected'), (numpy.array([[(1, 2.)]], [('a', int), ('b', float)]), 'real numbers')])
+def test_a_file_that_is_no_array_of_numbers(what, text, files, capsys):
+    written(files / 'bad.npy', what)
+    for argv in (['certify', NET, 'bad.npy'], ['certify', NET, ARRAY, 'bad.npy'],
+                 ['kernel', NET, 'bad.npy', '--out', 'k.zarr']):
+        err = said(argv, capsys)
+        assert text in err and not re.search('pickle|unsafe|allow_', err), err
+
+
+@pytest.mark.parametrize('text', [
+    '', 'net', '{"layer": "Relu"', '[' * 100_000, '{"a":' * 100_000, '\x00', '1e400', '[1]', '"Relu"',
+    '{"layer": "Dense", "out_dim": 1, "W_std": NaN}', '{"layer": "Dense", "out_dim": 1, "W_std": 1e999}',
+    '{"layer": "Dense", "out_dim": 1' + '0' * 5000 + '}', '{"layer": "FanOut", "num": 1000000}'])
+def test_a_file_that_is_no_network(text, files, capsys):
+    (files / 'bad.json').write_text(text)
+    assert 'expected' in said(['certify', 'bad.json', ARRAY], capsys)
+    (files / 'bad.json').write_bytes(b'\xff\xfe\x00')
+    assert 'expected a network' in said(['certify', 'bad.json', ARRAY], capsys)
 
 
 def test_the_command_is_installed():
@@ -118,3 +232,12 @@ def test_what_readme_points_to_exists():
     paths = re.findall(r'\]\(([^)#]+)', text) + re.findall(r'`((?:ntref|tests|docs|validation)/[^`]*)`', text)
     assert len(paths) > 10
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_nothing_says_to_install_ntref_from_an_index():
+    """There is none such: it is installed from a checkout."""
+    files = [ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md'), *(ROOT / 'ntref').rglob('*.py'),
+             *(ROOT / 'validation').rglob('*.*')]
+    found = {str(path): said for path in files if path.suffix in ('.md', '.py')
+             if (said := re.findall(r'pip install [^\n&]*\bntref\b', path.read_text()))}
+    assert len(files) > 100 and not found

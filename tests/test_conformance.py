@@ -198,6 +198,8 @@ SAYS = {
     'say(json.dumps({"id": id}))': 'expected an answer',
     'say(json.dumps({"id": id, "result": [1]}))': 'expected an answer',
     'say(json.dumps({"id": id, "error": "no such layer"}))': '^no such layer$',
+    'say(json.dumps({"id": id, "result": {"shape": [1], "dtype": "float64", "data": [1]}}))': 'expected an answer',
+    'say(json.dumps({"id": id, "result": {"shape": [1], "dtype": "object", "data": [1]}}))': 'expected an answer',
     'sys.stdout.buffer.write(b"\\xff\\xfe\\n"); sys.stdout.flush()': 'expected an answer as JSON',
     'os.close(1); time.sleep(100)': 'closed its output',
     'sys.exit()': 'ended with status 0',
@@ -234,6 +236,70 @@ def test_programs_that_talk_nonsense(bad, tmp_path, monkeypatch):
     assert (first.verdict, second.verdict) == ('crashed', 'pass') and re.search(SAYS[bad], first.reason), first
 
 
+@pytest.mark.parametrize('place', ['{"nngp": ?}', '?', '{"ntk": {"shape": [1], "dtype": "float64", "data": ?}}'])
+def test_answers_that_are_nested_deep_end_nothing(place, tmp_path):
+    """Wherever the interpreter's limit is reached: reading JSON, arrays, or telling what came."""
+    before, after = place.split('?')
+    body = ANSWER.format(bad=f"""deep = 40 * id
+        say('{{"id": %d, "result": {before}' % id + '[' * deep + ']' * deep + '{after}}}')""")
+    found = outcomes(program(tmp_path, body), [ALONE] * 25 + [PAIR])
+    assert {o.verdict for o in found[:-1]} <= {'fail', 'crashed'} and found[-1].verdict == 'pass'
+    assert 'as JSON' in found[-2].reason and max(len(o.reason) for o in found) < 2200
+
+
+def test_an_answer_without_an_end_is_read_in_one_pass(tmp_path, monkeypatch):
+    """What came before is not searched again with each piece."""
+    class Counted(bytearray):
+        def __contains__(self, part):
+            searched.append(len(self))
+            return super().__contains__(part)
+    searched = []
+    monkeypatch.setattr(adapter, 'bytearray', Counted, raising=False)
+    monkeypatch.setattr(adapter, 'LONGEST', 1 << 22)
+    found, = outcomes(program(tmp_path, ANSWER.format(bad='while True: sys.stdout.write("x" * 1000)')), [ALONE])
+    assert found.reason == 'expected an answer of at most 4 MB, got more' and sum(searched) < 1 << 20
+
+
+ESCAPES = '\x1b[31mred\x1b]0;title\x07\x9b2J\r\x08\u202e'
+
+
+@pytest.mark.parametrize('answer', [
+    {'error': f'no {ESCAPES}'}, {'unsupported': ESCAPES}, {'error': [ESCAPES]}, {'strange': ESCAPES},
+    {'result': {'nngp': {'shape': [1], 'dtype': f'float{ESCAPES}', 'data': [1]}}},
+    {'result': {'nngp': {'shape': [1], 'dtype': ESCAPES, 'data': [1]}}},
+    {'result': {'nngp': {'shape': [1], 'dtype': 'float64', 'data': [ESCAPES]}}}, ESCAPES])
+def test_what_a_terminal_would_act_on_is_shown(answer, tmp_path, capsys):
+    text = repr(json.dumps(answer, ensure_ascii=False)) if isinstance(answer, dict) else None
+    bad = f'say({text}.replace("{{", \'{{"id": %d, \' % id, 1))' if text else f'say({answer!r})'
+    bad = bad if text else f'sys.stderr.write({answer!r}); sys.stderr.flush(); os._exit(3)'
+    found, = outcomes(program(tmp_path, ANSWER.format(bad=bad)), [ALONE])
+    said = report.line(found, 20)
+    assert said.isprintable() and '\\u202e' in said, said
+
+
+def test_versions_are_printable_too(tmp_path):
+    path = adapter_file(tmp_path, 'pass', f'def about(): return {{{ESCAPES!r}: {ESCAPES!r}}}')
+    with Adapter(command(path), 20.) as answers:
+        run(PAIR, answers, 'float64')
+        assert all(text.isprintable() for pair in answers.about.items() for text in pair) and len(answers.about) == 3
+
+
+def test_reasons_are_whole_in_files_and_keep_their_ends_on_a_terminal(suite, tmp_path, capsys, monkeypatch):
+    path = adapter_file(tmp_path, 'raise ValueError("a " * 400 + "the cause")')
+    assert main(['conform', path, '--report', str(tmp_path / 'page.html')]) == 1
+    whole = f'ValueError: {"a " * 400}the cause (adapter.py, line 6)'
+    assert whole in capsys.readouterr().out and whole in (tmp_path / 'page.html').read_text()
+    monkeypatch.setattr('sys.stdout.isatty', lambda: True, raising=False)
+    assert main(['conform', path]) == 1
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert len(line) < 450 and 'crashed: ValueError: a a' in line and line.endswith('the cause (adapter.py, line 6)')
+    path = adapter_file(tmp_path, 'return dict.fromkeys(get, x1 @ x1.T / 2 * (1 + 1e-9))')
+    assert main(['conform', path]) == 1
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert re.search(r'nngp: 9.0 digits agree of 13.0 at \(\d, \d\): expected ([-\d.]+), got \1[\d.]+; too few in '
+                     r'\d of 9 entries; ntk: 9.0 .* got [-\d.]+', line)
+
+
 @pytest.mark.parametrize('number, verdict, said', [
     ('"nan"', 'fail', 'nan at'), ('float("nan")', 'fail', 'nan at'), ('"inf"', 'fail', 'inf at'),
     ('5', 'fail', '0.0 digits')])
@@ -265,8 +331,8 @@ def test_files_that_are_no_adapters(tmp_path):
     found = outcomes(str(plain))
     assert [o.verdict for o in found] == ['crashed'] * 2 and 'did not start' in found[0].reason
     python = adapter_file(tmp_path, 'pass')
-    found = outcomes(python, python=str(tmp_path / 'no-python'))
-    assert 'did not start' in found[0].reason
+    with pytest.raises(FileNotFoundError, match='expected a Python interpreter, got .*no-python'):
+        command(python, str(tmp_path / 'no-python'))
     odd = tmp_path / 'a:b.py'
     odd.write_text('')
     assert command(str(odd))[2:] == [str(odd)]
@@ -350,8 +416,38 @@ def test_nothing_compared_is_no_success(suite, tmp_path, capsys):
 
 @pytest.mark.parametrize('limit', ['0', '-1', 'nan', 'inf'])
 def test_time_limits(suite, limit, tmp_path, capsys):
-    assert main(['conform', adapter_file(tmp_path, 'pass'), '--time-limit', limit]) == 1
+    with pytest.raises(SystemExit, match='1'):
+        main(['conform', adapter_file(tmp_path, 'pass'), '--time-limit', limit])
     assert 'expected a time limit > 0' in capsys.readouterr().err
+
+
+NO_TEXT = None, 3, float('nan'), [], {}, (1,), True, b'x', object(), len
+
+
+def test_arguments_of_another_type(tmp_path):
+    path = adapter_file(tmp_path, 'pass')
+
+    def tries():
+        for value in NO_TEXT:
+            yield lambda: conform(value), 'paths'
+            yield lambda: conform(path, value), 'select to be text'
+            yield lambda: conform(path, dtype=value), 'dtype to be text'
+            yield lambda: oracle.conformance_cases(value), 'select to be text'
+            yield lambda: ALONE.check({}, value), 'dtype to be text'
+            if value is not None:
+                yield lambda: conform(path, python=value), 'paths'
+            if value:
+                yield lambda: oracle.conformance_cases(kind=value), 'kind to be text'
+                yield lambda: oracle.conformance_cases(dtype=value), 'dtype to be text'
+            if not isinstance(value, (bool, type(None))):
+                yield lambda: conform(path, progress=value), 'progress is expected to be True or False'
+            if value not in (None, len):
+                yield lambda: conform(path, each=value), 'each to be a function'
+            if value != 3:
+                yield lambda: conform(path, time_limit=value), 'time limit > 0'
+    for call, text in tries():
+        with pytest.raises((TypeError, ValueError), match=f'expected .*{text}|{text}'):
+            call()
 
 
 def test_other_arguments(suite, tmp_path):

@@ -184,7 +184,7 @@ def real_cupy_has(used):
     unknown = unknown_to_cupy(used)
     if unknown is None:
         if os.environ.get('NTREF_REQUIRE_CUPY') == '1':
-            pytest.fail('NTREF_REQUIRE_CUPY=1, but CuPy cannot be imported: pip install ntref[cupy12]')
+            pytest.fail('NTREF_REQUIRE_CUPY=1, but CuPy cannot be imported: pip install .[cupy12]')
         pytest.skip('CuPy is not installed, so nothing can be asked of it')
     return unknown
 

@@ -128,6 +128,58 @@ def test_too_deep():
     assert 'at most 200' in refusal({'layer': 'Polynomial', 'coef': lists})
 
 
+# ------------------------------------------------------------------ short texts that would take all time or memory
+
+def layer(name, **given):
+    return {'layer': name} | given
+
+
+def within(spec, n):
+    return layer('repeat', block=spec, n=n)
+
+
+RELU = layer('Relu')
+HUGE = {
+    'branches': (layer('FanOut', num=10 ** 6), 'FanOut: expected num of at most 1000, got 1000000'),
+    'degree': (layer('Hermite', degree=10 ** 6), 'Hermite: expected degree of at most 100'),
+    'a degree of many digits': (layer('Monomial', degree=10 ** 5000), 'Monomial: .* int that is too long to be shown'),
+    'degree of a kink': (layer('RectifiedMonomial', degree=101), 'at most 100, got 101'),
+    'filters': (layer('Conv', out_chan=10 ** 9, filter_shape=[3]), 'Conv: expected out_chan of at most 1000000'),
+    'a filter': (layer('Conv', out_chan=1, filter_shape=[3, 10 ** 9]), 'Conv: expected filter_shape of at most 10000'),
+    'a window': (layer('AvgPool', window_shape=[10 ** 9]), 'AvgPool: expected window_shape of at most'),
+    'strides': (layer('ConvTranspose', out_chan=1, filter_shape=[3], strides=[10 ** 9]), 'ConvTranspose: .* strides'),
+    'width': (layer('Dense', out_dim=10 ** 12), 'Dense: expected out_dim of at most 1000000, got 1000000000000'),
+    'channels': (layer('GlobalSelfAttention', n_chan_out=1, n_chan_key=1, n_chan_val=1, n_heads=10 ** 9), 'n_heads'),
+    'repeated': (within(RELU, 10 ** 9), 'expected at most 10000 layers in all, got 1000000001'),
+    'repeated again and again': (within(within(within(RELU, 100), 100), 100), 'at most 10000 layers'),
+    'a list': (layer('serial', layers=[RELU] * 200_000), 'layers: expected at most 10000 layers in all, got 200000'),
+}
+
+
+@pytest.mark.parametrize('what', HUGE)
+def test_what_takes_all_time_or_memory_is_refused_with_its_place(what):
+    huge, text = HUGE[what]
+    message = refusal({'ntref': 1, 'network': layer('serial', layers=[RELU, layer('repeat', n=1, block=huge)])})
+    assert re.search(text, message), message
+    assert message.startswith('network.layers[1].block')
+
+
+def test_what_is_large_and_meant_is_read():
+    for spec in (within(layer('Dense', out_dim=10 ** 6), 9_000), layer('Hermite', degree=100),
+                 layer('FanOut', num=1000), layer('serial', layers=[RELU] * 9_000),
+                 layer('Conv', out_chan=1, filter_shape=[10_000])):
+        assert from_spec(spec).to_spec() == spec
+
+
+def test_what_is_too_deep_to_be_shown():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for spec in (deep, {'ntref': 1, 'network': deep}, {'ntref': 2, 'network': deep}, {'layer': deep},
+                 layer('Dense', out_dim=deep), layer('Index', idx={'slice': deep})):
+        assert 'too long to be shown' in refusal(spec) or 'at most 200' in refusal(spec)
+
+
 # ------------------------------------------------------------------ garbage
 
 def garbage(rng, depth=3):

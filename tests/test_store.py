@@ -404,7 +404,7 @@ def test_interrupted(store, monkeypatch):
 def test_without_zarr(store, monkeypatch):
     monkeypatch.setitem(sys.modules, 'zarr', None)
     for f in (lambda: call(store), lambda: save_kernel(store, numpy.eye(2)), lambda: load_kernel(store.parent)):
-        with pytest.raises(ImportError, match=r'expected zarr .*, got none.*pip install ntref\[dask\]'):
+        with pytest.raises(ImportError, match=r'expected zarr .*, got none.*checkout.*pip install .\.\[dask\]'):
             f()
     assert not store.exists() and not CALLS
 

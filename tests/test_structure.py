@@ -131,8 +131,11 @@ ALLOWED = {
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
     'classic': {'arguments', 'arrays', 'empirical', 'engine.batch', 'predict'},
     # values to compare with
-    'oracle.shaken': {},
-    'oracle.certify': {'arguments', 'arrays', 'engine.batch', 'engine.run', 'kernel', 'oracle.shaken', 'stax', 'trees'},
+    'oracle.precision': {},
+    'oracle.shaken': {'oracle.precision'},
+    'oracle.around': {'arrays', 'kernel', 'oracle.precision', 'stax', 'trees'},
+    'oracle.certify': {'arguments', 'arrays', 'engine.batch', 'engine.run', 'kernel', 'oracle.around',
+                       'oracle.precision', 'oracle.shaken', 'stax', 'trees'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
     'oracle.catalogue.family': {'oracle.catalogue.given'},
@@ -141,13 +144,13 @@ ALLOWED = {
     'oracle.catalogue.trained': {'oracle.catalogue.family', 'oracle.catalogue.given', 'stax', 'trees'},
     'oracle.catalogue.__init__': {'oracle.catalogue.family', 'oracle.catalogue.given', 'oracle.catalogue.images',
                                   'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
-    'oracle.definitions': {'oracle.certify', 'stax', 'trees'},
+    'oracle.definitions': {'oracle.certify', 'oracle.precision', 'stax', 'trees'},
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.certify', 'oracle.definitions'},
     'oracle.worker': {},
     'oracle.adapter': {'oracle.worker'},
     '__init__': {'classic', 'empirical', 'engine', 'engine.batch', 'kernel', 'monte_carlo', 'predict', 'stax',
                  'taylor'},
-    'oracle.conformance': {'__init__', 'engine.run', 'oracle.adapter', 'oracle.cases', 'trees'},
+    'oracle.conformance': {'__init__', 'arguments', 'engine.run', 'oracle.adapter', 'oracle.cases', 'trees'},
     'oracle.report': {'oracle.conformance'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
     'demo': {'arrays', 'stax', 'predict'},
@@ -174,6 +177,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 ASKS_FOR_THE_KIND = {
     'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
+    'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
     'stax.layer': 2,            # a traced argument is shown, not compared with its default; mpmath wants its digits

@@ -28,7 +28,8 @@ def zarr():
     try:
         return import_module('zarr')
     except ImportError:
-        raise ImportError('expected zarr for kernels on disk, got none. Install it: pip install ntref[dask]') from None
+        raise ImportError("expected zarr for kernels on disk, got none. In a checkout of ntref: pip install '.[dask]'"
+                          ) from None
 
 
 def compressors():

@@ -2,6 +2,7 @@
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ START = 60              # seconds that starting may take, if the time limit is l
 STARTS = 2              # that may fail before it is not tried again
 LONGEST = 1 << 26       # bytes of an answer
 TAIL = 2000             # bytes of stderr that are kept
+SAID = 2000             # characters of a text
 WORKER = Path(__file__).with_name('worker.py')
 
 
@@ -43,12 +45,17 @@ def command(adapter, python=None):
 
     Raises
     ------
-    FileNotFoundError : no such file. PermissionError : neither Python nor executable.
+    TypeError : no paths. FileNotFoundError : no such file, no such interpreter.
+    PermissionError : neither Python nor executable.
     """
+    if not isinstance(adapter, (str, os.PathLike)) or not isinstance(python, (str, os.PathLike, type(None))):
+        raise TypeError(f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
     file, _, argument = str(adapter).rpartition(':')
     path, arguments = (Path(file), [argument]) if file and not Path(adapter).exists() else (Path(adapter), [])
     if not path.is_file():
         raise FileNotFoundError(f'expected a Python file or a program as adapter, got {adapter}, which is not there.')
+    if python is not None and shutil.which(python) is None:
+        raise FileNotFoundError(f'expected a Python interpreter, got {python}, which is none that can be run.')
     if path.suffix == '.py':
         return [str(python or sys.executable), str(WORKER), str(path.resolve()), *arguments]
     if not os.access(path, os.X_OK):
@@ -97,24 +104,26 @@ class Adapter:
             raise
         if answer.get('id') == self._id and isinstance(answer.get('result'), dict):
             try:
-                return decoded(answer['result'])
-            except ValueError as e:
-                raise Crashed(f'answered with an array that cannot be read: {e}') from e
+                if isinstance(result := decoded(answer['result']), dict):
+                    return result
+            except (ValueError, RecursionError) as e:
+                raise Crashed(_printable(f'answered with an array that cannot be read: {e}')) from e
         for key, error in (('unsupported', Unsupported), ('error', Crashed)):
             if answer.get('id') == self._id and key in answer:
-                raise error(_short(str(answer[key])))
+                raise error(_printable(_as_text(answer[key])))
         self._end()
         raise Crashed(f'expected an answer {{"id": {self._id}, "result" or "unsupported" or "error": ...}}, got '
-                      f'{_short(json.dumps(answer))}')
+                      f'{_printable(_as_text(answer))}')
 
     def _answer(self, line, seconds):
         """The line that comes back, as a dict."""
         deadline, process, out = time.monotonic() + seconds, self._process, bytearray(self._rest)
+        is_whole = b'\n' in out
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdin, selectors.EVENT_WRITE)
             ready.register(process.stdout, selectors.EVENT_READ)
             ready.register(process.stderr, selectors.EVENT_READ)
-            while b'\n' not in out:
+            while not is_whole:
                 left = deadline - time.monotonic()
                 files = [key.fileobj for key, _ in ready.select(max(left, 0))]
                 if left <= 0:
@@ -127,6 +136,7 @@ class Adapter:
                     ready.unregister(process.stderr)
                 if process.stdout in files:
                     out += (more := os.read(process.stdout.fileno(), 1 << 20))
+                    is_whole = b'\n' in more
                     if not more:
                         raise Crashed(self._last_words())
                     if len(out) > LONGEST:
@@ -169,7 +179,7 @@ class Adapter:
         os.set_blocking(self._process.stderr.fileno(), False)
         try:
             about = self._result({'call': 'about'}, max(START, self.time_limit))
-            self.about = {str(name): str(version) for name, version in about.items()}
+            self.about = {_printable(name): _printable(_as_text(version)) for name, version in about.items()}
         except (Unsupported, Crashed, TooSlow) as e:
             if self._process is None:
                 self._failures.append(type(e)(f'did not start: {e}'))
@@ -200,19 +210,33 @@ class Adapter:
         while self._listened():
             pass
         said = self._said.decode(errors='replace').strip().splitlines()
-        return how + (f': {_short(said[-1])}' if said else '')
+        return how + (f': {_printable(said[-1])}' if said else '')
 
 
 def _parsed(text):
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        raise Crashed(f'expected an answer as JSON on a line, got {_short(text.decode(errors="replace"))}') from None
+        raise Crashed(f'expected an answer as JSON on a line, got {_printable(_start(text))}') from None
     if not isinstance(answer, dict):
-        raise Crashed(f'expected an object {{...}} as answer, got {_short(text.decode())}')
+        raise Crashed(f'expected an object {{...}} as answer, got {_printable(_start(text))}')
     return answer
 
 
-def _short(text, longest=300):
-    text = ' '.join(text.split())
-    return text if len(text) <= longest else f'{text[:longest]}...'
+def _start(text):
+    return text[:2 * SAID].decode(errors='replace')
+
+
+def _as_text(value):
+    """A text as it is, any other value as JSON."""
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        return f'a {type(value).__name__} that is nested too deep'
+
+
+def _printable(text):
+    """On one line, without what a terminal would act on; of a long text the beginning and the end."""
+    text = text if len(text) <= 2 * SAID else f'{text[:SAID]} {text[-SAID:]}'
+    text = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in ' '.join(text.split()))
+    return text if len(text) <= SAID else f'{text[:SAID // 2]} ... {text[-SAID // 2:]}'

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy
 
-__all__ = ['CLASSES', 'Case', 'DATA', 'VERSION', 'conformance_cases', 'digits']
+__all__ = ['CLASSES', 'Case', 'DATA', 'VERSION', 'check_text', 'conformance_cases', 'digits']
 
 DATA = Path(__file__).parent / 'data'
 VERSION = 1
@@ -110,7 +110,7 @@ class Case:
         AssertionError : too few digits, NaN, another shape or dtype, something missing.
         ValueError : a dtype for which the case has no tolerance.
         """
-        if dtype not in self.tolerance:
+        if check_text(dtype, 'dtype') not in self.tolerance:
             raise ValueError(f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
                              'conformance_cases(dtype=...) gives the cases for a dtype.')
         faults = [f'{name}: {fault}' for name in self.expected if (fault := self._fault(result, name, dtype))]
@@ -157,13 +157,15 @@ def conformance_cases(select='*', kind=None, dtype=None):
 
     Raises
     ------
-    ValueError : no case is selected.
+    TypeError : not text. ValueError : no case is selected.
 
     Examples
     --------
     >>> len(conformance_cases()) >= 150, conformance_cases('dense/relu-1/*')[0]
     (True, Case('dense/relu-1/pair'))
     """
+    for name, value in dict(select=select, kind=kind or '', dtype=dtype or '').items():
+        check_text(value, name)
     table = json.loads((DATA / 'cases.json').read_text('utf-8'))
     if table['version'] != VERSION:
         raise ValueError(f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: python -m '
@@ -175,6 +177,18 @@ def conformance_cases(select='*', kind=None, dtype=None):
                          f'dtype={dtype!r}, which none has.')
     with numpy.load(DATA / 'cases.npz', allow_pickle=False) as arrays:
         return [_case(row, arrays) for row in rows]
+
+
+def check_text(value, name):
+    """`value`, if it is text.
+
+    Raises
+    ------
+    TypeError : anything else; says `name`.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f'expected {name} to be text, got {value!r:.100}.')
+    return value
 
 
 def _case(row, arrays):

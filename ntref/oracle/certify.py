@@ -1,6 +1,7 @@
 """Kernels to any number of digits, with a bound on their error from computing them twice.
 
-    low      digits + g digits of working precision, the doubles in formulas shaken (`ntref.oracle.shaken`)
+    low      digits + g digits of working precision, the doubles in formulas shaken (`ntref.oracle.shaken`), functions
+             of the user's by their values around (`ntref.oracle.around`)
     high     digits + 2 g: the values
     bound    |high - low| + 10^-(digits + g) |high|
 
@@ -10,19 +11,19 @@ docs/oracle.md says what a bound means, and what it does not.
 import warnings
 from collections import namedtuple
 from dataclasses import dataclass, fields, replace
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy
 
-from ..arguments import as_whole, of_block
+from ..arguments import as_flag, as_whole, of_block
 from ..arrays import is_array
 from ..engine.batch import number_of_inputs
 from ..engine.run import shown
 from ..kernel import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
 from ..trees import leaves, tree_map
+from .around import by_values_around
+from .precision import alone, mpmath, working
 from .shaken import shaken
 
 __all__ = ['Certified', 'certify', 'rows', 'table']
@@ -109,6 +110,7 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
     ------
     ValueError : digits out of range; what `kernel_fn` raises.
     TypeError : a layer that cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature.
+    RuntimeError : a function of the user's that sets the precision of mpmath and leaves it so.
     UserWarning : fewer digits are sure than were asked for; names doubles in formulas, which may be the cause.
 
     Accuracy
@@ -131,7 +133,13 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
       1 0  0.45457747154594766788  +- ...
       1 1  1.0  +- ...
     """
+    with alone():
+        return _certified(net, x1, x2, get, digits, progress, options)
+
+
+def _certified(net, x1, x2, get, digits, progress, options):
     asked, names = as_whole(digits, 'certify: digits', 1), _requested(get)
+    progress = progress if progress is None else as_flag(progress, 'certify: progress')
     if asked + 2 * GUARD > LARGEST:
         raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
     if not isinstance(net, Layer):
@@ -148,7 +156,7 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
             break
         before, guard = sure, 2 * guard
     if sure < asked:
-        warnings.warn(_fewer(sure, asked, met), stacklevel=2)
+        warnings.warn(_fewer(sure, asked, met), stacklevel=3)
     return found[get] if isinstance(get, str) else namedtuple('CertifiedKernel', found)(**found)
 
 
@@ -156,9 +164,9 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
 
 def _twice(net, exact, names, asked, guard, progress):
     """{name: values, bounds, digits that are sure} from two precisions, and the doubles met at the lower one."""
-    with mpmath().workdps(asked + guard), shaken() as met:
-        low = _kernels(_changed(net, _at_other_nodes), *exact, names, progress)
-    with mpmath().workdps(asked + 2 * guard):
+    with working(asked + guard), shaken() as met:
+        low = _kernels(_changed(_changed(net, _at_other_nodes), by_values_around), *exact, names, progress)
+    with working(asked + 2 * guard):
         high = _kernels(net, *exact, names, progress)
         _check_exact(net, {**low, **high})
         return {name: _compared(high[name], low[name], asked, guard) for name in high}, met
@@ -257,20 +265,12 @@ def _compared(high, low, asked, guard):
 
 # ------------------------------------------------------------------ arguments
 
-@cache
-def mpmath():
-    try:
-        return import_module('mpmath').mp
-    except ImportError:
-        raise ImportError('expected mpmath for so many digits, got none. Install it: pip install "ntref[oracle]"'
-                          ) from None
-
-
 def _requested(get):
     """Names of kernels; none of them for all."""
     names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
-    if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
-        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r}.')
+    known = all(isinstance(name, str) and name in NAMES for name in names)
+    if not known or len(set(names)) < len(names) or not (names or get is None):
+        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.')
     return names
 
 
@@ -335,7 +335,8 @@ def _ulps(got, values):
 
 
 def _fewer(sure, asked, met):
-    doubles = ', '.join(map(repr, sorted(met, key=abs)[:5]))
+    numbers = ', '.join(map(repr, sorted(met, key=lambda x: abs(mpmath().mpf(x)))[:5]))
     return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working with '
-            f'{LARGEST} digits can mend, or formulas have doubles in them that stand for other numbers'
-            + (f' (out of {doubles}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'))
+            f'{LARGEST} digits can mend; or functions of the user leave mpmath on the way, by float, text, a fraction '
+            'or a precision of their own; or formulas have doubles in them that stand for other numbers'
+            + (f' (out of {numbers}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'))

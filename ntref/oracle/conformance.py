@@ -10,13 +10,15 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy
 
+from ..arguments import as_flag
 from ..engine.run import shown
 from ..trees import tree_map
 from .adapter import Adapter, Crashed, TooSlow, Unsupported, command
-from .cases import conformance_cases
+from .cases import check_text, conformance_cases
 
 __all__ = ['Conformance', 'Outcome', 'VERDICTS', 'conform', 'judged', 'run']
 
@@ -102,6 +104,7 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
     ------
     FileNotFoundError, PermissionError : no such adapter, or neither Python nor executable.
     ValueError : no case of such a name, another dtype, a time limit that is not > 0.
+    TypeError : what ought to be text, a function, or True or False, and is not.
 
     Examples
     --------
@@ -111,10 +114,13 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
     FileNotFoundError: expected a Python file or a program as adapter, got adapter.py, which is not there.
     """
     start, process = time.monotonic(), command(adapter, python)
-    if dtype not in DTYPES:
+    if check_text(dtype, 'dtype') not in DTYPES:
         raise ValueError(f'expected dtype to be one of {DTYPES}, got {dtype!r}.')
-    if not 0 < time_limit < float('inf'):
-        raise ValueError(f'expected a time limit > 0 in seconds, got {time_limit!r}.')
+    if isinstance(time_limit, bool) or not isinstance(time_limit, Real) or not 0 < time_limit < float('inf'):
+        raise ValueError(f'expected a time limit > 0 in seconds, got {time_limit!r:.100}.')
+    if each is not None and not callable(each):
+        raise TypeError(f'expected each to be a function of an Outcome, got {each!r:.100}.')
+    progress = progress if progress is None else as_flag(progress, 'conform: progress')
     outcomes, cases = [], conformance_cases(select, dtype=dtype)
     with Adapter(process, time_limit) as answers:
         for case in shown(progress, 'case')(cases):

@@ -10,7 +10,8 @@ from math import prod
 import numpy
 
 from ..trees import leaves, rebuilt
-from .certify import certify, mpmath
+from .certify import certify
+from .precision import mpmath, working
 
 __all__ = ['EMPIRICAL', 'PREDICTIONS', 'empirical', 'settled']
 
@@ -26,10 +27,10 @@ def settled(compute, asked):
     """
     mp, found = mpmath(), []
     for digits in LOW, HIGH:
-        with mp.workdps(digits):
+        with working(digits):
             found.append({name: numpy.asarray(a, dtype=object) for name, a in compute().items()})
     low, high = found
-    with mp.workdps(HIGH):
+    with working(HIGH):
         errors = [_largest(low[name] - k) / (_largest(k) or 1) for name, k in high.items()]
         sure = min(LOW, *(int(-mp.log10(e)) if e else LOW for e in errors))
     if sure < asked:

@@ -7,15 +7,19 @@ from .conformance import VERDICTS
 
 __all__ = ['as_html', 'as_json', 'by_layer', 'line', 'picture', 'summary']
 
-WIDEST = 60             # characters of a reason in the table
+WIDEST = 400            # characters of a reason on a terminal
 COLOURS = {'pass': '#0072b2', 'fail': '#d55e00', 'crashed': '#222222', 'too slow': '#b8860b', 'unsupported': '#8a8a8a'}
 
 
 # ------------------------------------------------------------------ text
 
-def line(outcome, width):
-    """A row of the table: case, digits agreed, verdict; `width` is that of the names."""
-    reason = outcome.reason if len(outcome.reason) <= WIDEST else f'{outcome.reason[:WIDEST - 3]}...'
+def line(outcome, width, is_cut=False):
+    """A row of the table: case, digits agreed, verdict, why; `width` is that of the names.
+
+    `is_cut`: of a long reason the beginning and the end, where its cause is.
+    """
+    reason, half = outcome.reason, WIDEST // 2
+    reason = f'{reason[:half]} ... {reason[-half:]}' if is_cut and len(reason) > WIDEST + 5 else reason
     return f'{outcome.name:<{width}}  {_digits(outcome):>6}  {outcome.verdict}{": " * bool(reason)}{reason}'
 
 

@@ -63,7 +63,7 @@ def _array(shape, dtype, data):
         raise ValueError('expected an array as {"shape": [whole numbers], "dtype": name, "data": [numbers]}, got shape '
                          '%.60r, dtype %.60r.' % (shape, dtype))
     if not any(dtype.startswith(kind) for kind in NUMBERS):
-        return dtype
+        return ascii(dtype[:60])[1:-1]
     size = 1
     for n in shape:
         size *= n

@@ -14,6 +14,11 @@ __all__ = ['VERSION', 'from_spec']
 
 VERSION = 1
 DEPTH = 200             # of layers and lists in one another
+LAYERS = 10_000         # in all, those of a `repeat` each time
+MOST = {'num': 1000, 'degree': 100, **dict.fromkeys(('filter_shape', 'window_shape', 'strides'), 10_000),
+        **dict.fromkeys(('out_dim', 'out_chan', 'n_chan_out', 'n_chan_key', 'n_chan_val', 'n_heads', 'n_chan_pos_emb'),
+                        10 ** 6)}
+"""Argument -> the largest whole number: a line of text shall not take all time or memory."""
 TOO_DEEP = f'expected at most {DEPTH} layers and lists in one another.'
 FITS = {
     float: ('a number', lambda value: isinstance(value, Real) and not isinstance(value, bool)),
@@ -40,8 +45,8 @@ def from_spec(spec):
 
     Raises
     ------
-    ValueError : not of that form, another version, an unknown layer or argument, a value that does not fit; names the
-        place, such as layers[2].layers[0].
+    ValueError : not of that form, another version, an unknown layer or argument, a value that does not fit, more layers
+        or larger numbers than docs/oracle.md#networks-as-json has; names the place, such as layers[2].layers[0].
 
     Examples
     --------
@@ -53,21 +58,40 @@ def from_spec(spec):
     ValueError: layers[1]: Relu6: expected arguments out of [], got ['cut'].
     """
     if not isinstance(spec, dict) or 'ntref' not in spec:
-        return _layer(spec, '', DEPTH)
+        return _network(spec, '')
     if not (is_whole(spec['ntref']) and spec['ntref'] == VERSION) or set(spec) != {'ntref', 'network'}:
         raise ValueError(f"expected a network {{'ntref': {VERSION}, 'network': {{'layer': name, ...}}}}, got "
-                         f'{spec!r:.200}. Other versions are read by other versions of ntref.')
-    return _layer(spec['network'], 'network', DEPTH)
+                         f'{_text(spec)}. Other versions are read by other versions of ntref.')
+    return _network(spec['network'], 'network')
+
+
+def _network(spec, place):
+    _count(spec, place, DEPTH)
+    return _layer(spec, place, DEPTH)
+
+
+def _count(spec, place, depth):
+    """How many layers there are; raises ValueError where there are too many."""
+    if not depth or not isinstance(spec, (dict, list, tuple)):
+        return 0                                       # too deep: is refused with its place
+    children = [(f'{place}.{key}' if place else f'{key}', value) for key, value in spec.items()] if isinstance(
+        spec, dict) else [(f'{place}[{i}]', value) for i, value in enumerate(spec)]
+    n = sum(_count(value, inside, depth - 1) for inside, value in children)
+    if isinstance(spec, dict):
+        n = 1 + n * (spec['n'] if spec.get('layer') == 'repeat' and is_whole(spec.get('n')) else 1)
+    if n > LAYERS:
+        raise _misfit(place, f'expected at most {LAYERS} layers in all, got {n}.')
+    return n
 
 
 def _layer(spec, place, depth):
     if not isinstance(spec, dict) or 'layer' not in spec:
-        raise _misfit(place, f"expected a layer {{'layer': name, ...}}, got {spec!r:.200}.")
+        raise _misfit(place, f"expected a layer {{'layer': name, ...}}, got {_text(spec)}.")
     if not depth:
         raise _misfit(place, TOO_DEEP)
     name, inside = spec['layer'], f'{place}.' if place else ''
     if not isinstance(name, str) or name not in Layer.registry:
-        raise _misfit(place, f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {name!r:.200}.')
+        raise _misfit(place, f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {_text(name)}.')
     given = {key: _value(value, f'{inside}{key}', depth - 1) for key, value in spec.items() if key != 'layer'}
     cls = Layer.registry[name]
     known = cls.parameters()
@@ -75,6 +99,9 @@ def _layer(spec, place, depth):
     if not set(given) <= set(known) or missing:
         raise _misfit(place, f'{name}: expected arguments out of {list(known)}, got {sorted(map(str, given))}'
                       + (f'; missing {missing}.' if missing else '.'))
+    if cls.is_ours():
+        for key, value in given.items():
+            _check_size(name, key, value, place)
     types = cls.types()
     for key, value in given.items():
         _check_type(name, key, value, types.get(key), place)
@@ -91,7 +118,7 @@ def _value(value, place, depth):
             return Ellipsis
         if not isinstance(parts, (list, tuple)) or len(parts) != 3 or not all(n is None or is_whole(n) for n in parts):
             raise _misfit(place, f"expected {{'slice': [start, stop, step]}}, whole numbers or null, or {{'slice': "
-                          f"'...'}}, got {value!r:.200}.")
+                          f"'...'}}, got {_text(value)}.")
         return slice(*parts)
     if isinstance(value, dict):
         return _layer(value, place, depth)
@@ -107,7 +134,22 @@ def _check_type(name, key, value, expected, place):
     types = get_args(expected) or (expected,)
     if all(t in FITS for t in types) and not any(FITS[t][1](value) for t in types):
         words = ' or '.join(FITS[t][0] for t in types)
-        raise _misfit(place, f'{name}: expected {key} to be {words}, got {value!r:.200}.')
+        raise _misfit(place, f'{name}: expected {key} to be {words}, got {_text(value)}.')
+
+
+def _check_size(name, key, value, place):
+    """Raises ValueError where a whole number is larger than is good for anything."""
+    for n in value if isinstance(value, tuple) else (value,):
+        if key in MOST and is_whole(n) and n > MOST[key]:
+            raise _misfit(place, f'{name}: expected {key} of at most {MOST[key]}, got {_text(n)}.')
+
+
+def _text(value):
+    """As Python shows it, in a few words."""
+    try:
+        return f'{value!r:.200}'
+    except (RecursionError, ValueError):               # ValueError: of a whole number with thousands of digits
+        return f'{type(value).__name__} that is too long to be shown'
 
 
 def _misfit(place, text):

@@ -1,0 +1,96 @@
+"""Functions of the user's by their values around, at the lower precision: what leaves mpmath shows.
+
+    f(a) = sum_j c_j (f(a (1 + j h)) + f(a (1 - j h))),   c_j = (-1)^(j+1) n!^2 / ((n - j)! (n + j)!),   j = 1, ..., n
+
+is interpolation: right to (n! (h / R)^n)^2 for a function that is smooth as far as a (1 +- R). One that rounds on its
+way, to a double, by way of text, a fraction or a precision of its own, has at each point another rounding error: the
+sum is as far from its value at `a` as these are large, however many digits are worked with. As both may happen to be
+close, FACTOR times their difference is what is added to the value.
+"""
+from dataclasses import fields, replace
+from math import factorial
+
+from ..arrays import kind
+from ..kernel import COVARIANCES
+from ..stax import ElementwiseNumerical, Layer
+from ..trees import leaves, tree_map
+from .precision import mpmath
+
+__all__ = ['by_values_around']
+
+H = 10 ** 8 + 7         # 1 / h^2: h is no fraction, so that no a (1 + j h) is a short number
+FACTOR = 32
+R = .5                  # to the nearest singularity, relative to the arguments
+
+
+def by_values_around(layer):
+    """A layer whose functions are those of the user's, taken by their values around; all else as it is.
+
+    Those of `ElementwiseNumerical` are as they are: they are looked at at other nodes.
+    """
+    if not isinstance(layer, Layer) or isinstance(layer, ElementwiseNumerical):
+        return layer
+    if not layer.is_ours():
+        return _layer_around(layer)
+    functions = {f.name: value for f in fields(layer) if callable(value := getattr(layer, f.name))
+                 and not isinstance(value, Layer)}
+    return replace(layer, **{name: _function_around(f) for name, f in functions.items()}) if functions else layer
+
+
+def _points():
+    """Weights, and what they multiply the arguments by: as many as the working precision asks for."""
+    mp, n = mpmath(), 1
+    h = 1 / mp.sqrt(H)
+    while (factorial(n) * (h / R) ** n) ** 2 > mp.eps:
+        n += 1
+    yield mp.mpf(1 - FACTOR), mp.mpf(1)
+    for j in range(1, n + 1):
+        c = (-1) ** (j + 1) * mp.mpf(FACTOR * factorial(n) ** 2) / (factorial(n - j) * factorial(n + j))
+        yield from ((c, 1 + j * h), (c, 1 - j * h))
+
+
+def _function_around(f):
+    """f of arrays."""
+    def around(*arrays):
+        return sum(f(*(a * s for a in arrays)) * c for c, s in _points())
+    return around
+
+
+def _layer_around(layer):
+    """A layer of the user's own: all of its step."""
+    cls = type(layer)
+
+    def kernel(self, k):
+        if kind(leaves(k)[0].nngp) != 'mpmath':           # a trial, of what becomes of axes
+            return cls.kernel(self, k)
+        total = None
+        for c, s in _points():
+            new = tree_map(lambda k: _times(c, k), cls.kernel(self, tree_map(lambda k: _times(s, k), k)))
+            total = new if total is None else tree_map(_plus, total, new)
+        return total
+    around = type(cls.__name__, (cls,), {'kernel': kernel, 'name': cls.name, '__module__': cls.__module__},
+                  abstract=True)
+    new = object.__new__(around)
+    new.__dict__.update(layer.__dict__)
+    return new
+
+
+def _times(c, k):
+    """A Kernel whose covariances, gaps and areas are c times those of k."""
+    return _each(lambda a: a * c, k)
+
+
+def _plus(k, other):
+    arrays = iter(_arrays(other))
+    return _each(lambda a: a + next(arrays), k)
+
+
+def _arrays(k):
+    found = []
+    _each(lambda a: found.append(a) or a, k)
+    return found
+
+
+def _each(f, k):
+    names = [name for names in COVARIANCES for name in names]
+    return k.but(**{name: f(a) for name in names if (a := getattr(k, name)) is not None}, ntk=k.tangent(f))

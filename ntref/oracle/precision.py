@@ -1,0 +1,113 @@
+"""mpmath for one thread at a time.
+
+The working precision of `mpmath.mp` is one for the whole process, and so is what `ntref.oracle.shaken` changes in it. A
+thread in `working` has them for itself: another one that comes here, or sets the precision by itself, waits until it is
+done, and is told the precision from before. docs/oracle.md#threads
+"""
+import os
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from threading import RLock, get_ident
+
+__all__ = ['alone', 'mpmath', 'replaced', 'working']
+
+_turn = RLock()
+_owner = None           # the thread whose turn it is
+_undone = []            # what gives back what is replaced now, the latest last
+
+
+@cache
+def mpmath():
+    """The context that is used, and that functions of the user's know: `mpmath.mp`."""
+    try:
+        return import_module('mpmath').mp
+    except ImportError:
+        raise ImportError('expected mpmath for so many digits, got none. Install it: pip install mpmath') from None
+
+
+@contextmanager
+def replaced(owner, changes):
+    """The attributes `changes` of a class or an object, and those from before at the end."""
+    before = {name: vars(owner)[name] for name in changes if name in vars(owner)}
+
+    def undo():
+        for name in changes:
+            if name in before:
+                setattr(owner, name, before[name])
+            elif name in vars(owner):
+                delattr(owner, name)
+    _undone.append(undo)
+    try:
+        for name, new in changes.items():
+            setattr(owner, name, new)
+        yield
+    finally:
+        _undone.remove(undo)
+        undo()
+
+
+@contextmanager
+def alone():
+    """mpmath for this thread, whose precision is at the end what it was before."""
+    global _owner
+    with _turn:
+        if _owner == get_ident():
+            yield
+            return
+        mp, _owner = mpmath(), get_ident()
+        before = mp.prec
+        try:
+            with replaced(type(mp), {name: _waiting(mp, name) for name in ('prec', 'dps')}):
+                yield
+        finally:
+            mp.prec = before
+            _owner = None
+
+
+def _waiting(mp, name):
+    """The property `name` of mp, for which all threads but this one have to wait."""
+    owner, plain, before = get_ident(), getattr(type(mp), name), getattr(mp, name)
+
+    def get(context):
+        return before if context is mp and get_ident() != owner else plain.fget(context)
+
+    def put(context, n):
+        if context is not mp or get_ident() == owner:
+            return plain.fset(context, n)
+        with _turn:
+            plain.fset(context, n)
+    return property(get, put)
+
+
+@contextmanager
+def working(digits):
+    """So many digits of working precision, for this thread alone.
+
+    Raises
+    ------
+    RuntimeError : at the end the precision is another one.
+    """
+    with alone(), mpmath().workdps(digits):
+        bits = mpmath().prec
+        yield
+        if mpmath().prec != bits:
+            raise RuntimeError(f'certify: expected functions that leave the precision of mpmath as it is, got {bits} '
+                               f'bits before and {mpmath().prec} bits after. Change it in `with mpmath.workdps(...):`.')
+
+
+def _in_a_child():
+    """In a process that was forked while another thread had its turn, nobody has."""
+    global _turn, _owner
+    if _owner in (None, get_ident()):
+        return
+    before = mpmath().prec                               # what others are told
+    while _undone:
+        _undone.pop()()
+    mpmath().prec = before
+    _turn = RLock()
+    _owner = None
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_in_a_child)
