@@ -10,7 +10,7 @@ from .memory import check_memory
 from .run import alone, by_executor, in_threads, number_of_threads, shown
 from .store import opened, put
 
-__all__ = ['batch', 'number_of_inputs', 'threads_of']
+__all__ = ['batch', 'mirrored', 'number_of_inputs', 'threads_of']
 
 SIDE = 1024                    # of a tile, if not asked for
 WORK = 4                       # arrays as large as the result of a tile, at the peak of its computation: a guess
@@ -57,7 +57,10 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
 
     Accuracy
     --------
-    That of kernel_fn. Where x2=None the lower half of a kernel (n, n) mirrors the upper one.
+    That of kernel_fn. Where x2=None the lower half of a kernel (n, n) mirrors the upper one, to the last bit. Inputs
+    are the same as others by their places, whatever their values: those of x1 with x2=None, or with an x2 that equals x1
+    as a whole where kernel_fn is that of a network, as in kernel_fn(x1, x2). A function of the user that calls one asks
+    it anew in every tile.
 
     Examples
     --------
@@ -76,21 +79,22 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
         n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
         check_per_input(kwargs, shape)
         tile_fn = function_of_blocks(kernel_fn, x1, x2, kwargs)
+        is_one = x2 is None or getattr(tile_fn, 'is_one', False)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
         def job(at):
             """Arguments of `_tile`."""
             rows, columns = _ranges(at, side, shape)
-            right = x2 if x2 is not None else None if at[0] == at[1] else x1
+            right = None if is_one and rows == columns else x1 if x2 is None else x2
             return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
-                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None)
+                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None), right is None
         with nullcontext(_Memory(side)) if out is None else opened(out, {
                 'network': told(kernel_fn), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
                 'batch_size': side}) as sink:
             if sink.entries is None:
                 form, first = _tile(None, *job((0, 0)))
                 _check_fits(first, shape, threads if executor is None else 1, out is None, limit)
-                sink.create(shape, form, first, x2 is None and all(k.ndim == 2 for k in first.values()))
+                sink.create(shape, form, first, is_one and all(k.ndim == 2 for k in first.values()))
                 if tiles:
                     sink.write((0, 0), first)
             missing = [at for at in tiles if (at[0] <= at[1] or not sink.symmetric) and not sink.has(at)]
@@ -112,8 +116,11 @@ def threads_of(device_count, name):
     return number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
 
-def _tile(entries, shape, kernel_fn, args, options):
-    """What kernel_fn returns for a tile of this shape: its form, and arrays with these entries, or with any if None."""
+def _tile(entries, shape, kernel_fn, args, options, is_own):
+    """What kernel_fn returns for a tile of this shape: its form, and arrays with these entries, or with any if None.
+
+    `is_own`: of inputs with themselves, one half of which mirrors the other, unless there are positions.
+    """
     form, kernels = apart(kernel_fn(*args, **options))
     for name, k in kernels.items():
         if k.shape[:2] != shape:
@@ -122,7 +129,14 @@ def _tile(entries, shape, kernel_fn, args, options):
     found = {name: (k.dtype, k.shape[2:]) for name, k in kernels.items()}
     if entries not in (None, found):
         raise ValueError(f'expected all tiles alike, got {found} after {entries}.')
+    if is_own and all(k.ndim == 2 for k in kernels.values()):
+        kernels = {name: mirrored(k) for name, k in kernels.items()}
     return form, kernels
+
+
+def mirrored(k):
+    """A matrix whose lower half is the mirror image of its upper one."""
+    return numpy.where(numpy.tri(len(k), k=-1, dtype=bool), k.T, k)
 
 
 def _elsewhere(path, at, *job):
