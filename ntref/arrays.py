@@ -23,7 +23,8 @@ from importlib import import_module
 import numpy
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_like', 'derivative', 'differentiable',
-           'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
+           'exact', 'free_on_device', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain',
+           'scaled']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -259,6 +260,14 @@ def namespace(*arrays):
         raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
                         f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
     return _load(kinds.pop())
+
+
+def free_on_device(a):
+    """Bytes that are free on the GPU of the array a, also in CuPy's own store; None for arrays of the host."""
+    if kind(a) != 'cupy':
+        return None
+    cupy = import_module('cupy')
+    return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 
 def plain(a):

@@ -16,10 +16,10 @@ therefore carried from layer to layer beside K, and a dual that can states them 
 one that cannot leaves them None, and `Pair` recovers them by subtraction. Derivations: docs/theory/duals.md.
 """
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from .arrays import differentiable, increased, namespace, plain, scaled
+from .once import cached_property
 
 __all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
 

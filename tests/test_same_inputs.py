@@ -18,14 +18,12 @@ from ntref.stax import Aggregate, Conv, Dense, Dropout, FanInSum, Flatten, Globa
 NTK = 'nngp', 'ntk'
 NETWORKS = {                                                       # with the shape of an input
     'flat': (serial(Dense(8, 1.4, .2), Relu(), Dropout(.5), Dense(8), Relu(), Dropout(.7), Dense(1)), (3,)),
-    'pooled': (serial(Conv(8, (2,), padding='SAME'), Relu(), Dropout(.5), Conv(8, (2,)), Relu(), GlobalAvgPool()), (3, 2)),
-    'flattened': (serial(Conv(8, (2,), b_std=.1), Dropout(.5), Relu(), Flatten(), Dense(1)), (4, 2)),
+    'pooled': (serial(Conv(8, (2,)), Relu(), Dropout(.5), Conv(8, (2,)), Relu(), GlobalAvgPool()), (4, 2)),
+    'flattened': (serial(Conv(8, (2,), b_std=.1), Relu(), Dropout(.5), Flatten(), Dense(1)), (4, 2)),
     'positions': (serial(Conv(8, (2,)), Relu(), Dropout(.5), Conv(8, (1,))), (3, 2)),
     'test mode': (serial(Dense(8), Relu(), Dropout(.5, 'test'), Dense(1)), (3,))}
-NETWORKS['flattened'] = (serial(Conv(8, (2,), b_std=.1), Relu(), Dropout(.5), Flatten(), Dense(1)), (4, 2))
-
 SECOND = {                                                         # of x1
-    'None': lambda x: None, 'a copy': lambda x: x.copy(), 'itself': lambda x: x, 'the first rows': lambda x: x[:3].copy(),
+    'None': lambda x: None, 'a copy': numpy.copy, 'itself': lambda x: x, 'the first rows': lambda x: x[:3].copy(),
     'shared rows': lambda x: numpy.concatenate([x[:2], -x[2:4], x[4:]]), 'another order': lambda x: x[::-1].copy()}
 INPUTS = {
     'different': lambda rng, shape: rng.standard_normal((6, *shape)),
@@ -46,13 +44,13 @@ def in_threads(f, size):
     return batched
 
 
-PATHS = {**{f'batch {size}': lambda f, size=size: batch(f, size) for size in (1, 2, 3, 4, 5, 6, 7)},
+PATHS = {**{f'batch {size}': lambda f, size=size: batch(f, size) for size in (1, 2, 4, 6)},
          'executor 2': lambda f: in_threads(f, 2)}
 
 
 @pytest.mark.parametrize('second', SECOND)
-@pytest.mark.parametrize('inputs', INPUTS)
-@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize('name, inputs', [*((name, 'repeated') for name in NETWORKS), ('flat', 'different'),
+                                          ('flat', 'equal')])
 def test_tiles_are_the_whole(name, inputs, second, rng):
     net, x, y = drawn(rng, name, inputs, second)
     whole = net.kernel_fn(x, y, NTK)
@@ -67,14 +65,14 @@ def test_by_hand(inputs, second, rng):
     """K / rate where an input meets itself, and nowhere else."""
     net, x, y = drawn(rng, 'flat', inputs, second)
     before = serial(*net.layers[:2])
-    itself = numpy.eye(6) if second in ('None', 'a copy', 'itself') or inputs == 'equal' and y.shape == x.shape else 0
+    is_one = second in ('None', 'a copy', 'itself') or inputs == 'equal' and second == 'another order'
     k = before.kernel_fn(x, y, 'nngp')
     found = serial(before, Dropout(.5)).kernel_fn(x, y, 'nngp')
-    assert_allclose(found, k * (1 + (itself if len(k) == k.shape[1] else 0)), rtol=1e-14)
+    assert_allclose(found, k * (1 + numpy.eye(6)) if is_one else k, rtol=1e-14)
 
 
 @pytest.mark.parametrize('second', SECOND)
-@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize('name', ['flat', 'positions'])
 def test_a_store(name, second, rng, tmp_path):
     pytest.importorskip('zarr')
     net, x, y = drawn(rng, name, 'repeated', second)
@@ -84,12 +82,12 @@ def test_a_store(name, second, rng, tmp_path):
 
 
 @pytest.mark.parametrize('second', SECOND)
-@pytest.mark.parametrize('name', ['flat', 'pooled', 'positions'])
+@pytest.mark.parametrize('name', ['flat', 'positions'])
 def test_certificates(name, second, rng):
     """Certified values are those of float64, to its digits."""
     net, x, y = drawn(rng, name, 'repeated', second)
-    found = certify(net, x, y, 'nngp', 18)
-    assert found.digits == 18 and found.ulps64.max() < 64
+    found = certify(net, x, y, 'nngp', 16)
+    assert found.digits == 16 and found.ulps64.max() < 64
     assert_close(found.float64, net.kernel_fn(x, y, 'nngp'), 'slice', abs(found.got64).max())
 
 
@@ -148,8 +146,8 @@ def test_inputs_of_several_parts(part, rng):
         assert_close(batch(net.kernel_fn, size)(x, [a.copy() for a in x], 'nngp'), same, 'slice', abs(same).max())
 
 
-PARTS = [(slice(0, 2), slice(None)), (slice(1, 4), slice(2, 6)), ([0, 4, 2], [2, 2, 0, 5]), (slice(0, 6, 2), slice(0, 3)),
-         (slice(0, 1), slice(2, 3)), (slice(3, 6), slice(3, 6)), ([5], slice(None))]
+PARTS = [(slice(0, 2), slice(None)), (slice(1, 4), slice(2, 6)), ([0, 4, 2], [2, 2, 0, 5]), ([5], slice(None)),
+         (slice(0, 6, 2), slice(0, 3)), (slice(0, 1), slice(2, 3)), (slice(3, 6), slice(3, 6))]
 
 
 @pytest.mark.parametrize('second', ['None', 'a copy', 'the first rows'])
@@ -167,12 +165,12 @@ def test_parts_that_are_computed_where_they_are_read(name, second, rng):
 def test_gradients_of_the_evidence(rng, monkeypatch):
     """Rows that are repeated, in blocks of a few, as in one piece."""
     from ntref.predict import hyperparameters
-    x, y = numpy.tile(rng.standard_normal((4, 3)), (3, 1)), rng.standard_normal((12, 1))
+    x, y = numpy.tile(rng.standard_normal((4, 3)), (2, 1)), rng.standard_normal((8, 1))
 
     def net_fn(W_std):
         return serial(Dense(1, W_std), Relu(), Dropout(.5), Dense(1))
     whole = log_marginal_likelihood_gradient(net_fn, x, y, {'W_std': 1.3}, diag_reg=.1)
-    for side in 1, 3, 4, 5:
+    for side in 4, 5:
         monkeypatch.setattr(hyperparameters, 'ENTRIES', 4 * side ** 2)
         value, gradient = log_marginal_likelihood_gradient(net_fn, x, y, {'W_std': 1.3}, diag_reg=.1)
         assert value == pytest.approx(whole[0], rel=1e-12)
@@ -244,7 +242,7 @@ def set_sizes(monkeypatch, entries):
 DIAGONAL_PATHS = {
     'whole': lambda f, x, **o: f(x, **o).nngp, 'one name': lambda f, x, **o: f(x, None, 'nngp', **o),
     'two names': lambda f, x, **o: f(x, None, NTK, **o).nngp, **{
-        f'batch {size}': lambda f, x, size=size, **o: batch(f, size)(x, None, 'nngp', **o) for size in (1, 3, 4, 20)}}
+        f'batch {size}': lambda f, x, size=size, **o: batch(f, size)(x, None, 'nngp', **o) for size in (1, 3, 20)}}
 
 
 @pytest.mark.parametrize('entries', [2 ** 18, 200])

@@ -1,8 +1,8 @@
 """One of the two sets of inputs of a kernel: f there, on all inputs at once or on one of them alone."""
-from functools import cached_property
 
 import numpy
 
+from ..once import cached_property
 from ..trees import leaves, rebuilt
 from .cost import CALL
 from .record import Record
@@ -49,7 +49,7 @@ class Side:
         self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
         if not self.values:
             raise ValueError(f'expected params to have arrays, got {params!r:.100}.')
-        self.whole = self._whole()                                              # no cached_property: one lock for all
+        self.whole = self._whole()
         self.n = 1 if self.inputs is None else self._examples()
         self._singles = {}
 

@@ -6,8 +6,8 @@ import numpy
 
 from ..arguments import as_whole, check_per_input, function_of_blocks, of_block
 from .forms import apart, digest, together, told
-from .memory import check_memory
-from .run import alone, by_executor, in_threads, number_of_threads, shown
+from .memory import check_memory, check_workers
+from .run import alone, by_executor, in_threads, is_client, number_of_threads, shown
 from .store import opened, put
 
 __all__ = ['batch', 'mirrored', 'number_of_inputs', 'threads_of']
@@ -50,7 +50,9 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
         kernel that has not the shape of its tile; a network with a layer that mixes
         the batch; a store of another network, other inputs or tiles.
-    MemoryError     : after the first tile, where the result would not fit; names a call that would.
+    MemoryError     : after the first tile, where the result would not fit, or a tile at a worker; names what would.
+    RuntimeError    : workers were lost with the same tile again and again; it is named.
+    UserWarning     : no worker of a cluster works: there are none, or their memory is used up.
     BlockingIOError : another process writes into the store.
     OSError         : the store cannot be written. After the cause is gone, the same call goes on.
     ImportError     : out without zarr.
@@ -58,9 +60,9 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     Accuracy
     --------
     That of kernel_fn. Where x2=None the lower half of a kernel (n, n) mirrors the upper one, to the last bit. Inputs
-    are the same as others by their places, whatever their values: those of x1 with x2=None, or with an x2 that equals x1
-    as a whole where kernel_fn is that of a network, as in kernel_fn(x1, x2). A function of the user that calls one asks
-    it anew in every tile.
+    are the same by their places, whatever their values: with x2=None, or with an x2 that equals x1 as a whole where
+    kernel_fn is that of a network, as in kernel_fn(x1, x2). A function of the user that calls one asks it anew in every
+    tile.
 
     Examples
     --------
@@ -87,13 +89,14 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
             rows, columns = _ranges(at, side, shape)
             right = None if is_one and rows == columns else x1 if x2 is None else x2
             return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
-                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None), right is None
+                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None), \
+                right is None
         with nullcontext(_Memory(side)) if out is None else opened(out, {
                 'network': told(kernel_fn), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
                 'batch_size': side}) as sink:
             if sink.entries is None:
                 form, first = _tile(None, *job((0, 0)))
-                _check_fits(first, shape, threads if executor is None else 1, out is None, limit)
+                _check_fits(first, shape, threads, out is None, limit, executor)
                 sink.create(shape, form, first, is_one and all(k.ndim == 2 for k in first.values()))
                 if tiles:
                     sink.write((0, 0), first)
@@ -102,8 +105,8 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
             if executor is None:
                 in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]), missing, threads, progress_of)
             else:
-                jobs = ((_elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
-                for at, kernels in zip(missing, by_executor(executor, jobs, len(missing), progress_of)):
+                jobs = ((at, _elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
+                for at, kernels in by_executor(executor, jobs, len(missing), progress_of):
                     if kernels is not None:
                         sink.write(at, kernels)
         return together(sink.form, sink.kernels())
@@ -175,13 +178,16 @@ def _ranges(tile, side, shape):
     return tuple(slice(i * side, min((i + 1) * side, n)) for i, n in zip(tile, shape))
 
 
-def _check_fits(first, shape, threads, in_memory, limit):
-    """Raises MemoryError if results like the `first` tile, and tiles in work, do not fit."""
-    tile = sum(k.nbytes for k in first.values())
+def _check_fits(first, shape, threads, in_memory, limit, executor):
+    """Raises MemoryError if results like the `first` tile, and tiles in work, do not fit, or a tile at a worker."""
+    threads = threads if executor is None else 1
+    tile = WORK * sum(k.nbytes for k in first.values())
     pair = sum(k[:1, :1].nbytes for k in first.values())
     kept = pair * shape[0] * shape[1] if in_memory else 0
-    check_memory(kept + WORK * threads * tile, f'kernels of {shape[0]} with {shape[1]} inputs, '
+    check_memory(kept + threads * tile, f'kernels of {shape[0]} with {shape[1]} inputs, '
                  f'{threads} tiles at a time', kept, WORK * threads * pair, limit)
+    if is_client(executor):
+        check_workers(executor, tile, WORK * pair)
 
 
 def _taken(x, rows):

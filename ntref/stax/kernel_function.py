@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from math import isqrt, nan, prod
 from typing import Any
 
-from ..arrays import generator, namespace
+from ..arrays import free_on_device, generator, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
 from ..engine.memory import check_memory
@@ -89,7 +89,7 @@ class KernelFunction:
         in_tiles = is_large(layer, x1, x2, signals, names)
         side = self._side(signals, demand) if in_tiles and masked else 0
         in_tiles = side > 0 if masked else in_tiles
-        self._check_memory(signals, outputs, demand, names, in_tiles)
+        self._check_memory(_leaf(x1), signals, outputs, demand, names, in_tiles)
         if side:
             return self._in_blocks(side, x1, x2, signals, get, diagonal_spatial=diagonal_spatial)
         if in_tiles:
@@ -169,23 +169,24 @@ class KernelFunction:
         return batch(KernelOfBlock(self.layer), side)(
             x1, x2, get, mask_constant=nan, pattern=signals[0].patterns, **given)
 
-    def _check_memory(self, signals, outputs, demand, names, in_tiles):
-        """Raises MemoryError where the kernels, or all that is computed on the way to them, would not fit."""
-        paired = _leaf(demand).paired
+    def _check_memory(self, x, signals, outputs, demand, names, in_tiles):
+        """Raises MemoryError where the kernels of inputs like x, or what is computed on the way, would not fit."""
+        paired, size = _leaf(demand).paired, x.dtype.itemsize
         out = max(_entries(_leaf(signal), paired) for signal in outputs)
         widest = max(out, *(_entries(_leaf(signal), paired) for signal in signals))
         pairs = prod(_leaf(signal).inputs for signal in signals)
-        kept = 8 * len(names or COVARIANCES) * out * pairs
-        needed = kept if in_tiles else max(kept, 8 * WHOLE * widest * pairs)
+        kept = size * len(names or COVARIANCES) * out * pairs
+        needed = kept if in_tiles else max(kept, size * WHOLE * widest * pairs)
         check_memory(needed, f'kernels of {_leaf(signals[0]).inputs} with {_leaf(signals[1]).inputs} inputs'
-                     + (' in one piece' if not in_tiles else ''), kept, 8 * WHOLE * widest)
+                     + (' in one piece' if not in_tiles else ''), kept, size * WHOLE * widest,
+                     on_device=free_on_device(x))
 
 
 @dataclass(frozen=True, repr=False)
 class KernelOfBlock(KernelFunction):
     """The kernel function of blocks out of more inputs: x2=None for those on the diagonal, where x2 is x1.
 
-    A block does not tell whether its inputs are the same, for others may have the same values; nor need each have masks.
+    A block does not tell whether its inputs are the same: others may have the same values. Nor need each have masks.
     """
     is_one: bool = False         # was x2 the same as x1, of the whole?
 
