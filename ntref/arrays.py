@@ -266,7 +266,7 @@ def free_on_device(a):
     """Bytes that are free on the GPU of the array a, also in CuPy's own store; None for arrays of the host."""
     if kind(a) != 'cupy':
         return None
-    cupy = import_module('cupy')
+    cupy = import_module(kind(a))
     return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 

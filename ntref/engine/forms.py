@@ -25,7 +25,7 @@ def on_host(a):
 def apart(kernel):
     """An array, or named tuples, dicts, lists and tuples of arrays, within each other, as (what it is, {name: array}).
 
-    Names are those in tuples and dicts, and numbers of outputs: 'ntk', 'output_1', 'output_1_ntk'; 'kernel' for an array.
+    Names are those in tuples and dicts, and numbers of outputs: 'ntk', 'output_1', 'output_1_ntk'; else 'kernel'.
 
     Raises
     ------
@@ -40,9 +40,9 @@ def apart(kernel):
         form, parts = {'form': type(kernel).__name__ + ' of outputs'}, {f'output_{i}': k for i, k in enumerate(kernel)}
     if parts is None and hasattr(kernel, 'shape'):
         return form, {'kernel': on_host(kernel)}
-    if not parts or None in parts.values():
-        raise TypeError(f'expected an array, a named tuple, a dict or a list of arrays, got {type(kernel).__name__}. Of a '
-                        "network ask for arrays: get='ntk' or get=('nngp', 'ntk').")
+    if not parts or not all(hasattr(k, 'shape') or isinstance(k, (dict, list, tuple)) for k in parts.values()):
+        raise TypeError('expected an array, a named tuple, a dict or a list of arrays, got '
+                        f"{type(kernel).__name__}. Of a network ask for arrays: get='ntk' or get=('nngp', 'ntk').")
     taken = {name: apart(part) for name, part in parts.items()}
     form['parts'] = {name: of for name, (of, _) in taken.items()}
     named = [(name if of['form'] == 'array' else f'{name}_{below}', a)

@@ -82,7 +82,7 @@ def check_workers(client, needed, pair):
         if threads * needed > free:
             raise MemoryError(
                 f'expected workers with {needed / GIB:.3g} GiB for a tile on each of their threads, got {address} with '
-                f'{free / GIB:.3g} GiB left of {limit / GIB:.3g} GiB for {threads} threads. Start workers with a larger '
+                f'{free / GIB:.3g} GiB left of {limit / GIB:.3g} GiB for {threads} threads. Start workers with more '
                 f'--memory-limit or fewer threads, or take tiles of batch_size={_side(free / threads, pair)}.')
 
 
