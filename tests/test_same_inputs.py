@@ -3,6 +3,7 @@
 The whole call is the truth, and it is checked by hand: K of an input with itself is K / rate, of equal ones K.
 """
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import numpy
 import pytest
@@ -83,8 +84,9 @@ def test_a_store(name, second, rng, tmp_path):
 
 @pytest.mark.parametrize('second', ['None', 'a copy', 'the first rows'])
 @pytest.mark.parametrize('name', ['flat', 'positions'])
-def test_certificates(name, second, rng):
-    """Certified values are those of float64, to its digits."""
+def test_certificates(name, second, rng, monkeypatch):
+    """Certified values are those of float64, to its digits; in tiles whose rows equal their columns."""
+    monkeypatch.setattr(import_module('ntref.oracle.certify'), 'SIDE', 2)
     net, x, y = drawn(rng, name, 'repeated', second)
     found = certify(net, x, y, 'nngp', 16)
     assert found.digits == 16 and found.ulps64.max() < 64
@@ -264,7 +266,8 @@ def test_the_diagonal_is_cov1(name, path, entries, rng, monkeypatch):
 @pytest.mark.parametrize('layer', [stax.Rbf(1.), stax.Sign()], ids=repr)
 def test_variances_that_are_known(layer, entries, rng, monkeypatch):
     """K of an input with itself is exactly 1, on all paths, whatever it went through before."""
-    for hidden, shape in ((Dense(8, 1.48, .03), (30,)), (Conv(8, (2,), padding='SAME', W_std=1.48, b_std=.03), (4, 30))):
+    conv = Conv(8, (2,), padding='SAME', W_std=1.48, b_std=.03)
+    for hidden, shape in ((Dense(8, 1.48, .03), (30,)), (conv, (4, 30))):
         net = serial(hidden, Relu(), hidden, stax.Gelu(), hidden, layer)
         x = numpy.round(rng.uniform(0, 255, (7, *shape)))
         set_sizes(monkeypatch, entries)

@@ -34,7 +34,7 @@ ALLOWED = {
     'kernel': {'arrays', 'cov'},
     'inputs': {'arrays', 'cov', 'kernel'},
     # positions: windows that slide, and kernels a tile at a time
-    'ops': {'arrays'},
+    'ops': {'arrays', 'once'},
     'fused': {'arrays', 'cov', 'duals'},
     'pairs': {'arrays', 'cov', 'fused', 'inputs', 'kernel', 'ops'},
     # how large kernels are computed and kept: knows blocks, no layers
