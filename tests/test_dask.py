@@ -26,7 +26,7 @@ NET = stax.serial(stax.Dense(8, 1.4, .2), stax.Relu(), stax.Dense(8), stax.Erf()
 def client():
     """Two workers, each a process with one thread."""
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, host='127.0.0.1',
-                                  dashboard_address=None) as cluster, distributed.Client(cluster) as client:
+                                  dashboard_address='127.0.0.1:0') as cluster, distributed.Client(cluster) as client:
         yield client
 
 
