@@ -157,8 +157,10 @@ def function_of_blocks(kernel_fn, x1, x2, kwargs):
 
     Raises
     ------
-    ValueError : a layer mixes the batch.
+    TypeError  : a single array of what belongs to the inputs, for two sets of them.
+    ValueError : a layer mixes the batch; what kernel_fn refuses.
     """
+    of_block(kwargs, slice(0), slice(0), x2 is None)
     if not hasattr(kernel_fn, 'of_blocks'):
         return kernel_fn
     of_blocks = kernel_fn.of_blocks(x1, x2, **kwargs)

@@ -22,8 +22,8 @@ from importlib import import_module
 import numpy
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'beyond_range', 'check_range', 'exact',
-           'generator', 'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast',
-           'untraced']
+           'free_on_device', 'generator', 'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled',
+           'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -279,6 +279,14 @@ def untraced(a):
     while kind(a) == 'autograd':
         a = a._value
     return a
+
+
+def free_on_device(a):
+    """Bytes that are free on the GPU of the array a, also in CuPy's own store; None for arrays of the host."""
+    if kind(a) != 'cupy':
+        return None
+    cupy = import_module(kind(a))
+    return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 
 def plain(a):

@@ -16,11 +16,11 @@ therefore carried from layer to layer beside K, and a dual that can states them 
 one that cannot leaves them None, and `Pair` recovers them by subtraction. Derivations: docs/theory/duals.md.
 """
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from .arrays import increased, namespace, plain, scaled, untraced
 from .derivatives import carried, carried_root, is_traced
+from .once import cached_property
 
 __all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
 

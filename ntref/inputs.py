@@ -52,12 +52,15 @@ def _finite(name, x, batch):
                          f'of {name}: {listed}. Remove or impute them.')
 
 
-def input_kernel(x1, x2, demand, ntk):
-    """The state at the input: K = <x, x'> / channels at each pair of positions that `demand` asks for, Theta = 0."""
+def input_kernel(x1, x2, demand, ntk, x1_is_x2=False):
+    """The state at the input: K = <x, x'> / channels at each pair of positions that `demand` asks for, Theta = 0.
+
+    With x2=None x2 is x1; where both are given the caller knows whether they are the same inputs (`x1_is_x2`).
+    """
     same, axes = x2 is None, demand.axes.of(x1.ndim)
     a, b = channels_last(x1, axes), channels_last(x1 if same else x2, axes)
     cov12 = across(a, b, demand)
-    state = Kernel(cov12.k, 0 if ntk else None, x1_is_x2=same or _equal(x1, x2),
+    state = Kernel(cov12.k, 0 if ntk else None, x1_is_x2=same or x1_is_x2,
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
                    batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
@@ -69,10 +72,6 @@ def input_kernel(x1, x2, demand, ntk):
 def channels_last(x, axes):
     """x (n, *positions, channels)."""
     return namespace(x).moveaxis(x, (axes.batch, axes.channel), (0, -1))
-
-
-def _equal(x1, x2):
-    return x1.shape == x2.shape and bool(namespace(x1, x2).all(x1 == x2))
 
 
 def across(a, b, demand):

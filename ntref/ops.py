@@ -11,11 +11,12 @@ and nothing (zero) where there is no such i; with 'CIRCULAR' padding positions c
     bordered(c, q, ...)       c and what a tap inside on the left adds where it is outside on the right
 """
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import product
 
 from .arrays import increased, namespace
 from .derivatives import adjoint_pair
+from .once import cached_property
 
 __all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix', 'taken',
            'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']

@@ -89,7 +89,7 @@ OPERATORS = {
 COMPARISONS = dict(lt='less', le='less_equal', eq='equal', ne='not_equal', gt='greater', ge='greater_equal')
 UNARY = dict(neg='negative', pos='positive', abs='absolute', invert='invert')
 
-MODULES = ('cupy', 'cupy.linalg', 'cupyx', 'cupyx.scipy', 'cupyx.scipy.special', 'cupyx.scipy.linalg')
+MODULES = ('cupy', 'cupy.cuda', 'cupy.linalg', 'cupyx', 'cupyx.scipy', 'cupyx.scipy.special', 'cupyx.scipy.linalg')
 
 USED = set()
 """(qualified name, names of the keywords) of everything used since the interpreter started."""
@@ -411,7 +411,25 @@ def _modules():
     modules['cupy'].asnumpy = asnumpy
     modules['cupy'].ndarray = ndarray
     modules['cupy'].pi = numpy.pi
+    modules['cupy.cuda'].Device, modules['cupy'].get_default_memory_pool = Device, MemoryPool
     return modules
+
+
+class Device:
+    """Of as many bytes, and with as many free of them, as `cupy.cuda.free` says; a terabyte if nothing is said."""
+
+    @property
+    def mem_info(self):
+        USED.add(('cupy.cuda.Device.mem_info', ()))
+        return getattr(STAND_IN['cupy.cuda'], 'free', 2 ** 40), 2 ** 40
+
+
+class MemoryPool:
+    """With as many bytes as `cupy.cuda.pooled` says, 0 if nothing is said."""
+
+    def free_bytes(self):
+        USED.update((('cupy.get_default_memory_pool', ()), ('cupy.cuda.MemoryPool.free_bytes', ())))
+        return getattr(STAND_IN['cupy.cuda'], 'pooled', 0)
 
 
 def asarray(name, copy):

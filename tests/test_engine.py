@@ -1,16 +1,25 @@
 """Kernels in batches, in memory: the same numbers as the kernel function itself; threads and their errors."""
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
 from numpy.testing import assert_allclose
 
-from ntref import batch, stax
+import ntref
+from ntref import batch, empirical_kernel_fn, load_kernel, save_kernel, stax
 from ntref.engine import in_threads, run
 from ntref.stax import (
     Aggregate, Dense, FanInConcat, FanOut, GlobalAvgPool, Index, LayerNorm, Relu, Slice, parallel, serial)
+from ntref.trees import tree_map
 
 NET = stax.serial(stax.Dense(8, 1.4, .2), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
 IMAGES = stax.serial(stax.Conv(4, (2, 2)), stax.Relu(), stax.Conv(4, (1, 1)))
@@ -125,15 +134,69 @@ def test_threads_do_not_change_a_bit(rng, monkeypatch):
     one, two, none, three = (batch(f, 5, n)(x, None, 'ntk') for n in (1, 2, 0, 3))
     monkeypatch.setenv('NTREF_NUM_THREADS', '2')
     assert all((one == k).all() for k in (two, none, three, batch(f, 5)(x, None, 'ntk')))
-    monkeypatch.setattr(run, 'find_spec', lambda name: None)
-    assert (batch(f, 5, 2)(x, None, 'ntk') == one).all()
+
+
+# ------------------------------------------------------------------ several outputs
+
+def outputs(x1, x2=None):
+    """A tree of outputs."""
+    k = product(x1, x2)
+    return [k, Both(k + 1, (k ** 2).astype('float32')), {'a': (k + 3, k + 4)}]
+
+
+SEVERAL = serial(Dense(4), FanOut(2), parallel(serial(Relu(), Dense(1)), serial(Relu(), Dense(4), FanOut(2))))
+
+
+def flat(tree):
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [a for part in tree for a in flat(part)] if isinstance(tree, (list, tuple)) else [tree]
+
+
+def assert_same_tree(found, expected):
+    assert type(found).__name__ == type(expected).__name__ and getattr(found, '_fields', 0) == getattr(
+        expected, '_fields', 0)
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+        found, expected = found.values(), expected.values()
+    if hasattr(expected, 'shape'):
+        assert found.dtype == expected.dtype
+        return assert_allclose(found, expected, rtol=1e-13)
+    for a, b in zip(found, expected, strict=True):
+        assert_same_tree(a, b)
+
+
+@pytest.mark.parametrize('n2', [None, 4])
+@pytest.mark.parametrize('where', ['memory', 'a store', 'threads'])
+def test_several_outputs(n2, where, rng, tmp_path):
+    """Lists of them, lists in lists, named tuples and dicts: of networks, their finite kernels, and any function."""
+    x1, x2 = whole_numbers(rng, 7, 3), None if n2 is None else whole_numbers(rng, n2, 3)
+    params = SEVERAL.init_fn(0, (7, 3))[1]
+    empirical = empirical_kernel_fn(SEVERAL.apply_fn)
+    calls = [(outputs, ()), *((SEVERAL.kernel_fn, (get,)) for get in ('ntk', ('ntk', 'nngp'))),
+             *((empirical, (get, params)) for get in ('nngp', ('nngp', 'ntk')))]
+    with ThreadPoolExecutor(2) as executor:
+        for i, (f, more) in enumerate(calls):
+            options = {'memory': {}, 'a store': {'out': tmp_path / str(i)}, 'threads': {'executor': executor}}[where]
+            found, expected = batch(f, 3, **options)(x1, x2, *more), f(x1, x2, *more)
+            if where == 'a store':
+                assert len(flat(load_kernel(tmp_path / str(i)))) == len(flat(expected))
+                found = tree_map(numpy.asarray, found)
+            assert_same_tree(found, expected)
+
+
+def test_several_outputs_in_files(rng, tmp_path):
+    k = outputs(whole_numbers(rng, 3, 2))
+    for name in 'k.npz', 'k.zarr':
+        save_kernel(tmp_path / name, k)
+        assert_same_tree(tree_map(numpy.asarray, load_kernel(tmp_path / name)), k)
 
 
 # ------------------------------------------------------------------ refused
 
 def test_kernels_are_refused(rng):
     x = rng.standard_normal((3, 2))
-    with pytest.raises(TypeError, match='expected an array, a named tuple .* got Kernel. .* get=.ntk.'):
+    with pytest.raises(TypeError, match='expected an array, a named tuple.* got Kernel. .* get=.ntk.'):
         batch(NET.kernel_fn)(x)
     with pytest.raises(TypeError, match='expected x1 to be an array of inputs, .* got Kernel'):
         batch(NET.kernel_fn)(NET.kernel_fn(x))
@@ -204,6 +267,11 @@ def test_graphs(rng):
 def test_number_of_threads(monkeypatch, rng):
     monkeypatch.delenv('NTREF_NUM_THREADS', raising=False)
     assert run.number_of_threads() >= 1 and run.number_of_threads(3) == 3
+    monkeypatch.setattr(run.os, 'sched_getaffinity', lambda process: {4, 7, 9}, raising=False)
+    assert run.number_of_threads() == 3                                  # those that this process may use
+    monkeypatch.delattr(run.os, 'sched_getaffinity')
+    monkeypatch.setattr(run.os, 'cpu_count', lambda: 5)
+    assert run.number_of_threads() == 5
     monkeypatch.setenv('NTREF_NUM_THREADS', '5')
     assert run.number_of_threads() == 5 and run.number_of_threads(2) == 2
     for bad in '0', '-1', '', 'two', '1.5':
@@ -263,6 +331,95 @@ def test_ctrl_c_while_waiting():
     assert len(begun) < 12
 
 
+class Refused(threading.Thread):
+    """A thread that cannot be started, as in a browser; or not more than so many."""
+    most = 0
+
+    def start(self):
+        if threading.active_count() > self.most:
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+
+@pytest.mark.parametrize('more', [0, 1, 3])
+@pytest.mark.parametrize('threads', ['1', '4', None])
+def test_where_threads_cannot_be_started(threads, more, rng, monkeypatch):
+    """None at all, or fewer than wanted: jobs run one after the other, with the same numbers."""
+    x, jobs = rng.standard_normal((300, 4)), [0, 1, 2, 3, 4]
+    expected, tiles = NET.kernel_fn(x, None, 'ntk'), batch(NET.kernel_fn, 100, 4)(x, None, 'ntk')
+    monkeypatch.setenv('NTREF_NUM_THREADS', threads) if threads else monkeypatch.delenv('NTREF_NUM_THREADS', False)
+    monkeypatch.setattr(Refused, 'most', threading.active_count() + more - 1)
+    for module in run, threading:
+        monkeypatch.setattr(module, 'Thread', Refused)
+    assert (NET.kernel_fn(x, None, 'ntk') == expected).all()
+    assert (batch(NET.kernel_fn, 100)(x, None, 'ntk') == tiles).all()
+    names = in_threads(lambda job: threading.current_thread().name, jobs, 5)
+    assert set(names) == {'MainThread'}
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda job: 1 // job, jobs)
+
+
+def test_one_thread_is_this_one():
+    """And BLAS is held to one, as on others."""
+    import threadpoolctl
+
+    def work(job):
+        blas = [pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas']
+        return threading.current_thread().name, *blas
+    for jobs, threads in (range(3), 1), (range(1), 4):
+        for name, *blas in in_threads(work, jobs, threads):
+            assert name == 'MainThread' and set(blas) <= {1}
+
+
+FORKED = """
+import os, signal, threading, numpy
+from types import SimpleNamespace
+from ntref import stax
+from ntref.cov import Pair
+
+asked, go_on = threading.Event(), threading.Event()
+
+
+def slow(q):
+    asked.set()
+    go_on.wait(120)
+    return q
+
+
+net, x = stax.serial(stax.Dense(2), stax.Relu(), stax.Dense(1)), numpy.eye(3)
+pair = Pair.same(numpy.ones(3))
+pair.__dict__['xp'] = SimpleNamespace(sqrt=slow)
+thread = threading.Thread(target=lambda: pair.n1)
+thread.start()
+asked.wait(120)
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    assert net.kernel_fn(x, None, 'ntk').shape == (3, 3)
+    os._exit(7)
+status = os.waitpid(child, 0)[1]
+go_on.set()
+thread.join()
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_no_property_has_a_lock():
+    """Before Python 3.12 that of functools has one."""
+    package = Path(ntref.__file__).parent
+    users = [path.name for path in package.rglob('*.py') if 'cached_property' in path.read_text()]
+    assert 'cov.py' in users
+    assert not [path for path in package.rglob('*.py') if re.search(
+        r'from functools import.*cached_property|functools\.cached_property', path.read_text())]
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork here')
+def test_a_fork_while_another_thread_computes():
+    """The child computes; it does not wait for a lock that the thread held, which nobody would let go there."""
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', FORKED], capture_output=True, text=True, timeout=300)
+    assert done.stdout == '7\n', done.stderr
+
+
 def test_errors_of_a_kernel(rng):
     def fails(x1, x2=None):
         if x2 is not None:
@@ -291,3 +448,14 @@ def test_progress(capsys, monkeypatch):
     monkeypatch.setattr(run, 'find_spec', lambda name: None)
     batch(product, 2, progress=True)(x)
     assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('shell, is_shown', [
+    ('ZMQInteractiveShell', True), ('Interpreter', True), ('TerminalInteractiveShell', False), (None, False)])
+def test_progress_in_notebooks(shell, is_shown, capsys, monkeypatch):
+    """There is no terminal, but somebody reads along. IPython in a terminal is asked for that."""
+    running = shell and type(shell, (), {})()
+    monkeypatch.setitem(sys.modules, 'IPython', SimpleNamespace(get_ipython=lambda: running))
+    monkeypatch.setattr(run, 'PATIENCE', 0)
+    batch(product, 2)(numpy.eye(5))
+    assert ('5/5' in capsys.readouterr().err) == is_shown

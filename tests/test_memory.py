@@ -14,33 +14,94 @@ from ntref.stax import Conv, Dense, FanInSum, GlobalAvgPool, Relu, parallel, ser
 NET = serial(Dense(8), Relu(), Dense(1))
 
 
-@pytest.mark.parametrize('limit, used, expected', [
-    ('max', '5', 3 * 1024), ('2048', '1000', 1148), ('99999', '5', 3 * 1024), (None, None, 3 * 1024)])
-def test_available(limit, used, expected, monkeypatch, tmp_path):
-    (tmp_path / 'meminfo').write_text('MemTotal: 4 kB\nMemAvailable: 3 kB\n')
-    for name, text in ('max', limit), ('current', used):
-        if text is not None:
-            (tmp_path / f'memory.{name}').write_text(text + '\n')
-    (tmp_path / 'memory.stat').write_text('anon 700\ninactive_file 100\n')
-    monkeypatch.setattr(memory, 'Path', lambda path: tmp_path / 'meminfo' if path == '/proc/meminfo' else tmp_path)
-    assert memory.available() == expected
+GROUPS = {                                             # limit, use, and what is given up, by version
+    1: ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'),
+    2: ('memory.max', 'memory.current', 'inactive_file')}
+FREE = 3 * 1024
+
+
+def machine(root, *groups, ours='0::/\n'):
+    """Files of a machine with FREE bytes and control groups (version, path, limit, use)."""
+    (root / 'proc/self').mkdir(parents=True)
+    (root / 'proc/meminfo').write_text('MemTotal: 4 kB\nMemAvailable: 3 kB\n')
+    if ours is not None:
+        (root / 'proc/self/cgroup').write_text(ours)
+    for version, path, limit, used in groups:
+        folder, names = root / 'sys/fs/cgroup' / ('memory' if version == 1 else '') / path, GROUPS[version]
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in zip(names, (limit, used)):
+            (folder / name).write_text(f'{text}\n')
+        (folder / 'memory.stat').write_text(f'anon 700\n{names[2]} 100\n')
+
+
+OURS = {1: '5:cpu,cpuacct:/other\n4:memory:/jobs/mine\n0::/\n', 2: '1:name=systemd:/other\n0::/jobs/mine\n'}
+NONE = {1: 9223372036854771712, 2: 'max'}
+
+
+@pytest.mark.parametrize('version', [1, 2])
+@pytest.mark.parametrize('groups, expected', [
+    ([('', None, 5)], FREE), ([('', 2048, 1000)], 1148), ([('', 99999, 5)], FREE), ([], FREE),
+    ([('jobs/mine', 2048, 1000)], 1148), ([('jobs', 2048, 1000), ('jobs/mine', None, 1000)], 1148),
+    ([('jobs', 2048, 1000), ('jobs/mine', 1500, 900)], 700), ([('jobs/other', 2048, 2000), ('', None, 5)], FREE),
+    ([('', 2048, 2100)], 48)])
+def test_available(version, groups, expected, tmp_path):
+    """The least of what is free in the machine, our control group, and those above it; others do not count."""
+    machine(tmp_path, *((version, path, limit or NONE[version], used) for path, limit, used in groups),
+            ours=OURS[version])
+    assert memory.available(tmp_path) == expected
+
+
+@pytest.mark.parametrize('version', [1, 2])
+@pytest.mark.parametrize('ours', ['4:memory:/docker/1\n', '0::/docker/1\n', '4:memory:/docker/1\n0::/\n', None])
+def test_a_container(version, ours, tmp_path):
+    """Its control group is the root of what it sees, and elsewhere for the host."""
+    machine(tmp_path, (version, '', 2048, 1000), ours=ours)
+    assert memory.available(tmp_path) == 1148
+
+
+def test_this_machine():
+    assert memory.available() is None or 0 < memory.available() < 2 ** 50
 
 
 def test_other_systems_do_not_say(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, 'Path', lambda path: tmp_path / 'nothing')
-    assert memory.available() is None
+    assert memory.available(tmp_path) is None
+    monkeypatch.setattr(memory, 'available', lambda: None)
     memory.check_memory(2 ** 80, 'kernels', 2 ** 80, 8)
 
 
-@pytest.mark.parametrize('free, fits', [(2 * 8 * 600 ** 2, True), (2 * 8 * 600 ** 2 - 1, False)])
-def test_kernels_must_fit(free, fits, rng, monkeypatch):
-    x = rng.standard_normal((600, 3))
-    monkeypatch.setattr(memory, 'available', lambda: free)
-    if fits:
+@pytest.mark.parametrize('dtype, size', [('float64', 8), ('float32', 4), ('int32', 8)])
+@pytest.mark.parametrize('short', [0, 1])
+def test_kernels_must_fit(short, dtype, size, rng, monkeypatch):
+    """In the bytes of the numbers that they are made of."""
+    x = rng.integers(-9, 9, (600, 3)).astype(dtype)
+    monkeypatch.setattr(memory, 'available', lambda: 2 * size * 600 ** 2 - short)
+    if not short:
         assert numpy.isfinite(NET.kernel_fn(x, None, ('nngp', 'ntk')).ntk).all()
     else:
-        with pytest.raises(MemoryError, match=r'600 with 600 inputs, which take 0.00536 GiB. .* to disk'):
+        taken = f'{2 * size * 600 ** 2 / 2 ** 30:.3g}'
+        with pytest.raises(MemoryError, match=rf'600 with 600 inputs, which take {taken} GiB. .* to disk'):
             NET.kernel_fn(x, None, ('nngp', 'ntk'))
+
+
+@pytest.mark.parametrize('dtype, size', [('float64', 8), ('float32', 4)])
+@pytest.mark.parametrize('short', [0, 1])
+def test_kernels_on_a_device(short, dtype, size, rng, monkeypatch, cupy):
+    """What is free there counts, not the memory of the host; that is where results of `batch` are."""
+    x = cupy.asarray(rng.standard_normal((300, 3)).astype(dtype))
+    needed = 24 * size * 300 ** 2
+    monkeypatch.setattr(memory, 'available', lambda: 2 ** 22)
+    for name, value in ('free', needed - 1000 - short), ('pooled', 1000):
+        monkeypatch.setattr(cupy.cuda, name, value, raising=False)
+    if not short:
+        assert NET.kernel_fn(x, None, 'ntk').shape == (300, 300)
+        return
+    with pytest.raises(MemoryError, match='GiB of memory that are free on the device, got') as refused:
+        NET.kernel_fn(x, None, 'ntk')
+    assert called(str(refused.value), NET.kernel_fn)(x, None, 'ntk').shape == (300, 300)
+    assert "out='kernel.zarr'" not in str(refused.value)
+    monkeypatch.setattr(memory, 'available', lambda: size * 300 ** 2)
+    with pytest.raises(MemoryError, match="out='kernel.zarr'"):
+        NET.kernel_fn(x, None, 'ntk')
 
 
 def called(message, kernel_fn):

@@ -124,7 +124,7 @@ def test_numbers_of_any_kind(store, rng):
     k = batch(kernel, 2, out=store)(x)
     assert k['i'].dtype == x.dtype and (k['i'][:] == x @ x.T).all() and (k['b'][:] == (x @ x.T > 0)).all()
     odd = numpy.array([[numpy.nan, numpy.inf], [-0., 1e-310]])
-    k = batch(lambda a, b: odd, 2, out=store.with_name('odd'))(x[:2])
+    k = batch(lambda a, b: odd, 2, out=store.with_name('odd'))(x[:2], x[2:4])
     assert k[:].tobytes() == odd.tobytes()
     for blank in numpy.nan, 0., 0, False:                  # nothing to write is written too
         out = store.with_name(f'{blank}')

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from ntref import stax
 from ntref.arrays import namespace
-from ntref.engine import run, tiles
+from ntref.engine import tiles
 from ntref.kernel import Axes, Signal
 from ntref.stax import Dense, GlobalAvgPool, Relu, serial
 
@@ -87,13 +87,6 @@ def test_errors_come_out_of_the_threads(small, rng):
     net = stax.serial(stax.Dense(8), stax.Gaussian(1., .5), stax.Dense(1))
     with pytest.raises(stax.LayerError, match=r'layer 1, Gaussian\(b=0.5\): expected variances'):
         net.kernel_fn(10 * rng.standard_normal((10, 4)), get='ntk')
-
-
-def test_without_threadpoolctl(small, rng, monkeypatch):
-    net, x = stax.serial(stax.Dense(8), stax.Relu()), rng.standard_normal((10, 4))
-    expected = net.kernel_fn(x, get='ntk')
-    monkeypatch.setattr(run, 'find_spec', lambda name: None)
-    assert (net.kernel_fn(x, get='ntk') == expected).all()
 
 
 @pytest.mark.parametrize('shape', [(700, 3), (5, 4, 4, 2)])

@@ -6,13 +6,13 @@ slower or the faster index of it.
 """
 import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import accumulate
 from math import prod
 from typing import Any
 
 import numpy
 
+from ..once import cached_property
 from .rules import use_of
 from .side import mixing, same
 from .weights import Weight, weight_of

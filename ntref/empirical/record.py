@@ -3,12 +3,13 @@
 `Record(f, values)` calls f once on boxes; `pull` is one pass back, from outputs to any of the operations on the way.
 """
 from collections import Counter
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib import import_module
 from threading import Lock, local
 
 import numpy
 
+from ..once import cached_property
 from ..trees import leaves, rebuilt
 from .cost import CALL, ENTRY
 from .pullbacks import pullback

@@ -1,11 +1,11 @@
 """One of the two sets of inputs of a kernel: f there, on all inputs at once or on one of them alone."""
 from copy import copy
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy
 
 from ..arguments import check_finite
+from ..once import cached_property
 from ..trees import leaves, named, rebuilt
 from .cost import CALL
 from .record import Record

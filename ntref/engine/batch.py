@@ -6,11 +6,11 @@ import numpy
 
 from ..arguments import as_flag, as_whole, check_per_input, function_of_blocks, of_block
 from .forms import apart, digest, together, told
-from .memory import check_memory
-from .run import alone, by_executor, in_threads, number_of_threads, shown
+from .memory import check_memory, check_workers
+from .run import alone, by_executor, in_threads, is_client, number_of_threads, shown
 from .store import opened, put
 
-__all__ = ['batch', 'number_of_inputs', 'threads_of']
+__all__ = ['batch', 'mirrored', 'number_of_inputs', 'threads_of']
 
 SIDE = 1024                    # of a tile, if not asked for
 WORK = 4                       # arrays as large as the result of a tile, at the peak of its computation: a guess
@@ -50,14 +50,19 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
         kernel that has not the shape of its tile; a network with a layer that mixes
         the batch; a store of another network, other inputs or tiles.
-    MemoryError     : after the first tile, where the result would not fit; names a call that would.
+    MemoryError     : after the first tile, where the result would not fit, or a tile at a worker; names what would.
+    RuntimeError    : workers were lost with the same tile again and again; it is named.
+    UserWarning     : no worker of a cluster works: there are none, or their memory is used up.
     BlockingIOError : another process writes into the store.
     OSError         : the store cannot be written. After the cause is gone, the same call goes on.
     ImportError     : out without zarr.
 
     Accuracy
     --------
-    That of kernel_fn. Where x2=None the lower half of a kernel (n, n) mirrors the upper one.
+    That of kernel_fn. Where x2=None the lower half of a kernel (n, n) mirrors the upper one, to the last bit. Inputs
+    are the same by their places, whatever their values: with x2=None, or with an x2 that equals x1 as a whole where
+    kernel_fn is that of a network, as in kernel_fn(x1, x2). A function of the user that calls one asks it anew in every
+    tile.
 
     Examples
     --------
@@ -77,21 +82,23 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
         n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
         check_per_input(kwargs, shape)
         tile_fn = function_of_blocks(kernel_fn, x1, x2, kwargs)
+        is_one = x2 is None or getattr(tile_fn, 'is_one', False)
         tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
 
         def job(at):
             """Arguments of `_tile`."""
             rows, columns = _ranges(at, side, shape)
-            right = x2 if x2 is not None else None if at[0] == at[1] else x1
+            right = None if is_one and rows == columns else x1 if x2 is None else x2
             return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
-                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None)
+                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None), \
+                right is None
         with nullcontext(_Memory(side)) if out is None else opened(out, {
                 'network': told(kernel_fn), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
                 'batch_size': side}) as sink:
             if sink.entries is None:
                 form, first = _tile(None, *job((0, 0)))
-                _check_fits(first, shape, threads if executor is None else 1, out is None, limit)
-                sink.create(shape, form, first, x2 is None and all(k.ndim == 2 for k in first.values()))
+                _check_fits(first, shape, threads, out is None, limit, executor)
+                sink.create(shape, form, first, is_one and all(k.ndim == 2 for k in first.values()))
                 if tiles:
                     sink.write((0, 0), first)
             missing = [at for at in tiles if (at[0] <= at[1] or not sink.symmetric) and not sink.has(at)]
@@ -99,8 +106,8 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
             if executor is None:
                 in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]), missing, threads, progress_of)
             else:
-                jobs = ((_elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
-                for at, kernels in zip(missing, by_executor(executor, jobs, len(missing), progress_of)):
+                jobs = ((at, _elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
+                for at, kernels in by_executor(executor, jobs, len(missing), progress_of):
                     if kernels is not None:
                         sink.write(at, kernels)
         return together(sink.form, sink.kernels())
@@ -113,8 +120,11 @@ def threads_of(device_count, name):
     return number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
 
-def _tile(entries, shape, kernel_fn, args, options):
-    """What kernel_fn returns for a tile of this shape: its form, and arrays with these entries, or with any if None."""
+def _tile(entries, shape, kernel_fn, args, options, is_own):
+    """What kernel_fn returns for a tile of this shape: its form, and arrays with these entries, or with any if None.
+
+    `is_own`: of inputs with themselves, one half of which mirrors the other, unless there are positions.
+    """
     form, kernels = apart(kernel_fn(*args, **options))
     for name, k in kernels.items():
         if k.shape[:2] != shape:
@@ -123,7 +133,14 @@ def _tile(entries, shape, kernel_fn, args, options):
     found = {name: (k.dtype, k.shape[2:]) for name, k in kernels.items()}
     if entries not in (None, found):
         raise ValueError(f'expected all tiles alike, got {found} after {entries}.')
+    if is_own and all(k.ndim == 2 for k in kernels.values()):
+        kernels = {name: mirrored(k) for name, k in kernels.items()}
     return form, kernels
+
+
+def mirrored(k):
+    """A matrix whose lower half is the mirror image of its upper one."""
+    return numpy.where(numpy.tri(len(k), k=-1, dtype=bool), k.T, k)
 
 
 def _elsewhere(path, at, *job):
@@ -162,13 +179,16 @@ def _ranges(tile, side, shape):
     return tuple(slice(i * side, min((i + 1) * side, n)) for i, n in zip(tile, shape))
 
 
-def _check_fits(first, shape, threads, in_memory, limit):
-    """Raises MemoryError if results like the `first` tile, and tiles in work, do not fit."""
-    tile = sum(k.nbytes for k in first.values())
+def _check_fits(first, shape, threads, in_memory, limit, executor):
+    """Raises MemoryError if results like the `first` tile, and tiles in work, do not fit, or a tile at a worker."""
+    threads = threads if executor is None else 1
+    tile = WORK * sum(k.nbytes for k in first.values())
     pair = sum(k[:1, :1].nbytes for k in first.values())
     kept = pair * shape[0] * shape[1] if in_memory else 0
-    check_memory(kept + WORK * threads * tile, f'kernels of {shape[0]} with {shape[1]} inputs, '
+    check_memory(kept + threads * tile, f'kernels of {shape[0]} with {shape[1]} inputs, '
                  f'{threads} tiles at a time', kept, WORK * threads * pair, limit)
+    if is_client(executor):
+        check_workers(executor, tile, WORK * pair)
 
 
 def _taken(x, rows):

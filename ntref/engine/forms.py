@@ -23,28 +23,45 @@ def on_host(a):
 
 
 def apart(kernel):
-    """An array, named tuple or dict of arrays as (what it is, {name: array}).
+    """An array, or named tuples, dicts, lists and tuples of arrays, within each other, as (what it is, {name: array}).
+
+    Names are those in tuples and dicts, and numbers of outputs: 'ntk', 'output_1', 'output_1_ntk'; else 'kernel'.
 
     Raises
     ------
     TypeError : something else.
     """
-    form, values = {'form': 'array'}, {'kernel': kernel}
+    form, parts = {'form': 'array'}, None
     if hasattr(kernel, '_fields'):
-        form, values = {'form': 'tuple', 'type': type(kernel).__name__}, kernel._asdict()
+        form, parts = {'form': 'tuple', 'type': type(kernel).__name__}, kernel._asdict()
     elif isinstance(kernel, dict):
-        form, values = {'form': 'dict'}, kernel
-    if not values or not all(hasattr(a, 'shape') for a in values.values()):
-        raise TypeError(f'expected an array, a named tuple or a dict of arrays, got {type(kernel).__name__}. Of a '
-                        "network ask for arrays: get='ntk' or get=('nngp', 'ntk').")
-    return form, {name: on_host(a) for name, a in values.items()}
+        form, parts = {'form': 'dict'}, kernel
+    elif isinstance(kernel, (list, tuple)):
+        form, parts = {'form': type(kernel).__name__ + ' of outputs'}, {f'output_{i}': k for i, k in enumerate(kernel)}
+    if parts is None and hasattr(kernel, 'shape'):
+        return form, {'kernel': on_host(kernel)}
+    if not parts or not all(hasattr(k, 'shape') or isinstance(k, (dict, list, tuple)) for k in parts.values()):
+        raise TypeError('expected an array, a named tuple, a dict or a list of arrays, got '
+                        f"{type(kernel).__name__}. Of a network ask for arrays: get='ntk' or get=('nngp', 'ntk').")
+    taken = {name: apart(part) for name, part in parts.items()}
+    form['parts'] = {name: of for name, (of, _) in taken.items()}
+    named = [(name if of['form'] == 'array' else f'{name}_{below}', a)
+             for name, (of, arrays) in taken.items() for below, a in arrays.items()]
+    return form, dict(named)
 
 
 def together(form, values):
-    """The kernel that `apart` took apart."""
-    if form['form'] == 'tuple':
-        return namedtuple(form['type'], values)(**values)
-    return dict(values) if form['form'] == 'dict' else values['kernel']
+    """The kernel that `apart` took apart; stores of before have no `parts` of arrays."""
+    values = iter(values.items())
+
+    def whole(form):
+        if form['form'] == 'array':
+            return next(values)[1]
+        parts = {name: whole(of) for name, of in form['parts'].items()} if 'parts' in form else dict(values)
+        if form['form'] == 'tuple':
+            return namedtuple(form['type'], parts)(**parts)
+        return parts if form['form'] == 'dict' else (list if form['form'].startswith('list') else tuple)(parts.values())
+    return whole(form)
 
 
 def digest(x):

@@ -1,42 +1,90 @@
 """How much memory is free, before it is asked for."""
-from math import isqrt
+from math import inf, isqrt
 from pathlib import Path
 
-__all__ = ['available', 'check_memory']
+__all__ = ['available', 'check_memory', 'check_workers']
 
 GIB = 2 ** 30
 LITTLE = 2 ** 20                # not worth looking
+GROUPS = {                      # by version of control groups: limit, use, and what of it is given up when asked for
+    '': ('memory.max', 'memory.current', 'inactive_file'),
+    'memory': ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')}
 
 
-def available():
-    """Bytes that are free on this machine, and in this control group if it has a limit; None where Linux is not."""
-    try:
-        lines = dict(line.split(':') for line in Path('/proc/meminfo').read_text().splitlines())
-    except OSError:
+def available(root='/'):
+    """Bytes that are free on this machine, and in its control groups that we are in, if these have a limit; None where
+    Linux is not.
+    """
+    found = _table(Path(root, 'proc/meminfo'), ':')
+    if not found:
         return None
-    free = 1024 * int(lines['MemAvailable'].split()[0])
-    group = Path('/sys/fs/cgroup')
+    return min([1024 * int(found['MemAvailable'].split()[0]), *_left_in_groups(Path(root))])
+
+
+def _left_in_groups(root):
+    """Bytes left in each control group: of version 2, and of the controller `memory` of version 1."""
     try:
-        limit, used, stat = ((group / f'memory.{name}').read_text().strip() for name in ('max', 'current', 'stat'))
+        ours = [line.split(':', 2)[1:] for line in (root / 'proc/self/cgroup').read_text().splitlines()]
     except OSError:
-        return free
-    files = dict(line.split() for line in stat.splitlines())['inactive_file']          # given up when asked for
-    return free if limit == 'max' else min(free, int(limit) - int(used) + int(files))
+        ours = []
+    for controller, names in GROUPS.items():
+        mount = root / 'sys/fs/cgroup' / controller
+        paths = [Path(path.lstrip('/')) for controllers, path in ours if controller in controllers.split(',')]
+        for group in {mount, *(mount / above for path in paths for above in (path, *path.parents))}:
+            yield _left(group, *names)
 
 
-def check_memory(needed, what, kept, pair, limit=None):
+def _left(group, limit, used, spare):
+    """Without a limit, or a group (a container does not see those above it): infinity."""
+    try:
+        limit, used = ((group / name).read_text().strip() for name in (limit, used))
+    except OSError:
+        return inf
+    return inf if limit == 'max' else int(limit) - int(used) + int(_table(group / 'memory.stat').get(spare, 0))
+
+
+def _table(path, separator=None):
+    """A file of lines 'name value' as a dict; empty if there is none."""
+    try:
+        return dict(line.split(separator, 1) for line in path.read_text().splitlines())
+    except OSError:
+        return {}
+
+
+def check_memory(needed, what, kept, pair, limit=None, on_device=None):
     """Raises MemoryError before anything is computed, if `needed` bytes are more than `limit`, or than are free.
 
     Says which call of `batch` would fit: in memory if the `kept` bytes of the result do, else on disk, in tiles of a
-    size at which `pair` bytes for each pair of inputs do.
+    size at which `pair` bytes for each pair of inputs do. `on_device`: bytes that are free on the device that computes;
+    results of `batch` are on the host.
     """
     if limit is None and needed < LITTLE:
         return
-    free = available() if limit is None else limit
+    host = available() if limit is None else limit
+    free = host if on_device is None else on_device
     if free is None or needed <= free:
         return
-    side, out = max(1, min(1024, isqrt(int(free / 4 / pair)))), '' if kept <= free / 2 else ", out='kernel.zarr'"
-    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that '
-                      f'{"are free" if limit is None else "memory_limit allows"}, got {what}, which take '
+    side, fits = _side(free / 4, pair), kept <= (inf if host is None else host) / 2
+    out = '' if fits else ", out='kernel.zarr'"
+    where = 'memory_limit allows' if limit is not None else 'are free' + ('' if on_device is None else ' on the device')
+    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that {where}, got {what}, which take '
                       f'{needed / GIB:.3g} GiB. ntref.batch(kernel_fn, batch_size={side}{out}), called with one of '
                       "'nngp' and 'ntk' or both, would fit" + (': it writes to disk, tile by tile.' if out else '.'))
+
+
+def check_workers(client, needed, pair):
+    """Raises MemoryError where a Dask worker has not `needed` bytes for a tile on each of its threads: it would be
+    killed, or wait for ever. `pair`: bytes for each pair of inputs.
+    """
+    for address, worker in client.scheduler_info()['workers'].items():
+        limit, threads = worker['memory_limit'], worker['nthreads']
+        free = (limit or inf) - worker['metrics'].get('memory', 0)
+        if threads * needed > free:
+            raise MemoryError(
+                f'expected workers with {needed / GIB:.3g} GiB for a tile on each of their threads, got {address} with '
+                f'{free / GIB:.3g} GiB left of {limit / GIB:.3g} GiB for {threads} threads. Start workers with more '
+                f'--memory-limit or fewer threads, or take tiles of batch_size={_side(free / threads, pair)}.')
+
+
+def _side(free, pair):
+    return max(1, min(1024, isqrt(max(0, int(free / pair)))))

@@ -1,28 +1,32 @@
 """Work on many jobs: threads, progress, interruption."""
 import os
 import sys
-from collections import deque
+import warnings
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
-from threading import local
+from queue import Empty, SimpleQueue
+from threading import Event, Thread, local
 
 from ..arguments import as_flag
 
-__all__ = ['alone', 'by_executor', 'counted', 'in_threads', 'number_of_threads', 'shown']
+__all__ = ['alone', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads', 'shown']
 
 AHEAD = 64                     # jobs that wait at an executor: their inputs are there already
 PATIENCE = 1                   # seconds before progress is shown that nobody asked for
 RETRIES = 3                    # of a job whose worker was lost, or which failed there
+WATCH = 10                     # seconds without a result, after which it is asked whether workers work
+TRANSFER = 60                  # seconds for a result to come from its worker, after which it is asked if it is lost
 
 _here = local()                # .busy: is this a thread of in_threads?
 
 
 def number_of_threads(asked=None):
-    """`asked`, else NTREF_NUM_THREADS, else as many as there are cores.
+    """`asked`, else NTREF_NUM_THREADS, else as many as there are cores that this process may use.
 
     Raises
     ------
@@ -30,7 +34,7 @@ def number_of_threads(asked=None):
     """
     given = os.environ.get('NTREF_NUM_THREADS') if asked is None else asked
     if given is None:
-        return os.cpu_count() or 1
+        return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     if not str(given).isdecimal() or int(given) < 1:
         name = 'NTREF_NUM_THREADS' if asked is None else 'the number of threads'
         raise ValueError(f'expected {name} to be a whole number >= 1, got {given!r}.')
@@ -40,13 +44,17 @@ def number_of_threads(asked=None):
 def in_threads(work, jobs, threads=None, progress=iter):
     """[work(job) for each of the jobs], on threads, each with BLAS held to one of its own.
 
-    NumPy lets go of the interpreter's lock while it computes. Without threadpoolctl, which holds BLAS, and within
-    another `in_threads`, jobs run one after the other. After an error, or Ctrl-C, no further job is begun.
+    NumPy lets go of the interpreter's lock while it computes. Within another `in_threads`, and where no threads can be
+    started, as in a browser, jobs run one after the other. After an error, or Ctrl-C, no further job is begun.
     """
     _keep_freed()
-    threads, stopped = number_of_threads(threads), []
-    if getattr(_here, 'busy', False) or find_spec('threadpoolctl') is None:
+    jobs, threads, stopped = list(jobs), number_of_threads(threads), []
+    if getattr(_here, 'busy', False):
         return [work(job) for job in progress(jobs)]
+    threads = min(threads, len(jobs))
+    if threads < 2 or not _can_start(threads):
+        with alone():
+            return [work(job) for job in progress(jobs)]
 
     def begin():
         _here.busy = True
@@ -67,22 +75,122 @@ def in_threads(work, jobs, threads=None, progress=iter):
             raise
 
 
-def by_executor(executor, jobs, number, progress=iter):
-    """Yields f(*arguments) for each of the jobs (f, *arguments), of which there are so many, in their order.
-
-    Done by a `concurrent.futures.Executor` or a `dask.distributed.Client`. After an error, or Ctrl-C, what waits is
-    cancelled.
-    """
-    executor = executor.get_executor(pure=False, retries=RETRIES) if hasattr(executor, 'get_executor') else executor
-    jobs, waiting = iter(jobs), deque()
+def _can_start(threads):
+    """Can so many threads be started: none in a browser, few where processes are limited?"""
+    end, started = Event(), []
     try:
+        while len(started) < threads:
+            thread = Thread(target=end.wait)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:                                   # "can't start new thread"
+        return False
+    finally:
+        end.set()
+        for thread in started:
+            thread.join()
+    return True
+
+
+# ------------------------------------------------------------------ workers
+
+def by_executor(executor, jobs, number, progress=iter):
+    """Yields (tile, f(*arguments)) for each of the jobs (tile, f, *arguments), of which there are so many.
+
+    Done by a `concurrent.futures.Executor`, in their order, or by a `dask.distributed.Client`, as they come. After an
+    error, or Ctrl-C, what waits is cancelled.
+
+    Raises
+    ------
+    RuntimeError : a tile was lost with its worker again and again.
+    UserWarning  : no worker works.
+    """
+    done = _by_client if is_client(executor) else _in_order
+    with closing(done(executor, iter(jobs))) as found:
         for _ in progress(range(number)):
-            waiting.extend(executor.submit(*job) for job in islice(jobs, AHEAD - len(waiting)))
-            yield waiting[0].result()
+            yield next(found)
+
+
+def is_client(executor):
+    """Is it one of Dask's?"""
+    return hasattr(executor, 'scheduler_info')
+
+
+def _in_order(executor, jobs):
+    waiting = deque()
+    try:
+        while True:
+            waiting.extend((tile, executor.submit(*job)) for tile, *job in islice(jobs, AHEAD - len(waiting)))
+            tile, future = waiting[0]
+            found = future.result()
             waiting.popleft()
+            yield tile, found
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def _by_client(client, jobs):
+    """What is lost with its worker, or cancelled, is put in again."""
+    waiting, lost, ended = {}, Counter(), SimpleQueue()
+
+    def put_in(tile, job):
+        future = client.submit(*job, pure=False, retries=RETRIES)
+        waiting[future] = tile, job
+        future.add_done_callback(ended.put)
+    try:
+        while True:
+            for tile, *job in islice(jobs, AHEAD - len(waiting)):
+                put_in(tile, job)
+            future = _next(client, ended)
+            is_there, found = _outcome(future)
+            tile, job = waiting.pop(future)
+            if is_there:
+                yield tile, found
+                continue
+            future.cancel()
+            lost[tile] += 1
+            if lost[tile] > RETRIES or found is not None:
+                raise RuntimeError(
+                    f'expected the kernel of tile {tile}, got none: its workers were lost, again and again, while they '
+                    'computed it or before it was fetched. Their logs say why. If it is memory, a smaller batch_size '
+                    'takes less.') from found
+            put_in(tile, job)
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _next(client, ended):
+    """The next future that ended, however; a warning where nothing comes, for no worker works."""
+    is_told = False
+    while True:
+        try:
+            return ended.get(timeout=WATCH)
+        except Empty:
+            workers = [worker['status'] for worker in client.scheduler_info()['workers'].values()]
+            if not is_told and 'running' not in workers:
+                warnings.warn('expected Dask workers that compute tiles, got ' + (
+                    f'{len(workers)} of them, all {" or ".join(sorted(set(workers)))}: one that is paused has used up '
+                    'its memory. A smaller batch_size takes less.' if workers else 'none. Waiting for some to come.'),
+                    stacklevel=4)
+                is_told = True
+
+
+def _outcome(future):
+    """(True, its result), or (False, None) if it is lost, or (False, why) for good. Raises what was raised there."""
+    distributed = import_module('distributed')
+    while future.status == 'finished':
+        try:
+            return True, future.result(timeout=TRANSFER)
+        except (distributed.TimeoutError, distributed.CancelledError):
+            continue                                       # the status says which it is
+    if future.status != 'error':
+        return False, None
+    try:
+        return True, future.result()                       # raises
+    except distributed.scheduler.KilledWorker as why:
+        return False, why
 
 
 @contextmanager
@@ -90,15 +198,17 @@ def alone():
     """This thread computes by itself: neither BLAS nor `in_threads` take others."""
     busy, _here.busy = getattr(_here, 'busy', False), True
     try:
-        with import_module('threadpoolctl').threadpool_limits(1) if find_spec('threadpoolctl') else nullcontext():
+        with import_module('threadpoolctl').threadpool_limits(1):
             yield
     finally:
         _here.busy = busy
 
 
+# ------------------------------------------------------------------ progress
+
 def shown(asked, what, unit='tile'):
-    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal only,
-    and then not at once. By tqdm; absent without it.
+    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal or in
+    a notebook only, and then not at once. By tqdm; absent without it.
     """
     bar = _bar(asked, what, unit)
     return iter if bar is None else bar
@@ -121,10 +231,17 @@ def counted(asked, what):
 
 def _bar(asked, what, unit):
     """tqdm for what has these units, if it is wanted and there."""
-    wanted, patience = (sys.stderr.isatty(), PATIENCE) if asked is None else (as_flag(asked, 'progress'), 0)
+    is_read = sys.stderr.isatty() or _in_notebook()
+    wanted, patience = (is_read, PATIENCE) if asked is None else (as_flag(asked, 'progress'), 0)
     if not wanted or find_spec('tqdm') is None:
         return None
-    return partial(import_module('tqdm').tqdm, desc=what, unit=unit, delay=patience)
+    return partial(import_module('tqdm.auto').tqdm, desc=what, unit=unit, delay=patience)
+
+
+def _in_notebook():
+    """Does somebody read along, though there is no terminal?"""
+    shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
+    return shell is not None and type(shell).__name__ != 'TerminalInteractiveShell'
 
 
 @cache

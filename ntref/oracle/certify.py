@@ -17,7 +17,7 @@ import numpy
 
 from ..arguments import as_flag, as_whole, of_block
 from ..arrays import is_array
-from ..engine.batch import number_of_inputs
+from ..engine.batch import mirrored, number_of_inputs
 from ..engine.run import shown
 from ..kernel import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
@@ -184,8 +184,9 @@ def _check_exact(net, kernels):
 
 def _kernels(net, x1, x2, options, names, progress):
     """{name: array}, tile by tile where that can be, which is how progress is seen."""
-    if names and set(names) <= {'nngp', 'ntk'} and _is_tileable(net, x1, x2):
-        return _in_tiles(net.kernel_fn.of_blocks(x1, x2, **options), x1, x2, options, names, progress)
+    if names and set(names) <= {'nngp', 'ntk'} and _are_first(net, x1, x2):
+        if of_blocks := net.kernel_fn.of_blocks(x1, x2, **options):
+            return _in_tiles(of_blocks, x1, x2, options, names, progress)
     return _whole(net, x1, x2, options, names)
 
 
@@ -203,27 +204,28 @@ def _in_singles(net, exact, names, doubles):
     return _whole(_changed(net, _in_doubles), *inputs, names)
 
 
-def _is_tileable(net, x1, x2):
-    """Are inputs on the first axis, and each for itself?"""
-    on_first = not any((demand.axes or Axes()).batch for demand in leaves(net.asked(None)))
-    return on_first and all(map(is_array, leaves((x1, x2)))) and net.kernel_fn.of_blocks(x1, x2) is not None
+def _are_first(net, x1, x2):
+    """Are these arrays with inputs on the first axis?"""
+    return not any((demand.axes or Axes()).batch for demand in leaves(net.asked(None))) and \
+        all(map(is_array, leaves((x1, x2))))
 
 
 def _in_tiles(kernel_fn, x1, x2, options, names, progress):
-    """Of SIDE inputs against SIDE; with x2=None the upper half, where there are no positions, and its mirror image."""
+    """Of SIDE inputs against SIDE; if x2 is x1 the upper half, where there are no positions, and its mirror image."""
     other, kernels, is_mirrored = x1 if x2 is None else x2, {}, False
     shape = number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2')
 
     def write(i, j):
         rows, columns = slice(i, i + SIDE), slice(j, j + SIDE)
-        right = None if x2 is None and i == j else tree_map(lambda x: x[columns], other)
+        right = None if kernel_fn.is_one and i == j else tree_map(lambda x: x[columns], other)
         k = kernel_fn(tree_map(lambda x: x[rows], x1), right, names, **of_block(options, rows, columns, x2 is None))
         for name, tile in zip(names, k):
+            tile = mirrored(tile) if right is None and tile.ndim == 2 else tile
             kernels.setdefault(name, numpy.zeros((*shape, *tile.shape[2:]), object))[rows, columns] = tile
             if is_mirrored:
                 kernels[name][columns, rows] = tile.T
     write(0, 0)
-    is_mirrored = x2 is None and kernels[names[0]].ndim == 2
+    is_mirrored = kernel_fn.is_one and kernels[names[0]].ndim == 2
     tiles = [(i, j) for i in range(0, shape[0], SIDE) for j in range(i * is_mirrored, shape[1], SIDE) if i or j]
     for i, j in shown(progress, 'kernel')(tiles):
         write(i, j)

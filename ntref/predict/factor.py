@@ -13,10 +13,10 @@ Everything the closed forms need of A, singular or not:
 and, where no eigenvalue is zero, log |A| and the blocks on the diagonal of A^-1. `with_ridges(a, ...)` gives A for many
 shifts with one eigendecomposition, that of K.
 """
-from functools import cached_property
 from math import floor, inf, log10
 
 from ..arrays import namespace, plain
+from ..once import cached_property
 
 __all__ = ['Factor', 'NEGATIVE', 'NotPSDError', 'cholesky_solve', 'largest_eigenvalue', 'norm', 'symmetric',
            'with_ridges']

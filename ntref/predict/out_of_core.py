@@ -49,6 +49,7 @@ class ComputedKernel:
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
         self._f, self._x1, self._x2 = function_of_blocks(kernel_fn, x1, x2, kwargs), x1, x2
+        self._is_one = x2 is None or getattr(self._f, 'is_one', False)
         self._get, self._kwargs = () if get is None else (get,), kwargs
         one = self[:1, :1]
         self.shape, self.dtype, self.ndim = sizes + one.shape[2:], one.dtype, one.ndim
@@ -64,10 +65,29 @@ class ComputedKernel:
         if len(given) != 2 or not all(isinstance(i, slice) or numpy.ndim(i) == 1 for i in given):
             raise TypeError(f'expected k[rows, columns], slices or lists of numbers of inputs, got {index!r:.100}. For '
                             'one input write slice(i, i + 1).')
-        rows, columns, itself = *given, self._x2 is None
-        same = itself and isinstance(rows, slice) and rows == columns
+        rows, columns = given
+        if not self._is_one:
+            return self._block(rows, columns)
+        return self._block(rows) if isinstance(rows, slice) and rows == columns else self._with_own(rows, columns)
+
+    def _with_own(self, rows, columns):
+        """The block with each input that meets itself computed as such: values do not tell it from another one."""
+        k = numpy.array(self._block(rows, columns))
+        here, there = (numpy.arange(self.shape[0])[r] for r in (rows, columns))
+        i, j = numpy.nonzero(here[:, None] == there)
+        for lo in range(0, len(i), CORNER):
+            some = slice(lo, lo + CORNER)
+            own = self._block(here[i[some]])
+            k[i[some], j[some]] = own[range(len(own)), range(len(own))]
+        return k
+
+    def _block(self, rows, columns=None):
+        """Of some inputs with others, or with themselves."""
+        is_own, itself = columns is None, self._x2 is None
+        columns = rows if is_own else columns
         kwargs = of_block(self._kwargs, rows, columns, itself)
-        k = self._f(self._x1[rows], None if same else (self._x1 if itself else self._x2)[columns], *self._get, **kwargs)
+        right = None if is_own else (self._x1 if itself else self._x2)[columns]
+        k = self._f(self._x1[rows], right, *self._get, **kwargs)
         if not hasattr(k, 'dtype') or k.ndim < 2:
             raise TypeError("expected a kernel function that returns an array (n1, n2, ...), got "
                             f"{type(k).__name__}. Ask for one kernel: get='nngp' or get='ntk'.")

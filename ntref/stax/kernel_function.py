@@ -5,13 +5,13 @@ from math import isqrt, nan, prod
 from typing import Any
 
 from ..arguments import as_flag
-from ..arrays import generator, namespace
+from ..arrays import free_on_device, generator, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
 from ..engine.memory import check_memory
 from ..engine.tiles import ENTRIES
 from ..inputs import checked, input_kernel
-from ..kernel import COVARIANCES, Axes, Kernel
+from ..kernel import COVARIANCES, Axes, Kernel, Signal
 from .large import in_parts, is_large
 from .masking import check_found, in_layout, masked_inputs
 from .trees import input_signal, tree_map, tree_signal
@@ -82,30 +82,23 @@ class KernelFunction:
             for i in (0, 1):
                 layer.trace(tree_map(lambda k: k.signals[i], k))
             return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
-        (x1, masks1), (x2, masks2) = masked_inputs(x1, mask_constant), masked_inputs(x2, mask_constant)
+        inputs = [masked_inputs(x, mask_constant) for x in (x1, x2)]
         if not self.is_part:
-            check_found(mask_constant, masks1, masks2)
-        x1, x2, demand = _checked(x1, x2, layer.asked(diagonal_spatial))
-        if masks1 is None is masks2 and pattern is None:
-            x1, x2 = (x if x is None else layer.rearranged(x) for x in (x1, x2))
-        patterns = _patterns(pattern, _leaf(x2) is None)
-        signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
-                   for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
-        masked = masks1 is not None or masks2 is not None
-        if masked:
-            signals = _masked(signals, x1, masks1, x2, masks2)
+            check_found(mask_constant, *(masks for _, masks in inputs))
+        x1, x2, signals, demand = self._read(*inputs, diagonal_spatial, pattern)
+        masked = isinstance(signals[0], Signal) and signals[0].mask is not None
         outputs = [layer.trace(signal) for signal in signals]
         in_tiles = is_large(layer, x1, x2, signals, names)
         side = self._side(signals, demand) if in_tiles and masked else 0
         in_tiles = side > 0 if masked else in_tiles
-        self._check_memory(signals, outputs, demand, names, in_tiles)
+        self._check_memory(_leaf(x1), signals, outputs, demand, names, in_tiles)
         if side:
-            return self._in_blocks(side, x1, x2, signals, get, pattern=patterns, diagonal_spatial=diagonal_spatial)
+            return self._in_blocks(side, x1, x2, signals, get, diagonal_spatial=diagonal_spatial)
         if in_tiles:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
-        ntk = not names or 'ntk' in names
-        k = tree_map(lambda a, b, demand: _with_patterns(input_kernel(a, b, demand, ntk), pattern), x1, x2, demand)
-        k = tree_map(_with_masks, k, *signals)
+        ntk, same = not names or 'ntk' in names, not self.is_part and _are_same(x1, x2, signals)
+        k = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk, same), x1, x2, demand)
+        k = tree_map(_with_given, k, *signals)
         return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
 
     def cost(self, shape1, shape2=None, get=None, dtype='float64'):
@@ -145,14 +138,27 @@ class KernelFunction:
         trial = [n and min(n, few) for n in asked]
         return predicted(lambda: self(x1, x2, get), trial, asked, not names)
 
-    def of_blocks(self, x1, x2=None, mask_constant=None, **others):
-        """The same for a block of the inputs, of which not each need have masks; None where layers mix the batch."""
-        demand = self.layer.asked(None)
-        if all(self.layer.tileable(tree_signal(tree_map(lambda x: x.shape, x), demand))
-               for x in (x1, x2) if x is not None):
-            check_found(mask_constant, *(masked_inputs(x, mask_constant)[1] for x in (x1, x2)))
-            return KernelOfBlock(self.layer)
-        return None
+    def of_blocks(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
+        """Of the same arguments: the `KernelOfBlock` for blocks of these inputs; None where layers mix the batch."""
+        inputs = [masked_inputs(x, mask_constant) for x in (x1, x2)]
+        if not self.is_part:
+            check_found(mask_constant, *(masks for _, masks in inputs))
+        x1, x2, signals, _ = self._read(*inputs, diagonal_spatial, pattern)
+        is_one = _are_same(x1, x2, signals)
+        return KernelOfBlock(self.layer, is_one) if all(map(self.layer.tileable, signals)) else None
+
+    def _read(self, masked1, masked2, diagonal_spatial, pattern):
+        """x1 and x2, checked; their signals, with masks and patterns; the demands on them. Of `masked_inputs`."""
+        (x1, masks1), (x2, masks2) = masked1, masked2
+        x1, x2, demand = _checked(x1, x2, self.layer.asked(diagonal_spatial))
+        if masks1 is None is masks2 and pattern is None:
+            x1, x2 = (x if x is None else self.layer.rearranged(x) for x in (x1, x2))
+        patterns = _patterns(pattern, _leaf(x2) is None)
+        signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
+                   for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
+        if masks1 is not None or masks2 is not None:
+            signals = _masked(signals, x1, masks1, x2, masks2)
+        return x1, x2, signals, demand
 
     def _side(self, signals, demand):
         """Inputs on either side of a block; 0 for all in one piece."""
@@ -164,23 +170,30 @@ class KernelFunction:
         """Kernels of inputs with masks, block by block, each in one piece."""
         x1, x2 = (None if x is None else namespace(x).where(in_layout(s.mask, s.axes), nan, x)
                   for x, s in zip((x1, x2), signals))
-        return batch(KernelOfBlock(self.layer), side)(x1, x2, get, mask_constant=nan, **given)
+        return batch(KernelOfBlock(self.layer), side)(
+            x1, x2, get, mask_constant=nan, pattern=signals[0].patterns, **given)
 
-    def _check_memory(self, signals, outputs, demand, names, in_tiles):
-        """Raises MemoryError where the kernels, or all that is computed on the way to them, would not fit."""
-        paired = _leaf(demand).paired
+    def _check_memory(self, x, signals, outputs, demand, names, in_tiles):
+        """Raises MemoryError where the kernels of inputs like x, or what is computed on the way, would not fit."""
+        paired, size = _leaf(demand).paired, x.dtype.itemsize
         out = max(_entries(_leaf(signal), paired) for signal in outputs)
         widest = max(out, *(_entries(_leaf(signal), paired) for signal in signals))
         pairs = prod(_leaf(signal).inputs for signal in signals)
-        kept = 8 * len(names or COVARIANCES) * out * pairs
-        needed = kept if in_tiles else max(kept, 8 * WHOLE * widest * pairs)
+        kept = size * len(names or COVARIANCES) * out * pairs
+        needed = kept if in_tiles else max(kept, size * WHOLE * widest * pairs)
         check_memory(needed, f'kernels of {_leaf(signals[0]).inputs} with {_leaf(signals[1]).inputs} inputs'
-                     + (' in one piece' if not in_tiles else ''), kept, 8 * WHOLE * widest)
+                     + (' in one piece' if not in_tiles else ''), kept, size * WHOLE * widest,
+                     on_device=free_on_device(x))
 
 
 @dataclass(frozen=True, repr=False)
 class KernelOfBlock(KernelFunction):
-    """The kernel function of a block out of more inputs."""
+    """The kernel function of blocks out of more inputs: x2=None for those on the diagonal, where x2 is x1.
+
+    A block does not tell whether its inputs are the same: others may have the same values. Nor need each have masks.
+    """
+    is_one: bool = False         # was x2 the same as x1, of the whole?
+
     is_part = True
 
 
@@ -251,21 +264,29 @@ def _masked(signals, x1, masks1, x2, masks2):
     return [tree_map(lambda signal, mask: signal.masked_where(mask), *both) for both in zip(signals, masks)]
 
 
-def _with_masks(k, signal1, signal2):
-    """The state with the masks of its inputs; the same inputs with others are other inputs."""
-    if signal1.mask is None:
-        return k
-    mask2 = signal1.mask if k.cov2 is None else signal2.mask
-    k = k.but(mask1=signal1.mask, mask2=mask2, x1_is_x2=k.x1_is_x2 and _equal(signal1.mask, mask2))
-    return k.masked()
+def _with_given(k, signal1, signal2):
+    """The state with what came beside its inputs: masks and patterns."""
+    (pattern1, pattern2), mask2 = signal1.patterns, signal1.mask if k.cov2 is None else signal2.mask
+    return k.but(pattern1=pattern1, pattern2=pattern2, mask1=signal1.mask, mask2=mask2).masked()
 
 
 def _with_patterns(k, pattern):
-    """The state with the patterns; the same inputs with others are other inputs."""
+    """A state, given, with other patterns; the same inputs with others are other inputs."""
     if pattern is None:
         return k
     p1, p2 = _patterns(pattern, k.cov2 is None)
     return k.but(pattern1=p1, pattern2=p2, x1_is_x2=k.x1_is_x2 and _equal(p1, p2))
+
+
+def _are_same(x1, x2, signals):
+    """Is each of x2 the same input as the x1 of its place: x2=None, or all values, masks and patterns equal?
+
+    Asked of all inputs of a call, here alone, and handed on: of blocks only their places tell, see `KernelOfBlock`.
+    """
+    if isinstance(x1, (list, tuple)):
+        return all(_are_same(*parts) for parts in zip(x1, x2, zip(*signals)))
+    first, second = signals
+    return x2 is None or _equal(x1, x2) and _equal(first.mask, second.mask) and _equal(*first.patterns)
 
 
 def _patterns(pattern, is_one):

@@ -60,7 +60,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
             steps, rows = [], (slice(lo, lo + size),) * 2
             k, values = tile(x, None, recording(steps), (signal, signal), names, rows)
             return values, steps, k.nngp.shape[1:]
-        parts, steps, positions = zip(*in_threads(part, range(0, len(x), size)))
+        parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), progress=shown(None, 'variances')))
         steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 

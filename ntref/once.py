@@ -1,0 +1,33 @@
+"""Properties that are computed once."""
+
+__all__ = ['cached_property']
+
+
+class cached_property:
+    """The property of an instance, computed when it is first asked for, and kept in its __dict__.
+
+    That of functools has a lock before Python 3.12, one for all instances. A process that is forked while another
+    thread computes inherits it held, and waits for ever. Here two threads may compute the same twice.
+
+    Examples
+    --------
+    >>> class Circle:
+    ...     radius = 2
+    ...     @cached_property
+    ...     def area(self):
+    ...         print('computed')
+    ...         return 3.14 * self.radius ** 2
+    >>> circle = Circle()
+    >>> circle.area, circle.area
+    computed
+    (12.56, 12.56)
+    """
+
+    def __init__(self, f):
+        self.f, self.name, self.__doc__ = f, f.__name__, f.__doc__
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name] = self.f(instance)
+        return value
