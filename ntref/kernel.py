@@ -282,7 +282,8 @@ class Kernel:
         """Of an input with itself K is `cov1` to the last bit, and its gap and area are those of `cov1`."""
         if not self.x1_is_x2 or len(self.nngp) != self.nngp.shape[1]:
             return self
-        own = (self.cov1, self.gap1, self.area1) if self._is_paired else (self.cov1, 0., 0.)
+        is_paired = not self.diagonal_spatial and self.cov1.ndim > 1
+        own = (self.cov1, self.gap1, self.area1) if is_paired else (self.cov1, 0., 0.)
         return self.but(**{name: _with_diagonal(getattr(self, name), values)
                            for name, values in zip(COVARIANCES[0], own)})
 
