@@ -3,6 +3,7 @@ import numpy
 
 from ..arrays import as_floats
 
+from .closed_form import settled, without_rounding
 from .gaussian import NEEDS, Gaussian, answer, requested
 from .iterative import System
 from .layout import Layout, checked, field, kernel_matrix, zipped
@@ -122,9 +123,12 @@ def _predict(name, trained, k_test_train, k_test_test):
         s = trained('nngp'), trained('nngp').test(field(k_test_train, 'nngp', 'k_test_train', _is_arraylike))
     side = max(1, COLUMNS // k.each) if variances else rows[0]
     parts = [_explained(p, k, s, slice(i, min(i + side, rows[0])), variances) for i in range(0, rows[0], side)]
+    eps = max(p.system.k.eps, k.eps)
     if variances:
-        return Gaussian(mean, p.layout.cast(prior - numpy.concatenate(parts).reshape(rows)))
-    return Gaussian(mean, p.layout.covariance(kernel_matrix(prior) - parts[0], rows))
+        prior = prior.ravel()
+        return Gaussian(mean, p.layout.cast(settled(prior - numpy.concatenate(parts), prior, eps).reshape(rows)))
+    prior = kernel_matrix(prior)
+    return Gaussian(mean, p.layout.covariance(without_rounding(prior - parts[0], prior, eps), rows))
 
 
 def _explained(p, k, s, rows, variances):
