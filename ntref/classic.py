@@ -15,10 +15,8 @@ from .arrays import as_floats, namespace
 from .empirical import empirical_ntk_fn
 from .engine.batch import batch
 from .predict import ODEState, gradient_descent, gradient_descent_mse
-from .taylor import linearize, taylor_expand
 
-__all__ = ['analytic_mse_predictor', 'gradient_descent_predictor', 'linearize', 'momentum_predictor', 'ntk',
-           'taylor_expand']
+__all__ = ['analytic_mse_predictor', 'gradient_descent_predictor', 'momentum_predictor', 'ntk']
 
 
 def ntk(f, batch_size=None):

@@ -133,9 +133,9 @@ def test_pivoting_ends_where_nothing_is_left():
 def test_preconditioner_is_the_inverse(shift):
     lower = pivoted_cholesky(np.diagonal(K), K.__getitem__, 20)[0]
     p = lower.T @ lower + shift * np.eye(N)
-    got = p @ iterative._preconditioner(lower, shift)(Y)
+    got = p @ iterative._Preconditioner(lower, shift)(Y)
     assert off(got, Y) < 1e-14 * np.linalg.cond(p) + 1e-12
-    assert off(iterative._preconditioner(lower[:0], shift)(Y), Y / shift) < 1e-15
+    assert off(iterative._Preconditioner(lower[:0], shift)(Y), Y / shift) < 1e-15
 
 
 # ------------------------------------------------------------------ kernels that are not in memory

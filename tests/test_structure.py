@@ -122,7 +122,7 @@ ALLOWED = {
     'testing.finite': {'arrays', 'kernel', 'stax', 'testing.comparing', 'trees'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.comparing', 'testing.finite', 'testing.check'},
-    'classic': {'arguments', 'arrays', 'empirical', 'engine.batch', 'predict', 'taylor'},
+    'classic': {'arguments', 'arrays', 'empirical', 'engine.batch', 'predict'},
     # values to compare with
     'oracle.shaken': {},
     'oracle.certify': {'arguments', 'arrays', 'engine.batch', 'engine.run', 'kernel', 'oracle.shaken', 'stax', 'trees'},

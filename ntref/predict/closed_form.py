@@ -113,12 +113,12 @@ class Training:
                         as_flag(absolute, 'diag_reg_absolute_scale'), namespace(k).eps(k))
 
     def refuse_arrays_as_times(self, t, fx_train_0, fx_test_0, k_test_train, name='t'):
-        """Raises TypeError where outputs or a kernel seem to stand first: numbers that do not increase, in such a shape."""
+        """Raises TypeError where outputs or a kernel seem to stand first: such a shape, and numbers out of order."""
         if is_array(t) and not hasattr(fx_train_0, 'shape') and fx_test_0 is None and k_test_train is None:
             row = namespace(t).reshape(t, (-1,))
             if namespace(t).any(row[1:] < row[:-1]):
-                rows = self.layout.rows
-                times_alone(t, {'k_test_train': zipped((None,) * len(rows), rows), 'fx_train_0': self.layout.shape}, name)
+                kernel = zipped((None,) * len(self.layout.rows), self.layout.rows)
+                times_alone(t, {'k_test_train': kernel, 'fx_train_0': self.layout.shape}, name)
 
     def predict(self, on_train, on_test, when, fx_train_0, fx_test_0, k_test_train):
         """on_train(a, f0, y, when), f_*(0) + on_test(a, k, y - f0, when), or both, as arrays."""

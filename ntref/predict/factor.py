@@ -45,15 +45,15 @@ class NotPSDError(ValueError):
 
 
 class NegativeVarianceError(NotPSDError):
-    """A variance that is more negative than rounding; `smallest` is the smallest; no diag_reg is known that mends it."""
+    """A variance that is more negative than rounding: `smallest`. No diag_reg is known that mends it."""
 
     def __init__(self, smallest, prior, rounding, single):
         self.smallest, self.diag_reg, self.absolute = smallest, None, None
         finer = ' compute them in float64,' if single else ''
         ValueError.__init__(
-            self, f'expected variances >= 0, got {smallest:.3g} where the largest before training is {prior:.3g}; down to '
-            f'{-rounding:.2g} it would be rounding, and count as 0. Are the kernels of one network and these inputs? If '
-            f'so rounding of their entries is blown up by small eigenvalues:{finer} or pass a larger diag_reg.')
+            self, f'expected variances >= 0, got {smallest:.3g} where the largest before training is {prior:.3g}; down '
+            f'to {-rounding:.2g} it would be rounding, and count as 0. Are the kernels of one network and these inputs?'
+            f' If so rounding of their entries is blown up by small eigenvalues:{finer} or pass a larger diag_reg.')
 
 
 class SingularKernelWarning(UserWarning):
@@ -72,8 +72,8 @@ class SingularKernelWarning(UserWarning):
         self.diag_reg, self.absolute = diag_reg, absolute
         super().__init__(
             f'{zeros} of {n} eigenvalues of {what} are not above its rounding, {rounding:.2g}, and count as zero. '
-            f'Predictions are by its pseudo-inverse: {part:.2g} of the targets lies along these eigenvectors and is not '
-            f'learned, and variances are those without them. {cure}')
+            f'Predictions are by its pseudo-inverse: {part:.2g} of the targets lies along these eigenvectors and is '
+            f'not learned, and variances are those without them. {cure}')
 
 
 class Factor:

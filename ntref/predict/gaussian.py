@@ -340,7 +340,7 @@ def evaluate(kernel_fn, x1, x2, names, kwargs):
 
 
 def recombined(test, train):
-    """Keywords for kernel_fn(x_test, x_train): what belongs to a set becomes pairs (test, train), the rest must agree."""
+    """Keywords for kernel_fn(x_test, x_train): what belongs to inputs in pairs (test, train); others must agree."""
     both = dict(train)
     for name, value in test.items():
         if name not in train:

@@ -149,17 +149,18 @@ def pivoted_cholesky(diagonal, row, rank):
     return lower[:len(pivots)], rest, pivots
 
 
-def _preconditioner(lower, shift):
+class _Preconditioner:
     """r -> (L L^T + shift I)^-1 r, by the singular values of L: Woodbury without its cancellation."""
-    u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
-    inside = 1 / (s ** 2 + shift)
 
-    def apply(r):
-        c = u.T @ r
-        outside = r - u @ c
-        outside -= u @ (u.T @ outside)
-        return u @ (inside[:, None] * c) + outside / shift
-    return apply
+    def __init__(self, lower, shift):
+        self.u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
+        self.shift, self.inside = shift, 1 / (s ** 2 + shift)
+
+    def __call__(self, r):
+        c = self.u.T @ r
+        outside = r - self.u @ c
+        outside -= self.u @ (self.u.T @ outside)
+        return self.u @ (self.inside[:, None] * c) + outside / self.shift
 
 
 # ------------------------------------------------------------------ conjugate gradients
@@ -188,7 +189,7 @@ class System:
             self.lower = pivoted_cholesky(self.diagonal, self.k.row, self.rank)[0] if lower is None else lower
             rest = numpy.maximum(self.diagonal - (self.lower ** 2).sum(0), 0.).mean()
             floor = EPS * self.diagonal.max()
-            self.precondition = _preconditioner(self.lower, max(self.shift or rest, floor) or 1.)
+            self.precondition = _Preconditioner(self.lower, max(self.shift or rest, floor) or 1.)
 
     def residual(self, a, y):
         return y - self.k.times(a) - self.shift * a
@@ -246,8 +247,8 @@ class System:
             s, r, reached = self._to_tolerance(s, y, done, scale)
         s = _times(s, scale, 1)
         if not numpy.isfinite(s.a).all():
-            raise ValueError(f'expected a solution in the range of float64, got one beyond it for right-hand sides up to '
-                             f'{scale.max():.3g} and a kernel of trace {self.trace:.3g}. Divide them by a number.')
+            raise ValueError('expected a solution in the range of float64, got one beyond it for right-hand sides up '
+                             f'to {scale.max():.3g} and a kernel of trace {self.trace:.3g}. Divide them by a number.')
         return s, r * scale, reached
 
     def _to_tolerance(self, s, y, done, scale):

@@ -135,6 +135,7 @@ def checked(name, a):
 
 def field(kernel, name, whose, is_array=is_array):
     """The array `name` ('nngp' or 'ntk') of a kernel object; what `is_array` stands for itself."""
+    refuse_function(kernel, whose)
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '

@@ -122,7 +122,7 @@ class _Solver:
         while (jump := numpy.linalg.norm(at_high - at_low)) > JUMP * (size := numpy.linalg.norm(at_low)):
             middle = low[0] / 2 + high[0] / 2, low[1] / 2 + high[1] / 2
             if all((middle[1] == low[1]) | (middle[1] == high[1])):
-                return (f'the gradient of the loss jumps by {jump / size:.2g} of its size. The loss has a kink there, as '
+                return (f'the gradient of the loss jumps by {jump / size:.2g} of its size. It has a kink there, as '
                         'those of |f - y|, hinge and pinball have, on which the outputs would stay; a differential '
                         'equation does not say how. Round it off (Huber, softplus) over a width that does not matter, '
                         'or end before')
