@@ -18,6 +18,7 @@ __all__ = ['METHODS', 'Options', 'Path', 'Stats', 'integrate']
 
 METHODS = 'auto', 'DOP853', 'RK45', 'RK23', 'Radau', 'BDF', 'LSODA'
 IMPLICIT = 'Radau', 'BDF', 'LSODA'
+ONE_STEP = 'DOP853', 'RK45', 'RK23', 'Radau'
 FIRST, THEN = 'DOP853', 'Radau'                # of 'auto'
 EVALUATIONS = 12                               # in a step of the first
 CHECK = 25                                     # steps between two looks at the stiffness
@@ -184,15 +185,15 @@ def _between(now, times):
     if not passed or passed[0] == now.t:
         return [now.y for t in passed]
     inside = now.dense_output()
-    if type(now).__name__ == THEN:
+    if type(now).__name__ in ONE_STEP:
         return [now.y if t == now.t else _shorter(now, t, inside) for t in passed]
     return [now.y if t == now.t else inside(t) for t in passed]
 
 
 def _shorter(now, t, inside):
-    """The state at t within the last step of Radau, by a step to it: its interpolation has fewer digits than steps."""
-    solver = type(now)(now.fun, now.t_old, now.y_old, t, first_step=t - now.t_old, rtol=now.rtol, atol=now.atol,
-                       jac=now.jac)
+    """The state at t within the last step, by a step to it: interpolation has fewer digits than steps."""
+    jac = {'jac': now.jac} if type(now).__name__ in IMPLICIT else {}
+    solver = type(now)(now.fun, now.t_old, now.y_old, t, first_step=t - now.t_old, rtol=now.rtol, atol=now.atol, **jac)
     while solver.status == 'running':
         if solver.step():
             return inside(t)
