@@ -175,11 +175,13 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
     Raises
     ------
     ValueError : shapes disagree; NaN or infinity; diag_reg < 0; learning_rate <= 0; t < 0; nothing asked for.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
-    Eigenvalues up to n eps times the largest are zero: at t = inf the parts of the residual along them stay in the
+    Eigenvalues up to rounding are zero: at t = inf the parts of the residual along them stay in the
     training outputs (two copies of an input with different targets settle on the average) and, the kernel of train and
     test being positive, do not reach the test outputs. Without them the training outputs at t = None are `y_train`.
 

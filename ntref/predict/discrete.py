@@ -158,7 +158,9 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
         beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first;
         learning_rate times the largest eigenvalue beyond 1e308.
     TypeError  : lists in place of arrays, numbers that are none, `nesterov` neither True nor False.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Notes
     -----

@@ -236,7 +236,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
     grad : function (fx_train, y_train) -> dL/df, of the shape of y_train; default: by autograd.
     hvp : function (fx_train, y_train, v) -> d2L/df2 v, of the same shape; default: by autograd, from `grad` if given.
-    rtol, atol : float > 0, of each step of the solver, for outputs; rtol >= 1e-13.
+    rtol, atol : float > 0, of each step of the solver, for outputs; rtol >= 1e-13. With momentum 1 - momentum times as
+        much, as far as 1e-13 allows: so many errors of oscillations add up.
     method : 'auto': DOP853, and Radau from where that takes less, unless `grad` is given without `hvp`; or a solver of
         scipy.integrate by name: 'DOP853', 'RK45', 'RK23'; implicit 'Radau', 'BDF', 'LSODA', with the Jacobian -K H.
     max_steps : int >= 1, of one call.
@@ -260,8 +261,9 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         returns no finite number, or does not depend on f as far as autograd sees; velocities without momentum.
     TypeError : arrays not of NumPy; a loss, grad or hvp that is no function.
     NotPSDError : the smallest eigenvalue of k_train_train is below -10 max(n, 4) eps times the largest.
-    NotReachedError : max_steps; steps that become too small (NaN on the way); at t = None a loss that has no minimum.
-        What was reached is in it, and the state to go on from.
+    NotReachedError : max_steps; steps that become too small (NaN on the way; a loss with a kink on which outputs would
+        have to stay, which is said); at t = None a loss that has no minimum. What was reached is in it, and the state.
+    SingularKernelWarning : eigenvalues of the kernel count as zero where that matters.
 
     Notes
     -----
@@ -270,7 +272,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
 
     Accuracy
     --------
-    Up to 40 rtol, relative to the largest output (or 1), against closed forms and mpmath: docs/training.md#accuracy.
+    Up to 40 rtol, relative to the largest output (or 1), against closed forms and mpmath, with momentum 0 to .999, also
+    at times within steps: docs/training.md#accuracy.
 
     Source
     ------

@@ -84,12 +84,16 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
     ------
     ValueError : shapes disagree; NaN or infinity; diag_reg < 0; unknown `get`; a kernel is missing: 'ntk' with
         covariance needs nngp and ntk, 'ntkgp' with covariance an object with ntk for `k_test_test`.
-    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
+        variance is below 0 by more than rounding (NegativeVarianceError); what is less counts as 0.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
     Where A has eigenvalues that are zero to rounding its inverse is the pseudo-inverse, the limit of training; on the
-    training set the targets' part along them is then not reached: docs/theory/dynamics.md#infinite-time.
+    training set the targets' part along them is then not reached: docs/theory/dynamics.md#infinite-time. That is
+    warned of: eigenvalues that are tiny and not zero are lost in it, and variances may be smaller by far.
 
     Accuracy
     --------
@@ -154,12 +158,13 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
 
     Parameters
     ----------
-    kernel_fn : kernel_fn(x1, x2, get, **kwargs), an array for a string `get`, what has attributes for a tuple.
+    kernel_fn : kernel_fn(x1, x2, get, **kwargs), an array for a string `get`, what has attributes for a tuple; or a
+        network, for its own.
     x_train : the inputs, whatever `kernel_fn` takes.
     y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
     learning_rate, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gradient_descent_mse`.
-    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get). Arrays, and pairs of them, are taken to
-        belong to the inputs, one entry each, as the `pattern` of graphs.
+    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get). Arrays, pairs of them of equal length, and
+        pairs (value, None), are taken to belong to the inputs, as the `pattern` of graphs or `rng`; `params` never.
 
     Returns
     -------
@@ -169,8 +174,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         get : 'nngp', 'ntk' (or 'ntkgp' with t=None), a tuple of them, or None for ('nngp', 'ntk').
         compute_cov : whether to return covariances too.
         **kernel_fn_test_test_kwargs : passed to kernel_fn(x_test, None, get); each must also have been given for the
-            training set. kernel_fn(x_test, x_train, get) gets arrays as pairs (test, train). Others, such as
-            `mask_constant`, are those of the training set; if given they must agree.
+            training set. kernel_fn(x_test, x_train, get) gets what belongs to inputs as pairs (test, train). Others,
+            as `mask_constant` or `params`, are those of the training set; if given they must agree, as trees do.
 
         It returns as `gp_inference` does, shapes with t.shape in front. The kernels of the training set are computed
         and factored when first needed and kept; `kernel_fn` is asked for nothing that `get` does not need.
@@ -180,7 +185,10 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     ValueError : as `gradient_descent_mse`; unknown `get`; keywords that disagree; an array for the training set alone.
     KeyError : a keyword for the test set that was not given for the training set.
     NotImplementedError : 'ntkgp' at finite time.
-    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
+        variance is below 0 by more than rounding (NegativeVarianceError); what is less counts as 0.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Accuracy
     --------
