@@ -178,7 +178,7 @@ class Factor:
     def announce(self, r, tau=None, what='k_train_train (with its diag_reg)'):
         """Warns the caller of the caller if zero eigenvalues take part in what becomes of r until tau (None: inf)."""
         xp = namespace(self.k)
-        late = True if tau is None else tau * self.rounding > LATE
+        late = tau is None or tau > (LATE / self.rounding if self.rounding else inf)
         if not (late.any() if hasattr(late, 'any') else late):
             return
         if not (self.singular if tau is None else xp.any(self.rates[1])):
