@@ -1,4 +1,4 @@
-"""The first release's names, from before Neural Tangents had `predict` and `empirical_ntk_fn`.
+"""The first release's names, from before Neural Tangents had `predict` and `empirical_ntk_fn`: docs/training.md.
 
 Kernels of n training and m test points, o outputs each, come in any of three forms, the same for both:
 
@@ -6,6 +6,10 @@ Kernels of n training and m test points, o outputs each, come in any of three fo
     g_dd (n, n, o, o)   g_td (m, n, o, o)
     g_dd (n, n)         g_td (m, n)           the same for each output, zero between outputs
 """
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
 from .arguments import as_number, as_whole
 from .arrays import as_floats, namespace
 from .empirical import empirical_ntk_fn
@@ -16,7 +20,7 @@ __all__ = ['analytic_mse_predictor', 'gradient_descent_predictor', 'momentum_pre
 
 
 def ntk(f, batch_size=None):
-    r"""The NTK of a finite network with all pairs of its outputs, J(x1) J(x2)^T: `empirical_ntk_fn` with no traces.
+    r"""The NTK of a finite network with all pairs of its outputs, J(x1) J(x2)^T, as a matrix.
 
     Parameters
     ----------
@@ -28,7 +32,7 @@ def ntk(f, batch_size=None):
 
     Returns
     -------
-    ntk_fn(x1, x2, params) -> array (n1, n2, o, o), for outputs (n, o)
+    ntk_fn(params, x1, x2=None) -> array (n1 o, n2 o), for outputs (n, o): those of an input side by side
         x2 = None: x1 with itself. Predictors of this module take it as it is.
 
     Raises
@@ -43,21 +47,31 @@ def ntk(f, batch_size=None):
     --------
     >>> import numpy
     >>> ntk_fn = ntk(lambda params, x: x @ params, batch_size=2)
-    >>> k = ntk_fn(numpy.eye(3), None, numpy.ones((3, 2)))            # x x' for each output, zero between them
-    >>> k.shape, k[0, 0].tolist(), k[0, 1].tolist()
-    ((3, 3, 2, 2), [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]])
+    >>> ntk_fn(numpy.ones((3, 2)), numpy.eye(3)[:2])                  # x x' for each output, zero between them
+    array([[1., 0., 0., 0.],
+           [0., 1., 0., 0.],
+           [0., 0., 1., 0.],
+           [0., 0., 0., 1.]])
     """
+    whole = empirical_ntk_fn(f, (), implementation=0)
     if batch_size is None:
-        return empirical_ntk_fn(f, (), implementation=0)
+        return lambda params, x1, x2=None: _flat(whole(x1, x2, params))
     of_pairs = empirical_ntk_fn(f, (), vmap_axes=0, implementation=3)
     in_batches = batch(of_pairs, as_whole(batch_size, 'ntk: batch_size', 1), device_count=0)
 
-    def ntk_fn(x1, x2, params):
+    def ntk_fn(params, x1, x2=None):
         for x in x1, x2:
             if x is not None and len(x) > 1:
                 of_pairs(x[:2], None, params)                   # two see of each other what batches of one do not
-        return in_batches(x1, x2, params)
+        return _flat(in_batches(x1, x2, params))
     return ntk_fn
+
+
+def _flat(k):
+    """(n1, n2, o, o, ...) -> (n1 o ..., n2 o ...)."""
+    xp, half = namespace(k), len(k.shape) // 2
+    rows, columns = k.shape[::2], k.shape[1::2]
+    return xp.reshape(xp.moveaxis(k, tuple(range(0, 2 * half, 2)), tuple(range(half))), (prod(rows), prod(columns)))
 
 
 def analytic_mse_predictor(g_dd, y_train, g_td=None):
@@ -68,7 +82,7 @@ def analytic_mse_predictor(g_dd, y_train, g_td=None):
     Parameters
     ----------
     g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
-    y_train : array (n, o), targets.
+    y_train : array (n, o), targets; or (n,).
 
     Returns
     -------
@@ -104,7 +118,7 @@ def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
     Parameters
     ----------
     g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
-    y_train : array (n, o), targets.
+    y_train : array (n, o), targets; or (n,).
     loss : function (fx_train, y_train) -> number, of arrays (n, o), written with `autograd.numpy`. (The first release
         gave it arrays (n o,), so that a softmax ran over all examples: here it may take the last axis.)
 
@@ -135,9 +149,28 @@ def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
 
 def _in_its_order(predict_fn, k_test):
     """The first release's arguments, with test outputs where there is a kernel for them."""
-    if k_test is None:
-        return lambda fx_train, t: predict_fn(t, fx_train)
-    return lambda fx_train, fx_test, t: predict_fn(t, fx_train, fx_test, k_test)
+    return _OfTraining(predict_fn) if k_test is None else _OfBoth(predict_fn, k_test)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _OfTraining:
+    """The predictor of training outputs alone."""
+
+    predict_fn: Any
+
+    def __call__(self, fx_train, t):
+        return self.predict_fn(t, fx_train)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _OfBoth:
+    """The predictor of training and test outputs."""
+
+    predict_fn: Any
+    k_test: Any
+
+    def __call__(self, fx_train, fx_test, t):
+        return self.predict_fn(t, fx_train, fx_test, self.k_test)
 
 
 def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0.9):
@@ -149,7 +182,7 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
     Parameters
     ----------
     g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
-    y_train : array (n, o), targets.
+    y_train : array (n, o), targets; or (n,).
     loss : as in `gradient_descent_predictor`.
     learning_rate : float > 0.
     momentum : float in [0, 1).
@@ -184,46 +217,56 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
     """
     k, k_test, trace_axes = _kernels(g_dd, g_td, y_train)
     later = gradient_descent(loss, k, y_train, learning_rate, momentum, trace_axes)
-    n, o = y_train.shape
+    heavy = _Momentum(later, y_train.shape, learning_rate, k_test)
+    return heavy.init_fn, heavy.predict_fn, heavy.get_fn
 
-    def init_fn(fx_train, *fx_test):
-        sets = [a.reshape(-1) for a in _checked(fx_train, *fx_test)]
-        s = namespace(*sets).concatenate([part for f in sets for part in (f, 0. * f)])
-        return (o, s) if g_td is None else (2 * n * o, o, s)
 
-    def _checked(fx_train, *fx_test):
+@dataclass(frozen=True, eq=False, repr=False)
+class _Momentum:
+    """The functions of `momentum_predictor`, for targets of one shape."""
+
+    later: Any
+    shape: tuple
+    learning_rate: float
+    k_test: Any
+
+    def init_fn(self, fx_train, *fx_test):
+        sets = [a.reshape(-1) for a in self.checked(fx_train, *fx_test)]
+        s, o = namespace(*sets).concatenate([part for f in sets for part in (f, 0. * f)]), prod(self.shape[1:])
+        return (o, s) if self.k_test is None else (2 * prod(self.shape), o, s)
+
+    def checked(self, fx_train, *fx_test):
         shapes = [a.shape for a in (fx_train, *fx_test)]
-        wanted = [y_train.shape] + ([] if g_td is None else [(k_test.shape[0], o)])
+        wanted = [self.shape] + ([] if self.k_test is None else [self.k_test.shape[:1] + self.shape[1:]])
         if shapes != wanted:
             raise ValueError(f'expected outputs of shapes {wanted}, got {shapes}: training set first, test set if '
                              'g_td is given.')
         return fx_train, *fx_test
 
-    def predict_fn(state, t):
+    def predict_fn(self, state, t):
         *head, s = state
-        end = later(as_number(t, 't') / learning_rate ** .5, ODEState(*_parts(s)), None, k_test)
-        parts = end.fx_train, end.qx_train, *(() if g_td is None else (end.fx_test, end.qx_test))
+        end = self.later(as_number(t, 't') / self.learning_rate ** .5, ODEState(*self.parts(s)), None, self.k_test)
+        parts = end.fx_train, end.qx_train, *(() if self.k_test is None else (end.fx_test, end.qx_test))
         return *head, namespace(s).concatenate([a.reshape(-1) for a in parts])
 
-    def _parts(s):
+    def parts(self, s):
         """f_t, f_*, q_t, q_* of a state, as in an ODEState."""
-        train = s[:2 * n * o].reshape(2, n, o)
-        test = (None, None) if g_td is None else s[2 * n * o:].reshape(2, -1, o)
+        size = 2 * prod(self.shape)
+        train = s[:size].reshape(2, *self.shape)
+        test = (None, None) if self.k_test is None else s[size:].reshape(2, -1, *self.shape[1:])
         return train[0], test[0], train[1], test[1]
 
-    def get_fn(state):
-        train, test = _parts(state[-1])[:2]
-        return train if g_td is None else (train, test)
-
-    return init_fn, predict_fn, get_fn
+    def get_fn(self, state):
+        train, test = self.parts(state[-1])[:2]
+        return train if self.k_test is None else (train, test)
 
 
 def _kernels(g_dd, g_td, y_train):
     """Kernels as `predict` takes them, and the trace_axes that this means."""
     as_floats(g_dd, y_train)
-    if len(y_train.shape) != 2:
-        raise ValueError(f'expected y_train of shape (n, o), got {y_train.shape}.')
-    n, o = y_train.shape
+    if len(y_train.shape) not in (1, 2):
+        raise ValueError(f'expected y_train of shape (n, o), or (n,) for one output, got {y_train.shape}.')
+    n, o = len(y_train), prod(y_train.shape[1:])
     if g_dd.shape == (n, n):
         return g_dd, g_td, (-1,)
     return _zipped('g_dd', g_dd, o), None if g_td is None else _zipped('g_td', g_td, o), ()

@@ -1,4 +1,5 @@
 """The first release's predictors against matrix exponentials written out, and each other."""
+import autograd.numpy as anp
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -88,7 +89,7 @@ def test_cross_entropy_is_that_of_predict(rng):
 @pytest.mark.parametrize('call, message', (
     (lambda y: classic.analytic_mse_predictor(np.eye(7), y), 'g_dd of shape'),
     (lambda y: classic.analytic_mse_predictor(np.eye(4), y), 'k_train_train has shape'),
-    (lambda y: classic.analytic_mse_predictor(np.eye(6), y[:, 0]), r'y_train of shape \(n, o\)'),
+    (lambda y: classic.analytic_mse_predictor(np.eye(6), y[:, :, None]), r'y_train of shape \(n, o\)'),
     (lambda y: classic.analytic_mse_predictor(np.eye(6), y, np.ones((3, 6)))(y, y[:1], 1.), 'g_td of shape'),
     (lambda y: classic.gradient_descent_predictor(np.eye(3), y, lambda f, y: f - y)(y, 1.), 'returns a number'),
     (lambda y: classic.momentum_predictor(np.eye(3), y, mse, .1)[0](y, y), 'expected outputs of shapes'),
@@ -99,6 +100,26 @@ def test_cross_entropy_is_that_of_predict(rng):
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.ones((3, 2)))
+
+
+def test_as_the_first_release_was_used(rng):
+    """(params, x1, x2), parameters a tuple of arrays, matrices (n o, n o); the linear network's kernel by hand."""
+    def f(params, x):
+        W, b = params
+        return anp.dot(x, W) + b
+    X, X_test, Y = rng.standard_normal((5, 3)), rng.standard_normal((2, 3)), rng.standard_normal((5, 2))
+    many, one = (rng.standard_normal((3, 2)), np.ones(2)), (rng.standard_normal(3), np.array(.5))
+    for params, y in ((many, Y), (one, Y[:, 0])):
+        G, o = classic.ntk(f), len(y.ravel()) // 5
+        G_dd, G_td = G(params, X, X), G(params, X_test, X)
+        assert_close(G_dd, np.kron(X @ X.T + 1, np.eye(o)), 1e-14)
+        fX, fX_test = f(params, X), f(params, X_test)
+        expected = y + expm(-(X @ X.T + 1) * 7. / y.size) @ (fX - y)
+        assert_close(classic.analytic_mse_predictor(G_dd, y)(fX, 7.), expected, 1e-12)
+        assert_close(classic.gradient_descent_predictor(G_dd, y, mse, G_td)(fX, fX_test, 7.)[0], expected, 6e-7)
+        init_fn, predict_fn, get_fn = classic.momentum_predictor(G_dd, y, mse, .01, G_td, .9)
+        train, test = get_fn(predict_fn(init_fn(fX, fX_test), 2.))
+        assert train.shape == y.shape and test.shape == fX_test.shape
 
 
 def test_names_are_there():

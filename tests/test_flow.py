@@ -3,6 +3,7 @@
 `golden/training.npz` holds `gd/LOSS/MOMENTUM/train`, `/test`, computed by Neural Tangents 0.6.5 in float64 (jax 0.4.25,
 CPU) for the network of test_predict.py, at learning_rate 0.5 and `NT_TIMES`, and `data/onehot`, targets.
 """
+import warnings
 from pathlib import Path
 
 import autograd.numpy as anp
@@ -13,7 +14,8 @@ from autograd import grad as gradient_of
 from scipy.linalg import expm
 from test_predict import F0, F0_TEST, K_ST, K_TT, Y, assert_close, gaussian_kernel, problem
 
-from ntref.predict import NotConvergedError, NotReachedError, ODEState, gradient_descent, gradient_descent_mse
+from ntref.predict import (
+    NotConvergedError, NotReachedError, ODEState, SingularKernelWarning, gradient_descent, gradient_descent_mse)
 
 GOLDEN = np.load(Path(__file__).parent / 'golden' / 'training.npz')
 NT_TIMES = np.array([0., 1., 5., 20.])
@@ -221,7 +223,8 @@ def test_infinite_time_is_the_minimum(rng, loss, momentum):
 
 def test_infinite_time_with_two_targets_for_one_input():
     k, y = np.ones((2, 2)), np.array([1., 3.])
-    train, test = gradient_descent(mse, k, y)(None, 0., 0., np.ones((1, 2)))
+    with pytest.warns(SingularKernelWarning, match='1 of 2'):
+        train, test = gradient_descent(mse, k, y)(None, 0., 0., np.ones((1, 2)))
     assert_close(train, np.array([2., 2.]), 1e-6)
     assert_close(test, np.array([2.]), 1e-6)
     assert (gradient_descent(mse, 0 * k, y)([1., np.inf], 5.) == 5.).all()
@@ -365,6 +368,95 @@ def test_inputs_are_left_alone(rng):
         a.flags.writeable = False
     gradient_descent(mse, p.tt.ntk, p.y, 1., .9, method='Radau')([2., 1.], p.f0, p.f0_test, p.st.ntk)
     assert all((a == b).all() for a, b in zip(arrays, copies))
+
+
+# ------------------------------------------------------------------ momentum, and times within steps
+
+SQUARES = dict(grad=lambda f, y: (f - y) / y.size, hvp=lambda f, y, v: v / y.size)
+
+
+def heavy_ball(momentum, rate, times):
+    """A kernel, targets, outputs at t = 0 and, by a matrix exponential, at all times, of training and test points."""
+    x = np.random.default_rng(3).standard_normal((10, 5))
+    k = 3 * gaussian_kernel(x, x) + .5
+    y, f0 = np.sin(np.arange(12.)).reshape(6, 2), np.cos(np.arange(12.)).reshape(6, 2)
+    flow = np.zeros((20, 20))
+    flow[:10, 10:], flow[10:, 10:] = np.eye(10), -(1 - momentum) / rate ** .5 * np.eye(10)
+    flow[10:, :6] = -k[:, :6] / y.size
+    start = np.vstack([f0 - y, np.zeros((14, 2))])
+    end = np.stack([expm(flow * rate ** .5 * t) @ start for t in times])
+    return k[:6, :6], k[6:, :6], y, f0, end[:, :6] + y, end[:, 6:10]
+
+
+@pytest.mark.parametrize('rate', (.04, 1.))
+@pytest.mark.parametrize('momentum', (0., .5, .9, .99, pytest.param(.999, marks=pytest.mark.slow)))
+def test_accuracy_stated_with_momentum(momentum, rate):
+    """40 rtol, however long oscillations last: 2/(1 - momentum) steps of the heavy ball."""
+    times = np.array([.1, 10., 100., 1000.])
+    k, k_test, y, f0, train, test = heavy_ball(momentum, rate, times)
+    found = gradient_descent(None, k, y, rate, momentum, **SQUARES)(times, f0, 0., k_test)
+    for a, b in zip(found, (train, test)):
+        assert_close(a, b, 40 * 1.4e-8)
+
+
+@pytest.mark.parametrize('method, tol', (('DOP853', 1e-8), ('RK45', 1e-6), ('RK23', 1e-5), ('Radau', 1e-8)))
+def test_times_within_a_step_are_as_exact_as_steps(method, tol):
+    """Interpolation by DOP853 was off by 80 rtol at t = 100, in a step to 150; a step that ends there by 0.04."""
+    times = np.array([70., 100., 130., 1000.])
+    k, k_test, y, f0, train, test = heavy_ball(.5, .04, times)
+    options = dict(method=method, **SQUARES) if tol < 1e-7 else dict(method=method, rtol=1e-6, atol=1e-6, **SQUARES)
+    found = gradient_descent(None, k, y, .04, .5, **options)(times, f0, 0., k_test)
+    for a, b in zip(found, (train, test)):
+        assert_close(a, b, tol)
+
+
+# ------------------------------------------------------------------ kinks
+
+KINKS = {'absolute': (lambda f, y: np.sign(f - y), lambda f, y: anp.sum(anp.abs(f - y))),
+         'pinball': (lambda f, y: np.where(f > y, .2, -.8),
+                     lambda f, y: anp.sum(anp.maximum(.2 * (f - y), .8 * (y - f)))),
+         'hinge': (lambda f, y: np.where(y * f < 1, -y, 0.), lambda f, y: anp.sum(anp.maximum(0., 1. - y * f)))}
+
+
+@pytest.mark.parametrize('name, t', (('absolute', 5.), ('absolute', None), ('pinball', 1000.), ('hinge', 1000.)))
+def test_where_outputs_would_stay_on_a_kink_that_is_said(name, t):
+    """One output from 0 to 1 at its speed, there at 1/speed; it would go back from beyond."""
+    grad, loss = KINKS[name]
+    speed, meet = {'absolute': (1., .5), 'pinball': (.8, .5), 'hinge': (1., -.5)}[name]
+    k, y = np.array([[1., meet], [meet, 1.]]), np.array([[1.], [1.]])
+    with pytest.raises(NotReachedError, match='gradient of the loss jumps by .* kink') as error:
+        gradient_descent(None, k, y, grad=lambda f, y: grad(f, y) * [[1.], [.1]], method='DOP853')(
+            [.5, 100. if t is None else t, np.inf if t is None else t], 0.)
+    slopes = speed * (k @ [1., .1])                           # it goes on for a moment, in steps that shrink
+    assert list(error.value.times) == [.5] and error.value.t == pytest.approx(1 / slopes[0], rel=.01)
+    assert_close(error.value.result, .5 * slopes[None, :, None], 1e-7)
+    assert error.value.state.fx_train[0, 0] == pytest.approx(1., abs=1e-6) and error.value.steps < 2000
+    if t == 5.:                                               # by autograd, all solvers
+        with pytest.raises(NotReachedError, match='kink'):
+            gradient_descent(loss, k, y * [[1.], [2.]])(t, 0.)
+
+
+def test_kinks_that_are_crossed_are_followed_through():
+    """df/dt = 2 up to f = 1, then 1: f = t + 1/2 from t = 1/2 on; twenty such inputs, each at a time of its own."""
+    y = np.linspace(1., 3., 20)[:, None]
+    found, stats = gradient_descent(None, np.eye(20), y, grad=lambda f, y: np.where(f < y, -2., -1.))(
+        [.2, 5.], 0., stats=True)
+    assert_close(found, np.stack([.4 + 0 * y, y + 5. - y / 2]), 1e-6)
+    assert stats.steps < 2000
+
+
+@pytest.mark.parametrize('scale', (1e-300, 1e-155, 1., 1e155, 1e300))
+@pytest.mark.parametrize('method', ('auto', 'RK45', 'Radau', 'BDF', 'LSODA'))
+def test_numbers_of_all_sizes_end(scale, method):
+    """In time, with an error that has a name, or right: outputs in other units, to the tolerance times those."""
+    k, y = np.array([[1., .5], [.5, 1.]]), np.array([[1.], [2.]]) * scale
+    with np.errstate(all='ignore'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')                   # LSODA's own
+        try:
+            found = gradient_descent(None, k, y, method=method, max_steps=500, **SQUARES)([1., 10.], 0.)
+        except (NotReachedError, ValueError):
+            return
+    assert_close(found, gradient_descent_mse(k, y)([1., 10.]), 1e-5)
 
 
 # ------------------------------------------------------------------ what is refused

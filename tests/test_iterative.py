@@ -133,9 +133,9 @@ def test_pivoting_ends_where_nothing_is_left():
 def test_preconditioner_is_the_inverse(shift):
     lower = pivoted_cholesky(np.diagonal(K), K.__getitem__, 20)[0]
     p = lower.T @ lower + shift * np.eye(N)
-    got = p @ iterative._preconditioner(lower, shift)(Y)
+    got = p @ iterative._Preconditioner(lower, shift)(Y)
     assert off(got, Y) < 1e-14 * np.linalg.cond(p) + 1e-12
-    assert off(iterative._preconditioner(lower[:0], shift)(Y), Y / shift) < 1e-15
+    assert off(iterative._Preconditioner(lower[:0], shift)(Y), Y / shift) < 1e-15
 
 
 # ------------------------------------------------------------------ kernels that are not in memory
@@ -423,3 +423,40 @@ def test_singular_kernels():
         cg(k, Y, rank=2)
     with pytest.raises(NotPSDError, match='= 0 for'):
         cg(np.zeros((2, 2)), np.ones(2))
+
+
+# ------------------------------------------------------------------ numbers of all sizes
+
+@pytest.mark.parametrize('rank', (0, 3, 100))
+@pytest.mark.parametrize('of_y', (1e-300, 1e-155, 1., 1e155, 1e300))
+def test_scales(of_y, rank):
+    """c K a = s y has s/c times the solution of K a = y; what is out of range is refused, and all calls end."""
+    rng = np.random.default_rng(0)
+    half, y = rng.standard_normal((6, 8)), rng.standard_normal((6, 2))
+    k = half @ half.T
+    right = np.linalg.solve(k + .1 * np.trace(k) / 6 * np.eye(6), y)
+    for of_k in (1e-300, 1e-155, 1., 1e155, 1e300):
+        if np.log10(of_y) - np.log10(of_k) > 300:
+            with pytest.raises(ValueError, match='expected a solution in the range of float64'):
+                cg(k * of_k, y * of_y, .1, rank=rank, max_steps=100)
+        else:
+            found = cg(k * of_k, y * of_y, .1, rank=rank, max_steps=100)
+            assert (found.residual <= 1e-8).all() and found.steps <= 12
+            if np.log10(of_y) - np.log10(of_k) > -290:
+                np.testing.assert_allclose(found.a / of_y * of_k, right, rtol=1e-6)
+            again = cg(k * of_k, y * of_y, .1, rank=rank, max_steps=100, tol=1e-12, state=found.state)
+            assert (again.residual <= 1e-12).all()
+
+
+def test_a_state_holds_the_solution_in_the_units_of_y():
+    y = np.array([[1e200, 3e-200], [2e200, 1e-200]])
+    with pytest.raises(NotConvergedError) as error:
+        cg(np.array([[2., 1.], [1., 3.]]), y, rank=0, max_steps=1, tol=1e-12)
+    assert (error.value.state.y == y).all() and 1e198 < abs(error.value.state.a[:, 0]).max() < 1e201
+    found = cg(np.array([[2., 1.], [1., 3.]]), y, rank=0, tol=1e-12, state=error.value.state)
+    np.testing.assert_allclose(found.a / y.max(0), np.linalg.solve([[2., 1.], [1., 3.]], y / y.max(0)), rtol=1e-11)
+
+
+def test_a_trace_beyond_the_range_is_refused():
+    with pytest.raises(ValueError, match='trace is in the range of float64'):
+        cg(np.diag([1e308, 1e308, 1e308]), np.ones(3))

@@ -104,6 +104,7 @@ def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolu
     ------
     ValueError : as `gp_inference`; A is singular to rounding (log 0), as where an input is there twice without noise;
         log p(y) is out of the range of floating-point numbers.
+    ValueError : a diag_reg > 0 that is lost in the rounding of the kernel's entries: docs/theory/dynamics.md#rounding.
     NotPSDError : the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
 
     Accuracy

@@ -7,13 +7,16 @@ Below, _t is the training set and _* the test set; `a` is A factored (factor.py)
 growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time. Every formula is derived in
 docs/theory/dynamics.md.
 """
+from dataclasses import dataclass
+from typing import Any
+
 from ..arguments import as_flag
-from ..arrays import as_floats, namespace
+from ..arrays import as_floats, is_array, namespace, plain
 
-from .factor import Factor
-from .layout import Layout, checked, kernel_matrix, nonnegative, time
+from .factor import NEGATIVE, Factor, NegativeVarianceError
+from .layout import Layout, checked, kernel_matrix, nonnegative, refuse_objects, time, times_alone, zipped
 
-__all__ = ['Training', 'flow_test', 'flow_train', 'gradient_descent_mse']
+__all__ = ['Training', 'flow_test', 'flow_train', 'gradient_descent_mse', 'settled', 'without_rounding']
 
 
 # ------------------------------------------------------------------ the formulas
@@ -70,6 +73,28 @@ def gp_train_covariance(a, tau):
     return (a.vectors * (a.values * a.decay(2 * tau))[..., None, :]) @ a.vectors.T
 
 
+def without_rounding(c, prior, eps):
+    """Covariances c (..., m, m) with variances that are negative by rounding as 0; others raise NegativeVarianceError.
+
+    Rounding is NEGATIVE max(m eps of arithmetic, 4 eps of the entries) times the largest variance of the `prior`.
+    """
+    xp = namespace(c)
+    one = xp.eye(c.shape[-1])
+    variances, before = xp.sum(c * one, axis=-1), xp.sum(prior * one, axis=-1)
+    return c + (settled(variances, before, eps) - variances)[..., None] * one if xp.any(variances < 0) else c
+
+
+def settled(variances, prior, eps):
+    """Variances (..., m) that are negative by rounding as 0, for variances `prior` before; see `without_rounding`."""
+    xp = namespace(variances)
+    before = max(map(plain, xp.reshape(prior, (-1,))))
+    rounding = NEGATIVE * max(variances.shape[-1] * xp.eps(variances), 4 * eps) * before
+    if xp.any(below := variances < -rounding):
+        smallest = min(map(plain, variances[below]))
+        raise NegativeVarianceError(smallest, before, rounding, eps > 2 * xp.eps(variances))
+    return xp.maximum(variances, 0.)
+
+
 def transpose(a):
     return namespace(a).moveaxis(a, -1, -2)
 
@@ -86,6 +111,14 @@ class Training:
         self.y = 1 * self.layout.columns(checked('y_train', y))        # theirs may be written into later
         self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg),
                         as_flag(absolute, 'diag_reg_absolute_scale'), namespace(k).eps(k))
+
+    def refuse_arrays_as_times(self, t, fx_train_0, fx_test_0, k_test_train, name='t'):
+        """Raises TypeError where outputs or a kernel seem to stand first: such a shape, and numbers out of order."""
+        if is_array(t) and not hasattr(fx_train_0, 'shape') and fx_test_0 is None and k_test_train is None:
+            row = namespace(t).reshape(t, (-1,))
+            if namespace(t).any(row[1:] < row[:-1]):
+                kernel = zipped((None,) * len(self.layout.rows), self.layout.rows)
+                times_alone(t, {'k_test_train': kernel, 'fx_train_0': self.layout.shape}, name)
 
     def predict(self, on_train, on_test, when, fx_train_0, fx_test_0, k_test_train):
         """on_train(a, f0, y, when), f_*(0) + on_test(a, k, y - f0, when), or both, as arrays."""
@@ -142,11 +175,13 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
     Raises
     ------
     ValueError : shapes disagree; NaN or infinity; diag_reg < 0; learning_rate <= 0; t < 0; nothing asked for.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
-    Eigenvalues up to n eps times the largest are zero: at t = inf the parts of the residual along them stay in the
+    Eigenvalues up to rounding are zero: at t = inf the parts of the residual along them stay in the
     training outputs (two copies of an input with different targets settle on the average) and, the kernel of train and
     test being positive, do not reach the test outputs. Without them the training outputs at t = None are `y_train`.
 
@@ -173,11 +208,22 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
     >>> predict_fn(None, 0., 0., np.array([[1., .5]]))    # (train, test) in the limit
     (array([1., 1.]), array([1.]))
     """
+    refuse_objects(k_train_train)
     learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
-    train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
+    return _Flow(Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes), learning_rate)
 
-    def predict_fn(t=None, fx_train_0=0., fx_test_0=None, k_test_train=None):
-        tau = time(t, learning_rate, y_train)
-        return train.predict(flow_train, flow_test, tau, fx_train_0, fx_test_0, k_test_train)
 
-    return predict_fn
+@dataclass(frozen=True, eq=False, repr=False)
+class _Flow:
+    """The predict_fn of `gradient_descent_mse`."""
+
+    train: Training
+    learning_rate: Any
+
+    def __call__(self, t=None, fx_train_0=0., fx_test_0=None, k_test_train=None):
+        start = fx_train_0, fx_test_0, k_test_train
+        self.train.refuse_arrays_as_times(t, *start)
+        tau = time(t, self.learning_rate, self.train.y)
+        result = self.train.predict(flow_train, flow_test, tau, *start)
+        self.train.a.announce(self.train.y, tau)
+        return result

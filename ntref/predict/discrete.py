@@ -11,13 +11,15 @@ the roots z of z^2 - T z + D. With w = z - 1, c = 1 (plain, heavy ball) or 1 + m
 beta and gamma are polynomials in x: squaring gives z^k in log2(k) products, at double, complex and zero roots alike,
 and for small x nothing cancels. Derived in docs/theory/dynamics.md#discrete-steps.
 """
+from dataclasses import dataclass
 from math import isfinite, log, prod, sqrt
+from typing import Any
 
 from ..arguments import as_flag, as_nested, as_whole
 from ..arrays import as_floats, exact, namespace, plain
 from .closed_form import Training, flow_test, flow_train
 from .factor import largest_eigenvalue, symmetric
-from .layout import checked, kernel_matrix, nonnegative
+from .layout import checked, kernel_matrix, nonnegative, refuse_objects
 
 __all__ = ['gradient_descent_mse_steps', 'max_learning_rate']
 
@@ -156,7 +158,9 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
         beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first;
         learning_rate times the largest eigenvalue beyond 1e308.
     TypeError  : lists in place of arrays, numbers that are none, `nesterov` neither True nor False.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
@@ -189,22 +193,37 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
            [-3.   ,  0.75 ],
            [ 9.   ,  1.125]])
     """
+    refuse_objects(k_train_train)
     learning_rate, m = nonnegative('learning_rate', learning_rate, positive=True), as_momentum(momentum)
     nesterov = as_flag(nesterov, 'nesterov')
     train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
-    a, size = train.a, prod(train.layout.shape)
+    return _Steps(train, learning_rate, m, nesterov)
 
-    def predict_fn(steps, fx_train_0=0., fx_test_0=None, k_test_train=None):
-        start = fx_train_0, fx_test_0, k_test_train
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Steps:
+    """The predict_fn of `gradient_descent_mse_steps`."""
+
+    train: Training
+    learning_rate: Any
+    momentum: Any
+    nesterov: bool
+
+    def __call__(self, steps, fx_train_0=0., fx_test_0=None, k_test_train=None):
+        train, rate, m, nesterov = self.train, self.learning_rate, self.momentum, self.nesterov
+        start, a, size = (fx_train_0, fx_test_0, k_test_train), train.a, prod(train.layout.shape)
+        train.refuse_arrays_as_times(steps, *start, name='steps')
         k, shape = (None, ()) if steps is None else counted(steps)
         top = a.values[-1] if k else largest_eigenvalue(a.a) * (1 + a.level)           # its upper end
-        check_range(k and max(k), plain(top) * plain(learning_rate) / size, plain(m), nesterov, train.layout.single)
+        check_range(k and max(k), plain(top) * plain(rate) / size, plain(m), nesterov, train.layout.single)
         if k is None:
-            return train.predict(flow_train, flow_test, None, *start)
-        g = gain(a, k, learning_rate, size, m, nesterov)
-        return train.predict(steps_train, steps_test, namespace(g).reshape(g, shape + (len(a.k),)), *start)
-
-    return predict_fn
+            result = train.predict(flow_train, flow_test, None, *start)
+            a.announce(train.y)
+            return result
+        g = gain(a, k, rate, size, m, nesterov)
+        result = train.predict(steps_train, steps_test, namespace(g).reshape(g, shape + (len(a.k),)), *start)
+        a.announce(train.y, plain(rate) / size * min(max(k, default=0), 10 ** 300) / (1 - plain(m)))
+        return result
 
 
 def as_momentum(momentum):
@@ -255,6 +274,7 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     >>> round(max_learning_rate(np.diag([4., 1.]), y_train_size=2), 6)
     1.0
     """
+    refuse_objects(ntk_train_train, 'ntk_train_train')
     eps, momentum, nesterov = nonnegative('eps', eps), as_momentum(momentum), as_flag(nesterov, 'nesterov')
     k, = as_floats(ntk_train_train)
     precision = namespace(k).eps(k)

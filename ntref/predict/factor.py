@@ -13,15 +13,17 @@ Everything the closed forms need of A, singular or not:
 and, where no eigenvalue is zero, log |A| and the blocks on the diagonal of A^-1. `with_ridges(a, ...)` gives A for many
 shifts with one eigendecomposition, that of K.
 """
+import warnings
 from math import floor, inf, log10
 
 from ..arrays import namespace, plain
 from ..once import cached_property
 
-__all__ = ['Factor', 'NEGATIVE', 'NotPSDError', 'cholesky_solve', 'largest_eigenvalue', 'norm', 'symmetric',
-           'with_ridges']
+__all__ = ['Factor', 'NEGATIVE', 'NegativeVarianceError', 'NotPSDError', 'SingularKernelWarning', 'cholesky_solve',
+           'largest_eigenvalue', 'norm', 'symmetric', 'with_ridges']
 
 NEGATIVE = 10          # an eigenvalue below -NEGATIVE * rounding level is not rounding any more
+LATE = 1e-6            # times the eigenvalues that count as zero, from which on it matters that they do
 STEPS = 100            # of Lanczos; kernels, whose largest eigenvalue stands alone, take 10 to 30
 
 
@@ -42,20 +44,56 @@ class NotPSDError(ValueError):
             f'diag_reg_absolute_scale={absolute}, or compute the kernel more exactly.')
 
 
+class NegativeVarianceError(NotPSDError):
+    """A variance that is more negative than rounding: `smallest`. No diag_reg is known that mends it."""
+
+    def __init__(self, smallest, prior, rounding, single):
+        self.smallest, self.diag_reg, self.absolute = smallest, None, None
+        finer = ' compute them in float64,' if single else ''
+        ValueError.__init__(
+            self, f'expected variances >= 0, got {smallest:.3g} where the largest before training is {prior:.3g}; down '
+            f'to {-rounding:.2g} it would be rounding, and count as 0. Are the kernels of one network and these inputs?'
+            f' If so rounding of their entries is blown up by small eigenvalues:{finer} or pass a larger diag_reg.')
+
+
+class SingularKernelWarning(UserWarning):
+    """Eigenvalues of a kernel count as zero: what is predicted is by its pseudo-inverse.
+
+    Attributes
+    ----------
+    zeros, n : int, how many of its n eigenvalues count as zero.
+    rounding : float, those up to this do.
+    part : float, the norm of the part of the targets along their eigenvectors, over that of the targets.
+    diag_reg, absolute : float, the least to pass instead, and on which scale: `diag_reg_absolute_scale`.
+    """
+
+    def __init__(self, what, zeros, n, rounding, part, diag_reg, absolute, cure):
+        self.zeros, self.n, self.rounding, self.part = zeros, n, rounding, part
+        self.diag_reg, self.absolute = diag_reg, absolute
+        super().__init__(
+            f'{zeros} of {n} eigenvalues of {what} are not above its rounding, {rounding:.2g}, and count as zero. '
+            f'Predictions are by its pseudo-inverse: {part:.2g} of the targets lies along these eigenvectors and is '
+            f'not learned, and variances are those without them. {cure}')
+
+
 class Factor:
-    """A = k + diag_reg s I, with s = trace(k)/n, or 1 if `absolute`; `eps` is the precision of the entries of `k`."""
+    """A = k + diag_reg s I, with s = trace(k)/n, or 1 if `absolute`; `eps` is the precision of the entries of `k`.
+
+    Eigenvalues of A count as zero up to the rounding of the arithmetic, n eps times the largest, or that of the
+    entries of k: docs/theory/dynamics.md#rounding.
+    """
 
     def __init__(self, k, diag_reg, absolute, eps):
         xp = namespace(k)
         self.k, self.n, self.eps, self.absolute = symmetric(k, eps), len(k), eps, absolute
         self.scale = 1. if absolute else xp.sum(xp.reshape(self.k, (-1,))[diagonal(self.n)]) / self.n
-        self.negative = NEGATIVE * max(self.n * xp.eps(k), 4 * eps)
+        self.level = self.n * xp.eps(k)
+        self.of_entries = 4 * eps * plain(norm(self.k)) / self.n ** .5
+        self.negative = NEGATIVE * max(self.level, 4 * eps)
         self.shift_by(diag_reg)
 
     def shift_by(self, diag_reg):
-        arithmetic = self.n * namespace(self.k).eps(self.k)
         self.diag_reg, self.shift = diag_reg, diag_reg * self.scale
-        self.level = max(arithmetic, 4 * self.eps) if diag_reg == 0 else arithmetic     # relative to the largest one
 
     # -------------------------------------------------------------- two factorizations, each made when first needed
 
@@ -71,7 +109,7 @@ class Factor:
         """The Cholesky factor of A; None where A is singular to rounding, indefinite, or not to be told from it."""
         try:
             lower = namespace(self.a).cholesky(self.a)
-            return lower if regular(self.a, lower, self.level) else None
+            return lower if regular(self.a, lower, self.level, self.of_entries) else None
         except ValueError:                             # LinAlgError is one
             return None
 
@@ -84,7 +122,12 @@ class Factor:
         smallest, largest = plain(w[0]), max(plain(w[-1]), -plain(w[0]))
         if smallest < -self.negative * largest:
             raise NotPSDError(smallest, largest, *self.mend(smallest, largest))
-        self.rounding = self.level * largest
+        self.rounding = max(self.level * largest, self.of_entries)
+        if plain(self.shift) > 0 and smallest <= self.of_entries:
+            raise ValueError(
+                f'expected a diag_reg above the rounding of the entries of the kernel, got {plain(self.diag_reg):.3g}: '
+                f'with it the smallest eigenvalue is {smallest:.3g}, where rounding is {self.of_entries:.3g} and the '
+                f'largest {largest:.3g}. {self.cure()}')
         return namespace(w).where(w <= self.rounding, 0., w), vectors
 
     @property
@@ -111,13 +154,40 @@ class Factor:
         return namespace(rates).where(still, 0., 1 / rates)
 
     def mend(self, smallest, largest):
-        """A diag_reg, to two digits, that lifts the smallest eigenvalue from -s to s or more; is it absolute?"""
+        """A diag_reg that lifts the smallest eigenvalue from -s to s or more; is it absolute?"""
+        return self.as_diag_reg(plain(self.shift) - 2 * smallest + 2 * self.negative * (largest or 1.))
+
+    def least(self):
+        """A diag_reg that is clear of rounding; is it absolute?"""
+        return self.as_diag_reg(4 * self.rounding or 1.)
+
+    def as_diag_reg(self, shift):
+        """To two digits, upwards."""
         scale, absolute = plain(self.scale), self.absolute
         if not scale > 0:
             scale, absolute = 1., True
-        total = (plain(self.shift) - 2 * smallest + 2 * self.negative * (largest or 1.)) / scale
-        unit = 10. ** (floor(log10(total)) - 1)
-        return float(f'{(floor(total / unit) + 1) * unit:.2g}'), absolute
+        unit = 10. ** (floor(log10(shift / scale)) - 1)
+        return float(f'{(floor(shift / scale / unit) + 1) * unit:.2g}'), absolute
+
+    def cure(self):
+        """What to do where rounding is too large."""
+        diag_reg, absolute = self.least()
+        finer = ', or compute the kernel in float64' if self.eps > 2 * namespace(self.k).eps(self.k) else ''
+        return f'Pass diag_reg={diag_reg:.2g}, diag_reg_absolute_scale={absolute} (or more){finer}.'
+
+    def announce(self, r, tau=None, what='k_train_train (with its diag_reg)'):
+        """Warns the caller of the caller if zero eigenvalues take part in what becomes of r until tau (None: inf)."""
+        xp = namespace(self.k)
+        late = tau is None or tau > (LATE / self.rounding if self.rounding else inf)
+        if not (late.any() if hasattr(late, 'any') else late):
+            return
+        if not (self.singular if tau is None else xp.any(self.rates[1])):
+            return
+        null = xp.where(self.rates[1], 1., 0.)
+        part, whole = plain(norm(null[:, None] * (self.vectors.T @ r))), plain(norm(r))
+        warnings.warn(SingularKernelWarning(
+            what, int(plain(xp.sum(null))), self.n, self.rounding, part / whole if whole else 0., *self.least(),
+            self.cure()), stacklevel=3)
 
     # -------------------------------------------------------------- infinite time
 
@@ -142,12 +212,11 @@ class Factor:
     def refuse_singular(self):
         if self.singular:
             zeros, largest = int(namespace(self.values).sum(self.rates[1])), plain(self.values[-1])
-            diag_reg, absolute = self.mend(0., largest)
             raise ValueError(
                 f'expected a positive definite k_train_train + diag_reg, got {zeros} of {self.n} eigenvalues that are '
                 f'zero to rounding, with diag_reg={plain(self.diag_reg):.3g}; the largest is {largest:.3g}. log|A| is '
-                'minus infinity, as where an input is there twice without noise. Pass the variance of noise in the '
-                f'targets as diag_reg, at least {diag_reg:.2g} with diag_reg_absolute_scale={absolute}.')
+                'minus infinity, as where an input is there twice without noise: diag_reg is the variance of noise in '
+                f'the targets. {self.cure()}')
 
     def log_determinant(self):
         """log |A|."""
@@ -200,7 +269,7 @@ class Shifted(Factor):
     lower = None
 
     def __init__(self, factor, diag_reg, values, vectors):
-        for name in ('k', 'n', 'eps', 'absolute', 'scale', 'negative'):
+        for name in ('k', 'n', 'eps', 'absolute', 'scale', 'level', 'of_entries', 'negative'):
             setattr(self, name, getattr(factor, name))
         self.shift_by(diag_reg)
         self.spectrum = self.rounded(values + self.shift, vectors)
@@ -212,15 +281,19 @@ def with_ridges(factor, diag_regs):
     return [Shifted(factor, diag_reg, *spectrum) for diag_reg in diag_regs]
 
 
-def regular(a, lower, level):
-    """Is `lower` the Cholesky factor of `a` (CuPy fails silently), its smallest eigenvalue clear of rounding?"""
+def regular(a, lower, level, of_entries):
+    """Is `lower` the Cholesky factor of `a` (CuPy fails silently), its smallest eigenvalue clear of rounding?
+
+    That is `level` times the largest, in arithmetic, and `of_entries`.
+    """
     xp = namespace(a)
     v = start(xp, len(a))
     for _ in range(4):                                 # inverse iteration: |A^-1 v| / |v| -> 1 / smallest eigenvalue
         v = v / norm(v)
         u, v = v, cholesky_solve(lower, v)
     size = norm(a) * norm(v)
-    return norm(a @ v - u) <= xp.eps(a) ** .5 * size and 1 > 2 * level * size
+    clear = 1 > 2 * level * size and 1 > 2 * of_entries * norm(v)
+    return norm(a @ v - u) <= xp.eps(a) ** .5 * size and clear
 
 
 def diagonal(n):

@@ -7,6 +7,7 @@ Both move f within the range of K, so that f_t = f_t(0) + R w and f_* = f_*(0) +
 many rows as K has eigenvalues above zero: docs/theory/dynamics.md#any-loss. That w is what is integrated (ode.py).
 """
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy
@@ -16,7 +17,7 @@ from ..arrays import namespace
 from ..engine.run import alone
 from .closed_form import Training
 from .iterative import NotConvergedError
-from .layout import nonnegative, time
+from .layout import nonnegative, refuse_objects, time
 from .loss import Loss
 from .ode import METHODS, Options, integrate
 
@@ -235,7 +236,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
     grad : function (fx_train, y_train) -> dL/df, of the shape of y_train; default: by autograd.
     hvp : function (fx_train, y_train, v) -> d2L/df2 v, of the same shape; default: by autograd, from `grad` if given.
-    rtol, atol : float > 0, of each step of the solver, for outputs; rtol >= 1e-13.
+    rtol, atol : float > 0, of each step of the solver, for outputs; rtol >= 1e-13. With momentum 1 - momentum times as
+        much, as far as 1e-13 allows: so many errors of oscillations add up.
     method : 'auto': DOP853, and Radau from where that takes less, unless `grad` is given without `hvp`; or a solver of
         scipy.integrate by name: 'DOP853', 'RK45', 'RK23'; implicit 'Radau', 'BDF', 'LSODA', with the Jacobian -K H.
     max_steps : int >= 1, of one call.
@@ -259,8 +261,9 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         returns no finite number, or does not depend on f as far as autograd sees; velocities without momentum.
     TypeError : arrays not of NumPy; a loss, grad or hvp that is no function.
     NotPSDError : the smallest eigenvalue of k_train_train is below -10 max(n, 4) eps times the largest.
-    NotReachedError : max_steps; steps that become too small (NaN on the way); at t = None a loss that has no minimum.
-        What was reached is in it, and the state to go on from.
+    NotReachedError : max_steps; steps that become too small (NaN on the way; a loss with a kink on which outputs would
+        have to stay, which is said); at t = None a loss that has no minimum. What was reached is in it, and the state.
+    SingularKernelWarning : eigenvalues of the kernel count as zero where that matters.
 
     Notes
     -----
@@ -269,7 +272,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
 
     Accuracy
     --------
-    Up to 40 rtol, relative to the largest output (or 1), against closed forms and mpmath: docs/training.md#accuracy.
+    Up to 40 rtol, relative to the largest output (or 1), against closed forms and mpmath, with momentum 0 to .999, also
+    at times within steps: docs/training.md#accuracy.
 
     Source
     ------
@@ -290,6 +294,7 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     >>> bool(abs(predict_fn(2., state).fx_train - predict_fn(3.)).max() < 1e-7), stats.method
     (True, 'DOP853')
     """
+    refuse_objects(k_train_train)
     rate, damping = _time(nonnegative('learning_rate', learning_rate, positive=True), momentum)
     rtol, atol = nonnegative('rtol', rtol, positive=True), nonnegative('atol', atol, positive=True)
     if rtol < FINEST:
@@ -299,22 +304,40 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     if namespace(k_train_train, y_train).kind != 'numpy':
         raise TypeError('expected NumPy arrays, which are what the solvers of SciPy compute with.')
     train = Training(k_train_train, y_train, 0., False, trace_axes)
-    layout, modes, loss = train.layout, Modes(train.a), Loss(loss, grad, hvp, train.layout, train.y)
-    options = Options(method, rtol, atol / modes.size, as_whole(max_steps, 'max_steps', 1), progress)
+    modes, memory = Modes(train.a), 1. if momentum is None else 1. - momentum
+    options = Options(method, max(memory * rtol, FINEST), memory * atol / modes.size,
+                      as_whole(max_steps, 'max_steps', 1), progress)
+    return _Descent(train, modes, Loss(loss, grad, hvp, train.layout, train.y), options, rate, damping, (rtol, atol))
 
-    def predict_fn(t=None, fx_train_or_state_0=0., fx_test_0=None, k_test_train=None, *, stats=False):
-        with_stats = as_flag(stats, 'stats')
-        state = _state(fx_train_or_state_0, fx_test_0, k_test_train, momentum)
-        sets = _Sets(layout, modes, damping, train.y, state, k_test_train)
-        loss.check(sets.train.f0)
-        flow = Flow(modes, loss, sets.train, lambda size: atol + rtol * size)
-        tau = time(numpy.inf if t is None else t, rate, train.y, 1)
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Descent:
+    """The predict_fn of `gradient_descent`; tau = rate t."""
+
+    train: Training
+    modes: Modes
+    loss: Loss
+    options: Options
+    rate: float
+    damping: float | None
+    asked: tuple
+
+    def __call__(self, t=None, fx_train_or_state_0=0., fx_test_0=None, k_test_train=None, *, stats=False):
+        train, (rtol, atol) = self.train, self.asked
+        stats = as_flag(stats, 'stats')
+        if not isinstance(fx_train_or_state_0, ODEState):
+            train.refuse_arrays_as_times(t, fx_train_or_state_0, fx_test_0, k_test_train)
+        state = _state(fx_train_or_state_0, fx_test_0, k_test_train, self.damping)
+        sets = _Sets(train.layout, self.modes, self.damping, train.y, state, k_test_train)
+        self.loss.check(sets.train.f0)
+        flow = Flow(self.modes, self.loss, sets.train, lambda size: atol + rtol * size)
+        tau = time(numpy.inf if t is None else t, self.rate, train.y, 1)
         finite, to_rest = numpy.unique(tau[numpy.isfinite(tau)]), bool(numpy.isinf(tau).any())
         with alone() if flow.is_small else nullcontext():
-            path = integrate(flow, flow.s0, finite, to_rest, options)
+            path = integrate(flow, flow.s0, finite, to_rest, self.options)
         at = numpy.append(finite[:len(path.states)], path.tau)
         states = numpy.stack([*path.states, path.s]).reshape(len(at), *flow.shape)
-        reached = path.stats._replace(t=float(path.tau / rate))
+        reached = path.stats._replace(t=float(path.tau / self.rate))
 
         def answer(which, shape):
             found = sets.at(at[which], states[which], shape)
@@ -325,10 +348,10 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         if path.why:
             k = len(path.states)
             end = sets.at(at[-1:], states[-1:], ())
-            raise NotReachedError(path.why, finite[:k] / rate, answer(numpy.arange(k), (k,)), end, reached)
+            raise NotReachedError(path.why, finite[:k] / self.rate, answer(numpy.arange(k), (k,)), end, reached)
+        train.a.announce(train.y, tau / train.y.size)
         result = answer(numpy.searchsorted(finite, tau).ravel(), tau.shape)
-        return (result, reached) if with_stats else result
-    return predict_fn
+        return (result, reached) if stats else result
 
 
 def _time(learning_rate, momentum):
@@ -340,7 +363,7 @@ def _time(learning_rate, momentum):
     return learning_rate ** .5, (1 - momentum) / learning_rate ** .5
 
 
-def _state(start, fx_test_0, k_test_train, momentum):
+def _state(start, fx_test_0, k_test_train, damping):
     """The ODEState to start from."""
     given = isinstance(start, ODEState)
     if given and fx_test_0 is not None:
@@ -351,8 +374,8 @@ def _state(start, fx_test_0, k_test_train, momentum):
     if state.fx_test is not None and k_test_train is None:
         raise ValueError('expected k_test_train along with fx_test_0, got None: pass kernel_fn(x_test, x_train).')
     for f, q in ('fx_train', 'qx_train'), ('fx_test', 'qx_test'):
-        if getattr(state, q) is not None and (momentum is None or getattr(state, f) is None):
-            without = 'momentum' if momentum is None else f
+        if getattr(state, q) is not None and (damping is None or getattr(state, f) is None):
+            without = 'momentum' if damping is None else f
             raise ValueError(f'expected no {q} in an ODEState without {without}.')
     return state
 

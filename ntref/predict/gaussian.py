@@ -1,14 +1,18 @@
 """Gaussian predictions: the ensemble of all initializations, trained or Bayesian, as mean and covariance."""
 from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from ..arguments import as_flag, is_per_input
-from ..arrays import is_array
+from ..arrays import is_array, namespace
 
 from .closed_form import (
-    Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance)
-from .layout import checked, field, kernel_matrix, nonnegative, time, zipped
+    Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance,
+    without_rounding)
+from .layout import (
+    as_kernel_fn, checked, field, kernel_matrix, nonnegative, refuse_function, time, times_alone, zipped)
 
 __all__ = ['Gaussian', 'gp_inference', 'gradient_descent_mse_ensemble']
 
@@ -17,6 +21,9 @@ NEEDS = {          # get: kernels for the mean, with the covariance, test x test
     'ntk': (('ntk',), ('nngp', 'ntk'), 'nngp'),
     'ntkgp': (('ntk',), ('ntk',), 'ntk'),
 }
+
+
+WHICH = {'nngp': 'the NNGP of the training set (with diag_reg)', 'ntk': 'the NTK of the training set (with diag_reg)'}
 
 
 class Gaussian(NamedTuple):
@@ -77,12 +84,16 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
     ------
     ValueError : shapes disagree; NaN or infinity; diag_reg < 0; unknown `get`; a kernel is missing: 'ntk' with
         covariance needs nngp and ntk, 'ntkgp' with covariance an object with ntk for `k_test_test`.
-    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
+        variance is below 0 by more than rounding (NegativeVarianceError); what is less counts as 0.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
     Where A has eigenvalues that are zero to rounding its inverse is the pseudo-inverse, the limit of training; on the
-    training set the targets' part along them is then not reached: docs/theory/dynamics.md#infinite-time.
+    training set the targets' part along them is then not reached: docs/theory/dynamics.md#infinite-time. That is
+    warned of: eigenvalues that are tiny and not zero are lost in it, and variances may be smaller by far.
 
     Accuracy
     --------
@@ -106,17 +117,25 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
     def training(k):
         return Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
 
+    refuse_function(k_train_train)
     if is_array(k_train_train):
-        train = dict.fromkeys(('nngp', 'ntk'), training(k_train_train))
-    else:
-        train = {name: training(field(k_train_train, name, 'k_train_train')) for name in ('nngp', 'ntk')
-                 if getattr(k_train_train, name, None) is not None}
+        return _Posterior(dict.fromkeys(('nngp', 'ntk'), training(k_train_train)))
+    return _Posterior({name: training(field(k_train_train, name, 'k_train_train')) for name in ('nngp', 'ntk')
+                       if getattr(k_train_train, name, None) is not None})
 
-    def predict_fn(get=None, k_test_train=None, k_test_test=None):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Posterior:
+    """The predict_fn of `gp_inference`."""
+
+    train: dict
+
+    def __call__(self, get=None, k_test_train=None, k_test_test=None):
         names = requested(get)
-        return answer(get, names, [predict(name, train, None, k_test_train, k_test_test) for name in names])
-
-    return predict_fn
+        found = answer(get, names, [predict(name, self.train, None, k_test_train, k_test_test) for name in names])
+        for kernel in unique(NEEDS[name][0][0] for name in names):
+            self.train[kernel].a.announce(self.train[kernel].y, None, WHICH[kernel])
+        return found
 
 
 def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1., diag_reg=0.,
@@ -139,12 +158,13 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
 
     Parameters
     ----------
-    kernel_fn : kernel_fn(x1, x2, get, **kwargs), an array for a string `get`, what has attributes for a tuple.
+    kernel_fn : kernel_fn(x1, x2, get, **kwargs), an array for a string `get`, what has attributes for a tuple; or a
+        network, for its own.
     x_train : the inputs, whatever `kernel_fn` takes.
     y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
     learning_rate, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gradient_descent_mse`.
-    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get). Arrays, and pairs of them, are taken to
-        belong to the inputs, one entry each, as the `pattern` of graphs.
+    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get). Arrays, pairs of them of equal length, and
+        pairs (value, None), are taken to belong to the inputs, as the `pattern` of graphs or `rng`; `params` never.
 
     Returns
     -------
@@ -154,8 +174,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         get : 'nngp', 'ntk' (or 'ntkgp' with t=None), a tuple of them, or None for ('nngp', 'ntk').
         compute_cov : whether to return covariances too.
         **kernel_fn_test_test_kwargs : passed to kernel_fn(x_test, None, get); each must also have been given for the
-            training set. kernel_fn(x_test, x_train, get) gets arrays as pairs (test, train). Others, such as
-            `mask_constant`, are those of the training set; if given they must agree.
+            training set. kernel_fn(x_test, x_train, get) gets what belongs to inputs as pairs (test, train). Others,
+            as `mask_constant` or `params`, are those of the training set; if given they must agree, as trees do.
 
         It returns as `gp_inference` does, shapes with t.shape in front. The kernels of the training set are computed
         and factored when first needed and kept; `kernel_fn` is asked for nothing that `get` does not need.
@@ -165,7 +185,10 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     ValueError : as `gradient_descent_mse`; unknown `get`; keywords that disagree; an array for the training set alone.
     KeyError : a keyword for the test set that was not given for the training set.
     NotImplementedError : 'ntkgp' at finite time.
-    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
+    ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
+    NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
+        variance is below 0 by more than rounding (NegativeVarianceError); what is less counts as 0.
+    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
 
     Accuracy
     --------
@@ -187,34 +210,49 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     >>> mean.round(6), covariance.round(6)                # weight: mean 3 (1 - 1/2), variance (1/2)^2
     (array([[3.]]), array([[1.]]))
     """
-    learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
+    kernel_fn, learning_rate = as_kernel_fn(kernel_fn), nonnegative('learning_rate', learning_rate, positive=True)
     refuse(x_train, y_train, diag_reg)
-    train = {}
+    options = diag_reg, diag_reg_absolute_scale, trace_axes
+    return _Ensemble(kernel_fn, x_train, y_train, learning_rate, options, kernel_fn_train_train_kwargs, {})
 
-    def learn(kernels):
-        missing = tuple(k for k in kernels if k not in train)
-        for name, k in vars(evaluate(kernel_fn, x_train, None, missing, kernel_fn_train_train_kwargs)).items():
-            train[name] = Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
 
-    def predict_fn(t=None, x_test=None, get=None, compute_cov=False, **kernel_fn_test_test_kwargs):
-        names, tau = requested(get), time(t, learning_rate, y_train)
+@dataclass(frozen=True, eq=False, repr=False)
+class _Ensemble:
+    """The predict_fn of `gradient_descent_mse_ensemble`; `train` has the kernels of the training set so far."""
+
+    kernel_fn: Callable
+    x_train: Any
+    y_train: Any
+    learning_rate: Any
+    options: tuple
+    kwargs: dict
+    train: dict
+
+    def learn(self, kernels):
+        missing = tuple(k for k in kernels if k not in self.train)
+        for name, k in vars(evaluate(self.kernel_fn, self.x_train, None, missing, self.kwargs)).items():
+            self.train[name] = Training(k, self.y_train, *self.options)
+
+    def __call__(self, t=None, x_test=None, get=None, compute_cov=False, **kernel_fn_test_test_kwargs):
+        if x_test is None and is_array(self.x_train):
+            times_alone(t, {'x_test': (None, *self.x_train.shape[1:])})
+        names, tau, given = requested(get), time(t, self.learning_rate, self.y_train), kernel_fn_test_test_kwargs
         if 'ntkgp' in names and tau is not None:
             raise NotImplementedError("expected t=None with get='ntkgp', the posterior of a Gaussian process: networks "
                                       "initialized as usual do not have it at any finite t. Use get='ntk'.")
-        cross = kernel_fn_train_train_kwargs
-        if x_test is not None or kernel_fn_test_test_kwargs:
-            cross = recombined(kernel_fn_test_test_kwargs, cross)
+        cross = recombined(given, self.kwargs) if x_test is not None or given else self.kwargs
         kernels = unique(k for name in names for k in NEEDS[name][as_flag(compute_cov, 'compute_cov')])
-        learn(kernels)
-        k_st = None if x_test is None else evaluate(kernel_fn, x_test, x_train, kernels, cross)
+        self.learn(kernels)
+        k_st = None if x_test is None else evaluate(self.kernel_fn, x_test, self.x_train, kernels, cross)
         k_ss = True if compute_cov else None
         if x_test is not None and compute_cov:
             wanted = unique(NEEDS[name][2] for name in names)
-            shared = {name: v for name, v in kernel_fn_train_train_kwargs.items() if not is_per_input(v)}
-            k_ss = evaluate(kernel_fn, x_test, None, wanted, shared | kernel_fn_test_test_kwargs)
-        return answer(get, names, [predict(name, train, tau, k_st, k_ss) for name in names])
-
-    return predict_fn
+            shared = {name: v for name, v in self.kwargs.items() if not is_of_set(name, v)}
+            k_ss = evaluate(self.kernel_fn, x_test, None, wanted, shared | given)
+        found = answer(get, names, [predict(name, self.train, tau, k_st, k_ss) for name in names])
+        for kernel in unique(NEEDS[name][0][0] for name in names):
+            self.train[kernel].a.announce(self.train[kernel].y, tau, WHICH[kernel])
+        return found
 
 
 # ------------------------------------------------------------------ one prediction
@@ -232,27 +270,30 @@ def predict(name, train, tau, k_test_train, k_test_test):
     if k_test_test is None:
         return mean
     if name == 'ntk':
-        covariance = both_kernels(train, k, tau, k_test_train, k_test_test, rows)
+        covariance, prior = both_kernels(train, k, tau, k_test_train, k_test_test, rows)
     elif k is None:
-        covariance = gp_train_covariance(p.a, tau)
+        covariance, prior = gp_train_covariance(p.a, tau), p.a.k
     else:
-        covariance = gp_covariance(p.a, k, tau, test_kernel(name, p, k_test_test, rows))
+        prior = test_kernel(name, p, k_test_test, rows)
+        covariance = gp_covariance(p.a, k, tau, prior)
+    covariance = without_rounding(covariance, prior, p.a.eps)
     return Gaussian(mean, p.layout.covariance(covariance, rows))
 
 
 def both_kernels(train, k, tau, k_test_train, k_test_test, rows):
-    """The covariance for get='ntk', which takes the NNGP too."""
+    """The covariance for get='ntk', which takes the NNGP too, and the prior's."""
     a = train['ntk'].a
     if k is None and tau is None and not a.singular:
-        return 0. * a.k
+        return 0. * a.k, a.k
     if train['ntk'] is train.get('nngp') or is_array(k_test_train):
         raise ValueError("expected k_train_train and k_test_train with attributes nngp and ntk: the covariance for "
                          "get='ntk' needs both; got an array. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives.")
     p = chosen(train, 'nngp')
     if k is None:
-        return ntk_train_covariance(a, tau, p.a.k)
+        return ntk_train_covariance(a, tau, p.a.k), p.a.k
     s_st, _ = p.layout.test_matrix(field(k_test_train, 'nngp', 'k_test_train'))
-    return ntk_covariance(a, k, tau, p.a.k, s_st, test_kernel('ntk', p, k_test_test, rows))
+    s_ss = test_kernel('ntk', p, k_test_test, rows)
+    return ntk_covariance(a, k, tau, p.a.k, s_st, s_ss), s_ss
 
 
 def chosen(train, kernel):
@@ -276,6 +317,9 @@ def test_kernel(name, p, k_test_test, rows):
 
 def requested(get):
     """The names in `get`, lower case."""
+    if is_array(get):
+        raise TypeError(f'get is expected to be names of kernels, got an array of shape {get.shape}. Is it '
+                        'k_test_train? Pass k_test_train=..., or None in front.')
     names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
     names = tuple(str(name).lower() for name in names)
     if not names or len(set(names)) < len(names) or not set(names) <= set(NEEDS):
@@ -304,25 +348,43 @@ def evaluate(kernel_fn, x1, x2, names, kwargs):
 
 
 def recombined(test, train):
-    """Keywords for kernel_fn(x_test, x_train): arrays become pairs (test, train), the rest must agree."""
+    """Keywords for kernel_fn(x_test, x_train): what belongs to inputs in pairs (test, train); others must agree."""
     both = dict(train)
     for name, value in test.items():
         if name not in train:
             raise KeyError(f'keyword {name!r} was given for the test set, not for the training set; give it for both.')
-        if is_per_input(value) and is_per_input(train[name]):
+        if is_of_set(name, value) and is_of_set(name, train[name]):
             both[name] = tuple(v[0] if isinstance(v, (tuple, list)) else v for v in (value, train[name]))
         elif not same(value, train[name]):
             raise ValueError(f'expected the same {name} for training and test set, got {train[name]!r} and {value!r}.')
-    if missing := [name for name, value in train.items() if is_per_input(value) and name not in test]:
-        raise ValueError(f'expected {missing[0]} for the test set, too: for the training set it was an array, which '
-                         f'belongs to the inputs. Give {missing[0]}=... with x_test.')
+    if missing := [name for name, value in train.items() if is_of_set(name, value) and name not in test]:
+        raise ValueError(f'expected {missing[0]} for the test set, too: for the training set it was an array, or a '
+                         f'pair, which belongs to the inputs. Give {missing[0]}=... with x_test.')
     return both
 
 
+def is_of_set(name, value):
+    """Does it belong to a set of inputs: an array, a pair of equal length, or (value, None) for kernel_fn(x, None)?"""
+    if name == 'params':
+        return False
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2 or value[0] is None:
+            return False
+        return value[1] is None or is_per_input(value) and value[0].shape[:1] == value[1].shape[:1]
+    return is_per_input(value)
+
+
 def same(a, b):
+    """Are they equal, also as trees of arrays? NaN is NaN."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return set(a) == set(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if is_array(a) and is_array(b):
+        return a.shape == b.shape and not namespace(a, b).any((a != b) & ((a == a) | (b == b)))
     try:
         return a is b or bool(a == b) or bool(a != a and b != b)
-    except ValueError:                                 # arrays inside, which do not answer yes or no
+    except ValueError:                                 # an array and a number, which do not answer yes or no
         return False
 
 

@@ -14,7 +14,7 @@ from ..engine.tiles import ENTRIES
 from .bayes import evidence, evidence_gradient, kernel_of
 from .closed_form import Training
 from .gaussian import refuse
-from .layout import nonnegative
+from .layout import as_kernel_fn, nonnegative
 
 __all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gradient']
 
@@ -154,11 +154,10 @@ class _Problem:
 
     def kernel_fn(self, hyper):
         network = self.network(hyper)
-        kernel_fn = getattr(network, 'kernel_fn', network)
-        if not callable(kernel_fn):
+        if not callable(getattr(network, 'kernel_fn', network)):
             raise TypeError('expected net_fn to return a network, or its kernel_fn, got '
                             f'{type(network).__name__}: {network!r:.100}.')
-        return kernel_fn
+        return as_kernel_fn(network)
 
     def whole(self, hyper):
         """The kernel of all inputs."""

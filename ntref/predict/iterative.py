@@ -59,7 +59,7 @@ class State(NamedTuple):
     Attributes
     ----------
     a, r, p : arrays (n, o), the solution, its residual as carried along, and the next directions.
-    rho : array (o,), r^T P^-1 r.
+    rho : array (o,), r^T P^-1 r for right-hand sides divided by powers of two, so that their largest entry is 1 to 2.
     steps : int, steps so far.
     lower, rank, shift : array (rank, n), the rows l of K = sum l l^T + a rest; the rank asked for, and reg.
     y, trace : the right-hand sides and the trace of K, by which a state of something else is told.
@@ -149,17 +149,18 @@ def pivoted_cholesky(diagonal, row, rank):
     return lower[:len(pivots)], rest, pivots
 
 
-def _preconditioner(lower, shift):
+class _Preconditioner:
     """r -> (L L^T + shift I)^-1 r, by the singular values of L: Woodbury without its cancellation."""
-    u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
-    inside = 1 / (s ** 2 + shift)
 
-    def apply(r):
-        c = u.T @ r
-        outside = r - u @ c
-        outside -= u @ (u.T @ outside)
-        return u @ (inside[:, None] * c) + outside / shift
-    return apply
+    def __init__(self, lower, shift):
+        self.u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
+        self.shift, self.inside = shift, 1 / (s ** 2 + shift)
+
+    def __call__(self, r):
+        c = self.u.T @ r
+        outside = r - self.u @ c
+        outside -= self.u @ (self.u.T @ outside)
+        return self.u @ (self.inside[:, None] * c) + outside / self.shift
 
 
 # ------------------------------------------------------------------ conjugate gradients
@@ -172,7 +173,11 @@ class System:
         self.tol, self.max_steps = nonnegative('tol', tol, positive=True), as_whole(max_steps, 'max_steps', 1)
         diag_reg, absolute = nonnegative('diag_reg', diag_reg), as_flag(absolute, 'diag_reg_absolute_scale')
         self.diagonal = k.diagonal()
-        self.trace = float(self.diagonal.sum())
+        with numpy.errstate(over='ignore'):
+            self.trace = float(self.diagonal.sum())
+        if not numpy.isfinite(self.trace):
+            raise ValueError(f'expected a kernel whose trace is in the range of float64, got entries up to '
+                             f'{self.diagonal.max():.3g}. Divide kernel and targets by a number.')
         self.shift = diag_reg * (1. if absolute else self.trace / k.n)
         if self.diagonal.min() + self.shift < 0:
             raise _Indefinite(self.diagonal.min() + self.shift, self.shift)
@@ -184,7 +189,7 @@ class System:
             self.lower = pivoted_cholesky(self.diagonal, self.k.row, self.rank)[0] if lower is None else lower
             rest = numpy.maximum(self.diagonal - (self.lower ** 2).sum(0), 0.).mean()
             floor = EPS * self.diagonal.max()
-            self.precondition = _preconditioner(self.lower, max(self.shift or rest, floor) or 1.)
+            self.precondition = _Preconditioner(self.lower, max(self.shift or rest, floor) or 1.)
 
     def residual(self, a, y):
         return y - self.k.times(a) - self.shift * a
@@ -193,13 +198,14 @@ class System:
         z = self.precondition(r)
         return State(a, r, z, (r * z).sum(0), steps, self.lower, self.rank, self.shift, y, self.trace)
 
-    def resume(self, state, y):
-        """The state itself if it has this rank and reg; else its solution, with another preconditioner."""
-        state = State(*state)._replace(steps=int(state.steps), trace=float(state.trace))
-        if not (numpy.array_equal(state.y, y) and abs(state.trace - self.trace) <= SAME * abs(self.trace)):
+    def resume(self, state, y, scale):
+        """The state itself, of y in units of `scale`, if it has this rank and reg; else with another preconditioner."""
+        state = state._replace(steps=int(state.steps), trace=float(state.trace))
+        if not (numpy.array_equal(state.y, y * scale) and abs(state.trace - self.trace) <= SAME * abs(self.trace)):
             raise ValueError(
                 f'expected a state of this kernel and these right-hand sides, got one for y of shape {state.y.shape} '
                 f'(here {y.shape}) and a kernel of trace {state.trace:.17g} (here {self.trace:.17g}). Start without.')
+        state = _times(state, 1, scale)
         self.prepare(state.lower if state.rank == self.rank else None)
         if state.rank == self.rank and state.shift == self.shift:
             return state
@@ -223,10 +229,12 @@ class System:
 
     def solve(self, y, state=None):
         """The State reached, y - A a, and |y - A a| / |y|; what did not get there goes on from .unfinished."""
+        scale = 2. ** (numpy.frexp(abs(y).max(0))[1] - 1)              # squares of y / scale are in range
+        y = y / scale
         if state is None and self.unfinished is not None and numpy.array_equal(self.unfinished.y, y):
-            state = self.unfinished
-        if state is not None:
-            s = self.resume(state, y)
+            s = self.resume(self.unfinished, y, 1)
+        elif state is not None:
+            s = self.resume(State(*state), y, scale)
         else:
             self.prepare()
             s = self.start(0. * y, y, y, 0)
@@ -235,10 +243,15 @@ class System:
             def done(s):
                 step_done(f'residual {(_norm(s.r) / numpy.where(_norm(y) == 0, 1., _norm(y))).max():.1e}')
                 if given:
-                    self.progress(s)
-            return self._to_tolerance(s, y, done)
+                    self.progress(_times(s, scale, 1))
+            s, r, reached = self._to_tolerance(s, y, done, scale)
+        s = _times(s, scale, 1)
+        if not numpy.isfinite(s.a).all():
+            raise ValueError('expected a solution in the range of float64, got one beyond it for right-hand sides up '
+                             f'to {scale.max():.3g} and a kernel of trace {self.trace:.3g}. Divide them by a number.')
+        return s, r * scale, reached
 
-    def _to_tolerance(self, s, y, done):
+    def _to_tolerance(self, s, y, done, scale):
         size, last, best = _norm(y), s.steps + self.max_steps, numpy.inf
         while True:
             active = _norm(s.r) > .9 * self.tol * size
@@ -248,13 +261,19 @@ class System:
                 if (reached <= self.tol).all():
                     self.unfinished = None
                     return s, r, reached
-                rounding = not active.any() and reached.max() > best / 2
+                rounding = not (active.any() or reached.max() <= best / 2)
                 if rounding or s.steps >= last:
-                    raise NotConvergedError(reached, self.tol, s, rounding)
+                    raise NotConvergedError(reached, self.tol, _times(s, scale, 1), rounding)
                 best, s = reached.max(), self.start(s.a, r, y, s.steps)
                 continue
             s = self.unfinished = self.step(s, active)
             done(s)
+
+
+def _times(state, up, down):
+    """The state of right-hand sides times up / down, powers of two; beyond the range of float64 infinite."""
+    with numpy.errstate(over='ignore', invalid='ignore'):
+        return state._replace(**{name: numpy.asarray(getattr(state, name)) / down * up for name in 'arpy'})
 
 
 def _norm(a):

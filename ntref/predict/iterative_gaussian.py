@@ -1,11 +1,15 @@
 """Gaussian predictions with kernels that need not be in memory: `gp_inference` by conjugate gradients."""
+from dataclasses import dataclass
+from typing import Any
+
 import numpy
 
 from ..arrays import as_floats
 
+from .closed_form import settled, without_rounding
 from .gaussian import NEEDS, Gaussian, answer, requested
 from .iterative import System
-from .layout import Layout, checked, field, kernel_matrix, zipped
+from .layout import Layout, checked, field, kernel_matrix, refuse_function, zipped
 from .out_of_core import Tiles
 
 __all__ = ['gp_inference_iterative']
@@ -61,27 +65,37 @@ def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolut
     >>> mean.round(6), variance.round(6)
     (array([1.]), array([0.333333]))
     """
-    bare, train = _is_arraylike(k_train_train), {}
-    y, = as_floats(y_train)
+    refuse_function(k_train_train)
+    options = diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress
+    return _Posterior(k_train_train, as_floats(y_train)[0], trace_axes, options, {})
 
-    def trained(name):
-        key = 'either' if bare else name
-        if key not in train:
-            train[key] = _Training(field(k_train_train, name, 'k_train_train', _is_arraylike), y, trace_axes, (
-                diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress))
-        return train[key]
 
-    def predict_fn(get=None, k_test_train=None, k_test_test=None):
-        names = requested(get)
+@dataclass(frozen=True, eq=False, repr=False)
+class _Posterior:
+    """The predict_fn of `gp_inference_iterative`; `train` has the training sets so far."""
+
+    kernel: Any
+    y: Any
+    trace_axes: Any
+    options: tuple
+    train: dict
+
+    def trained(self, name):
+        key = 'either' if _is_arraylike(self.kernel) else name
+        if key not in self.train:
+            k = field(self.kernel, name, 'k_train_train', _is_arraylike)
+            self.train[key] = _Training(k, self.y, self.trace_axes, self.options)
+        return self.train[key]
+
+    def __call__(self, get=None, k_test_train=None, k_test_test=None):
+        names, bare = requested(get), _is_arraylike(self.kernel)
         if k_test_train is None:
             raise ValueError('expected k_test_train, got None: on the training set the mean is y_train. Pass '
                              'kernel_fn(x_test, x_train), or the kernel of the training set for the regularized fit.')
         if 'ntk' in names and k_test_test is not None and (bare or _is_arraylike(k_test_train)):
             raise ValueError("expected k_train_train and k_test_train with attributes nngp and ntk: the covariance for "
                              "get='ntk' needs both; got an array.")
-        return answer(get, names, [_predict(name, trained, k_test_train, k_test_test) for name in names])
-
-    return predict_fn
+        return answer(get, names, [_predict(name, self.trained, k_test_train, k_test_test) for name in names])
 
 
 class _Training:
@@ -122,9 +136,12 @@ def _predict(name, trained, k_test_train, k_test_test):
         s = trained('nngp'), trained('nngp').test(field(k_test_train, 'nngp', 'k_test_train', _is_arraylike))
     side = max(1, COLUMNS // k.each) if variances else rows[0]
     parts = [_explained(p, k, s, slice(i, min(i + side, rows[0])), variances) for i in range(0, rows[0], side)]
+    eps = max(p.system.k.eps, k.eps)
     if variances:
-        return Gaussian(mean, p.layout.cast(prior - numpy.concatenate(parts).reshape(rows)))
-    return Gaussian(mean, p.layout.covariance(kernel_matrix(prior) - parts[0], rows))
+        prior = prior.ravel()
+        return Gaussian(mean, p.layout.cast(settled(prior - numpy.concatenate(parts), prior, eps).reshape(rows)))
+    prior = kernel_matrix(prior)
+    return Gaussian(mean, p.layout.covariance(without_rounding(prior - parts[0], prior, eps), rows))
 
 
 def _explained(p, k, s, rows, variances):

@@ -5,7 +5,7 @@ from ..arguments import as_number
 from ..arrays import as_floats, namespace
 from ..derivatives import derivative
 from .factor import NEGATIVE, norm, symmetric
-from .layout import Layout, checked, kernel_matrix
+from .layout import Layout, checked, kernel_matrix, refuse_objects
 
 __all__ = ['KernelGradient', 'kernel_gradient']
 
@@ -75,6 +75,7 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     >>> gradient.d.ravel(), gradient.train.ravel(), gradient.decrease
     (array([2., 0.]), array([2., 1.]), 2.0)
     """
+    refuse_objects(k_train_train)
     (f,), (k,) = as_floats(fx_train), as_floats(k_train_train)
     layout, f = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f)
     n, eps = layout.inputs(), namespace(k).eps(k)

@@ -11,7 +11,8 @@ from math import prod
 from ..arguments import as_axes, as_number
 from ..arrays import as_floats, is_array, namespace, plain
 
-__all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
+__all__ = ['Layout', 'as_kernel_fn', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'refuse_function',
+           'refuse_objects', 'time', 'times_alone', 'zipped']
 
 
 class Layout:
@@ -134,10 +135,36 @@ def checked(name, a):
 
 def field(kernel, name, whose, is_array=is_array):
     """The array `name` ('nngp' or 'ntk') of a kernel object; what `is_array` stands for itself."""
+    refuse_function(kernel, whose)
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
                          "without it. Pass what kernel_fn(x1, x2, get=('nngp', 'ntk')) gives, or numpy.asarray of it.")
+    return found
+
+
+def refuse_function(k, name='k_train_train'):
+    """Raises TypeError where a kernel function, or a network, stands for the kernel `name`."""
+    if callable(k) or hasattr(k, 'kernel_fn'):
+        raise TypeError(
+            f"{name} is expected to be a kernel, as kernel_fn(x1, x2, 'ntk') gives it, got {type(k).__name__}, which "
+            'computes kernels. Call it; or give it to gradient_descent_mse_ensemble(kernel_fn, x_train, y_train).')
+
+
+def refuse_objects(k, name='k_train_train'):
+    """Raises TypeError where a kernel function, or what has kernels as attributes, stands for the array `name`."""
+    refuse_function(k, name)
+    if not is_array(k) and hasattr(k, 'ntk'):
+        raise TypeError(f'{name} is expected to be an array, got {type(k).__name__}, which has several: pass its .ntk, '
+                        'or its .nngp where the last layer alone is trained.')
+
+
+def as_kernel_fn(kernel_fn):
+    """The kernel function (x1, x2, get), or that of a network."""
+    found = getattr(kernel_fn, 'kernel_fn', kernel_fn)
+    if not callable(found):
+        raise TypeError('expected kernel_fn to be a kernel function (x1, x2, get), or a network that has one, got '
+                        f'{type(kernel_fn).__name__}: {kernel_fn!r:.100}.')
     return found
 
 
@@ -147,6 +174,19 @@ def nonnegative(name, value, positive=False):
     if not (value > 0 if positive else value >= 0):
         raise ValueError(f'expected {name} {">" if positive else ">="} 0, got {value}.')
     return value
+
+
+def times_alone(t, shapes, name='t'):
+    """Raises TypeError if t, given without anything else, looks like what has another name.
+
+    shapes : {name of an argument: its shape}, None for any size; of two axes and more, so that times in a row pass.
+    """
+    given = getattr(t, 'shape', ())
+    for other, shape in shapes.items():
+        if len(given) == len(shape) > 1 and all(size in (None, a) for a, size in zip(given, shape)):
+            raise TypeError(
+                f'{name} is expected to be times, got an array of shape {given} and nothing else, which looks like '
+                f'{other}: pass {other}=.... Times in such a shape are {name}=times.ravel(), the result reshaped.')
 
 
 def time(t, learning_rate, y, size=None):

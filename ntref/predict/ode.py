@@ -18,6 +18,7 @@ __all__ = ['METHODS', 'Options', 'Path', 'Stats', 'integrate']
 
 METHODS = 'auto', 'DOP853', 'RK45', 'RK23', 'Radau', 'BDF', 'LSODA'
 IMPLICIT = 'Radau', 'BDF', 'LSODA'
+ONE_STEP = 'DOP853', 'RK45', 'RK23', 'Radau'
 FIRST, THEN = 'DOP853', 'Radau'                # of 'auto'
 EVALUATIONS = 12                               # in a step of the first
 CHECK = 25                                     # steps between two looks at the stiffness
@@ -25,6 +26,10 @@ RADAU = 2900.                                  # its steps: (h pace)^4 = RADAU r
 RUN = 240.                                     # evaluations of a run by it, times that h pace
 CALM = 100.                                    # tolerances by which the course may turn in a step and yet be at rest
 DECAY = 20.                                    # 1/pace until it is at rest
+JUMP = 1e-6                                    # of the derivative, relative, between neighbouring states: a kink
+PATIENCE = 4                                   # looks in a row that see a kink until that is said
+HOPELESS = 100.                                # as many times max_steps would be needed
+SLOW = .1                                      # steps, of their length on average
 
 
 class Options(NamedTuple):
@@ -79,6 +84,7 @@ class _Solver:
     def __init__(self, system, s, end, options):
         self.system, self.end, self.options = system, end, options
         self.used, self.steps, self.before = [], 0, numpy.zeros(3, int)
+        self.last, self.looked, self.seen = (0., s), 0., 0
         self.use(FIRST if options.method == 'auto' else options.method, 0., s)
 
     def use(self, method, tau, s):
@@ -89,17 +95,49 @@ class _Solver:
 
     def step(self):
         """One step; what went wrong."""
-        look = self.options.method == 'auto' and self.used == [FIRST] and self.steps % CHECK == CHECK - 1
-        if look and self.is_stiff():
-            self.before = self.counts
-            self.use(THEN, self.now.t, self.now.y)
+        if self.steps % CHECK == CHECK - 1:
+            self.seen = self.seen + 1 if self.is_held_back() and self.kink() else 0
+            if self.seen == PATIENCE:
+                return 'steps do not get on'
+            if self.options.method == 'auto' and self.used == [FIRST] and self.is_stiff() and not self.kink():
+                self.before = self.counts
+                self.use(THEN, self.now.t, self.now.y)
         self.steps += 1
+        self.last = self.now.t, self.now.y
         return self.now.step()
+
+    def is_held_back(self):
+        """Are steps so short since the last look that too many are left, or shorter than they were?"""
+        now, pace = self.now.t, (self.now.t - self.looked) / CHECK
+        self.looked = now
+        too_many = HOPELESS * (self.options.max_steps - self.steps) * pace < self.end - now
+        return pace * self.steps < SLOW * now or numpy.isfinite(self.end) and too_many
+
+    def kink(self):
+        """What to say if the derivative jumps near the last step: where halving an interval leaves its change."""
+        f, (tau, s) = self.system.derivative, (self.now.t, self.now.y)
+        speed = f(tau, s)
+        h = tau - self.last[0] or 1e-3 * (1. + numpy.linalg.norm(s)) / (numpy.linalg.norm(speed) or 1.)
+        low, high = (tau, self.last[1]), (tau + h, s + h * speed)
+        at_low, at_high = f(*low), f(*high)
+        while (jump := numpy.linalg.norm(at_high - at_low)) > JUMP * (size := numpy.linalg.norm(at_low)):
+            middle = low[0] / 2 + high[0] / 2, low[1] / 2 + high[1] / 2
+            if all((middle[1] == low[1]) | (middle[1] == high[1])):
+                return (f'the gradient of the loss jumps by {jump / size:.2g} of its size. It has a kink there, as '
+                        'those of |f - y|, hinge and pinball have, on which the outputs would stay; a differential '
+                        'equation does not say how. Round it off (Huber, softplus) over a width that does not matter, '
+                        'or end before')
+            at_middle = f(*middle)
+            if numpy.linalg.norm(at_middle - at_low) >= numpy.linalg.norm(at_high - at_middle):
+                high, at_high = middle, at_middle
+            else:
+                low, at_low = middle, at_middle
+        return ''
 
     def is_stiff(self):
         """Could an implicit method take longer steps, and do those that are left cost more than it would?"""
         now, turn, reach = self.now, self.system.turn(self.now.t, self.now.y), (RADAU * self.options.rtol) ** .25
-        if turn is None:
+        if turn is None or turn[0] == 0:
             return False
         h, left, (turn, speed) = now.step_size, self.end - now.t, turn
         if h * h * turn > CALM * numpy.linalg.norm(self.options.atol + self.options.rtol * abs(now.y)):
@@ -136,11 +174,27 @@ def integrate(system, s, times, to_rest, options):
                 why = solver.step() or ''
                 states += _between(solver.now, times[len(states):])
                 shown(f't {solver.now.t:.3g}')
+            if why and (kink := solver.kink()):
+                why = f'{why}, and {kink}'
     return Path(states, solver.now.t, solver.now.y, solver.stats(distance), why)
 
 
 def _between(now, times):
     """The states at those of the times that the last step has passed."""
     passed = [t for t in times if t <= now.t] if now.t_old is not None else []
-    inside = now.dense_output() if passed and passed[0] < now.t else None
+    if not passed or passed[0] == now.t:
+        return [now.y for t in passed]
+    inside = now.dense_output()
+    if type(now).__name__ in ONE_STEP:
+        return [now.y if t == now.t else _shorter(now, t, inside) for t in passed]
     return [now.y if t == now.t else inside(t) for t in passed]
+
+
+def _shorter(now, t, inside):
+    """The state at t within the last step, by a step to it: interpolation has fewer digits than steps."""
+    jac = {'jac': now.jac} if type(now).__name__ in IMPLICIT else {}
+    solver = type(now)(now.fun, now.t_old, now.y_old, t, first_step=t - now.t_old, rtol=now.rtol, atol=now.atol, **jac)
+    while solver.status == 'running':
+        if solver.step():
+            return inside(t)
+    return solver.y

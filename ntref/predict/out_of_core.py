@@ -5,7 +5,7 @@ import numpy
 
 from ..arguments import function_of_blocks, of_block
 from .factor import symmetric
-from .layout import checked, kernel_matrix
+from .layout import as_kernel_fn, checked, kernel_matrix, refuse_function
 
 __all__ = ['ComputedKernel', 'Tiles']
 
@@ -21,7 +21,8 @@ class ComputedKernel:
 
     Parameters
     ----------
-    kernel_fn : (x1, x2, **kwargs) -> array, or (x1, x2, get, **kwargs) with `get`; x2 None: x1 with itself.
+    kernel_fn : (x1, x2, **kwargs) -> array, or (x1, x2, get, **kwargs) with `get`; x2 None: x1 with itself. Or a
+        network, for its kernel function.
     x1, x2 : arrays (n1, ...), (n2, ...); x2 None: x1 with itself.
     get : 'nngp' or 'ntk', passed to kernel_fn; None: not passed.
     **kwargs : passed to kernel_fn. Of arrays (n1, ...), with x2 pairs of them (n1, ...), (n2, ...), it gets the entries
@@ -45,7 +46,7 @@ class ComputedKernel:
     """
 
     def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
-        sizes = len(x1), len(x1 if x2 is None else x2)
+        kernel_fn, sizes = as_kernel_fn(kernel_fn), (len(x1), len(x1 if x2 is None else x2))
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
         self._f, self._x1, self._x2 = function_of_blocks(kernel_fn, x1, x2, kwargs), x1, x2
@@ -98,6 +99,7 @@ class Tiles:
     """What has a shape and k[rows, columns], as a matrix of float64 that is never whole."""
 
     def __init__(self, name, k):
+        refuse_function(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
             raise TypeError(f'expected {name} to be an array, in memory or on disk, or a ComputedKernel, got '
                             f'{type(k).__name__}.')
@@ -105,6 +107,7 @@ class Tiles:
             raise TypeError(f'expected {name} of real numbers with axes in pairs (n1, n2, ...), got dtype {k.dtype} '
                             f'and shape {k.shape}.')
         self.name, self.k, self.each = name, k, prod(k.shape[2::2])
+        self.eps = float(numpy.finfo(k.dtype).eps) if k.dtype.kind == 'f' else EPS
         self.n = k.shape[0] * self.each
         chunks = getattr(k, 'chunks', None) or (SIDE, SIDE)
         self.rows, self.columns = (_slices(size, chunk) for size, chunk in zip(k.shape, chunks))
@@ -154,14 +157,13 @@ class Tiles:
 
     def diagonal(self):
         """The diagonal; refuses what its tiles and the corners show to be not symmetric."""
-        eps, corner = float(numpy.finfo(self.k.dtype).eps) if self.k.dtype.kind == 'f' else EPS, CORNER
-        parts = [symmetric(checked(self.name, self.tile(rows, rows)), eps) for rows in self.rows]
-        n = self.k.shape[0]
+        parts = [symmetric(checked(self.name, self.tile(rows, rows)), self.eps) for rows in self.rows]
+        n, corner = self.k.shape[0], CORNER
         if n > SIDE:
             first, last = slice(0, corner), slice(n - corner, n)
             above, below = self.tile(first, last), self.tile(last, first)
             zero = numpy.zeros((len(above), len(above)))
-            symmetric(numpy.block([[zero, above], [below, zero]]), eps)
+            symmetric(numpy.block([[zero, above], [below, zero]]), self.eps)
         return numpy.concatenate([numpy.diagonal(part) for part in parts])
 
 
