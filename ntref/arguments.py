@@ -1,13 +1,15 @@
 """Arguments of layers and functions: numbers, arrays of them and whole numbers, or an error that names them."""
+from difflib import get_close_matches
 from math import isfinite
 from operator import index
 
 import numpy
 
 from .arrays import is_array, kind
+from .no_arrays import PLAIN, check_entries
 
-__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_whole', 'as_wholes', 'check_per_input',
-           'function_of_blocks', 'is_per_input', 'is_whole', 'of_block']
+__all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_whole', 'as_wholes',
+           'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'nearest', 'of_block']
 
 
 def as_number(value, name):
@@ -17,7 +19,7 @@ def as_number(value, name):
     ------
     TypeError  : not a real number. ValueError : NaN or infinite. Both say `name`.
     """
-    if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
+    if isinstance(value, (numpy.generic, *PLAIN)) and is_array(value) and value.ndim == 0 and value.dtype != object:
         value = value.item()
     if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
             getattr(value, 'shape', ()) != ():
@@ -36,6 +38,7 @@ def as_nested(value, name):
     """
     def tuples(v):
         return tuple(map(tuples, v)) if isinstance(v, list) else as_number(v, name)
+    check_entries(value, name)
     if kind(value) == 'autograd':
         return value
     try:
@@ -108,6 +111,42 @@ def as_axes(axes, name):
     return tuple(map(index, given))
 
 
+def as_function(f, name):
+    """`f` itself.
+
+    Raises
+    ------
+    TypeError : not a function, or a network; says `name`.
+    """
+    if not callable(f) or hasattr(f, 'kernel_fn'):
+        triple = ' Of a triple (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else ''
+        raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{triple}')
+    return f
+
+
+def as_part(f, part, name):
+    """`f`, or the function `part` ('init_fn', 'apply_fn', 'kernel_fn') of the network that it is.
+
+    Raises
+    ------
+    TypeError : not a function, or another one of a network; says `name`.
+    """
+    owner = getattr(f, '__self__', f)
+    other = 'kernel_fn' if hasattr(owner, 'of_blocks') else f.__name__ if owner is not f else part
+    if other != part and (hasattr(owner, 'of_blocks') or hasattr(owner, 'kernel_fn')):
+        raise TypeError(f'expected {name} to be the {part} of a network, got its {other}.')
+    return as_function(getattr(f, part, f), name)
+
+
+def nearest(name, names):
+    """ Did you mean 'x'? for the one of `names` that is most like an unknown `name`; '' if none is."""
+    if not isinstance(name, str):
+        return ''
+    known = {str(one).lower(): str(one) for one in names}
+    found = get_close_matches(name.lower(), known, 1)
+    return f' Did you mean {known[found[0]]!r}?' if found else ''
+
+
 # ------------------------------------------------------------------ kernel functions and their keywords, block by block
 
 def function_of_blocks(kernel_fn, x1, x2, kwargs):
@@ -137,6 +176,8 @@ def is_per_input(value):
 def check_per_input(kwargs, shape):
     """Raises ValueError where what belongs to the inputs has not `shape` entries, for x1 and for x2."""
     for name, value in kwargs.items():
+        for a in value if isinstance(value, (tuple, list)) else (value,):
+            check_entries(a, name)
         if is_per_input(value):
             for a, n in zip((value,) if is_array(value) else value, shape):
                 if a is not None and a.shape[:1] != (n,):

@@ -10,7 +10,7 @@ asks which kind it got. Nothing is imported before an array of that kind arrives
 =========  ============================================================================================
 kind       what it is
 =========  ============================================================================================
-numpy      `numpy.ndarray` and NumPy scalars, float32 or float64
+numpy      `numpy.ndarray` (or memmap) and NumPy scalars, float32 or float64; no other subclass
 cupy       `cupy.ndarray`: the same names on a GPU
 autograd   the boxes inside `autograd.grad` and its like (they may meet NumPy arrays, which they wrap)
 mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
@@ -21,6 +21,8 @@ from functools import partial
 from importlib import import_module
 
 import numpy
+
+from .no_arrays import PLAIN, no_array
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_like', 'derivative', 'differentiable',
            'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
@@ -225,13 +227,16 @@ def _load(kind):
 # ------------------------------------------------------------------ reading the kind off the arguments
 
 def kind(a):
-    """The library `a` comes from, 'mpmath' for object arrays; None for None and Python numbers."""
-    if type(a) is numpy.ndarray:
+    """The library `a` comes from, 'mpmath' for object arrays; None for None and Python numbers.
+
+    Anything else by its full name, also what is a NumPy array by inheritance alone: it may mean something of its own.
+    """
+    if type(a) in PLAIN or isinstance(a, numpy.generic):
         return 'mpmath' if a.dtype.hasobject else 'numpy'
     if a is None or type(a) in (bool, int, float):
         return None
     module = type(a).__module__.partition('.')[0]
-    return module if module in KINDS else f'{type(a).__module__}.{type(a).__qualname__}'
+    return module if module in KINDS and module != 'numpy' else f'{type(a).__module__}.{type(a).__qualname__}'
 
 
 def is_array(a):
@@ -306,12 +311,12 @@ def as_floats(*arrays):
 
     Raises
     ------
-    TypeError : not an array (a list, a string), of mixed kinds, or not real numbers (complex, text, dates).
+    TypeError : not an array (a list, a string, a masked array, a matrix), of mixed kinds, or not real numbers (complex,
+        text, dates).
     """
     for a in arrays:
         if not is_array(a):
-            raise TypeError(f'expected an array (of {", ".join(KINDS)}), got {type(a).__name__}. '
-                            'Convert it with numpy.asarray; lists and tuples of arrays are for `parallel`.')
+            raise no_array(a, f'an array (of {", ".join(KINDS)})')
     xp = namespace(*arrays)
     if xp.kind == 'mpmath':
         for a in arrays:

@@ -6,7 +6,7 @@ Kernels of n training and m test points, o outputs each, come in any of three fo
     g_dd (n, n, o, o)   g_td (m, n, o, o)
     g_dd (n, n)         g_td (m, n)           the same for each output, zero between outputs
 """
-from .arguments import as_number, as_whole
+from .arguments import as_number, as_part, as_whole
 from .arrays import as_floats, namespace
 from .empirical import empirical_ntk_fn
 from .engine.batch import batch
@@ -47,6 +47,7 @@ def ntk(f, batch_size=None):
     >>> k.shape, k[0, 0].tolist(), k[0, 1].tolist()
     ((3, 3, 2, 2), [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]])
     """
+    f = as_part(f, 'apply_fn', 'f')
     if batch_size is None:
         return empirical_ntk_fn(f, (), implementation=0)
     of_pairs = empirical_ntk_fn(f, (), vmap_axes=0, implementation=3)

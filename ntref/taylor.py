@@ -6,7 +6,8 @@ The derivatives come by forward mode, one inside the other.
 from importlib import import_module
 from math import factorial
 
-from .arguments import as_whole
+from .arguments import as_part, as_whole
+from .no_arrays import check_entries
 from .trees import leaves, rebuilt, tree_map
 
 __all__ = ['linearize', 'taylor_expand']
@@ -28,6 +29,7 @@ def linearize(f, params):
     Raises
     ------
     ValueError : params' is a tree of another form, or of arrays of other shapes.
+    TypeError  : masked arrays, matrices or sparse ones.
 
     Accuracy
     --------
@@ -76,9 +78,13 @@ def taylor_expand(f, params, degree):
     >>> [round(float(taylor_expand(np.exp, 0.0, degree)(1.0)), 5) for degree in range(5)]
     [1.0, 2.0, 2.5, 2.66667, 2.70833]
     """
+    f = as_part(f, 'apply_fn', 'f')
     degree = as_whole(degree, 'taylor_expand: degree', 0)
+    _check(params, 'params')
 
     def expanded(new_params, *args, **kwargs):
+        _check(new_params, "params'")
+        _check(args, 'inputs')
         direction, out = tree_map(_difference, params, new_params), f(params, *args, **kwargs)
 
         def along(t):
@@ -90,6 +96,11 @@ def taylor_expand(f, params, degree):
             total = total + g(zero) / factorial(k)
         return _like(out, total)
     return expanded
+
+
+def _check(tree, name):
+    for leaf in leaves(tree):
+        check_entries(leaf, f'each leaf of {name}')
 
 
 def _difference(p, new):

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy
 
-from ..arguments import as_axes
+from ..arguments import as_axes, as_part
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .check import check_side
@@ -47,9 +47,7 @@ class Kernels:
     """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
 
     def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
-        if not callable(f):
-            raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}.')
-        self.f, self.vmap_axes, self.check = f, vmap_axes, check
+        self.f, self.vmap_axes, self.check = as_part(f, 'apply_fn', 'f'), vmap_axes, check
         self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
         try:
             self.implementation = NtkImplementation(implementation)

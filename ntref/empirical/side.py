@@ -6,7 +6,7 @@ import numpy
 from ..trees import leaves, rebuilt
 from .cost import CALL
 from .record import Record
-from .trees import float_leaves, named, spread
+from .trees import check_leaves, float_leaves, named, spread
 
 __all__ = ['Side', 'VmapAxes', 'are_equal', 'sides', 'split_kwargs']
 
@@ -199,6 +199,7 @@ def are_equal(x1, x2):
 
 def sides(f, x1, x2, params, kwargs, vmap_axes=None):
     """The Side of x1, and that of x2 (the same one where x2 is None)."""
+    check_leaves(x1=x1, x2=x2, **kwargs)
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
     axes.check_keywords(kwargs)

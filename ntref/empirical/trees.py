@@ -2,9 +2,10 @@
 import numpy
 
 from ..arguments import is_whole
+from ..no_arrays import check_entries
 from ..trees import leaves
 
-__all__ = ['float_leaves', 'named', 'spread']
+__all__ = ['check_leaves', 'float_leaves', 'named', 'spread']
 
 
 def named(tree, name):
@@ -28,6 +29,7 @@ def float_leaves(tree, name):
     """
     pairs = named(tree, name)
     for where, leaf in pairs:
+        check_entries(leaf, where)
         dtype = getattr(leaf, 'dtype', None)
         is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype in ('float32', 'float64')
         if not isinstance(leaf, float) and not is_array:
@@ -37,6 +39,13 @@ def float_leaves(tree, name):
         if numpy.isnan(numpy.min(leaf, initial=0)):
             raise ValueError(f'expected {where} to be numbers, got NaN in {numpy.isnan(leaf).sum()} of its entries.')
     return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
+
+
+def check_leaves(**trees):
+    """Raises TypeError where a leaf is like an array, but is masked, a matrix or sparse."""
+    for name, tree in trees.items():
+        for where, leaf in named(tree, name):
+            check_entries(leaf, where)
 
 
 def spread(value, tree, name):

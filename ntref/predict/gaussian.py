@@ -3,7 +3,7 @@ from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ..arguments import is_per_input
+from ..arguments import as_part, is_per_input
 from ..arrays import is_array
 
 from .closed_form import (
@@ -188,6 +188,7 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     (array([[3.]]), array([[1.]]))
     """
     learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
+    kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
     refuse(x_train, y_train, diag_reg)
     train = {}
 

@@ -10,6 +10,7 @@ from math import prod
 
 from ..arguments import as_axes, as_number
 from ..arrays import as_floats, is_array, namespace, plain
+from ..no_arrays import check_entries
 
 __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'time', 'zipped']
 
@@ -134,6 +135,7 @@ def checked(name, a):
 
 def field(kernel, name, whose, is_array=is_array):
     """The array `name` ('nngp' or 'ntk') of a kernel object; what `is_array` stands for itself."""
+    check_entries(kernel, whose)
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '

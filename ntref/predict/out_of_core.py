@@ -3,7 +3,8 @@ from math import prod
 
 import numpy
 
-from ..arguments import function_of_blocks, of_block
+from ..arguments import as_part, function_of_blocks, of_block
+from ..no_arrays import check_entries
 from .factor import symmetric
 from .layout import checked, kernel_matrix
 
@@ -45,9 +46,12 @@ class ComputedKernel:
     """
 
     def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
+        check_entries(x1, 'x1')
+        check_entries(x2, 'x2')
         sizes = len(x1), len(x1 if x2 is None else x2)
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
+        kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
         self._f, self._x1, self._x2 = function_of_blocks(kernel_fn, x1, x2, kwargs), x1, x2
         self._get, self._kwargs = () if get is None else (get,), kwargs
         one = self[:1, :1]
@@ -68,6 +72,7 @@ class ComputedKernel:
         same = itself and isinstance(rows, slice) and rows == columns
         kwargs = of_block(self._kwargs, rows, columns, itself)
         k = self._f(self._x1[rows], None if same else (self._x1 if itself else self._x2)[columns], *self._get, **kwargs)
+        check_entries(k, 'what kernel_fn returns')
         if not hasattr(k, 'dtype') or k.ndim < 2:
             raise TypeError("expected a kernel function that returns an array (n1, n2, ...), got "
                             f"{type(k).__name__}. Ask for one kernel: get='nngp' or get='ntk'.")
@@ -78,6 +83,7 @@ class Tiles:
     """What has a shape and k[rows, columns], as a matrix of float64 that is never whole."""
 
     def __init__(self, name, k):
+        check_entries(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
             raise TypeError(f'expected {name} to be an array, in memory or on disk, or a ComputedKernel, got '
                             f'{type(k).__name__}.')

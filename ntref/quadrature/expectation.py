@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..no_arrays import check_entries
 from .panels import (
     LEGENDRE_W, MAX_PANELS, ORDER, PROBES, ROUNDING, SMOOTH, UNRESOLVED, QuadratureError, call, expand, gauss_hermite,
     merge, nodes, reach_of, resolve, root_density, tiny)
@@ -118,6 +119,7 @@ def mean(f, q, *, kinks=None, rtol=1e-12):
     1.0
     """
     _check_rtol(rtol)
+    check_entries(q, "q")
     q = _variance("q", q)
     if q.size == 0:
         return Expectation(q, q)
@@ -162,6 +164,8 @@ def _product(a, b):
 
 def _correlation(q1, q2, k, area):
     """Broadcast q1, q2, k; rho and sigma = sqrt(1 - rho**2), without cancellation for the floats given."""
+    for name, a in zip(("q1", "q2", "k", "area"), (q1, q2, k, area)):
+        check_entries(a, name)
     slack = _rounding(q1, q2, k)
     q1, q2, k = _variance("q1", q1), _variance("q2", q2), np.asarray(k, dtype=float)
     try:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import erfc
 
+from ..no_arrays import check_entries
+
 __all__ = ["Panels", "QuadratureError", "call", "expand", "gauss_hermite", "resolve"]
 
 ORDER, SMOOTH = 24, 16                      # nodes of a panel; degree that a function may have on its panels
@@ -103,7 +105,9 @@ def root_density(x):
 def call(f, u):
     """f(u), checked."""
     with np.errstate(all="ignore"):
-        y = np.asarray(f(u))
+        y = f(u)
+    check_entries(y, "what a function returns")
+    y = np.asarray(y)
     if y.shape != u.shape or y.dtype.kind not in "fiub":
         raise ValueError(f"a function must map a float array to real numbers of the same shape: "
                          f"expected {u.shape}, got {y.shape} of dtype {y.dtype}")

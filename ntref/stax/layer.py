@@ -10,6 +10,8 @@ from dataclasses import MISSING, fields, replace
 from ..arguments import as_number
 from ..arrays import as_floats, exact, generator, kind
 from ..kernel import Demand
+from ..no_arrays import check_entries
+from ..trees import leaves
 from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .trees import tree_map, tree_signal
@@ -128,6 +130,8 @@ class Layer:
         mask_constant : float                   what inputs are padded with, see docs/masks.md; None: no masks
         """
         with located(self):
+            for leaf in leaves(params):
+                check_entries(leaf, 'each of params')
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
             signal = tree_signal(tree_map(_shape, inputs), self.demand(Demand()), (pattern, pattern))
@@ -145,6 +149,10 @@ class Layer:
         new = self.apply(params, tree_map(lambda h: h.value, x), rng=rng, mask=tree_map(lambda s: s.mask, signal),
                          **given)
         return tree_map(zeroed, new, self.out(signal))
+
+    def __call__(self, x1, x2=None, get=None, **options):
+        """The kernels of the infinitely wide network: `kernel_fn`, where the network itself is given for it."""
+        return self.kernel_fn(x1, x2, get, **options)
 
     @property
     def kernel_fn(self):
