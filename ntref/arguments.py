@@ -6,7 +6,7 @@ from operator import index
 import numpy
 
 from .arrays import is_array, kind
-from .no_arrays import PLAIN, check_entries
+from .no_arrays import check_entries
 
 __all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_whole', 'as_wholes',
            'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'nearest', 'of_block']
@@ -19,7 +19,8 @@ def as_number(value, name):
     ------
     TypeError  : not a real number. ValueError : NaN or infinite. Both say `name`.
     """
-    if isinstance(value, (numpy.generic, *PLAIN)) and is_array(value) and value.ndim == 0 and value.dtype != object:
+    check_entries(value, name)
+    if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
         value = value.item()
     if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
             getattr(value, 'shape', ()) != ():
@@ -119,7 +120,7 @@ def as_function(f, name):
     TypeError : not a function, or a network; says `name`.
     """
     if not callable(f) or hasattr(f, 'kernel_fn'):
-        triple = ' Of a triple (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else ''
+        triple = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else ''
         raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{triple}')
     return f
 

@@ -22,7 +22,7 @@ from importlib import import_module
 
 import numpy
 
-from .no_arrays import PLAIN, no_array
+from .no_arrays import PLAIN, check_entries, no_array
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_like', 'derivative', 'differentiable',
            'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
@@ -261,6 +261,8 @@ def namespace(*arrays):
     if 'autograd' in kinds:
         kinds.discard('numpy')
     if len(kinds) != 1 or not kinds <= set(KINDS):
+        for a in arrays:
+            check_entries(a, 'each')
         raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
                         f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
     return _load(kinds.pop())
@@ -327,7 +329,8 @@ def as_floats(*arrays):
     for a in arrays:
         if a.dtype.kind not in 'biuf':
             raise TypeError(f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
-    dtype = 'float32' if all(a.dtype == 'float32' for a in arrays) else 'float64'
+    dtype = 'float32' if all(a.dtype.newbyteorder('=') == 'float32' for a in arrays) else 'float64'
+    arrays = (a.view(numpy.ndarray) if isinstance(a, numpy.memmap) else a for a in arrays)
     return tuple(a if a.dtype == dtype else a.astype(dtype) for a in arrays)
 
 

@@ -193,7 +193,7 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
         return (o, s) if g_td is None else (2 * n * o, o, s)
 
     def _checked(fx_train, *fx_test):
-        shapes = [a.shape for a in (fx_train, *fx_test)]
+        shapes = [a.shape for f in (fx_train, *fx_test) for a in as_floats(f)]
         wanted = [y_train.shape] + ([] if g_td is None else [(k_test.shape[0], o)])
         if shapes != wanted:
             raise ValueError(f'expected outputs of shapes {wanted}, got {shapes}: training set first, test set if '

@@ -14,12 +14,14 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
-from .arrays import namespace
+from .arrays import is_array, namespace
 from .cov import Cov, Pair
+from .no_arrays import no_array
 
 __all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'matrices', 'swapped', 'zipped']
 
 
+ARRAYS = 'nngp', 'ntk', 'cov1', 'cov2', 'gap', 'area', 'gap1', 'area1', 'gap2', 'area2', 'mask1', 'mask2'
 COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
 
 
@@ -156,6 +158,10 @@ class Kernel:
             raise ValueError('expected is_reversed=False, is_input=False and diagonal_batch=True, got '
                              f'{is_reversed}, {is_input}, {diagonal_batch}. Positions stay in their natural order '
                              'here; see docs/coming-from-neural-tangents.md.')
+        for name in ARRAYS if type(self) is Kernel else ():             # a tile computes them when they are needed
+            a = getattr(self, name)
+            if not is_array(a) and (name == 'nngp' or a is not None) and not (name == 'ntk' and type(a) is int):
+                raise no_array(a, f'Kernel: {name} to be an array')
         if self.mask1 is None is self.mask2:
             return
         masks = [None if mask is None else tuple(mask.shape) for mask in (self.mask1, self.mask2)]

@@ -138,7 +138,8 @@ class _Networks:
     """Networks with random parameters; kernel_fn is that of one of them."""
 
     def __init__(self, init_fn, apply_fn, seed, batch_size, kernel_fn):
-        self.init_fn, self.kernel_fn, self.is_random = as_part(init_fn, 'init_fn', 'init_fn'), kernel_fn, _takes_rng(apply_fn)
+        self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
+        self.kernel_fn, self.is_random = kernel_fn, _takes_rng(apply_fn)
         self.seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
         self.batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
 

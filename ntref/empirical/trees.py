@@ -7,6 +7,8 @@ from ..trees import leaves
 
 __all__ = ['check_leaves', 'float_leaves', 'named', 'spread']
 
+FLOATS = 'float32', 'float64'
+
 
 def named(tree, name):
     """[(name, leaf)] in the order of the tree, named as Python would reach them: params[0]['W']."""
@@ -31,14 +33,19 @@ def float_leaves(tree, name):
     for where, leaf in pairs:
         check_entries(leaf, where)
         dtype = getattr(leaf, 'dtype', None)
-        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype in ('float32', 'float64')
+        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype.newbyteorder('=') in FLOATS
         if not isinstance(leaf, float) and not is_array:
             raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
                             f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
                             'derivative: make it a float, or a constant of the function.')
         if numpy.isnan(numpy.min(leaf, initial=0)):
             raise ValueError(f'expected {where} to be numbers, got NaN in {numpy.isnan(leaf).sum()} of its entries.')
-    return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
+    return [(where, _native(leaf)) for where, leaf in pairs]
+
+
+def _native(leaf):
+    leaf = numpy.asarray(leaf)
+    return leaf.astype(leaf.dtype.newbyteorder('='), copy=False)
 
 
 def check_leaves(**trees):

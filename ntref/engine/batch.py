@@ -47,7 +47,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
 
     Raises
     ------
-    TypeError       : kernel_fn is no function; inputs that are not arrays, such as a `Kernel`; a kernel function that returns something else.
+    TypeError       : kernel_fn is no function, or returns no arrays; inputs that are not arrays, such as a `Kernel`.
     ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
         kernel that has not the shape of its tile; a network with a layer that mixes
         the batch; a store of another network, other inputs or tiles.

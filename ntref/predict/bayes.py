@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from ..arrays import namespace, plain
+from ..no_arrays import check_entries
 
 from .closed_form import Training
 from .factor import cholesky_solve, with_ridges
@@ -274,6 +275,7 @@ def _training(k, y, diag_reg, absolute, trace_axes, get):
 
 
 def _ridges(diag_regs):
+    check_entries(diag_regs, 'diag_regs')
     if not hasattr(diag_regs, '__iter__') or getattr(diag_regs, 'shape', None) == ():
         raise TypeError(f'expected several numbers as diag_regs, got {diag_regs!r}. For one write [{diag_regs!r}].')
     regs = [nonnegative('diag_regs', reg) for reg in diag_regs]

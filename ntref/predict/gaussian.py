@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ..arguments import as_part, is_per_input
 from ..arrays import is_array
+from ..no_arrays import check_entries
 
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance)
@@ -106,6 +107,7 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
     def training(k):
         return Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
 
+    check_entries(k_train_train, 'k_train_train')
     if is_array(k_train_train):
         train = dict.fromkeys(('nngp', 'ntk'), training(k_train_train))
     else:

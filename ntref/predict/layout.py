@@ -70,6 +70,7 @@ class Layout:
     def initial(self, name, f0, rows, like):
         """Outputs at t = 0, an array or a number, as a matrix."""
         shape = self.test_shape(rows)
+        check_entries(f0, name)
         f0 = checked(name, f0) if is_array(f0) else as_number(f0, name)
         given = getattr(f0, 'shape', ())
         if len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1])):
@@ -155,6 +156,7 @@ def time(t, learning_rate, y, size=None):
     """tau = learning_rate t / size, size that of `y` if not given: the time of df/dtau = -K (f - y)."""
     if t is None:
         return None
+    check_entries(t, 't')
     xp = namespace(y, t) if is_array(t) else namespace(y)
     t = t if is_array(t) else xp.asarray(t)
     shape = t.shape if is_array(t) else ()             # mpmath's 0-d arrays decay to numbers

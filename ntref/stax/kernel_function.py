@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from math import isqrt, nan, prod
 from typing import Any
 
-from ..arrays import generator, namespace
+from ..arrays import as_floats, generator, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
 from ..engine.memory import check_memory
@@ -143,9 +143,11 @@ class KernelFunction:
 
     def of_blocks(self, x1, x2=None, mask_constant=None, **others):
         """The same for a block of the inputs, of which not each need have masks; None where layers mix the batch."""
-        demand = self.layer.asked(None)
-        if all(self.layer.tileable(tree_signal(tree_map(lambda x: x.shape, x), demand))
-               for x in (x1, x2) if x is not None):
+        demand, given = self.layer.asked(None), [x for x in (x1, x2) if x is not None]
+        for x in given:
+            self.layer.check_single(x)
+        shapes = [tree_map(lambda x: as_floats(x)[0].shape, x) for x in given]
+        if all(self.layer.tileable(tree_signal(shape, demand)) for shape in shapes):
             check_found(mask_constant, *(masked_inputs(x, mask_constant)[1] for x in (x1, x2)))
             return KernelOfBlock(self.layer)
         return None
