@@ -1,4 +1,5 @@
 """Arguments of layers and functions: numbers, arrays of them and whole numbers, or an error that names them."""
+import importlib
 from difflib import get_close_matches
 from math import isfinite
 from operator import index
@@ -9,7 +10,8 @@ from .arrays import is_array, kind
 from .no_arrays import check_entries
 
 __all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_whole', 'as_wholes',
-           'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'nearest', 'of_block']
+           'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'of_block', 'suggestion',
+           'unknown_name']
 
 
 def as_number(value, name):
@@ -139,13 +141,22 @@ def as_part(f, part, name):
     return as_function(getattr(f, part, f), name)
 
 
-def nearest(name, names):
+def suggestion(name, names):
     """ Did you mean 'x'? for the one of `names` that is most like an unknown `name`; '' if none is."""
     if not isinstance(name, str):
         return ''
     known = {str(one).lower(): str(one) for one in names}
     found = get_close_matches(name.lower(), known, 1)
     return f' Did you mean {known[found[0]]!r}?' if found else ''
+
+
+def unknown_name(module, instead):
+    """`__getattr__` of a module: an AttributeError that says what to take `instead`, or which name is like it."""
+    def __getattr__(name):
+        public = importlib.import_module(module).__all__
+        hint = f' {instead[name]}' if name in instead else suggestion(name, public)
+        raise AttributeError(f'module {module!r} has no {name!r}.{hint}', name=name)
+    return __getattr__
 
 
 # ------------------------------------------------------------------ kernel functions and their keywords, block by block

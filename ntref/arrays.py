@@ -22,7 +22,7 @@ from importlib import import_module
 
 import numpy
 
-from .no_arrays import PLAIN, check_entries, no_array
+from .no_arrays import PLAIN, no_array
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'adjoint_pair', 'as_floats', 'as_like', 'derivative', 'differentiable',
            'exact', 'generator', 'increased', 'is_array', 'kind', 'namespace', 'plain', 'scaled']
@@ -262,7 +262,8 @@ def namespace(*arrays):
         kinds.discard('numpy')
     if len(kinds) != 1 or not kinds <= set(KINDS):
         for a in arrays:
-            check_entries(a, 'each')
+            if kind(a) not in (None, *KINDS):
+                raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
         raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
                         f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
     return _load(kinds.pop())
@@ -304,8 +305,14 @@ def increased(a, b, where=None):
 
 
 def generator(rng):
-    """A `numpy.random.Generator` from a seed or a Generator."""
-    return numpy.random.default_rng(rng)
+    """A `numpy.random.Generator` from a seed or a Generator; TypeError for anything else."""
+    try:
+        if not isinstance(rng, numpy.random.RandomState):              # which cannot be told apart into branches
+            return numpy.random.default_rng(rng)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f'expected rng to be a seed, a whole number >= 0, or a numpy.random.Generator, got {rng!r:.100} of '
+                    f'type {type(rng).__name__}. Take numpy.random.default_rng(seed).')
 
 
 def as_floats(*arrays):

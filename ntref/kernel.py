@@ -14,6 +14,7 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
+from .arguments import is_whole
 from .arrays import is_array, namespace
 from .cov import Cov, Pair
 from .no_arrays import no_array
@@ -26,7 +27,9 @@ COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2
 
 
 def axis_of(axis, ndim):
-    """A non-negative axis; ValueError if there is none such."""
+    """A non-negative axis; TypeError if it is no whole number, ValueError if there is none such."""
+    if not is_whole(axis):
+        raise TypeError(f'expected an axis to be a whole number, got {axis!r:.100} of type {type(axis).__name__}.')
     if not -ndim <= axis < ndim:
         raise ValueError(f'expected an axis between {-ndim} and {ndim - 1}, got axis {axis}.')
     return axis % ndim

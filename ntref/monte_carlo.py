@@ -107,6 +107,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     (True, True)
     """
     with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
+    seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
     counts, is_one = _counts(n_samples, with_error)
     apply_fn = as_part(apply_fn, 'apply_fn', 'f')
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
@@ -140,7 +141,7 @@ class _Networks:
     def __init__(self, init_fn, apply_fn, seed, batch_size, kernel_fn):
         self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
         self.kernel_fn, self.is_random = kernel_fn, _takes_rng(apply_fn)
-        self.seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
+        self.seed = seed
         self.batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
 
     def stream(self, *key):

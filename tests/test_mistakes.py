@@ -2,7 +2,6 @@
 
 Each row of the tables is a call, what it raises, and words that the message has; or it is a call that simply works.
 """
-
 import numpy
 import pytest
 import scipy.sparse
@@ -230,3 +229,195 @@ def test_views_and_files_are_arrays(name, tmp_path):
     window = numpy.lib.stride_tricks.as_strided(a.copy(), a.shape, a.copy().strides)
     for given in (file, strided, backwards, frozen, numpy.asfortranarray(a), window, a.astype(a.dtype.newbyteorder())):
         assert numpy.array_equal(given, a) and same(call(given), expected)
+
+
+# ------------------------------------------------------------------ calls
+
+TRIPLE, BOTH = tuple(NET), NET.kernel_fn(X, None, ('nngp', 'ntk'))
+ENSEMBLE = predict.gradient_descent_mse_ensemble(NET.kernel_fn, X, Y)
+
+MISTAKES = {
+    # kernel_fn
+    'three inputs': (lambda: NET.kernel_fn(X, X, X), TypeError, 'a name such as .nngp.*x1, x2 and get'),
+    'get of a set': (lambda: NET.kernel_fn(X, None, {'ntk'}), TypeError, 'a tuple of names.*type set'),
+    'get of a number': (lambda: NET.kernel_fn(X, get=3), TypeError, 'got 3 of type int'),
+    'get misspelt': (lambda: NET.kernel_fn(X, None, 'ngp'), ValueError, "Did you mean 'nngp'"),
+    'get misspelt, in a tuple': (lambda: NET.kernel_fn(X, None, ('nngp', 'nkt')), ValueError, "Did you mean 'ntk'"),
+    'get empty': (lambda: NET.kernel_fn(X, None, ()), ValueError, 'one or more different names'),
+    'get as x2': (lambda: NET.kernel_fn(X, 'ntk'), TypeError, "kernel_fn.x1, None, 'ntk'.*get='ntk'"),
+    'flag in text': (lambda: NET.kernel_fn(X, None, 'ntk', diagonal_spatial='False'), TypeError, 'True or False'),
+    'constant in text': (lambda: NET.kernel_fn(X, mask_constant='x'), TypeError, 'mask_constant .*number'),
+    'no inputs': (lambda: NET.kernel_fn(None), TypeError, 'x1 to be an array of inputs, got None'),
+    'a list of numbers': (lambda: NET.kernel_fn(X.tolist()), ValueError, 'numpy.asarray'),
+    'two inputs in a list': (lambda: NET.kernel_fn([X, X2]), ValueError, 'expected one input.*parallel'),
+    'a vector': (lambda: NET.kernel_fn(X[0]), ValueError, r'x\[:, None\]'),
+    'other features': (lambda: NET.kernel_fn(X, X2[:, :2]), ValueError, r'equal shapes .*\(4, 3\) and \(2, 2\)'),
+    'transposed': (lambda: NET.kernel_fn(X, X2.T), ValueError, r'equal shapes .*\(4, 3\) and \(3, 2\)'),
+    'a Kernel and x2': (lambda: NET.kernel_fn(KERNEL, X), ValueError, 'x2=None with a Kernel'),
+    'a Kernel as x2': (lambda: NET.kernel_fn(X, KERNEL), TypeError, 'got a Kernel, which holds both inputs'),
+    'a network as inputs': (lambda: NET.kernel_fn(NET), TypeError, 'That is a network'),
+    'complex': (lambda: NET.kernel_fn(X + 0j), TypeError, 'real numbers.*complex128'),
+    'text': (lambda: NET.kernel_fn(X.astype(str)), TypeError, 'real numbers.*<U'),
+    'NaN': (lambda: NET.kernel_fn(numpy.where(X > 1, numpy.nan, X)), ValueError, 'rows of x1: '),
+    # layers
+    'Relu first': (lambda: stax.serial(stax.Relu(), stax.Dense(1)).kernel_fn(X), ValueError, 'layer 0.*Insert Dense'),
+    'no parentheses': (lambda: stax.serial(stax.Relu, stax.Dense(1)), TypeError, r'Write Relu\(\)'),
+    'layers in a list': (lambda: stax.serial([stax.Dense(1), stax.Relu()]), TypeError, r'serial\(\*layers\)'),
+    'kernel_fn as a layer': (lambda: stax.serial(NET.kernel_fn), TypeError, 'expected layers such as Relu'),
+    'width of a float': (lambda: stax.Dense(8.), ValueError, 'out_dim .*whole number >= 1, got 8.0'),
+    'True for b_std': (lambda: stax.Dense(8, 1.5, True), TypeError, 'b_std is expected to be a number'),
+    'an array for W_std': (lambda: stax.Dense(8, W_std=X), TypeError, 'W_std is expected to be a number'),
+    'parameterization': (lambda: stax.Dense(8, parameterization='nkt'), ValueError, "Did you mean 'ntk'"),
+    'axis in text': (lambda: stax.Dense(8, batch_axis='0').kernel_fn(X), (TypeError, ValueError), 'whole number'),
+    'axis None': (lambda: stax.Dense(8, channel_axis=None).kernel_fn(X), (TypeError, ValueError), 'whole number'),
+    'axis that is not there': (lambda: stax.Dense(8, channel_axis=5).kernel_fn(X), ValueError, 'between -2 and 1'),
+    's of one number': (lambda: stax.Dense(8, s=2, parameterization='standard'), TypeError, 'two numbers > 0'),
+    'filter of one number': (lambda: stax.Conv(8, 3), TypeError, r'filter_shape=\(2,\)'),
+    'strides of one number': (lambda: stax.Conv(8, (3, 3), 1), TypeError, r'strides=\(2,\)'),
+    'padding': (lambda: stax.Conv(8, (3, 3), padding='SAMEE'), ValueError, "Did you mean 'SAME'"),
+    'padding of a pool': (lambda: stax.AvgPool((2, 2), padding='VALIDE'), ValueError, "Did you mean 'VALID'"),
+    'Conv of vectors': (lambda: stax.Conv(8, (3, 3)).kernel_fn(X), ValueError, '2 spatial axes'),
+    'one-dimensional Conv of images': (lambda: stax.Conv(8, (3,)).kernel_fn(IMAGES), ValueError, '1 spatial axes'),
+    'filter over the edge': (lambda: stax.Conv(8, (5, 5)).kernel_fn(IMAGES), ValueError, 'no longer than the input'),
+    'window of one number': (lambda: stax.AvgPool(2), TypeError, r'window_shape=\(2,\)'),
+    'rate in percent': (lambda: stax.Dropout(50), ValueError, '0 < rate <= 1'),
+    'mode': (lambda: stax.Dropout(.5, mode='trian'), ValueError, "Did you mean 'train'"),
+    'attention_mechanism': (lambda: stax.GlobalSelfAttention(8, 8, 8, 1, attention_mechanism='SOFTMX'), ValueError,
+                            "Did you mean 'SOFTMAX'"),
+    'method of ImageResize': (lambda: stax.ImageResize((-1, 2, 2, -1), 'linaer'), ValueError, "Did you mean 'linear'"),
+    'a layer for a function': (lambda: stax.Elementwise(stax.Relu()), TypeError, 'fn is expected to be a function'),
+    'one input for two branches': (lambda: stax.parallel(NET, NET).kernel_fn(X), ValueError, r'FanOut\(2\)'),
+    'a list of one for two': (lambda: stax.parallel(NET, NET).kernel_fn([X]), ValueError, 'as many inputs as there'),
+    'repeat, no parentheses': (lambda: stax.repeat(stax.Relu, 3), ValueError, 'a layer such as Relu'),
+    'a layer that is not there': (lambda: stax.from_spec({'layer': 'Desne', 'out_dim': 1}), ValueError,
+                                  "Did you mean 'Dense'"),
+    # finite networks
+    'seed and shape exchanged': (lambda: NET.init_fn(X.shape, 0), TypeError, 'a shape.*x.shape'),
+    'an array for its shape': (lambda: NET.init_fn(0, X), TypeError, 'a shape.*x.shape'),
+    'seed in text': (lambda: NET.init_fn('seed', (4, 3)), TypeError, 'rng to be a seed'),
+    'RandomState': (lambda: NET.init_fn(numpy.random.RandomState(0), (4, 3)), TypeError, 'default_rng'),
+    'params and inputs exchanged': (lambda: NET.apply_fn(X, PARAMS), ValueError, 'expected one input, got a list'),
+    'params of a layer': (lambda: NET.apply_fn(PARAMS[0], X), ValueError, '3 in a tuple or list, got 2 of them'),
+    'no params': (lambda: NET.apply_fn(None, X), ValueError, 'params as init_fn gives them'),
+    'params of another network': (lambda: NET.apply_fn((1, PARAMS, ()), X), ValueError, '2 in a tuple.*got int'),
+    'params of other inputs': (lambda: NET.apply_fn(PARAMS, X[:, :2]), ValueError, r'shape \(2, 8\).*got \(3, 8\)'),
+    'Dropout without rng': (lambda: stax.Dropout(.5).apply_fn((), X), ValueError, 'expected rng, a seed'),
+    'empirical of kernel_fn': (lambda: ntref.empirical_ntk_fn(NET.kernel_fn), TypeError, 'apply_fn .*got its kernel_fn'),
+    'empirical of init_fn': (lambda: ntref.empirical_ntk_fn(NET.init_fn), TypeError, 'apply_fn .*got its init_fn'),
+    'empirical, params first': (lambda: ntref.empirical_ntk_fn(NET.apply_fn)(PARAMS, X, None), ValueError,
+                                'expected params to have arrays'),
+    'empirical, get misspelt': (lambda: ntref.empirical_kernel_fn(NET.apply_fn)(X, None, 'nkt', PARAMS), ValueError,
+                                "Did you mean 'ntk'"),
+    'empirical, params as get': (lambda: ntref.empirical_kernel_fn(NET.apply_fn)(X, None, PARAMS, PARAMS), TypeError,
+                                 'x1, x2, get, params'),
+    'monte_carlo of a triple': (lambda: ntref.monte_carlo_kernel_fn(*NET, 0), ValueError, 'seed .*KernelFunction'),
+    'monte_carlo of kernel_fn': (lambda: ntref.monte_carlo_kernel_fn(NET.init_fn, NET.kernel_fn, 0, 2), TypeError,
+                                 'apply_fn .*got its kernel_fn'),
+    'linearize kernel_fn': (lambda: ntref.linearize(NET.kernel_fn, PARAMS), TypeError, 'got its kernel_fn'),
+    'linearize about inputs': (lambda: ntref.linearize(NET.apply_fn, X)(PARAMS, X), ValueError, 'the same form'),
+    # in tiles, and in files
+    'batch of apply_fn': (lambda: batch(NET.apply_fn, 2), TypeError, 'got its apply_fn'),
+    'batch of a kernel': (lambda: batch(K, 2), TypeError, 'kernel_fn to be a function, got ndarray'),
+    'batch of a triple': (lambda: batch(TRIPLE, 2), TypeError, 'init_fn, apply_fn, kernel_fn'),
+    'batch, exchanged': (lambda: batch(2, NET.kernel_fn), TypeError, 'kernel_fn to be a function, got int'),
+    'batch, no get': (lambda: batch(NET.kernel_fn, 2)(X), TypeError, "get='ntk'"),
+    'batch of a Kernel': (lambda: batch(NET.kernel_fn, 2)(KERNEL, None, 'ntk'), TypeError, 'x1 to be an array'),
+    'batch of a list': (lambda: batch(NET.kernel_fn, 2)(X.tolist(), None, 'ntk'), TypeError, 'x1 to be an array'),
+    'save, exchanged': (lambda: ntref.save_kernel(K, 'k.npz'), TypeError, 'path to be a path'),
+    'save a network': (lambda: ntref.save_kernel('k.npz', NET), TypeError, "get='ntk'"),
+    'save as text': (lambda: ntref.save_kernel('k.txt', K), ValueError, 'ends in .npz or .zarr'),
+    'load an array': (lambda: ntref.load_kernel(K), TypeError, 'path to be a path'),
+    # predictions
+    'a Kernel': (lambda: predict.gradient_descent_mse(KERNEL, Y), TypeError, r'Take its `.ntk` or its `.nngp`'),
+    'both kernels': (lambda: predict.gradient_descent_mse(BOTH, Y), TypeError, r'Take its `.ntk` or its `.nngp`'),
+    'inputs for the kernel': (lambda: predict.gradient_descent_mse(X, Y), ValueError, r'\(4, 3\), expected \(4, 4\)'),
+    'fewer targets': (lambda: predict.gradient_descent_mse(K, Y[:3]), ValueError, r'\(4, 4\), expected \(3, 3\)'),
+    'targets in a list': (lambda: predict.gradient_descent_mse(K, Y.tolist()), TypeError, 'numpy.asarray'),
+    'ridge in text': (lambda: predict.gradient_descent_mse(K, Y, diag_reg='1'), TypeError, 'diag_reg .*number'),
+    'axes in text': (lambda: predict.gradient_descent_mse(K, Y, trace_axes='x'), TypeError, 'trace_axes'),
+    'no k_test_train': (lambda: predict.gradient_descent_mse(K, Y)(1., 0., 0.), ValueError, 'k_test_train along with'),
+    'kernel transposed': (lambda: predict.gradient_descent_mse(K, Y)(1., 0., 0., KX.T), ValueError, r'\(any, 4\)'),
+    'a kernel for kernel_fn': (lambda: predict.gradient_descent_mse_ensemble(K, X, Y), TypeError, 'kernel_fn to be a'),
+    'apply_fn for kernel_fn': (lambda: predict.gradient_descent_mse_ensemble(NET.apply_fn, X, Y), TypeError,
+                               'got its apply_fn'),
+    'ensemble, get': (lambda: ENSEMBLE(x_test=X2, get='ntkg'), ValueError, "Did you mean 'ntkgp'"),
+    'gp_inference of kernel_fn': (lambda: predict.gp_inference(NET.kernel_fn, X), TypeError, 'k_train_train'),
+    'gp_inference, kernel first': (lambda: predict.gp_inference(K, Y)(K), TypeError, 'Kernels come after'),
+    'gp_inference, get': (lambda: predict.gp_inference(K, Y)('nngpp'), ValueError, "Did you mean 'nngp'"),
+    'flow of a network': (lambda: predict.gradient_descent(loss, NET, Y), TypeError, 'That is a network'),
+    'flow, exchanged': (lambda: predict.gradient_descent(K, Y, loss), TypeError, 'Call it|function'),
+    'flow, method': (lambda: predict.gradient_descent(loss, K, Y, method='RK54'), ValueError, "Did you mean 'RK45'"),
+    'loss by example': (lambda: predict.gradient_descent(lambda f, y: (f - y) ** 2, K, Y)(), ValueError, 'its mean'),
+    'loss in text': (lambda: predict.gradient_descent('mse', K, Y), TypeError, 'loss to be a function'),
+    'sample of a covariance': (lambda: predict.sample(K, 2, 0), TypeError, 'mean, covariance'),
+    'cg of a network': (lambda: predict.cg(NET, Y), TypeError, 'k to be an array'),
+    'evidence, get': (lambda: predict.log_marginal_likelihood(K, Y, REG, get='nnpg'), ValueError, "mean 'nngp'"),
+    'fit of a network': (lambda: predict.fit_hyperparameters(NET, X, Y, {'W_std': 1.}), TypeError, 'net_fn to be a'),
+    'certify a kernel_fn': (lambda: certify(NET.kernel_fn, X), TypeError, 'expected a Layer'),
+    'certify, get': (lambda: certify(NET, X, get='nntk', digits=5), ValueError, "Did you mean 'ntk'"),
+}
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_mistakes(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call, error, words = MISTAKES[name]
+    with pytest.raises(error, match=f'(?s){words}'):
+        call()
+    assert not [*tmp_path.iterdir()]
+
+
+# ------------------------------------------------------------------ what simply works
+
+WORKS = {
+    'net(x)': (lambda: NET(X, None, 'ntk'), lambda: K),
+    'net(x1, x2)': (lambda: NET(X2, X, get='ntk'), lambda: KX),
+    'a Kernel through it': (lambda: NET(KERNEL).nngp, lambda: NET.kernel_fn(KERNEL).nngp),
+    'get in capitals': (lambda: NET.kernel_fn(X, None, 'NTK'), lambda: K),
+    'get of one in a list': (lambda: NET.kernel_fn(X, None, ['ntk']).ntk, lambda: K),
+    'float16, whole numbers': (lambda: NET.kernel_fn(numpy.eye(3, dtype='int8')),
+                               lambda: NET.kernel_fn(numpy.eye(3, dtype='float16'))),
+    'batch(net)': (lambda: batch(NET, 2)(X, None, 'ntk'), lambda: K),
+    'ComputedKernel(net)': (lambda: predict.ComputedKernel(NET, X, None, 'ntk')[:], lambda: K),
+    'ensemble of net': (lambda: predict.gradient_descent_mse_ensemble(NET, X, Y)(x_test=X2, get='ntk'),
+                        lambda: ENSEMBLE(x_test=X2, get='ntk')),
+    'empirical of net': (lambda: ntref.empirical_ntk_fn(NET)(X, None, PARAMS),
+                         lambda: ntref.empirical_ntk_fn(NET.apply_fn)(X, None, PARAMS)),
+    'products of net': (lambda: ntref.empirical_ntk_vp_fn(NET, X, None, PARAMS)(Y),
+                        lambda: ntref.empirical_ntk_vp_fn(NET.apply_fn, X, None, PARAMS)(Y)),
+    'linearize(net)': (lambda: ntref.linearize(NET, PARAMS)(PARAMS, X), lambda: NET.apply_fn(PARAMS, X)),
+    'classic.ntk(net)': (lambda: classic.ntk(NET)(X, None, PARAMS), lambda: classic.ntk(NET.apply_fn)(X, None, PARAMS)),
+    'monte_carlo of net': (lambda: ntref.monte_carlo_kernel_fn(NET, NET, 0, 2)(X),
+                           lambda: ntref.monte_carlo_kernel_fn(NET.init_fn, NET.apply_fn, 0, 2)(X)),
+    'a Kernel where both are asked': (lambda: predict.gp_inference(KERNEL, Y)('ntk', NET.kernel_fn(X)),
+                                      lambda: predict.gp_inference(BOTH, Y)('ntk', BOTH)),
+}
+
+
+@pytest.mark.parametrize('name', WORKS)
+def test_works(name):
+    call, expected = WORKS[name]
+    assert same(call(), expected())
+
+
+# ------------------------------------------------------------------ names
+
+@pytest.mark.parametrize('name, words', [
+    ('MaxPool', 'AvgPool'), ('BatchNorm', 'LayerNorm'), ('ReLU', "'Relu'"), ('relu', "'Relu'"), ('elu', "'Elu'"),
+    ('Softmax', 'loss'), ('LogSoftmax', 'loss'), ('LSTM', 'Recurrent'), ('GRU', 'Recurrent'), ('dropout', "'Dropout'"),
+    ('Linear', 'Dense'), ('Conv2d', 'filter_shape'), ('LeakyReLU', "'LeakyRelu'"), ('Attention', 'Attention')])
+def test_layers_that_are_not_there(name, words):
+    assert not hasattr(stax, name) and getattr(stax, name, None) is None
+    with pytest.raises(AttributeError, match=f"ntref.stax.*'{name}'.*{words}"):
+        getattr(stax, name)
+    with pytest.raises(ImportError, match=name):
+        exec(f'from ntref.stax import {name}')
+
+
+def test_names_of_other_modules():
+    for module, name, words in [(ntref, 'bach', "'batch'"), (ntref, 'serial', 'ntref.stax'),
+                                (ntref, 'gp_inference', 'ntref.predict'), (ntref, 'get_ker_fun_mc', 'monte_carlo'),
+                                (predict, 'gradient_decent_mse', "'gradient_descent_mse'")]:
+        with pytest.raises(AttributeError, match=words):
+            getattr(module, name)
+    assert not hasattr(ntref, 'zzz') and not hasattr(predict, '__wrapped__')

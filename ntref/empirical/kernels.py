@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy
 
-from ..arguments import as_axes, as_part
+from ..arguments import as_axes, as_part, suggestion
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .check import check_side
@@ -236,9 +236,13 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
 
     def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
-        names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
+        names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of type "
+                            f'{type(get).__name__}. Arguments are (x1, x2, get, params).')
         if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
-            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r}.")
+            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}."
+                             + ''.join(suggestion(name, ('nngp', 'ntk')) for name in names))
         given = kernels.sides(x1, x2, params, apply_fn_kwargs)
         found = {name: getattr(kernels, name)(*given) for name in names}
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)

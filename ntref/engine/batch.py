@@ -8,6 +8,7 @@ from ..arguments import as_part, as_whole, check_per_input, function_of_blocks, 
 from ..no_arrays import check_entries
 from .forms import apart, digest, together, told
 from .memory import check_memory
+from .places import as_path
 from .run import alone, by_executor, in_threads, number_of_threads, shown
 from .store import opened, put
 
@@ -69,6 +70,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     >>> k.shape, bool(abs(k - net.kernel_fn(x, None, 'ntk')).max() < 1e-15)
     ((5, 5), True)
     """
+    out = None if out is None else as_path(out, 'batch: out')
     kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
     side = as_whole(batch_size, 'batch: batch_size', 0) or SIDE
     threads = threads_of(device_count, 'batch')

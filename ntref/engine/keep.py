@@ -9,7 +9,7 @@ import numpy
 
 from ..kernel import Kernel
 from .forms import apart, on_host, together
-from .places import is_url
+from .places import as_path, is_url
 from .store import FORMAT, compressors, stored, zarr
 
 __all__ = ['load_kernel', 'save_kernel']
@@ -43,6 +43,7 @@ def save_kernel(path, kernel, about=None):
     array([[1., 0.],
            [0., 1.]])
     """
+    path = as_path(path, 'path')
     form, arrays = _apart(kernel)
     if wrong := [name for name in arrays if not str(name).isidentifier() or name in RESERVED]:
         raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got {wrong[0]!r}.')
@@ -86,6 +87,7 @@ def load_kernel(path):
     ValueError : not a file of `save_kernel`, or a damaged one; arrays of Python objects, which would have to be
         unpickled.
     """
+    path = as_path(path, 'path')
     about, arrays = stored(path) if is_url(path) or Path(path).is_dir() else _read_npz(path)
     form = about['form']
     if form['form'] != 'Kernel':

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 
-from ..arguments import as_whole, of_block
+from ..arguments import as_whole, suggestion, of_block
 from ..arrays import is_array
 from ..engine.batch import number_of_inputs
 from ..engine.run import shown
@@ -269,8 +269,12 @@ def mpmath():
 def _requested(get):
     """Names of kernels; none of them for all."""
     names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
+                        f'{type(get).__name__}.')
     if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
-        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r}.')
+        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.'
+                         + ''.join(suggestion(name, NAMES) for name in names if name not in NAMES))
     return names
 
 

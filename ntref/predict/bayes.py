@@ -8,6 +8,7 @@ Below, y is a matrix (n c, o) of o independent columns, c of the rows belong to 
 from math import isfinite
 from typing import Any, NamedTuple
 
+from ..arguments import suggestion
 from ..arrays import namespace, plain
 from ..no_arrays import check_entries
 
@@ -77,7 +78,8 @@ def kernel_of(get):
     kernel = PRIORS.get(str(get).lower())
     if kernel is None:
         raise ValueError(f"expected get to be 'nngp', or 'ntkgp' for the Gaussian process whose covariance is the NTK; "
-                         f"got {get!r}. The ensemble 'ntk' of gp_inference is the posterior of no prior.")
+                         f"got {get!r:.100}.{suggestion(get, PRIORS)} "
+                         "The ensemble 'ntk' of gp_inference is the posterior of no prior.")
     return kernel
 
 

@@ -3,9 +3,9 @@ from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ..arguments import as_part, is_per_input
+from ..arguments import as_part, is_per_input, suggestion
 from ..arrays import is_array
-from ..no_arrays import check_entries
+from ..no_arrays import check_entries, no_array
 
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance)
@@ -113,6 +113,8 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
     else:
         train = {name: training(field(k_train_train, name, 'k_train_train')) for name in ('nngp', 'ntk')
                  if getattr(k_train_train, name, None) is not None}
+    if not train:
+        raise no_array(k_train_train, 'k_train_train to be an array or to have attributes nngp and ntk')
 
     def predict_fn(get=None, k_test_train=None, k_test_test=None):
         names = requested(get)
@@ -279,11 +281,14 @@ def test_kernel(name, p, k_test_test, rows):
 
 def requested(get):
     """The names in `get`, lower case."""
-    names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
-    names = tuple(str(name).lower() for name in names)
+    names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"expected get to be one of {', '.join(map(repr, NEEDS))}, a tuple of them or None; got "
+                        f'{get!r:.100} of type {type(get).__name__}. Kernels come after it.')
+    names = tuple(name.lower() for name in names)
     if not names or len(set(names)) < len(names) or not set(names) <= set(NEEDS):
         raise ValueError(f'expected get to be one of {", ".join(map(repr, NEEDS))}, a tuple of them or None; '
-                         f'got {get!r}.')
+                         f'got {get!r:.200}.{"".join(suggestion(name, NEEDS) for name in names if name not in NEEDS)}')
     return names
 
 

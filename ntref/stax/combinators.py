@@ -14,7 +14,10 @@ class _Network(Layer, abstract=True):
     def __post_init__(self):
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r} as number {i}.')
+                hint = f' Write {layer.__name__}().' if isinstance(layer, type) else f' Write {self.name}(*layers).' \
+                    if isinstance(layer, (tuple, list)) else ''
+                raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r:.200} as number {i}.'
+                                + hint)
         if not self.layers:
             raise ValueError(f'{self.name}: expected at least one layer, got none.')
 
@@ -84,8 +87,9 @@ class _Serial(_Network):
         return params
 
     def apply(self, params, x, rng=None, **given):
-        return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, params,
-                         spawned(rng, len(self.layers)))
+        n = len(self.layers)
+        return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, self.parts(params, n),
+                         spawned(rng, n))
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +119,8 @@ class _Parallel(_Network):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
     def apply(self, params, x, rng=None, **given):
-        return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, self._branches(x),
+        x, params = self._branches(x), self.parts(params, len(self.layers))
+        return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, x,
                                  spawned(rng, len(self.layers))))
 
     def _branches(self, tree):

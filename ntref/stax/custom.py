@@ -135,5 +135,5 @@ def _times_argument(f):
 
 def _check_functions(layer, **functions):
     for name, f in functions.items():
-        if f is not None and not callable(f):
-            raise TypeError(f'{layer.name}: {name} is expected to be a function, got {f!r}.')
+        if f is not None and (not callable(f) or hasattr(f, 'kernel_fn')):
+            raise TypeError(f'{layer.name}: {name} is expected to be a function, got {f!r:.200}.')

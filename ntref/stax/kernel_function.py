@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from math import isqrt, nan, prod
 from typing import Any
 
+from ..arguments import as_flag, suggestion
 from ..arrays import as_floats, generator, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
@@ -53,7 +54,7 @@ class KernelFunction:
 
     Raises
     ------
-    TypeError  : inputs that are not real arrays of one kind.
+    TypeError  : inputs that are not real arrays of one kind; a `get` that is no name.
     ValueError : NaN or infinite inputs, shapes that do not fit, unknown `get`; a layer that does not get what it
         needs, such as a pool with diagonal_spatial=True (the message names it and its place).
     UserWarning : a mask_constant that is in none of the inputs.
@@ -69,6 +70,9 @@ class KernelFunction:
 
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
+        _check_places(x1, x2)
+        if diagonal_spatial is not None:
+            diagonal_spatial = as_flag(diagonal_spatial, 'kernel_fn: diagonal_spatial')
         layer.check_single(x1)
         if isinstance(_leaf(x1), Kernel):
             if x2 is not None:
@@ -199,11 +203,28 @@ def _requested(get):
     if get is None:
         return ()
     names = get if isinstance(get, (tuple, list)) else (get,)
-    names = tuple(name.lower() if isinstance(name, str) else name for name in names)
     known = [f.name for f in fields(Kernel)]
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("expected `get` to be a name such as 'nngp' or 'ntk', a tuple of names, or None; got "
+                        f'{get!r:.100} of type {type(get).__name__}. kernel_fn takes x1, x2 and get, in this order.')
+    names = tuple(name.lower() for name in names)
     if not names or len(set(names)) < len(names) or not set(names) <= set(known):
-        raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r}.')
+        hint = ''.join(suggestion(name, known) for name in names if name not in known)
+        raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r:.200}.'
+                         + hint)
     return names
+
+
+def _check_places(x1, x2):
+    """Raises TypeError where something else is in the place of inputs."""
+    if x1 is None:
+        raise TypeError('expected x1 to be an array of inputs, got None.')
+    if isinstance(x2, str):
+        raise TypeError(f'expected x2 to be an array of inputs or None, got {x2!r:.100}. Names of kernels come third: '
+                        f'kernel_fn(x1, None, {x2!r:.100}), or get={x2!r:.100}.')
+    if isinstance(_leaf(x2), Kernel):
+        raise TypeError('expected x2 to be an array of inputs or None, got a Kernel, which holds both inputs: give it '
+                        'as x1.')
 
 
 def _select(k, get, names):

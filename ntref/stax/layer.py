@@ -192,8 +192,19 @@ class Layer:
                              f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
                              'limit is one of many channels.')
 
+    def parts(self, params, n):
+        """`params`, if there are n of them; ValueError otherwise."""
+        tree = getattr(params, '_value', params)                        # autograd has boxes of tuples and lists
+        if not isinstance(tree, (tuple, list)) or len(tree) != n:
+            got = f'{len(tree)} of them' if isinstance(tree, (tuple, list)) else type(tree).__name__
+            raise ValueError(f'expected params as init_fn gives them for this layer, {n} in a tuple or list, got '
+                             f'{got}.')
+        return params
+
     def check_weights(self, W, shape, signal):
         """Raises ValueError where W has not the `shape` that inputs like `signal` ask for."""
+        if not hasattr(W, 'shape'):
+            raise ValueError(f'expected weights of shape {tuple(shape)}, got {W!r:.100}.')
         if tuple(W.shape) != tuple(shape):
             raise ValueError(f'expected weights of shape {tuple(shape)} for inputs of shape {signal.shape}, got '
                              f'{tuple(W.shape)}. Take those of init_fn for inputs of this shape.')

@@ -1,6 +1,7 @@
 """LayerNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
 
+from ..arguments import suggestion
 from ..arrays import generator, namespace
 from ..cov import Cov
 from ..kernel import Axes, axis_of
@@ -119,7 +120,8 @@ class Dropout(Layer):
         if not 0 < self.rate <= 1:
             raise ValueError(f'Dropout: expected 0 < rate <= 1 (the probability to keep), got {self.rate}.')
         if self.mode not in ('train', 'test'):
-            raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r}.")
+            raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r:.100}."
+                             + suggestion(self.mode, ('train', 'test')))
 
     @property
     def in_tiles(self):
