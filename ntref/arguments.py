@@ -1,8 +1,9 @@
 """Arguments of layers and functions: numbers, arrays of them and whole numbers, or an error that names them."""
 import importlib
 from difflib import get_close_matches
-from math import isfinite
+from numbers import Real
 from operator import index
+from sys import float_info
 
 import numpy
 
@@ -12,6 +13,8 @@ from .no_arrays import check_entries
 __all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_whole', 'as_wholes',
            'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'of_block', 'suggestion',
            'unknown_name']
+
+LARGEST = float_info.max
 
 
 def as_number(value, name):
@@ -25,10 +28,10 @@ def as_number(value, name):
     if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
         value = value.item()
     if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
-            getattr(value, 'shape', ()) != ():
-        raise TypeError(f'{name} is expected to be a number, got {value!r} of type {type(value).__name__}.')
-    if kind(value) is None and not isfinite(value):
-        raise ValueError(f'{name} is expected to be finite, got {value}.')
+            getattr(value, 'shape', ()) != () or kind(value) == 'mpmath' and not isinstance(value, Real):
+        raise TypeError(f'{name} is expected to be a number, got {value!r:.200} of type {type(value).__name__}.')
+    if value != value or not -LARGEST <= value <= LARGEST:
+        raise ValueError(f'{name} is expected to be finite, got {value!s:.100}.')
     return value
 
 

@@ -305,14 +305,20 @@ def increased(a, b, where=None):
 
 
 def generator(rng):
-    """A `numpy.random.Generator` from a seed or a Generator; TypeError for anything else."""
-    try:
-        if not isinstance(rng, numpy.random.RandomState):              # which cannot be told apart into branches
-            return numpy.random.default_rng(rng)
-    except (TypeError, ValueError):
-        pass
+    """A `numpy.random.Generator` from a seed or a Generator; TypeError for anything else, which may crash NumPy."""
+    random = numpy.random
+    if rng is None or isinstance(rng, (random.Generator, random.BitGenerator, random.SeedSequence)) or _is_seed(rng):
+        return random.default_rng(rng)
     raise TypeError(f'expected rng to be a seed, a whole number >= 0, or a numpy.random.Generator, got {rng!r:.100} of '
                     f'type {type(rng).__name__}. Take numpy.random.default_rng(seed).')
+
+
+def _is_seed(rng):
+    if isinstance(rng, (list, tuple)):
+        return all(map(_is_seed, rng))
+    if type(rng) is numpy.ndarray:
+        return rng.dtype.kind in 'iu' and bool((rng >= 0).all())
+    return isinstance(rng, (int, numpy.integer)) and not isinstance(rng, bool) and rng >= 0
 
 
 def as_floats(*arrays):

@@ -14,7 +14,7 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
-from .arguments import is_whole
+from .arguments import as_flag, is_whole
 from .arrays import is_array, namespace
 from .cov import Cov, Pair
 from .no_arrays import no_array
@@ -157,6 +157,10 @@ class Kernel:
     is_shared = True         # its arrays are never written into
 
     def __post_init__(self, is_reversed, is_input, diagonal_batch):
+        flags = dict(is_reversed=is_reversed, is_input=is_input, diagonal_batch=diagonal_batch, x1_is_x2=self.x1_is_x2,
+                     is_gaussian=self.is_gaussian, diagonal_spatial=self.diagonal_spatial)
+        for name, flag in flags.items():
+            as_flag(flag, f'Kernel: {name}')
         if is_reversed or is_input or not diagonal_batch:
             raise ValueError('expected is_reversed=False, is_input=False and diagonal_batch=True, got '
                              f'{is_reversed}, {is_input}, {diagonal_batch}. Positions stay in their natural order '

@@ -54,7 +54,7 @@ ALLOWED = {
     'stax.trees': {'kernel'},
     'stax.masking': {'arguments', 'arrays', 'ops', 'stax.trees'},
     'stax.kernel_function': {'arguments', 'arrays', 'engine.batch', 'engine.cost', 'engine.memory', 'engine.tiles',
-                             'inputs', 'kernel', 'stax.large', 'stax.masking', 'stax.trees'},
+                             'inputs', 'kernel', 'stax.large', 'stax.masking', 'stax.trees', 'trees'},
     'stax.layer': {'arguments', 'arrays', 'kernel', 'no_arrays', 'stax.kernel_function', 'stax.masking', 'stax.trees',
                    'trees'},
     'stax.spec': {'arguments', 'stax.layer'},

@@ -11,7 +11,7 @@ docs/masks.md
 import warnings
 from dataclasses import dataclass
 from functools import wraps
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from ..arguments import as_number
@@ -116,7 +116,9 @@ def _as_constant(value):
     try:
         return as_number(value, 'mask_constant')
     except ValueError:
-        return float(value)
+        if abs(value) == inf or value != value:
+            return float(value)
+        raise
 
 
 def _value(x):
