@@ -3,7 +3,7 @@ import importlib
 from difflib import get_close_matches
 from numbers import Real
 from operator import index
-from sys import float_info
+from sys import float_info, maxsize
 
 import numpy
 
@@ -77,15 +77,18 @@ def is_whole(value):
     return not isinstance(value, bool)
 
 
-def as_whole(value, name, least):
+def as_whole(value, name, least, most=maxsize):
     """`value` as a Python int.
 
     Raises
     ------
-    ValueError : not a whole number, or below `least`; says `name`.
+    ValueError : not a whole number, below `least` or above `most`, which is what sizes can be; says `name`.
     """
     if not is_whole(value) or index(value) < least:
-        raise ValueError(f'{name} is expected to be a whole number >= {least}, got {value!r}.')
+        raise ValueError(f'{name} is expected to be a whole number >= {least}, got {value!r:.200}.')
+    if index(value) > most:
+        raise ValueError(f'{name} is expected to be a whole number <= {most}, got one of '
+                         f'{index(value).bit_length()} bits.')
     return index(value)
 
 
@@ -111,7 +114,8 @@ def as_axes(axes, name):
     ------
     TypeError : anything else; says `name`.
     """
-    given = (axes,) if is_whole(axes) else tuple(axes) if hasattr(axes, '__iter__') else (None,)
+    several = hasattr(axes, '__iter__') and getattr(axes, 'shape', None) != ()
+    given = (axes,) if is_whole(axes) else tuple(axes) if several else (None,)
     if not all(map(is_whole, given)):
         raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r:.200}.')
     return tuple(map(index, given))

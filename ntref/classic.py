@@ -9,7 +9,7 @@ Kernels of n training and m test points, o outputs each, come in any of three fo
 from .arguments import as_number, as_part, as_whole
 from .arrays import as_floats, namespace
 from .empirical import empirical_ntk_fn
-from .engine.batch import batch
+from .engine.batch import batch, number_of_inputs
 from .predict import ODEState, gradient_descent, gradient_descent_mse
 
 __all__ = ['analytic_mse_predictor', 'gradient_descent_predictor', 'momentum_predictor', 'ntk']
@@ -55,7 +55,7 @@ def ntk(f, batch_size=None):
 
     def ntk_fn(x1, x2, params):
         for x in x1, x2:
-            if x is not None and len(x) > 1:
+            if x is not None and number_of_inputs(x, 'x1 or x2') > 1:
                 of_pairs(x[:2], None, params)                   # two see of each other what batches of one do not
         return in_batches(x1, x2, params)
     return ntk_fn
@@ -221,7 +221,7 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
 
 def _kernels(g_dd, g_td, y_train):
     """Kernels as `predict` takes them, and the trace_axes that this means."""
-    as_floats(g_dd, y_train)
+    as_floats(g_dd, y_train, *(() if g_td is None else (g_td,)))
     if len(y_train.shape) != 2:
         raise ValueError(f'expected y_train of shape (n, o), got {y_train.shape}.')
     n, o = y_train.shape

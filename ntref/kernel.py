@@ -41,6 +41,11 @@ class Axes:
     batch: int = 0
     channel: int = -1
 
+    def __post_init__(self):
+        if not is_whole(self.batch) or not is_whole(self.channel):
+            raise TypeError(f'expected the axes of batch and channels to be whole numbers, got {self.batch!r:.100} and '
+                            f'{self.channel!r:.100}.')
+
     def of(self, ndim):
         """The same with non-negative numbers, for arrays of `ndim` axes; ValueError if there are no such two."""
         axes = Axes(axis_of(self.batch, ndim), axis_of(self.channel, ndim))
@@ -157,17 +162,16 @@ class Kernel:
     is_shared = True         # its arrays are never written into
 
     def __post_init__(self, is_reversed, is_input, diagonal_batch):
-        flags = dict(is_reversed=is_reversed, is_input=is_input, diagonal_batch=diagonal_batch, x1_is_x2=self.x1_is_x2,
-                     is_gaussian=self.is_gaussian, diagonal_spatial=self.diagonal_spatial)
-        for name, flag in flags.items():
-            as_flag(flag, f'Kernel: {name}')
+        for flag in (is_reversed, is_input, diagonal_batch, self.x1_is_x2, self.is_gaussian, self.diagonal_spatial):
+            as_flag(flag, 'Kernel: each of x1_is_x2, is_gaussian, diagonal_spatial')
         if is_reversed or is_input or not diagonal_batch:
             raise ValueError('expected is_reversed=False, is_input=False and diagonal_batch=True, got '
                              f'{is_reversed}, {is_input}, {diagonal_batch}. Positions stay in their natural order '
                              'here; see docs/coming-from-neural-tangents.md.')
         for name in ARRAYS if type(self) is Kernel else ():             # a tile computes them when they are needed
             a = getattr(self, name)
-            if not is_array(a) and (name == 'nngp' or a is not None) and not (name == 'ntk' and type(a) is int):
+            is_nothing = a is None and name != 'nngp' or name == 'ntk' and type(a) is int and a == 0
+            if not is_array(a) and not is_nothing:
                 raise no_array(a, f'Kernel: {name} to be an array')
         if self.mask1 is None is self.mask2:
             return

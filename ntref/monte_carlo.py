@@ -107,7 +107,8 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed, n_samples, batch_size=0, devi
     (True, True)
     """
     with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
-    seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
+    seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0, inf)
+    batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
     counts, is_one = _counts(n_samples, with_error)
     apply_fn = as_part(apply_fn, 'apply_fn', 'f')
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
@@ -142,7 +143,7 @@ class _Networks:
         self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
         self.kernel_fn, self.is_random = kernel_fn, _takes_rng(apply_fn)
         self.seed = seed
-        self.batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
+        self.batch_size = batch_size
 
     def stream(self, *key):
         return numpy.random.SeedSequence(self.seed, spawn_key=key)
@@ -286,6 +287,7 @@ def _means(sample, counts, threads, tol):
 
 def _warn(means, tol):
     worst, needed = means.worst(), means.needed(tol)
-    advice = f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.' if isfinite(worst) else ''
+    advice = '' if not isfinite(needed) else \
+        f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.'
     warnings.warn(f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} after '
                   f'{means.n} samples.{advice}', UserWarning, stacklevel=5)

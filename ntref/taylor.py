@@ -12,6 +12,8 @@ from .trees import leaves, rebuilt, tree_map
 
 __all__ = ['linearize', 'taylor_expand']
 
+MOST = 40               # the degree of a polynomial, whose derivatives no one waits for
+
 
 def linearize(f, params):
     """The linear model of f about `params`:  f_lin(params') = f(params) + J (params' - params).
@@ -80,6 +82,8 @@ def taylor_expand(f, params, degree):
     """
     f = as_part(f, 'apply_fn', 'f')
     degree = as_whole(degree, 'taylor_expand: degree', 0)
+    if degree > MOST:
+        raise ValueError(f'expected degree <= {MOST}, got {degree!s:.20}: the time grows as 2^degree.')
     _check(params, 'params')
 
     def expanded(new_params, *args, **kwargs):

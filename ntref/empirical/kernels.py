@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy
 
-from ..arguments import as_axes, as_part, suggestion
+from ..arguments import as_axes, as_flag, as_part, suggestion
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .check import check_side
@@ -47,7 +47,7 @@ class Kernels:
     """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
 
     def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
-        self.f, self.vmap_axes, self.check = as_part(f, 'apply_fn', 'f'), vmap_axes, check
+        self.f, self.vmap_axes, self.check = as_part(f, 'apply_fn', 'f'), vmap_axes, as_flag(check, 'check')
         self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
         try:
             self.implementation = NtkImplementation(implementation)

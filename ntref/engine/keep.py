@@ -48,7 +48,7 @@ def save_kernel(path, kernel, about=None):
     if wrong := [name for name in arrays if not str(name).isidentifier() or name in RESERVED]:
         raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got {wrong[0]!r}.')
     attributes = {'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT}
-    text, asked, path = json.dumps(attributes), path, Path(path)
+    text, asked, path = _as_json(attributes), path, Path(path)
     write = {'.npz': _write_npz, '.zarr': _write_zarr}.get(path.suffix)
     if write is None or is_url(asked):
         raise ValueError(f'expected a path on this machine that ends in .npz or .zarr, got {asked}.')
@@ -61,6 +61,13 @@ def save_kernel(path, kernel, about=None):
     except BaseException:
         rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
         raise
+
+
+def _as_json(attributes):
+    try:
+        return json.dumps(attributes)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise TypeError(f'expected `about` to be text, numbers, lists and dicts, as JSON has them; got {e}.') from e
 
 
 def _write_npz(path, arrays, text):

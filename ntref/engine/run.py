@@ -119,6 +119,8 @@ def counted(asked, what):
 
 def _bar(asked, what, unit):
     """tqdm for what has these units, if it is wanted and there."""
+    if asked is not None and not isinstance(asked, bool):
+        raise TypeError(f'expected progress to be True, False or None, got {asked!r:.100}.')
     wanted, patience = (sys.stderr.isatty(), PATIENCE) if asked is None else (asked, 0)
     if not wanted or find_spec('tqdm') is None:
         return None

@@ -164,6 +164,9 @@ def conformance_cases(select='*', kind=None, dtype=None):
     >>> len(conformance_cases()) >= 150, conformance_cases('dense/relu-1/*')[0]
     (True, Case('dense/relu-1/pair'))
     """
+    for name, value in dict(select=select, kind=kind, dtype=dtype).items():
+        if not isinstance(value, str) and (value is not None or name == 'select'):
+            raise TypeError(f'expected {name} to be text, got {value!r:.100} of type {type(value).__name__}.')
     table = json.loads((DATA / 'cases.json').read_text('utf-8'))
     if table['version'] != VERSION:
         raise ValueError(f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: python -m '

@@ -284,7 +284,10 @@ def _exactly(a, types='biufO'):
         return replace(a, masked_value=_exactly(a.masked_value))
     if not is_array(a) or a.dtype.kind not in types:
         return a
-    return _mapped(mpmath().convert, numpy.asarray(a))
+    try:
+        return _mapped(mpmath().convert, numpy.asarray(a))
+    except (TypeError, ValueError) as e:
+        raise TypeError(f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
 
 
 def _rounded(a, dtype):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_whole, suggestion
+from ..arguments import as_flag, as_whole, suggestion
 from ..arrays import namespace
 from ..engine.run import alone
 from .closed_form import Training
@@ -294,7 +294,7 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     rtol, atol = nonnegative('rtol', rtol, positive=True), nonnegative('atol', atol, positive=True)
     if rtol < FINEST:
         raise ValueError(f'expected rtol >= {FINEST:g}, got {rtol:g}: steps err by rounding.')
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f'expected method to be one of {", ".join(METHODS)}, got {method!r:.100}.'
                          + suggestion(method, METHODS))
     if namespace(k_train_train, y_train).kind != 'numpy':
@@ -304,6 +304,7 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     options = Options(method, rtol, atol / modes.size, as_whole(max_steps, 'max_steps', 1), progress)
 
     def predict_fn(t=None, fx_train_or_state_0=0., fx_test_0=None, k_test_train=None, *, stats=False):
+        stats = as_flag(stats, 'stats')
         state = _state(fx_train_or_state_0, fx_test_0, k_test_train, momentum)
         sets = _Sets(layout, modes, damping, train.y, state, k_test_train)
         loss.check(sets.train.f0)

@@ -3,7 +3,7 @@ from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ..arguments import as_part, is_per_input, suggestion
+from ..arguments import as_flag, as_part, is_per_input, suggestion
 from ..arrays import is_array
 from ..no_arrays import check_entries, no_array
 
@@ -202,6 +202,7 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
             train[name] = Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
 
     def predict_fn(t=None, x_test=None, get=None, compute_cov=False, **kernel_fn_test_test_kwargs):
+        compute_cov = as_flag(compute_cov, 'compute_cov')
         names, tau = requested(get), time(t, learning_rate, y_train)
         if 'ntkgp' in names and tau is not None:
             raise NotImplementedError("expected t=None with get='ntkgp', the posterior of a Gaussian process: networks "

@@ -195,6 +195,9 @@ class System:
 
     def resume(self, state, y):
         """The state itself if it has this rank and reg; else its solution, with another preconditioner."""
+        if not isinstance(state, (tuple, list)) or len(state) != len(State._fields):
+            raise TypeError(f'expected state to be the State of a Solution or of a NotConvergedError, got '
+                            f'{type(state).__name__}.')
         state = State(*state)._replace(steps=int(state.steps), trace=float(state.trace))
         if not (numpy.array_equal(state.y, y) and abs(state.trace - self.trace) <= SAME * abs(self.trace)):
             raise ValueError(

@@ -158,7 +158,11 @@ def time(t, learning_rate, y, size=None):
         return None
     check_entries(t, 't')
     xp = namespace(y, t) if is_array(t) else namespace(y)
-    t = t if is_array(t) else xp.asarray(t)
+    try:
+        t = t if is_array(t) else xp.asarray(t)
+        namespace(y, t)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise TypeError(f'expected t to be a number or an array of them, got {t!r:.100}.') from e
     shape = t.shape if is_array(t) else ()             # mpmath's 0-d arrays decay to numbers
     t, = as_floats(xp.reshape(t, (-1,)))
     bad = t[~(t >= 0)]

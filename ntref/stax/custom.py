@@ -82,6 +82,8 @@ class ElementwiseNumerical(Nonlinearity):
     df: Callable | None = None
 
     def __post_init__(self):
+        if self.fn is None:
+            raise TypeError('ElementwiseNumerical: fn is expected to be a function, got None.')
         _check_functions(self, fn=self.fn, df=self.df)
         if self.deg is not None:
             object.__setattr__(self, 'deg', as_whole(self.deg, 'ElementwiseNumerical: deg', 1))

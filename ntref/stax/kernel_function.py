@@ -138,7 +138,8 @@ class KernelFunction:
         names, demand, rng = _requested(get), self.layer.asked(None), generator(0)
         if str(dtype) not in ('float32', 'float64') and dtype is not float:
             raise TypeError(f"kernel_fn.cost: expected dtype to be 'float32' or 'float64', got {dtype!r:.100}.")
-        signals = [tree_signal(shape, demand) for shape in (shape1, shape2) if shape is not None]
+        shapes = [shape1] if shape2 is None else [shape1, shape2]
+        signals = [tree_signal(shape, demand) for shape in shapes]
         first, paired = _leaf(signals[0]), _leaf(demand).paired
         few = max(2, (4 if names else 1) * isqrt(ENTRIES // _entries(first, paired)))
 
@@ -234,7 +235,10 @@ def _check_places(x1, x2):
 def _fitting(k):
     """The state, if its arrays and what describes them fit together; ValueError or TypeError otherwise."""
     for name in ('shape1', 'shape2'):
-        as_wholes(getattr(k, name), f'Kernel: {name}', 0)
+        shape = getattr(k, name)
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f'expected a Kernel with {name} as a tuple of whole numbers, got {shape!r:.100}.')
+        as_wholes(shape, f'Kernel: {name}', 0)
     axes, members = Axes(k.batch_axis, k.channel_axis), 1 if k.diagonal_spatial else 2
     first, second = (Signal(shape, axes.of(len(shape))) for shape in (k.shape1, k.shape2))
     positions = tuple(first.shape[axis] for axis in first.layout[1:] for _ in range(members))

@@ -259,7 +259,7 @@ class Layer:
         """{argument: value} where it differs from the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {f.name: values[f.name] for f in fields(self)
-                if f.default is MISSING or kind(values[f.name]) == 'autograd' or values[f.name] != f.default}
+                if f.default is MISSING or hasattr(values[f.name], 'shape') or values[f.name] != f.default}
 
     def __repr__(self):
         given, parts, positional = self.arguments(), [], True

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from operator import index
 
-from ..arguments import as_wholes, is_whole, suggestion
+from ..arguments import as_flag, as_wholes, is_whole, suggestion
 from ..arrays import namespace
 from ..kernel import Axes, axis_of
 from ..ops import RESIZERS, nearest, resize_matrix
@@ -42,8 +42,8 @@ class Flatten(Layer):
     batch_axis_out: int = 0
 
     def __post_init__(self):
-        if self.batch_axis_out not in (0, 1, -1):
-            raise ValueError(f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r}.')
+        if not is_whole(self.batch_axis_out) or self.batch_axis_out not in (0, 1, -1):
+            raise ValueError(f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r:.100}.')
 
     def demand(self, demand):
         demand = super().demand(demand)
@@ -246,6 +246,7 @@ class ImageResize(Mixing):
 
     def __post_init__(self):
         super().__post_init__()
+        object.__setattr__(self, 'antialias', as_flag(self.antialias, 'ImageResize: antialias'))
         method = str(getattr(self.method, 'name', self.method)).lower()
         if method not in RESIZERS:
             raise ValueError(f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got '

@@ -5,6 +5,8 @@ from ..kernel import Axes, Signal
 
 __all__ = ['input_signal', 'tree_map', 'tree_signal']
 
+AXES = 64               # that arrays can have
+
 
 def tree_map(f, tree, *others):
     """f on the leaves of lists and tuples of equal form; the type of the first is kept."""
@@ -15,8 +17,9 @@ def tree_map(f, tree, *others):
 
 def input_signal(shape, demand, patterns=(None, None)):
     """That of inputs of this shape, with the patterns of them and of those they are paired with."""
-    if not shape:
-        raise ValueError('expected a shape with a batch axis and a channel axis, got ().')
+    if not 1 <= len(shape) <= AXES:
+        raise ValueError(f'expected a shape with a batch axis and a channel axis, at most {AXES} in all, got '
+                         f'{len(shape)} of them: {shape!r:.100}.')
     signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)), patterns=patterns)
     if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
         raise ValueError(f'expected at least one position on each spatial axis, got shape {signal.shape}. Crop less; '
