@@ -70,7 +70,7 @@ GARBAGE = {
     'date': numpy.datetime64('2020-01-01'), 'day': datetime.date(2020, 1, 1), 'range': range(3), 'list': [1, 2],
     'nested list': [[1., 2.], [3., 4.]],
     'ragged list': [[1.], [2., 3.]], 'list of text': ['nngp', 'x'], 'list of None': [None, None], 'empty list': [],
-    'empty tuple': (), 'tuple': (1, 2, 3), 'long tuple': (1,) * 1000, 'empty array': numpy.zeros((0, 3)),
+    'empty tuple': (), 'tuple': (1, 2, 3), 'long tuple': (1,) * 100, 'empty array': numpy.zeros((0, 3)),
     '0-d array': numpy.array(1.), 'array': numpy.ones((4, 3)), 'vector': numpy.ones(3), 'cube': numpy.ones((2, 2, 2)),
     'NaN array': numpy.full((4, 3), numpy.nan), 'object array': numpy.array([[1, None], ['a', {}]], dtype=object),
     'text array': numpy.array([['a', 'b']]), 'complex array': numpy.ones((4, 3), complex),

@@ -175,7 +175,7 @@ ASKS_FOR_THE_KIND = {
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
-    'stax.layer': 2,            # a traced argument is shown, not compared with its default; mpmath wants its digits
+    'stax.layer': 1,            # mpmath wants the digits of arguments
     'stax.large': 2,            # tiles are NumPy's, and not for traced parameters
 }
 """How often a module other than arrays compares kinds, and why."""

@@ -42,6 +42,8 @@ class Flatten(Layer):
     batch_axis_out: int = 0
 
     def __post_init__(self):
+        if not is_whole(self.batch_axis):
+            raise TypeError(f'Flatten: expected batch_axis to be a whole number, got {self.batch_axis!r:.100}.')
         if not is_whole(self.batch_axis_out) or self.batch_axis_out not in (0, 1, -1):
             raise ValueError(f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r:.100}.')
 
