@@ -1,15 +1,22 @@
 """Arguments of layers and functions: numbers, arrays of them and whole numbers, or an error that names them."""
-from math import isfinite
+import importlib
+from difflib import get_close_matches
+from numbers import Real
 from operator import index
 from types import UnionType
 from typing import Union, get_args, get_origin
+from sys import float_info, maxsize
 
 import numpy
 
 from .arrays import is_array, kind
+from .no_arrays import check_entries
 
-__all__ = ['as_axes', 'as_flag', 'as_nested', 'as_number', 'as_typed', 'as_whole', 'as_wholes', 'check_finite',
-           'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'of_block']
+__all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_typed', 'as_whole',
+           'as_wholes', 'check_finite', 'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'of_block',
+           'suggestion', 'unknown_name']
+
+LARGEST = float_info.max
 
 
 def as_number(value, name):
@@ -19,13 +26,14 @@ def as_number(value, name):
     ------
     TypeError  : not a real number. ValueError : NaN or infinite. Both say `name`.
     """
+    check_entries(value, name)
     if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
         value = value.item()
     if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
-            getattr(value, 'shape', ()) != ():
-        raise TypeError(f'{name} is expected to be a number, got {value!r} of type {type(value).__name__}.')
-    if kind(value) is None and not isfinite(value):
-        raise ValueError(f'{name} is expected to be finite, got {value}.')
+            getattr(value, 'shape', ()) != () or kind(value) == 'mpmath' and not isinstance(value, Real):
+        raise TypeError(f'{name} is expected to be a number, got {value!r:.200} of type {type(value).__name__}.')
+    if value != value or not -LARGEST <= value <= LARGEST:
+        raise ValueError(f'{name} is expected to be finite, got {value!s:.100}.')
     return value
 
 
@@ -38,6 +46,7 @@ def as_nested(value, name):
     """
     def tuples(v):
         return tuple(map(tuples, v)) if isinstance(v, list) else as_number(v, name)
+    check_entries(value, name)
     if kind(value) == 'autograd':
         return value
     try:
@@ -72,16 +81,19 @@ def is_whole(value):
     return not isinstance(value, bool)
 
 
-def as_whole(value, name, least=None):
+def as_whole(value, name, least=None, most=maxsize):
     """`value` as a Python int.
 
     Raises
     ------
-    ValueError : not a whole number, or below `least`; says `name`.
+    ValueError : not a whole number, below `least` or above `most`, which is what sizes can be; says `name`.
     """
     if not is_whole(value) or least is not None and index(value) < least:
         bound = '' if least is None else f' >= {least}'
         raise ValueError(f'{name} is expected to be a whole number{bound}, got {value!r:.200}.')
+    if index(value) > most:
+        raise ValueError(f'{name} is expected to be a whole number <= {most}, got one of '
+                         f'{index(value).bit_length()} bits.')
     return index(value)
 
 
@@ -150,6 +162,51 @@ def as_axes(axes, name):
     return tuple(map(index, given))
 
 
+def as_function(f, name):
+    """`f` itself.
+
+    Raises
+    ------
+    TypeError : not a function, or a network; says `name`.
+    """
+    if not callable(f) or hasattr(f, 'kernel_fn'):
+        triple = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else ''
+        raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{triple}')
+    return f
+
+
+def as_part(f, part, name):
+    """`f`, or the function `part` ('init_fn', 'apply_fn', 'kernel_fn') of the network that it is.
+
+    Raises
+    ------
+    TypeError : not a function, or another one of a network; says `name`.
+    """
+    owner = getattr(f, '__self__', f)
+    other = 'kernel_fn' if hasattr(owner, 'of_blocks') else f.__name__ if owner is not f else part
+    if other != part and (hasattr(owner, 'of_blocks') or hasattr(owner, 'kernel_fn')):
+        raise TypeError(f'expected {name} to be the {part} of a network, got its {other}.')
+    return as_function(getattr(f, part, f), name)
+
+
+def suggestion(name, names):
+    """ Did you mean 'x'? for the one of `names` that is most like an unknown `name`; '' if none is."""
+    if not isinstance(name, str):
+        return ''
+    known = {str(one).lower(): str(one) for one in names}
+    found = get_close_matches(name.lower(), known, 1)
+    return f' Did you mean {known[found[0]]!r}?' if found else ''
+
+
+def unknown_name(module, instead):
+    """`__getattr__` of a module: an AttributeError that says what to take `instead`, or which name is like it."""
+    def __getattr__(name):
+        public = importlib.import_module(module).__all__
+        hint = f' {instead[name]}' if name in instead else suggestion(name, public)
+        raise AttributeError(f'module {module!r} has no {name!r}.{hint}', name=name)
+    return __getattr__
+
+
 # ------------------------------------------------------------------ kernel functions and their keywords, block by block
 
 def function_of_blocks(kernel_fn, x1, x2, kwargs):
@@ -181,6 +238,8 @@ def is_per_input(value):
 def check_per_input(kwargs, shape):
     """Raises ValueError where what belongs to the inputs has not `shape` entries, for x1 and for x2."""
     for name, value in kwargs.items():
+        for a in value if isinstance(value, (tuple, list)) else (value,):
+            check_entries(a, name)
         if is_per_input(value):
             for a, n in zip((value,) if is_array(value) else value, shape):
                 if a is not None and a.shape[:1] != (n,):

@@ -10,7 +10,7 @@ asks which kind it got. Nothing is imported before an array of that kind arrives
 =========  ============================================================================================
 kind       what it is
 =========  ============================================================================================
-numpy      `numpy.ndarray` and NumPy scalars, float32 or float64
+numpy      `numpy.ndarray` (or memmap) and NumPy scalars, float32 or float64; no other subclass
 cupy       `cupy.ndarray`: the same names on a GPU
 autograd   the boxes inside `autograd.grad` and its like (they may meet NumPy arrays, which they wrap)
 mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
@@ -20,6 +20,8 @@ from functools import partial
 from importlib import import_module
 
 import numpy
+
+from .no_arrays import PLAIN, no_array
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'beyond_range', 'check_range', 'exact',
            'free_on_device', 'generator', 'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled',
@@ -238,13 +240,16 @@ def load(kind):
 # ------------------------------------------------------------------ reading the kind off the arguments
 
 def kind(a):
-    """The library `a` comes from, 'mpmath' for object arrays; None for None and Python numbers."""
-    if type(a) is numpy.ndarray:
+    """The library `a` comes from, 'mpmath' for object arrays; None for None and Python numbers.
+
+    Anything else by its full name, also what is a NumPy array by inheritance alone: it may mean something of its own.
+    """
+    if type(a) in PLAIN or isinstance(a, numpy.generic):
         return 'mpmath' if a.dtype.hasobject else 'numpy'
     if a is None or type(a) in (bool, int, float):
         return None
     module = type(a).__module__.partition('.')[0]
-    return module if module in KINDS else f'{type(a).__module__}.{type(a).__qualname__}'
+    return module if module in KINDS and module != 'numpy' else f'{type(a).__module__}.{type(a).__qualname__}'
 
 
 def is_array(a):
@@ -269,6 +274,9 @@ def namespace(*arrays):
     if 'autograd' in kinds:
         kinds.discard('numpy')
     if len(kinds) != 1 or not kinds <= set(KINDS):
+        for a in arrays:
+            if kind(a) not in (None, *KINDS):
+                raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
         raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
                         f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
     return load(kinds.pop())
@@ -344,15 +352,23 @@ def generator(rng):
 
     Raises
     ------
-    TypeError : anything else. ValueError : a seed below 0.
+    TypeError : anything else, which may crash NumPy.
     """
-    if isinstance(rng, numpy.random.RandomState):
+    random = numpy.random
+    if isinstance(rng, random.RandomState):
         rng = int(rng.randint(2 ** 32, dtype=numpy.uint64))
-    try:
-        return numpy.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f'expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence or '
-                          f'RandomState, got {rng!r:.100}.') from error
+    if rng is None or isinstance(rng, (random.Generator, random.BitGenerator, random.SeedSequence)) or _is_seed(rng):
+        return random.default_rng(rng)
+    raise TypeError('expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence or '
+                    f'RandomState, got {rng!r:.100} of type {type(rng).__name__}.')
+
+
+def _is_seed(rng):
+    if isinstance(rng, (list, tuple)):
+        return all(map(_is_seed, rng))
+    if type(rng) is numpy.ndarray:
+        return rng.dtype.kind in 'iu' and bool((rng >= 0).all())
+    return isinstance(rng, (int, numpy.integer)) and not isinstance(rng, bool) and rng >= 0
 
 
 def as_floats(*arrays):
@@ -360,12 +376,12 @@ def as_floats(*arrays):
 
     Raises
     ------
-    TypeError : not an array (a list, a string), of mixed kinds, or not real numbers (complex, text, dates).
+    TypeError : not an array (a list, a string, a masked array, a matrix), of mixed kinds, or not real numbers (complex,
+        text, dates).
     """
     for a in arrays:
         if not is_array(a):
-            raise TypeError(f'expected an array (of {", ".join(KINDS)}), got {type(a).__name__}. '
-                            'Convert it with numpy.asarray; lists and tuples of arrays are for `parallel`.')
+            raise no_array(a, f'an array (of {", ".join(KINDS)})')
     xp = namespace(*arrays)
     if xp.kind == 'mpmath':
         for a in arrays:
@@ -376,7 +392,8 @@ def as_floats(*arrays):
     for a in arrays:
         if a.dtype.kind not in 'biuf':
             raise TypeError(f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
-    dtype = 'float32' if all(a.dtype == 'float32' for a in arrays) else 'float64'
+    dtype = 'float32' if all(a.dtype.newbyteorder('=') == 'float32' for a in arrays) else 'float64'
+    arrays = (a.view(numpy.ndarray) if isinstance(a, numpy.memmap) else a for a in arrays)
     return tuple(a if a.dtype == dtype else a.astype(dtype) for a in arrays)
 
 

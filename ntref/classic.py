@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from .arguments import as_number, as_whole
+from .arguments import as_number, as_part, as_whole
 from .arrays import as_floats, namespace
 from .empirical import empirical_ntk_fn
-from .engine.batch import batch
+from .engine.batch import batch, number_of_inputs
 from .predict import ODEState, gradient_descent, gradient_descent_mse
 
 __all__ = ['analytic_mse_predictor', 'gradient_descent_predictor', 'momentum_predictor', 'ntk']
@@ -53,6 +53,7 @@ def ntk(f, batch_size=None):
            [0., 0., 1., 0.],
            [0., 0., 0., 1.]])
     """
+    f = as_part(f, 'apply_fn', 'f')
     whole = empirical_ntk_fn(f, (), implementation=0)
     if batch_size is None:
         return lambda params, x1, x2=None: _flat(whole(x1, x2, params))
@@ -61,7 +62,7 @@ def ntk(f, batch_size=None):
 
     def ntk_fn(params, x1, x2=None):
         for x in x1, x2:
-            if x is not None and len(x) > 1:
+            if x is not None and number_of_inputs(x, 'x1 or x2') > 1:
                 of_pairs(x[:2], None, params)                   # two see of each other what batches of one do not
         return _flat(in_batches(x1, x2, params))
     return ntk_fn
@@ -263,7 +264,7 @@ class _Momentum:
 
 def _kernels(g_dd, g_td, y_train):
     """Kernels as `predict` takes them, and the trace_axes that this means."""
-    as_floats(g_dd, y_train)
+    as_floats(g_dd, y_train, *(() if g_td is None else (g_td,)))
     if len(y_train.shape) not in (1, 2):
         raise ValueError(f'expected y_train of shape (n, o), or (n,) for one output, got {y_train.shape}.')
     n, o = len(y_train), prod(y_train.shape[1:])

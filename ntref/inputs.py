@@ -27,6 +27,8 @@ def checked(x1, x2, axes):
     TypeError  : not arrays, or not of real numbers.
     ValueError : fewer than two axes, no channels, different feature shapes, NaN or infinity (the rows are named).
     """
+    if x1 is None:
+        raise TypeError('expected x1 to be an array of inputs, got no array but None.')
     arrays = as_floats(*(x for x in (x1, x2) if x is not None))
     for name, x in zip(('x1', 'x2'), arrays):
         if x.ndim < 2:

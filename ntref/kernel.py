@@ -14,19 +14,23 @@ from dataclasses import InitVar, dataclass, field, fields, replace
 from math import prod
 from typing import Any
 
-from .arguments import as_flag
+from .arguments import as_flag, is_whole
 from .arrays import check_range, is_array, namespace, untraced
 from .cov import Cov, Pair
 from .derivatives import carried
+from .no_arrays import no_array
 
 __all__ = ['COVARIANCES', 'Axes', 'Demand', 'Kernel', 'Signal', 'axis_of', 'diagonal', 'matrices', 'swapped', 'zipped']
 
 
+ARRAYS = 'nngp', 'ntk', 'cov1', 'cov2', 'gap', 'area', 'gap1', 'area1', 'gap2', 'area2', 'mask1', 'mask2'
 COVARIANCES = ('nngp', 'gap', 'area'), ('cov1', 'gap1', 'area1'), ('cov2', 'gap2', 'area2')
 
 
 def axis_of(axis, ndim):
-    """A non-negative axis; ValueError if there is none such."""
+    """A non-negative axis; TypeError if it is no whole number, ValueError if there is none such."""
+    if not is_whole(axis):
+        raise TypeError(f'expected an axis to be a whole number, got {axis!r:.100} of type {type(axis).__name__}.')
     if not -ndim <= axis < ndim:
         raise ValueError(f'expected an axis between {-ndim} and {ndim - 1}, got axis {axis}.')
     return axis % ndim
@@ -37,6 +41,11 @@ class Axes:
     """Which axes of inputs and activations are batch and channels."""
     batch: int = 0
     channel: int = -1
+
+    def __post_init__(self):
+        if not is_whole(self.batch) or not is_whole(self.channel):
+            raise TypeError(f'expected the axes of batch and channels to be whole numbers, got {self.batch!r:.100} and '
+                            f'{self.channel!r:.100}.')
 
     def of(self, ndim):
         """The same with non-negative numbers, for arrays of `ndim` axes; ValueError if there are no such two."""
@@ -160,7 +169,13 @@ class Kernel:
             raise ValueError(f'expected is_reversed=False, diagonal_batch=True, got {is_reversed}, {diagonal_batch}. '
                              'Positions stay in their natural order here; see docs/coming-from-neural-tangents.md.')
         as_flag(is_input, 'Kernel: is_input')
-        self._check_types()
+        for name in 'x1_is_x2', 'is_gaussian', 'diagonal_spatial':
+            object.__setattr__(self, name, as_flag(getattr(self, name), f'Kernel: {name}'))
+        for name in ARRAYS if type(self) is Kernel else ():             # a tile computes them when they are needed
+            a = getattr(self, name)
+            is_nothing = a is None and name != 'nngp' or name == 'ntk' and type(a) is int and a == 0
+            if not is_array(a) and not is_nothing:
+                raise no_array(a, f'Kernel: {name} to be an array')
         if self.mask1 is None is self.mask2:
             return
         masks = [None if mask is None else tuple(mask.shape) for mask in (self.mask1, self.mask2)]
@@ -168,15 +183,6 @@ class Kernel:
         if masks != wanted:
             raise ValueError(f'expected mask1 and mask2 of shapes {wanted[0]} and {wanted[1]}, inputs and positions, '
                              f'or neither, got {masks[0]} and {masks[1]}.')
-
-    def _check_types(self):
-        for name in 'x1_is_x2', 'is_gaussian', 'diagonal_spatial':
-            object.__setattr__(self, name, as_flag(getattr(self, name), f'Kernel: {name}'))
-        for name in 'nngp', 'ntk', 'cov1', 'cov2', 'mask1', 'mask2', 'gap', 'area', 'gap1', 'area1', 'gap2', 'area2':
-            value = getattr(self, name)
-            if not (is_array(value) or value is None and name != 'nngp' or name == 'ntk' and value == 0):
-                raise TypeError(f'Kernel: {name} is expected to be an array, got {value!r:.200} of type '
-                                f'{type(value).__name__}.')
 
     def replace(self, **changes):
         """A copy with `changes`. A covariance replaced without its gap and area drops them: they were the old one's."""

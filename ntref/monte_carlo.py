@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .arguments import as_axes, as_flag, as_number, as_whole, is_whole
+from .arguments import as_axes, as_flag, as_number, as_part, as_whole, is_whole
 from .empirical import NtkImplementation, empirical_kernel_fn
 from .empirical.side import are_equal, check_second
+from .empirical.trees import check_leaves
 from .engine.batch import batch, number_of_inputs, threads_of
 from .engine.run import in_threads, shown
 from .trees import leaves, rebuilt, tree_map
@@ -113,6 +114,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
         raise TypeError(f'monte_carlo_kernel_fn: expected one of seed and key, got {seed!r} and {key!r}.')
     counts, is_one = _counts(n_samples, with_error)
     batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
+    apply_fn = as_part(apply_fn, 'apply_fn', 'f')
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
     of_one = empirical_kernel_fn(_in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes,
                                  implementation)
@@ -126,6 +128,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
         if 'rng' in apply_fn_kwargs:
             raise TypeError('expected no keyword rng: each sample has its own, from seed and the number of the sample.')
         for name, x in ('x1', x1), ('x2', x2):
+            check_leaves(**{name: x})
             if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
                 raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
         check_second(x2)
@@ -142,9 +145,8 @@ class _Networks:
     """Networks with random parameters; kernel_fn is that of one of them."""
 
     def __init__(self, init_fn, apply_fn, seed, batch_size, kernel_fn):
-        if not callable(init_fn):
-            raise TypeError(f'expected init_fn to be a function init_fn(rng, shape), got {type(init_fn).__name__}.')
-        self.init_fn, self.kernel_fn, self.is_random = init_fn, kernel_fn, _takes_rng(apply_fn)
+        self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
+        self.kernel_fn, self.is_random = kernel_fn, _takes_rng(apply_fn)
         self.seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
         self.batch_size = batch_size
 
@@ -198,7 +200,7 @@ def _in_tiles(apply_fn, batch_size, axes):
             raise ValueError('expected batch_size=0 with the axis of the inputs in trace_axes or diagonal_axes, got '
                              f'{batch_size}: there are no tiles without pairs of inputs.')
         return out
-    return apply_to_tile if batch_size and callable(apply_fn) else apply_fn
+    return apply_to_tile if batch_size else apply_fn
 
 
 def _counts(n_samples, with_error):
@@ -290,6 +292,7 @@ def _means(sample, counts, threads, tol):
 
 def _warn(means, tol):
     worst, needed = means.worst(), means.needed(tol)
-    advice = f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.' if isfinite(worst) else ''
+    advice = '' if not isfinite(needed) else \
+        f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.'
     warnings.warn(f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} after '
                   f'{means.n} samples.{advice}', UserWarning, stacklevel=5)

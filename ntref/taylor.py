@@ -6,10 +6,13 @@ The derivatives come by forward mode, one inside the other.
 from importlib import import_module
 from math import factorial
 
-from .arguments import as_whole, check_finite
+from .arguments import as_part, as_whole, check_finite
+from .no_arrays import check_entries
 from .trees import leaves, named, rebuilt, tree_map
 
 __all__ = ['linearize', 'taylor_expand']
+
+MOST = 40               # the degree of a polynomial, whose derivatives no one waits for
 
 
 def linearize(f, params):
@@ -27,7 +30,7 @@ def linearize(f, params):
 
     Raises
     ------
-    TypeError : f is no function.
+    TypeError : f is no function; masked arrays, matrices or sparse ones.
     ValueError : params' is a tree of another form, or of arrays of other shapes; NaN or infinity in parameters or
         inputs (unless a `mask_constant` is given).
 
@@ -78,16 +81,16 @@ def taylor_expand(f, params, degree):
     >>> [round(float(taylor_expand(np.exp, 0.0, degree)(1.0)), 5) for degree in range(5)]
     [1.0, 2.0, 2.5, 2.66667, 2.70833]
     """
+    f = as_part(f, 'apply_fn', 'f')
     degree = as_whole(degree, 'taylor_expand: degree', 0)
-    if not callable(f):
-        raise TypeError(f'expected f to be a function f(params, *args), got {type(f).__name__}. Of a network take '
-                        'apply_fn.')
-    _check_finite(params, 'params')
+    if degree > MOST:
+        raise ValueError(f'expected degree <= {MOST}, got {degree!s:.20}: the time grows as 2^degree.')
+    _check(params, 'params')
 
     def expanded(new_params, *args, **kwargs):
-        _check_finite(new_params, 'the parameters')
+        _check(new_params, 'the parameters')
         for i, a in enumerate(args if kwargs.get('mask_constant') is None else ()):
-            _check_finite(a, f'argument {i + 1}')
+            _check(a, f'argument {i + 1}')
         direction, out = tree_map(_difference, params, new_params), f(params, *args, **kwargs)
 
         def along(t):
@@ -101,8 +104,9 @@ def taylor_expand(f, params, degree):
     return expanded
 
 
-def _check_finite(tree, name):
+def _check(tree, name):
     for where, a in named(tree, name):
+        check_entries(a, where)
         check_finite(a, where)
 
 

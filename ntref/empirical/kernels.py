@@ -7,7 +7,7 @@ from operator import index
 
 import numpy
 
-from ..arguments import as_axes, as_flag, is_whole
+from ..arguments import as_axes, as_flag, as_part, is_whole, suggestion
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .blocks import blocks_of
@@ -17,7 +17,7 @@ from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing
 from .plan import plans
 from .products import products_cost, products_ntk
-from .side import Mixing, check_function, sides
+from .side import Mixing, sides
 from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
@@ -51,8 +51,7 @@ class Kernels:
     """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
 
     def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
-        check_function(f)
-        self.f, self.vmap_axes, self.check = f, vmap_axes, as_flag(check, 'check')
+        self.f, self.vmap_axes, self.check = as_part(f, 'apply_fn', 'f'), vmap_axes, as_flag(check, 'check')
         self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
         if not is_whole(implementation) or index(implementation) not in [*NtkImplementation]:
             raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
@@ -295,10 +294,13 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
 
     def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
-        names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else get
-        if not isinstance(names, (tuple, list)) or not 0 < len(names) <= 2 or names[1:] == names[:1] or not all(
-                isinstance(name, str) and name in ('nngp', 'ntk') for name in names):
-            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}.")
+        names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of type "
+                            f'{type(get).__name__}. Arguments are (x1, x2, get, params).')
+        if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
+            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}."
+                             + ''.join(suggestion(name, ('nngp', 'ntk')) for name in names))
         given = kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
         found = {name: getattr(kernels, name)(*given) for name in names}
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)

@@ -1,12 +1,14 @@
 """Products of the tangent kernel with vectors, J (J' v), without the kernel."""
 import numpy
 
+from ..arguments import as_part
 from ..trees import leaves, rebuilt
 from .cost import Cost
 from .jacobian import unit
 from .pullbacks import as_dtype
 from .record import Record
-from .side import check_function, sides
+from .side import sides
+from .trees import check_leaves
 
 __all__ = ['empirical_ntk_vp_fn', 'products_cost', 'products_ntk']
 
@@ -93,11 +95,11 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
     >>> info, bool(abs(dense @ solution - y).max() < 1e-8)
     (0, True)
     """
-    check_function(f)
-    first, second = sides(f, x1, x2, params, apply_fn_kwargs)
+    first, second = sides(as_part(f, 'apply_fn', 'f'), x1, x2, params, apply_fn_kwargs)
     push, pull = Push(first.whole), second.whole
 
     def ntk_vp(cotangents):
+        check_leaves(cotangents=cotangents)
         given = [numpy.asarray(v) for v in leaves(cotangents)]
         if [v.shape for v in given] != [out.shape for out in pull.outputs]:
             raise ValueError(f'expected cotangents like the outputs for x2, of shapes '

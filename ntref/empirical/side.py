@@ -9,9 +9,9 @@ from ..once import cached_property
 from ..trees import leaves, named, rebuilt
 from .cost import CALL
 from .record import Record
-from .trees import float_leaves, spread
+from .trees import check_leaves, float_leaves, spread
 
-__all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'check_function', 'check_second', 'sides', 'split_kwargs']
+__all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'check_second', 'sides', 'split_kwargs']
 
 DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # and changed by that
 
@@ -211,13 +211,6 @@ def mixing(name, i):
                   'do that: use vmap_axes=None.')
 
 
-def check_function(f):
-    """Raises TypeError where f cannot be called."""
-    if not callable(f):
-        raise TypeError(f'expected f to be a function f(params, x), got {type(f).__name__}. Of a network take '
-                        'apply_fn.')
-
-
 def check_second(x2):
     """Raises ValueError where x2 is an empty list, which is not None."""
     if isinstance(x2, (tuple, list, dict)) and not x2:
@@ -253,6 +246,7 @@ def are_equal(x1, x2):
 def sides(f, x1, x2, params, kwargs, vmap_axes=None, is_needed=True):
     """The Side of x1, and that of x2 (the same one where x2 is None), for derivatives if these are needed."""
     check_second(x2)
+    check_leaves(x1=x1, x2=x2, **kwargs)
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
     axes.check_keywords(kwargs)

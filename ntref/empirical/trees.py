@@ -2,9 +2,12 @@
 import numpy
 
 from ..arguments import check_finite, is_whole
+from ..no_arrays import check_entries
 from ..trees import leaves, named
 
-__all__ = ['float_leaves', 'spread']
+__all__ = ['check_leaves', 'float_leaves', 'spread']
+
+FLOATS = 'float32', 'float64'
 
 
 def float_leaves(tree, name):
@@ -17,14 +20,27 @@ def float_leaves(tree, name):
     """
     pairs = named(tree, name)
     for where, leaf in pairs:
+        check_entries(leaf, where)
         dtype = getattr(leaf, 'dtype', None)
-        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype in ('float32', 'float64')
+        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype.newbyteorder('=') in FLOATS
         if not isinstance(leaf, float) and not is_array:
             raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
                             f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
                             'derivative: make it a float, or a constant of the function.')
         check_finite(leaf, where)
-    return [(where, numpy.asarray(leaf)) for where, leaf in pairs]
+    return [(where, _native(leaf)) for where, leaf in pairs]
+
+
+def _native(leaf):
+    leaf = numpy.asarray(leaf)
+    return leaf.astype(leaf.dtype.newbyteorder('='), copy=False)
+
+
+def check_leaves(**trees):
+    """Raises TypeError where a leaf is like an array, but is masked, a matrix or sparse."""
+    for name, tree in trees.items():
+        for where, leaf in named(tree, name):
+            check_entries(leaf, where)
 
 
 def spread(value, tree, name):

@@ -4,9 +4,11 @@ from itertools import product
 
 import numpy
 
-from ..arguments import as_flag, as_whole, check_per_input, function_of_blocks, of_block
+from ..arguments import as_flag, as_part, as_whole, check_per_input, function_of_blocks, of_block
+from ..no_arrays import check_entries
 from .forms import apart, digest, together, told
 from .memory import check_memory, check_workers
+from .places import as_path
 from .run import alone, by_executor, in_threads, is_client, number_of_threads, shown
 from .store import opened, put
 
@@ -46,7 +48,7 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
 
     Raises
     ------
-    TypeError       : inputs that are not arrays, such as a `Kernel`; a kernel function that returns something else.
+    TypeError       : kernel_fn is no function, or returns no arrays; inputs that are not arrays, such as a `Kernel`.
     ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
         kernel that has not the shape of its tile; a network with a layer that mixes
         the batch; a store of another network, other inputs or tiles.
@@ -73,6 +75,8 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     >>> k.shape, bool(abs(k - net.kernel_fn(x, None, 'ntk')).max() < 1e-15)
     ((5, 5), True)
     """
+    out = None if out is None else as_path(out, 'batch: out')
+    kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
     side = as_whole(batch_size, 'batch: batch_size', 0) or SIDE
     as_flag(store_on_device, 'batch: store_on_device')
     threads = threads_of(device_count, 'batch')
@@ -205,6 +209,7 @@ def number_of_inputs(x, name):
         if len(lengths) > 1:
             raise ValueError(f'expected the arrays in {name} to have as many inputs each, got {sorted(lengths)}.')
         return lengths.pop()
+    check_entries(x, name)
     if not getattr(x, 'shape', ()):
         raise TypeError(f'expected {name} to be an array of inputs, or a list of arrays, got {type(x).__name__}.')
     return x.shape[0]

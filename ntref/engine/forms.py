@@ -6,6 +6,8 @@ from collections import namedtuple
 
 import numpy
 
+from ..no_arrays import check_entries
+
 __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
 
 
@@ -16,6 +18,7 @@ def on_host(a):
     ------
     TypeError : of Python objects.
     """
+    check_entries(a, 'a kernel')
     found = numpy.asarray(a.get() if hasattr(a, 'get') else a)
     if found.dtype.hasobject:
         raise TypeError(f'expected an array of numbers, got {type(a).__name__} of Python objects.')

@@ -9,7 +9,7 @@ import numpy
 
 from ..kernel import Kernel
 from .forms import apart, on_host, together
-from .places import is_url
+from .places import as_path, is_url
 from .store import FORMAT, compressors, stored, zarr
 
 __all__ = ['load_kernel', 'save_kernel']
@@ -43,11 +43,12 @@ def save_kernel(path, kernel, about=None):
     array([[1., 0.],
            [0., 1.]])
     """
+    path = as_path(path, 'path')
     form, arrays = _apart(kernel)
     if wrong := [name for name in arrays if not str(name).isidentifier() or name in RESERVED]:
         raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got {wrong[0]!r}.')
     attributes = {'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT}
-    text, asked, path = json.dumps(attributes), path, Path(path)
+    text, asked, path = _as_json(attributes), path, Path(path)
     write = {'.npz': _write_npz, '.zarr': _write_zarr}.get(path.suffix)
     if write is None or is_url(asked):
         raise ValueError(f'expected a path on this machine that ends in .npz or .zarr, got {asked}.')
@@ -60,6 +61,13 @@ def save_kernel(path, kernel, about=None):
     except BaseException:
         rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
         raise
+
+
+def _as_json(attributes):
+    try:
+        return json.dumps(attributes)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise TypeError(f'expected `about` to be text, numbers, lists and dicts, as JSON has them; got {e}.') from e
 
 
 def _write_npz(path, arrays, text):
@@ -86,6 +94,7 @@ def load_kernel(path):
     ValueError : not a file of `save_kernel`, or a damaged one; arrays of Python objects, which would have to be
         unpickled.
     """
+    path = as_path(path, 'path')
     about, arrays = stored(path) if is_url(path) or Path(path).is_dir() else _read_npz(path)
     form = about['form']
     if form['form'] != 'Kernel':

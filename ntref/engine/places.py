@@ -3,11 +3,27 @@ import errno
 import json
 from contextlib import contextmanager
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 
-__all__ = ['DESCRIBED', 'is_url', 'place']
+__all__ = ['DESCRIBED', 'as_path', 'is_url', 'place']
 
 DESCRIBED = 'zarr.json'
+
+
+def as_path(path, name):
+    """`path` itself, text or a path.
+
+    Raises
+    ------
+    TypeError : anything else. ValueError : empty. Both say `name`.
+    """
+    if not isinstance(path, (str, PathLike)):
+        raise TypeError(f'expected {name} to be a path, text or a pathlib.Path, got {path!r:.100} of type '
+                        f'{type(path).__name__}.')
+    if not str(path).strip() or '\0' in str(path):
+        raise ValueError(f'expected {name} to be the path of a file or directory, got {str(path)!r:.100}.')
+    return path
 
 
 def is_url(path):

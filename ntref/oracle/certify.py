@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy
 
-from ..arguments import as_flag, as_whole, of_block
+from ..arguments import as_flag, as_whole, of_block, suggestion
 from ..arrays import is_array
 from ..engine.batch import mirrored, number_of_inputs
 from ..engine.run import shown
@@ -270,9 +270,12 @@ def _compared(high, low, asked, guard):
 def _requested(get):
     """Names of kernels; none of them for all."""
     names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
-    known = all(isinstance(name, str) and name in NAMES for name in names)
-    if not known or len(set(names)) < len(names) or not (names or get is None):
-        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.')
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
+                        f'{type(get).__name__}.')
+    if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
+        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.'
+                         + ''.join(suggestion(name, NAMES) for name in names if name not in NAMES))
     return names
 
 
@@ -282,7 +285,10 @@ def _exactly(a, types='biufO'):
         return replace(a, masked_value=_exactly(a.masked_value))
     if not is_array(a) or a.dtype.kind not in types:
         return a
-    return _mapped(mpmath().convert, numpy.asarray(a))
+    try:
+        return _mapped(mpmath().convert, numpy.asarray(a))
+    except (TypeError, ValueError) as e:
+        raise TypeError(f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
 
 
 def _rounded(a, dtype):

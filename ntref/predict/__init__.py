@@ -1,4 +1,5 @@
 """What training does to an infinitely wide network: kernels in, predictions and their covariances out."""
+from ..arguments import unknown_name
 from .bayes import LeaveOneOut, RidgeSweep, leave_one_out, log_marginal_likelihood, ridge_sweep
 from .closed_form import gradient_descent_mse
 from .discrete import gradient_descent_mse_steps, max_learning_rate
@@ -19,3 +20,9 @@ __all__ = ['ComputedKernel', 'Fit', 'FitError', 'Gaussian', 'KernelGradient', 'L
            'gradient_descent', 'gradient_descent_mse', 'gradient_descent_mse_ensemble', 'gradient_descent_mse_steps',
            'kernel_gradient', 'leave_one_out', 'log_marginal_likelihood', 'log_marginal_likelihood_gradient',
            'max_learning_rate', 'ridge_sweep', 'sample']
+
+__getattr__ = unknown_name(__name__, {
+    'gp_inference_fn': 'Take gp_inference.',
+    'gradient_descent_mse_gp': 'Take gradient_descent_mse_ensemble.',
+    'gradient_descent_mse_ensemble_fn': 'Take gradient_descent_mse_ensemble.',
+})

@@ -8,7 +8,9 @@ Below, y is a matrix (n c, o) of o independent columns, c of the rows belong to 
 from math import isfinite
 from typing import Any, NamedTuple
 
+from ..arguments import suggestion
 from ..arrays import namespace, plain
+from ..no_arrays import check_entries
 
 from .closed_form import Training
 from .factor import cholesky_solve, with_ridges
@@ -76,7 +78,8 @@ def kernel_of(get):
     kernel = PRIORS.get(str(get).lower())
     if kernel is None:
         raise ValueError(f"expected get to be 'nngp', or 'ntkgp' for the Gaussian process whose covariance is the NTK; "
-                         f"got {get!r}. The ensemble 'ntk' of gp_inference is the posterior of no prior.")
+                         f"got {get!r:.100}.{suggestion(get, PRIORS)} "
+                         "The ensemble 'ntk' of gp_inference is the posterior of no prior.")
     return kernel
 
 
@@ -275,6 +278,7 @@ def _training(k, y, diag_reg, absolute, trace_axes, get):
 
 
 def _ridges(diag_regs):
+    check_entries(diag_regs, 'diag_regs')
     if not hasattr(diag_regs, '__iter__') or getattr(diag_regs, 'shape', None) == ():
         raise TypeError(f'expected several numbers as diag_regs, got {diag_regs!r}. For one write [{diag_regs!r}].')
     regs = [nonnegative('diag_regs', reg) for reg in diag_regs]

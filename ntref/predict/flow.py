@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_flag, as_whole
+from ..arguments import as_flag, as_whole, suggestion
 from ..arrays import namespace
 from ..engine.run import alone
 from .closed_form import Training
@@ -299,8 +299,9 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     rtol, atol = nonnegative('rtol', rtol, positive=True), nonnegative('atol', atol, positive=True)
     if rtol < FINEST:
         raise ValueError(f'expected rtol >= {FINEST:g}, got {rtol:g}: steps err by rounding.')
-    if method not in METHODS:
-        raise ValueError(f'expected method to be one of {", ".join(METHODS)}, got {method!r}.')
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f'expected method to be one of {", ".join(METHODS)}, got {method!r:.100}.'
+                         + suggestion(method, METHODS))
     if namespace(k_train_train, y_train).kind != 'numpy':
         raise TypeError('expected NumPy arrays, which are what the solvers of SciPy compute with.')
     train = Training(k_train_train, y_train, 0., False, trace_axes)

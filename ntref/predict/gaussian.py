@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ..arguments import as_flag, is_per_input
+from ..arguments import as_flag, as_part, is_per_input, suggestion
 from ..arrays import is_array, namespace
+from ..no_arrays import check_entries, no_array
 
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance,
     without_rounding)
 from .layout import (
-    as_kernel_fn, checked, field, kernel_matrix, nonnegative, refuse_function, time, times_alone, zipped)
+    checked, field, kernel_matrix, nonnegative, refuse_function, time, times_alone, zipped)
 
 __all__ = ['Gaussian', 'gp_inference', 'gradient_descent_mse_ensemble']
 
@@ -118,10 +119,14 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
         return Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
 
     refuse_function(k_train_train)
+    check_entries(k_train_train, 'k_train_train')
     if is_array(k_train_train):
         return _Posterior(dict.fromkeys(('nngp', 'ntk'), training(k_train_train)))
-    return _Posterior({name: training(field(k_train_train, name, 'k_train_train')) for name in ('nngp', 'ntk')
-                       if getattr(k_train_train, name, None) is not None})
+    train = {name: training(field(k_train_train, name, 'k_train_train')) for name in ('nngp', 'ntk')
+             if getattr(k_train_train, name, None) is not None}
+    if not train:
+        raise no_array(k_train_train, 'k_train_train to be an array or to have attributes nngp and ntk')
+    return _Posterior(train)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -210,7 +215,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     >>> mean.round(6), covariance.round(6)                # weight: mean 3 (1 - 1/2), variance (1/2)^2
     (array([[3.]]), array([[1.]]))
     """
-    kernel_fn, learning_rate = as_kernel_fn(kernel_fn), nonnegative('learning_rate', learning_rate, positive=True)
+    learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
+    kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
     refuse(x_train, y_train, diag_reg)
     options = diag_reg, diag_reg_absolute_scale, trace_axes
     return _Ensemble(kernel_fn, x_train, y_train, learning_rate, options, kernel_fn_train_train_kwargs, {})
@@ -320,11 +326,14 @@ def requested(get):
     if is_array(get):
         raise TypeError(f'get is expected to be names of kernels, got an array of shape {get.shape}. Is it '
                         'k_test_train? Pass k_test_train=..., or None in front.')
-    names = ('nngp', 'ntk') if get is None else (get,) if isinstance(get, str) else tuple(get)
-    names = tuple(str(name).lower() for name in names)
+    names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"expected get to be one of {', '.join(map(repr, NEEDS))}, a tuple of them or None; got "
+                        f'{get!r:.100} of type {type(get).__name__}. Kernels come after it.')
+    names = tuple(name.lower() for name in names)
     if not names or len(set(names)) < len(names) or not set(names) <= set(NEEDS):
         raise ValueError(f'expected get to be one of {", ".join(map(repr, NEEDS))}, a tuple of them or None; '
-                         f'got {get!r}.')
+                         f'got {get!r:.200}.{"".join(suggestion(name, NEEDS) for name in names if name not in NEEDS)}')
     return names
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_whole, of_block
+from ..arguments import as_function, as_whole, of_block
 from ..arrays import is_array
 from ..engine.run import counted
 from ..engine.tiles import ENTRIES
@@ -14,7 +14,7 @@ from ..engine.tiles import ENTRIES
 from .bayes import evidence, evidence_gradient, kernel_of
 from .closed_form import Training
 from .gaussian import refuse
-from .layout import as_kernel_fn, nonnegative
+from .layout import nonnegative
 
 __all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gradient']
 
@@ -143,10 +143,8 @@ class _Problem:
             raise ValueError("expected the hyper-parameters as a dict {name: number > 0}, such as {'W_std': 1.5, "
                              f"'diag_reg': 0.1}}, got {initial!r}.")
         self.initial = {name: float(nonnegative(name, value, positive=True)) for name, value in initial.items()}
-        if not callable(net_fn):
-            raise TypeError('expected net_fn to be a function of the hyper-parameters that returns a network, got '
-                            f'{type(net_fn).__name__}.')
-        self.net_fn, self.x, self.y, self.kwargs = net_fn, x, y, kwargs
+        self.net_fn = as_function(net_fn, 'net_fn')
+        self.x, self.y, self.kwargs = x, y, kwargs
         self.kernel, self.diag_reg = kernel_of(get), diag_reg
 
     def network(self, hyper):
@@ -157,7 +155,7 @@ class _Problem:
         if not callable(getattr(network, 'kernel_fn', network)):
             raise TypeError('expected net_fn to return a network, or its kernel_fn, got '
                             f'{type(network).__name__}: {network!r:.100}.')
-        return as_kernel_fn(network)
+        return getattr(network, 'kernel_fn', network)
 
     def whole(self, hyper):
         """The kernel of all inputs."""

@@ -200,7 +200,10 @@ class System:
 
     def resume(self, state, y, scale):
         """The state itself, of y in units of `scale`, if it has this rank and reg; else with another preconditioner."""
-        state = state._replace(steps=int(state.steps), trace=float(state.trace))
+        if not isinstance(state, (tuple, list)) or len(state) != len(State._fields):
+            raise TypeError(f'expected state to be the State of a Solution or of a NotConvergedError, got '
+                            f'{type(state).__name__}.')
+        state = State(*state)._replace(steps=int(state.steps), trace=float(state.trace))
         if not (numpy.array_equal(state.y, y * scale) and abs(state.trace - self.trace) <= SAME * abs(self.trace)):
             raise ValueError(
                 f'expected a state of this kernel and these right-hand sides, got one for y of shape {state.y.shape} '

@@ -1,7 +1,7 @@
 """Kernel gradient descent, as Jacot et al. 2018 define it: the cost is a function of functions, known at N points."""
 from typing import Any, NamedTuple
 
-from ..arguments import as_number
+from ..arguments import as_function, as_number
 from ..arrays import as_floats, namespace
 from ..derivatives import derivative
 from .factor import NEGATIVE, norm, symmetric
@@ -76,6 +76,7 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     (array([2., 0.]), array([2., 1.]), 2.0)
     """
     refuse_objects(k_train_train)
+    cost = as_function(cost, 'cost')
     (f,), (k,) = as_floats(fx_train), as_floats(k_train_train)
     layout, f = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f)
     n, eps = layout.inputs(), namespace(k).eps(k)

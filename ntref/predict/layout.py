@@ -10,8 +10,9 @@ from math import prod
 
 from ..arguments import as_axes, as_number
 from ..arrays import as_floats, is_array, namespace, plain
+from ..no_arrays import check_entries
 
-__all__ = ['Layout', 'as_kernel_fn', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'refuse_function',
+__all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative', 'refuse_function',
            'refuse_objects', 'time', 'times_alone', 'zipped']
 
 
@@ -70,6 +71,7 @@ class Layout:
     def initial(self, name, f0, rows, like):
         """Outputs at t = 0, an array or a number, as a matrix."""
         shape = self.test_shape(rows)
+        check_entries(f0, name)
         f0 = checked(name, f0) if is_array(f0) else as_number(f0, name)
         given = getattr(f0, 'shape', ())
         if len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1])):
@@ -136,6 +138,7 @@ def checked(name, a):
 def field(kernel, name, whose, is_array=is_array):
     """The array `name` ('nngp' or 'ntk') of a kernel object; what `is_array` stands for itself."""
     refuse_function(kernel, whose)
+    check_entries(kernel, whose)
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
@@ -157,15 +160,6 @@ def refuse_objects(k, name='k_train_train'):
     if not is_array(k) and hasattr(k, 'ntk'):
         raise TypeError(f'{name} is expected to be an array, got {type(k).__name__}, which has several: pass its .ntk, '
                         'or its .nngp where the last layer alone is trained.')
-
-
-def as_kernel_fn(kernel_fn):
-    """The kernel function (x1, x2, get), or that of a network."""
-    found = getattr(kernel_fn, 'kernel_fn', kernel_fn)
-    if not callable(found):
-        raise TypeError('expected kernel_fn to be a kernel function (x1, x2, get), or a network that has one, got '
-                        f'{type(kernel_fn).__name__}: {kernel_fn!r:.100}.')
-    return found
 
 
 def nonnegative(name, value, positive=False):
@@ -193,8 +187,13 @@ def time(t, learning_rate, y, size=None):
     """tau = learning_rate t / size, size that of `y` if not given: the time of df/dtau = -K (f - y)."""
     if t is None:
         return None
+    check_entries(t, 't')
     xp = namespace(y, t) if is_array(t) else namespace(y)
-    t = t if is_array(t) else xp.asarray(t)
+    try:
+        t = t if is_array(t) else xp.asarray(t)
+        namespace(y, t)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise TypeError(f'expected t to be a number or an array of them, got {t!r:.100}.') from e
     shape = t.shape if is_array(t) else ()             # mpmath's 0-d arrays decay to numbers
     t, = as_floats(xp.reshape(t, (-1,)))
     bad = t[~(t >= 0)]

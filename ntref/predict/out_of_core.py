@@ -3,9 +3,10 @@ from math import prod
 
 import numpy
 
-from ..arguments import function_of_blocks, of_block
+from ..arguments import as_part, function_of_blocks, is_whole, of_block
+from ..no_arrays import check_entries
 from .factor import symmetric
-from .layout import as_kernel_fn, checked, kernel_matrix, refuse_function
+from .layout import checked, kernel_matrix, refuse_function
 
 __all__ = ['ComputedKernel', 'Tiles']
 
@@ -46,9 +47,15 @@ class ComputedKernel:
     """
 
     def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
-        kernel_fn, sizes = as_kernel_fn(kernel_fn), (len(x1), len(x1 if x2 is None else x2))
+        check_entries(x1, 'x1')
+        check_entries(x2, 'x2')
+        for name, x in ('x1', x1), ('x2', x1 if x2 is None else x2):
+            if not hasattr(x, '__len__') or not hasattr(x, '__getitem__') or getattr(x, 'shape', (0,)) == ():
+                raise TypeError(f'expected {name} to be an array of inputs, got {x!r:.100} of type {type(x).__name__}.')
+        sizes = len(x1), len(x1 if x2 is None else x2)
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
+        kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
         self._f, self._x1, self._x2 = function_of_blocks(kernel_fn, x1, x2, kwargs), x1, x2
         self._is_one = x2 is None or getattr(self._f, 'is_one', False)
         self._get, self._kwargs = () if get is None else (get,), kwargs
@@ -63,7 +70,7 @@ class ComputedKernel:
 
     def __getitem__(self, index):
         given = index if isinstance(index, tuple) else (index, slice(None))
-        if len(given) != 2 or not all(isinstance(i, slice) or numpy.ndim(i) == 1 for i in given):
+        if len(given) != 2 or not all(_is_index(i) for i in given):
             raise TypeError(f'expected k[rows, columns], slices or lists of numbers of inputs, got {index!r:.100}. For '
                             'one input write slice(i, i + 1).')
         rows, columns = given
@@ -89,10 +96,19 @@ class ComputedKernel:
         kwargs = of_block(self._kwargs, rows, columns, itself)
         right = None if is_own else (self._x1 if itself else self._x2)[columns]
         k = self._f(self._x1[rows], right, *self._get, **kwargs)
+        check_entries(k, 'what kernel_fn returns')
         if not hasattr(k, 'dtype') or k.ndim < 2:
             raise TypeError("expected a kernel function that returns an array (n1, n2, ...), got "
                             f"{type(k).__name__}. Ask for one kernel: get='nngp' or get='ntk'.")
         return k
+
+
+def _is_index(i):
+    """A slice, or whole numbers in a row?"""
+    if isinstance(i, slice):
+        return True
+    return isinstance(i, (list, range)) and all(map(is_whole, i)) or \
+        type(i) is numpy.ndarray and i.ndim == 1 and i.dtype.kind in 'iub'
 
 
 class Tiles:
@@ -100,6 +116,7 @@ class Tiles:
 
     def __init__(self, name, k):
         refuse_function(k, name)
+        check_entries(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
             raise TypeError(f'expected {name} to be an array, in memory or on disk, or a ComputedKernel, got '
                             f'{type(k).__name__}.')

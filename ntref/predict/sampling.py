@@ -82,6 +82,8 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
     ((1000, 2), True, 1.0)
     """
     number = as_whole(number, 'number', 0)
+    if not isinstance(gaussian, (tuple, list)) or len(gaussian) != 2:
+        raise TypeError(f'expected a Gaussian, (mean, covariance), got {type(gaussian).__name__}.')
     (mean,), (c,) = as_floats(gaussian[0]), as_floats(gaussian[1])
     xp = namespace(mean, c)
     layout = Layout(mean, trace_axes, c, names=('mean', 'covariance'))

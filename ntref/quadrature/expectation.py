@@ -1,11 +1,12 @@
 """Two functions: E[f g] by Mehler's series where it is short, by adaptive integration elsewhere."""
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from .panels import (
     LEGENDRE_W, MAX_PANELS, ORDER, PROBES, ROUNDING, SMOOTH, UNRESOLVED, QuadratureError, call, expand, gauss_hermite,
-    merge, nodes, reach_of, resolve, root_density, tiny)
+    merge, nodes, reach_of, real, resolve, root_density, tiny)
 
 __all__ = ["KINKS", "Expectation", "expectation", "mean"]
 
@@ -69,7 +70,7 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
     >>> bool(abs(value - np.exp(-1) * np.sinh(.5)) < 1e-15), bool(error < 1e-12)
     (True, True)
     """
-    _check_rtol(rtol)
+    _check(rtol, f, g)
     q1, q2, k, rho, sigma = _correlation(q1, q2, k, area)
     if k.size == 0:
         return Expectation(k, k)
@@ -117,7 +118,7 @@ def mean(f, q, *, kinks=None, rtol=1e-12):
     >>> float(mean(np.abs, np.pi / 2).value)
     1.0
     """
-    _check_rtol(rtol)
+    _check(rtol, f)
     q = _variance("q", q)
     if q.size == 0:
         return Expectation(q, q)
@@ -129,23 +130,27 @@ def mean(f, q, *, kinks=None, rtol=1e-12):
 
 # ---- what was asked for ----
 
-def _check_rtol(rtol):
-    if not 1e-13 <= rtol <= 1e-2:
-        raise ValueError(f"rtol must lie between 1e-13 and 1e-2, got {rtol!r}")
+def _check(rtol, *functions):
+    for f in functions:
+        if not callable(f):
+            raise TypeError(f"expected a function of an array, got {f!r:.100} of type {type(f).__name__}")
+
+    if not isinstance(rtol, Real) or not 1e-13 <= rtol <= 1e-2:
+        raise ValueError(f"rtol must lie between 1e-13 and 1e-2, got {rtol!r:.100}")
 
 
 def _kinks(f, kinks):
     if kinks is None:
         listed = KINKS.get(f, ()) if isinstance(f, np.ufunc) else ()
         kinks = getattr(f, "kinks", listed)
-    kinks = tuple(float(c) for c in np.ravel(kinks))
+    kinks = tuple(map(float, np.ravel(real("kinks", kinks))))
     if not np.all(np.isfinite(kinks)):
         raise ValueError(f"kinks must be finite real numbers, got {kinks}")
     return kinks
 
 
 def _variance(name, q):
-    q = np.asarray(q, dtype=float)
+    q = real(name, q)
     bad = ~((q == 0) | (q >= 1e-100) & (q <= 1e100))        # products of two, and their rounding errors, are floats
     if np.any(bad):
         raise ValueError(f"{name} must be a variance, 0 or between 1e-100 and 1e100, got {q[bad][0]}")
@@ -163,7 +168,8 @@ def _product(a, b):
 def _correlation(q1, q2, k, area):
     """Broadcast q1, q2, k; rho and sigma = sqrt(1 - rho**2), without cancellation for the floats given."""
     slack = _rounding(q1, q2, k)
-    q1, q2, k = _variance("q1", q1), _variance("q2", q2), np.asarray(k, dtype=float)
+    area = None if area is None else real("area", area)
+    q1, q2, k = _variance("q1", q1), _variance("q2", q2), real("k", k)
     try:
         shape = np.broadcast_shapes(q1.shape, q2.shape, k.shape, np.shape(0. if area is None else area))
     except ValueError:
@@ -192,7 +198,7 @@ def _rounding(*arrays):
 
 
 def _checked_area(area, square, slack):
-    area = np.broadcast_to(np.asarray(area, dtype=float), square.shape)
+    area = np.broadcast_to(area, square.shape)
     bad = ~((area >= 0) & (np.abs(area**2 - square) <= 50 * slack))
     if np.any(bad):
         raise ValueError(f"area must be sqrt(q1 q2 - k**2) = {np.sqrt(max(square[bad][0], 0.))}, got {area[bad][0]}")

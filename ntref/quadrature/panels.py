@@ -1,8 +1,11 @@
 """One function: the panels that resolve it, its Hermite coefficients, Gauss-Hermite nodes."""
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import erfc
+
+from ..no_arrays import check_entries
 
 __all__ = ["Panels", "QuadratureError", "call", "expand", "gauss_hermite", "resolve"]
 
@@ -76,8 +79,8 @@ def gauss_hermite(deg):
     >>> bool(abs(w @ x**4 - 3) < 1e-13)
     True
     """
-    if deg != int(deg) or not 1 <= deg <= 600:
-        raise ValueError(f"deg must be an integer from 1 to 600, got {deg!r}")
+    if not isinstance(deg, Real) or not 1 <= deg <= 600 or deg != int(deg):
+        raise ValueError(f"deg must be an integer from 1 to 600, got {deg!r:.100}")
     deg = int(deg)
     roots = np.sqrt(np.arange(1., deg))
     x = np.linalg.eigvalsh(np.diag(roots, -1))
@@ -100,10 +103,24 @@ def root_density(x):
 
 # ---- its range, its panels, its Hermite coefficients ----
 
+def real(name, a):
+    """Numbers as an array of floats; TypeError, with the name, for anything else."""
+    check_entries(a, name)
+    try:
+        found = np.asarray(a)
+        if found.dtype.kind in "biuf" or found.dtype.hasobject and found.size:
+            return found.astype(float, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise TypeError(f"{name} must be real numbers, got {a!r:.100} of type {type(a).__name__}")
+
+
 def call(f, u):
     """f(u), checked."""
     with np.errstate(all="ignore"):
-        y = np.asarray(f(u))
+        y = f(u)
+    check_entries(y, "what a function returns")
+    y = np.asarray(y)
     if y.shape != u.shape or y.dtype.kind not in "fiub":
         raise ValueError(f"a function must map a float array to real numbers of the same shape: "
                          f"expected {u.shape}, got {y.shape} of dtype {y.dtype}")

@@ -1,4 +1,5 @@
 """Layers of infinitely wide networks, and of finite ones: `init_fn, apply_fn, kernel_fn = stax.serial(...)`."""
+from ..arguments import unknown_name
 # composition
 from .combinators import parallel, repeat, serial
 # branching
@@ -41,3 +42,20 @@ __all__ = [
     'layer', 'requires', 'supports_masking', 'Bool', 'Diagonal', 'Padding',
     'MaskedArray', 'unmask_fn', 'Layer', 'LayerError', 'from_spec',
 ]
+
+NO_CLOSED_FORM = 'Its kernel has no closed form. '
+__getattr__ = unknown_name(__name__, {
+    **dict.fromkeys(('MaxPool', 'GlobalMaxPool'), f'{NO_CLOSED_FORM}Take AvgPool, SumPool or GlobalAvgPool.'),
+    **dict.fromkeys(('BatchNorm', 'BatchNormalization', 'GroupNorm'), f'{NO_CLOSED_FORM}Take LayerNorm.'),
+    **dict.fromkeys(('Softmax', 'LogSoftmax', 'softmax', 'logsoftmax'), f'{NO_CLOSED_FORM}It belongs to the loss, see '
+                    'predict.gradient_descent; in attention it is attention_mechanism.'),
+    **dict.fromkeys(('LSTM', 'GRU', 'RNN'), 'Recurrent layers are not here. Take GlobalSelfAttention, or Conv of one '
+                    'axis.'),
+    **dict.fromkeys(('Embedding', 'Embed'), 'Give one-hot vectors to Dense.'),
+    **dict.fromkeys(('Linear', 'FullyConnected'), 'Take Dense.'),
+    **dict.fromkeys(('Conv1d', 'Conv2d', 'Conv1D', 'Conv2D', 'Conv3d', 'GeneralConv'), 'Take Conv, whose filter_shape '
+                    'has one number for each axis.'),
+    **dict.fromkeys(('Sequential', 'Serial'), 'Take serial.'),
+    **dict.fromkeys(('SiLU', 'Silu'), 'Take Swish.'), **dict.fromkeys(('Square', 'Quadratic'), 'Take Monomial(2).'),
+    **dict.fromkeys(('Residual', 'Skip'), 'Take FanOut(2), parallel(net, Identity()), FanInSum().'),
+})

@@ -14,7 +14,7 @@ from itertools import product
 from math import prod
 from typing import Callable
 
-from ..arguments import as_whole
+from ..arguments import as_whole, suggestion
 from ..arrays import namespace, plain
 from ..cov import Cov
 from ..inputs import channels_last
@@ -234,7 +234,7 @@ class GlobalSelfAttention(Mixing):
         return tuple(() if shape is None else rng.standard_normal(shape) for shape in self.shapes(signal))
 
     def apply(self, params, x, rng=None, mask=None, **given):
-        W_q, W_k, W_v, W_o, b, _ = params
+        W_q, W_k, W_v, W_o, b, _ = self.parts(params, 6)
         xp, signal = namespace(x, W_k), Signal(tuple(x.shape), self.axes.of(x.ndim))
         for W, shape in zip(params, self.shapes(signal)):
             if shape is not None:
@@ -361,5 +361,6 @@ def _named(layer, name, names):
     given = getattr(layer, name)
     text = given.value if isinstance(given, names) else given
     if not isinstance(text, str) or text.upper() not in names.__members__:
-        raise ValueError(f'{layer.name}: expected {name} to be one of {", ".join(names.__members__)}, got {given!r}.')
+        raise ValueError(f'{layer.name}: expected {name} to be one of {", ".join(names.__members__)}, got '
+                         f'{given!r:.100}.{suggestion(text, names.__members__)}')
     return text.upper()

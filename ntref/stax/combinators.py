@@ -16,8 +16,10 @@ class _Network(Layer, abstract=True):
         object.__setattr__(self, 'layers', tuple(map(as_layer, self.layers)))
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
+                hint = f' Write {layer.__name__}().' if isinstance(layer, type) else f' Write {self.name}(*layers).' \
+                    if isinstance(layer, (tuple, list)) else ''
                 raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r:.200} as number {i}. A '
-                                'triple (init_fn, apply_fn, kernel_fn) will do, too.')
+                                'triple (init_fn, apply_fn, kernel_fn) will do, too.' + hint)
         if not self.layers:
             raise ValueError(f'{self.name}: expected at least one layer, got none.')
 
@@ -26,14 +28,6 @@ class _Network(Layer, abstract=True):
 
     def step(self, params, x, rng=None, **given):
         return self.apply(params, x, rng=rng, **given)
-
-    def check_params(self, params):
-        """Raises ValueError where there are not parameters for each layer."""
-        is_list = hasattr(params, '__len__') and not hasattr(params, 'dtype') and not isinstance(params, (str, bytes))
-        n = len(params) if is_list else None
-        if n != len(self.layers):
-            raise ValueError(f'expected params as a list of {len(self.layers)}, one for each layer, got '
-                             f'{params!r:.100}. Take those of init_fn of the same network.')
 
     def each(self, f, *trees):
         """[f(layer, leaves)] with errors located."""
@@ -102,9 +96,9 @@ class _Serial(_Network):
         return params
 
     def apply(self, params, x, rng=None, **given):
-        self.check_params(params)
-        return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, params,
-                         spawned(rng, len(self.layers)))
+        n = len(self.layers)
+        return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, self.parts(params, n),
+                         spawned(rng, n))
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,8 +128,8 @@ class _Parallel(_Network):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
     def apply(self, params, x, rng=None, **given):
-        self.check_params(params)
-        return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, self._branches(x),
+        x, params = self._branches(x), self.parts(params, len(self.layers))
+        return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, x,
                                  spawned(rng, len(self.layers))))
 
     def _branches(self, tree):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
 
-from ..arguments import as_whole, as_wholes
+from ..arguments import as_whole, as_wholes, suggestion
 from ..arrays import namespace
 from ..cov import Cov, Pair
 from ..kernel import Axes, Signal
@@ -29,7 +29,8 @@ def named_padding(name, padding):
     """One of PADDINGS, given in any case, or a `Padding`."""
     padding = padding.value if isinstance(padding, Padding) else padding
     if not isinstance(padding, str) or padding.upper() not in PADDINGS:
-        raise ValueError(f'{name}: expected padding to be one of {", ".join(PADDINGS)}, got {padding!r}.')
+        raise ValueError(f'{name}: expected padding to be one of {", ".join(PADDINGS)}, got {padding!r:.100}.'
+                         + suggestion(padding, PADDINGS))
     return padding.upper()
 
 
@@ -150,7 +151,7 @@ class _Convolution(Weighted, abstract=True):
         return [sizes[c] for c in self.letters[1]], [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
 
     def apply(self, params, x, rng=None, **given):
-        W, b = params
+        W, b = self.parts(params, 2)
         signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
         self.check_weights(W, self.shapes(signal)[0], signal)
         patches = self.patches(x)

@@ -115,6 +115,8 @@ class ElementwiseNumerical(Nonlinearity):
     df: Callable | None = None
 
     def __post_init__(self):
+        if self.fn is None:
+            raise TypeError('ElementwiseNumerical: fn is expected to be a function, got None.')
         _check_functions(self, fn=self.fn, df=self.df)
         if self.deg is not None:
             object.__setattr__(self, 'deg', as_whole(self.deg, 'ElementwiseNumerical: deg', 1))
@@ -184,5 +186,5 @@ def _where(p, at):
 
 def _check_functions(layer, **functions):
     for name, f in functions.items():
-        if f is not None and not callable(f):
-            raise TypeError(f'{layer.name}: {name} is expected to be a function, got {f!r}.')
+        if f is not None and (not callable(f) or hasattr(f, 'kernel_fn')):
+            raise TypeError(f'{layer.name}: {name} is expected to be a function, got {f!r:.200}.')

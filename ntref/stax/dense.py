@@ -1,7 +1,7 @@
 """Layers with weights: what they share, and Dense."""
 from dataclasses import dataclass, replace
 
-from ..arguments import as_number, as_whole
+from ..arguments import as_number, as_whole, suggestion
 from ..arrays import increased, namespace, scaled
 from ..kernel import Axes, Signal
 from .layer import Layer
@@ -15,10 +15,12 @@ class Weighted(Layer, abstract=True):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, 'parameterization', str(self.parameterization).lower())
+        if not isinstance(self.s, (tuple, list)):
+            raise TypeError(f'{self.name}: expected s to be two numbers > 0, got {self.s!r:.100}.')
         object.__setattr__(self, 's', tuple(as_number(n, f'{self.name}: s') for n in self.s))
         if self.parameterization not in ('ntk', 'standard'):
             raise ValueError(f"{self.name}: expected parameterization 'ntk' or 'standard', got "
-                             f'{self.parameterization!r}.')
+                             f'{self.parameterization!r:.100}.{suggestion(self.parameterization, ("ntk", "standard"))}')
         if len(self.s) != 2 or not all(n > 0 for n in self.s):
             raise ValueError(f'{self.name}: expected s to be two numbers > 0, got {self.s!r}.')
 
@@ -122,7 +124,7 @@ class Dense(Weighted):
         return self.drawn(rng, (n, m), n, bias)
 
     def apply(self, params, x, rng=None, **given):
-        W, b = params
+        W, b = self.parts(params, 2)
         xp, signal = namespace(x, W), Signal(tuple(x.shape), self.axes.of(x.ndim))
         self.check_weights(W, (signal.channels, self.widened(self.out_dim)), signal)
         Wh = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)

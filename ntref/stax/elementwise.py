@@ -11,6 +11,7 @@ from .. import duals, fused
 from ..arguments import as_number, as_whole
 from ..arrays import exact, namespace
 from ..cov import Cov
+from ..no_arrays import check_entries
 from .layer import Layer
 from .normalization import needs_gaussian
 
@@ -288,6 +289,7 @@ class Polynomial(_Power):
     coef: tuple
 
     def __post_init__(self):
+        check_entries(self.coef, 'Polynomial: coef')
         if not isinstance(self.coef, (tuple, list)) and not hasattr(self.coef, 'shape'):
             raise TypeError(f'Polynomial: coef is expected to be a sequence of numbers, got {self.coef!r}.')
         object.__setattr__(self, 'coef', tuple(as_number(c, 'Polynomial: coef') for c in self.coef))

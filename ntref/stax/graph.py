@@ -14,6 +14,7 @@ from ..arguments import as_wholes
 from ..arrays import as_like, is_array, namespace
 from ..cov import Cov
 from ..kernel import Signal, axis_of
+from ..no_arrays import check_entries
 from ..ops import zeros
 from .pooling import Mixing
 
@@ -144,6 +145,7 @@ class Aggregate(Mixing):
 
     def check_pattern(self, pattern, n, sizes):
         """Raises ValueError where it is not a pattern of n graphs with so many nodes."""
+        check_entries(pattern, 'the pattern')
         P, m = self.written(pattern), len(sizes)
         if self.implementation == 'SPARSE':
             wanted = f'whole numbers of shape ({n}, edges, {m}, 2)' + (f' or ({n}, edges, 2)' if m == 1 else '')

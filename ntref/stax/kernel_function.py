@@ -4,14 +4,15 @@ from dataclasses import dataclass, fields, replace
 from math import isqrt, nan, prod
 from typing import Any
 
-from ..arguments import as_flag
-from ..arrays import free_on_device, generator, namespace
+from ..arguments import as_flag, as_wholes, suggestion
+from ..arrays import as_floats, free_on_device, generator, is_array, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
 from ..engine.memory import check_memory
 from ..engine.tiles import ENTRIES
 from ..inputs import checked, input_kernel
 from ..kernel import COVARIANCES, Axes, Kernel, Signal
+from ..trees import leaves
 from .large import in_parts, is_large
 from .masking import check_found, in_layout, masked_inputs
 from .trees import input_signal, tree_map, tree_signal
@@ -71,6 +72,7 @@ class KernelFunction:
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
         diagonal_spatial = None if diagonal_spatial is None else as_flag(diagonal_spatial, 'diagonal_spatial')
+        _check_places(x1, x2, diagonal_spatial)
         layer.check_single(x1)
         if isinstance(_leaf(x1), Kernel):
             if x2 is not None:
@@ -78,7 +80,9 @@ class KernelFunction:
             if mask_constant is not None:
                 raise ValueError('expected mask_constant=None with a Kernel as x1, which has the masks of its inputs; '
                                  f'got {mask_constant}.')
-            k = tree_map(lambda k: _with_patterns(layer.laid_out(k, diagonal_spatial), pattern), x1)
+            if not all(isinstance(k, Kernel) for k in leaves(x1)):
+                raise TypeError('expected a Kernel for each input, or an array for each, got both in one list.')
+            k = tree_map(lambda k: _with_patterns(layer.laid_out(_fitting(k), diagonal_spatial), pattern), x1)
             for i in (0, 1):
                 layer.trace(tree_map(lambda k: k.signals[i], k))
             return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
@@ -126,7 +130,10 @@ class KernelFunction:
         True
         """
         names, demand, rng = _requested(get), self.layer.asked(None), generator(0)
-        signals = [tree_signal(shape, demand) for shape in (shape1, shape2) if shape is not None]
+        if str(dtype) not in ('float32', 'float64') and dtype is not float:
+            raise TypeError(f"kernel_fn.cost: expected dtype to be 'float32' or 'float64', got {dtype!r:.100}.")
+        shapes = [shape1] if shape2 is None else [shape1, shape2]
+        signals = [tree_signal(shape, demand) for shape in shapes]
         first, paired = _leaf(signals[0]), _leaf(demand).paired
         few = max(2, (4 if names else 1) * isqrt(ENTRIES // _entries(first, paired)))
 
@@ -214,11 +221,53 @@ def _requested(get):
     if get is None:
         return ()
     names = get if isinstance(get, (tuple, list)) else (get,)
-    names = tuple(name.lower() if isinstance(name, str) else name for name in names)
     known = [f.name for f in fields(Kernel)]
-    if not names or len(set(names)) < len(names) or not set(names) <= set(known):
-        raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r}.')
-    return names
+    hint = f' Of type {type(get).__name__} it is no name: kernel_fn takes x1, x2 and get, in this order.'
+    if all(isinstance(name, str) for name in names):
+        names = tuple(name.lower() for name in names)
+        hint = ''.join(suggestion(name, known) for name in names if name not in known)
+        if names and len(set(names)) == len(names) and set(names) <= set(known):
+            return names
+    raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r:.200}.'
+                     + hint)
+
+
+def _check_places(x1, x2, diagonal_spatial):
+    """Raises TypeError where something else is in the place of inputs, or of a flag."""
+    if diagonal_spatial is not None:
+        as_flag(diagonal_spatial, 'kernel_fn: diagonal_spatial')
+    if x1 is None:
+        raise TypeError('expected x1 to be an array of inputs, got no array but None.')
+    if isinstance(x2, str):
+        raise TypeError(f'expected x2 to be an array of inputs or None, got {x2!r:.100}. Names of kernels come third: '
+                        f'kernel_fn(x1, None, {x2!r:.100}), or get={x2!r:.100}.')
+    if isinstance(_leaf(x2), Kernel):
+        raise TypeError('expected x2 to be an array of inputs or None, got a Kernel, which holds both inputs: give it '
+                        'as x1.')
+
+
+def _fitting(k):
+    """The state, if its arrays and what describes them fit together; ValueError or TypeError otherwise."""
+    for name in ('shape1', 'shape2'):
+        shape = getattr(k, name)
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f'expected a Kernel with {name} as a tuple of whole numbers, got {shape!r:.100}.')
+        as_wholes(shape, f'Kernel: {name}', 0)
+    axes, members = Axes(k.batch_axis, k.channel_axis), 1 if k.diagonal_spatial else 2
+    first, second = (Signal(shape, axes.of(len(shape))) for shape in (k.shape1, k.shape2))
+    positions = tuple(first.shape[axis] for axis in first.layout[1:] for _ in range(members))
+    both, own = (first.inputs, second.inputs, *positions), (first.inputs, *positions)
+    wanted = dict(nngp=both, ntk=both, gap=both, area=both, cov1=own, cov2=(second.inputs, *positions))
+    given = {name: a for name in wanted if is_array(a := getattr(k, name))}
+    found = {name: tuple(a.shape) for name, a in given.items()}
+    if k.cov1 is None or found != {name: wanted[name] for name in found} or k.cov2 is None and both[0] != both[1]:
+        raise ValueError(f'expected a Kernel with nngp and cov1, of shapes {wanted} for shape1={k.shape1} and shape2='
+                         f'{k.shape2}, got {found}.')
+    for name, a in zip(given, as_floats(*given.values())):
+        xp = namespace(a)
+        if not bool(xp.all(xp.isfinite(a))):
+            raise ValueError(f'expected a Kernel of finite numbers, got NaN or infinity in {name}.')
+    return k
 
 
 def _select(k, get, names, diagonal_spatial):

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from ..arguments import as_typed, check_finite
 from ..arrays import as_floats, beyond_range, exact, generator, kind
 from ..kernel import Demand
+from ..no_arrays import check_entries
+from ..trees import leaves
 from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .trees import tree_map, tree_signal
@@ -140,6 +142,8 @@ class Layer:
         ValueError : NaN or infinity in inputs without masks; shapes that do not fit; what layers lack.
         """
         with located(self):
+            for leaf in leaves(params):
+                check_entries(leaf, 'each of params')
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
             shape = tree_map(_shape, inputs)
@@ -162,6 +166,10 @@ class Layer:
         new = self.apply(params, tree_map(lambda h: h.value, x), rng=rng, mask=tree_map(lambda s: s.mask, signal),
                          **given)
         return tree_map(zeroed, new, self.out(signal))
+
+    def __call__(self, x1, x2=None, get=None, **options):
+        """The kernels of the infinitely wide network: `kernel_fn`, where the network itself is given for it."""
+        return self.kernel_fn(x1, x2, get, **options)
 
     @property
     def kernel_fn(self):
@@ -201,8 +209,19 @@ class Layer:
                              f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
                              'limit is one of many channels.')
 
+    def parts(self, params, n):
+        """`params`, if there are n of them; ValueError otherwise."""
+        tree = getattr(params, '_value', params)                        # autograd has boxes of tuples and lists
+        if not isinstance(tree, (tuple, list)) or len(tree) != n:
+            got = f'{len(tree)} of them' if isinstance(tree, (tuple, list)) else type(tree).__name__
+            raise ValueError(f'expected params as init_fn gives them for this layer, {n} in a tuple or list, got '
+                             f'{got}.')
+        return params
+
     def check_weights(self, W, shape, signal):
         """Raises ValueError where W has not the `shape` that inputs like `signal` ask for."""
+        if not hasattr(W, 'shape'):
+            raise ValueError(f'expected weights of shape {tuple(shape)}, got {W!r:.100}.')
         if tuple(W.shape) != tuple(shape):
             raise ValueError(f'expected weights of shape {tuple(shape)} for inputs of shape {signal.shape}, got '
                              f'{tuple(W.shape)}. Take those of init_fn for inputs of this shape.')
@@ -265,7 +284,7 @@ class Layer:
         """{argument: value} where it differs from the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {f.name: values[f.name] for f in fields(self)
-                if f.default is MISSING or kind(values[f.name]) == 'autograd' or values[f.name] != f.default}
+                if f.default is MISSING or hasattr(values[f.name], 'shape') or values[f.name] != f.default}
 
     def __repr__(self):
         given, parts, positional = self.arguments(), [], True

@@ -11,11 +11,12 @@ docs/masks.md
 import warnings
 from dataclasses import dataclass
 from functools import wraps
-from math import prod
+from math import inf, prod
 from typing import Any
 
-from ..arguments import as_number
+from ..arguments import as_number, as_part
 from ..arrays import as_floats, as_like, is_array, namespace
+from ..no_arrays import no_array
 from ..ops import Window, window_sum
 from .trees import tree_map
 
@@ -92,6 +93,8 @@ def unmask_fn(fn):
             return type(out)(map(unmasked, out))
         return out
 
+    fn = as_part(fn, 'apply_fn', 'fn')
+
     @wraps(fn)
     def function(*args, **kwargs):
         return unmasked(fn(*args, **kwargs))
@@ -130,7 +133,9 @@ def _as_constant(value):
     try:
         return as_number(value, 'mask_constant')
     except ValueError:
-        return float(value)
+        if abs(value) == inf or value != value:
+            return float(value)
+        raise
 
 
 def _value(x):
@@ -144,7 +149,19 @@ def _where_masked(x, constant):
     value, = as_floats(_value(x))
     mask = value != value if constant != constant else value == constant         # only NaN differs from itself
     if isinstance(x, MaskedArray):
-        mask = namespace(x.mask).broadcast_to(x.mask, value.shape) | (mask if constant is not None else False)
+        given = namespace(value).broadcast_to(_checked_mask(x.mask, value.shape), value.shape)
+        mask = given | mask if constant is not None else given
+    return mask
+
+
+def _checked_mask(mask, shape):
+    """`mask`, if it is one of values of this shape."""
+    if not is_array(mask):
+        raise no_array(mask, 'the mask of a MaskedArray to be an array of True and False')
+    given = tuple(mask.shape)
+    if mask.dtype != bool or len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1])):
+        raise ValueError(f'expected the mask of a MaskedArray to be True and False, of a shape that broadcasts against '
+                         f'{tuple(shape)}, got dtype {mask.dtype} and shape {given}.')
     return mask
 
 

@@ -1,7 +1,7 @@
 """LayerNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
 
-from ..arguments import as_axes, is_whole
+from ..arguments import as_axes, is_whole, suggestion
 from ..arrays import generator, namespace
 from ..cov import Cov
 from ..derivatives import carried_root, is_traced
@@ -77,7 +77,7 @@ class LayerNorm(Layer):
         return signal.axes.batch not in self._over(len(signal.shape))
 
     def _over(self, ndim):
-        return tuple(sorted({axis_of(a, ndim) for a in ((self.axis,) if isinstance(self.axis, int) else self.axis)}))
+        return tuple(sorted({axis_of(a, ndim) for a in as_axes(self.axis, 'LayerNorm: axis')}))
 
     def check(self, signal):
         if self.axes.of(len(signal.shape)) != signal.axes or signal.axes.channel not in self._over(len(signal.shape)):
@@ -130,8 +130,9 @@ class Dropout(Layer):
         super().__post_init__()
         if not 0 < self.rate <= 1:
             raise ValueError(f'Dropout: expected 0 < rate <= 1 (the probability to keep), got {self.rate}.')
-        if self.mode not in ('train', 'test'):
-            raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r}.")
+        if not isinstance(self.mode, str) or self.mode not in ('train', 'test'):
+            raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r:.100}."
+                             + suggestion(self.mode, ('train', 'test')))
 
     @property
     def in_tiles(self):

@@ -9,7 +9,7 @@ v = 1 (sum) or the number of taps (average). Derivation: docs/theory/conv.md#poo
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..arguments import as_wholes
+from ..arguments import as_flag, as_wholes
 from ..arrays import namespace
 from ..kernel import Axes, Signal, diagonal
 from ..ops import Window, window_sum
@@ -170,6 +170,10 @@ class AvgPool(_Pool):
     normalize_edges: bool = False
     batch_axis: int = 0
     channel_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, 'normalize_edges', as_flag(self.normalize_edges, f'{self.name}: normalize_edges'))
 
     @property
     def averages(self):

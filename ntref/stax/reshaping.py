@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from operator import index
 
-from ..arguments import as_wholes, is_whole
+from ..arguments import as_flag, as_wholes, is_whole, suggestion
 from ..arrays import namespace
 from ..kernel import Axes, axis_of
 from ..ops import RESIZERS, nearest, resize_matrix
@@ -263,9 +263,11 @@ class ImageResize(Mixing):
 
     def __post_init__(self):
         super().__post_init__()
+        object.__setattr__(self, 'antialias', as_flag(self.antialias, 'ImageResize: antialias'))
         method = str(getattr(self.method, 'name', self.method)).lower()
         if method not in RESIZERS:
-            raise ValueError(f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got {self.method!r}.')
+            raise ValueError(f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got '
+                             f'{self.method!r:.100}.{suggestion(method, RESIZERS)}')
         shape = as_wholes(self.shape, 'ImageResize: shape', -1)
         if 0 in shape:
             raise ValueError(f'ImageResize: expected lengths >= 1, or -1 to keep one, got shape {shape}.')

@@ -7,7 +7,7 @@ from dataclasses import MISSING
 from numbers import Real
 from typing import get_args
 
-from ..arguments import is_whole
+from ..arguments import is_whole, suggestion
 from .layer import Layer
 
 __all__ = ['VERSION', 'from_spec']
@@ -91,7 +91,8 @@ def _layer(spec, place, depth):
         raise _misfit(place, TOO_DEEP)
     name, inside = spec['layer'], f'{place}.' if place else ''
     if not isinstance(name, str) or name not in Layer.registry:
-        raise _misfit(place, f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {_text(name)}.')
+        raise _misfit(place, f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {_text(name)}.'
+                      + suggestion(name, Layer.registry))
     given = {key: _value(value, f'{inside}{key}', depth - 1) for key, value in spec.items() if key != 'layer'}
     cls = Layer.registry[name]
     known = cls.parameters()

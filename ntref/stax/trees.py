@@ -5,6 +5,8 @@ from ..kernel import Axes, Signal
 
 __all__ = ['input_signal', 'tree_map', 'tree_signal']
 
+AXES = 64               # that arrays can have
+
 
 def tree_map(f, tree, *others):
     """f on the leaves of lists and tuples of equal form; the type of the first is kept."""
@@ -15,6 +17,9 @@ def tree_map(f, tree, *others):
 
 def input_signal(shape, demand, patterns=(None, None)):
     """That of inputs of this shape, with the patterns of them and of those they are paired with."""
+    if not 1 <= len(shape) <= AXES:
+        raise ValueError(f'expected a shape with a batch axis and a channel axis, at most {AXES} in all, got '
+                         f'{len(shape)} of them: {shape!r:.100}.')
     signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)), patterns=patterns)
     if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
         raise ValueError(f'expected at least one position on each spatial axis, got shape {signal.shape}. Crop less; '
@@ -24,6 +29,9 @@ def input_signal(shape, demand, patterns=(None, None)):
 
 def tree_signal(shape, demand, patterns=(None, None)):
     """The input signal for a shape, or for a list of shapes."""
+    if not isinstance(shape, (list, tuple)):
+        raise TypeError(f'expected a shape, a tuple of whole numbers such as x.shape, or a list of shapes, got '
+                        f'{shape!r:.100} of type {type(shape).__name__}.')
     if all(hasattr(n, '__index__') for n in shape):
         return input_signal(shape, demand[0] if isinstance(demand, list) else demand, patterns)
     if not all(isinstance(s, (list, tuple)) for s in shape):

@@ -106,7 +106,7 @@ def layer(layer_fn):
     >>> net, net.kernel_fn(numpy.eye(2), get='nngp')[0, 0]
     (serial(Dense(8), Times(3), Relu()), np.float64(2.25))
     """
-    if not callable(layer_fn):
+    if not callable(layer_fn) or not hasattr(layer_fn, '__name__'):
         raise TypeError(f'layer: expected a function that gives init_fn, apply_fn, kernel_fn, got {layer_fn!r}.')
     cls = type(layer_fn.__name__, (_Triple,), {
         'layer_fn': staticmethod(layer_fn), '__doc__': layer_fn.__doc__, '__module__': layer_fn.__module__,

@@ -1,0 +1,37 @@
+"""What is taken for an array by mistake, and what to do: masked arrays, matrices, sparse ones, a `Kernel`, lists."""
+import numpy
+
+__all__ = ['PLAIN', 'check_entries', 'no_array']
+
+PLAIN = numpy.ndarray, numpy.memmap
+"""NumPy's arrays whose entries are what they seem. A subclass may mean something of its own by them."""
+
+INSTEAD = (
+    (lambda a: isinstance(a, numpy.ma.MaskedArray), 'Its mask would be lost: fill it, a.filled(value). Inputs of '
+     'different lengths are told by mask_constant or stax.MaskedArray, see docs/masks.md.'),
+    (lambda a: isinstance(a, numpy.ndarray), 'Its operators and axes may have meanings of their own: take '
+     'numpy.asarray of it.'),
+    (lambda a: hasattr(a, 'kernel_fn'), 'That is a network: what its kernel_fn or its apply_fn returns is an array.'),
+    (lambda a: hasattr(a, 'nngp') or hasattr(a, 'ntk'), "Take its `.ntk` or its `.nngp`, or ask for one of them, "
+     "kernel_fn(x1, x2, 'ntk')."),
+    (lambda a: hasattr(a, 'masked_value'), 'Take its masked_value, or stax.unmask_fn of what gave it.'),
+    (lambda a: hasattr(a, 'toarray'), 'It is sparse: take its toarray().'),
+    (callable, 'Call it, and give what it returns.'),
+    (lambda a: True, 'Convert it with numpy.asarray; lists and tuples of arrays are for `parallel`.'),
+)
+"""Does it fit, and the advice; the first that fits."""
+
+
+def no_array(a, expected):
+    """The TypeError for `a` in the place of what is `expected`: what to take instead of it."""
+    instead = next(text for fits, text in INSTEAD if fits(a))
+    return TypeError(f'expected {expected}, got {type(a).__name__}. {instead}')
+
+
+def check_entries(a, name):
+    """Raises TypeError where `a` is like an array, but its entries are not what they seem.
+
+    For what is handed on to functions of the user; numbers, and arrays of any library, pass.
+    """
+    if isinstance(a, numpy.ndarray) and type(a) not in PLAIN or hasattr(a, 'toarray'):
+        raise no_array(a, f'{name} to be an array')
