@@ -23,6 +23,7 @@ __all__ = ['LARGEST', 'hermite']
 LARGEST = 1100.         # of the variances: beyond, the series is too long
 STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees, each up to here with nodes of its own
 BLOCK = 32              # terms between two looks at what is left
+FEW = 8                 # last terms of a block, which tell of the rest where that is rounding
 ROUNDING = 16           # eps: what may be left out, relative to the largest that the slope can be
 
 
@@ -34,50 +35,61 @@ def hermite(p, f, df, d):
     if p.k is p.q1:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
     place2 = places[p.q1.size:].reshape(p.q2.shape)
-    rho = over(p.k, p.s)
-    mean1, mean2 = (rows.of('mean', place) for place in (place1, place2))
-    slope, k, gap = _sum(rows, (place1, place2), rho, None if p.is_far else over(p.minus, p.s))
-    return Cov(mean1 * mean2 + p.s * k, None if p.is_far else (mean1 - mean2) ** 2 + gap), slope
+    means = [rows.of('mean', place) for place in (place1, place2)]
+    slope, k, lack = _sum(rows, (place1, place2), over(p.k, p.s), None if p.is_far else over(p.minus, p.s))
+    k = means[0] * means[1] + p.s * k
+    if lack is None:
+        return Cov(k), slope
+    norm1, norm2 = (rows.of('norm', at) for at in (place1, place2))
+    lack = lack + _lack(*(over(mean, norm) for mean, norm in zip(means, (norm1, norm2))), 0)
+    largest = norm1 * norm2
+    area = p.xp.sqrt(largest * lack) * p.xp.sqrt(p.xp.maximum(largest + k, 0))
+    return Cov(k, (norm1 - norm2) ** 2 + 2 * largest * lack, area), slope
 
 
-def _sum(rows, places, rho, lack1, power=1., lack=0.):
-    """Slope, (K' - a_0 a'_0) / s and gap' of pairs of rows, from the next degree l on; power = rho^l, lack = 1 - rho^l.
+def _sum(rows, places, rho, lack1, power=1., fall=0.):
+    """Slope, (K' - a_0 a'_0) / s and lack of pairs of rows, from the next degree l on; power = rho^l, fall = 1 - rho^l.
 
     Pairs stay together until fewer than half are not done. lack1 = 1 - rho is None if no gap is asked for.
     """
     xp = namespace(rho)
     power, slope, k = power + 0 * rho, 0 * rho, 0 * rho
-    gap, lack = None if lack1 is None else 0 * rho, lack + 0 * rho
+    lack, fall = None if lack1 is None else 0 * rho, fall + 0 * rho
     while True:
         rows.advance()
         for n in range(rows.degree - BLOCK + 1, rows.degree + 1):
-            b1, b2, a1, a2 = rows.coefficients(n, places)
+            b1, b2, c1, c2 = rows.coefficients(n, places)
             term = scaled(b1 * b2, power, True)
             slope = increased(slope, term)
             k = increased(k, scaled(term, rows.inverse[n], True))
-            if gap is not None:
-                lack = lack + power * lack1
-                gap = increased(gap, (a1 - a2) ** 2 + 2 * a1 * a2 * lack)
+            if lack is not None:
+                fall = fall + power * lack1
+                lack = increased(lack, _lack(c1, c2, fall))
             power = scaled(power, rho, True)
         left = abs(power) * rows.missing(places) > ROUNDING * xp.eps(rho)
         i = xp.nonzero(left)
         if 2 * len(i[0]) >= rho.size > 0:
             continue
-        if gap is not None:                     # of pairs with rho^l = 0; of coinciding ones nothing is missing
-            gap = gap + xp.where(~left & (power < .5), rows.missing_gap(places), 0)
+        if lack is not None:                    # what is left as one more term, of the size of all of them together
+            lack = lack + xp.where(left, 0, _lack(*rows.rest(places), fall))
         if len(i[0]):
             found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
-            more = _sum(rows, found, *(None if c is None else c[i] for c in (rho, lack1, power, lack)))
-            slope, k, gap = (None if c is None else xp.patch(c, i, c[i] + m)
-                             for c, m in zip((slope, rho * k, gap), more))
-            return slope, k, gap
-        return slope, rho * k, gap
+            more = _sum(rows, found, *(None if c is None else c[i] for c in (rho, lack1, power, fall)))
+            slope, k, lack = (None if c is None else xp.patch(c, i, c[i] + m)
+                              for c, m in zip((slope, rho * k, lack), more))
+            return slope, k, lack
+        return slope, rho * k, lack
+
+
+def _lack(c1, c2, fall):
+    """What two coefficients of unit vectors lack of 1: (c^2 + c'^2) / 2 - c c' rho^l."""
+    return (c1 - c2) ** 2 / 2 + c1 * c2 * fall
 
 
 class _Rows:
-    """Coefficients b_l and a_(l+1), a row for each variance and BLOCK of them at a time; what of their squares is left.
+    """Coefficients b_l and c_(l+1) = a_(l+1) / sqrt Q, a row for each variance and BLOCK of them at a time.
 
-    The integrals are sums over equidistant nodes; they converge as exp(-2 pi c / step), c the half-width of the strip
+    Of both it is known what of their squares is left. The integrals are sums over equidistant nodes; they converge as exp(-2 pi c / step), c the half-width of the strip
     where the integrand is analytic.
     """
 
@@ -90,7 +102,8 @@ class _Rows:
         weight, z = step * self.xp.exp(-x * x / 2) / (2 * self.xp.pi) ** .5, self.sigma[:, None] * x
         values, rises = f(self.xp, z), df(self.xp, z)
         self.mean, self.square, self.rise = (self.xp.matmul(c, weight) for c in (values, values ** 2, rises ** 2))
-        self.left, self.unseen = self.square - self.mean ** 2, self.rise
+        self.norm, self.unseen = self.xp.sqrt(self.square), self.rise
+        self.stretch, self.left = over(self.sigma, self.norm), 1 - over(self.mean, self.norm) ** 2
 
     def _like(self, c):
         """In the precision of the pairs; autograd has no forward mode of astype."""
@@ -100,25 +113,26 @@ class _Rows:
         return self._like(getattr(self, name))[place]
 
     def coefficients(self, n, places):
-        """b, b', a, a' of degrees n - 1, n - 1, n, n."""
-        return [c[n - 1 - self.degree][at] for c in (self.b, self.a) for at in places]
+        """b, b', c, c' of degrees n - 1, n - 1, n, n."""
+        return [c[n - 1 - self.degree][at] for c in (self.b, self.c) for at in places]
 
     def missing(self, places):
-        """What the slope can still get, at |rho| = 1, relative to the largest that it can be.
-
-        Where the difference of squares is rounding, the last of them tell: as exp(-c sqrt l), they add up to less than
-        the last block would, repeated as often as there were blocks.
-        """
-        xp, tail = self.xp, self.last * (self.degree // BLOCK)
-        rounded = self.unseen < 16 * ROUNDING * self.eps * self.rise
-        unseen = xp.where(rounded & (tail < abs(self.unseen)), tail, abs(self.unseen))
-        root = self._like(xp.sqrt(unseen / self.rise))
+        """What the slope can still get, at |rho| = 1, relative to the largest that it can be."""
+        left, tail = self.unseen / self.rise, self.last / self.rise * (self.degree // BLOCK)
+        root = self._root(left, self.xp.minimum(tail, abs(left)), 16 * ROUNDING)
         return root[places[0]] * root[places[1]]
 
-    def missing_gap(self, places):
-        """What the sum of the a_l^2 and of the a'_l^2 can still get."""
-        left = self._like(self.left)
-        return left[places[0]] + left[places[1]]
+    def rest(self, places):
+        """Roots of what the sums of the c_l^2 and of the c'_l^2 lack of 1."""
+        root = self._root(self.left, self.final * (self.degree // FEW), ROUNDING)
+        return [root[at] for at in places]
+
+    def _root(self, left, tail, noise):
+        """Root of what is left of a sum of squares of size 1; below the noise (of so many eps) the last of them tell.
+
+        As exp(-c sqrt l), they add up to less than the last block would, repeated as often as there were blocks.
+        """
+        return self._like(self.xp.sqrt(self.xp.where(left < noise * self.eps, tail, abs(left))))
 
     def _nodes(self, degree):
         """x and their distance, for h_l with l up to the degree."""
@@ -145,11 +159,12 @@ class _Rows:
         """The next degrees."""
         xp, b = self.xp, next(self.blocks)
         n = xp.asarray([float(self.degree + i) for i in range(1, BLOCK + 1)])
-        a = self.sigma[:, None] * b / xp.sqrt(n)
-        self.last = xp.sum(b * b, 1)
+        c = self.stretch[:, None] * b / xp.sqrt(n)
+        squares = c * c
+        self.last, self.final = xp.sum(b * b, 1), xp.sum(squares[:, -FEW:], 1)
         self.inverse = dict(zip(range(self.degree + 1, self.degree + BLOCK + 1), self._like(1 / n)))
-        self.unseen, self.left = self.unseen - self.last, self.left - xp.sum(a * a, 1)
-        self.b, self.a = (self._like(c.T) for c in (b, a))
+        self.unseen, self.left = self.unseen - self.last, self.left - xp.sum(squares, 1)
+        self.b, self.c = (self._like(each.T) for each in (b, c))
         self.degree += BLOCK
 
     def keep(self, places):
@@ -158,7 +173,7 @@ class _Rows:
         for at in places:
             rows = xp.patch(rows, at, 1)
         rows = xp.nonzero(rows)[0]
-        for name in ('sigma', 'rise', 'left', 'unseen', 'last'):
+        for name in ('sigma', 'stretch', 'rise', 'left', 'unseen', 'last', 'final'):
             setattr(self, name, getattr(self, name)[rows])
         numbers = xp.patch(self.numbers, rows, self.numbers[:len(rows)])
         self.numbers = self.numbers[:len(rows)]
