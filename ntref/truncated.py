@@ -211,7 +211,7 @@ def _polynomial(n, x):
 
 def _steps(p, a, sigma):
     """a in standard deviations."""
-    return p.xp.where(sigma * FAR_OUT > a, over(a + 0 * sigma, sigma), FAR_OUT)
+    return p.xp.where(sigma * FAR_OUT > a, over(a + 0 * sigma, sigma), FAR_OUT) if a else 0 * sigma
 
 
 def _ratio(xp, c, sin):
