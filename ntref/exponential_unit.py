@@ -6,14 +6,14 @@ In polar coordinates of two independent standard normals, u = -sigma r cos t, v 
 
 and over the angle, with R^2 = q + q' + 2 K and tan psi = A / (q + K), as u + v = -R r cos(t - psi),
 
-    S(sigma, theta) = E[e^u; u < 0 < v] = 1 / (2 pi) int_0^theta M(sigma sin t) dt,
-    S(sigma, pi) = E[e^u; u < 0] = erfcx(sigma / sqrt 2) / 2,
-    D = E[e^(u + v); u, v < 0] = S(R, pi) - S(R, psi) - S(R, theta - psi),
-    W = E[(e^u - 1) (e^v - 1); u, v < 0] = D - S(sigma, delta) - S(sigma', delta) + delta / (2 pi),  delta = pi - theta,
-    X = E[(e^u - 1) v; u < 0 < v] = K S(sigma, theta) - sigma' [1 - erfcx(A / (sigma' sqrt 2))] / sqrt(8 pi),
+    B(sigma, theta) = 1 / (2 pi) int_0^theta F(sigma sin t) dt,   B(sigma, pi) = [1 - erfcx(sigma / sqrt 2)] / 2,
+    E[e^u - 1; u < 0 < v] = -B(sigma, theta),   E[e^u - 1; u, v < 0] = -B(sigma, delta),   delta = pi - theta,
+    X = E[(e^u - 1) v; u < 0 < v] = K [theta / (2 pi) - B(sigma, theta)] - sigma' B(A / sigma', pi) 2 / sqrt(8 pi),
+    W = E[(e^u - 1) (e^v - 1); u, v < 0]
+      = B(sigma, delta) + B(sigma', delta) - B(R, pi) + B(R, psi) + B(R, theta - psi),
 
-    slope = delta / (2 pi) + alpha [S(sigma, theta) + S(sigma', theta)] + alpha^2 D,
-    K' = E[u+ v+] + alpha (X + X') + alpha^2 W.                              Derivation: docs/theory/duals.md#elu
+and K' = E[u+ v+] + alpha (X + X') + alpha^2 W; the slope and derivatives are sums of such products too. In the code
+`_wedge` is B, `_edge` the last term of X.  Derivation: docs/theory/duals.md#elu
 """
 from .arrays import namespace, plain, untraced
 from .cov import over

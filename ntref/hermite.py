@@ -4,13 +4,14 @@ With sigma = sqrt q, rho = K / s, h_l = He_l / sqrt(l!) and x standard normal,
 
     b_l = E[phi'(sigma x) h_l(x)],   slope = sum_l b_l b'_l rho^l,
     a_0 = E[phi(sigma x)],           a_(l+1) = sigma b_l / sqrt(l + 1),   K' = sum_l a_l a'_l rho^l,
-    gap' = sum_l (a_l - a'_l)^2 + 2 a_l a'_l (1 - rho^l).
+    lack = sqrt(Q Q') - K' = sqrt(Q Q') sum_l (c_l - c'_l)^2 / 2 + c_l c'_l (1 - rho^l),   c_l = a_l / sqrt Q.
 
 Coefficients belong to one input each; a pair costs a few operations a term. What is left out is known: the b_l^2 add up
 to E[phi'^2] (Parseval), and the terms from l on are at most |rho|^l times the roots of what is still missing of both.
 A pair leaves the sum when that is below rounding. phi'(sigma x) is analytic for |Im x| < d / sigma, where d is the
 distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(l) d / sigma): for d = pi / 2 some 130
-terms at q = 1, 160 000 at q = 1000, if the pair coincides.  Derivation: docs/theory/duals.md#hermite
+terms at q = 1, 160 000 at q = 1000, if the pair coincides. Derivatives are series of higher derivatives of phi.
+Derivation: docs/theory/duals.md#hermite
 """
 from itertools import islice
 from math import ceil, log, pi
