@@ -157,10 +157,10 @@ ALLOWED = {
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
 
 ARRAY_LIBRARIES = dict.fromkeys((
-    'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch', 'engine.forms',
-    'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss', 'predict.ode', 'predict.out_of_core',
-    'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite',
-    'testing.check', 'cli', 'monte_carlo', *(
+    'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
+    'engine.forms', 'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss',
+    'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'monte_carlo', *(
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
