@@ -208,7 +208,8 @@ def test_numerical_derivatives_have_the_jumps():
                 assert abs(value - wanted) <= 1e-11
 
 
-@pytest.mark.parametrize('layer', [ElementwiseNumerical(anp.tanh), ElementwiseNumerical(anp.tanh, 20)], ids=repr)
+@pytest.mark.parametrize('layer', [ElementwiseNumerical(anp.tanh), pytest.param(
+    ElementwiseNumerical(anp.tanh, 20), marks=pytest.mark.slow)], ids=repr)
 def test_numerical_tanh(layer):
     for x, y in ((.7, .7), (0., 1.)):
         f, truth = (kernel(serial(Dense(1, .4), each, Dense(1)), 'ntk') for each in (layer, Tanh()))
