@@ -6,43 +6,82 @@ In polar coordinates of two independent standard normals, u = -sigma r cos t, v 
 
 and over the angle, with R^2 = q + q' + 2 K and tan psi = A / (q + K), as u + v = -R r cos(t - psi),
 
-    S(sigma, theta) = E[e^u; u < 0 < v] = 1 / (2 pi) int_0^theta M(sigma sin t) dt,
-    S(sigma, pi) = E[e^u; u < 0] = erfcx(sigma / sqrt 2) / 2,
-    D = E[e^(u + v); u, v < 0] = S(R, pi) - S(R, psi) - S(R, theta - psi),
-    W = E[(e^u - 1) (e^v - 1); u, v < 0] = D - S(sigma, delta) - S(sigma', delta) + delta / (2 pi),  delta = pi - theta,
-    X = E[(e^u - 1) v; u < 0 < v] = K S(sigma, theta) - sigma' [1 - erfcx(A / (sigma' sqrt 2))] / sqrt(8 pi),
+    B(sigma, theta) = 1 / (2 pi) int_0^theta F(sigma sin t) dt,   B(sigma, pi) = [1 - erfcx(sigma / sqrt 2)] / 2,
+    E[e^u - 1; u < 0 < v] = -B(sigma, theta),   E[e^u - 1; u, v < 0] = -B(sigma, delta),   delta = pi - theta,
+    X = E[(e^u - 1) v; u < 0 < v] = K [theta / (2 pi) - B(sigma, theta)] - sigma' B(A / sigma', pi) 2 / sqrt(8 pi),
+    W = E[(e^u - 1) (e^v - 1); u, v < 0]
+      = B(sigma, delta) + B(sigma', delta) - B(R, pi) + B(R, psi) + B(R, theta - psi),
 
-    slope = delta / (2 pi) + alpha [S(sigma, theta) + S(sigma', theta)] + alpha^2 D,
-    K' = E[u+ v+] + alpha (X + X') + alpha^2 W.                              Derivation: docs/theory/duals.md#elu
+and K' = E[u+ v+] + alpha (X + X') + alpha^2 W; the slope and derivatives are sums of such products too. In the code
+`_wedge` is B, `_edge` the last term of X.  Derivation: docs/theory/duals.md#elu
 """
-from .arrays import namespace, plain
+from .arrays import namespace, plain, untraced
 from .cov import over
-from .truncated import legendre, parted
+from .price import Price, numbers
+from .truncated import DELTA, HINGE, STEP, Products, combined, legendre, parted
 
 __all__ = ['elu']
 
 LARGEST = 1e8           # of the variances
 SMALL = 1.              # sigma + sigma' of W by its series: else a difference of numbers of order 1
+UNLIKE = .25            # the smaller of sigma and sigma' of W by F(c + c') - F(c): else likewise
+BENT = 'bent'           # (e^u - 1) for u < 0
+RAMP, BEND = (combined([(function, 1)]) for function in ((HINGE, 1, 0), (BENT,)))
 
 
 def elu(p, alpha):
     """phi(u) = max(u, 0) + alpha (exp(min(u, 0)) - 1)."""
     p.refuse_beyond(LARGEST)
-    xp, both = namespace(p.k, alpha), p.delta / (2 * p.xp.pi)
-    wedge1, wedge2 = _wedge(p, p.n1, p.area, p.k, p.s), _wedge(p, p.n2, p.area, p.k, p.s)
-    r = xp.sqrt(p.antigap)
-    whole = _half(xp, r) - sum(_wedge(p, r, p.area, _sum(p, q, other), n * r)
-                               for q, other, n in ((p.q1, p.q2, p.n1), (p.q2, p.q1, p.n2)))
-    whole = xp.where(r > 0, whole, both)
-    mixed = p.k * (wedge1 + wedge2) - _edge(p, p.n1) - _edge(p, p.n2)
-    bent = whole - (_half(xp, p.n1) - wedge1) - (_half(xp, p.n2) - wedge2) + both
-    small = p.n1 + p.n2 < SMALL
-    if xp.any(small):
-        i = xp.nonzero(small & (p.k == p.k))
-        bent = xp.patch(bent, i, _series(p, i))
-    slope = both + alpha * (wedge1 + wedge2) + alpha * alpha * whole
-    k = xp.where(p.s > 0, p.far / (2 * xp.pi) + alpha * mixed + alpha * alpha * bent, 0)
-    return parted(p, k, lambda own: elu(own, alpha)[0].k), slope
+    pair, number = numbers(p), untraced(alpha)
+    cov, slope, products = _elu(pair, number)
+    if pair is p and number is alpha:
+        return cov, slope
+    phi = RAMP, BEND                                               # a polynomial in alpha, its coefficients functions
+    price = Price(p, lambda f, g: products.total(_at(f, number), _at(g, number)),
+                  lambda f: tuple(map(products.derived, f)),
+                  {(phi, phi): cov.k}, (alpha,), (lambda f: f[1:],))
+    dphi = price.derived(phi)
+    price.known[dphi, dphi] = slope
+    return cov._replace(k=price(phi, phi)), price(dphi, dphi)
+
+
+def _elu(p, alpha):
+    """Its covariances and slope, and the products they are made of."""
+    products = _Products(p)
+    phi = _at((RAMP, BEND), alpha)
+    dphi = products.derived(phi)
+    cov = parted(p, products.total(phi, phi), lambda own: _elu(own, alpha)[0].k)
+    return cov, products.total(dphi, dphi), products
+
+
+def _at(f, alpha):
+    """The sum of functions f_0 + alpha f_1."""
+    return combined([(function, c * alpha ** n) for n, each in enumerate(f) for function, c in each])
+
+
+class _Products(Products):
+    """With (BENT,) among the functions."""
+
+    def derivative(self, name, *at):
+        return [((BENT,), 1), ((STEP, -1, 0), 1)] if name == BENT else super().derivative(name, *at)
+
+    def product(self, p, f, g):
+        (name, *_), (other, *there) = f, g
+        if name != BENT or other == DELTA:
+            return super().product(p, f, g)
+        if other == BENT:
+            return _both_bent(p)
+        opposite = there[0] > 0
+        y, x = p.area, p.k if opposite else -p.k
+        missing = _wedge(p, p.n1, y, x, p.s)                                  # -E[e^u - 1; u < 0, v of that sign]
+        if other == STEP:
+            return -missing
+        return p.k * (p.theta / (2 * p.xp.pi) - missing) - _edge(p, p.n2)
+
+    def mean(self, xp, function, m, t, beyond):
+        if function != (BENT,):
+            return super().mean(xp, function, m, t, beyond)
+        return -_half(xp, t) + 0 * m                                          # m is 0: deltas are at 0
 
 
 def _sum(p, q, other):
@@ -52,8 +91,15 @@ def _sum(p, q, other):
 
 
 def _half(xp, sigma):
-    """S(sigma, pi)."""
-    return xp.erfcx(sigma * _root_half(sigma)) / 2
+    """B(sigma, pi) = (1 - erfcx(sigma / sqrt 2)) / 2."""
+    return _unity_less_erfcx(xp, sigma * _root_half(sigma)) / 2
+
+
+def _unity_less_erfcx(xp, c):
+    """1 - erfcx(c), below 1 as exp(c^2) erf(c) - (exp(c^2) - 1)."""
+    small = c < 1
+    d = xp.where(small, c, 0)
+    return xp.where(small, xp.exp(d * d) * xp.erf(d) - xp.expm1(d * d), 1 - xp.erfcx(c))
 
 
 def _root_half(like):
@@ -62,17 +108,22 @@ def _root_half(like):
 
 
 def _wedge(p, sigma, y, x, length):
-    """S(sigma, angle) for the angle of (x, y), y >= 0, of this length; t = tan(angle / 2)."""
+    """B(sigma, angle) for the angle of (x, y), y >= 0, of this length; t = tan(angle / 2)."""
     xp, acute = p.xp, x >= 0
     is_angle = length > 0                                                    # else a right one, as for a variance of 0
     top, total = xp.where(is_angle, y, 1) / xp.where(is_angle, length + abs(x), 1), 0 * (x + sigma)
     for node, weight in legendre(xp, x, _nodes(sigma)):
         t = node * top
         slant = 2 / (1 + t * t)
-        c = sigma * _root_half(sigma) * slant * t                            # c of M is sqrt 2 times that
-        total = total + weight * slant * (1 - xp.pi ** .5 * c * xp.erfcx(c))
+        total = total + weight * slant * _f(xp, sigma * slant * t)
     total = total * top / (2 * xp.pi)
     return xp.where(acute, total, _half(xp, sigma) - total)
+
+
+def _f(xp, c):
+    """F(c)."""
+    c = c * _root_half(c)
+    return xp.pi ** .5 * c * xp.erfcx(c)
 
 
 def _nodes(sigma):
@@ -83,7 +134,52 @@ def _nodes(sigma):
 
 def _edge(p, sigma):
     """sigma [1 - erfcx(A / (sigma sqrt 2))] / sqrt(8 pi)."""
-    return sigma * (1 - p.xp.erfcx(over(p.area, sigma) * _root_half(p.area))) / (8 * p.xp.pi) ** .5
+    c = over(p.area, sigma) * _root_half(p.area)
+    return sigma * _unity_less_erfcx(p.xp, c) / (8 * p.xp.pi) ** .5
+
+
+def _both_bent(p):
+    """W."""
+    xp, r = p.xp, p.xp.sqrt(p.antigap)
+    small, least = p.n1 + p.n2 < SMALL, xp.minimum(p.n1, p.n2) + 0 * p.k
+    unlike = (least < UNLIKE) & ~small
+    bent = _wedge(p, p.n1, p.area, -p.k, p.s) + _wedge(p, p.n2, p.area, -p.k, p.s) - _half(xp, r)
+    for q, other, n in ((p.q1, p.q2, p.n1), (p.q2, p.q1, p.n2)):
+        bent = bent + _wedge(p, r, p.area, _sum(p, q, other), n * r)
+    for where, method in ((small & (p.k == p.k), _series), (unlike, _integral)):
+        if xp.any(where):
+            i = xp.nonzero(where)
+            bent = xp.patch(bent, i, method(p, i))
+    return bent
+
+
+def _integral(p, i):
+    """W of the pairs i, one of whose variances is small: the integral of F(c) + F(c') - F(c + c') itself."""
+    xp = p.xp
+    delta, s1, s2 = (xp.broadcast_to(c, p.k.shape)[i] for c in (p.delta, p.n1, p.n2))
+    sin, cos = xp.sin(delta), xp.cos(delta)
+    top = xp.sin(delta / 4) / xp.cos(delta / 4)                              # of half of the wedge, from either end
+    total = 0 * delta
+    for node, weight in legendre(xp, delta, _nodes(xp.maximum(s1, s2))):
+        t = node * top
+        slant = 2 / (1 + t * t)
+        x, y = slant - 1, slant * t
+        rest = xp.maximum(sin * x - cos * y, 0)
+        total = total + weight * slant * (_bend_unlike(xp, s1 * y, s2 * rest) + _bend_unlike(xp, s1 * rest, s2 * y))
+    return total * top / (2 * xp.pi)
+
+
+def _bend_unlike(xp, c1, c2):
+    """F(c) + F(c') - F(c + c') for a small c or c':  F(c + c') - F(c) = c' int_0^1 F'(c + c' t) dt,
+
+    F'(c) = (1 + c^2) F(c) / c - c.
+    """
+    large, small = xp.maximum(c1, c2), xp.minimum(c1, c2)
+    root, total = (xp.pi / 2) ** .5, _f(xp, small)
+    for node, weight in legendre(xp, large, 10):
+        c = large + small * node
+        total = total - small * weight * ((1 + c * c) * root * xp.erfcx(c * _root_half(c)) - c)
+    return total
 
 
 def _series(p, i):

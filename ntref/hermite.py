@@ -4,121 +4,171 @@ With sigma = sqrt q, rho = K / s, h_l = He_l / sqrt(l!) and x standard normal,
 
     b_l = E[phi'(sigma x) h_l(x)],   slope = sum_l b_l b'_l rho^l,
     a_0 = E[phi(sigma x)],           a_(l+1) = sigma b_l / sqrt(l + 1),   K' = sum_l a_l a'_l rho^l,
-    gap' = sum_l (a_l - a'_l)^2 + 2 a_l a'_l (1 - rho^l).
+    lack = sqrt(Q Q') - K' = sqrt(Q Q') sum_l (c_l - c'_l)^2 / 2 + c_l c'_l (1 - rho^l),   c_l = a_l / sqrt Q.
 
 Coefficients belong to one input each; a pair costs a few operations a term. What is left out is known: the b_l^2 add up
 to E[phi'^2] (Parseval), and the terms from l on are at most |rho|^l times the roots of what is still missing of both.
 A pair leaves the sum when that is below rounding. phi'(sigma x) is analytic for |Im x| < d / sigma, where d is the
 distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(l) d / sigma): for d = pi / 2 some 130
-terms at q = 1, 160 000 at q = 1000, if the pair coincides.  Derivation: docs/theory/duals.md#hermite
+terms at q = 1, 160 000 at q = 1000, if the pair coincides. Derivatives are series of higher derivatives of phi.
+Derivation: docs/theory/duals.md#hermite
 """
 from itertools import islice
 from math import ceil, log, pi
 
 from .arrays import increased, namespace, plain, scaled
 from .cov import Cov, over
+from .price import Price, numbers
 
-__all__ = ['LARGEST', 'hermite']
+__all__ = ['LARGEST', 'hermite', 'mehler']
 
 LARGEST = 1100.         # of the variances: beyond, the series is too long
 STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees, each up to here with nodes of its own
 BLOCK = 32              # terms between two looks at what is left
+FEW = 8                 # last terms of a block, which tell of the rest where that is rounding
+INSIDE = .6             # of the strip for derivatives: the higher, the sooner they are huge towards its edge
 ROUNDING = 16           # eps: what may be left out, relative to the largest that the slope can be
 
 
-def hermite(p, f, df, d):
-    """The dual of f with derivative df, both functions of (xp, z), analytic for |Im z| < d."""
+def hermite(p, f, df, d, of_order):
+    """The dual of f with derivative df, of_order(n) for n > 1, functions of (xp, z), analytic for |Im z| < d."""
     p.refuse_beyond(LARGEST)
-    q, places = p.xp.distinct(p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]))
-    rows, place1 = _Rows(q, p.k, f, df, d), places[:p.q1.size].reshape(p.q1.shape)
+    plain = numbers(p)
+    cov, slope = _dual(plain, f, df, d)
+    if plain is p:
+        return cov, slope
+    functions = {0: f, 1: df}
+
+    def function(n):
+        return functions[n] if n in functions else of_order(n)
+    price = Price(p, lambda m, n: mehler(plain, function(m), function(n), d), lambda n: n + 1,
+                  {(0, 0): cov.k, (1, 1): slope})
+    return cov._replace(k=price(0, 0)), price(1, 1)
+
+
+def _dual(p, f, df, d):
+    q, (place1, place2) = _distinct(p)
+    rows = _Rows(q, p.k, f, df, d)
     if p.k is p.q1:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
-    place2 = places[p.q1.size:].reshape(p.q2.shape)
-    rho = over(p.k, p.s)
-    mean1, mean2 = (rows.of('mean', place) for place in (place1, place2))
-    slope, k, gap = _sum(rows, (place1, place2), rho, None if p.is_far else over(p.minus, p.s))
-    return Cov(mean1 * mean2 + p.s * k, None if p.is_far else (mean1 - mean2) ** 2 + gap), slope
+    means = [rows.of('mean', place) for place in (place1, place2)]
+    slope, k, lack = _sum(rows, (place1, place2), over(p.k, p.s), None if p.is_far else over(p.minus, p.s))
+    k = means[0] * means[1] + p.s * k
+    if lack is None:
+        return Cov(k), slope
+    norm1, norm2 = (rows.of('norm', place) for place in (place1, place2))
+    lack = lack + _lack(*(over(mean, norm) for mean, norm in zip(means, (norm1, norm2))), 0)
+    largest = norm1 * norm2
+    area = p.xp.sqrt(largest * lack) * p.xp.sqrt(p.xp.maximum(largest + k, 0))
+    return Cov(k, (norm1 - norm2) ** 2 + 2 * largest * lack, area), slope
 
 
-def _sum(rows, places, rho, lack1, power=1., lack=0.):
-    """Slope, (K' - a_0 a'_0) / s and gap' of pairs of rows, from the next degree l on; power = rho^l, lack = 1 - rho^l.
+def _distinct(p):
+    """The distinct variances of the pairs, and where those of u and of v stand among them."""
+    q, places = p.xp.distinct(p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]))
+    return q, (places[:p.q1.size].reshape(p.q1.shape), places[p.q1.size:].reshape(p.q2.shape))
+
+
+def mehler(p, f, g, d):
+    """E[f(u) g(v)] = sum_l E[f(sigma x) h_l(x)] E[g(sigma' x) h_l(x)] rho^l, f and g as above."""
+    xp, (q, places), d = p.xp, _distinct(p), INSIDE * d
+    if p.k is p.q1:
+        return _Coefficients(q, p.k, f, d).with_itself(g)[places[0]]
+    sides, shape = [_Coefficients(q, p.k, function, d) for function in (f, g)], p.k.shape
+    rho, places = over(p.k, p.s).reshape(-1), [xp.broadcast_to(at, shape).reshape(-1) for at in places]
+    total, todo, power = 0 * rho, xp.nonzero(rho == rho)[0], 1 + 0 * rho
+    while len(todo):
+        for side in sides:
+            side.advance()
+        for n in range(BLOCK):
+            b1, b2 = (side.b[n][at] for side, at in zip(sides, places))
+            total, power = increased(total, b1 * b2 * power, todo), power * rho
+        root1, root2 = (side.missing()[at] for side, at in zip(sides, places))
+        left = xp.nonzero(abs(power) * root1 * root2 > ROUNDING * xp.eps(rho))[0]
+        if 2 * len(left) < len(todo):
+            todo, power, rho = todo[left], power[left], rho[left]
+            places = [side.keep([at[left]])[0] for side, at in zip(sides, places)]
+    return total.reshape(shape)
+
+
+def _sum(rows, places, rho, lack1, power=1., fall=0.):
+    """Slope, (K' - a_0 a'_0) / s and lack of pairs of rows, from the next degree l on; power = rho^l, fall = 1 - rho^l.
 
     Pairs stay together until fewer than half are not done. lack1 = 1 - rho is None if no gap is asked for.
     """
     xp = namespace(rho)
     power, slope, k = power + 0 * rho, 0 * rho, 0 * rho
-    gap, lack = None if lack1 is None else 0 * rho, lack + 0 * rho
+    lack, fall = None if lack1 is None else 0 * rho, fall + 0 * rho
     while True:
         rows.advance()
         for n in range(rows.degree - BLOCK + 1, rows.degree + 1):
-            b1, b2, a1, a2 = rows.coefficients(n, places)
+            b1, b2, c1, c2 = rows.coefficients(n, places)
             term = scaled(b1 * b2, power, True)
             slope = increased(slope, term)
             k = increased(k, scaled(term, rows.inverse[n], True))
-            if gap is not None:
-                lack = lack + power * lack1
-                gap = increased(gap, (a1 - a2) ** 2 + 2 * a1 * a2 * lack)
+            if lack is not None:
+                fall = fall + power * lack1
+                lack = increased(lack, _lack(c1, c2, fall))
             power = scaled(power, rho, True)
-        left = abs(power) * rows.missing(places) > ROUNDING * xp.eps(rho)
+        root = rows.missing()
+        left = abs(power) * (root[places[0]] * root[places[1]]) > ROUNDING * xp.eps(rho)
         i = xp.nonzero(left)
         if 2 * len(i[0]) >= rho.size > 0:
             continue
-        if gap is not None:                     # of pairs with rho^l = 0; of coinciding ones nothing is missing
-            gap = gap + xp.where(~left & (power < .5), rows.missing_gap(places), 0)
+        if lack is not None:                    # what is left as one more term, of the size of all of them together
+            lack = lack + xp.where(left, 0, _lack(*rows.rest(places), fall))
         if len(i[0]):
             found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
-            more = _sum(rows, found, *(None if c is None else c[i] for c in (rho, lack1, power, lack)))
-            slope, k, gap = (None if c is None else xp.patch(c, i, c[i] + m)
-                             for c, m in zip((slope, rho * k, gap), more))
-            return slope, k, gap
-        return slope, rho * k, gap
+            more = _sum(rows, found, *(None if c is None else c[i] for c in (rho, lack1, power, fall)))
+            slope, k, lack = (None if c is None else xp.patch(c, i, c[i] + m)
+                              for c, m in zip((slope, rho * k, lack), more))
+            return slope, k, lack
+        return slope, rho * k, lack
 
 
-class _Rows:
-    """Coefficients b_l and a_(l+1), a row for each variance and BLOCK of them at a time; what of their squares is left.
+def _lack(c1, c2, fall):
+    """What two coefficients of unit vectors lack of 1: (c^2 + c'^2) / 2 - c c' rho^l."""
+    return (c1 - c2) ** 2 / 2 + c1 * c2 * fall
+
+
+class _Coefficients:
+    """b_l = E[f(sigma x) h_l(x)], a row for each variance and BLOCK of them at a time; what of their squares is left.
 
     The integrals are sums over equidistant nodes; they converge as exp(-2 pi c / step), c the half-width of the strip
     where the integrand is analytic.
     """
+    kept = 'sigma', 'rise', 'unseen', 'last'
 
-    def __init__(self, q, like, f, df, d):
-        self.xp, self.like, self.df, self.d = namespace(q), like, df, d
+    def __init__(self, q, like, f, d):
+        self.xp, self.like, self.f, self.d = namespace(q), like, f, d
         self.eps, self.sigma = self.xp.eps(like), self.xp.sqrt(q)
         self.digits, self.widest = 9 - log(self.eps), plain(self.sigma.max()) if self.sigma.size else 0.
         self.numbers, self.degree, self.blocks = self.xp.nonzero(self.sigma >= 0)[0], 0, self._blocks()
         x, step = self._nodes(0)
-        weight, z = step * self.xp.exp(-x * x / 2) / (2 * self.xp.pi) ** .5, self.sigma[:, None] * x
-        values, rises = f(self.xp, z), df(self.xp, z)
-        self.mean, self.square, self.rise = (self.xp.matmul(c, weight) for c in (values, values ** 2, rises ** 2))
-        self.left, self.unseen = self.square - self.mean ** 2, self.rise
+        self.weight, self.z = step * self.xp.exp(-x * x / 2) / (2 * self.xp.pi) ** .5, self.sigma[:, None] * x
+        self.values = f(self.xp, self.z)
+        self.rise = self.xp.matmul(self.values ** 2, self.weight)
+        self.unseen = self.rise
+
+    def with_itself(self, g):
+        """E[f(u) g(u)]."""
+        return self._like(self.xp.matmul(self.values * g(self.xp, self.z), self.weight))
 
     def _like(self, c):
-        """In the precision of the pairs; autograd has no forward mode of astype."""
+        """In the precision of the pairs."""
         return c if c.dtype == self.like.dtype else c.astype(self.like.dtype)
 
-    def of(self, name, place):
-        return self._like(getattr(self, name))[place]
+    def missing(self):
+        """Root of what the sum of the b_l^2 can still get, relative to E[f^2].
 
-    def coefficients(self, n, places):
-        """b, b', a, a' of degrees n - 1, n - 1, n, n."""
-        return [c[n - 1 - self.degree][at] for c in (self.b, self.a) for at in places]
-
-    def missing(self, places):
-        """What the slope can still get, at |rho| = 1, relative to the largest that it can be.
-
-        Where the difference of squares is rounding, the last of them tell: as exp(-c sqrt l), they add up to less than
-        the last block would, repeated as often as there were blocks.
+        They fall as exp(-c sqrt l), and add up to less than the last block, repeated as often as there were some.
         """
-        xp, tail = self.xp, self.last * (self.degree // BLOCK)
-        rounded = self.unseen < 16 * ROUNDING * self.eps * self.rise
-        unseen = xp.where(rounded & (tail < abs(self.unseen)), tail, abs(self.unseen))
-        root = self._like(xp.sqrt(unseen / self.rise))
-        return root[places[0]] * root[places[1]]
+        left, tail = over(self.unseen, self.rise), over(self.last, self.rise) * (self.degree // BLOCK)
+        return self._root(left, self.xp.minimum(tail, abs(left)), 16 * ROUNDING)
 
-    def missing_gap(self, places):
-        """What the sum of the a_l^2 and of the a'_l^2 can still get."""
-        left = self._like(self.left)
-        return left[places[0]] + left[places[1]]
+    def _root(self, left, tail, noise):
+        """Root of what is left of a sum of squares of size 1; below the noise (of so many eps) `tail` tells."""
+        return self._like(self.xp.sqrt(self.xp.where(left < noise * self.eps, tail, abs(left))))
 
     def _nodes(self, degree):
         """x and their distance, for h_l with l up to the degree."""
@@ -137,20 +187,18 @@ class _Rows:
             functions, weight, sigma = islice(_hermite_functions(xp, x, root), start, None), root * step, None
             for start in range(start, stop, BLOCK):
                 if sigma is not self.sigma:                     # at first, and when rows have left
-                    sigma, rises = self.sigma, self.df(xp, self.sigma[:, None] * x) * weight / (2 * xp.pi) ** .5
-                yield xp.matmul(rises, xp.stack(list(islice(functions, BLOCK)), 1))
+                    sigma, values = self.sigma, self.f(xp, self.sigma[:, None] * x) * weight / (2 * xp.pi) ** .5
+                yield xp.matmul(values, xp.stack(list(islice(functions, BLOCK)), 1))
             start = stop
 
     def advance(self):
-        """The next degrees."""
-        xp, b = self.xp, next(self.blocks)
-        n = xp.asarray([float(self.degree + i) for i in range(1, BLOCK + 1)])
-        a = self.sigma[:, None] * b / xp.sqrt(n)
-        self.last = xp.sum(b * b, 1)
-        self.inverse = dict(zip(range(self.degree + 1, self.degree + BLOCK + 1), self._like(1 / n)))
-        self.unseen, self.left = self.unseen - self.last, self.left - xp.sum(a * a, 1)
-        self.b, self.a = (self._like(c.T) for c in (b, a))
+        """The next degrees; their coefficients."""
+        b = next(self.blocks)
+        self.last = self.xp.sum(b * b, 1)
+        self.unseen = self.unseen - self.last
+        self.b = self._like(b.T)
         self.degree += BLOCK
+        return b
 
     def keep(self, places):
         """Only these rows go on; their new places."""
@@ -158,11 +206,48 @@ class _Rows:
         for at in places:
             rows = xp.patch(rows, at, 1)
         rows = xp.nonzero(rows)[0]
-        for name in ('sigma', 'rise', 'left', 'unseen', 'last'):
+        for name in self.kept:
             setattr(self, name, getattr(self, name)[rows])
         numbers = xp.patch(self.numbers, rows, self.numbers[:len(rows)])
         self.numbers = self.numbers[:len(rows)]
         return [numbers[at] for at in places]
+
+
+class _Rows(_Coefficients):
+    """b_l = E[phi'(sigma x) h_l(x)] and c_(l+1) = a_(l+1) / sqrt Q."""
+    kept = *_Coefficients.kept, 'stretch', 'left', 'tail'
+
+    def __init__(self, q, like, phi, dphi, d):
+        super().__init__(q, like, dphi, d)
+        values = phi(self.xp, self.z)
+        self.mean, self.square = (self.xp.matmul(c, self.weight) for c in (values, values ** 2))
+        self.norm = self.xp.sqrt(self.square)
+        self.stretch, self.left = over(self.sigma, self.norm), 1 - over(self.mean, self.norm) ** 2
+
+    def of(self, name, place):
+        return self._like(getattr(self, name))[place]
+
+    def coefficients(self, n, places):
+        """b, b', c, c' of degrees n - 1, n - 1, n, n."""
+        return [c[n - 1 - self.degree][at] for c in (self.b, self.c) for at in places]
+
+    def rest(self, places):
+        """Roots of what the sums of the c_l^2 and of the c'_l^2 lack of 1; the last of them as a geometric series."""
+        root = self._root(self.left, self.tail, ROUNDING)
+        return [root[at] for at in places]
+
+    def advance(self):
+        """The next degrees."""
+        xp, first = self.xp, self.degree + 1
+        b = super().advance()
+        n = xp.asarray([float(i) for i in range(first, first + BLOCK)])
+        c = self.stretch[:, None] * b / xp.sqrt(n)
+        squares = c * c
+        few, before = xp.sum(squares[:, -FEW:], 1), xp.sum(squares[:, -2 * FEW:-FEW], 1)
+        self.tail = few * over(few, xp.maximum(before - few, few * FEW / self.degree))
+        self.inverse = dict(zip(range(first, first + BLOCK), self._like(1 / n)))
+        self.left = self.left - xp.sum(squares, 1)
+        self.c = self._like(c.T)
 
 
 def _hermite_functions(xp, x, root):

@@ -9,12 +9,13 @@ tail Q of a standard normal, and Owen's T(h, c / h) = 1 / (2 pi) int_0^(c/h) exp
 Source: Owen 1956 (Ann. Math. Stat. 27) eq. 3.1; Rosenbaum 1961 (J. R. Stat. Soc. B 23).  docs/theory/duals.md#clipped
 """
 from functools import lru_cache
-from math import log
+from math import comb, log
 
 from .arrays import namespace
 from .cov import Cov, Pair, over
+from .price import Price, numbers
 
-__all__ = ['clipped', 'legendre', 'parted']
+__all__ = ['DELTA', 'HINGE', 'STEP', 'Products', 'clipped', 'combined', 'legendre', 'parted']
 
 LARGEST = 1e5           # of the variances: hinges of this size leave a kernel of order 1, to 1e-11
 FAR_OUT = 1e4           # standard deviations: nothing is left of a normal distribution, at 50 digits either
@@ -26,6 +27,18 @@ def clipped(p, slope, hinges):
     K' = slope^2 K + slope sum_i w_i e_i K [Q(a_i / sigma) + Q(a_i / sigma')] + sum_ij w_i w_j E[(e_i u - a_i)+ (...)+].
     """
     p.refuse_beyond(LARGEST)
+    plain = numbers(p)
+    cov, rise = _clipped(plain, slope, hinges)
+    if plain is p:
+        return cov, rise
+    phi = combined([((LINE,), slope), *(((HINGE, e, a), w) for w, e, a in hinges)])
+    products = Products(plain)
+    dphi = products.derived(phi)
+    price = Price(p, products.total, products.derived, {(phi, phi): cov.k, (dphi, dphi): rise})
+    return cov._replace(k=price(phi, phi)), price(dphi, dphi)
+
+
+def _clipped(p, slope, hinges):
     rise, k, known = slope * slope + 0 * p.k, slope * slope * p.k, {}
     for w, e, a in hinges:
         tails = w * e * slope * (_tail(p.xp, _steps(p, a, p.n1)) + _tail(p.xp, _steps(p, a, p.n2)))
@@ -35,7 +48,7 @@ def clipped(p, slope, hinges):
                 known[a, a2, e * e2] = _hinges(p, a, a2, e * e2)
             chance, value = known[a, a2, e * e2]
             rise, k = rise + w * w2 * e * e2 * chance, k + w * w2 * value
-    return parted(p, k, lambda own: clipped(own, slope, hinges)[0].k), rise
+    return parted(p, k, lambda own: _clipped(own, slope, hinges)[0].k), rise
 
 
 def parted(p, k, dual):
@@ -50,20 +63,155 @@ def parted(p, k, dual):
 
 def _hinges(p, a1, a2, e):
     """P(u > a, e v > a') and E[(u - a)+ (e v - a')+]."""
-    xp, lack, rho = p.xp, over(p.minus if e > 0 else p.plus, p.s), e * over(p.k, p.s)
     if a1 == a2 == 0:
         theta, far = (p.delta, p.far) if e > 0 else (p.theta, p.near)
-        return theta / (2 * xp.pi), far / (2 * xp.pi)
-    sin, h1, h2 = over(p.area, p.s), _steps(p, a1, p.n1), _steps(p, a2, p.n2)
-    c1, c2 = _ratio(xp, h1 - h2 + h2 * lack, sin), _ratio(xp, h2 - h1 + h1 * lack, sin)
-    chance = (_tail(xp, h1) + _tail(xp, h2)) / 2 - _owen(xp, h1, c2) - _owen(xp, h2, c1)
+        return theta / (2 * p.xp.pi), far / (2 * p.xp.pi)
+    xp, (rho, sin, h1, h2, c1, c2, chance) = p.xp, _corner(p, a1, a2, e)
     value = (rho + h1 * h2) * chance - h2 * _density(xp, h1) * _tail(xp, c2) - h1 * _density(xp, h2) * _tail(xp, c1)
     return chance, p.s * (value + sin * _density(xp, h1) * _density(xp, c2))
 
 
+def _corner(p, a1, a2, e):
+    """rho, sin theta, h, h', c, c' and L of the pair (u, e v); a right angle to a variance of 0."""
+    xp, lack, rho = p.xp, over(p.minus if e > 0 else p.plus, p.s), e * over(p.k, p.s)
+    some = p.s > 0
+    lack, sin = xp.where(some, lack, 1), xp.where(some, over(p.area, p.s), 1)
+    h1, h2 = _steps(p, a1, p.n1), _steps(p, a2, p.n2)
+    c1, c2 = _ratio(xp, h1 - h2 + h2 * lack, sin), _ratio(xp, h2 - h1 + h1 * lack, sin)
+    return rho, sin, h1, h2, c1, c2, (_tail(xp, h1) + _tail(xp, h2)) / 2 - _owen(xp, h1, c2) - _owen(xp, h2, c1)
+
+
+def _hinge_and_step(p, a1, a2, e):
+    """E[(u - a)+; e v > a'] = sigma [n(h) Q(c') + rho n(h') Q(c) - h L]."""
+    xp = p.xp
+    if a1 == a2 == 0:                                              # (s + K) / (2 sigma' sqrt(2 pi))
+        reach = xp.where(p.n2 > 0, over(p.plus if e > 0 else p.minus, p.n2), p.n1)
+        return reach / (8 * xp.pi) ** .5
+    rho, _, h1, h2, c1, c2, chance = _corner(p, a1, a2, e)
+    return p.n1 * (_density(xp, h1) * _tail(xp, c2) + rho * _density(xp, h2) * _tail(xp, c1) - h1 * chance)
+
+
+# ------------------------------------------------------------------ functions that are closed under derivation
+
+LINE, ONE, HINGE, STEP, DELTA = 'line', 'one', 'hinge', 'step', 'delta'
+
+
+def combined(terms):
+    """A sum of (function, coefficient): as a frozenset, without what cancels.
+
+    Functions of u:  (LINE,) u;  (ONE,) 1;  (HINGE, e, a) (e u - a)+;  (STEP, e, a) 1[e u > a];  (DELTA, j, c) the j-th
+    derivative of Dirac's delta at c.
+    """
+    total = {}
+    for function, coefficient in terms:
+        total[function] = total.get(function, 0) + coefficient
+    return frozenset((function, coefficient) for function, coefficient in total.items() if coefficient != 0)
+
+
+class Products:
+    """E[f(u) g(v)] of such sums f and g, for the pairs p.
+
+    Where it is infinite (of two deltas where u and v are the same, of one at 0 where the variance is) it is taken as 0,
+    like the derivative of a cusp.
+    """
+
+    def __init__(self, p):
+        self.p, self.known = p, {}
+        self.turned = p if p.k is p.q1 else Pair(p.q2, p.q1, p.cov, p.is_far)
+
+    def derived(self, f):
+        """The derivative of f."""
+        return combined([(each, c * factor) for function, c in f for each, factor in self.derivative(*function)])
+
+    def derivative(self, name, *at):
+        """That of one function, [(function, factor)]."""
+        if name == HINGE:
+            return [((STEP, *at), at[0])]
+        if name == STEP:
+            return [((DELTA, 0, at[0] * at[1]), at[0])]
+        if name == DELTA:
+            return [((DELTA, at[0] + 1, at[1]), 1)]
+        return [((ONE,), 1)] if name == LINE else []
+
+    def total(self, f, g):
+        return sum((c1 * c2 * self._of(f1, g1) for f1, c1 in f for g1, c2 in g), 0 * self.p.k)
+
+    def _of(self, f, g):
+        if (f, g) not in self.known:
+            value = self.product(self.p, f, g)
+            self.known[f, g] = self.product(self.turned, g, f) if value is None else value
+        return self.known[f, g]
+
+    def product(self, p, f, g):
+        """E[f(u) g(v)] of two functions, or None: ask for E[g(v) f(u)]."""
+        (name, *at), (other, *there) = f, g
+        if name == DELTA:
+            return self._at_a_point(p, *at, g)
+        if name == LINE:
+            return p.k * self._own(p, self.derived(combined([(g, 1)])))
+        if name == ONE:
+            return self._own(p, combined([(g, 1)])) + 0 * p.k
+        if name in (HINGE, STEP) and other in (HINGE, STEP):
+            (e1, a1), (e2, a2) = at, there
+            if name == other:
+                return _hinges(p, a1, a2, e1 * e2)[name == HINGE]
+            return _hinge_and_step(p, a1, a2, e1 * e2) if name == HINGE else None
+        return None
+
+    def _own(self, p, g):
+        """E[g(v)]."""
+        return sum((c * self.mean(p.xp, each, 0 * p.n2, p.n2, lambda e, a: 0 * p.n2 - a) for each, c in g), 0 * p.n2)
+
+    def _at_a_point(self, p, j, c, g):
+        """E[delta_j(u - c) g(v)] = (-d/du)^j (density of u) E[g(v) | u] at c; v | u is K c / q + A y / sigma there."""
+        xp, some = p.xp, p.n1 > 0
+        h, slant = _steps(p, abs(c), p.n1) * (1 if c >= 0 else -1), over(p.k, p.q1)
+        density = xp.where(some, over(_density(xp, h), p.n1), 0)
+        steep = xp.where(density > 0, over(1 + 0 * density, p.n1), 0)
+        spread, total, f = xp.where(some, over(p.area, p.n1), p.n2), 0 * p.k, combined([(g, 1)])
+        for i in range(j + 1):
+            value = sum((coefficient * self.mean(xp, each, c * slant, spread, lambda e, a: _beyond(p, c, e, a))
+                         for each, coefficient in f), 0 * p.k)
+            shape = comb(j, i) * steep ** (j - i) * _polynomial(j - i, h)
+            total = total + shape * (-slant) ** i * density * value
+            f = self.derived(f)
+        return total
+
+    def mean(self, xp, function, m, t, beyond):
+        """E[g(m + t y)], y standard normal, for beyond(e, a) = e m - a."""
+        name, *at = function
+        if name == LINE:
+            return m
+        if name == ONE:
+            return 0 * m + 1
+        if name == DELTA:
+            z = -_ratio(xp, beyond(1, at[1]), t)
+            return over(_polynomial(at[0], z) * _density(xp, z), t ** (at[0] + 1))
+        above = beyond(*at)
+        z = _ratio(xp, above, t)
+        chance = 1 - _tail(xp, z)
+        return chance if name == STEP else t * _density(xp, z) + above * chance
+
+
+def _beyond(p, c, e, a):
+    """e K c / q - a, without cancellation where u and v coincide or are opposite."""
+    xp, c, short = p.xp, e * c, p.k > 0
+    gap = xp.where(short, p.gap, p.antigap)
+    rest = c * over(gap + (p.q1 - p.q2), 2 * p.q1)
+    return xp.where(4 * gap < p.q1, xp.where(short, (c - a) - rest, (-c - a) + rest), c * over(p.k, p.q1) - a)
+
+
+def _polynomial(n, x):
+    """Hermite's He_n."""
+    last, now = 0, 0 * x + 1
+    for m in range(n):
+        last, now = now, x * now - m * last
+    return now
+
+
 def _steps(p, a, sigma):
     """a in standard deviations."""
-    return p.xp.where(sigma * FAR_OUT > a, over(a + 0 * sigma, sigma), FAR_OUT)
+    return p.xp.where(sigma * FAR_OUT > a, over(a + 0 * sigma, sigma), FAR_OUT) if a else 0 * sigma
 
 
 def _ratio(xp, c, sin):

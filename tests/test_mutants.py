@@ -1143,7 +1143,7 @@ MUTANTS = {
     'hermite: nodes too far apart': (lambda: mock.patch.object(
         hermite, 'pi', 5 * hermite.pi), 'tanh'),
     'hermite: gap without what is missing': (lambda: method(
-        hermite._Rows, 'missing_gap', lambda f, rows, places: 0 * f(rows, places)), 'tanh'),
+        hermite._Rows, 'rest', lambda f, rows, places: [0 * c for c in f(rows, places)]), 'tanh'),
     'hermite: another mean': (lambda: mock.patch.object(
         smooth, 'hermite', lambda p, f, *others, original=smooth.hermite:
         original(p, lambda xp, z: f(xp, z) + 1e-5, *others)), 'tanh'),

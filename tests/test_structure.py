@@ -26,13 +26,15 @@ ALLOWED = {
     'taylor': {'arguments', 'no_arrays', 'trees'},
     'quadrature.panels': {'no_arrays'},
     'quadrature.expectation': {'quadrature.panels'},
-    'quadrature.__init__': {'quadrature.panels', 'quadrature.expectation'},
+    'quadrature.kinks': {'quadrature.panels', 'quadrature.expectation'},
+    'quadrature.__init__': {'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks'},
     'once': {},
     'cov': {'arrays', 'derivatives', 'once'},
     'duals': {'arrays', 'cov'},
-    'hermite': {'arrays', 'cov'},
-    'truncated': {'arrays', 'cov'},
-    'exponential_unit': {'arrays', 'cov', 'truncated'},
+    'price': {'arrays', 'cov', 'derivatives'},
+    'hermite': {'arrays', 'cov', 'price'},
+    'truncated': {'arrays', 'cov', 'price'},
+    'exponential_unit': {'arrays', 'cov', 'price', 'truncated'},
     'kernel': {'arrays', 'cov', 'derivatives', 'arguments', 'no_arrays'},
     'inputs': {'arrays', 'cov', 'derivatives', 'kernel'},
     # positions: windows that slide, and kernels a tile at a time
@@ -72,7 +74,8 @@ ALLOWED = {
     'stax.piecewise': {'arguments', 'duals', 'fused', 'stax.elementwise'},
     'stax.smooth': {'hermite', 'stax.elementwise'},
     'stax.clipped': {'arguments', 'arrays', 'cov', 'exponential_unit', 'truncated', 'stax.elementwise'},
-    'stax.custom': {'arguments', 'arrays', 'quadrature', 'cov', 'derivatives', 'stax.elementwise'},
+    'stax.custom': {'arguments', 'arrays', 'quadrature', 'cov', 'derivatives', 'price', 'truncated',
+                    'stax.elementwise'},
     'stax.branching': {'arguments', 'arrays', 'cov', 'kernel', 'ops', 'stax.layer'},
     'stax.graph': {'arguments', 'arrays', 'cov', 'kernel', 'no_arrays', 'ops', 'stax.pooling'},
     'stax.dot_general': {'arguments', 'arrays', 'cov', 'kernel', 'stax.branching', 'stax.pooling'},
@@ -171,10 +174,10 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'no_arrays',
-    'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'engine.batch', 'engine.forms', 'engine.keep',
-    'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss', 'predict.ode', 'predict.out_of_core',
-    'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing', 'testing.contracts', 'testing.finite',
-    'testing.check', 'cli', 'monte_carlo', *(
+    'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
+    'engine.forms', 'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss',
+    'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'monte_carlo', *(
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in

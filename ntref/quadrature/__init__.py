@@ -11,7 +11,9 @@ Notation: :math:`u = \sqrt{q_1}\,x`, :math:`v = \sqrt{q_2}\,(\rho x + \sigma y)`
 3.  Entries whose series is too long (kinks and steep functions at :math:`|\rho| \to 1`): adaptive Gauss-Legendre
     quadrature of :math:`\int \varphi(x) f(\sqrt{q_1} x) E_y[g] dx` on both functions' panels.
 """
-from .expectation import KINKS, Expectation, expectation, mean
+from .expectation import KINKS, Expectation, expectation, kinks_of, mean
+from .kinks import around, is_constant_in_parts, jumps
 from .panels import QuadratureError, gauss_hermite
 
-__all__ = ["expectation", "mean", "gauss_hermite", "Expectation", "QuadratureError", "KINKS"]
+__all__ = ["around", "expectation", "is_constant_in_parts", "jumps", "kinks_of", "mean", "gauss_hermite", "Expectation",
+           "QuadratureError", "KINKS"]

@@ -8,7 +8,7 @@ from .panels import (
     LEGENDRE_W, MAX_PANELS, ORDER, PROBES, ROUNDING, SMOOTH, UNRESOLVED, QuadratureError, call, expand, gauss_hermite,
     merge, nodes, reach_of, real, resolve, root_density, tiny)
 
-__all__ = ["KINKS", "Expectation", "expectation", "mean"]
+__all__ = ["KINKS", "Expectation", "conditional", "expectation", "kinks_of", "mean"]
 
 KINKS = {np.absolute: (0.,), np.fabs: (0.,), np.sign: (0.,)}    # of functions that cannot carry an attribute `kinks`
 DEGREES = (32, 128, 512, 2048)              # lengths tried for Mehler's series
@@ -77,7 +77,7 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
     std1, i = np.unique(np.sqrt(q1), return_inverse=True)
     std2, j = np.unique(np.sqrt(q2), return_inverse=True)
     i, j = i.ravel(), j.ravel()
-    kinks_f, kinks_g = _kinks(f, kinks_f), _kinks(g, kinks_g)
+    kinks_f, kinks_g = kinks_of(f, kinks_f), kinks_of(g, kinks_g)
     if g is f and kinks_g == kinks_f:
         std = np.union1d(std1, std2)
         side1 = side2 = resolve(f, kinks_f, std, reach_of(f, std), rtol)
@@ -123,7 +123,7 @@ def mean(f, q, *, kinks=None, rtol=1e-12):
     if q.size == 0:
         return Expectation(q, q)
     std, i = np.unique(np.sqrt(q), return_inverse=True)
-    side = resolve(f, _kinks(f, kinks), std, reach_of(f, std), rtol)
+    side = resolve(f, kinks_of(f, kinks), std, reach_of(f, std), rtol)
     value = (expand(f, side.edges, std, side.reach, 1)[0][0] * side.norm)[i.reshape(q.shape)]
     return Expectation(value[()], np.full(q.shape, side.error)[()])
 
@@ -139,7 +139,8 @@ def _check(rtol, *functions):
         raise ValueError(f"rtol must lie between 1e-13 and 1e-2, got {rtol!r:.100}")
 
 
-def _kinks(f, kinks):
+def kinks_of(f, kinks):
+    """Those given, or those that f is known to have."""
     if kinks is None:
         listed = KINKS.get(f, ()) if isinstance(f, np.ufunc) else ()
         kinks = getattr(f, "kinks", listed)
@@ -273,7 +274,7 @@ def _direct(side1, side2, i, j, rho, sigma, rtol):
         half, mid = (b - a) / 2, (a + b) / 2
         x = mid[:, None] + half[:, None] * PROBES
         o = np.repeat(owner, PROBES.size)
-        inner = _conditional(side2, std2[o] * rho[o] * x.ravel(), std2[o] * sigma[o]).reshape(x.shape)
+        inner = conditional(side2, std2[o] * rho[o] * x.ravel(), std2[o] * sigma[o]).reshape(x.shape)
         y = (call(side1.f, std1[owner, None] * x) * root_density(x) / side1.norm[i[owner], None]
              * inner * root_density(x) / side2.norm[j[owner], None])
         missed = np.abs(y @ UNRESOLVED).max(axis=1) * half
@@ -291,7 +292,7 @@ def _images(side, std, rho, sigma):
     return side.edges / scale, (side.rough - layer) / scale, (side.rough + layer) / scale
 
 
-def _conditional(side, centre, spread):
+def conditional(side, centre, spread):
     """E[g(centre + spread y)], y standard normal: (m,), (m,) -> (m,)."""
     reach = INNER * side.reach
     first, last = (np.searchsorted(side.edges, centre + c * reach * spread) for c in (-1, 1))
@@ -306,7 +307,7 @@ def _conditional(side, centre, spread):
 
 
 def _panelled(side, centre, spread, reach):
-    """As `_conditional`, by Gauss-Legendre quadrature on the panels that lie within reach."""
+    """As `conditional`, by Gauss-Legendre quadrature on the panels that lie within reach."""
     grid = np.linspace(-reach, reach, int(reach / 2) + 2)
     ends = merge(grid, (side.edges - centre[:, None]) / spread[:, None], reach)
     inside = np.abs(centre[:, None] + spread[:, None] * (ends[:, 1:] + ends[:, :-1]) / 2) <= side.edges[-1]

@@ -17,7 +17,7 @@ class HardTanh(Nonlinearity):
 
     Accuracy
     --------
-    1e-15 (1 + q), and no worse than 1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    1e-15 (1 + q), and no worse than 2e-13 of the largest that K and Theta can be, variances 0 to 1000.
 
     Source
     ------
@@ -37,7 +37,7 @@ class Relu6(Nonlinearity):
 
     Accuracy
     --------
-    1e-15 (1 + q), and no worse than 1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    1e-15 (1 + q), and no worse than 2e-13 of the largest that K and Theta can be, variances 0 to 1000.
 
     Source
     ------
@@ -65,7 +65,7 @@ class Elu(Nonlinearity):
 
     Accuracy
     --------
-    1e-13 of the largest that K and Theta can be, variances 1e-4 to 1000; of K 1e-16 / sqrt q below, 4e-12 at 1e-8.
+    1e-13 of the largest that K and Theta can be, variances 0 to 1000.
 
     Source
     ------

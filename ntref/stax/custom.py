@@ -5,8 +5,10 @@ from typing import Callable
 from .. import quadrature
 from ..arguments import as_whole
 from ..arrays import kind, plain
-from ..cov import Cov, Pair, over
-from ..derivatives import derivative, differentiable
+from ..cov import Cov, over
+from ..derivatives import derivative
+from ..price import Price, numbers
+from ..truncated import DELTA, Products, combined
 from .elementwise import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']
@@ -125,47 +127,70 @@ class ElementwiseNumerical(Nonlinearity):
         return self.fn(z)
 
     def dual(self, p):
-        f, df = self.fn, self.df or derivative(self.fn)
-        expected = _expectation if self.deg is None else self._gauss_hermite
-        return Cov(expected(f, f, p)), expected(df, df, p)
+        plain = numbers(p)
+        products = _Numerical(plain, self.fn, self.df, self.deg)
+        phi, dphi = (combined([((SMOOTH, n), 1)]) for n in (0, 1))
+        k, slope = products.total(phi, phi), products.total(dphi, dphi)
+        if plain is p:
+            return Cov(k), slope
+        price = Price(p, products.total, products.derived, {(phi, phi): k, (dphi, dphi): slope})
+        return Cov(price(phi, phi)), price(dphi, dphi)
 
-    def _gauss_hermite(self, f, g, p):
+
+SMOOTH = 'smooth'
+
+
+class _Numerical(Products):
+    """Expectations of (SMOOTH, n), the n-th derivative of fn between its kinks, and of deltas where it jumps."""
+
+    def __init__(self, p, fn, df, deg):
+        super().__init__(p)
+        self.functions, self.deg, self.kinks = [fn, df or derivative(fn)], deg, quadrature.kinks_of(fn, None)
+        if deg is None and kind(p.k) != 'numpy':
+            raise TypeError('ElementwiseNumerical with deg=None computes with NumPy arrays, got '
+                            f'{kind(p.k)}. Give deg.')
+
+    def function(self, n):
+        while len(self.functions) <= n:
+            f = self.functions[-1]
+            self.functions.append((lambda z: 0 * z) if quadrature.is_constant_in_parts(f) else derivative(f))
+        return self.functions[n]
+
+    def derivative(self, name, *at):
+        if name != SMOOTH:
+            return super().derivative(name, *at)
+        p, n = self.p, at[0]
+        found = quadrature.jumps(self.function(n), [*p.q1.reshape(-1), *p.q2.reshape(-1)], kinks=self.kinks)
+        return [((SMOOTH, n + 1), 1), *(((DELTA, 0, c), jump) for c, jump in found if n)]
+
+    def product(self, p, f, g):
+        if f[0] != SMOOTH or g[0] != SMOOTH:
+            return super().product(p, f, g)
+        f, g = self.function(f[1]), self.function(g[1])
+        if self.deg is not None:
+            return self._gauss_hermite(p, f, g)
+        found = quadrature.expectation(f, g, p.q1, p.q2, p.k, area=p.area, kinks_f=self.kinks, kinks_g=self.kinks)
+        return found.value.astype(p.k.dtype)
+
+    def _gauss_hermite(self, p, f, g):
         """sum_ij w_i w_j f(sqrt(q) z_i) g(K / sqrt(q) z_i + A / sqrt(q) z_j)."""
-        nodes, weights = quadrature.gauss_hermite(self.deg)
         mean, std = over(p.k, p.n1), p.xp.where(p.n1 > 0, over(p.area, p.n1), p.n2)
-        return sum(float(wi) * f(p.n1 * float(zi)) * sum(float(wj) * g(mean * float(zi) + std * float(zj))
-                                                         for zj, wj in zip(nodes, weights))
-                   for zi, wi in zip(nodes, weights))
+        return sum(w * f(p.n1 * z) * self._about(g, mean * z, std) for z, w in self._nodes())
 
+    def _about(self, f, centre, spread):
+        return sum(w * f(centre + spread * z) for z, w in self._nodes())
 
-def _expectation(f, g, p):
-    """E[f(u) g(v)] by adaptive quadrature; differentiable where f and g are."""
-    def value(q1, q2, k, area):
-        if kind(k) != 'numpy':
-            raise TypeError(f'ElementwiseNumerical with deg=None computes with NumPy arrays, got {kind(k)}. Give deg.')
-        return quadrature.expectation(f, g, q1, q2, k, area=area).value.astype(k.dtype)
+    def _nodes(self):
+        return [(float(z), float(w)) for z, w in zip(*quadrature.gauss_hermite(self.deg))]
 
-    def by_k(q1, q2, k, area):
-        return _expectation(derivative(f), derivative(g), Pair(q1, q2, Cov(k, area=area)))
-
-    def by_q1(q1, q2, k, area):
-        """E[u f'(u) g(v)] = 2 q dE/dq + K dE/dK."""
-        uf = _expectation(_times_argument(derivative(f)), g, Pair(q1, q2, Cov(k, area=area)))
-        return over(uf - k * by_k(q1, q2, k, area), 2 * q1 + 0 * k)
-
-    def by_q2(q1, q2, k, area):
-        vg = _expectation(f, _times_argument(derivative(g)), Pair(q1, q2, Cov(k, area=area)))
-        return over(vg - k * by_k(q1, q2, k, area), 2 * q2 + 0 * k)
-
-    def by_area(q1, q2, k, area):
-        return 0 * k
-    return differentiable(value, by_q1, by_q2, by_k, by_area)(p.q1, p.q2, p.k, p.area)
-
-
-def _times_argument(f):
-    def uf(u):
-        return u * f(u)
-    return uf
+    def mean(self, xp, function, m, t, beyond):
+        if function[0] != SMOOTH:
+            return super().mean(xp, function, m, t, beyond)
+        f = self.function(function[1])
+        if self.deg is not None:
+            return self._about(f, m, t)
+        q = [*self.p.q1.reshape(-1), *self.p.q2.reshape(-1)]
+        return quadrature.around(f, m + 0 * t, t + 0 * m, q, kinks=self.kinks).astype(m.dtype)
 
 
 def _spread(p):

@@ -17,10 +17,41 @@ __all__ = ['Mish', 'Sigmoid', 'Softplus', 'Swish', 'Tanh']
 
 
 class _Expanded(Nonlinearity, abstract=True):
-    """A subclass has phi, its derivative `dphi` and `poles`, their distance from the real axis."""
+    """A subclass has phi, its derivative `dphi` and `poles`, their distance from the real axis.
+
+    Of higher derivatives, dphi as a polynomial in `variables(xp, z)`, whose derivatives are the polynomials `rules`:
+    a polynomial is {powers of the variables: coefficient}.
+    """
 
     def dual(self, p):
-        return hermite(p, self.phi, self.dphi, self.poles)
+        return hermite(p, self.phi, self.dphi, self.poles, self.of_order)
+
+    def of_order(self, n):
+        """The n-th derivative of phi, n > 0."""
+        polynomial = self.polynomial
+        for _ in range(n - 1):
+            polynomial = _derived(polynomial, self.rules)
+
+        def derivative(xp, z):
+            values, total = self.variables(xp, z), 0 * z
+            for powers, coefficient in polynomial.items():
+                term = coefficient
+                for value, power in zip(values, powers):
+                    term = term * value ** power if power else term
+                total = total + term
+            return total
+        return derivative
+
+
+def _derived(polynomial, rules):
+    """Its derivative, for those of the variables."""
+    total = {}
+    for powers, coefficient in polynomial.items():
+        for i, (power, rule) in enumerate(zip(powers, rules)):
+            for others, factor in rule.items() if power else ():
+                term = tuple(a + b - (i == j) for j, (a, b) in enumerate(zip(powers, others)))
+                total[term] = total.get(term, 0) + coefficient * power * factor
+    return total
 
 
 def logistic(xp, z):
@@ -31,6 +62,15 @@ def logistic(xp, z):
 def softplus(xp, z):
     """log(1 + exp z)."""
     return xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z)))
+
+
+class _Logistic(_Expanded, abstract=True):
+    """Polynomials in z, t = tanh(z / 2) and 1 - t^2."""
+    rules = {(0, 0, 0): 1}, {(0, 0, 1): 1 / 2}, {(0, 1, 1): -1}
+
+    def variables(self, xp, z):
+        t = xp.tanh(z / 2)
+        return z, t, (1 - t) * (1 + t)
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,6 +98,11 @@ class Tanh(_Expanded):
     (True, True)
     """
     poles = pi / 2
+    polynomial, rules = {(0, 1): 1}, ({(0, 1): 1}, {(1, 1): -2})
+
+    def variables(self, xp, z):
+        t = xp.tanh(z)
+        return t, (1 - t) * (1 + t)
 
     def phi(self, xp, z):
         return xp.tanh(z)
@@ -68,7 +113,7 @@ class Tanh(_Expanded):
 
 
 @dataclass(frozen=True, repr=False)
-class Sigmoid(_Expanded):
+class Sigmoid(_Logistic):
     """phi(z) = 1 / (1 + exp(-z)).
 
     Raises
@@ -84,6 +129,7 @@ class Sigmoid(_Expanded):
     Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
     """
     poles = pi
+    polynomial = {(0, 0, 1): 1 / 4}
 
     def phi(self, xp, z):
         return logistic(xp, z)
@@ -94,7 +140,7 @@ class Sigmoid(_Expanded):
 
 
 @dataclass(frozen=True, repr=False)
-class Softplus(_Expanded):
+class Softplus(_Logistic):
     """phi(z) = log(1 + exp z).
 
     Raises
@@ -110,6 +156,7 @@ class Softplus(_Expanded):
     Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
     """
     poles = pi
+    polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2}
 
     def phi(self, xp, z):
         return softplus(xp, z)
@@ -119,7 +166,7 @@ class Softplus(_Expanded):
 
 
 @dataclass(frozen=True, repr=False)
-class Swish(_Expanded):
+class Swish(_Logistic):
     """phi(z) = z / (1 + exp(-z)), also called SiLU.
 
     Raises
@@ -135,6 +182,7 @@ class Swish(_Expanded):
     Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
     """
     poles = pi
+    polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2, (1, 0, 1): 1 / 4}
 
     def phi(self, xp, z):
         return z * logistic(xp, z)
@@ -161,6 +209,14 @@ class Mish(_Expanded):
     Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
     """
     poles = 3 * pi / 4
+    polynomial = {(0, 1, 0, 0, 0): 1, (1, 0, 1, 1, 0): 1}
+    rules = ({(0, 0, 0, 0, 0): 1}, {(0, 0, 1, 1, 0): 1}, {(0, 1, 1, 1, 0): -2}, {(0, 0, 0, 1, 1): 1},
+             {(0, 0, 0, 1, 1): -1})
+
+    def variables(self, xp, z):
+        """z, t = tanh(log(1 + exp z)), 1 - t^2, the logistic function and 1 less that."""
+        t = xp.tanh(softplus(xp, z))
+        return z, t, (1 - t) * (1 + t), logistic(xp, z), logistic(xp, -z)
 
     def phi(self, xp, z):
         return z * xp.tanh(softplus(xp, z))

@@ -1,0 +1,60 @@
+"""Expectations E[f(u) g(v)] of a Gaussian pair, with their derivatives stated by Price's theorem.
+
+    d/dK E[f(u) g(v)] = E[f'(u) g'(v)],   d/dq E[f(u) g(v)] = E[f''(u) g(v)] / 2,   d/dq' likewise
+
+are such expectations again, so that derivatives of any order follow; nothing is divided by a variance, and nothing
+happens where u and v coincide, are opposite or are zero. f and g may be anything that has a derivative of the kind.
+Derivation: docs/theory/duals.md#price
+"""
+from .cov import Cov, Pair
+from .derivatives import differentiable
+from .arrays import untraced
+
+__all__ = ['Price', 'numbers']
+
+
+def numbers(p):
+    """The pair p without what autograd knows of it."""
+    if p.k is p.q1:
+        return Pair.same(untraced(p.q1))
+    return Pair(untraced(p.q1), untraced(p.q2), Cov(*map(untraced, p.cov)), p.is_far)
+
+
+class Price:
+    """E[f(u) g(v)] of the pairs p, a function of f and g.
+
+    Parameters
+    ----------
+    expected : callable         (f, g, *parameters) -> E[f(u) g(v)] of `numbers(p)`, plain arrays
+    derived : callable          f -> f'
+    known : dict                {(f, g): E[f(u) g(v)]} where it is known
+    parameters : tuple          that f and g depend on
+    varied : tuple              for each of them, a function f -> df / dparameter
+    """
+
+    def __init__(self, p, expected, derived, known, parameters=(), varied=()):
+        self.x = p.q1, p.q2, p.k, *parameters
+        self.expected, self.derived, self.varied = expected, derived, varied
+        self.known = dict(known)
+
+    def __call__(self, f, g):
+        return self._stated(f, g)(*self.x)
+
+    def _stated(self, f, g):
+        def value(*x):
+            if (f, g) not in self.known:
+                self.known[f, g] = self.expected(f, g)
+            return self.known[f, g]
+
+        def by_q1(*x):
+            return self._stated(self.derived(self.derived(f)), g)(*x) / 2
+
+        def by_q2(*x):
+            return self._stated(f, self.derived(self.derived(g)))(*x) / 2
+
+        def by_k(*x):
+            return self._stated(self.derived(f), self.derived(g))(*x)
+
+        def by(vary):
+            return lambda *x: self._stated(vary(f), g)(*x) + self._stated(f, vary(g))(*x)
+        return differentiable(value, by_q1, by_q2, by_k, *map(by, self.varied))

@@ -1,0 +1,56 @@
+"""One function at given points: where it jumps, and its expected value about them."""
+import numpy as np
+
+from .expectation import conditional, kinks_of
+from .panels import EPS, call, reach_of, resolve
+
+__all__ = ["around", "is_constant_in_parts", "jumps"]
+
+BESIDE = 64 * EPS                           # of a kink found by bisection: it lies within 8
+JUMP = 1e-9                                 # of the function's size: less is its slope
+
+
+def jumps(f, q, *, kinks=None, rtol=1e-12):
+    """Where f jumps and by how much, [(c, f(c+) - f(c-))], within reach of Gaussians of the variances q."""
+    std = np.unique(np.sqrt(q))
+    std = std[std > 0]
+    if not std.size:
+        return []
+    kinks = kinks_of(f, kinks)
+    found = np.unique([0., *kinks, *resolve(f, kinks, std, reach_of(f, std), rtol).rough])
+    beside = BESIDE * np.maximum(np.abs(found), std[0])
+    new = np.flatnonzero(np.concatenate([[True], np.diff(found) > 2 * np.maximum(beside[1:], beside[:-1])]))
+    last = np.append(new[1:], found.size) - 1
+    below, above = call(f, found[new] - beside[new]), call(f, found[last] + beside[last])
+    size = max(np.abs(call(f, np.concatenate([-std, std]))).max(), np.abs(below).max(), np.abs(above).max())
+    return [(float(c), float(jump)) for c, jump in zip(_named(found[new], found[last], kinks), above - below)
+            if abs(jump) > JUMP * size]
+
+
+def _named(first, last, kinks):
+    """Between first and last the point that is named, or 0, else the middle."""
+    named = np.array([0., *kinks])
+    inside = (named >= first[:, None]) & (named <= last[:, None])
+    return np.where(inside.any(axis=1), named[inside.argmax(axis=1)], (first + last) / 2)
+
+
+def around(f, centre, spread, q, *, kinks=None, rtol=1e-12):
+    """E[f(centre + spread y)], y standard normal, arrays of equal shape; without spread the mean of both sides of f.
+
+    q : the variances of all centre + spread y, which they have about 0.
+    """
+    std = np.unique(np.sqrt(q))
+    if not np.any(std > 0):
+        std = np.ones(1)
+    side = resolve(f, kinks_of(f, kinks), std, reach_of(f, std), rtol)
+    value, there = np.empty(centre.size), spread.ravel() > 0
+    at, beside = centre.ravel()[~there], BESIDE * np.maximum(np.abs(centre.ravel()[~there]), std.max())
+    value[~there] = (call(f, at - beside) + call(f, at + beside)) / 2
+    value[there] = conditional(side, centre.ravel()[there], spread.ravel()[there])
+    return value.reshape(centre.shape)
+
+
+def is_constant_in_parts(f):
+    """Does f step from value to value, about 0? Then autograd sees no derivative, and is right."""
+    z = np.linspace(-3.1, 2.9, 61)
+    return np.count_nonzero(call(f, z) != call(f, z + 1e-7)) <= 3
