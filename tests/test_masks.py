@@ -14,7 +14,7 @@ from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
 from ntref import Kernel, batch, load_kernel, save_kernel, stax
-from ntref.kernel import Signal
+from ntref.signal import Signal
 from ntref.predict import ComputedKernel, gp_inference, gp_inference_iterative, gradient_descent_mse_ensemble
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,

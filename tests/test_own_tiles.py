@@ -11,7 +11,7 @@ from tolerances import DTYPES, assert_close
 from ntref import fused, inputs
 from ntref.arrays import namespace
 from ntref.engine import tiles
-from ntref.kernel import Demand
+from ntref.signal import Demand
 from ntref.stax import (
     Abs, AvgPool, Conv, ConvTranspose, Dense, Erf, Flatten, Gelu, GlobalAvgPool, ImageResize, Index, LayerNorm,
     LeakyRelu, Relu, Sign, Sin, Slice, serial)

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from ntref import stax
 from ntref.arrays import namespace
 from ntref.engine import tiles
-from ntref.kernel import Axes, Signal
+from ntref.signal import Axes, Signal
 from ntref.stax import Dense, GlobalAvgPool, Relu, serial
 
 

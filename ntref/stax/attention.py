@@ -18,7 +18,8 @@ from ..arguments import as_whole, suggestion
 from ..arrays import namespace, plain
 from ..cov import Cov
 from ..inputs import channels_last
-from ..kernel import Signal, matrices, zipped
+from ..kernel import matrices, zipped
+from ..signal import Signal
 from .pooling import Mixing
 
 __all__ = ['AttentionMechanism', 'GlobalSelfAttention', 'PositionalEmbedding']

@@ -10,7 +10,7 @@ from operator import add, and_, mul
 from ..arguments import as_whole
 from ..arrays import exact, namespace
 from ..cov import Cov, Pair
-from ..kernel import Demand, axis_of
+from ..signal import Demand, axis_of
 from ..ops import zeros
 from .layer import Layer
 

@@ -10,7 +10,7 @@ from math import prod
 from ..arguments import as_whole, as_wholes, suggestion
 from ..arrays import namespace
 from ..cov import Cov, Pair
-from ..kernel import Axes, Signal
+from ..signal import Axes, Signal
 from ..ops import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
 from .masking import slid, spread

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from ..arguments import as_nested, as_wholes
 from ..arrays import as_like, is_array, namespace
 from ..cov import Cov
-from ..kernel import Axes
+from ..signal import Axes
 from .branching import scaled
 from .pooling import Mixing
 

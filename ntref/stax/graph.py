@@ -13,7 +13,7 @@ from math import prod
 from ..arguments import as_wholes
 from ..arrays import as_like, is_array, namespace
 from ..cov import Cov
-from ..kernel import Signal, axis_of
+from ..signal import Signal, axis_of
 from ..no_arrays import check_entries
 from ..ops import zeros
 from .pooling import Mixing

@@ -11,7 +11,8 @@ from ..engine.cost import predicted
 from ..engine.memory import check_memory
 from ..engine.tiles import ENTRIES
 from ..inputs import checked, input_kernel
-from ..kernel import COVARIANCES, Axes, Kernel, Signal
+from ..kernel import COVARIANCES, Kernel
+from ..signal import Axes, Signal
 from ..trees import leaves
 from .large import in_parts, is_large
 from .masking import check_found, in_layout, masked_inputs

@@ -8,7 +8,8 @@ from ..engine.run import in_threads, shown
 from ..engine.tiles import ENTRIES, above, rectangles
 from ..fused import Near
 from ..inputs import channels_last
-from ..kernel import Signal, swapped
+from ..kernel import swapped
+from ..signal import Signal
 from ..ops import packed, taken
 from ..pairs import input_tile, recording, replaying
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from ..arguments import as_typed, check_finite
 from ..arrays import as_floats, beyond_range, exact, generator, kind
-from ..kernel import Demand
+from ..signal import Demand
 from ..no_arrays import check_entries
 from ..trees import leaves
 from .kernel_function import KernelFunction

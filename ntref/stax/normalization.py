@@ -5,7 +5,7 @@ from ..arguments import as_axes, is_whole, suggestion
 from ..arrays import generator, namespace
 from ..cov import Cov
 from ..derivatives import carried_root, is_traced
-from ..kernel import Axes, axis_of
+from ..signal import Axes, axis_of
 from .layer import Layer
 from .masking import average, in_layout
 

@@ -11,7 +11,8 @@ from math import prod
 
 from ..arguments import as_flag, as_wholes
 from ..arrays import namespace
-from ..kernel import Axes, Signal, diagonal
+from ..kernel import diagonal
+from ..signal import Axes, Signal
 from ..ops import Window, window_sum
 from .conv import gap_sum, named_padding, strides_of
 from .layer import Layer

@@ -5,7 +5,7 @@ from operator import index
 
 from ..arguments import as_flag, as_wholes, is_whole, suggestion
 from ..arrays import namespace
-from ..kernel import Axes, axis_of
+from ..signal import Axes, axis_of
 from ..ops import RESIZERS, nearest, resize_matrix
 from .layer import Layer
 from .masking import everywhere

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from ..arrays import generator
 from ..inputs import input_kernel
-from ..kernel import Axes, Demand, Kernel
+from ..kernel import Kernel
+from ..signal import Axes, Demand
 from .kernel_function import KernelFunction
 from .layer import Layer, as_text
 from .masking import in_layout
