@@ -221,6 +221,11 @@ class Pair:
         squared = area * area
         return squared if self._derivatives_known(squared) else carried(squared, self.q1 * self.q2 - self.k * self.k)
 
+    def det_over(self, c, m):
+        """m^2 A^2 / c, 0 where c is, with the derivatives of A^2."""
+        value = m * self.area * over(m * self.area, c)
+        return carried(value, over(m * m * self.det, c)) if is_traced(value) else value
+
     def root(self, c, m):
         """sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2, which is smooth where A is not."""
         xp = namespace(c, m, self.k)
