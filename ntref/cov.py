@@ -181,7 +181,8 @@ class Pair:
 
     def affine(self, w, b):
         """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
-        xp, area, gap = namespace(self.k, w, b), self.cov.area, None if self.is_far else w * self.gap
+        xp, gap = namespace(self.k, w, b), None if self.is_far else w * self.gap
+        area = None if self.cov.area is None else self.area
         k = scaled(self.k, w, self.is_spare)                                 # the gap may have come from it
         if isinstance(b, (int, float)) and b == 0:
             return Cov(k, gap, None if area is None else w * area)
@@ -219,7 +220,10 @@ class Pair:
         """A^2, with the derivatives of q q' - K^2."""
         area = self._area_of_gap() if self.cov.area is None else untraced(self.cov.area)
         squared = area * area
-        return squared if self._derivatives_known(squared) else carried(squared, self.q1 * self.q2 - self.k * self.k)
+        if self._derivatives_known(squared):
+            return squared
+        q, dq, gap = self.q1 + self.q2, self.q1 - self.q2, self.gap          # no difference of large derivatives
+        return carried(squared, (gap * (2 * q - gap) - dq * dq) / 4)
 
     def det_over(self, c, m):
         """m^2 A^2 / c, 0 where c is, with the derivatives of A^2."""

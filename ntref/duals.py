@@ -14,8 +14,9 @@ and mpmath keeps its digits. The accuracy of each is tabulated in docs/accuracy.
 from math import factorial
 
 from . import gaps
-from .arrays import namespace, plain
+from .arrays import namespace, plain, untraced
 from .cov import Cov, over
+from .derivatives import carried
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
            'rectified_monomial', 'sign', 'sin', 'step']
@@ -74,11 +75,10 @@ def exp_normalized(p, gamma, shift, do_clip):
     """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  docs/theory/duals.md#expnormalized"""
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
-    rho = xp.minimum(xp.maximum(rho, -1), 1) if do_clip else rho
-    e, peak = xp.exp(gamma * (rho + shift)), xp.exp(gamma * (1 + shift) + 0 * p.s)        # K' / s, and its largest
-    k, top = p.s * e, p.s * peak
-    lack = -top * xp.expm1(-gamma * over(p.minus, p.s))
-    return Cov(k, p.dn2 * peak + 2 * lack, xp.sqrt(xp.maximum(lack, 0)) * xp.sqrt(top + k)), gamma * e
+    rho = carried(xp.minimum(xp.maximum(untraced(rho), -1), 1), rho) if do_clip else rho
+    e = xp.exp(gamma * (rho + shift))
+    k = p.s * e
+    return Cov(k, *gaps.beside(p, k, gaps.exp_normalized, gamma, shift)), gamma * e
 
 
 # ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
@@ -145,8 +145,8 @@ def _erf_lack(p, b, q, dq, k, root):
     xp = namespace(k)
     k, x, r = abs(k), q / (1 + 2 * q), xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
-    dq, det = over(x * dq, c), p.det_over(c, b * b)
-    lack = xp.where(abs(dq) + det < c, dq + det, x * root - k * r)           # the form with the smaller terms
+    lack = x * root - k * r
+    lack = xp.where(2 * abs(lack) < c, over(x * dq, c) + p.det_over(c, b * b), lack)               # where that cancels
     return xp.arctan2(2 * lack, r * root + 4 * x * k)
 
 

@@ -9,8 +9,8 @@ from .arrays import namespace, untraced
 from .cov import Cov, Pair, over, sin_minus_t_cos
 from .derivatives import carried, is_traced
 
-__all__ = ['arc_cosine', 'beside', 'erf_area', 'gabor', 'gaussian_lack', 'gelu', 'hermite_coefficient', 'not_negative',
-           'polynomial', 'rectified_monomial', 'root_of_product', 'sin_area']
+__all__ = ['arc_cosine', 'beside', 'erf_area', 'exp_normalized', 'gabor', 'gaussian_lack', 'gelu',
+           'hermite_coefficient', 'not_negative', 'polynomial', 'rectified_monomial', 'root_of_product', 'sin_area']
 
 
 def beside(p, k, f, *parameters):
@@ -112,6 +112,14 @@ def _power_lack(k, s, minus, det, n):
 def hermite_coefficient(coef, order, q):
     return sum((coef[n] * (factorial(n) // (2 ** i * factorial(i))) * q ** i
                 for i, n in enumerate(range(order, len(coef), 2))), 0 * q)
+
+
+def exp_normalized(p, k, gamma, shift):
+    """sqrt(Q Q') = s peak,  lack = -s peak expm1(-gamma (s - K) / s)."""
+    xp = namespace(p.k, gamma, shift)
+    peak = xp.exp(gamma * (1 + shift) + 0 * p.s)
+    lack = xp.maximum(-p.s * peak * xp.expm1(-gamma * over(p.minus, p.s)), 0)
+    return p.dn2 * peak + 2 * lack, xp.sqrt(lack) * xp.sqrt(p.s * peak + k)
 
 
 # ------------------------------------------------------------------ trigonometric
