@@ -187,7 +187,12 @@ class Pair:
         if isinstance(b, (int, float)) and b == 0:
             return Cov(k, gap, None if area is None else w * area)
         k = increased(k, b)
-        return Cov(k, gap, None if area is None else xp.hypot(w * area, xp.sqrt(b * gap)))
+        if area is None:
+            return Cov(k, gap)
+        new = xp.hypot(w * area, xp.sqrt(b * gap))
+        if is_traced(new):                                                   # a root of A^2 = 0 lost its curvature
+            new = xp.where(untraced(area) == 0, carried(new, xp.sqrt(w * w * self.det + b * gap)), new)
+        return Cov(k, gap, new)
 
     def divide(self, v1, v2):
         """u / sqrt(v1), v / sqrt(v2)."""

@@ -135,15 +135,16 @@ def erf(p, a, b, c):
     value, slope = m * alpha + c * c, 2 * m * b * b / root
     if p.is_far:
         return Cov(value), slope
-    e1, e2 = _erf_lack(p, b, q1, q1 - q2, k, root), _erf_lack(p, b, q2, q2 - q1, k, root)
-    gap = gaps.not_negative(m * (e1 + e2 + 2 * (abs(alpha) - alpha)))
+    negative = k < 0
+    size = xp.where(negative, -k, k)                 # of abs, autograd's second derivative is 1 / |k| - k^2 / |k|^3
+    e1, e2 = _erf_lack(p, b, q1, q1 - q2, size, root), _erf_lack(p, b, q2, q2 - q1, size, root)
+    gap = gaps.not_negative(m * (e1 + e2 - 4 * xp.where(negative, alpha, 0)))
     return Cov(value, gap, gaps.beside(p, gap, gaps.erf_area, a, b, c)), slope
 
 
 def _erf_lack(p, b, q, dq, k, root):
-    """alpha(q) - |alpha| by sine and cosine; alpha = atan2(2 K, sqrt D), alpha(q) = atan2(2 q, sqrt(1 + 4 q))."""
-    xp = namespace(k)
-    k, x, r = abs(k), q / (1 + 2 * q), xp.sqrt(1 + 4 * q) / (1 + 2 * q)
+    """alpha(q) - alpha of k = |K|, by sine and cosine: atan2(2 k, sqrt D), and atan2(2 q, sqrt(1 + 4 q))."""
+    xp, x, r = namespace(k), q / (1 + 2 * q), p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
     lack = x * root - k * r
     lack = xp.where(2 * abs(lack) < c, over(x * dq, c) + p.det_over(c, b * b), lack)               # where that cancels
