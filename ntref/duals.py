@@ -180,10 +180,9 @@ def gaussian(p, a, b):
     if p.is_far:
         return Cov(k), slope
     r1, r2, lack = gaps.gaussian_lack(p, b, root * root)
-    dn = 4 * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
-    size = xp.sqrt(r1 * r2)
-    area2 = lack / (1 / size + 1 / root)                                               # of sqrt(Q Q') - K', a = 1
-    return Cov(k, a * a * (dn * dn / size ** 2 + 2 * area2), gaps.root_of_product(a ** 4, lack)), slope
+    top, dn = a * a / xp.sqrt(r1 * r2), 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
+    lack = a ** 4 * lack / (top + k)                                         # sqrt(Q Q') - K'
+    return Cov(k, dn * dn / (r1 * r2) + 2 * lack, gaps.root_of_product(lack, top + k)), slope
 
 
 def gabor(p):
