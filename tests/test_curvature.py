@@ -201,3 +201,14 @@ def test_rectified_powers_at_the_cusp_as_well(n):
     for layers in [RectifiedMonomial(n)], [RectifiedMonomial(n), Erf()]:
         check(network(layers, .25), 3, 1e-13, chosen=[0, 1, 2, 4])
         check(network(layers, None), 3, 1e-6, chosen=[0, 6, 9])
+
+
+@pytest.mark.parametrize('layer', [Erf(), Gelu(), Sin(.75, 1.5, .5), Rbf(.75), Gabor(), Monomial(3),
+                                   RectifiedMonomial(2)], ids=repr)
+def test_first_derivatives_near_the_cusp_of_a_kink_behind(layer):
+    """To eps / theta, with theta of 1e-4 and 1e-9; relative to the larger of the derivatives of K and Theta."""
+    net, (x, y) = network([layer, Relu()], .25), pairs(3)
+    for i, bound in (5, 1e-10), (6, 1e-5):
+        right = exact(net.to_spec(), x[i], y[i], [(1, 0)])[0]
+        got = [traced(net, x[i:i + 1], y[i:i + 1], name, [(1, 0)])[0, 0] for name in ('nngp', 'ntk')]
+        assert abs(got - right).max() <= bound * abs(right).max()
