@@ -147,7 +147,7 @@ def _erf_lack(p, b, q, dq, k, root):
     xp, x, r = namespace(k), q / (1 + 2 * q), p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
     lack = x * root - k * r
-    lack = xp.where(2 * abs(lack) < c, over(x * dq, c) + p.det_over(c, b * b), lack)               # where that cancels
+    lack = xp.where(2 * abs(lack) < c, x * over(dq, c) + p.det_over(c, b * b), lack)               # where that cancels
     return xp.arctan2(2 * lack, r * root + 4 * x * k)
 
 

@@ -141,7 +141,7 @@ def _sine_area(xp, total, d, w, area):
     4 exp(-q - q') [sinh(r + w) sinh(r - w) + sinh x sinh y - sinh^2 r],  x = gap / 2, y = antigap / 2, r^2 = x y.
     """
     r = xp.hypot(w, area)
-    angle = xp.sqrt(xp.expm1(-2 * (r + w)) * xp.expm1(-2 * area * over(area, r + w)))
+    angle = xp.sqrt(-xp.expm1(-2 * (r + w))) * xp.sqrt(-xp.expm1(-2 * area * over(area, r + w)))
     lower, upper = xp.minimum(d, 2 * r), xp.maximum(d, 2 * r)
     lengths = xp.expm1(-total - upper) * xp.expm1(-lower * over(lower, total + upper))
     lengths = lengths - xp.exp(lower - total) * xp.expm1(-lower) ** 2

@@ -117,3 +117,14 @@ def test_monomial_before_relu_on_one_feature():
     net = serial(Dense(1), Monomial(3), Dense(1), Relu(), Dense(1))
     theta = net.kernel_fn(numpy.array([[1.1]]), numpy.array([[.37]]), 'ntk')[0, 0]
     assert abs(theta - 28.5 * (1.1 * .37) ** 3) <= 1e-15 * theta
+
+
+@pytest.mark.parametrize('layer, square', [(Erf(), 4 / numpy.pi), (Gelu(), .25), (Sin(), 1.), (Gabor(), 1.),
+                                           (Polynomial((0, 2, 1)), 4.)], ids=repr)
+@pytest.mark.parametrize('dtype, size', [('float32', 1e-24), ('float64', 1e-170)])
+def test_of_variances_whose_square_is_0(layer, square, dtype, size):
+    """Small variables see a line, phi(u) = phi'(0) u: all is multiplied by phi'(0)^2."""
+    q1, q2, k, gap, area = (numpy.array([c * size], dtype) for c in (1.25, .75, .5, 1., (1.25 * .75 - .25) ** .5))
+    cov = layer.dual(Pair(q1, q2, Cov(k, gap, area)))[0]
+    for new, old in zip(cov, (k, gap, area)):
+        assert abs(float(new[0]) / float(old[0]) / square - 1) <= 16 * numpy.finfo(dtype).eps
