@@ -24,7 +24,7 @@ SMOOTH = [Erf(), Erf(1.25, .75, .25), Sigmoid_like(), Gelu(), Sin(), Sin(.75, 1.
 REPORTED = [(Erf(), Rbf(.75)), (Gelu(), Rbf(.75)), (Erf(), Exp(.75, .5)), (Gelu(), Exp(.75, .5)), (Erf(), Sin()),
             (Gelu(), Sin()), (Sin(), Rbf(.75)), (Sin(), Exp(.75, .5)), (Sin(), Sin()), (Gabor(), Cos()),
             (Gaussian(), Sin()), (Monomial(3), Rbf(.25)), (Hermite(3), Sin(.75, 1.5, .5))]
-TOLERANCE = 2e-14           # of the largest second derivative of the network at these inputs; measured 4e-15
+TOLERANCE = 1e-13           # of the largest second derivative of the network at these inputs; measured 3e-14
 STEP = mp.mpf(10) ** -14
 WEIGHTS = {0: (0, 1, 0), 1: (mp.mpf(-1) / 2, 0, mp.mpf(1) / 2), 2: (1, -2, 1)}      # of f(-h), f(0), f(h)
 ORDERS = (2, 0), (1, 1), (0, 2)
@@ -92,8 +92,12 @@ def test_a_layer_behind_another(layers):
     check(network(layers, .25), 1, chosen=[0, 1, 10])
 
 
+PAIRS = [layers for layers in itertools.product(SMOOTH, SMOOTH)      # but where E phi^2 is infinite
+         if layers[1] != Gaussian(.5, .03125) or layers[0] not in (Monomial(2), Monomial(3), Hermite(3))]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('layers', [[a] for a in SMOOTH] + list(itertools.product(SMOOTH, SMOOTH)), ids=repr)
+@pytest.mark.parametrize('layers', [[layer] for layer in SMOOTH] + PAIRS, ids=repr)
 def test_every_layer_everywhere_and_behind_every_other(layers):
     for n, bias in itertools.product((1, 3), (None, .25)):
         check(network(layers, bias), n)
