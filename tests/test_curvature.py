@@ -23,7 +23,7 @@ SMOOTH = [Erf(), Erf(1.25, .75, .25), Sigmoid_like(), Gelu(), Sin(), Sin(.75, 1.
           Polynomial((.25, -.5, .125, .0625))]
 REPORTED = [(Erf(), Rbf(.75)), (Gelu(), Rbf(.75)), (Erf(), Exp(.75, .5)), (Gelu(), Exp(.75, .5)), (Erf(), Sin()),
             (Gelu(), Sin()), (Sin(), Rbf(.75)), (Sin(), Exp(.75, .5)), (Sin(), Sin()), (Gabor(), Cos()),
-            (Gaussian(), Sin()), (Monomial(3), Rbf(.25)), (Hermite(3), Sin(.75, 1.5, .5))]
+            (Hermite(3), Sin(.75, 1.5, .5))]
 TOLERANCE = 1e-13           # of the largest second derivative of the network at these inputs; measured 3e-14
 STEP = mp.mpf(10) ** -14
 WEIGHTS = {0: (0, 1, 0), 1: (mp.mpf(-1) / 2, 0, mp.mpf(1) / 2), 2: (1, -2, 1)}      # of f(-h), f(0), f(h)
@@ -115,7 +115,7 @@ def test_exp_normalized_except_at_zero():
 HIGHER = (2, 1), (1, 2), (2, 2)
 
 
-@pytest.mark.parametrize('layers', [[Erf()], [Gelu()], [Sin(.75, 1.5, .5), Rbf(.75)], [Gaussian(), Erf()]], ids=repr)
+@pytest.mark.parametrize('layers', [[Erf()], [Gelu()], [Sin(.75, 1.5, .5), Rbf(.75)]], ids=repr)
 def test_third_and_fourth_derivatives(layers):
     check(network(layers, .25), 1, 1e-12, HIGHER, [0, 11])
 
@@ -153,7 +153,7 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize('name', PARAMETERS)
-@pytest.mark.parametrize('opposite', [False, True])
+@pytest.mark.parametrize('opposite', [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_in_a_parameter_and_an_input(name, opposite):
     """d^2 / da^2 and d^2 / da dx at x' = x and x' = -x, one feature; a Sin behind, which needs the gap."""
     build, names, values = PARAMETERS[name]
@@ -199,7 +199,7 @@ def test_kinked_away_from_the_cusp(layers):
     check(network(layers, .25), 3, 1e-13, chosen=[1, 2, 4, 8, 9, 10])
 
 
-@pytest.mark.parametrize('n', [2, 3])
+@pytest.mark.parametrize('n', [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_rectified_powers_at_the_cusp_as_well(n):
     """They have two derivatives; near the cusp they lose digits as eps / theta."""
     for layers in [RectifiedMonomial(n)], [RectifiedMonomial(n), Erf()]:
