@@ -125,7 +125,8 @@ class Pair:
         """A^2, with the derivatives of q q' - K^2: smooth where A is not."""
         if not self.is_traced:
             return self.area * self.area
-        return carried(self.numbers.det, self.q1 * self.q2 - self.k * self.k)
+        q, dq, gap = self.q1 + self.q2, self.q1 - self.q2, self.gap          # no difference of large derivatives
+        return carried(self.numbers.det, (gap * (2 * q - gap) - dq * dq) / 4)
 
     @cached_property
     def squared(self):
@@ -169,6 +170,11 @@ class Pair:
         xp = namespace(c, m, self.k)
         value = xp.hypot(xp.sqrt(c), m * self.area)
         return carried_root(value, c + m * m * self.det) if is_traced(value) else value
+
+    def det_over(self, c, m):
+        """m^2 A^2 / c, 0 where c is, with the derivatives of A^2."""
+        value = m * self.area * over(m * self.area, c)
+        return carried(value, over(m * m * self.det, c)) if is_traced(value) else value
 
     # -------------------------------------------------------------- the angle
 

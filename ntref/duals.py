@@ -13,8 +13,10 @@ and mpmath keeps its digits. The accuracy of each is tabulated in docs/accuracy.
 """
 from math import factorial
 
-from .arrays import namespace, plain
+from . import gaps
+from .arrays import namespace, plain, untraced
 from .cov import Cov, over
+from .derivatives import carried
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
            'rectified_monomial', 'sign', 'sin', 'step']
@@ -65,21 +67,18 @@ def rectified_monomial(p, n):
     From F_0 = delta / (2 pi) and F_1 = far / (2 pi); F_n = s^n J_n(theta) / (2 pi) in Cho & Saul 2009 (NIPS 22) eq. 4.
     Derivation: docs/theory/duals.md#rectified-monomial. Relative to s^n accurate to rounding.
     """
-    f = [p.delta / (2 * p.xp.pi), p.far / (2 * p.xp.pi)]
-    for m in range(1, n):
-        f.append((2 * m + 1) * p.k * f[m] + m * m * p.det * f[m - 1])
-    return Cov(f[n]), n * n * f[n - 1]
+    f = gaps.arc_cosine(p.delta, p.far, p.k, p.det, n)
+    return Cov(f[n], *gaps.beside(p, f[n], gaps.rectified_monomial, n)), n * n * f[n - 1]
 
 
 def exp_normalized(p, gamma, shift, do_clip):
     """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  docs/theory/duals.md#expnormalized"""
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
-    rho = xp.minimum(xp.maximum(rho, -1), 1) if do_clip else rho
-    e, peak = xp.exp(gamma * (rho + shift)), xp.exp(gamma * (1 + shift) + 0 * p.s)        # K' / s, and its largest
-    k, top = p.s * e, p.s * peak
-    lack = -top * xp.expm1(-gamma * over(p.minus, p.s))
-    return Cov(k, p.dn2 * peak + 2 * lack, xp.sqrt(xp.maximum(lack, 0)) * xp.sqrt(top + k)), gamma * e
+    rho = carried(xp.minimum(xp.maximum(untraced(rho), -1), 1), rho) if do_clip else rho
+    e = xp.exp(gamma * (rho + shift))
+    k = p.s * e
+    return Cov(k, *gaps.beside(p, k, gaps.exp_normalized, gamma, shift)), gamma * e
 
 
 # ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
@@ -94,25 +93,33 @@ def sin(p, a, b, c):
     minus, plus = xp.exp(-t * p.gap / 2), xp.exp(-t * p.antigap / 2)
     acute = p.k > 0
     less = xp.where(acute, -minus, plus) * xp.expm1(-2 * t * xp.where(acute, p.k, -p.k))           # minus - plus
+    k, slope = a * a / 2 * (less + (1 - c) * plus), a * a * t / 2 * (less + (1 + c) * plus)
+    if p.is_far:
+        return Cov(k), slope
     one, dn = (1 + c) * plus - xp.expm1(-t * p.antigap / 2), xp.exp(-t * p.q1) - xp.exp(-t * p.q2)  # 1 + c plus
     gap = -a * a * xp.expm1(-t * p.gap / 2) * one - a * a / 2 * c * dn * dn
-    return Cov(a * a / 2 * (less + (1 - c) * plus), xp.maximum(gap, 0)), a * a * t / 2 * (less + (1 + c) * plus)
+    return Cov(k, gaps.not_negative(gap), gaps.beside(p, k, gaps.sin_area, a, b, c)), slope
 
 
 def rbf(p, gamma):
     """phi(u) = sqrt 2 sin(sqrt(2 gamma) u + pi/4):  K' = exp(-gamma gap),  slope = 2 gamma K'.  Rahimi & Recht 2007."""
     xp = namespace(p.k, gamma)
     k = xp.exp(-gamma * p.gap)
-    return Cov(k, -2 * xp.expm1(-gamma * p.gap), xp.sqrt(-xp.expm1(-2 * gamma * p.gap))), 2 * gamma * k
+    if p.is_far:
+        return Cov(k), 2 * gamma * k
+    gap = -2 * xp.expm1(-gamma * p.gap)
+    return Cov(k, gap, gaps.root_of_product(gap / 2, 1 + k)), 2 * gamma * k
 
 
 def exp(p, a, b):
     """phi(u) = a exp(b u):  K' = a^2 exp(b^2 (q + q' - gap/2)),  slope = b^2 K',  from E e^w = exp(E[w^2]/2)."""
     xp, t = namespace(p.k, a, b), b * b
-    top = a * a * xp.exp(t * (p.q1 + p.q2))
     k = a * a * xp.exp(t * (p.q1 + p.q2 - p.gap / 2))
+    if p.is_far:
+        return Cov(k), t * k
+    top = a * a * xp.exp(t * (p.q1 + p.q2))
     dn, lack = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2)), -top * xp.expm1(-t * p.gap / 2)
-    return Cov(k, dn * dn + 2 * lack, xp.sqrt(lack) * xp.sqrt(top + k)), t * k
+    return Cov(k, dn * dn + 2 * lack, gaps.root_of_product(lack, top + k)), t * k
 
 
 # ------------------------------------------------------------------ functions of q + q', K and the area
@@ -122,21 +129,25 @@ def erf(p, a, b, c):
     D = 1 + 2 (q + q') + 4 A^2  (with b u for u).    Williams 1997 eq. 11; gap and area: docs/theory/duals.md#erf
     """
     xp = namespace(p.k, a, b, c)
-    q1, q2, k, area = (b * b * x for x in (p.q1, p.q2, p.k, p.area))
+    q1, q2, k = (b * b * x for x in (p.q1, p.q2, p.k))
     root, m = p.root(1 + 2 * (q1 + q2), 2 * b * b), 2 * a * a / xp.pi
     alpha = xp.arctan2(2 * k, root)
-    e1, e2 = _erf_lack(xp, q1, q1 - q2, k, area, root), _erf_lack(xp, q2, q2 - q1, k, area, root)
-    gap = m * (e1 + e2 + 2 * (abs(alpha) - alpha))
-    area2 = c * c * gap + m * m * (abs(alpha) * (e1 + e2) + e1 * e2)
-    return Cov(m * alpha + c * c, xp.maximum(gap, 0), xp.sqrt(xp.maximum(area2, 0))), 2 * m * b * b / root
+    value, slope = m * alpha + c * c, 2 * m * b * b / root
+    if p.is_far:
+        return Cov(value), slope
+    negative = k < 0
+    size = xp.where(negative, -k, k)                 # of abs, autograd's second derivative is 1 / |k| - k^2 / |k|^3
+    e1, e2 = _erf_lack(p, b, q1, q1 - q2, size, root), _erf_lack(p, b, q2, q2 - q1, size, root)
+    gap = gaps.not_negative(m * (e1 + e2 - 4 * xp.where(negative, alpha, 0)))
+    return Cov(value, gap, gaps.beside(p, gap, gaps.erf_area, a, b, c)), slope
 
 
-def _erf_lack(xp, q, dq, k, area, root):
-    """alpha(q) - |alpha| by sine and cosine; alpha = atan2(2 K, sqrt D), alpha(q) = atan2(2 q, sqrt(1 + 4 q))."""
-    k, x, r = abs(k), q / (1 + 2 * q), xp.sqrt(1 + 4 * q) / (1 + 2 * q)
+def _erf_lack(p, b, q, dq, k, root):
+    """alpha(q) - alpha of k = |K|, by sine and cosine: atan2(2 k, sqrt D), and atan2(2 q, sqrt(1 + 4 q))."""
+    xp, x, r = namespace(k), q / (1 + 2 * q), p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
-    dq, area = x * over(dq, c), area * over(area, c)
-    lack = xp.where(abs(dq) + area < c, dq + area, x * root - k * r)         # the form with the smaller terms
+    lack = x * root - k * r
+    lack = xp.where(2 * abs(lack) < c, x * over(dq, c) + p.det_over(c, b * b), lack)               # where that cancels
     return xp.arctan2(2 * lack, r * root + 4 * x * k)
 
 
@@ -151,31 +162,41 @@ def gelu(p):
     angle = xp.arctan2(p.k, root)
     k = p.k / 4 + (x1 * p.k * (x2 * p.k) / root + y1 * y2 * root + p.k * angle) / (2 * xp.pi)
     slope = 1 / 4 + (angle + p.k / root * ((1 / root) ** 2 + x1 + x2)) / (2 * xp.pi)
-    return Cov(k), slope
+    return Cov(k, *gaps.beside(p, k, gaps.gelu)), slope
 
 
 def gaussian(p, a, b):
-    """phi(u) = a exp(b u^2):  K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = 1 - 2 b (q + q') + 4 b^2 A^2."""
+    """phi(u) = a exp(b u^2):  K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = 1 - 2 b (q + q') + 4 b^2 A^2.
+
+    Gap and area: docs/theory/duals.md#gaussian
+    """
     xp = namespace(p.k, b)
     if not (xp.all(4 * b * p.q1 < 1) and xp.all(4 * b * p.q2 < 1)):
         q = max(plain(p.q1.max()), plain(p.q2.max()))
         raise ValueError('expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is finite; got '
                          f'q = {q:.3g} at b = {plain(b):.3g}. Scale the weights down, or take b < 0.')
     root = p.root(1 - 2 * b * (p.q1 + p.q2), 2 * b)
-    return Cov(a * a / root), 4 * a * a * b * b * (p.k / root) / root ** 2
+    k, slope = a * a / root, 4 * a * a * b * b * (p.k / root) / root ** 2
+    if p.is_far:
+        return Cov(k), slope
+    r1, r2, lack = gaps.gaussian_lack(p, b, root * root)
+    top, dn = a * a / xp.sqrt(r1 * r2), 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
+    lack = a ** 4 * lack / (top + k)                                         # sqrt(Q Q') - K'
+    return Cov(k, dn * dn / (r1 * r2) + 2 * lack, gaps.root_of_product(lack, top + k)), slope
 
 
 def gabor(p):
     """phi(u) = exp(-u^2) sin u:  K' = exp(-(1 + (2 K - 1 - q - q') / D) / 2) (exp(2 K / D) - 1) / (2 sqrt D).
 
-    D = 1 + 2 (q + q') + 4 A^2;  slope = dK'/dK.  Derivation: docs/theory/duals.md#gabor
+    D = 1 + 2 (q + q') + 4 A^2;  slope = dK'/dK.  Derivation, gap and area: docs/theory/duals.md#gabor
     """
     xp, q = p.xp, p.q1 + p.q2
     root = p.root(1 + 2 * q, 2.)
     d = root * root
     damp, tilt = xp.exp(-(1 + (2 * p.k - 1 - q) / d) / 2), xp.expm1(2 * p.k / d)
     e, o = 1 + 2 * q + 4 * (p.k ** 2 + p.q1 * p.q2), 4 * p.k * (1 + q + d)
-    return Cov(damp * tilt / (2 * root)), damp * (2 * e + tilt * (e + o)) / (2 * d ** 2 * root)
+    k, slope = damp * tilt / (2 * root), damp * (2 * e + tilt * (e + o)) / (2 * d ** 2 * root)
+    return Cov(k, *gaps.beside(p, k, gaps.gabor)), slope
 
 
 # ------------------------------------------------------------------ polynomials
@@ -186,18 +207,8 @@ def polynomial(p, coef):
     R_l(q) = E[d^l phi / du^l] = sum_i coef[2i + l] (2i + l)! / (2^i i!) q^i: the expansion in Hermite polynomials;
     docs/theory/duals.md#polynomial
     """
-    zero = 0 * p.s
-    k, slope, gap = zero, zero, zero
+    k, slope = 0 * p.s, 0 * p.s
     for order in range(len(coef)):
-        r1, r2 = _hermite_coefficient(coef, order, p.q1), _hermite_coefficient(coef, order, p.q2)
-        lengths, r = r1 * p.n1 ** order - r2 * p.n2 ** order, r1 * r2 / factorial(order)
-        step, factor = (1, p.minus) if order % 2 else (2, p.det)       # s^l - K^l = (s - K) (...) or (s^2 - K^2) (...)
-        lack = factor * sum(p.s ** j * p.k ** (order - step - j) for j in range(0, order, step))
-        k, gap = k + r * p.k ** order, gap + lengths ** 2 / factorial(order) + 2 * r * lack
-        slope = slope + order * r * p.k ** max(order - 1, 0)
-    return Cov(k, p.xp.maximum(gap, 0)), slope
-
-
-def _hermite_coefficient(coef, order, q):
-    return sum((coef[n] * (factorial(n) // (2 ** i * factorial(i))) * q ** i
-                for i, n in enumerate(range(order, len(coef), 2))), 0 * q)
+        r = gaps.hermite_coefficient(coef, order, p.q1) * gaps.hermite_coefficient(coef, order, p.q2) / factorial(order)
+        k, slope = k + r * p.k ** order, slope + order * r * p.k ** max(order - 1, 0)
+    return Cov(k, *gaps.beside(p, k, gaps.polynomial, *coef)), slope

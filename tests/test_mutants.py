@@ -26,7 +26,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 
 from ntref import (
-    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, hermite, inputs, monte_carlo,
+    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, gaps, hermite, inputs, monte_carlo,
     monte_carlo_kernel_fn, ops, pairs, predict, stax, taylor, taylor_expand, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
@@ -38,11 +38,11 @@ from ntref.pairs import Tile
 from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
 from ntref.quadrature import expectation
 from ntref.stax import (
-    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, FanInConcat, FanInProd,
-    FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, HardTanh, Hermite, Identity, ImageResize,
-    Index, LayerNorm, LeakyRelu, RectifiedMonomial, Relu, Relu6, Sin, Slice, SumPool, Tanh, attention, branching,
-    combinators, conv, dot_general, graph, large, masking, normalization, parallel, pooling, repeat, reshaping, serial,
-    smooth)
+    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, ExpNormalized,
+    FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention,
+    HardTanh, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Polynomial, RectifiedMonomial, Relu, Relu6,
+    Sin, Slice, SumPool, Tanh, attention, branching, combinators, conv, dot_general, graph, large, masking,
+    normalization, parallel, pooling, repeat, reshaping, serial, smooth)
 from ntref.stax.dense import Weighted
 from ntref.stax.layer import Layer
 
@@ -75,6 +75,12 @@ NETWORKS = {
     'sum': serial(FanOut(2), parallel(Dense(8, 1.3, .4), serial(Dense(8, .7), Relu(), Dense(8))), FanInSum(), Relu()),
     'repeat': serial(Dense(8, 1.3), repeat(serial(Relu(), Dense(8, 1.3, .2)), 3)),
 }
+BEHIND = {                  # what a kink sees of the gap and of the area of the layer before
+    'erf_area': Erf(.75, 1.25, .25), 'exp_normalized': ExpNormalized(.75, .125), 'gabor': Gabor(),
+    'gaussian_lack': Gaussian(), 'gelu': Gelu(), 'polynomial': Polynomial((.25, -.5, .125, .0625)),
+    'rectified_monomial': RectifiedMonomial(3), 'sin_area': Sin(.75, 1.25, .5)}
+NETWORKS |= {f'kink behind {name}': serial(Dense(8, .9), layer, Dense(8, 1.1, .2), Relu(), Dense(8))
+             for name, layer in BEHIND.items()}
 
 
 @cache
@@ -544,6 +550,12 @@ def scaled_dual(name, k=1., slope=1.):
         cov, rise = original(p, *a)
         return Cov(*(None if c is None else k * c for c in cov)), slope * rise
     return dual(name, change)
+
+
+def beside(name, change):
+    """A mutant of one formula of gap and area, change of what it returns."""
+    original = getattr(gaps, name)
+    return mock.patch.object(gaps, name, lambda *a: change(original(*a)))
 
 
 def method(cls, name, change):
@@ -1110,6 +1122,16 @@ MUTANTS = {
         f(p, a, b)[0], (a * a + b * b) / 2 - f(p, a, b)[1])), 'relu'),
     'relu: gap left to subtraction': (lambda: dual('abrelu', lambda f, p, a, b: (
         Cov(f(p, a, b)[0].k), f(p, a, b)[1])), 'relu'),
+    'erf: area (1 + 1e-9)': (lambda: beside('erf_area', lambda a: a * (1 + 1e-9)), 'kink behind erf_area'),
+    'sin: area (1 + 1e-9)': (lambda: beside('sin_area', lambda a: a * (1 + 1e-9)), 'kink behind sin_area'),
+    'gaussian: lack (1 + 1e-9)': (lambda: beside('gaussian_lack', lambda r: (*r[:2], r[2] * (1 + 1e-9))),
+                                  'kink behind gaussian_lack'),
+    **{f'{name}: gap and area left to subtraction': (
+        lambda name=name: beside(name, lambda r: (None, None)), f'kink behind {name}')
+       for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
+    **{f'{name}: area (1 + 1e-9)': (
+        lambda name=name: beside(name, lambda r: (r[0], r[1] * (1 + 1e-9))), f'kink behind {name}')
+       for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),
@@ -1176,7 +1198,7 @@ def test_caught(name):
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
               GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
-              combinators._Repeat, duals, fused, inputs, attention, branching, conv, large, reshaping,
+              combinators._Repeat, duals, fused, gaps, inputs, attention, branching, conv, large, reshaping,
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
               weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,

@@ -72,7 +72,8 @@ SMOOTH = {
        for name, a in (('Erf', Erf()), ('Gelu', Gelu())) for text, b in ((', bias', .2), (', no bias', None))},
     **{f'Conv, {name}, AvgPool, Conv, {name}, bias': Network([smooth(), a, AvgPool((2, 2)), smooth(), a])
        for name, a in (('Erf', Erf()), ('Gelu', Gelu()))},
-    'Conv, Erf, Conv, Relu, bias': Network([smooth(), Erf(), conv(), Relu()]),
+    **{f'Conv, {name}, Conv, Relu, bias': Network([smooth(), a, conv(), Relu()])
+       for name, a in (('Erf', Erf()), ('Gelu', Gelu()))},
     'Conv, Relu, Conv, Relu, AvgPool, bias': Network([conv(), Relu(), conv(), Relu(), AvgPool((2, 2))])}
 
 
@@ -83,8 +84,7 @@ def behind_a_pool(n, b, lost=()):
 
 LOSSES = {
     **{f'Conv, Relu, AvgPool, {n} x (Conv, Relu){text}': behind_a_pool(n, b, lost) for n in (1, 3)
-       for text, b, lost in ((', bias', .1, ()), (', no bias', None, ('2 x', '-x')))},
-    'Conv, Gelu, Conv, Relu, bias': Network([smooth(), Gelu(), conv(), Relu()], ('0.0001', '1e-08', '0'))}
+       for text, b, lost in ((', bias', .1, ()), (', no bias', None, ('2 x', '-x')))}}
 
 
 # ------------------------------------------------------------------ how
@@ -168,7 +168,7 @@ position, K alone, 120 digits of which more than 50 remain). Measured on {date},
 
 **In short**: K is right to rounding everywhere. So is Theta, but for two kinds of networks, in which a kink does not
 know the angle between nearly parallel patches: without a bias, at images that are multiples of each other; and with a
-Relu behind a pool or behind Gelu, at images that nearly coincide. There about half of the digits are sure.
+Relu behind a pool, at images that nearly coincide. There about half of the digits are sure.
 """
 
 SECTIONS = {
@@ -184,11 +184,11 @@ change nothing: errors are at most {kept}, and up to {lost} for Theta of multipl
 ([Gap](theory/conv.md#gap))."""),
     'Smooth nonlinearities, and pools without a kink behind them': (SMOOTH, """
 Rely on all digits, also at multiples and without a bias: errors are at most {kept}. A smooth function needs no angle;
-Erf hands its gap on to a Relu behind it; and what a pool drops nobody asks for."""),
-    'A kink behind a pool or Gelu': (LOSSES, """
+Erf and Gelu hand their gap on to a Relu behind them; and what a pool drops nobody asks for."""),
+    'A kink behind a pool': (LOSSES, """
 Rely on all digits of K, and of Theta where images differ by a third or more: errors are at most {kept}. Nearer,
-Theta has errors of about eps / separation, up to {lost}: pools and Gelu do not state the gap, and Relu recovers it from
-K ([Gap](theory/conv.md#gap)). Equal images lose nothing behind a pool, but do behind Gelu."""),
+Theta has errors of about eps / separation, up to {lost}: pools do not state the gap, and Relu recovers it from K
+([Gap](theory/conv.md#gap)). Equal images lose nothing."""),
 }
 
 PATHS_TEXT = """
@@ -239,7 +239,7 @@ def replaced(text):
     return f'{text.split(TITLE)[0].rstrip()}\n\n{section()}'
 
 
-def worse(text, titles=('Strides and paddings', 'A kink behind a pool or Gelu')):
+def worse(text, titles=('Strides and paddings', 'A kink behind a pool')):
     """Lines like those of `accuracy.worse`, for some of the tables. Where digits are lost, up to half may be."""
     stated = re.findall(r'^\| `(.*)` \| (float\d\d) \| (.*) \|$', text.partition(TITLE)[2], re.M)
     stated = {(name, dtype): numpy.array(re.findall(r'[^ |/]+', cells), float).reshape(-1, 2)

@@ -198,7 +198,7 @@ class _Convolution(Weighted, abstract=True):
             return c
 
         def sums(p):
-            area = total(p.cov.area) if self.taps == 1 and p.cov.area is not None else None
+            area = total(p.area) if self.taps == 1 and p.cov.area is not None else None
             return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else gap_sum(p, slides), area), p.is_far,
                         p.is_spare)
         return self.affine(k, sums, total, self.taps)

@@ -275,7 +275,7 @@ class _Power(Nonlinearity, abstract=True):
 
     def dual(self, p):
         cov, slope = duals.polynomial(p, self.coef)
-        return Cov(cov.k / self.norm2, cov.gap / self.norm2), slope / self.norm2
+        return Cov(*(None if c is None else c / self.norm2 for c in cov)), slope / self.norm2
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,268 @@
+r"""Gap and area of what duals give, beside K': without cancellation, as docs/theory/duals.md derives them.
+
+`beside` gives a dual its gap' and area' as numbers: what autograd needs are the derivatives of the formulas they obey,
+Q + Q' - 2 K' and sqrt(Q Q' - K'^2), which `ntref.cov.Pair` knows. Q and Q' are K' of u with itself and v with itself.
+"""
+from math import factorial
+
+from .arrays import namespace, untraced
+from .cov import Cov, Pair, over, sin_minus_t_cos
+from .derivatives import carried, is_traced
+
+__all__ = ['arc_cosine', 'beside', 'erf_area', 'exp_normalized', 'gabor', 'gaussian_lack', 'gelu',
+           'hermite_coefficient', 'not_negative', 'polynomial', 'rectified_monomial', 'root_of_product', 'sin_area']
+
+
+def beside(p, k, f, *parameters):
+    """f = (gap', area') as numbers, whose derivatives `Pair` takes from the formulas they obey; None of far pairs."""
+    if p.is_far:
+        return None, None
+    if any(map(is_traced, (p.q1, p.q2, *p.cov))):
+        p = Pair(untraced(p.q1), untraced(p.q2), Cov(*map(untraced, p.cov)))
+    return f(p, untraced(k), *map(untraced, parameters))
+
+
+def not_negative(gap):
+    """A gap that rounding may have made negative, with its derivatives."""
+    return carried(namespace(gap).maximum(untraced(gap), 0), gap)
+
+
+def root_of_product(a, b):
+    """sqrt(a b), a number, of what is never negative."""
+    a, b = untraced(a), untraced(b)
+    xp = namespace(a, b)
+    return xp.sqrt(a) * xp.sqrt(b)
+
+
+# ------------------------------------------------------------------ piecewise, and polynomials
+
+def arc_cosine(delta, far, k, det, n):
+    """F_0 to F_n."""
+    xp = namespace(k)
+    f = [delta / (2 * xp.pi), far / (2 * xp.pi)]
+    for m in range(1, n):
+        f.append((2 * m + 1) * k * f[m] + m * m * det * f[m - 1])
+    return f
+
+
+def rectified_monomial(p, k, n):
+    """lack = {(2 n - 1)!! s^n - E[u^n v^n]} / 2 + (-1)^n F_n(-K)."""
+    own = factorial(2 * n) // (2 ** n * factorial(n))                                  # (2 n - 1)!! = 2 Q / q^n
+    top = own * p.s ** n / 2
+    lack = _monomial_lack(p, n, p.k, p.minus) / 2 + (-1) ** n * arc_cosine(p.theta, p.near, -p.k, p.det, n)[n]
+    lack = p.xp.maximum(p.xp.where(p.k >= 0, lack, top - k), 0)
+    gap = own * (p.n1 ** n - p.n2 ** n) ** 2 / 2 + 2 * lack
+    return gap, p.xp.sqrt(lack) * p.xp.sqrt(2 * top - lack)
+
+
+def polynomial(p, k, *coef):
+    """gap' term by term; A'^2 as a sum of squares of minors, of a single power by its factors."""
+    xp, orders = p.xp, range(len(coef))
+    left, right = ([hermite_coefficient(coef, order, q) * n ** order for order in orders]
+                   for q, n in ((p.q1, p.n1), (p.q2, p.n2)))
+    gap = 0 * p.s
+    for order, a, b in zip(orders, left, right):
+        r = hermite_coefficient(coef, order, p.q1) * hermite_coefficient(coef, order, p.q2)
+        gap = gap + ((a - b) ** 2 + 2 * r * _power_lack(p.k, p.s, p.minus, p.det, order)) / factorial(order)
+    gap, powers = xp.maximum(gap, 0), [order for order in orders if coef[order] != 0]
+    if len(powers) == 1:
+        return gap, coef[powers[0]] ** 2 * _monomial_area(p, powers[0])
+    n1, n2 = (xp.sqrt(sum(c * c / factorial(order) for order, c in enumerate(side))) for side in (left, right))
+    left, right = [over(a, n1) for a in left], [over(b, n2) for b in right]
+    return gap, n1 * n2 * xp.sqrt((_minors(p, left, right) + _minors(p, right, left)) / 2)
+
+
+def _minors(p, left, right):
+    """sin^2 of the angle between the vectors (a_l) and (b_l rho^l, b_l sqrt(1 - rho^(2 l))) over sqrt(l!), rho = K / s:
+
+    sum_(i<j) (a_i b_j rho^j - a_j b_i rho^i)^2 + sum_l b_l^2 (1 - rho^(2 l))  for sum_l a_l^2 = sum_l b_l^2 = 1.
+    """
+    rho, total = over(p.k, p.s), 0 * p.s
+    sin = p.xp.where(p.s > 0, over(p.area, p.s), 1)
+    rest = total                                                                       # 1 - rho^(2 j)
+    for j, (a, b) in enumerate(zip(left, right)):
+        total = total + b * b * rest / factorial(j)
+        rest = rest + sin * sin * rho ** (2 * j)
+        for i in range(j):
+            minor = left[i] * b * rho ** j - a * right[i] * rho ** i
+            total = total + minor * minor / (factorial(i) * factorial(j))
+    return total
+
+
+def _monomial_lack(p, n, k, minus):
+    """(2 n - 1)!! s^n - E[u^n v^n] for the covariance k, and minus = s - k."""
+    return sum((factorial(n) // (2 ** i * factorial(i))) ** 2 * p.s ** (2 * i) / factorial(n - 2 * i)
+               * _power_lack(k, p.s, minus, p.det, n - 2 * i) for i in range(n // 2 + 1))
+
+
+def _monomial_area(p, n):
+    """A' of u^n, which is 0 where A is: root of lack times s' + K', for odd n the lack of -K."""
+    own = factorial(2 * n) // (2 ** n * factorial(n)) * p.s ** n
+    lack = _monomial_lack(p, n, p.k, p.minus)
+    rest = _monomial_lack(p, n, -p.k, p.plus) if n % 2 else 2 * own - lack
+    return p.xp.sqrt(p.xp.maximum(lack, 0)) * p.xp.sqrt(p.xp.maximum(rest, 0))
+
+
+def _power_lack(k, s, minus, det, n):
+    """s^n - k^n = (s - k) (...) or (s^2 - k^2) (...), for minus = s - k."""
+    step, factor = (1, minus) if n % 2 else (2, det)
+    return factor * sum((s ** j * k ** (n - step - j) for j in range(0, n, step)), 0 * s)
+
+
+def hermite_coefficient(coef, order, q):
+    return sum((coef[n] * (factorial(n) // (2 ** i * factorial(i))) * q ** i
+                for i, n in enumerate(range(order, len(coef), 2))), 0 * q)
+
+
+def exp_normalized(p, k, gamma, shift):
+    """sqrt(Q Q') = s peak,  lack = -s peak expm1(-gamma (s - K) / s)."""
+    xp = namespace(p.k, gamma, shift)
+    peak = xp.exp(gamma * (1 + shift) + 0 * p.s)
+    lack = xp.maximum(-p.s * peak * xp.expm1(-gamma * over(p.minus, p.s)), 0)
+    return p.dn2 * peak + 2 * lack, xp.sqrt(lack) * xp.sqrt(p.s * peak + k)
+
+
+# ------------------------------------------------------------------ trigonometric
+
+def sin_area(p, k, a, b, c):
+    """4 A'^2 / a^4 = (1 - m^2) (1 - c^2 p^2) - c (e - e')^2,  e = exp(-b^2 q), by what is not negative."""
+    xp, t = namespace(p.k, a, b, c), b * b
+    rise, fall = xp.sqrt(-xp.expm1(-t * p.gap)), xp.expm1(-t * p.antigap)              # sqrt(1 - m^2), p^2 - 1
+    sine = _sine_area(xp, t * (p.q1 + p.q2), 2 * t * abs(p.k), t * abs(p.q1 - p.q2) / 2, t * p.area)
+    plus, minus = xp.maximum(c, 0), xp.maximum(-c, 0)
+    odd = xp.hypot(xp.sqrt(plus) * sine, rise * xp.sqrt((1 - plus) * (1 + plus + plus * fall)))
+    even = xp.hypot(rise * xp.sqrt(1 - c * c - c * c * fall), xp.sqrt(minus) * (xp.exp(-t * p.q1) - xp.exp(-t * p.q2)))
+    return a * a / 2 * xp.where(c > 0, odd, even)
+
+
+def _sine_area(xp, total, d, w, area):
+    """2 A' of a = b = c = 1, of total = q + q', d = 2 |K|, w = |q - q'| / 2, A: the root of
+
+    4 exp(-q - q') [sinh(r + w) sinh(r - w) + sinh x sinh y - sinh^2 r],  x = gap / 2, y = antigap / 2, r^2 = x y.
+    """
+    r = xp.hypot(w, area)
+    angle = xp.sqrt(-xp.expm1(-2 * (r + w))) * xp.sqrt(-xp.expm1(-2 * area * over(area, r + w)))
+    lower, upper = xp.minimum(d, 2 * r), xp.maximum(d, 2 * r)
+    lengths = xp.expm1(-total - upper) * xp.expm1(-lower * over(lower, total + upper))
+    lengths = lengths - xp.exp(lower - total) * xp.expm1(-lower) ** 2
+    lengths = xp.where(total < 1, 2 * xp.exp(-total) * _bend(xp, d * d, 4 * r * r), lengths)
+    return xp.hypot(xp.exp(-d * over(d, total + 2 * r) / 2) * angle, xp.sqrt(xp.maximum(lengths, 0)))
+
+
+def _bend(xp, a, b):
+    """f(a + b) - f(a) - f(b) + f(0) for f(z) = cosh(sqrt z) = sum_n z^n / (2 n)!, of a, b >= 0, a + b < 1."""
+    a, b = (xp.minimum(c, 1) for c in (a, b))
+    power1, power2, mixed, bend, n, size = a, b, 0 * a, 0 * a, 1, 1.
+    while size > xp.eps(a) / 8:
+        mixed = (a + b) * mixed + power1 * b + power2 * a                              # (a + b)^n - a^n - b^n
+        power1, power2, n = power1 * a, power2 * b, n + 1
+        bend, size = bend + mixed / factorial(2 * n), size / (n * (2 * n - 1))
+    return bend
+
+
+# ------------------------------------------------------------------ functions of q + q', K and the area
+
+def erf_area(p, gap, a, b, c):
+    """A'^2 = m^2 [alpha(q) alpha(q') - alpha^2] + c^2 gap';  alpha(q) = q f,  alpha = s F of parallel u and v."""
+    xp, m = namespace(p.k, a, b, c), 2 * a * a / p.xp.pi
+    x = _Angles(p, 2 * b * b)
+    r1, r2, bent = xp.sqrt(x.x1), xp.sqrt(x.x2), over(_t_minus_sin(xp, x.alpha_s), x.s)
+    step, f, fall = x.dq * x.x1 * x.x2 / (r1 + r2), over(x.alpha_s, x.s), over(x.lack, x.s)
+    d1 = over(_bent(xp, x.e1, x.alpha_s), x.q1) - r1 * step - bent * over(x.dn, x.n1)               # f - F
+    d2 = over(_bent(xp, x.e2, x.alpha_s), x.q2) + r2 * step + bent * over(x.dn, x.n2)
+    own = over(xp.arctan2(x.q1, x.own1), x.q1) * over(xp.arctan2(x.q2, x.own2), x.q2)
+    near = xp.where(abs(x.e1) < x.s * abs(d1), over(f * (x.e1 + x.e2) + x.e1 * over(x.e2, x.s), x.s),
+                    f * (d1 + d2) + d1 * d2)                                           # by the smaller differences
+    parallel = xp.where(9 * f * f < 8 * own, own - f * f, near)
+    return xp.hypot(m * x.s * xp.sqrt(xp.maximum(parallel + fall * (2 * f - fall), 0)), c * xp.sqrt(gap))
+
+
+def _bent(xp, e, alpha):
+    """t - sin t from t = alpha to alpha + e."""
+    half = xp.sin(e / 2)
+    return 2 * _t_minus_sin(xp, e / 2) + 4 * half * xp.sin(alpha / 2 + e / 4) ** 2
+
+
+def _t_minus_sin(xp, t):
+    """t - sin t = t (1 - cos t) - (sin t - t cos t)."""
+    small = abs(t) < 1
+    series = 2 * t * xp.sin(t / 2) ** 2 - sin_minus_t_cos(xp.where(small, t, 0))
+    return xp.where(small, series, t - xp.sin(t))
+
+
+class _Angles:
+    """alpha = atan2(K, sqrt D), D = (1 + q) (1 + q') - K^2, by |K|, of a pair times m; docs/theory/duals.md#gelu
+
+    alpha_s is alpha of parallel u and v (K = s), lack = alpha_s - alpha, e_1 = alpha(q) - alpha_s, e_2 likewise.
+    """
+
+    def __init__(self, p, m):
+        xp = self.xp = namespace(p.k, m)
+        self.q1, self.q2, self.k, self.s, self.dq = (m * c for c in (p.q1, p.q2, abs(p.k), p.s, p.q1 - p.q2))
+        self.n1, self.n2, self.area = xp.sqrt(self.q1), xp.sqrt(self.q2), m * p.area
+        self.minus = m * xp.where(p.k > 0, p.minus, p.plus)                            # s - |K|
+        self.dn, self.x1, self.x2 = over(self.dq, self.n1 + self.n2), 1 / (1 + self.q1), 1 / (1 + self.q2)
+        own1, own2, both = xp.sqrt(1 + 2 * self.q1), xp.sqrt(1 + 2 * self.q2), xp.sqrt(1 + self.q1 + self.q2)
+        self.own1, self.own2, self.both = own1, own2, both                             # sqrt D at K = q, q', s
+        self.root = xp.hypot(both, self.area)
+        self.alpha_s = xp.arctan2(self.s, both)
+        self.e1 = self._rise(self.q1, self.n1, self.n2, self.dq, own1)
+        self.e2 = self._rise(self.q2, self.n2, self.n1, -self.dq, own2)
+        sin = self.area * over(self.area, self.x1 * self.x2 * (self.s * self.root + self.k * both))
+        self.lack = xp.arctan2(sin, self.root * both + self.s * self.k)
+
+    def _rise(self, q, n, other, dq, own):
+        sin = over((1 + q) * n * dq, n * self.both + other * own)
+        return self.xp.arctan2(sin, own * self.both + q * self.s)
+
+
+def gelu(p, k):
+    """phi = u / 2 + psi, psi even: of psi  Q = q f / (2 pi),  E = s (F - fall) / (2 pi), and fall = 0 where A is."""
+    xp, x, circle = p.xp, _Angles(p, 1), 2 * p.xp.pi
+    sum_x, sin, cos = x.x1 + x.x2, over(x.area, x.s), over(x.k, x.s)
+    f = x.alpha_s + x.s * sum_x / x.both
+    d1 = x.e1 + _gelu_rise(x, x.q1, x.n1, x.dq, x.dn, x.x1, x.x2, x.own1)              # f - F
+    d2 = x.e2 + _gelu_rise(x, x.q2, x.n2, -x.dq, -x.dn, x.x2, x.x1, x.own2)
+    half, less = xp.sin(x.lack / 2), over(x.minus, x.s)                                # less = 1 - |cos|
+    fall = (x.alpha_s - x.lack) * less + _t_minus_sin(xp, x.lack) + 2 * x.both * half * over(half, x.s)
+    fall = fall + sin * x.area / (x.root + x.both) * (sum_x + 1 / (x.root * x.both))
+    e, f1, f2 = f - fall, f + d1, f + d2
+    squares = xp.maximum(f * (d1 + d2) + d1 * d2 + fall * (f + e), 0)                  # f f' - (F - fall)^2
+    top = xp.sqrt(f1 * f2)
+    lack, step = over(squares, top + e), over(d1 - d2, xp.sqrt(f1) + xp.sqrt(f2))
+    dn = over(x.dq * f + x.q1 * d1 - x.q2 * d2, x.n1 * xp.sqrt(f1) + x.n2 * xp.sqrt(f2))
+    crossed = step * step + 2 * xp.where(p.k > 0, lack + less * e, top + cos * e)
+    area = x.s * xp.sqrt(sin * sin / 16 + squares / circle ** 2 + crossed / (4 * circle))
+    return p.gap / 4 + (dn * dn + 2 * x.s * lack) / circle, area
+
+
+def _gelu_rise(x, q, n, dq, dn, x1, x2, own):
+    """2 q x / sqrt D(q) - s (x + x') / sqrt D of parallel u and v,  x = 1 / (1 + q)."""
+    return (n * dn * x1 * (1 + x2 * (1 - x.s)) - 2 * q * x1 * dq / (own * (own + x.both))) / x.both
+
+
+def gaussian_lack(p, b, d):
+    """sqrt(1 - 4 b q), the same of q', and 1 / (product of both) - 1 / D."""
+    xp = namespace(p.k, b)
+    r1, r2, dq = xp.sqrt(1 - 4 * b * p.q1), xp.sqrt(1 - 4 * b * p.q2), p.q1 - p.q2
+    both, squares = r1 * r2, 4 * b * b * (dq * dq + p.det * (1 - 2 * b * (p.q1 + p.q2) + d))        # D^2 - D_1 D_2
+    return r1, r2, squares / d / (d + both) / both
+
+
+def gabor(p, k):
+    """Q = v / (2 sqrt D(q)),  v = 1 - exp(-2 q / D(q)),  D(q) = 1 + 4 q;  v (1 - shift): with K's D."""
+    xp, k, q, det = p.xp, abs(k), p.q1 + p.q2, p.det
+    d, dq = 1 + 2 * q + 4 * det, p.q1 - p.q2
+    r1, r2, lack = gaussian_lack(p, -1, d)
+    d1, d2, e1, e2 = r1 * r1, r2 * r2, xp.exp(-2 * p.q1 / (r1 * r1)), xp.exp(-2 * p.q2 / (r2 * r2))
+    v1, v2 = -xp.expm1(-2 * p.q1 / d1), -xp.expm1(-2 * p.q2 / d2)
+    shift1 = over(e1 * xp.expm1(-4 * (det * (1 + 2 * p.q1) + p.q1 * dq) / d / d1), v1)
+    shift2 = over(e2 * xp.expm1(-4 * (det * (1 + 2 * p.q2) - p.q2 * dq) / d / d2), v2)
+    sine = _sine_area(xp, (q + 4 * det) / d, 2 * abs(p.k) / d, abs(dq) / 2 / d, p.area / xp.sqrt(d))
+    size = xp.sqrt(v1) * xp.sqrt(v2)
+    sin2 = lack + (over(sine, size) ** 2 + shift1 + (1 - shift1) * shift2) / d
+    area, top = size / 2 * xp.sqrt(xp.maximum(sin2, 0)), size / (2 * xp.sqrt(r1 * r2))
+    v, r = xp.where(dq > 0, v2, v1), xp.where(dq > 0, r1, r2)                          # of the shorter, the longer
+    rise = -2 * v * dq / (r1 * r2 * (r1 + r2)) - e2 * xp.expm1(-2 * dq / d1 / d2) / (2 * r)         # Q - Q'
+    dn = over(rise, xp.sqrt(v1 / (2 * r1)) + xp.sqrt(v2 / (2 * r2)))
+    return dn * dn + 2 * area * over(area, top + k) + xp.where(p.k < 0, 4 * k, 0), area
