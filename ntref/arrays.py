@@ -308,6 +308,9 @@ def check_range(a):
     with beyond_range():
         if bool(xp.isfinite(xp.sum(a))) or bool(xp.all(xp.isfinite(a))):
             return
+    if bool(xp.any(a != a)) and not bool(xp.any(abs(a) > numpy.finfo(a.dtype).max)):
+        raise ValueError('expected variances and kernels that are numbers, got NaN: the covariances they come from are '
+                         f'none (some |K| is above sqrt(q q\')), or products of them are beyond what {a.dtype} holds.')
     wider = {'float32': 'Convert the inputs to float64, which reaches 1.8e308',
              'float64': 'Give object arrays of mpmath.mpf, which have no limit'}
     raise ValueError(f'expected variances and kernels that {a.dtype} holds, up to {numpy.finfo(a.dtype).max:.2g}; got '
