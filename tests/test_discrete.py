@@ -52,7 +52,8 @@ def test_against_a_loop_in_function_space(rng, method, speed, reg):
     for got, expected in zip(predict(range(301), p.f0, p.f0_test, p.st.ntk), loop(p, rate, 300, reg, **method)):
         assert np.abs(expected[300]).max() > 20 if speed > 1 else np.abs(expected).max() < 20
         for i in 0, 1, 2, 3, 10, 100, 300:
-            assert_close(got[i], expected[i], 1e-12)
+            rounded = 32 * i * np.finfo(float).eps if speed > 1 else 0.          # each step of the loop, which all grow
+            assert_close(got[i], expected[i], max(1e-12, rounded))
 
 
 @pytest.mark.parametrize('reg', (0., .3))
