@@ -109,6 +109,7 @@ def _kernel_arguments(commands):
 
 def _kernel(args):
     from .engine import batch
+    from .engine.places import masked
     (net, x1, x2), get = _network(args), args.get[0] if len(args.get) == 1 else tuple(args.get)
     client = _client(args.scheduler)
     try:
@@ -117,7 +118,7 @@ def _kernel(args):
         if client is not None:
             client.close()
     for name, stored in zip(args.get, k if isinstance(k, tuple) else [k]):
-        print(f'{args.out}: {name} {stored.shape} {stored.dtype}')
+        print(f'{masked(args.out)}: {name} {stored.shape} {stored.dtype}')
 
 
 # ------------------------------------------------------------------ ntref certify

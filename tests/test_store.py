@@ -10,7 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+import uuid
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -18,8 +21,10 @@ import pytest
 import zarr
 
 from ntref import Kernel, batch, load_kernel, save_kernel, stax
-from ntref.engine import StoredKernel
+from ntref.engine import StoredKernel, places
 from ntref.engine.forms import digest, told
+from ntref.engine.places import masked, place
+from ntref.engine.store import opened, put, sealed
 
 SCRIPT = """
 import os, resource, sys, time
@@ -42,6 +47,7 @@ def call(out, n=13, size=2, blank=0):
 HERE = {}
 exec(SCRIPT, HERE)
 CALLS, N, TILES = HERE['calls'], 13, 28
+PARTIAL = f'zarr.{"0" * 32}.partial'                      # as Zarr names it
 
 
 def call(out, **more):
@@ -212,20 +218,18 @@ def test_damaged_tiles_are_computed_again(how, store):
         load_kernel(store)['linear'][:]
 
 
-@pytest.mark.parametrize('content', ['', '{"attributes": {"netw', None, 'no names'])
-def test_half_a_manifest(content, store):
-    if content == 'no names':                              # killed between the arrays
+@pytest.mark.parametrize('is_described', [False, True])
+def test_killed_before_there_are_kernels(is_described, store):
+    if is_described:                                       # and between the arrays
         call(store)
         about = json.loads((store / 'zarr.json').read_text())
-        for name in 'names', 'form', 'symmetric':
+        for name in 'names', 'form', 'symmetric', 'arrays':
             del about['attributes'][name]
-        content = json.dumps(about)
+        (store / 'zarr.json').write_text(json.dumps(about | {'attributes': sealed(about['attributes'])}))
         (store / 'square/zarr.json').write_text('{"sha')
     store.mkdir(exist_ok=True)
-    for name in '.lock', 'zarr.0123.partial':
+    for name in '.lock', PARTIAL:
         (store / name).touch()
-    if content is not None:
-        (store / 'zarr.json').write_text(content)
     k = call(store)
     assert len(CALLS) == TILES and not list(store.rglob('*.partial'))
     assert_direct(k)
@@ -235,6 +239,312 @@ def test_a_store_without_kernels(store):
     zarr.create_group(store, attributes={'format': 1})
     with pytest.raises(ValueError, match='expected a store of kernels, got .* without any'):
         load_kernel(store)
+
+
+def files_in(there):
+    """Bytes of all files below, links as they are."""
+    return {p.relative_to(there): os.readlink(p) if p.is_symlink() else p.read_bytes()
+            for p in there.rglob('*') if p.is_symlink() or p.is_file()}
+
+
+def read(path):
+    return {name: numpy.asarray(a) for name, a in load_kernel(path).items()}
+
+
+@pytest.mark.parametrize('a, b', [
+    ('linear/c/0/0', 'linear/c/1/1'), ('linear/c/0/1', 'linear/c/0/2'), ('square/c/0/5', 'square/c/0/6'),
+    ('linear/c/2/3', 'square/c/2/3'), ('linear/c/2/3', '../other/linear/c/2/3')])
+def test_tiles_know_their_place(a, b, store):
+    """Exchanged, of the other kernel, of another store."""
+    call(store)
+    HERE['call'](store.with_name('other'), blank=1)
+    one, other = ((store / p).read_bytes() for p in (a, b))
+    (store / a).write_bytes(other)
+    (store / b).write_bytes(one)
+    with pytest.raises(ValueError, match=f'expected {a} in .* as it was written, .* checksum differs: .* moved'):
+        read(store)[a[:6]]
+    k = call(store)
+    assert len(CALLS) == 2 - (Path(a).name == Path(b).name)
+    assert_direct(k)
+
+
+def edits(value):
+    """A JSON document changed in one place: each number, text and truth value, each name; and each left out."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            rest = {other: p for other, p in value.items() if other != name}
+            yield rest
+            yield rest | {name + 'x': part}
+            yield from (value | {name: edited} for edited in edits(part))
+    elif isinstance(value, list):
+        yield [*value, 1]
+        yield value[::-1] if value[::-1] != value else [None, *value]
+        yield from ([*value[:i], edited, *value[i + 1:]] for i, part in enumerate(value) for edited in edits(part))
+    else:
+        yield {bool: lambda: not value, str: lambda: value[:-1] + chr(ord(value[-1:] or 'a') ^ 1),
+               type(None): lambda: 0}.get(type(value), lambda: value + 1)()
+
+
+def test_each_edit_of_the_manifest_is_seen(store):
+    call(store)
+    good = json.loads((store / 'zarr.json').read_text())
+    count = 0
+    for attributes in edits(good['attributes']):
+        (store / 'zarr.json').write_text(json.dumps(good | {'attributes': attributes}))
+        before = files_in(store)
+        with pytest.raises(ValueError, match='as it was written, got a zarr.json that is damaged|format 1 or 2, got'):
+            load_kernel(store)
+        with pytest.raises(ValueError, match='as it was written, got a zarr.json that is damaged|differs in format'):
+            call(store)
+        assert files_in(store) == before
+        count += 1
+    assert count > 100 and not CALLS
+    (store / 'zarr.json').write_text(json.dumps(good, indent=4))
+    assert_direct(call(store))
+
+
+def test_what_zarr_knows_of_an_array_is_mended(store):
+    """The manifest has it too: read without it, and written again."""
+    call(store)
+    at = store / 'square/zarr.json'
+    good = json.loads(at.read_text())
+    for content in '', '{"sh', '[' * 10 ** 5, None, b'\xff', *(json.dumps(edited) for edited in list(edits(good))[::4]):
+        at.unlink() if content is None else at.write_bytes(content.encode() if isinstance(content, str) else content)
+        if content == '' or content is None:
+            assert_direct(read(store))
+        call(store)
+        assert json.loads(at.read_text()) == good
+    assert_direct(call(store))
+    assert not CALLS
+
+
+@pytest.mark.parametrize('content', [b'', b'{"attributes": {"netw', b'\xff', b'[' * 10 ** 5, b'[]', b'{}', b'null',
+                                     b'{"zarr_format": 3, "node_type": "array"}',
+                                     b'{"zarr_format": 3, "node_type": "group", "attributes": [1]}',
+                                     b'{"zarr_format": 3, "node_type": "group"}'])
+def test_others_are_left_as_they_are(content, store):
+    """Looked at first."""
+    (store / 'ntk').mkdir(parents=True)
+    for name in 'download.partial', 'ntk/download.partial', f'ntk/{PARTIAL}', PARTIAL:
+        (store / name).write_text('half')
+    (store / 'zarr.json').write_bytes(content)
+    before = files_in(store)
+    message = 'describes no Zarr group, or is damaged|differs in network .None there'
+    with pytest.raises(ValueError, match=message):
+        call(store)
+    with pytest.raises(ValueError, match='describes no Zarr group, or is damaged|without any'):
+        load_kernel(store)
+    assert files_in(store) == before
+    (store / 'zarr.json').unlink()
+    before = files_in(store)
+    with pytest.raises(OSError, match='other files there, such as download.partial'):
+        call(store)
+    assert files_in(store) == before and not CALLS
+
+
+def test_files_of_the_user_stay_in_a_store(store):
+    call(store)
+    for name in 'download.partial', 'linear/notes.partial', 'linear/c/0/my.0123.partial':
+        (store / name).write_text('half')
+    (store / 'linear/c/0' / PARTIAL).write_text('half')
+    call(store)
+    assert sorted(p.name for p in store.rglob('*.partial')) == ['download.partial', 'my.0123.partial', 'notes.partial']
+
+
+@pytest.mark.parametrize('dtype', ['f2', 'f4', '>f8', 'c8', '>c16', 'i1', '>i4', 'u8', '?'])
+def test_others_read_it(dtype, store, rng):
+    """Zarr itself; and the kind of number stays."""
+    x = rng.integers(0, 2, (5, 3)).astype(dtype)
+    for _ in range(2):                                     # and once more
+        k = batch(lambda a, b: (a @ b.T).astype(dtype), 2, out=store)(x, x)
+        assert k.dtype == numpy.dtype(dtype) and (k[:] == (x @ x.T).astype(dtype)).all()
+    found = zarr.open_group(store, mode='r')['kernel'][:]
+    assert found.dtype == k.dtype.newbyteorder('<') and (found == k[:]).all()
+
+
+def former(store, symmetric):
+    """A store as it was written before: format 1."""
+    x = numpy.arange(15.).reshape(5, 3)
+    codecs = [zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec()]
+    group = zarr.create_group(store, attributes={
+        'format': 1, 'names': ['kernel', 'line'], 'form': {'form': 'dict'}, 'symmetric': symmetric})
+    a = group.create_array('kernel', shape=(5, 5), chunks=(2, 2), dtype='f8', compressors=codecs)
+    for i in range(3):
+        for j in range(i if symmetric else 0, 3):
+            a.set_block_selection((i, j), (x @ x.T)[2 * i:2 * i + 2, 2 * j:2 * j + 2])
+    group.create_array('line', data=x[0] + 1, compressors=codecs)
+    return x
+
+
+@pytest.mark.parametrize('symmetric', [False, True])
+def test_stores_of_before_are_read(symmetric, store):
+    x = former(store, symmetric)
+    k = load_kernel(store)
+    assert (k['kernel'][:] == x @ x.T).all() and (k['line'] == x[0] + 1).all()
+    before = files_in(store)
+    with pytest.raises(ValueError, match=r'differs in .*format \(1 there, 2 here\)'):
+        call(store)
+    assert files_in(store) == before
+    damaged(store / 'kernel/c/1/1', 'flipped')
+    with pytest.raises(ValueError, match='checksum'):
+        k['kernel'][:]
+    later = zarr.create_group(store.with_name('later'), attributes={'format': 3, 'names': []})
+    with pytest.raises(ValueError, match='expected format 1 or 2, got 3: .* later ntref'):
+        load_kernel(later.store.root)
+
+
+# ------------------------------------------------------------------ locks and links
+
+def test_no_worker_holds_the_store(store):
+    """Killed while a forked worker computes, which lives on; the store can be written at once."""
+    out, into = os.pipe()
+    script = ('from concurrent.futures import ProcessPoolExecutor\n'
+              'from multiprocessing import get_context\n'
+              'def slow(x1, x2=None):\n'
+              '    if os.getpid() != main:\n'
+              '        os.write(1, b"%d\\n" % os.getpid())\n'
+              '        os.read(int(sys.argv[2]), 1)\n'
+              '    return x1 @ (x1 if x2 is None else x2).T\n'
+              'main = os.getpid()\n'
+              'x = numpy.eye(5)\n'
+              'with ProcessPoolExecutor(1, get_context("fork")) as executor:\n'
+              '    batch(slow, 2, out=sys.argv[1], executor=executor)(x)\n')
+    with started(script, store, out, pass_fds=[out]) as child:
+        worker = int(child.stdout.readline())
+        try:
+            child.kill()
+            child.wait()
+            os.kill(worker, 0)                             # it is there
+            with place(store).held():
+                assert (store / 'kernel/zarr.json').exists()
+        finally:
+            os.kill(worker, 9)
+            os.close(into)
+            os.close(out)
+
+
+def test_forks_let_go(store):
+    """The child may not undo what the parent holds, nor close what is its own."""
+    script = ('from ntref.engine.places import place\n'
+              'here = place(sys.argv[1])\n'
+              'def is_held():\n'
+              '    try:\n        with here.held():\n            return False\n'
+              '    except BlockingIOError:\n        return True\n'
+              'class Out(Exception):\n    pass\n'
+              'child = None\n'
+              'try:\n'
+              '    with here.held():\n'
+              '        r, w = os.pipe()\n'
+              '        child = os.fork()\n'
+              '        if child == 0:\n'
+              '            own = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]\n'
+              '            raise Out\n'
+              '        ended = os.waitpid(child, 0)[1]\n'
+              '        print(ended, is_held())\n'
+              'except Out:\n'
+              '    os._exit(0 if is_held() and all(map(os.fstat, own)) else 1)\n'
+              'print(is_held())\n')
+    with started(script, store) as child:
+        out, err = child.communicate()
+    assert out.split() == ['0', 'True', 'False'], err
+
+
+def test_links_are_not_followed(store, tmp_path, monkeypatch):
+    """Of a lock, and of what is written aside, even if its name were known."""
+    target = tmp_path / 'thesis.tex'
+    target.write_text('all of it')
+    store.mkdir()
+    (store / '.lock').symlink_to(target)
+    with pytest.raises(OSError, match='expected to write into the store .*got: other files there, such as .lock'):
+        call(store)
+    (store / '.lock').unlink()
+    call(store)
+    (store / '.lock').unlink()
+    (store / '.lock').symlink_to(target)
+    with pytest.raises(OSError, match='a symbolic link at .*.lock, which is not followed'):
+        call(store)
+    (store / '.lock').unlink()
+    (store / PARTIAL).symlink_to(target)
+    call(store)
+    assert (store / PARTIAL).is_symlink()
+    (tmp_path / '.k.npz.partial').symlink_to(target)
+    save_kernel(tmp_path / 'k.npz', numpy.eye(2))
+    known = uuid.uuid4()
+    monkeypatch.setattr(places, 'uuid4', lambda: known)
+    for ending in 'npz', 'zarr':
+        (tmp_path / f'.new.{ending}.{known.hex}.partial').symlink_to(target)
+        with pytest.raises(FileExistsError):
+            save_kernel(tmp_path / f'new.{ending}', numpy.eye(2))
+        assert (tmp_path / f'.new.{ending}.{known.hex}.partial').is_symlink()
+        assert not (tmp_path / f'new.{ending}').exists()
+    assert target.read_text() == 'all of it'
+
+
+def test_the_lock_is_not_emptied(store):
+    call(store)
+    (store / '.lock').write_text('notes')
+    call(store)
+    assert (store / '.lock').read_text() == 'notes'
+
+
+def test_many_writers_of_one_file(tmp_path):
+    """Whole for each reader, at any time; of one who may not replace, the first."""
+    path, ended = tmp_path / 'k.npz', []
+    save_kernel(path, numpy.zeros((50, 50)))
+
+    def write(number):
+        for i in range(15):
+            save_kernel(path, numpy.full((50, 50), 100. * number + i))
+        ended.append(number)
+
+    def look():
+        seen = set()
+        while len(ended) < 3:
+            k = load_kernel(path)
+            assert k.shape == (50, 50) and (k == k[0, 0]).all()
+            seen.add(k[0, 0])
+        return seen
+
+    def begin(number):
+        try:
+            save_kernel(tmp_path / 'k.zarr', numpy.full((50, 50), float(number)))
+            return number
+        except FileExistsError:
+            return None
+    with ThreadPoolExecutor(4) as pool:
+        look = pool.submit(look)
+        for future in [pool.submit(write, number) for number in range(3)]:
+            future.result()
+        assert look.result()
+        first = [number for number in pool.map(begin, range(4)) if number is not None]
+    assert len(first) == 1 and (load_kernel(tmp_path / 'k.zarr')[:] == first[0]).all()
+    assert sorted(os.listdir(tmp_path)) == ['k.npz', 'k.zarr']
+
+
+def test_a_worker_of_a_store_that_was_deleted(store):
+    """It may not write into the next one."""
+    with opened(store, {'batch_size': 2, 'x1': 1}) as old:
+        old.create((4, 4), {'form': 'array'}, {'kernel': numpy.eye(2)}, False)
+        put(old.path, (0, 1), {'kernel': numpy.eye(2)})
+        assert old.has((0, 1)) and not old.has((1, 1))
+        shutil.rmtree(store)
+        with pytest.raises(ValueError, match='expected the store .* got None. It was deleted'):
+            put(old.path, (0, 1), {'kernel': numpy.eye(2)})
+    with opened(store, {'batch_size': 2, 'x1': 2}) as new:
+        new.create((4, 4), {'form': 'array'}, {'kernel': numpy.eye(2)}, False)
+        with pytest.raises(ValueError, match='expected the store .* got another. It was deleted'):
+            put(old.path, (0, 1), {'kernel': numpy.eye(2)})
+        assert not new.has((0, 1))
+
+
+def test_without_locks(store, monkeypatch):
+    """As on Windows."""
+    monkeypatch.setitem(sys.modules, 'fcntl', None)
+    with pytest.raises(ImportError, match='expected the module fcntl, .* got none, as on Windows. Compute in memory'):
+        call(store)
+    assert not store.exists() and not CALLS
+    save_kernel(store, numpy.eye(2))
+    assert (load_kernel(store)[:] == numpy.eye(2)).all()
 
 
 # ------------------------------------------------------------------ shared, of something else
@@ -370,19 +680,19 @@ def test_a_full_disk(store):
 @pytest.mark.parametrize('writes', range(8))
 def test_every_write_may_fail(writes, store, monkeypatch):
     """The group, its arrays, what they are, the first tile, the next."""
-    local = sys.modules['zarr.storage._local']
-    done, put = [], local._put
+    done, replace = [], os.replace
 
     def fails(*given, **more):
         if len(done) == writes:
             raise OSError(28, 'No space left on device')
         done.append(1)
-        return put(*given, **more)
+        return replace(*given, **more)
     with monkeypatch.context() as patched:
-        patched.setattr(local, '_put', fails)
+        patched.setattr(os, 'replace', fails)
         with pytest.raises(OSError, match=r'Errno 28\] expected to write into the store .*k.zarr, got: No space left'):
             call(store)
     there = chunks(store)
+    assert bool(there) == (writes > 5) and not list(store.rglob('*.partial'))
     k = call(store)
     assert len(CALLS) == TILES - len(there)
     assert_direct(k)
@@ -459,7 +769,7 @@ def test_what_is_saved_once_more(store, tmp_path, rng):
 def test_what_cannot_be_saved(tmp_path, monkeypatch):
     eye = numpy.eye(2)
     for path, kernel, error, message in [
-            ('k.npy', eye, ValueError, r'ends in .npz or .zarr, got .*k.npy'), ('k.npz', [eye], TypeError, 'got list'),
+            ('k.npy', eye, ValueError, r'ends in .npz or .zarr, got .*k.npy'), ('k.npz', [1.], TypeError, 'got list'),
             ('k.npz', {}, TypeError, 'got dict'), ('k.npz', eye.astype(object), TypeError, 'of Python objects'),
             ('k.npz', {'file': eye}, ValueError, "got 'file'"), ('k.zarr', {'a/b': eye}, ValueError, "got 'a/b'"),
             ('k.npz', {1: eye}, ValueError, 'got 1')]:
@@ -494,7 +804,9 @@ def test_killed_while_saving(seed, tmp_path):
     k = load_kernel(path)
     assert (k == k[0, 0]).all() and k.shape == (600, 600)
     save_kernel(path, numpy.eye(2))
-    assert os.listdir(tmp_path) == ['k.npz'] and load_kernel(path).shape == (2, 2)
+    rest = [name for name in os.listdir(tmp_path) if name != 'k.npz']       # of the one that was killed
+    assert len(rest) <= 1 and all(re.fullmatch(r'\.k\.npz\.[0-9a-f]{32}\.partial', name) for name in rest)
+    assert load_kernel(path).shape == (2, 2)
 
 
 class Trap:
@@ -558,3 +870,94 @@ def test_an_object_store(rng):
         files.rm('/ntref-tests', recursive=True)
     with pytest.raises(ValueError, match='expected a path on this machine .* got s3://bucket/k.npz'):
         save_kernel('s3://bucket/k.npz', x)
+
+
+# ------------------------------------------------------------------ paths
+
+@pytest.mark.parametrize('path', ['', ' ', b'k', 3, True])
+@pytest.mark.parametrize('f', [call, load_kernel, lambda path: save_kernel(path, numpy.eye(2))])
+def test_what_is_no_path(path, f, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((TypeError, ValueError), match='expected a path or a URL, got '):
+        f(path)
+    assert os.listdir(tmp_path) == [] and not CALLS
+
+
+@pytest.mark.parametrize('of', ['file://{}', 'file://localhost{}', 'FILE://{}'])
+def test_urls_of_files(of, tmp_path):
+    """The same as plain paths."""
+    there = tmp_path / 'a b'
+    there.mkdir()
+    url = of.format(str(there).replace(' ', '%20'))
+    assert_direct(call(f'{url}/k.zarr'))
+    assert_direct(call(there / 'k.zarr'))
+    assert not CALLS
+    assert_direct(read(f'{url}/k.zarr'))
+    for ending in 'npz', 'zarr':
+        save_kernel(f'{url}/new.{ending}', numpy.eye(2))
+        assert (load_kernel(f'{url}/new.{ending}')[:] == numpy.eye(2)).all()
+    assert sorted(os.listdir(there)) == ['k.zarr', 'new.npz', 'new.zarr']
+    for url in 'file://elsewhere/k.zarr', 'file://':
+        with pytest.raises(ValueError, match='expected file:///PATH, .* A plain path will do'):
+            call(url)
+
+
+@pytest.mark.parametrize('url, shown', [
+    ('s3://me:geheim@host/k.zarr', 's3://me:***@host/k.zarr'), ('ftp://:geheim@host', 'ftp://:***@host'),
+    ('s3://me:ge@heim@host/k', 's3://me:***@host/k'), ('a::ftp://me:geheim@h/b::c', 'a::ftp://me:***@h/b::c'),
+    ('abfs://container@account/k', 'abfs://container@account/k'), ('s3://bucket/a:b@c', 's3://bucket/a:b@c'),
+    *((f'https://host/k?a=1&{name}=geheim&b=2', f'https://host/k?a=1&{name}=***&b=2') for name in (
+        'token', 'X-Amz-Signature', 'X-Amz-Credential', 'X-Amz-Security-Token', 'sig', 'AccessKeyId', 'client_secret',
+        'password', 'KEY')), ('https://host/k#access_token=geheim', 'https://host/k#access_token=***')])
+def test_passwords_are_not_shown(url, shown):
+    assert masked(f'got {url} there') == f'got {shown} there'
+
+
+@pytest.mark.parametrize('url', ['memory://me:geheim@host/k.zarr', 'memory://host/k.zarr?token=geheim'])
+def test_no_message_has_a_password(url, monkeypatch):
+    """Of stores that differ, are damaged, lack a tile or are not there; of what fsspec says; and of workers."""
+    memory = pytest.importorskip('fsspec').filesystem('memory')
+
+    def told(f, *given):
+        with pytest.raises(Exception) as e:
+            f(*given)
+        text = ''.join(traceback.format_exception(e.value))
+        assert 'geheim' not in text and '***' in str(e.value)
+        return str(e.value)
+    try:
+        told(load_kernel, url)
+        told(save_kernel, url, numpy.eye(2))
+        k = batch(lambda a, b: a @ b.T, 2, out=url)(numpy.eye(4), numpy.eye(4))
+        told(batch(lambda a, b: a @ b.T, 2, out=url), numpy.eye(4), numpy.eye(3))
+        chunk, manifest = (next(path for path in memory.store if path.endswith(end)) for end in ('c/0/1', 'r/zarr.json'
+                           if 'token' not in url else 'geheim/zarr.json'))
+        memory.rm(chunk)
+        assert 'without the tile' in told(numpy.asarray, k)
+        memory.pipe_file(chunk, b'12')
+        assert 'checksum' in told(numpy.asarray, k)
+        with opened(url.replace('k.zarr', 'new'), {'batch_size': 2}) as new:
+            assert 'geheim' not in repr(new.path) and '***' in repr(new.path)
+
+        def refused(self, path, *more):
+            raise PermissionError(13, f'not allowed: {url}')
+        monkeypatch.setattr(type(memory), 'pipe_file', refused)
+        assert 'Errno 13' in told(batch(lambda a, b: a @ b.T, 2, out=url), numpy.eye(4), numpy.eye(4))
+        monkeypatch.setattr(type(memory), 'cat_file', refused)
+        assert 'not allowed' in told(numpy.asarray, k)
+        monkeypatch.undo()
+        memory.pipe_file(manifest, b'{')
+        assert 'damaged' in told(load_kernel, url)
+    finally:
+        memory.store.clear()
+
+
+def test_others_in_an_object_store(monkeypatch):
+    fsspec = pytest.importorskip('fsspec')
+    files = fsspec.filesystem('memory')
+    files.pipe_file('/ntref-tests/others/linear/c/0', b'1')
+    try:
+        with pytest.raises(OSError, match='other files there, such as linear'):
+            call('memory://ntref-tests/others')
+        assert files.find('/ntref-tests') == ['/ntref-tests/others/linear/c/0'] and not CALLS
+    finally:
+        files.rm('/ntref-tests', recursive=True)

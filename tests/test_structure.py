@@ -168,7 +168,7 @@ ALLOWED = {
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
     'demo': {'arrays', 'stax', 'predict'},
     'demo_conv': {'arrays', 'stax', 'predict', 'demo'},
-    'cli': {'demo', 'demo_conv', 'engine.batch', 'oracle', 'oracle.certify', 'oracle.report', 'stax'},
+    'cli': {'demo', 'demo_conv', 'engine.batch', 'engine.places', 'oracle', 'oracle.certify', 'oracle.report', 'stax'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""

@@ -51,13 +51,14 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     TypeError       : kernel_fn is no function, or returns no arrays; inputs that are not arrays, such as a `Kernel`.
     ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
         kernel that has not the shape of its tile; a network with a layer that mixes
-        the batch; a store of another network, other inputs or tiles.
+        the batch; a store of another network, other inputs or tiles, or one whose manifest is damaged.
     MemoryError     : after the first tile, where the result would not fit, or a tile at a worker; names what would.
     RuntimeError    : workers were lost with the same tile again and again; it is named.
     UserWarning     : no worker of a cluster works: there are none, or their memory is used up.
     BlockingIOError : another process writes into the store.
-    OSError         : the store cannot be written. After the cause is gone, the same call goes on.
-    ImportError     : out without zarr.
+    OSError         : the store cannot be written, or other files are there. After the cause is gone, the same call goes
+        on.
+    ImportError     : out without zarr; out in a directory on Windows, where it cannot be held.
 
     Accuracy
     --------

@@ -1,6 +1,8 @@
 """Kernels in files: `save_kernel`, `load_kernel`. NumPy's archive of arrays, or Zarr; nothing is pickled."""
 import json
 import os
+from itertools import product
+from math import isqrt, prod
 from pathlib import Path
 from shutil import rmtree
 from zipfile import BadZipFile
@@ -9,20 +11,25 @@ import numpy
 
 from ..kernel import Kernel
 from .forms import apart, on_host, together
-from .places import as_path, is_url
-from .store import FORMAT, compressors, stored, zarr
+from .places import Directory, aside, is_url, local, masked, renamed
+from .store import FORMAT, arrays_of, check_format, created, stored, zarr
 
 __all__ = ['load_kernel', 'save_kernel']
 
 RESERVED = 'file', 'manifest', 'allow_pickle'          # by `numpy.savez`, and by us
+SIDE = 1024                                            # of a chunk, at most
+CHUNK = 2 ** 24                                        # bytes of one, about
 
 
 def save_kernel(path, kernel, about=None):
-    """Writes a kernel to a file, whole or not at all.
+    """Writes a kernel to a file, whole or not at all, also where others write the same at the same time.
+
+    One that is killed leaves what it wrote in `.NAME.*.partial` beside it.
 
     Parameters
     ----------
-    path : str or path      ending in .npz, or in .zarr (a directory, compressed; read back piece by piece).
+    path : str or path      ending in .npz, or in .zarr (a directory, compressed; read back piece by piece); or the
+        URL file:// of one.
     kernel : array, named tuple of arrays, {name: array} or `Kernel`
     about : optional        anything that JSON can hold, such as `net.to_spec()`; kept beside it.
 
@@ -43,24 +50,18 @@ def save_kernel(path, kernel, about=None):
     array([[1., 0.],
            [0., 1.]])
     """
-    path = as_path(path, 'path')
     form, arrays = _apart(kernel)
     if wrong := [name for name in arrays if not str(name).isidentifier() or name in RESERVED]:
         raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got {wrong[0]!r}.')
     attributes = {'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT}
-    text, asked, path = _as_json(attributes), path, Path(path)
+    text, plain = _as_json(attributes), local(path)
+    path = Path(plain)
     write = {'.npz': _write_npz, '.zarr': _write_zarr}.get(path.suffix)
-    if write is None or is_url(asked):
-        raise ValueError(f'expected a path on this machine that ends in .npz or .zarr, got {asked}.')
-    if path.is_dir() or path.suffix == '.zarr' and path.exists():
-        raise FileExistsError(f'expected a path where nothing is, got {path}. Delete it, or take another.')
-    aside = path.with_name(f'.{path.name}.partial')
-    try:
-        write(aside, arrays, text)
-        os.replace(aside, path)
-    except BaseException:
-        rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
-        raise
+    if write is None or is_url(plain):
+        raise ValueError(f'expected a path on this machine that ends in .npz or .zarr, got {masked(plain)}.')
+    if path.is_dir() or path.suffix == '.zarr' and os.path.lexists(path):
+        raise _is_there(path)
+    write(path, aside(path.with_name(f'.{path.name}')), arrays, text)
 
 
 def _as_json(attributes):
@@ -70,15 +71,44 @@ def _as_json(attributes):
         raise TypeError(f'expected `about` to be text, numbers, lists and dicts, as JSON has them; got {e}.') from e
 
 
-def _write_npz(path, arrays, text):
-    with open(path, 'wb') as f:
+def _is_there(path):
+    return FileExistsError(f'expected a path where nothing is, got {path}. Delete it, or take another.')
+
+
+def _write_npz(path, beside, arrays, text):
+    with renamed(path, beside) as f:
         numpy.savez(f, manifest=numpy.array(text), **arrays)
 
 
-def _write_zarr(path, arrays, text):
-    group = zarr().open_group(path, mode='w', attributes=json.loads(text))
-    for name, a in arrays.items():
-        group.create_array(name, data=a, compressors=compressors(), config={'write_empty_chunks': True})
+def _write_zarr(path, beside, arrays, text):
+    zarr()
+    beside.mkdir()                                     # nothing may be there
+    try:
+        _fill(Directory(beside.absolute()), json.loads(text), arrays)
+        try:
+            os.rename(beside, path)
+        except OSError:
+            if os.path.lexists(path):                  # by another writer
+                raise _is_there(path) from None
+            raise
+    except BaseException:
+        rmtree(beside)
+        raise
+
+
+def _fill(where, about, arrays):
+    about = created(where, about, {name: (a.shape, _chunks(a), a.dtype) for name, a in arrays.items()})
+    for name, there in arrays_of(where, about).items():
+        for tile in product(*(range(-(-n // side)) for n, side in zip(there.shape[:2], there.chunks))):
+            there.write(tile, arrays[name][tuple(slice(i * n, (i + 1) * n) for i, n in zip(tile, there.chunks))])
+
+
+def _chunks(a):
+    """The shape of chunks, cut along the first two axes."""
+    if a.ndim < 2:
+        return a.shape
+    side = min(SIDE, isqrt(CHUNK // max(1, a.itemsize * prod(a.shape[2:]))))
+    return *(min(n, max(1, side)) for n in a.shape[:2]), *a.shape[2:]
 
 
 def load_kernel(path):
@@ -93,8 +123,9 @@ def load_kernel(path):
     ------
     ValueError : not a file of `save_kernel`, or a damaged one; arrays of Python objects, which would have to be
         unpickled.
+    FileNotFoundError : there is none.
     """
-    path = as_path(path, 'path')
+    path = local(path)
     about, arrays = stored(path) if is_url(path) or Path(path).is_dir() else _read_npz(path)
     form = about['form']
     if form['form'] != 'Kernel':
@@ -108,6 +139,7 @@ def _read_npz(path):
     try:
         with open(path, 'rb') as f, numpy.load(f, allow_pickle=False) as archive:
             about = json.loads(str(archive['manifest']))
+            check_format(about)
             return about, {name: archive[name] for name in about['names']}
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as e:
         raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}: {e}') from e

@@ -1,21 +1,30 @@
 """Kernels on disk: a Zarr group with an array for each kind of kernel, a chunk for each tile.
 
-A chunk is written aside and renamed, so that it is there whole or not at all, and carries a checksum. The group's
-attributes say what it is of (the manifest); a store is for one process at a time. Nothing is ever unpickled.
+A chunk is written aside and renamed, so that it is there whole or not at all, and ends in a checksum of its bytes, its
+place and its store, which other readers of Zarr skip. The group's attributes say what it is of, and what arrays it
+has: the manifest, with a checksum too. A store is for one process at a time. Nothing is ever unpickled.
 """
+import errno
+import hashlib
 import json
 import sys
 from contextlib import contextmanager
 from importlib import import_module
+from math import prod
 from os.path import commonprefix
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 
-from .places import DESCRIBED, place
+from .places import DESCRIBED, masked, place
 
-__all__ = ['StoredKernel', 'compressors', 'opened', 'put', 'stored', 'zarr']
+__all__ = [
+    'FORMAT', 'StoredKernel', 'arrays_of', 'check_format', 'created', 'opened', 'put', 'sealed', 'stored', 'zarr']
 
-FORMAT = 1
+FORMAT = 2                     # 1 has no checksums of places and of the manifest: it is read, and not gone on with
+SKIPPED = (0x184d2a50).to_bytes(4, 'little') + (32).to_bytes(4, 'little')      # begins a frame that Zstandard skips
+LENGTH = len(SKIPPED) + 32
 
 
 def zarr():
@@ -32,9 +41,46 @@ def zarr():
                           ) from None
 
 
-def compressors():
-    """Zstandard, with a checksum of what it gives."""
-    return [zarr().codecs.ZstdCodec(level=1), zarr().codecs.Crc32cCodec()]
+# ------------------------------------------------------------------ the manifest
+
+def sealed(about):
+    """Attributes, as they come back from JSON, with their checksum."""
+    about = json.loads(json.dumps({name: value for name, value in about.items() if name != 'checksum'}))
+    return about | {'checksum': hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}
+
+
+def check_format(about):
+    """Raises ValueError unless it is one that we read."""
+    if about.get('format') not in (1, FORMAT):
+        raise ValueError(f'expected format 1 or {FORMAT}, got {about.get("format")!r}: not a store of kernels, or of a '
+                         'later ntref.')
+
+
+def _about(where):
+    """The attributes of a store, as they were written; None if there is no group.
+
+    Raises
+    ------
+    ValueError : they are damaged, or changed, or there is something else.
+    """
+    text = where.read(DESCRIBED)
+    if text is None:
+        return None
+    try:
+        described = json.loads(text)
+        about = described.get('attributes', {})
+        is_group = (described.get('node_type'), described.get('zarr_format'), type(about)) == ('group', 3, dict)
+    except (ValueError, AttributeError, RecursionError):
+        is_group = False
+    if not is_group:
+        raise ValueError(f'expected a store of kernels, got {where.shown} with a {DESCRIBED} that describes no Zarr '
+                         'group, or is damaged. Nothing was changed. Take another path, or delete it.')
+    is_sealed = about.get('format') == FORMAT or 'checksum' in about
+    if is_sealed and about.get('checksum') != sealed(about)['checksum']:
+        raise ValueError(f'expected the store {where.shown} as it was written, got a {DESCRIBED} that is damaged or '
+                         'was changed: its checksum differs. Nothing was changed now. Take another path, or delete '
+                         'it.')
+    return about
 
 
 # ------------------------------------------------------------------ writing
@@ -45,78 +91,126 @@ def opened(path, manifest):
 
     Raises
     ------
-    ValueError      : it holds kernels of something else; says what differs.
+    ValueError      : it holds kernels of something else; says what differs. Or it is damaged.
     BlockingIOError : another process writes into it.
     OSError         : it cannot be written, or other files are there.
     """
     zarr()
     where = place(path)
+    version = sys.modules[__name__.partition('.')[0]].__version__
+    manifest = json.loads(json.dumps(manifest | {'format': FORMAT, 'ntref': version}))
+    _found(where, manifest)                                # before anything is touched
     with where.held():
-        version = sys.modules[__name__.partition('.')[0]].__version__
-        yield _Store(where, json.loads(json.dumps(manifest | {'format': FORMAT, 'ntref': version})))
+        yield _Store(where, manifest)
+
+
+def _found(where, manifest):
+    """The attributes of the store there, None if there is none, and nothing else.
+
+    Raises
+    ------
+    ValueError : a store of another call, or a damaged one.
+    OSError    : other files are there.
+    """
+    with where.writing():
+        found = _about(where)
+        if found is None:
+            if others := where.others():
+                raise OSError(errno.ENOTEMPTY, f'other files there, such as {others[0]}')
+            return None
+    if wrong := {key: found.get(key) for key in manifest if found.get(key) != manifest[key]}:
+        parts = (f'{key} ({_excerpt(there, manifest[key])} there, {_excerpt(manifest[key], there)} here)'
+                 for key, there in wrong.items())
+        raise ValueError(f'expected the store {where.shown} to be of the same call, got one that differs in '
+                         f'{", ".join(parts)}. Take another path, or delete it.')
+    return found
+
+
+class Address(NamedTuple):
+    """Of a store, for other processes: a path, and the checksum of the manifest."""
+
+    path: str | Path
+    checksum: str
+
+    def __repr__(self):
+        return f'Address({masked(self.path)})'
 
 
 class _Store:
     def __init__(self, where, manifest):
-        self.where, self.path, self.side = where, where.root, manifest['batch_size']
+        self.where, self.side = where, manifest['batch_size']
+        about = _found(where, manifest)
+        where.tidy()
         with where.writing():
-            if not where.has(DESCRIBED):
-                zarr().create_group(where.root, attributes=manifest)
-        self.group = zarr().open_group(where.root, mode='r+')
-        self._open()
-        found = self.group.attrs.asdict()
-        if wrong := {key: found.get(key) for key in manifest if found.get(key) != manifest[key]}:
-            parts = (f'{key} ({_excerpt(there, manifest[key])} there, {_excerpt(manifest[key], there)} here)'
-                     for key, there in wrong.items())
-            raise ValueError(f'expected the store {where.root} to be of the same call, got one that differs in '
-                             f'{", ".join(parts)}. Take another path, or delete it.')
+            if about is None:
+                about = sealed(manifest)
+                zarr().create_group(where.root, attributes=about)
+            self._open(about)
+            for a in self.arrays.values():
+                a.mend()
 
-    def _open(self):
-        about, self.arrays = self.group.attrs.asdict(), _arrays(self.group)
+    def _open(self, about):
+        self.about, self.arrays = about, arrays_of(self.where, about)
+        self.path = Address(self.where.root, about['checksum'])
         self.form, self.symmetric = about.get('form'), about.get('symmetric')
         self.entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()} or None     # before `create`
 
     def has(self, tile):
         """Is the tile (i, j) there, with all its digits?"""
         try:
-            return all(_block(self.where, a, tile) is not None for a in self.arrays.values())
-        except (ValueError, RuntimeError):                 # the checksum, or what cannot be decompressed
+            return all(a.block(tile) is not None for a in self.arrays.values())
+        except ValueError:                                 # the checksum
             return False
 
     def create(self, shape, form, kernels, symmetric):
         """Arrays for {name: kernel of a tile}."""
+        about = self.about | {'form': form, 'symmetric': symmetric}
+        sides = [max(1, n) for n in numpy.minimum(shape, self.side).tolist()]
         with self.where.writing():
-            for name, k in kernels.items():
-                rest = k.shape[2:]
-                self.group.create_array(
-                    name, shape=(*shape, *rest), chunks=[max(1, n) for n in (*numpy.minimum(shape, self.side), *rest)],
-                    dtype=k.dtype, fill_value=float('nan') if k.dtype.kind in 'fc' else 0, compressors=compressors(),
-                    overwrite=True)
-            about = {'names': list(kernels), 'form': form, 'symmetric': symmetric}
-            self.group = self.group.update_attributes(self.group.attrs.asdict() | about)       # in one write
-        self._open()
+            self._open(created(self.where, about, {
+                name: ((*shape, *k.shape[2:]), [*sides, *k.shape[2:]], k.dtype) for name, k in kernels.items()}))
 
     def write(self, tile, kernels):
         _put(self.where, self.arrays, tile, kernels)
 
     def kernels(self):
-        return stored(self.path)[1]
+        return stored(self.where.root)[1]
 
 
-def put(path, tile, kernels):
-    """Writes a tile into the store that another process has `opened`."""
-    _put(place(path), _arrays(zarr().open_group(path, mode='r+')), tile, kernels)
+def created(where, about, arrays):
+    """The attributes of a group, in which arrays {name: (shape, chunks, dtype)} are made, and said what they are."""
+    group = zarr().open_group(where.root, mode='a')
+    described = {}
+    for name, (shape, chunks, dtype) in arrays.items():
+        group.create_array(name, shape=shape, chunks=[max(1, n) for n in chunks], dtype=dtype.newbyteorder('<'),
+                           fill_value=float('nan') if numpy.issubdtype(dtype, numpy.inexact) else 0, filters=None,
+                           compressors=[zarr().codecs.ZstdCodec(level=1, checksum=True)], overwrite=True)
+        document = json.loads(where.read(f'{name}/{DESCRIBED}'))
+        described[name] = {'dtype': dtype.str, 'document': document}
+    about = sealed(about | {'names': list(arrays), 'arrays': described})
+    group.update_attributes(about)                         # in one write
+    return about
+
+
+def put(address, tile, kernels):
+    """Writes a tile into the store that another process has `opened`.
+
+    Raises
+    ------
+    ValueError : there is another store by now.
+    """
+    where = place(address.path)
+    about = _about(where)
+    if about is None or about.get('checksum') != address.checksum:
+        raise ValueError(f'expected the store {where.shown} that the tile {tile} is of, got {about and "another"}. It '
+                         'was deleted meanwhile: call `batch` again.')
+    _put(where, arrays_of(where, about), tile, kernels)
 
 
 def _put(where, arrays, tile, kernels):
     with where.writing():
         for name, k in kernels.items():
-            arrays[name].set_block_selection(tile, k)
-
-
-def _arrays(group):
-    with zarr().config.set({'array.write_empty_chunks': True}):
-        return {name: group[name] for name in group.attrs.get('names', ())}
+            arrays[name].write(tile, k)
 
 
 def _excerpt(text, other):
@@ -125,13 +219,95 @@ def _excerpt(text, other):
     return f'{str(text)[start:start + 40]!r}' if isinstance(text, (str, list)) else repr(text)
 
 
+# ------------------------------------------------------------------ chunks
+
+class _Array:
+    """An array whose chunks are cut along its first two axes, and know their place."""
+
+    def __init__(self, where, name, described, checksum):
+        self._where, self._name, self._document, self._checksum = where, name, described['document'], checksum
+        self.shape = tuple(self._document['shape'])
+        self.chunks = tuple(self._document['chunk_grid']['configuration']['chunk_shape'])
+        self.dtype, self.ndim = numpy.dtype(described['dtype']), len(self.shape)
+        self._zstd = import_module('numcodecs').Zstd(level=1, checksum=True)
+
+    def mend(self):
+        """Writes what Zarr knows of it again, where that is damaged."""
+        key, text = f'{self._name}/{DESCRIBED}', json.dumps(self._document)
+        try:
+            is_right = json.loads(self._where.read(key) or 'null') == self._document
+        except (ValueError, RecursionError):
+            is_right = False
+        if not is_right:
+            self._where.write(key, text.encode())
+
+    def _key(self, tile):
+        return '/'.join([self._name, 'c', *(str(int(i)) for i in tile), *['0'] * (self.ndim - len(tile))])
+
+    def _end(self, key, content):
+        of = hashlib.sha256(f'{self._checksum}/{key}\n'.encode())
+        of.update(content)
+        return SKIPPED + of.digest()
+
+    def _extent(self, tile):
+        """Of the chunk, within the array."""
+        starts = [int(i) * n for i, n in zip(tile, self.chunks)] + [0] * (self.ndim - len(tile))
+        return tuple(slice(min(n, size - start)) for n, size, start in zip(self.chunks, self.shape, starts))
+
+    def write(self, tile, block):
+        key, whole = self._key(tile), numpy.zeros(self.chunks, self.dtype.newbyteorder('<'))
+        whole[self._extent(tile)] = block
+        content = self._zstd.encode(whole)
+        self._where.write(key, content + self._end(key, content))
+
+    def block(self, tile):
+        """The chunk (i, j); None if it is not there.
+
+        Raises
+        ------
+        ValueError : it is damaged, or of another place.
+        """
+        key = self._key(tile)
+        found = self._where.read(key)
+        if found is None:
+            return None
+        content = memoryview(found)[:-LENGTH]
+        if found[-LENGTH:] != self._end(key, content):
+            raise ValueError(f'expected {key} in {self._where.shown} as it was written, got one whose checksum '
+                             'differs: damaged, or moved from another place. Call `batch` again, with this path.')
+        whole = numpy.frombuffer(self._zstd.decode(content), self.dtype.newbyteorder('<')).reshape(self.chunks)
+        return whole[self._extent(tile)].astype(self.dtype)
+
+    def whole(self):
+        """Without axes to cut."""
+        return self.block((0,) * self.ndim) if prod(self.shape) else numpy.empty(self.shape, self.dtype)
+
+
+class _Former:
+    """The same for an array of format 1."""
+
+    def __init__(self, where, array):
+        self._where, self._array = where, array
+        self.shape, self.dtype, self.ndim, self.chunks = array.shape, array.dtype, array.ndim, array.chunks
+
+    def block(self, tile):
+        key = self._array.metadata.encode_chunk_key((*map(int, tile), *[0] * (self.ndim - len(tile))))
+        is_there = self._where.read(f'{self._array.path}/{key}') is not None
+        return self._array.blocks[tile] if is_there else None
+
+    def whole(self):
+        return self._array[...]
+
+
+def arrays_of(where, about):
+    """{name: array} of a store with these attributes."""
+    if about['format'] == 1:
+        group = zarr().open_group(where.root, mode='r')
+        return {name: _Former(where, group[name]) for name in about['names']}
+    return {name: _Array(where, name, about['arrays'][name], about['checksum']) for name in about.get('names', ())}
+
+
 # ------------------------------------------------------------------ reading
-
-def _block(where, array, tile):
-    """The chunk (i, j) of an array; None if it is not there."""
-    key = array.metadata.encode_chunk_key((*map(int, tile), *[0] * (array.ndim - 2)))
-    return array.blocks[tile] if where.has(f'{array.path}/{key}') else None
-
 
 class StoredKernel:
     """A kernel in a store, like an array: `k[rows, columns]` and `numpy.asarray(k)` read what they need.
@@ -173,9 +349,9 @@ class StoredKernel:
 
     def _tile(self, a, b):
         mirrored = self._symmetric and a > b
-        block = _block(self._where, self._array, (b, a) if mirrored else (a, b))
+        block = self._array.block((b, a) if mirrored else (a, b))
         if block is None:
-            raise ValueError(f'expected a whole kernel, got {self._where.root} without the tile '
+            raise ValueError(f'expected a whole kernel, got {self._where.shown} without the tile '
                              f'{int(a), int(b)}. Call `batch` again, with this path.')
         return block.swapaxes(0, 1) if mirrored else block
 
@@ -203,12 +379,21 @@ def _in_full(index, ndim):
 
 
 def stored(path):
-    """(attributes, {name: StoredKernel}) of a store; arrays of less than two axes as such."""
+    """(attributes, {name: StoredKernel}) of a store; arrays of less than two axes as such.
+
+    Raises
+    ------
+    FileNotFoundError : there is none.
+    ValueError        : something else, or a damaged one, or none that was begun.
+    """
     where = place(path)
-    group = zarr().open_group(where.root, mode='r')
-    about = group.attrs.asdict()
+    zarr()
+    about = _about(where)
+    if about is None:
+        raise FileNotFoundError(f'expected a store of kernels, got none at {where.shown}.')
     if 'names' not in about:
-        raise ValueError(f'expected a store of kernels, got {path} without any. Call `batch` again, with this path.')
-    arrays = {name: group[name] for name in about['names']}
-    return about, {name: StoredKernel(where, a, about['symmetric']) if a.ndim > 1 else a[...]
-                   for name, a in arrays.items()}
+        raise ValueError(f'expected a store of kernels, got {where.shown} without any. Call `batch` again, with this '
+                         'path.')
+    check_format(about)
+    return about, {name: StoredKernel(where, a, about['symmetric']) if a.ndim > 1 else a.whole()
+                   for name, a in arrays_of(where, about).items()}
