@@ -93,7 +93,7 @@ ALLOWED = {
     'predict.layout': {'arguments', 'arrays', 'no_arrays'},
     'predict.factor': {'arrays', 'once'},
     'predict.closed_form': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
-    'predict.discrete': {'arguments', 'arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
+    'predict.discrete': {'arguments', 'arrays', 'derivatives', 'predict.layout', 'predict.factor', 'predict.closed_form'},
     'predict.kernel_gradient': {'arguments', 'arrays', 'derivatives', 'predict.layout', 'predict.factor'},
     'predict.gaussian': {'arguments', 'arrays', 'no_arrays', 'predict.layout', 'predict.closed_form'},
     'predict.bayes': {'arrays', 'arguments', 'no_arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
