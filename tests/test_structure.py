@@ -96,7 +96,8 @@ ALLOWED = {
     'predict.layout': {'arguments', 'arrays', 'no_arrays'},
     'predict.factor': {'arrays', 'once'},
     'predict.closed_form': {'arguments', 'arrays', 'predict.layout', 'predict.factor'},
-    'predict.discrete': {'arguments', 'arrays', 'derivatives', 'predict.layout', 'predict.factor', 'predict.closed_form'},
+    'predict.discrete': {'arguments', 'arrays', 'derivatives', 'predict.layout', 'predict.factor',
+                         'predict.closed_form'},
     'predict.kernel_gradient': {'arguments', 'arrays', 'derivatives', 'predict.layout', 'predict.factor'},
     'predict.gaussian': {'arguments', 'arrays', 'no_arrays', 'predict.layout', 'predict.closed_form'},
     'predict.bayes': {'arrays', 'arguments', 'no_arrays', 'predict.layout', 'predict.factor', 'predict.closed_form'},
@@ -442,8 +443,8 @@ def test_the_reader_of_statements_sees_them():
 
 def headings(text):
     """Anchors of a page: its headings as GitHub names them."""
-    titles = re.findall(r'^#+ (.*)', without_code(text), re.M)
-    return {re.sub(r'[^\w -]', '', re.sub(r'\]\([^)]*\)', '', title)).strip().lower().replace(' ', '-') for title in titles}
+    titles = (re.sub(r'\]\([^)]*\)', '', title) for title in re.findall(r'^#+ (.*)', without_code(text), re.M))
+    return {re.sub(r'[^\w -]', '', title).strip().lower().replace(' ', '-') for title in titles}
 
 
 def without_code(text):
@@ -477,7 +478,7 @@ def test_headings_that_docstrings_cite_exist():
 
 def test_the_reader_of_links_sees_them(tmp_path):
     page = tmp_path / 'page.md'
-    page.write_text('# A `b`, c-d\n## [E](x.md) f!\n[](#a-b-c-d) [](#e-f) [](page.md#none) [](no.md) [](https://a.b/c#d)\n'
-                    '```\n# no heading\n[](not/a/link.md)\n```\n[](#no-heading)\n')
+    page.write_text('# A `b`, c-d\n## [E](page.md) f!\n[](#a-b-c-d) [](#e-f) [](https://a.b/c#d)\n[](page.md#none)\n'
+                    '[](no.md)\n```\n# no heading\n[](not/a/link.md)\n```\n[](#no-heading)\n')
     assert dead(page, links(page.read_text())) == [('page.md', 'none'), ('no.md', ''), ('', 'no-heading')]
     assert sum(len(links(page.read_text())) for page in PAGES) > 100
