@@ -55,15 +55,22 @@ def rebuilt(tree, arrays):
 
 
 def _form(tree):
-    """What has to agree at this level; autograd has boxes of tuples, lists and dicts, too."""
-    tree = getattr(tree, '_value', tree)
+    """What has to agree at this level."""
+    tree = _unboxed(tree)
     if isinstance(tree, dict):
         return set(tree)
     return len(tree) if isinstance(tree, (tuple, list)) else tree is None
 
 
+def _unboxed(tree):
+    """autograd has boxes of tuples, lists and dicts, too, and boxes of these for derivatives of derivatives."""
+    while hasattr(tree, '_value'):
+        tree = tree._value
+    return tree
+
+
 def _shown(tree):
-    tree = getattr(tree, '_value', tree)
+    tree = _unboxed(tree)
     if isinstance(tree, dict):
         return f'a dict with {sorted(map(str, tree))}'
     if isinstance(tree, (tuple, list)):

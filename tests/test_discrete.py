@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import mpmath
 import numpy as np
 import pytest
+from autograd import grad
 from autograd import numpy as anp
 from autograd.test_util import check_grads
 from kinds import to_kind, to_numpy
@@ -241,6 +242,18 @@ def test_max_learning_rate_is_the_edge(rng, method):
     with pytest.raises(ValueError, match='expected a number of steps with a learning_rate 1.01 times max_learning_rate'
                                          ', got steps=None.*multiplied by -1'):
         gradient_descent_mse_steps(p.tt.ntk, p.y, 1.01 * rate, **method)(None)
+
+
+@pytest.mark.parametrize('n', [1, 6, 60])
+def test_derivative_of_the_largest_rate(rng, n):
+    """By the inputs and, in closed form, by the kernel: d lambda = v^T dK v."""
+    x = rng.standard_normal((n, 3))
+    check_grads(lambda x: max_learning_rate(gaussian_kernel(x, x), 7, .9, nesterov=True), modes=['rev'], order=1)(x)
+    k = gaussian_kernel(x, x)
+    values, vectors = np.linalg.eigh(k)
+    by_kernel = grad(lambda k: max_learning_rate(k, eps=0.))(k)
+    expected = -2 * n / values[-1] ** 2 * np.outer(vectors[:, -1], vectors[:, -1])
+    assert_close((by_kernel + by_kernel.T) / 2, expected, 1e-10)
 
 
 @pytest.mark.parametrize('momentum', (0., .9))

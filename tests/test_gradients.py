@@ -11,9 +11,10 @@ import pytest
 import reference
 from autograd import numpy as anp
 from autograd.core import make_jvp
+from autograd.misc import flatten
 from test_contracts import ANYWHERE, cube, d_cube, draw, has_finite_network, smooth
 
-from ntref import stax
+from ntref import linearize, stax, taylor_expand
 from ntref.stax import (
     ABRelu, Abs, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, ElementwiseNumerical, Elu, Erf, Exp,
     ExpNormalized, FanInProd, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalSelfAttention, HardTanh, Hermite, LayerNorm,
@@ -296,6 +297,24 @@ def test_parameters_without_bias_can_be_differentiated(rng):
     params = net.init_fn(1, x.shape)[1]
     gradient = autograd.grad(lambda params: anp.sum(net.apply_fn(params, x) ** 2))(params)
     assert gradient[0][0].shape == (5, 4) and abs(gradient[2][0]).max() > 0
+
+
+@pytest.mark.parametrize('of', [lambda net, params: net.apply_fn, lambda net, params: linearize(net.apply_fn, params),
+                                lambda net, params: taylor_expand(net.apply_fn, params, 2)],
+                         ids=['apply_fn', 'linearize', 'taylor_expand'])
+def test_hessian_in_all_parameters_at_once(of, rng):
+    """autograd's `flatten` gives a vector; what it rebuilds from it is a box of a box of a list."""
+    net = parallel(serial(Dense(3, b_std=.1), Erf(), Dense(2)), Dense(2))
+    x = [rng.standard_normal((3, 2)), rng.standard_normal((3, 4))]
+    params = net.init_fn(1, [a.shape for a in x])[1]
+    vector, unflatten = flatten(params)
+    f, point, v = of(net, params), vector + .1, rng.standard_normal(vector.shape)
+
+    def loss(vector):
+        return sum(anp.sum(anp.sin(z)) for z in f(unflatten(vector), x))
+    hessian = autograd.hessian(loss)(point)
+    assert_near(hessian @ v, central(autograd.grad(loss), point, v), 1e-9)
+    assert_near(hessian, hessian.T, 1e-13)
 
 
 @pytest.mark.parametrize('layer', [Sin(), Rbf(), Exp(.5, .5), Erf(), Gelu(), Gaussian(1., -.5), Gabor(),

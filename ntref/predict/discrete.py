@@ -17,6 +17,7 @@ from typing import Any
 
 from ..arguments import as_flag, as_nested, as_whole
 from ..arrays import as_floats, exact, namespace, plain
+from ..derivatives import is_traced
 from .closed_form import Training, flow_test, flow_train
 from .factor import largest_eigenvalue, symmetric
 from .layout import checked, kernel_matrix, nonnegative, refuse_objects
@@ -253,7 +254,7 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
 
     Returns
     -------
-    float
+    float, which autograd differentiates with respect to the kernel if the largest eigenvalue is a single one.
 
     Raises
     ------
@@ -280,7 +281,7 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     precision = namespace(k).eps(k)
     k = kernel_matrix(checked('ntk_train_train', k))
     size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
-    largest = plain(largest_eigenvalue(symmetric(k, precision)))
-    if not largest > 0:
-        raise ValueError(f'expected a kernel with a positive eigenvalue, got {largest:.3g} as the largest.')
-    return edge(momentum, nesterov) * size / (largest + eps)
+    largest = largest_eigenvalue(symmetric(k, precision))
+    if not plain(largest) > 0:
+        raise ValueError(f'expected a kernel with a positive eigenvalue, got {plain(largest):.3g} as the largest.')
+    return edge(momentum, nesterov) * size / ((largest if is_traced(largest) else plain(largest)) + eps)

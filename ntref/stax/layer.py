@@ -11,7 +11,7 @@ from dataclasses import MISSING, fields, replace
 from types import SimpleNamespace
 
 from ..arguments import as_typed, check_finite
-from ..arrays import as_floats, beyond_range, exact, generator, kind
+from ..arrays import as_floats, beyond_range, exact, generator, kind, untraced
 from ..signal import Demand
 from ..no_arrays import check_entries
 from ..trees import leaves
@@ -211,7 +211,7 @@ class Layer:
 
     def parts(self, params, n):
         """`params`, if there are n of them; ValueError otherwise."""
-        tree = getattr(params, '_value', params)                        # autograd has boxes of tuples and lists
+        tree = untraced(params)                                         # autograd has boxes of tuples and lists
         if not isinstance(tree, (tuple, list)) or len(tree) != n:
             got = f'{len(tree)} of them' if isinstance(tree, (tuple, list)) else type(tree).__name__
             raise ValueError(f'expected params as init_fn gives them for this layer, {n} in a tuple or list, got '
