@@ -12,7 +12,7 @@ beta and gamma are polynomials in x: squaring gives z^k in log2(k) products, at 
 and for small x nothing cancels. Derived in docs/theory/dynamics.md#discrete-steps.
 """
 from dataclasses import dataclass
-from math import isfinite, log, prod, sqrt
+from math import inf, isfinite, log, prod, sqrt
 from typing import Any
 
 from ..arguments import as_flag, as_nested, as_whole
@@ -90,7 +90,7 @@ def counted(steps):
     while isinstance(row[0], tuple):
         shape += (len(row[0]),)
         row = [k for part in row for k in part]
-    return [as_whole(k, 'steps', 0) for k in row], shape
+    return [as_whole(k, 'steps', 0, inf) for k in row], shape
 
 
 def check_range(k, x, m, nesterov, single):
