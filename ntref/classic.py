@@ -237,6 +237,7 @@ class _Momentum:
         return (o, s) if self.k_test is None else (2 * prod(self.shape), o, s)
 
     def checked(self, fx_train, *fx_test):
+        as_floats(fx_train, *fx_test)
         shapes = [a.shape for a in (fx_train, *fx_test)]
         wanted = [self.shape] + ([] if self.k_test is None else [self.k_test.shape[:1] + self.shape[1:]])
         if shapes != wanted:

@@ -112,13 +112,14 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
     with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
     if key is not None and seed is not None:
         raise TypeError(f'monte_carlo_kernel_fn: expected one of seed and key, got {seed!r} and {key!r}.')
+    seed = as_whole(seed if key is None else key, 'monte_carlo_kernel_fn: seed', 0, inf)
     counts, is_one = _counts(n_samples, with_error)
     batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
     apply_fn = as_part(apply_fn, 'apply_fn', 'f')
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
     of_one = empirical_kernel_fn(_in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes,
                                  implementation)
-    networks = _Networks(init_fn, apply_fn, seed if key is None else key, batch_size, of_one)
+    networks = _Networks(init_fn, apply_fn, seed, batch_size, of_one)
     threads = threads_of(device_count, 'monte_carlo_kernel_fn')
     tol = None if tol is None else as_number(tol, 'monte_carlo_kernel_fn: tol')
     if tol is not None and tol <= 0:
@@ -147,8 +148,7 @@ class _Networks:
     def __init__(self, init_fn, apply_fn, seed, batch_size, kernel_fn):
         self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
         self.kernel_fn, self.is_random = kernel_fn, _takes_rng(apply_fn)
-        self.seed = as_whole(seed, 'monte_carlo_kernel_fn: seed', 0)
-        self.batch_size = batch_size
+        self.seed, self.batch_size = seed, batch_size
 
     def stream(self, *key):
         return numpy.random.SeedSequence(self.seed, spawn_key=key)

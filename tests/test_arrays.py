@@ -397,10 +397,10 @@ def test_pairs_of_kinds(cupy, first, second):
 def test_foreign_types_are_named(kind, foreign, name):
     assert arrays.kind(foreign) == name and not arrays.is_array(foreign)
     for given in (foreign,), (to_kind(kind, X), foreign):
-        with pytest.raises(TypeError, match=f'one kind out of numpy, cupy, autograd, mpmath; got .*{name}'):
-            arrays.namespace(*given)
-        with pytest.raises(TypeError, match=f'got {type(foreign).__name__}'):
-            arrays.as_floats(*given)
+        for f, expected in (arrays.namespace, 'arrays of one kind out of'), (arrays.as_floats, r'an array \(of'):
+            with pytest.raises(TypeError, match=rf'expected {expected} numpy, cupy, autograd, mpmath\)?, got '
+                                                rf'{type(foreign).__name__}\. Convert it with numpy.asarray'):
+                f(*given)
 
 
 @pytest.mark.parametrize('given', [(), (None,), (1.5,), (True, 2, None)])
@@ -577,6 +577,9 @@ def test_differentiable_of_plain_numpy_where_autograd_would_see_nothing():
 
 # ------------------------------------------------------------------ imports
 
+FOLDER = str(Path(arrays.__file__).parent)
+
+
 def modules_after(statement):
     run = subprocess.run([sys.executable, '-c', f'{statement}\nimport sys; print(*sys.modules)'], text=True,
                          capture_output=True, check=True, cwd=Path(arrays.__file__).parents[1])
@@ -584,10 +587,12 @@ def modules_after(statement):
 
 
 def test_importing_the_shim_loads_numpy_only():
-    load = f'import runpy; runpy.run_path({arrays.__file__!r})'
+    package = f'import sys, types; p = sys.modules["ntref"] = types.ModuleType("ntref"); p.__path__ = [{FOLDER!r}]'
+    load = f'{package}\nimport ntref.arrays'                # without what the package's own __init__ loads
     loaded = modules_after(load)
     assert 'numpy' in loaded and not loaded & {'scipy', 'scipy.special', 'autograd', 'cupy', 'mpmath'}
-    assert 'scipy.special' in modules_after(f'{load}["namespace"](__import__("numpy").ones(1))')
+    assert {name for name in loaded if name.startswith('ntref')} == {'ntref', 'ntref.arrays', 'ntref.no_arrays'}
+    assert 'scipy.special' in modules_after(f'{load}\nntref.arrays.namespace(__import__("numpy").ones(1))')
 
 
 def test_importing_the_package_loads_no_optional_kind():

@@ -687,6 +687,8 @@ def test_unmask_fn_leaves_the_rest_alone():
     x = numpy.eye(2)
     again = unmask_fn(Dense(1).kernel_fn)(x, None, NTK)
     assert again._fields == NTK and (again.nngp == x / 2).all()
+    for given, expected in zip(unmask_fn(Dense(1).init_fn)(0, (2, 2))[1], Dense(1).init_fn(0, (2, 2))[1], strict=True):
+        assert numpy.array_equal(given, expected)
     value = unmask_fn(lambda: MaskedArray(numpy.ones((2, 2)), numpy.array([[True], [False]])))()
     assert value.tolist() == [[0, 0], [1, 1]]
     assert unmask_fn(Relu().apply_fn).__name__ == 'apply_fn'
@@ -786,15 +788,16 @@ def test_layers_that_forget_masks(rng):
 
 
 @pytest.mark.parametrize('value, mask, error, message', [
-    ('x', {}, TypeError, "masked_value is expected to be an array, got 'x' of type str"),
-    (numpy.ones((2, 3)), {}, TypeError, 'mask is expected to be an array, got {} of type dict'),
-    ([[1.]], numpy.array([[True]]), TypeError, 'masked_value .* of type list'),
-    (numpy.ones((2, 3)), [[True], [False]], TypeError, 'mask .* of type list'),
+    ('x', {}, TypeError, 'masked_value to be an array, got str'),
+    (numpy.ones((2, 3)), {}, TypeError, 'mask to be an array, got dict'),
+    ([[1.]], numpy.array([[True]]), TypeError, 'masked_value to be an array, got list. Convert it with numpy.asarray'),
+    (numpy.ones((2, 3)), [[True], [False]], TypeError, 'mask to be an array, got list. Convert it with numpy.asarray'),
+    (numpy.ma.ones((2, 3)), numpy.ones((2, 1), bool), TypeError, 'masked_value to be an array, got MaskedArray. Its'),
     (numpy.ones((2, 3)), numpy.zeros((2, 1)), TypeError, 'an array of bool, got float64'),
     (numpy.ones((2, 3)), numpy.zeros((3, 2), bool), ValueError, r'values of shape \(2, 3\), got one of shape \(3, 2\)'),
     (numpy.ones((2, 3)), numpy.zeros((1, 2, 3), bool), ValueError, r'got one of shape \(1, 2, 3\)')])
 def test_masked_arrays_of_anything(value, mask, error, message):
-    with pytest.raises(error, match=f'MaskedArray: .*{message}'):
+    with pytest.raises(error, match=f'expected MaskedArray: .*{message}'):
         stax.MaskedArray(value, mask)
 
 

@@ -19,7 +19,7 @@ IMAGES = rng.standard_normal((3, 4, 4, 2))
 PADDED = numpy.where(numpy.arange(4)[:, None] > 2, 0., IMAGES)
 NET = stax.serial(stax.Dense(8), stax.Relu(), stax.Dense(1))
 CONV = stax.serial(stax.Conv(8, (3, 3)), stax.Relu(), stax.Flatten(), stax.Dense(1))
-K, KX = NET.kernel_fn(X, None, 'ntk'), NET.kernel_fn(X2, X, 'ntk')
+K, KX, KXX = (NET.kernel_fn(*pair, 'ntk') for pair in ((X, None), (X2, X), (X2, None)))
 KERNEL = NET.kernel_fn(X)
 _, PARAMS = NET.init_fn(0, X.shape)
 REG = 1e-3
@@ -102,7 +102,7 @@ TAKERS = {
     'linearize, x': (lambda a: ntref.linearize(lambda w, x: x @ w, X2.T)(X2.T, a), X),
     'taylor_expand': (lambda a: ntref.taylor_expand(lambda w, x: x @ w, a, 2)(X2.T, X), X2.T),
     'monte_carlo_kernel_fn': (lambda a: ntref.monte_carlo_kernel_fn(NET.init_fn, NET.apply_fn, 0, 2)(a), X),
-    'classic.ntk': (lambda a: classic.ntk(lambda w, x: x @ w)(a, None, X2.T), X),
+    'classic.ntk': (lambda a: classic.ntk(lambda w, x: x @ w)(X2.T, a), X),
     # in tiles, and in files
     'batch': (lambda a: batch(NET.kernel_fn, 2)(a, None, 'ntk'), X),
     'batch, x2': (lambda a: batch(NET.kernel_fn, 2)(X, a, 'ntk'), X2),
@@ -131,11 +131,11 @@ TAKERS = {
     'gp_inference': (lambda a: predict.gp_inference(a, Y)('nngp'), K),
     'gp_inference, y': (lambda a: predict.gp_inference(K, a)('nngp'), Y),
     'gp_inference, k_test_train': (lambda a: predict.gp_inference(K, Y)('nngp', a), KX),
-    'gp_inference, k_test_test': (lambda a: predict.gp_inference(K, Y)('nngp', KX, a), K[:2, :2]),
+    'gp_inference, k_test_test': (lambda a: predict.gp_inference(K, Y)('nngp', KX, a), KXX),
     'gp_inference_iterative': (lambda a: predict.gp_inference_iterative(a, Y)('nngp', KX), K),
     'gp_inference_iterative, y': (lambda a: predict.gp_inference_iterative(K, a)('nngp', KX), Y),
     'gp_inference_iterative, k_test_train': (lambda a: predict.gp_inference_iterative(K, Y)('nngp', a), KX),
-    'gp_inference_iterative, k_test_test': (lambda a: predict.gp_inference_iterative(K, Y)('nngp', KX, a), K[:2, :2]),
+    'gp_inference_iterative, k_test_test': (lambda a: predict.gp_inference_iterative(K, Y)('nngp', KX, a), KXX),
     'cg': (lambda a: predict.cg(a, Y), K),
     'cg, y': (lambda a: predict.cg(K, a), Y),
     'log_marginal_likelihood': (lambda a: predict.log_marginal_likelihood(a, Y, REG), K),
@@ -264,7 +264,7 @@ MISTAKES = {
     'no parentheses': (lambda: stax.serial(stax.Relu, stax.Dense(1)), TypeError, r'Write Relu\(\)'),
     'layers in a list': (lambda: stax.serial([stax.Dense(1), stax.Relu()]), TypeError, r'serial\(\*layers\)'),
     'kernel_fn as a layer': (lambda: stax.serial(NET.kernel_fn), TypeError, 'expected layers such as Relu'),
-    'width of a float': (lambda: stax.Dense(8.), ValueError, 'out_dim .*whole number >= 1, got 8.0'),
+    'width of a float': (lambda: stax.Dense(8.), ValueError, 'out_dim .*whole number, got 8.0'),
     'True for b_std': (lambda: stax.Dense(8, 1.5, True), TypeError, 'b_std is expected to be a number'),
     'an array for W_std': (lambda: stax.Dense(8, W_std=X), TypeError, 'W_std is expected to be a number'),
     'parameterization': (lambda: stax.Dense(8, parameterization='nkt'), ValueError, "Did you mean 'ntk'"),
@@ -295,7 +295,6 @@ MISTAKES = {
     'seed and shape exchanged': (lambda: NET.init_fn(X.shape, 0), TypeError, 'a shape.*x.shape'),
     'an array for its shape': (lambda: NET.init_fn(0, X), TypeError, 'a shape.*x.shape'),
     'seed in text': (lambda: NET.init_fn('seed', (4, 3)), TypeError, 'rng to be a seed'),
-    'RandomState': (lambda: NET.init_fn(numpy.random.RandomState(0), (4, 3)), TypeError, 'default_rng'),
     'params and inputs exchanged': (lambda: NET.apply_fn(X, PARAMS), ValueError, 'expected one input, got a list'),
     'params of a layer': (lambda: NET.apply_fn(PARAMS[0], X), ValueError, '3 in a tuple or list, got 2 of them'),
     'no params': (lambda: NET.apply_fn(None, X), ValueError, 'params as init_fn gives them'),
@@ -305,7 +304,7 @@ MISTAKES = {
     'empirical of kernel_fn': (lambda: ntref.empirical_ntk_fn(NET.kernel_fn), TypeError, 'apply_fn.*its kernel_fn'),
     'empirical of init_fn': (lambda: ntref.empirical_ntk_fn(NET.init_fn), TypeError, 'apply_fn .*got its init_fn'),
     'empirical, params first': (lambda: ntref.empirical_ntk_fn(NET.apply_fn)(PARAMS, X, None), ValueError,
-                                'expected params to have arrays'),
+                                'expected one input, got a list of 3'),
     'empirical, get misspelt': (lambda: ntref.empirical_kernel_fn(NET.apply_fn)(X, None, 'nkt', PARAMS), ValueError,
                                 "Did you mean 'ntk'"),
     'empirical, params as get': (lambda: ntref.empirical_kernel_fn(NET.apply_fn)(X, None, PARAMS, PARAMS), TypeError,
@@ -328,8 +327,8 @@ MISTAKES = {
     'save as text': (lambda: ntref.save_kernel('k.txt', K), ValueError, 'ends in .npz or .zarr'),
     'load an array': (lambda: ntref.load_kernel(K), TypeError, 'path to be a path'),
     # predictions
-    'a Kernel': (lambda: predict.gradient_descent_mse(KERNEL, Y), TypeError, r'Take its `.ntk` or its `.nngp`'),
-    'both kernels': (lambda: predict.gradient_descent_mse(BOTH, Y), TypeError, r'Take its `.ntk` or its `.nngp`'),
+    'a Kernel': (lambda: predict.gradient_descent_mse(KERNEL, Y), TypeError, 'which has several. Pass its .ntk'),
+    'both kernels': (lambda: predict.gradient_descent_mse(BOTH, Y), TypeError, 'which has several. Pass its .ntk'),
     'inputs for the kernel': (lambda: predict.gradient_descent_mse(X, Y), ValueError, r'\(4, 3\), expected \(4, 4\)'),
     'fewer targets': (lambda: predict.gradient_descent_mse(K, Y[:3]), ValueError, r'\(4, 4\), expected \(3, 3\)'),
     'targets in a list': (lambda: predict.gradient_descent_mse(K, Y.tolist()), TypeError, 'numpy.asarray'),
@@ -342,15 +341,17 @@ MISTAKES = {
                                'got its apply_fn'),
     'ensemble, get': (lambda: ENSEMBLE(x_test=X2, get='ntkg'), ValueError, "Did you mean 'ntkgp'"),
     'gp_inference of kernel_fn': (lambda: predict.gp_inference(NET.kernel_fn, X), TypeError, 'k_train_train'),
-    'gp_inference, kernel first': (lambda: predict.gp_inference(K, Y)(K), TypeError, 'Kernels come after'),
+    'gp_inference, kernel first': (lambda: predict.gp_inference(K, Y)(K), TypeError,
+                                   'expected get to be names of kernels, got an array .*k_test_train'),
+    'gp_inference, Kernel first': (lambda: predict.gp_inference(K, Y)(KERNEL), TypeError, 'Kernels come after'),
     'gp_inference, get': (lambda: predict.gp_inference(K, Y)('nngpp'), ValueError, "Did you mean 'nngp'"),
-    'flow of a network': (lambda: predict.gradient_descent(loss, NET, Y), TypeError, 'That is a network'),
+    'flow of a network': (lambda: predict.gradient_descent(loss, NET, Y), TypeError, 'which computes kernels. Call it'),
     'flow, exchanged': (lambda: predict.gradient_descent(K, Y, loss), TypeError, 'Call it|function'),
     'flow, method': (lambda: predict.gradient_descent(loss, K, Y, method='RK54'), ValueError, "Did you mean 'RK45'"),
     'loss by example': (lambda: predict.gradient_descent(lambda f, y: (f - y) ** 2, K, Y)(), ValueError, 'its mean'),
     'loss in text': (lambda: predict.gradient_descent('mse', K, Y), TypeError, 'loss to be a function'),
     'sample of a covariance': (lambda: predict.sample(K, 2, 0), TypeError, 'mean, covariance'),
-    'cg of a network': (lambda: predict.cg(NET, Y), TypeError, 'k to be an array'),
+    'cg of a network': (lambda: predict.cg(NET, Y), TypeError, 'expected k to be a kernel.* which computes kernels'),
     'evidence, get': (lambda: predict.log_marginal_likelihood(K, Y, REG, get='nnpg'), ValueError, "mean 'nngp'"),
     'fit of a network': (lambda: predict.fit_hyperparameters(NET, X, Y, {'W_std': 1.}), TypeError, 'net_fn to be a'),
     'certify a kernel_fn': (lambda: certify(NET.kernel_fn, X), TypeError, 'expected a Layer'),
@@ -386,9 +387,11 @@ WORKS = {
     'products of net': (lambda: ntref.empirical_ntk_vp_fn(NET, X, None, PARAMS)(Y),
                         lambda: ntref.empirical_ntk_vp_fn(NET.apply_fn, X, None, PARAMS)(Y)),
     'linearize(net)': (lambda: ntref.linearize(NET, PARAMS)(PARAMS, X), lambda: NET.apply_fn(PARAMS, X)),
-    'classic.ntk(net)': (lambda: classic.ntk(NET)(X, None, PARAMS), lambda: classic.ntk(NET.apply_fn)(X, None, PARAMS)),
+    'classic.ntk(net)': (lambda: classic.ntk(NET)(PARAMS, X), lambda: classic.ntk(NET.apply_fn)(PARAMS, X)),
     'monte_carlo of net': (lambda: ntref.monte_carlo_kernel_fn(NET, NET, 0, 2)(X),
                            lambda: ntref.monte_carlo_kernel_fn(NET.init_fn, NET.apply_fn, 0, 2)(X)),
+    'RandomState': (lambda: NET.init_fn(numpy.random.RandomState(0), (4, 3)),
+                    lambda: NET.init_fn(numpy.random.RandomState(0), (4, 3))),
     'a Kernel where both are asked': (lambda: predict.gp_inference(KERNEL, Y)('ntk', NET.kernel_fn(X)),
                                       lambda: predict.gp_inference(BOTH, Y)('ntk', BOTH)),
 }

@@ -388,11 +388,15 @@ def test_tol_that_is_not_reached(rng):
 
 
 def test_tol_of_kernels_that_are_not_finite():
-    def f(params, x):
-        return x * params
-    kernel_fn = monte_carlo_kernel_fn(lambda rng, shape: (shape, numpy.inf), f, 2, 12, tol=.1)
+    """Outputs of 1e200, whose square overflows; parameters that are not finite are refused by name."""
+    def kernel_fn(w):
+        return monte_carlo_kernel_fn(lambda rng, shape: (shape, w), lambda w, x: x * w, 2, 12, device_count=0, tol=.1)
     with numpy.errstate(all='ignore'), pytest.warns(UserWarning, match='got inf after 12 samples.$'):
-        kernel_fn(numpy.ones((1, 1)), None, 'nngp')
+        kernel_fn(1e200)(numpy.ones((1, 1)), None, 'nngp')
+    for w in numpy.inf, numpy.nan:
+        for get in 'nngp', 'ntk':
+            with pytest.raises(ValueError, match='expected params to be finite'):
+                kernel_fn(w)(numpy.ones((1, 1)), None, get)
 
 
 # ------------------------------------------------------------------ inputs, outputs, keywords

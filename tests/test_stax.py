@@ -601,11 +601,9 @@ def test_kernels_of_inputs(x):
 
 
 @pytest.mark.parametrize('given, message', [
-    (dict(nngp='garbage'), "nngp is expected to be an array, got 'garbage' of type str"),
-    (dict(nngp=None), 'nngp .*, got None'), (dict(nngp=[[1.]]), 'nngp .* of type list'),
-    (dict(nngp=1.), 'nngp .* of type float'), (dict(ntk='no'), "ntk .*, got 'no'"), (dict(ntk=3), 'ntk .*, got 3'),
-    (dict(cov1=[1.]), 'cov1 .* of type list'), (dict(cov2={}), 'cov2 .*, got {}'), (dict(gap=0), 'gap .*, got 0'),
-    (dict(mask1=True), 'mask1 .*, got True'),
+    *((dict([(field, value)]), f'{field} to be an array, got {type(value).__name__}. Convert it with numpy.asarray')
+      for field, value in [('nngp', 'garbage'), ('nngp', None), ('nngp', [[1.]]), ('nngp', 1.), ('ntk', 'no'),
+                           ('ntk', 3), ('cov1', [1.]), ('cov2', {}), ('gap', 0), ('mask1', True)]),
     *((dict([(flag, value)]), f'{flag} is expected to be True or False, got {value!r}')
       for flag in ('x1_is_x2', 'is_gaussian', 'is_reversed', 'is_input', 'diagonal_batch', 'diagonal_spatial')
       for value in ('False', 1, 0, None, 1.))])

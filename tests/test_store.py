@@ -769,8 +769,9 @@ def test_what_is_saved_once_more(store, tmp_path, rng):
 def test_what_cannot_be_saved(tmp_path, monkeypatch):
     eye = numpy.eye(2)
     for path, kernel, error, message in [
-            ('k.npy', eye, ValueError, r'ends in .npz or .zarr, got .*k.npy'), ('k.npz', [1.], TypeError, 'got list'),
-            ('k.npz', {}, TypeError, 'got dict'), ('k.npz', eye.astype(object), TypeError, 'of Python objects'),
+            ('k.npy', eye, ValueError, r'ends in .npz or .zarr, got .*k.npy'), ('k.npz', [[1.]], TypeError, 'got list'),
+            ('k.npz', [], TypeError, 'got list'), ('k.npz', {}, TypeError, 'got dict'),
+            ('k.npz', eye.astype(object), TypeError, 'of Python objects'),
             ('k.npz', {'file': eye}, ValueError, "got 'file'"), ('k.zarr', {'a/b': eye}, ValueError, "got 'a/b'"),
             ('k.npz', {1: eye}, ValueError, 'got 1')]:
         with pytest.raises(error, match=message):

@@ -324,7 +324,7 @@ def test_kernel(name, p, k_test_test, rows):
 def requested(get):
     """The names in `get`, lower case."""
     if is_array(get):
-        raise TypeError(f'get is expected to be names of kernels, got an array of shape {get.shape}. Is it '
+        raise TypeError(f'expected get to be names of kernels, got an array of shape {get.shape}. Is it '
                         'k_test_train? Pass k_test_train=..., or None in front.')
     names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
     if not all(isinstance(name, str) for name in names):

@@ -150,7 +150,7 @@ def refuse_function(k, name='k_train_train'):
     """Raises TypeError where a kernel function, or a network, stands for the kernel `name`."""
     if callable(k) or hasattr(k, 'kernel_fn'):
         raise TypeError(
-            f"{name} is expected to be a kernel, as kernel_fn(x1, x2, 'ntk') gives it, got {type(k).__name__}, which "
+            f"expected {name} to be a kernel, as kernel_fn(x1, x2, 'ntk') gives it, got {type(k).__name__}, which "
             'computes kernels. Call it; or give it to gradient_descent_mse_ensemble(kernel_fn, x_train, y_train).')
 
 
@@ -158,8 +158,8 @@ def refuse_objects(k, name='k_train_train'):
     """Raises TypeError where a kernel function, or what has kernels as attributes, stands for the array `name`."""
     refuse_function(k, name)
     if not is_array(k) and hasattr(k, 'ntk'):
-        raise TypeError(f'{name} is expected to be an array, got {type(k).__name__}, which has several: pass its .ntk, '
-                        'or its .nngp where the last layer alone is trained.')
+        raise TypeError(f'expected {name} to be an array, got {type(k).__name__}, which has several. Pass its .ntk, or '
+                        'its .nngp where the last layer alone is trained.')
 
 
 def nonnegative(name, value, positive=False):

@@ -14,7 +14,7 @@ from functools import wraps
 from math import inf, prod
 from typing import Any
 
-from ..arguments import as_number, as_part
+from ..arguments import as_function, as_number
 from ..arrays import as_floats, as_like, is_array, namespace
 from ..no_arrays import no_array
 from ..ops import Window, window_sum
@@ -56,15 +56,15 @@ class MaskedArray:
         for name in 'masked_value', 'mask':
             value = getattr(self, name)
             if not is_array(value):
-                raise TypeError(f'MaskedArray: {name} is expected to be an array, got {value!r:.200} of type '
-                                f'{type(value).__name__}.')
+                raise no_array(value, f'MaskedArray: {name} to be an array')
         if self.mask.dtype != bool:
-            raise TypeError(f'MaskedArray: mask is expected to be an array of bool, got {self.mask.dtype}.')
+            raise TypeError(f'expected MaskedArray: mask to be an array of bool, got {self.mask.dtype}. Give '
+                            'mask.astype(bool), True where there is nothing.')
         shapes = self.mask.shape, self.masked_value.shape
         if len(shapes[0]) > len(shapes[1]) or not all(
                 m in (1, n) for m, n in zip(shapes[0][::-1], shapes[1][::-1])):
-            raise ValueError(f'MaskedArray: expected a mask that broadcasts against values of shape {shapes[1]}, got '
-                             f'one of shape {shapes[0]}.')
+            raise ValueError(f'expected MaskedArray: mask to broadcast against values of shape {shapes[1]}, got one of '
+                             f'shape {shapes[0]}.')
 
 
 def unmask_fn(fn):
@@ -93,7 +93,7 @@ def unmask_fn(fn):
             return type(out)(map(unmasked, out))
         return out
 
-    fn = as_part(fn, 'apply_fn', 'fn')
+    fn = as_function(getattr(fn, 'apply_fn', fn), 'fn')
 
     @wraps(fn)
     def function(*args, **kwargs):
@@ -149,19 +149,8 @@ def _where_masked(x, constant):
     value, = as_floats(_value(x))
     mask = value != value if constant != constant else value == constant         # only NaN differs from itself
     if isinstance(x, MaskedArray):
-        given = namespace(value).broadcast_to(_checked_mask(x.mask, value.shape), value.shape)
+        given = namespace(value).broadcast_to(x.mask, value.shape)
         mask = given | mask if constant is not None else given
-    return mask
-
-
-def _checked_mask(mask, shape):
-    """`mask`, if it is one of values of this shape."""
-    if not is_array(mask):
-        raise no_array(mask, 'the mask of a MaskedArray to be an array of True and False')
-    given = tuple(mask.shape)
-    if mask.dtype != bool or len(given) > len(shape) or any(a not in (1, b) for a, b in zip(given[::-1], shape[::-1])):
-        raise ValueError(f'expected the mask of a MaskedArray to be True and False, of a shape that broadcasts against '
-                         f'{tuple(shape)}, got dtype {mask.dtype} and shape {given}.')
     return mask
 
 
