@@ -14,12 +14,16 @@ __all__ = ['arc_cosine', 'beside', 'erf_area', 'exp_normalized', 'gabor', 'gauss
 
 
 def beside(p, k, f, *parameters):
-    """f = (gap', area') as numbers, whose derivatives `Pair` takes from the formulas they obey; None of far pairs."""
+    """f = (gap', area') as numbers, whose derivatives `Pair` takes from the formulas they obey; None of far pairs.
+
+    Both are 0 where u and v are the same, whatever f rounds.
+    """
     if p.is_far:
         return None, None
     if any(map(is_traced, (p.q1, p.q2, *p.cov))):
         p = Pair(untraced(p.q1), untraced(p.q2), Cov(*map(untraced, p.cov)))
-    return f(p, untraced(k), *map(untraced, parameters))
+    differ = p.gap > 0
+    return tuple(p.xp.where(differ, c, 0) for c in f(p, untraced(k), *map(untraced, parameters)))
 
 
 def not_negative(gap):
