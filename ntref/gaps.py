@@ -22,7 +22,7 @@ def beside(p, k, f, *parameters):
         return None, None
     if any(map(is_traced, (p.q1, p.q2, *p.cov))):
         p = Pair(untraced(p.q1), untraced(p.q2), Cov(*map(untraced, p.cov)))
-    differ = p.gap > 0
+    differ = (p.gap > 0) | (p.area > 0)
     return tuple(p.xp.where(differ, c, 0) for c in f(p, untraced(k), *map(untraced, parameters)))
 
 
