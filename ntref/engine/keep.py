@@ -50,12 +50,12 @@ def save_kernel(path, kernel, about=None):
     array([[1., 0.],
            [0., 1.]])
     """
+    plain = local(path)
     form, arrays = _apart(kernel)
     if wrong := [name for name in arrays if not str(name).isidentifier() or name in RESERVED]:
         raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got {wrong[0]!r}.')
     attributes = {'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT}
-    text, plain = _as_json(attributes), local(path)
-    path = Path(plain)
+    text, path = _as_json(attributes), Path(plain)
     write = {'.npz': _write_npz, '.zarr': _write_zarr}.get(path.suffix)
     if write is None or is_url(plain):
         raise ValueError(f'expected a path on this machine that ends in .npz or .zarr, got {masked(plain)}.')
