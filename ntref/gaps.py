@@ -23,7 +23,8 @@ def beside(p, k, f, *parameters):
     if any(map(is_traced, (p.q1, p.q2, *p.cov))):
         p = Pair(untraced(p.q1), untraced(p.q2), Cov(*map(untraced, p.cov)))
     differ = (p.gap > 0) | (p.area > 0)
-    return tuple(p.xp.where(differ, c, 0) for c in f(p, untraced(k), *map(untraced, parameters)))
+    found = f(p, untraced(k), *map(untraced, parameters))
+    return tuple(p.xp.where(differ, c, 0) for c in found) if isinstance(found, tuple) else p.xp.where(differ, found, 0)
 
 
 def not_negative(gap):

@@ -180,8 +180,13 @@ class Kernel:
         same = met.reshape(*met.shape, *[1] * (self.nngp.ndim - met.ndim))
         if not self.diagonal_spatial:
             same = same & self._here(self.nngp.shape[self.batch_axes::2])
-        gap = self._pairs()[0].numbers.gap
-        return self.but(gap=namespace(gap).where(same, 0, gap))
+        gap, *own = (pair.numbers.gap for pair in self._pairs())
+        new = self.but(gap=namespace(gap).where(same, 0, gap))
+        if self.diagonal_spatial or self.nngp.ndim == self.batch_axes:
+            return new
+        here = self._here(self.nngp.shape[self.batch_axes::2])
+        own = [namespace(g).where(here, 0, g) for g in own]
+        return new.but(**dict(zip(('gap1', 'gap2'), own)))
 
     def bounded(self):
         """Gaps that are upper bounds, made q + q' - 2 K where that is less: exact where the bound is 0."""
@@ -302,7 +307,7 @@ class Kernel:
             (left, right), (k, gap, area) = next(each), p.cov
             here = left | right
             alone = None if gap is None else xp.where(left, 0, p.q1) + xp.where(right, 0, p.q2)
-            return Cov(xp.where(here, 0, k), None if gap is None else xp.where(here, alone, gap),
+            return Cov(xp.where(here, 0, k), None if gap is None else xp.where(here, alone, p.gap),
                        None if area is None else xp.where(here, 0, area))
         return self.map(nothing).but(ntk=self.tangent(lambda ntk: xp.where(left | right, 0, ntk)))
 

@@ -171,7 +171,7 @@ class DotGeneral(Mixing):
         if not self.picks:
             return k.linear(product)
         z = k.map(lambda p: Cov(product(p.k), None, None if p.is_far else product(p.area, abs(C))))
-        z = z.map(lambda p: Cov(p.k, None if p.is_far else p.dn2 + 2 * p.minus, p.cov.area))
+        z = z.map(lambda p: Cov(p.k, None if p.is_far else p.numbers.dn2 + 2 * p.numbers.minus, p.cov.area))
         return z.but(ntk=k.tangent(product))
 
 
