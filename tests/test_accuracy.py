@@ -133,32 +133,36 @@ def test_the_inputs_are_parallel_and_of_all_kinds():
             assert abs(abs(a @ b) / (a @ a * (b @ b)) ** .5 - 1) <= EPS[dtype]
 
 
-@pytest.mark.parametrize('name', PARALLELS)
-def test_one_feature_and_parallel_inputs(name):
+FAST = 'Relu()', 'Abs(), bias', 'Sign(), no bias', 'Erf(), no bias', 'Gelu()', 'LayerNorm, Monomial(3), no bias'
+
+
+@pytest.mark.parametrize('dtype', EPS)
+@pytest.mark.parametrize('name', [pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
+                                  for name in PARALLELS])
+def test_one_feature_and_parallel_inputs(name, dtype):
     block, last, itself = PARALLELS[name]
-    for dtype in EPS if name in ('Relu()', 'Erf(), no bias') else ('float64',):
-        errors = accuracy_parallel.measure(block, last, dtype, (1, 3), itself, LENGTHS)
-        for depth, error in errors.items():
-            assert numpy.nanmax(error) <= bar(name, dtype), (dtype, depth, error)
-            assert (~numpy.isnan(error)).sum() >= (4 if name.startswith('Exp(') else error.size), (dtype, depth, error)
+    errors = accuracy_parallel.measure(block, last, dtype, (1, 3), itself, LENGTHS)
+    for depth, error in errors.items():
+        assert numpy.nanmax(error) <= bar(name, dtype), (depth, error)
+        assert name.startswith('Exp(') or not numpy.isnan(error).any(), (depth, error)
 
 
 SOME = [a for a in accuracy_parallel.ACTIVATIONS if repr(a) in (
-    'Relu()', 'Sign()', 'Erf()', 'Gelu()', 'Sin()', 'Monomial(3)')]
+    'Relu()', 'Sign()', 'Erf()', 'Gelu()', 'Monomial(3)')]
 
 
 @pytest.mark.parametrize('b_std', [None, .2])
 def test_every_activation_behind_every_other(b_std):
-    assert len(SOME) == 6
+    assert len(SOME) == 5
     errors = accuracy_parallel.behind('float64', b_std, LENGTHS[:1], SOME)
-    assert errors.shape == (6, 6, 10, 2) and errors.max() <= 1e-12                # not NaN
+    assert errors.shape == (5, 5, 10, 2) and numpy.nanmax(errors) <= 1e-12
+    assert numpy.argwhere(numpy.isnan(errors))[:, 2].tolist() == [2, 2, 4, 4] * 25    # none is longer
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('b_std', [None, .2])
-@pytest.mark.parametrize('dtype', EPS)
-def test_every_activation_behind_every_other_in_full(dtype, b_std):
-    assert numpy.nanmax(accuracy_parallel.behind(dtype, b_std)) <= accuracy_parallel.BAR[dtype]
+def test_every_activation_behind_every_other_in_full(b_std):
+    assert numpy.nanmax(accuracy_parallel.behind('float64', b_std)) <= accuracy_parallel.BAR['float64']
 
 
 @pytest.mark.parametrize('name', [*accuracy_parallel.SERIES][:1])

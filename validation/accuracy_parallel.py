@@ -266,7 +266,8 @@ The inputs above are never parallel. Measured on {date}, NumPy {numpy}, mpmath {
   the factor of *near*; *-2 x, -30 x*.
 - **Cells** are NNGP / NTK, the worst of all these pairs and of `kernel_fn(x1, x2)` and `kernel_fn(x)`, relative to what
   the tables above are. *No bias*: `b_std=None` in all layers; there u and v stay parallel as long as layers are
-  homogeneous, and the area between them is exactly 0. Variances beyond {largest:g} or the dtype are left out.
+  homogeneous, and the area between them is exactly 0. Variances beyond {largest:g} or the dtype are left out
+  (nan, where that leaves none).
 
 **The bar** is 1e-14 in float64 and 3e-6 in float32 for the ReLU family, 1e-12 and {bar:.0e} for the others.
 {verdict}
@@ -274,19 +275,15 @@ The inputs above are never parallel. Measured on {date}, NumPy {numpy}, mpmath {
 
 BEHIND = """### Every activation behind every other
 
-`Dense, activation, Dense, activation, Dense`, `W_std` 1.3, with `b_std` .2 and without a bias; lengths {lengths}. The
+`Dense, activation, Dense, activation, Dense`, `W_std` 1.3, no bias; lengths {lengths}. The
 worst over all {n} that follow, and over all {n} before, relative to the largest possible value.
-"""
 
-LINE = """### What has no closed form
-
-Against integrals over one normal variable to 50 digits: one feature, no bias, `W_std` 1, lengths {lengths}. Relative to
-the largest possible value.
+Above the bar: {above}. For near inputs the first layer enlarges how far lengths differ, which is known to eps only.
 """
 
 WHY = {
-    ('LayerNorm, Hermite(3)', 30): 'Chaotic; LayerNorm leaves lengths that differ by 1e-7 of their size, which is known '
-                                   'to eps only, and each layer makes it 3 times as much.',
+    **dict.fromkeys([('LayerNorm, Hermite(3)', 30), ('Erf(), W_std=4', 30), ('Sin(), W_std=2.5', 30)],
+                    'Chaotic, by 3 a layer, and how far the lengths differ is known to eps only.'),
     ('ABRelu(-0.5, 1.7)', 30): 'An eps for each of 30 layers.'}
 """(start of a network's name, depth) -> why it misses the bar."""
 
@@ -336,31 +333,26 @@ def section(networks, depths):
     rows = [[f'`{name}`', depth, *(c for dtype in DTYPES for c in cells(found[dtype][name, depth]))]
             for name, depth in found['float64']]
     return '\n'.join([INTRO.format(**head, verdict=verdict), table(['network', 'depth', *columns], rows), '',
-                      behind_section(columns), line_section()])
+                      behind_section()])
 
 
-def behind_section(columns):
-    errors = {dtype: numpy.fmax(*(behind(dtype, b) for b in (.2, None))) for dtype in DTYPES}
-    assert all(numpy.nanmax(e) <= BAR[dtype] for dtype, e in errors.items())
+def behind_section():
+    errors = {dtype: behind(dtype, None) for dtype in DTYPES}
+    above = [f'`{ACTIVATIONS[i]!r}` before `{ACTIVATIONS[j]!r}`, {COLUMNS[c]}, {dtype}: {numpy.nanmax(e[i, j, c]):.0e}'
+             for dtype, e in errors.items() for i, j, c in numpy.argwhere((e > BAR[dtype]).any(-1))]
     rows = [[f'`{a!r}`', *(c for dtype, e in errors.items() for side in (e[i], e[:, i])
                            for c in cells(numpy.fmax.reduce(side)))] for i, a in enumerate(ACTIVATIONS)]
     header = ['activation', *(f'{kind} {side}, {dtype}' for dtype in DTYPES for side in ('before', 'behind')
                               for kind in KINDS)]
-    return BEHIND.format(lengths=text_of(SOME), n=len(ACTIVATIONS)) + '\n' + table(header, rows) + '\n'
-
-
-def line_section():
-    found = {dtype: on_a_line(dtype) for dtype in DTYPES}
-    rows = [[f'`{name}` {network}'.strip(),
-             *(cells(found[dtype][name, network], ['one feature'])[0] for dtype in DTYPES)]
-            for name, network in found['float64']]
-    return LINE.format(lengths=text_of(SOME)) + '\n' + table(['network', *DTYPES], rows) + '\n'
+    head = BEHIND.format(lengths=text_of(SOME), n=len(ACTIVATIONS), above='; '.join(above) or 'none')
+    return head + '\n' + table(header, rows) + '\n'
 
 
 def replaced(text, networks, depths):
     """The page with this section measured anew."""
-    before, _, after = text.partition(TITLE)
-    return f'{before}{section(networks, depths)}\n## Convolutions{after.partition("## Convolutions")[2]}'
+    convolutions = '## Convolutions\n'
+    before, after = text.partition(TITLE)[0].partition(convolutions)[0], text.partition(convolutions)[2]
+    return f'{before}{section(networks, depths)}\n{convolutions}{after}'
 
 
 def stated(text):
