@@ -221,8 +221,9 @@ class Pair:
                                  f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm before.')
 
     def settled(self, before):
-        """K by the gap where that is small, and never beyond s: its own errors could be amplified by deep networks.
+        """K by the gap where that is small, by E(u + v)^2 where that is, and never beyond s.
 
+        Errors of its own could be amplified by deep networks.
         `before` is the pair whose functions u and v are: where they were the same, they are, though a dual may not
         state its gap.
         """
@@ -232,6 +233,9 @@ class Pair:
         if gap is None and not self.is_far:
             gap = xp.where(untraced(before.gap) > 0, xp.maximum(q - 2 * k, 0), 0)
         value = xp.where(value > s, s, value) if gap is None else xp.where(4 * gap < q, (q - gap) / 2, value)
+        if self.cov.area is not None and xp.any(k < 0):
+            antigap = self.numbers.antigap
+            value = xp.where(4 * antigap < q, (antigap - q) / 2, value)
         return Cov(carried(value, self.k), gap if self.cov.gap is None else self.cov.gap, self.cov.area)
 
     def affine(self, w, b):

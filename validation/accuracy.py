@@ -1,6 +1,7 @@
 """Error of every kernel against 50 digits; writes docs/accuracy.md.
 
     python validation/accuracy.py                    measure everything, write the page
+    python validation/accuracy.py --parallel         measure one feature and parallel inputs, write their section
     python validation/accuracy.py --convolutions     measure convolutional networks, write their section
     python validation/accuracy.py --check            measure a part, compare with the page
 """
@@ -14,6 +15,7 @@ import numpy
 from measuring import DTYPES, FLOOR, PAGE, ROOT, SLACK, cell, relative, table      # first: says where the next ones are
 
 import accuracy_conv
+import accuracy_parallel
 import reference
 from ntref.stax import (
     ABRelu, Abs, Cos, Dense, Erf, Exp, ExpNormalized, FanInSum, FanOut, Gabor, Gaussian, Gelu, Hermite, Identity,
@@ -125,6 +127,14 @@ def itself(name):
     return (FLOOR if name.startswith('Leaky') else True, FLOOR) if name in RELU_FAMILY else (False, False)
 
 
+def parallels():
+    """For `accuracy_parallel` these networks, and without a bias: name -> layers, readout, relative to what."""
+    networks = {name: (block, readout(name), itself(name)) for name, block in NETWORKS.items()}
+    plain = {f'{name}, no bias': (accuracy_parallel.without_bias(block), accuracy_parallel.without_bias([READOUT])[0],
+                                  (False, False)) for name, block in OTHERS.items() if not name.startswith('residual')}
+    return networks | {name: new for name, new in plain.items() if repr(new[0]) != repr(OTHERS[name[:-9]])}
+
+
 def row(name, dtype, **keywords):
     """{depth: [(K, Theta) worst at each separation, ..., and at the opposite inputs]}."""
     errors = measure(NETWORKS[name], readout(name), dtype, itself=itself(name), **keywords)
@@ -178,7 +188,7 @@ coincident and near opposite inputs. All of them state gap and area, and it cost
 **Chaotic networks.** Where a layer drives neighbours apart (`W_std=4`, `Hermite`, `Monomial`), errors are driven apart
 with them: a depth of 30 multiplies by up to 1e9. K is taken from the gap where the gap is known and small, so that what
 is amplified is the error of a small number; the rows show what remains. Odd functions drive nearly *opposite* inputs
-apart as well, where nothing small is known: `Hermite(3)` has no digits left there at a depth of 30.
+apart as well: there K is taken from E(u + v)^2, which the area knows.
 """
 
 
@@ -204,7 +214,7 @@ def page(pairs=3):
     columns = [f'{dtype}, {where}' for dtype in DTYPES for where in ('near', 'opposite')]
     tail = TAIL.format(
         kinks=table(['before `Relu`', *columns], [[f'`{n}`', *(f'{e:.0e}' for e in es)] for n, es in kinks.items()]))
-    return '\n'.join([head, *tables, tail, accuracy_conv.section()])
+    return '\n'.join([head, *tables, tail, accuracy_parallel.section(parallels(), DEPTHS), accuracy_conv.section()])
 
 
 def stated(text):
@@ -235,13 +245,18 @@ def worse(names=('Relu()', 'ABRelu(-0.5, 1.7), bias', 'Gelu()', 'Erf()'), text=N
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--check', action='store_true', help='compare with the page instead of writing it')
+    parser.add_argument('--parallel', action='store_true', help='write the section on one feature and parallel inputs')
     parser.add_argument('--convolutions', action='store_true', help='write the section on these alone')
     arguments = parser.parse_args()
     if arguments.check:
-        lines = worse() + accuracy_conv.worse(PAGE.read_text())
+        lines = worse() + accuracy_parallel.worse(PAGE.read_text(), parallels(), DEPTHS, ['Relu()', 'Erf(), no bias'])
+        lines += accuracy_conv.worse(PAGE.read_text())
         print('\n'.join(lines) or f'{PAGE.relative_to(ROOT)} holds')
         return bool(lines)
-    PAGE.write_text(accuracy_conv.replaced(PAGE.read_text()) if arguments.convolutions else page())
+    if arguments.parallel:
+        PAGE.write_text(accuracy_parallel.replaced(PAGE.read_text(), parallels(), DEPTHS))
+    else:
+        PAGE.write_text(accuracy_conv.replaced(PAGE.read_text()) if arguments.convolutions else page())
     return 0
 
 
