@@ -231,7 +231,7 @@ def gelu(p, k):
     half, less = xp.sin(x.lack / 2), over(x.minus, x.s)                                # less = 1 - |cos|
     fall = (x.alpha_s - x.lack) * less + _t_minus_sin(xp, x.lack) + 2 * x.both * half * over(half, x.s)
     fall = fall + sin * x.area / (x.root + x.both) * (sum_x + 1 / (x.root * x.both))
-    e, f1, f2 = f - fall, f + d1, f + d2
+    e, f1, f2 = f - fall, xp.maximum(f + d1, 0), xp.maximum(f + d2, 0)                 # rounding, of unlike lengths
     squares = xp.maximum(f * (d1 + d2) + d1 * d2 + fall * (f + e), 0)                  # f f' - (F - fall)^2
     top = xp.sqrt(f1 * f2)
     lack, step = over(squares, top + e), over(d1 - d2, xp.sqrt(f1) + xp.sqrt(f2))

@@ -267,7 +267,7 @@ The inputs above are never parallel. Measured on {date}, NumPy {numpy}, mpmath {
 - **Cells** are NNGP / NTK, the worst of all these pairs and of `kernel_fn(x1, x2)` and `kernel_fn(x)`, relative to what
   the tables above are. *No bias*: `b_std=None` in all layers; there u and v stay parallel as long as layers are
   homogeneous, and the area between them is exactly 0. Variances beyond {largest:g} or the dtype are left out
-  (nan, where that leaves none). `Gelu` without a bias is refused in float32 at a depth of 30, where its gap is NaN.
+  (nan, where that leaves none).
 
 **The bar** is 1e-14 in float64 and 3e-6 in float32 for the ReLU family, 1e-12 and {bar:.0e} for the others.
 {verdict}
@@ -287,9 +287,6 @@ WHY = {
     ('ABRelu(-0.5, 1.7)', 30): 'An eps for each of 30 layers.'}
 """(start of a network's name, depth) -> why it misses the bar."""
 
-REFUSED = {('Gelu(), no bias', 30, 'float32')}
-"""Where `kernel_fn` raises: gap and area of `Gelu` are NaN at variances of 10 and 1e-16."""
-
 KINDS = {'one feature': slice(0, ONE), 'parallel': slice(ONE, None)}
 
 
@@ -306,9 +303,7 @@ def network_rows(networks, dtype, depths):
     """{(name, depth): errors (columns, 2)}."""
     found = {}
     for name, (block, last, itself) in networks.items():
-        kept = [depth for depth in depths if (name, depth, dtype) not in REFUSED]
-        found |= {(name, depth): numpy.full((len(COLUMNS), 2), numpy.nan) for depth in depths}
-        found |= {(name, depth): e for depth, e in measure(block, last, dtype, kept, itself).items()}
+        found |= {(name, depth): e for depth, e in measure(block, last, dtype, depths, itself).items()}
         print(dtype, name, flush=True)
     return found
 
