@@ -146,11 +146,14 @@ def _sine_area(xp, total, d, w, area):
     4 exp(-q - q') [sinh(r + w) sinh(r - w) + sinh x sinh y - sinh^2 r],  x = gap / 2, y = antigap / 2, r^2 = x y.
     """
     r = xp.hypot(w, area)
+    total = total + 0 * r
     angle = xp.sqrt(-xp.expm1(-2 * (r + w))) * xp.sqrt(-xp.expm1(-2 * area * over(area, r + w)))
     lower, upper = xp.minimum(d, 2 * r), xp.maximum(d, 2 * r)
     lengths = xp.expm1(-total - upper) * xp.expm1(-lower * over(lower, total + upper))
     lengths = lengths - xp.exp(lower - total) * xp.expm1(-lower) ** 2
-    lengths = xp.where(total < 1, 2 * xp.exp(-total) * _bend(xp, d * d, 4 * r * r), lengths)
+    i = xp.nonzero(total < 1)
+    if len(i[0]):
+        lengths = xp.patch(lengths, i, 2 * xp.exp(-total[i]) * _bend(xp, d[i] * d[i], 4 * r[i] * r[i]))
     return xp.hypot(xp.exp(-d * over(d, total + 2 * r) / 2) * angle, xp.sqrt(xp.maximum(lengths, 0)))
 
 

@@ -326,9 +326,10 @@ def test_inputs_of_different_length(layer):
     for sigma, ratio in LENGTHS:
         for angle in (0., .1, 1., pi) if sigma * ratio <= 3 else (0., pi):
             k, slope, gap, own1, own2 = sums(layer, sigma, sigma * ratio, angle)
-            cov, value = layer.dual(pairs(numpy.array([angle]), sigma ** 2, (sigma * ratio) ** 2))
+            before = pairs(numpy.array([angle]), sigma ** 2, (sigma * ratio) ** 2)
+            cov, value = layer.dual(before)
             size = sqrt(own1 * own2)
-            settled = Pair(numpy.array([own1]), numpy.array([own2]), cov).settled().k
+            settled = Pair(numpy.array([own1]), numpy.array([own2]), cov).settled(before).k
             assert abs(cov.k - k).max() <= 1e-13 * size and abs(settled - k).max() <= 1e-13 * (own1 + own2)
             assert abs(value - slope).max() <= 1e-13 * layer.dphi(numpy, numpy.zeros(1))[0] * 2
             assert abs(cov.gap - gap).max() <= 1e-13 * (own1 + own2)
