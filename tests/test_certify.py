@@ -339,7 +339,7 @@ def test_text(rng):
     (dict(digits=0), ValueError, 'certify: digits is expected to be a whole number >= 1, got 0'),
     (dict(digits=1.5), ValueError, 'got 1.5'), (dict(digits=281), ValueError, 'at most 280 digits, got 281'),
     (dict(get='shape1'), ValueError, "out of .*got 'shape1'"),
-    (dict(get={}), ValueError, 'got {}'), (dict(get=(['ntk'],)), ValueError, 'out of'),
+    (dict(get={}), TypeError, 'got {}'), (dict(get=(['ntk'],)), TypeError, 'out of'),
     (dict(progress='no'), TypeError, 'certify: progress is expected'),
     (dict(get=()), ValueError, r'got \(\)'), (dict(get=('ntk', 'ntk')), ValueError, 'different'),
     (dict(x1=[[1., 2.]]), ValueError, 'got a list'), (dict(x1='x.npy'), TypeError, 'expected an array'),

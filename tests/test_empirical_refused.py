@@ -7,12 +7,12 @@ from ntref import (
     stax, taylor_expand)
 
 X = numpy.random.default_rng(0).standard_normal((3, 4))
-NET = INIT, F, _ = stax.serial(stax.Dense(5), stax.Relu(), stax.Dense(2))
+INIT, F, _ = stax.serial(stax.Dense(5), stax.Relu(), stax.Dense(2))
 PARAMS = INIT(0, X.shape)[1]
 MASKED = numpy.ma.array(X, mask=X > 0)
 GARBAGE = [True, 7, -9, 2.5, 'text', b'bytes', object(), {}, {'a': 1}, numpy.ones((2, 2, 2)), MASKED, X.astype(complex),
            X.astype(str), X.astype(object), 1j, float('nan'), iter([1]), numpy.array(2.)]
-NO_FUNCTIONS = [None, *GARBAGE, (0,), X, NET]
+NO_FUNCTIONS = [None, *GARBAGE, (0,), X]
 
 
 def nngp(f=F, x1=X, x2=None, params=PARAMS, **options):
@@ -90,7 +90,7 @@ def test_matrices_are_no_arrays():
     with pytest.warns(PendingDeprecationWarning):
         matrix = numpy.matrix(X)
     for call in nngp, ntk, kernel, products:
-        with pytest.raises(TypeError, match='expected x1 to be a plain array, got a matrix'):
+        with pytest.raises(TypeError, match='expected x1 to be an array, got matrix'):
             call(x1=matrix)
-    with pytest.raises(TypeError, match='expected the inputs to be a plain array, got a MaskedArray'):
+    with pytest.raises(TypeError, match='expected an array .*got MaskedArray'):
         F(PARAMS, MASKED)

@@ -4,7 +4,7 @@ from typing import Callable
 
 from .. import quadrature
 from ..arguments import as_whole
-from ..arrays import kind, plain
+from ..arrays import kind, plain, untraced
 from ..cov import Cov, over
 from ..derivatives import derivative
 from ..price import Price, numbers
@@ -69,7 +69,7 @@ class Elementwise(Nonlinearity):
         if self.nngp_fn is None:
             raise NotImplementedError(f'{self!r} has no kernel: give nngp_fn, or use ElementwiseNumerical.')
         k = self.nngp_fn(*_spread(p))
-        own1, own2 = (self.nngp_fn(q, q, q) for q in (p.q1, p.q2))
+        own1, own2 = (p.xp.asarray(untraced(self.nngp_fn(q, q, q))).astype(p.k.dtype) for q in (p.q1, p.q2))
         s = p.xp.sqrt(p.xp.maximum(own1, 0)) * p.xp.sqrt(p.xp.maximum(own2, 0))
         fits = abs(k) <= (1 + p.xp.eps(p.k) ** .5) * s + 0 * k
         if (at := _first(p, nothing | fits)) is not None:
