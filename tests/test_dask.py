@@ -330,9 +330,11 @@ def test_command(x, files):
 
 @pytest.mark.parametrize('arguments, message', [
     (('missing.json', 'x.npy'), 'missing.json'), (('x.npy', 'x.npy'), 'expected a network as JSON in x.npy'),
-    (('net.json', 'missing.npy'), 'missing.npy'), (('net.json', 'net.json'), 'expected an array of numpy.save in net'),
-    (('net.json', 'objects.npy'), 'expected an array of numpy.save in objects.npy'),
-    (('unknown.json', 'x.npy'), "got 'Unknown'"), (('net.json', 'x.npy', '--batch-size', '-3'), 'batch_size'),
+    (('net.json', 'missing.npy'), 'missing.npy'),
+    (('net.json', 'net.json'), 'expected an array in net.json, as numpy.save writes it'),
+    (('net.json', 'objects.npy'), 'expected an array of numbers in objects.npy'),
+    (('unknown.json', 'x.npy'), "got 'Unknown'"),
+    (('net.json', 'x.npy', '--batch-size', '-3'), 'argument --batch-size: expected a whole number >= 1'),
     (('net.json', 'x.npy', '--scheduler', 'tcp://127.0.0.1:1'),
      'expected a Dask scheduler at tcp://127.0.0.1:1, got none')])
 def test_command_refuses(arguments, message, files):

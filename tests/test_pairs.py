@@ -287,7 +287,7 @@ def test_memory_of_a_tile(rng, monkeypatch):
     """K, gap and Theta of one pair of images are written over again and again: about 3 arrays, and some of one row."""
     side = 20
     set_sizes(monkeypatch, 1, 1)
-    monkeypatch.setattr(os, 'cpu_count', lambda: 1)
+    monkeypatch.setenv('NTREF_NUM_THREADS', '1')
     net = serial(*[conv(), Relu()] * 3, GlobalAvgPool())
     x, y = rng.standard_normal((1, side, side, 3)), rng.standard_normal((2, side, side, 3))
     net.kernel_fn(x[:, :4, :4], y[:, :4, :4], 'ntk')                        # what is loaded and remembered
