@@ -22,7 +22,7 @@ from .derivatives import carried
 from .no_arrays import no_array
 from .signal import Axes, Signal
 
-__all__ = ['COVARIANCES', 'Kernel', 'diagonal', 'matrices', 'swapped', 'zipped']
+__all__ = ['COVARIANCES', 'Kernel', 'diagonal', 'diagonal_sum', 'matrices', 'swapped', 'zipped']
 
 
 ARRAYS = 'nngp', 'ntk', 'cov1', 'cov2', 'gap', 'area', 'gap1', 'area1', 'gap2', 'area2', 'mask1', 'mask2'
@@ -170,8 +170,10 @@ class Kernel:
         """Which inputs are the same at every position: array of bool (n1, n2), or None where gaps are not carried."""
         if self.gap is None:
             return None
-        gap = untraced(self.gap if self.diagonal_spatial else diagonal(self.gap, self.batch_axes))
-        return namespace(gap).all(gap == 0, axis=tuple(range(self.batch_axes, gap.ndim)))
+        gap = untraced(self.gap)
+        if self.diagonal_spatial:
+            return namespace(gap).all(gap == 0, axis=tuple(range(self.batch_axes, gap.ndim)))
+        return diagonal_sum(gap, self.batch_axes) == 0
 
     def meeting(self, met):
         """Inputs that were the same, `met`, still are: their gap is 0 where positions are equal."""
@@ -385,6 +387,12 @@ def diagonal(k, batch):
         k = k.reshape(*shape[:axis], size * other, *shape[axis + 2:])
         k = k[(slice(None),) * axis + (slice(None, None, other + 1),)]
     return k
+
+
+def diagonal_sum(k, batch):
+    """Sum over equal positions of paired ones (*batch, h, h', w, w', ...); `diagonal` may copy all of k."""
+    outer, inner = 'yz'[:batch], ''.join(2 * letter for letter in 'abcdefghijklm'[:(k.ndim - batch) // 2])
+    return namespace(k).einsum(f'{outer}{inner}->{outer}', k)
 
 
 def swapped(k, batch):

@@ -71,7 +71,7 @@ ALLOWED = {
     'stax.schema': {'ops', 'stax.layer', 'stax.spec'},
     'stax.dense': {'arguments', 'arrays', 'signal', 'stax.layer'},
     'stax.conv': {'arguments', 'arrays', 'cov', 'ops', 'signal', 'stax.dense', 'stax.masking'},
-    'stax.pooling': {'arguments', 'arrays', 'kernel', 'ops', 'signal', 'stax.conv', 'stax.layer', 'stax.masking'},
+    'stax.pooling': {'arguments', 'arrays', 'ops', 'signal', 'stax.conv', 'stax.layer', 'stax.masking'},
     'stax.attention': {'arguments', 'arrays', 'cov', 'inputs', 'kernel', 'signal', 'stax.pooling'},
     'stax.reshaping': {'arguments', 'arrays', 'ops', 'signal', 'stax.layer', 'stax.masking', 'stax.pooling'},
     'stax.normalization': {'arrays', 'cov', 'derivatives', 'arguments', 'signal', 'stax.layer', 'stax.masking'},

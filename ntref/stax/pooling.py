@@ -11,7 +11,6 @@ from math import prod
 
 from ..arguments import as_flag, as_wholes
 from ..arrays import namespace
-from ..kernel import diagonal
 from ..signal import Axes, Signal
 from ..ops import Window, window_sum
 from .conv import gap_sum, named_padding, strides_of
@@ -238,22 +237,6 @@ class _GlobalPool(Mixing, abstract=True):
         for axis in axes:                        # one by one: partial sums, which lose fewer digits
             c = namespace(c).sum(c, axis)
         return c / self._divisor(n)
-
-    def kernel(self, k):
-        """The gap is bounded as in windows, by the gaps at equal positions."""
-        self.check_layout(k)
-        if k.mask1 is not None:
-            return super().kernel(k)
-        n = prod(k.signals[0].shape[axis] for axis in k.signals[0].layout[1:])
-
-        def mixed(c):
-            return self.mixed(c, k.spatial)
-
-        def bound(p):
-            gap = diagonal(p.gap, p.gap.ndim - 2 * len(k.spatial))
-            axes = tuple(range(gap.ndim - len(k.spatial), gap.ndim))
-            return n * namespace(gap).sum(gap, axes) / self._divisor(n) ** 2
-        return k.linear(mixed, bound=bound).bounded()
 
 
 @dataclass(frozen=True, repr=False)
