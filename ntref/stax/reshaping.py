@@ -71,7 +71,8 @@ class Flatten(Layer):
         return x if self.batch_axis_out == 0 else x.T
 
     def rearranged(self, x):
-        return x.reshape(len(x), prod(x.shape[1:])) if self.batch_axis == self.batch_axis_out == 0 else x
+        is_plain = self.batch_axis == self.batch_axis_out == 0 and 0 not in x.shape[1:]
+        return x.reshape(len(x), prod(x.shape[1:])) if is_plain else x
 
     def kernel(self, k):
         k = k.aligned()
