@@ -879,7 +879,7 @@ def test_an_object_store(rng):
 @pytest.mark.parametrize('f', [call, load_kernel, lambda path: save_kernel(path, numpy.eye(2))])
 def test_what_is_no_path(path, f, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises((TypeError, ValueError), match='expected a path or a URL, got '):
+    with pytest.raises((TypeError, ValueError), match='expected .* to be (a|the) path.*, got '):
         f(path)
     assert os.listdir(tmp_path) == [] and not CALLS
 
