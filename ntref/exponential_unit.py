@@ -17,7 +17,7 @@ and K' = E[u+ v+] + alpha (X + X') + alpha^2 W; the slope and derivatives are su
 """
 from .arrays import namespace, plain, untraced
 from .cov import over
-from .price import Price, numbers
+from .price import Price
 from .truncated import DELTA, HINGE, STEP, Products, combined, legendre, parted
 
 __all__ = ['elu']
@@ -32,7 +32,7 @@ RAMP, BEND = (combined([(function, 1)]) for function in ((HINGE, 1, 0), (BENT,))
 def elu(p, alpha):
     """phi(u) = max(u, 0) + alpha (exp(min(u, 0)) - 1)."""
     p.refuse_beyond(LARGEST)
-    pair, number = numbers(p), untraced(alpha)
+    pair, number = p.numbers, untraced(alpha)
     cov, slope, products = _elu(pair, number)
     if pair is p and number is alpha:
         return cov, slope

@@ -6,25 +6,18 @@ Q + Q' - 2 K' and sqrt(Q Q' - K'^2), which `ntref.cov.Pair` knows. Q and Q' are 
 from math import factorial
 
 from .arrays import namespace, untraced
-from .cov import Cov, Pair, over, sin_minus_t_cos
-from .derivatives import carried, is_traced
+from .cov import over, sin_minus_t_cos
+from .derivatives import carried
 
 __all__ = ['arc_cosine', 'beside', 'erf_area', 'exp_normalized', 'gabor', 'gaussian_lack', 'gelu',
            'hermite_coefficient', 'not_negative', 'polynomial', 'rectified_monomial', 'root_of_product', 'sin_area']
 
 
 def beside(p, k, f, *parameters):
-    """f = (gap', area') as numbers, whose derivatives `Pair` takes from the formulas they obey; None of far pairs.
-
-    Both are 0 where u and v are the same, whatever f rounds.
-    """
+    """f = (gap', area') as numbers, whose derivatives `Pair` takes from the formulas they obey; None of far pairs."""
     if p.is_far:
         return None, None
-    if any(map(is_traced, (p.q1, p.q2, *p.cov))):
-        p = Pair(untraced(p.q1), untraced(p.q2), Cov(*map(untraced, p.cov)))
-    differ = (p.gap > 0) | (p.area > 0)
-    found = f(p, untraced(k), *map(untraced, parameters))
-    return tuple(p.xp.where(differ, c, 0) for c in found) if isinstance(found, tuple) else p.xp.where(differ, found, 0)
+    return f(p.numbers, untraced(k), *map(untraced, parameters))
 
 
 def not_negative(gap):
@@ -82,7 +75,10 @@ def _minors(p, left, right):
 
     sum_(i<j) (a_i b_j rho^j - a_j b_i rho^i)^2 + sum_l b_l^2 (1 - rho^(2 l))  for sum_l a_l^2 = sum_l b_l^2 = 1.
     """
-    rho, total = over(p.k, p.s), 0 * p.s
+    total = 0 * p.s
+    acute = 1 - over(p.minus, p.s)                                                     # exactly 1 where u is v
+    obtuse = over(p.plus, p.s) - 1                                                     # and -1 where u is -v
+    rho = p.xp.where(p.s > 0, p.xp.where(p.k > 0, acute, obtuse), 0)
     sin = p.xp.where(p.s > 0, over(p.area, p.s), 1)
     rest = total                                                                       # 1 - rho^(2 j)
     for j, (a, b) in enumerate(zip(left, right)):

@@ -18,7 +18,7 @@ from math import ceil, log, pi
 
 from .arrays import increased, namespace, plain, scaled
 from .cov import Cov, over
-from .price import Price, numbers
+from .price import Price
 
 __all__ = ['LARGEST', 'hermite', 'mehler']
 
@@ -33,7 +33,7 @@ ROUNDING = 16           # eps: what may be left out, relative to the largest tha
 def hermite(p, f, df, d, of_order):
     """The dual of f with derivative df, of_order(n) for n > 1, functions of (xp, z), analytic for |Im z| < d."""
     p.refuse_beyond(LARGEST)
-    plain = numbers(p)
+    plain = p.numbers
     cov, slope = _dual(plain, f, df, d)
     if plain is p:
         return cov, slope

@@ -6,18 +6,9 @@ are such expectations again, so that derivatives of any order follow; nothing is
 happens where u and v coincide, are opposite or are zero. f and g may be anything that has a derivative of the kind.
 Derivation: docs/theory/duals.md#price
 """
-from .cov import Cov, Pair
 from .derivatives import differentiable
-from .arrays import untraced
 
-__all__ = ['Price', 'numbers']
-
-
-def numbers(p):
-    """The pair p without what autograd knows of it."""
-    if p.k is p.q1:
-        return Pair.same(untraced(p.q1))
-    return Pair(untraced(p.q1), untraced(p.q2), Cov(*map(untraced, p.cov)), p.is_far)
+__all__ = ['Price']
 
 
 class Price:
@@ -25,7 +16,7 @@ class Price:
 
     Parameters
     ----------
-    expected : callable         (f, g, *parameters) -> E[f(u) g(v)] of `numbers(p)`, plain arrays
+    expected : callable         (f, g, *parameters) -> E[f(u) g(v)] of `p.numbers`
     derived : callable          f -> f'
     known : dict                {(f, g): E[f(u) g(v)]} where it is known
     parameters : tuple          that f and g depend on

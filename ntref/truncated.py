@@ -13,7 +13,7 @@ from math import comb, log
 
 from .arrays import namespace
 from .cov import Cov, Pair, over
-from .price import Price, numbers
+from .price import Price
 
 __all__ = ['DELTA', 'HINGE', 'STEP', 'Products', 'clipped', 'combined', 'legendre', 'parted']
 
@@ -27,7 +27,7 @@ def clipped(p, slope, hinges):
     K' = slope^2 K + slope sum_i w_i e_i K [Q(a_i / sigma) + Q(a_i / sigma')] + sum_ij w_i w_j E[(e_i u - a_i)+ (...)+].
     """
     p.refuse_beyond(LARGEST)
-    plain = numbers(p)
+    plain = p.numbers
     cov, rise = _clipped(plain, slope, hinges)
     if plain is p:
         return cov, rise

@@ -35,7 +35,7 @@ ALLOWED = {
     'cov': {'arrays', 'derivatives', 'once'},
     'gaps': {'arrays', 'cov', 'derivatives'},
     'duals': {'arrays', 'cov', 'derivatives', 'gaps'},
-    'price': {'arrays', 'cov', 'derivatives'},
+    'price': {'derivatives'},
     'hermite': {'arrays', 'cov', 'price'},
     'truncated': {'arrays', 'cov', 'price'},
     'exponential_unit': {'arrays', 'cov', 'price', 'truncated'},

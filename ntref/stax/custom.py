@@ -7,7 +7,7 @@ from ..arguments import as_whole
 from ..arrays import kind, plain, untraced
 from ..cov import Cov, over
 from ..derivatives import derivative
-from ..price import Price, numbers
+from ..price import Price
 from ..truncated import DELTA, Products, combined
 from .elementwise import Nonlinearity
 
@@ -127,7 +127,7 @@ class ElementwiseNumerical(Nonlinearity):
         return self.fn(z)
 
     def dual(self, p):
-        plain = numbers(p)
+        plain = p.numbers
         products = _Numerical(plain, self.fn, self.df, self.deg)
         phi, dphi = (combined([((SMOOTH, n), 1)]) for n in (0, 1))
         k, slope = products.total(phi, phi), products.total(dphi, dphi)
