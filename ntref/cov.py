@@ -80,6 +80,11 @@ class Pair:
         """(sqrt q - sqrt q')^2, of the gap the part that is due to the lengths."""
         return (self.n1 - self.n2) ** 2
 
+    def at(self, index):
+        """The pairs at an index, in a row."""
+        q1, q2 = (self.xp.broadcast_to(q, self.k.shape)[index] for q in (self.q1, self.q2))
+        return Pair(q1, q2, Cov(*(None if c is None else c[index] for c in self.cov)), self.is_far)
+
     # -------------------------------------------------------------- what vanishes where u and v meet, or are opposite
 
     @cached_property

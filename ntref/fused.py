@@ -4,7 +4,7 @@ Each says the same as its plain form in `ntref.duals`, and hands the pairs that 
 """
 from . import duals
 from .arrays import scaled
-from .cov import UNLIKE, Cov, Pair
+from .cov import UNLIKE
 
 __all__ = ['BLOCK', 'Near', 'abrelu', 'erf', 'far', 'gelu']
 
@@ -160,8 +160,7 @@ def _abrelu(p, ntk, c, e, plain):
     gap -= near
     if theta.size and theta.max() > LARGE:
         i = xp.nonzero(theta > LARGE)
-        q1, q2 = (xp.broadcast_to(q, k.shape)[i] for q in (p.q1, p.q2))
-        rare = plain(Pair(q1, q2, Cov(p.k[i], p.gap[i])))
+        rare = plain(p.at(i))
         k[i], gap[i] = rare.k, rare.gap
     theta *= -e
     theta += c

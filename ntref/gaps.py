@@ -12,6 +12,8 @@ from .derivatives import carried
 __all__ = ['arc_cosine', 'beside', 'erf_area', 'exp_normalized', 'gabor', 'gaussian_lack', 'gelu',
            'hermite_coefficient', 'not_negative', 'polynomial', 'rectified_monomial', 'root_of_product', 'sin_area']
 
+SMALL = .1           # sin^2 of an angle below which it is not taken from the cosine
+
 
 def beside(p, k, f, *parameters):
     """f = (gap', area') as numbers, whose derivatives `Pair` takes from the formulas they obey; None of far pairs."""
@@ -126,6 +128,21 @@ def exp_normalized(p, k, gamma, shift):
 # ------------------------------------------------------------------ trigonometric
 
 def sin_area(p, k, a, b, c):
+    """A' = sqrt(Q Q') sin of the angle, from its cosine but where that loses digits; there by `_small_sin_area`."""
+    xp, t = namespace(p.k, a, b, c), b * b
+    n1, n2 = (xp.sqrt(a * a / 2 * (1 - c - c * xp.expm1(-2 * t * q))) for q in (p.q1, p.q2))
+    s = n1 * n2
+    cos = over(k, s)
+    sin2 = 1 - cos * cos
+    small = xp.nonzero(~(sin2 >= SMALL))
+    area = s * xp.sqrt(xp.maximum(sin2, 0))
+    if not len(small[0]):
+        return area
+    part = p.at(small)
+    return xp.patch(area, small, _small_sin_area(part, a, b, xp.broadcast_to(c + 0 * k, k.shape)[small]))
+
+
+def _small_sin_area(p, a, b, c):
     """4 A'^2 / a^4 = (1 - m^2) (1 - c^2 p^2) - c (e - e')^2,  e = exp(-b^2 q), by what is not negative."""
     xp, t = namespace(p.k, a, b, c), b * b
     rise, fall = xp.sqrt(-xp.expm1(-t * p.gap)), xp.expm1(-t * p.antigap)              # sqrt(1 - m^2), p^2 - 1

@@ -179,14 +179,12 @@ class Kernel:
         """Inputs that were the same, `met`, still are: their gap is 0 where positions are equal."""
         if met is None or not met.any():
             return self
-        same = met.reshape(*met.shape, *[1] * (self.nngp.ndim - met.ndim))
-        if not self.diagonal_spatial:
-            same = same & self._here(self.nngp.shape[self.batch_axes::2])
+        here = self._here(() if self.diagonal_spatial else self.nngp.shape[self.batch_axes::2])
+        same = met.reshape(*met.shape, *[1] * (self.nngp.ndim - met.ndim)) & here
         gap, *own = (pair.numbers.gap for pair in self._pairs())
         new = self.but(gap=namespace(gap).where(same, 0, gap))
         if self.diagonal_spatial or self.nngp.ndim == self.batch_axes:
             return new
-        here = self._here(self.nngp.shape[self.batch_axes::2])
         own = [namespace(g).where(here, 0, g) for g in own]
         return new.but(**dict(zip(('gap1', 'gap2'), own)))
 
@@ -216,7 +214,9 @@ class Kernel:
             return self
         is_paired = not self.diagonal_spatial and self.cov1.ndim > 1
         own = (self.cov1, self.gap1, self.area1) if is_paired else (self.cov1, 0., 0.)
-        return self.but(**{name: _with_diagonal(getattr(self, name), values)
+        xp = namespace(untraced(self.nngp))
+        here = xp.nonzero(xp.eye(len(self.nngp)) > 0)
+        return self.but(**{name: _patched(getattr(self, name), here, values)
                            for name, values in zip(COVARIANCES[0], own)})
 
     def finished(self):
@@ -230,7 +230,7 @@ class Kernel:
 
     def in_range(self):
         """The same; ValueError where a variance went out of the range of its numbers, and with it all that follows."""
-        for i in (1, 2):
+        for i in (1,) if self.cov2 is None else (1, 2):
             check_range(self.variances(i))
         return self
 
@@ -368,13 +368,12 @@ class Kernel:
         return q
 
 
-def _with_diagonal(a, values):
-    """a (n, n, ...) with the values of each input with itself; its derivatives stay: the two may be moved apart."""
+def _patched(a, index, values):
+    """a with the values at the index; its derivatives stay, since inputs that are the same may be moved apart."""
     if a is None or values is None:
         return a
-    number, xp = untraced(a), namespace(untraced(a))
-    i = xp.nonzero(xp.eye(len(number)) > 0)
-    return carried(xp.patch(number, i, untraced(values)), a)
+    number = untraced(a)
+    return carried(namespace(number).patch(number, index, untraced(values)), a)
 
 
 def diagonal(k, batch):

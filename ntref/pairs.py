@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from .arrays import namespace
+from .arrays import check_range, namespace
 from .cov import Pair
 from .fused import BLOCK
 from .fused import far as by_dual
@@ -224,6 +224,12 @@ class Tile(Kernel):
         return self.but(**named, is_shared=False, pending=None, source=None, widest=0)
 
     # -------------------------------------------------------------- what a Kernel does otherwise
+
+    def in_range(self):
+        """Of inputs with themselves; other tiles have their variances."""
+        if self.is_own:
+            check_range(self.q1)
+        return self
 
     def shared(self):
         return self.but(is_shared=True)
