@@ -133,12 +133,9 @@ def check_finite(value, name):
 
     Raises
     ------
-    TypeError : a masked array or a matrix, whose sums and products mean something else. ValueError : NaN or infinity.
-        Both say `name`.
+    TypeError : what is like an array, such as a masked one or a matrix. ValueError : NaN or infinity. Both say `name`.
     """
-    if isinstance(value, (numpy.ma.MaskedArray, numpy.matrix)):
-        raise TypeError(f'expected {name} to be a plain array, got a {type(value).__name__}. Fill what is masked, and '
-                        'convert it with numpy.array.')
+    check_entries(value, name)
     if not isinstance(value, (float, numpy.ndarray, numpy.generic)) or numpy.asarray(value).dtype.kind not in 'fc':
         return
     finite = numpy.isfinite(value)

@@ -60,6 +60,11 @@ class Signal:
         return self.shape[self.axes.batch]
 
     @property
+    def positions(self):
+        """How many there are along each spatial axis."""
+        return tuple(self.shape[axis] for axis in self.layout[1:])
+
+    @property
     def layout(self):
         """The batch axis, then the spatial ones."""
         others = (axis for axis in range(len(self.shape)) if axis not in (self.axes.batch, self.axes.channel))

@@ -7,8 +7,7 @@ from importlib import import_module
 from math import factorial
 
 from .arguments import as_part, as_whole, check_finite
-from .no_arrays import check_entries
-from .trees import leaves, named, rebuilt, tree_map
+from .trees import check_each, leaves, rebuilt, tree_map
 
 __all__ = ['linearize', 'taylor_expand']
 
@@ -85,12 +84,12 @@ def taylor_expand(f, params, degree):
     degree = as_whole(degree, 'taylor_expand: degree', 0)
     if degree > MOST:
         raise ValueError(f'expected degree <= {MOST}, got {degree!s:.20}: the time grows as 2^degree.')
-    _check(params, 'params')
+    check_each(check_finite, params, 'params')
 
     def expanded(new_params, *args, **kwargs):
-        _check(new_params, 'the parameters')
+        check_each(check_finite, new_params, 'the parameters')
         for i, a in enumerate(args if kwargs.get('mask_constant') is None else ()):
-            _check(a, f'argument {i + 1}')
+            check_each(check_finite, a, f'argument {i + 1}')
         direction, out = tree_map(_difference, params, new_params), f(params, *args, **kwargs)
 
         def along(t):
@@ -102,12 +101,6 @@ def taylor_expand(f, params, degree):
             total = total + (g(zero) / factorial(k)).astype(total.dtype)
         return _like(out, total)
     return expanded
-
-
-def _check(tree, name):
-    for where, a in named(tree, name):
-        check_entries(a, where)
-        check_finite(a, where)
 
 
 def _difference(p, new):

@@ -1,6 +1,6 @@
 """Trees: tuples, lists and dicts of arrays, nested, as parameters and outputs of networks are; None holds nothing."""
 
-__all__ = ['leaves', 'named', 'rebuilt', 'tree_map']
+__all__ = ['check_each', 'leaves', 'named', 'rebuilt', 'tree_map']
 
 
 def tree_map(f, tree, *others):
@@ -46,6 +46,12 @@ def named(tree, name):
     if isinstance(tree, (tuple, list)):
         return [pair for i, branch in enumerate(tree) for pair in named(branch, f'{name}[{i}]')]
     return [(name, tree)]
+
+
+def check_each(check, tree, name):
+    """check(leaf, its name) of every leaf of a tree."""
+    for where, leaf in named(tree, name):
+        check(leaf, where)
 
 
 def rebuilt(tree, arrays):

@@ -26,7 +26,7 @@ ALLOWED = {
     'arguments': {'arrays', 'no_arrays'},
     'derivatives': {'arrays'},
     'trees': {},
-    'taylor': {'arguments', 'no_arrays', 'trees'},
+    'taylor': {'arguments', 'trees'},
     'quadrature.panels': {'no_arrays'},
     'quadrature.expectation': {'quadrature.panels'},
     'quadrature.kinks': {'quadrature.panels', 'quadrature.expectation'},

@@ -206,7 +206,7 @@ class Record:
 
 def _operations(node):
     """A product of (i, k) and (k, j) takes 2 i j k, all else ENTRY for each entry; and the call itself."""
-    size = sum(map(numpy.size, node.value)) if isinstance(node.value, (tuple, list)) else numpy.size(node.value)
+    size = sum(map(numpy.size, leaves(node.value)))
     factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
     is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum', 'convolve')
     return CALL + (2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else ENTRY * size)

@@ -6,7 +6,7 @@ import numpy
 
 from ..arguments import check_finite
 from ..once import cached_property
-from ..trees import leaves, named, rebuilt
+from ..trees import check_each, leaves, named, rebuilt
 from .cost import CALL
 from .record import Record
 from .trees import check_leaves, float_leaves, spread
@@ -56,14 +56,12 @@ class Side:
     def __init__(self, f, params, x, kwargs, vmap_axes, name, is_needed=True):
         self.f, self.params, self.x, self.kwargs, self.vmap, self.name = f, params, x, kwargs, vmap_axes, name
         if kwargs.get('mask_constant') is None:
-            for where, a in named(x, name):
-                check_finite(a, where)
+            check_each(check_finite, x, name)
         if is_needed:
             self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
             self.whole = self._whole()                                          # no cached_property: one lock for all
         else:
-            for where, a in named(params, 'params'):
-                check_finite(a, where)
+            check_each(check_finite, params, 'params')
             tree = f(params, x, **kwargs)
             self.whole = Outputs(tree, leaves(tree))
             self._check_outputs()

@@ -3,7 +3,7 @@ import numpy
 
 from ..arguments import check_finite, is_whole
 from ..no_arrays import check_entries
-from ..trees import leaves, named
+from ..trees import check_each, leaves, named
 
 __all__ = ['check_leaves', 'float_leaves', 'spread']
 
@@ -39,8 +39,7 @@ def _native(leaf):
 def check_leaves(**trees):
     """Raises TypeError where a leaf is like an array, but is masked, a matrix or sparse."""
     for name, tree in trees.items():
-        for where, leaf in named(tree, name):
-            check_entries(leaf, where)
+        check_each(check_entries, tree, name)
 
 
 def spread(value, tree, name):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..arguments import as_flag, as_part, is_per_input, suggestion
 from ..arrays import is_array, namespace
-from ..no_arrays import check_entries, no_array
+from ..no_arrays import no_array
 
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance,
@@ -119,7 +119,6 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
         return Training(k, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
 
     refuse_function(k_train_train)
-    check_entries(k_train_train, 'k_train_train')
     if is_array(k_train_train):
         return _Posterior(dict.fromkeys(('nngp', 'ntk'), training(k_train_train)))
     train = {name: training(field(k_train_train, name, 'k_train_train')) for name in ('nngp', 'ntk')

@@ -138,7 +138,6 @@ def checked(name, a):
 def field(kernel, name, whose, is_array=is_array):
     """The array `name` ('nngp' or 'ntk') of a kernel object; what `is_array` stands for itself."""
     refuse_function(kernel, whose)
-    check_entries(kernel, whose)
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
         raise ValueError(f'expected {whose} to be an array or to have an attribute {name}, got {type(kernel).__name__} '
@@ -147,11 +146,12 @@ def field(kernel, name, whose, is_array=is_array):
 
 
 def refuse_function(k, name='k_train_train'):
-    """Raises TypeError where a kernel function, or a network, stands for the kernel `name`."""
+    """Raises TypeError where a kernel function, a network or what is like an array stands for the kernel `name`."""
     if callable(k) or hasattr(k, 'kernel_fn'):
         raise TypeError(
             f"expected {name} to be a kernel, as kernel_fn(x1, x2, 'ntk') gives it, got {type(k).__name__}, which "
             'computes kernels. Call it; or give it to gradient_descent_mse_ensemble(kernel_fn, x_train, y_train).')
+    check_entries(k, name)
 
 
 def refuse_objects(k, name='k_train_train'):

@@ -116,7 +116,6 @@ class Tiles:
 
     def __init__(self, name, k):
         refuse_function(k, name)
-        check_entries(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
             raise TypeError(f'expected {name} to be an array, in memory or on disk, or a ComputedKernel, got '
                             f'{type(k).__name__}.')

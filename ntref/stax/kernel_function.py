@@ -73,7 +73,7 @@ class KernelFunction:
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
         diagonal_spatial = None if diagonal_spatial is None else as_flag(diagonal_spatial, 'diagonal_spatial')
-        _check_places(x1, x2, diagonal_spatial)
+        _check_places(x1, x2)
         layer.check_single(x1)
         if isinstance(_leaf(x1), Kernel):
             if x2 is not None:
@@ -233,10 +233,8 @@ def _requested(get):
                      + hint)
 
 
-def _check_places(x1, x2, diagonal_spatial):
-    """Raises TypeError where something else is in the place of inputs, or of a flag."""
-    if diagonal_spatial is not None:
-        as_flag(diagonal_spatial, 'kernel_fn: diagonal_spatial')
+def _check_places(x1, x2):
+    """Raises TypeError where something else is in the place of inputs."""
     if x1 is None:
         raise TypeError('expected x1 to be an array of inputs, got no array but None.')
     if isinstance(x2, str):

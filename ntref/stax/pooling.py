@@ -9,7 +9,7 @@ v = 1 (sum) or the number of taps (average). Derivation: docs/theory/conv.md#poo
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..arguments import as_flag, as_wholes
+from ..arguments import as_wholes
 from ..arrays import namespace
 from ..signal import Axes, Signal
 from ..ops import Window, window_sum
@@ -18,6 +18,12 @@ from .layer import Layer
 from .masking import everywhere, in_layout, share, slid
 
 __all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
+
+
+def check_positions(signal):
+    """Raises ValueError where an average would be over nothing."""
+    if 0 in signal.positions:
+        raise ValueError(f'expected at least one position to average over, got shape {signal.shape}.')
 
 
 class Mixing(Layer, abstract=True):
@@ -171,10 +177,6 @@ class AvgPool(_Pool):
     batch_axis: int = 0
     channel_axis: int = -1
 
-    def __post_init__(self):
-        super().__post_init__()
-        object.__setattr__(self, 'normalize_edges', as_flag(self.normalize_edges, f'{self.name}: normalize_edges'))
-
     @property
     def averages(self):
         return self.normalize_edges
@@ -262,8 +264,7 @@ class GlobalAvgPool(_GlobalPool):
     averages = True
 
     def out(self, signal):
-        if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
-            raise ValueError(f'expected at least one position to average over, got shape {signal.shape}.')
+        check_positions(signal)
         return super().out(signal)
 
     def _divisor(self, n):

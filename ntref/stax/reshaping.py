@@ -3,13 +3,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from operator import index
 
-from ..arguments import as_flag, as_wholes, is_whole, suggestion
+from ..arguments import as_wholes, is_whole, suggestion
 from ..arrays import namespace
 from ..signal import Axes, axis_of
 from ..ops import RESIZERS, nearest, resize_matrix
 from .layer import Layer
 from .masking import everywhere
-from .pooling import Mixing
+from .pooling import Mixing, check_positions
 
 __all__ = ['Flatten', 'ImageResize', 'Index', 'Slice']
 
@@ -55,8 +55,7 @@ class Flatten(Layer):
         if axis_of(self.batch_axis, len(signal.shape)) != signal.axes.batch:
             raise ValueError(f'expected the batch on axis {self.batch_axis}, got it on {signal.axes.batch} of shape '
                              f'{signal.shape}.')
-        if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
-            raise ValueError(f'expected at least one position to average over, got shape {signal.shape}.')
+        check_positions(signal)
 
     def out(self, signal):
         batch = signal.axes.batch
@@ -264,7 +263,6 @@ class ImageResize(Mixing):
 
     def __post_init__(self):
         super().__post_init__()
-        object.__setattr__(self, 'antialias', as_flag(self.antialias, 'ImageResize: antialias'))
         method = str(getattr(self.method, 'name', self.method)).lower()
         if method not in RESIZERS:
             raise ValueError(f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got '

@@ -21,7 +21,7 @@ def input_signal(shape, demand, patterns=(None, None)):
         raise ValueError(f'expected a shape with a batch axis and a channel axis, at most {AXES} in all, got '
                          f'{len(shape)} of them: {shape!r:.100}.')
     signal = Signal(tuple(map(index, shape)), (demand.axes or Axes()).of(len(shape)), patterns=patterns)
-    if 0 in [signal.shape[axis] for axis in signal.layout[1:]]:
+    if 0 in signal.positions:
         raise ValueError(f'expected at least one position on each spatial axis, got shape {signal.shape}. Crop less; '
                          'inputs without positions have a batch and a channel axis alone.')
     return signal

@@ -58,10 +58,13 @@ def same(net, x):
 
 
 def diagonal(net, x):
-    """cov1 is the diagonal of nngp."""
-    k = net.kernel_fn(x)
-    i = range(len(k.nngp))
+    """cov1 is the diagonal of nngp: as the layers leave it, and of kernel_fn to the last bit."""
+    state = Dense(5, 1.2, .3, *axes_of(net)).kernel_fn(x)
+    k = net.propagate(net.laid_out(state, None))
+    i = numpy.arange(len(k.nngp))
     assert_close(k.cov1, k.nngp[i, i], 'diagonal', abs(k.cov1).max())
+    k = net.kernel_fn(x)
+    assert (k.cov1 == k.nngp[i, i]).all(), 'the diagonal of nngp is not cov1'
 
 
 def blocks(net, x):
