@@ -1,13 +1,12 @@
 """Layers of three functions: what scripts for Neural Tangents write, against the layers here that do the same."""
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import field, fields, make_dataclass
 from itertools import product
-from typing import Optional, Union
 
 import numpy
 import pytest
-from annotated_as_text import Textual
+import annotated_as_text
 from kinds import to_kind
 from numpy.testing import assert_allclose
 from tolerances import assert_close
@@ -692,24 +691,18 @@ def test_masks_that_are_refused(rng):
 
 # ------------------------------------------------------------------ arguments of classes
 
-@dataclass(frozen=True, repr=False)
-class Typed(Identity):
-    """As `Textual`, whose annotations are text."""
-    number: float = 1.
-    maybe: float | None = None
-    perhaps: Optional[float] = None
-    either: Union[float, None] = None
-    real: float | int = 1
-    whole: int = 1
-    few: int | None = None
-    flag: bool = False
-    switch: bool | None = None
-    text: str = 'text'
-    several: tuple[float, ...] = ()
-    numbers: list[int] = ()
-    anything: object = None
-    elsewhere: object = None
-    said: object = None
+def evaluated(annotation):
+    """The type that the text stands for; object where it stands for none."""
+    try:
+        return eval(annotation, vars(annotated_as_text))
+    except (NameError, SyntaxError):
+        return object
+
+
+Textual = annotated_as_text.Textual
+Typed = make_dataclass(                                              # as `Textual`, whose annotations are text
+    'Typed', [(f.name, evaluated(f.type), field(default=f.default)) for f in fields(Textual)],
+    bases=(Identity,), frozen=True, repr=False)
 
 
 NUMBERS, WHOLES, FLAGS = (1.5, numpy.float32(2), -3.), (2, numpy.int64(-3)), (True, numpy.False_, numpy.array(True))

@@ -26,7 +26,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 
 from ntref import (
-    duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, gaps, hermite, inputs, monte_carlo,
+    cov, duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, gaps, hermite, inputs, monte_carlo,
     monte_carlo_kernel_fn, ops, pairs, predict, stax, taylor, taylor_expand, truncated)
 from ntref.arrays import namespace
 from ntref.cov import Cov, Pair
@@ -142,6 +142,13 @@ def check_positions():
     for i, name in enumerate(('k', 't')):
         expected = numpy.array([[float(getattr(s, name)) for s in row] for row in states]).reshape(2, 2, 2, 2)
         near(net.kernel_fn(x, get=('nngp', 'ntk'))[i], expected.transpose(0, 2, 1, 3), 10.)
+
+
+def check_areas():
+    """sqrt(q q' - K^2), of a short input beside a long one and of nearly equal ones."""
+    q1, q2, k = numpy.array([[1e6, 1.], [1e-16, 1.], [5e-6, numpy.cos(1e-9)]])
+    gap = numpy.array([1e6 + 1e-16 - 1e-5, 4 * numpy.sin(5e-10) ** 2])
+    near(Pair(q1, q2, Cov(k, gap)).area / [75 ** .5 * 1e-6, numpy.sin(1e-9)], numpy.ones(2))
 
 
 def check_finite():
@@ -502,7 +509,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'tanh': lambda: check_activation(Tanh()), 'elu': lambda: check_activation(Elu(.25), 0.),
     'hard tanh': lambda: check_activation(HardTanh(), -1., 1.), 'relu6': lambda: check_activation(Relu6(), 0., 6.)} | {
     'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
-    'positions': check_positions, 'finite': check_finite} | {
+    'positions': check_positions, 'areas': check_areas, 'finite': check_finite} | {
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
@@ -1132,6 +1139,11 @@ MUTANTS = {
     **{f'{name}: area (1 + 1e-9)': (
         lambda name=name: beside(name, lambda r: (r[0], r[1] * (1 + 1e-9))), f'kink behind {name}')
        for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
+    **{f'{name}: gap and area left to subtraction': (
+        lambda name=name: dual(name, lambda f, p, *a: (Cov(f(p, *a)[0].k), f(p, *a)[1])), f'kink behind {name}')
+       for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
+    'area: of short inputs beside long ones by the gap': (lambda: mock.patch.object(cov, 'UNLIKE', 1e99), 'areas'),
+    'area: always by subtraction': (lambda: mock.patch.object(cov, 'UNLIKE', -1.), 'areas'),
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),
@@ -1198,7 +1210,7 @@ def test_caught(name):
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
               GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
-              combinators._Repeat, duals, fused, gaps, inputs, attention, branching, conv, large, reshaping,
+              combinators._Repeat, cov, duals, fused, gaps, inputs, attention, branching, conv, large, reshaping,
               hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
               weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
