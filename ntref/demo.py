@@ -6,6 +6,10 @@ an ensemble of finite networks, trained by plain gradient descent, is compared w
 import time
 from importlib import import_module
 
+from autograd import grad
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
 from . import predict, stax
 from .arrays import generator, namespace
 
@@ -19,7 +23,7 @@ REG = 1e-4                             # diag_reg, relative to the mean variance
 def run(n_train=1000, seed=0, figure='ntref-demo.png'):
     """Prints accuracies and calibration, saves the figure; raises ImportError that says what to install."""
     load_digits = needs('sklearn.datasets').load_digits
-    figures, tqdm, limits = needs('matplotlib.figure'), needs('tqdm').tqdm, needs('threadpoolctl').threadpool_limits
+    figures = needs('matplotlib.figure')
     x, labels = load_digits(return_X_y=True)
     if not 20 <= n_train <= len(x) - 20:
         raise ValueError(f'expected between 20 and {len(x) - 20} images to train on, got --train {n_train}.')
@@ -32,8 +36,8 @@ def run(n_train=1000, seed=0, figure='ntref-demo.png'):
     classify(net, x, labels, n_train)
     of_pair = (labels == PAIR[0]) | (labels == PAIR[1])
     train, test = of_pair.nonzero()[0][:N_PAIR], of_pair.nonzero()[0][-N_PAIR // 2:]
-    with limits(1):                     # matrices so small that threads of BLAS only wait for each other
-        curves = compare(x[train], (labels[train] == PAIR[1]) * 2. - 1, x[test], seed, tqdm)
+    with threadpool_limits(1):                     # matrices so small that threads of BLAS only wait for each other
+        curves = compare(x[train], (labels[train] == PAIR[1]) * 2. - 1, x[test], seed)
     draw(figures, figure, *curves)
     print(f'\nFigure: {figure}')
 
@@ -80,19 +84,19 @@ def smooth(k, y):
     return predict.gp_inference(k, y, diag_reg=REG)(get='nngp', k_test_train=k)
 
 
-def compare(x, y, x_test, seed, tqdm):
+def compare(x, y, x_test, seed):
     """Outputs on x_test along training: times, those of the finite networks, mean and sd of the infinite ensemble."""
     net, y = network(depth=2, out=1), y[:, None]
     init_fn, apply_fn, kernel_fn = net
     rate = .3 * predict.max_learning_rate(kernel_fn(x, None, 'ntk'), y_train_size=y.size)
-    grad = needs('autograd').grad(lambda params: ((apply_fn(params, x) - y) ** 2).mean() / 2)
+    slope = grad(lambda params: ((apply_fn(params, x) - y) ** 2).mean() / 2)
     outputs = []
     for rng in tqdm(generator(seed).spawn(NETWORKS), desc=f'training {NETWORKS} networks of width {WIDTH}'):
         _, params = init_fn(rng, x.shape)
         path = []
         for _ in range(STEPS + 1):
             path.append(apply_fn(params, x_test)[:, 0])
-            params = descend(params, grad(params), rate)
+            params = descend(params, slope(params), rate)
         outputs.append(path)
     xp = namespace(x)
     times = rate * xp.asarray(range(STEPS + 1))

@@ -5,6 +5,8 @@ images.
 """
 import time
 
+from tqdm import tqdm
+
 from . import predict, stax
 from .arrays import generator, namespace
 from .demo import REG, needs, network
@@ -18,7 +20,7 @@ FEW = 60                               # images whose kernels are shown
 def run(n_train=200, seed=0, figure='ntref-demo.png'):
     """Prints the accuracy of both networks on three splits, saves the figure."""
     load_digits = needs('sklearn.datasets').load_digits
-    figures, tqdm = needs('matplotlib.figure'), needs('tqdm').tqdm
+    figures = needs('matplotlib.figure')
     x, labels = load_digits(return_X_y=True)
     if not 20 <= n_train <= len(x) - N_TEST:
         raise ValueError(f'expected between 20 and {len(x) - N_TEST} images to train on, got --train {n_train}.')

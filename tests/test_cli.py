@@ -37,7 +37,7 @@ def test_the_demo_meets_its_numbers_and_draws(tmp_path, capsys, monkeypatch):
     assert figure.read_bytes().startswith(b'\x89PNG') and str(figure) in said
 
 
-@pytest.mark.parametrize('module', ['sklearn.datasets', 'matplotlib.figure', 'tqdm', 'threadpoolctl'])
+@pytest.mark.parametrize('module', ['sklearn.datasets', 'matplotlib.figure'])
 def test_the_demo_says_what_to_install(module, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module, None)          # its import raises ImportError
     assert main(['demo']) == 1

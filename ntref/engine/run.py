@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cache, partial
 from importlib import import_module
-from importlib.util import find_spec
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
@@ -208,7 +207,7 @@ def alone():
 
 def shown(asked, what, unit='tile'):
     """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal or in
-    a notebook only, and then not at once. By tqdm; absent without it.
+    a notebook only, and then not at once.
     """
     bar = _bar(asked, what, unit)
     return iter if bar is None else bar
@@ -230,10 +229,10 @@ def counted(asked, what):
 
 
 def _bar(asked, what, unit):
-    """tqdm for what has these units, if it is wanted and there."""
+    """tqdm for what has these units, if it is wanted."""
     is_read = sys.stderr.isatty() or _in_notebook()
     wanted, patience = (is_read, PATIENCE) if asked is None else (as_flag(asked, 'progress'), 0)
-    if not wanted or find_spec('tqdm') is None:
+    if not wanted:
         return None
     return partial(import_module('tqdm.auto').tqdm, desc=what, unit=unit, delay=patience)
 
