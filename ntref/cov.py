@@ -18,11 +18,11 @@ one that cannot leaves them None, and `Pair` recovers them by subtraction. Deriv
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .arrays import increased, namespace, plain, scaled, untraced
+from .arrays import check_range, check_small, increased, namespace, plain, scaled, untraced
 from .derivatives import carried, carried_root, is_traced
 from .once import cached_property
 
-__all__ = ['Cov', 'Pair', 'UNLIKE', 'over', 'sin_minus_t_cos']
+__all__ = ['Cov', 'Pair', 'UNLIKE', 'check_kept', 'check_variances', 'over', 'sin_minus_t_cos']
 
 
 UNLIKE = 64             # ratio of lengths beyond which an angle is not taken from the gap
@@ -323,3 +323,18 @@ def sin_minus_t_cos(t):
         term = term * tt / (-2 * n * (2 * n + 3))
         n += 1
     return total
+
+
+def check_variances(q):
+    """Raises ValueError where variances are too large, or too small but not 0, for the range of their numbers."""
+    check_range(q)
+    check_small(q, lambda q: q > 0)
+
+
+def check_kept(dual, q, new):
+    """Raises ValueError where a function that is not 0 made variances q > 0 vanish: they are too small."""
+    def is_lost(new):
+        xp, old = namespace(new), untraced(q)
+        one = 0 * new.reshape(-1)[:1] + 1
+        return old > 0 if xp.any((new == 0) & (old > 0)) and plain(dual(Pair.same(one))[0].k[0]) else new > 0
+    check_small(new, is_lost)

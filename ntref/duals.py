@@ -176,10 +176,10 @@ def gaussian(p, a, b):
         raise ValueError('expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is finite; got '
                          f'q = {q:.3g} at b = {plain(b):.3g}. Scale the weights down, or take b < 0.')
     root = p.root(1 - 2 * b * (p.q1 + p.q2), 2 * b)
-    k, slope = a * a / root, 4 * a * a * b * b * (p.k / root) / root ** 2
+    k, slope = a * a / root, 4 * a * a * b * b * (p.k / root) / root / root
     if p.is_far:
         return Cov(k), slope
-    r1, r2, lack = gaps.gaussian_lack(p, b, root * root)
+    r1, r2, lack = gaps.gaussian_lack(p, b)
     top, dn = a * a / xp.sqrt(r1 * r2), 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
     lack = a ** 4 * lack / (top + k)                                         # sqrt(Q Q') - K'
     return Cov(k, dn * dn / (r1 * r2) + 2 * lack, gaps.root_of_product(lack, top + k)), slope
@@ -194,8 +194,8 @@ def gabor(p):
     root = p.root(1 + 2 * q, 2.)
     d = root * root
     damp, tilt = xp.exp(-(1 + (2 * p.k - 1 - q) / d) / 2), xp.expm1(2 * p.k / d)
-    e, o = 1 + 2 * q + 4 * (p.k ** 2 + p.q1 * p.q2), 4 * p.k * (1 + q + d)
-    k, slope = damp * tilt / (2 * root), damp * (2 * e + tilt * (e + o)) / (2 * d ** 2 * root)
+    e, o = (1 + 8 * p.k * (p.k / d)) / d, 4 * (p.k / d) * (1 + (1 + q) / d)
+    k, slope = damp * tilt / (2 * root), damp * (2 * e + tilt * (e + o)) / (2 * root)
     return Cov(k, *gaps.beside(p, k, gaps.gabor)), slope
 
 

@@ -108,6 +108,8 @@ def _monomial_area(p, n):
 
 def _power_lack(k, s, minus, det, n):
     """s^n - k^n = (s - k) (...) or (s^2 - k^2) (...), for minus = s - k."""
+    if n == 0:
+        return 0 * s
     step, factor = (1, minus) if n % 2 else (2, det)
     return factor * sum((s ** j * k ** (n - step - j) for j in range(0, n, step)), 0 * s)
 
@@ -187,15 +189,15 @@ def erf_area(p, gap, a, b, c):
     """A'^2 = m^2 [alpha(q) alpha(q') - alpha^2] + c^2 gap';  alpha(q) = q f,  alpha = s F of parallel u and v."""
     xp, m = namespace(p.k, a, b, c), 2 * a * a / p.xp.pi
     x = _Angles(p, 2 * b * b)
-    r1, r2, bent = xp.sqrt(x.x1), xp.sqrt(x.x2), over(_t_minus_sin(xp, x.alpha_s), x.s)
-    step, f, fall = x.dq * x.x1 * x.x2 / (r1 + r2), over(x.alpha_s, x.s), over(x.lack, x.s)
-    d1 = over(_bent(xp, x.e1, x.alpha_s), x.q1) - r1 * step - bent * over(x.dn, x.n1)               # f - F
-    d2 = over(_bent(xp, x.e2, x.alpha_s), x.q2) + r2 * step + bent * over(x.dn, x.n2)
-    own = over(xp.arctan2(x.q1, x.own1), x.q1) * over(xp.arctan2(x.q2, x.own2), x.q2)
-    near = xp.where(abs(x.e1) < x.s * abs(d1), over(f * (x.e1 + x.e2) + x.e1 * over(x.e2, x.s), x.s),
-                    f * (d1 + d2) + d1 * d2)                                           # by the smaller differences
+    s = x.s * x.r1 * x.r2                                                              # all but A' is divided by it
+    f, fall, e1, e2 = (over(angle, s) for angle in (x.alpha_s, x.lack, x.e1, x.e2))
+    bent, r = over(_t_minus_sin(xp, x.alpha_s), s), x.r1 + x.r2
+    d1 = over(_bent(xp, x.e1, x.alpha_s), x.q1 * x.r1 * x.r2) - x.dq * x.x1 * (x.r2 / r) - bent * over(x.dn, x.n1)
+    d2 = over(_bent(xp, x.e2, x.alpha_s), x.q2 * x.r1 * x.r2) + x.dq * x.x2 * (x.r1 / r) + bent * over(x.dn, x.n2)
+    own = over(xp.arctan2(x.q1, x.own1), x.q1 * x.x1) * over(xp.arctan2(x.q2, x.own2), x.q2 * x.x2)
+    near = xp.where(abs(e1) < abs(d1), f * (e1 + e2) + e1 * e2, f * (d1 + d2) + d1 * d2)            # the smaller
     parallel = xp.where(9 * f * f < 8 * own, own - f * f, near)
-    return xp.hypot(m * x.s * xp.sqrt(xp.maximum(parallel + fall * (2 * f - fall), 0)), c * xp.sqrt(gap))
+    return xp.hypot(m * s * xp.sqrt(xp.maximum(parallel + fall * (2 * f - fall), 0)), c * xp.sqrt(gap))
 
 
 def _bent(xp, e, alpha):
@@ -223,18 +225,21 @@ class _Angles:
         self.n1, self.n2, self.area = xp.sqrt(self.q1), xp.sqrt(self.q2), m * p.area
         self.minus = m * xp.where(p.k > 0, p.minus, p.plus)                            # s - |K|
         self.dn, self.x1, self.x2 = over(self.dq, self.n1 + self.n2), 1 / (1 + self.q1), 1 / (1 + self.q2)
+        self.r1, self.r2 = xp.sqrt(self.x1), xp.sqrt(self.x2)                          # lengths of (q, own), of s
         own1, own2, both = xp.sqrt(1 + 2 * self.q1), xp.sqrt(1 + 2 * self.q2), xp.sqrt(1 + self.q1 + self.q2)
         self.own1, self.own2, self.both = own1, own2, both                             # sqrt D at K = q, q', s
         self.root = xp.hypot(both, self.area)
         self.alpha_s = xp.arctan2(self.s, both)
-        self.e1 = self._rise(self.q1, self.n1, self.n2, self.dq, own1)
-        self.e2 = self._rise(self.q2, self.n2, self.n1, -self.dq, own2)
-        sin = self.area * over(self.area, self.x1 * self.x2 * (self.s * self.root + self.k * both))
-        self.lack = xp.arctan2(sin, self.root * both + self.s * self.k)
+        self.e1 = self._rise(self.q1, self.n1, self.n2, self.dq, own1, self.x1)
+        self.e2 = self._rise(self.q2, self.n2, self.n1, -self.dq, own2, self.x2)
+        area, k, s, both, root = (self.r1 * self.r2 * c for c in (self.area, self.k, self.s, both, self.root))
+        self.lack = xp.arctan2(area * over(area, s * root + k * both), root * both + s * k)
 
-    def _rise(self, q, n, other, dq, own):
-        sin = over((1 + q) * n * dq, n * self.both + other * own)
-        return self.xp.arctan2(sin, own * self.both + q * self.s)
+    def _rise(self, q, n, other, dq, own, x):
+        """sin and cos of alpha(q) - alpha_s, of vectors of length one: products would be beyond the largest number."""
+        sin = n * self.r1 * self.r2 * over(dq, n * self.both + other * own)
+        cos = own * x * (self.both * self.r1 * self.r2) + q * x * (self.s * self.r1 * self.r2)
+        return self.xp.arctan2(sin, cos)
 
 
 def gelu(p, k):
@@ -262,28 +267,46 @@ def _gelu_rise(x, q, n, dq, dn, x1, x2, own):
     return (n * dn * x1 * (1 + x2 * (1 - x.s)) - 2 * q * x1 * dq / (own * (own + x.both))) / x.both
 
 
-def gaussian_lack(p, b, d):
+class _Determinants:
+    """Of D = 1 - 2 b (q + q') + 4 b^2 A^2 and of D(q) = 1 - 4 b q, the products r r' and ratios that stay in range.
+
+    r = sqrt D(q),  i = 1 / (r r'),  rest = D i,  lack = 1 / (r r') - 1 / D.
+    """
+
+    def __init__(self, p, b):
+        xp = namespace(p.k, b)
+        self.d1, self.d2 = 1 - 4 * b * p.q1, 1 - 4 * b * p.q2
+        self.r1, self.r2 = xp.sqrt(self.d1), xp.sqrt(self.d2)
+        self.i = 1 / self.r1 / self.r2
+        self.dq, self.area = (p.q1 - p.q2) * self.i, p.area * self.i
+        without = (1 - 2 * b * (p.q1 + p.q2)) * self.i                                 # D i where A = 0
+        self.rest = without + 4 * b * b * self.area * p.area
+        squares = self.i * self.dq * self.dq / self.rest + self.area * self.area * (without / self.rest + 1)
+        self.lack = 4 * b * b * squares / (1 + self.rest)
+
+
+def gaussian_lack(p, b):
     """sqrt(1 - 4 b q), the same of q', and 1 / (product of both) - 1 / D."""
-    xp = namespace(p.k, b)
-    r1, r2, dq = xp.sqrt(1 - 4 * b * p.q1), xp.sqrt(1 - 4 * b * p.q2), p.q1 - p.q2
-    both, squares = r1 * r2, 4 * b * b * (dq * dq + p.det * (1 - 2 * b * (p.q1 + p.q2) + d))        # D^2 - D_1 D_2
-    return r1, r2, squares / d / (d + both) / both
+    x = _Determinants(p, b)
+    return x.r1, x.r2, x.lack
 
 
 def gabor(p, k):
     """Q = v / (2 sqrt D(q)),  v = 1 - exp(-2 q / D(q)),  D(q) = 1 + 4 q;  v (1 - shift): with K's D."""
-    xp, k, q, det = p.xp, abs(k), p.q1 + p.q2, p.det
-    d, dq = 1 + 2 * q + 4 * det, p.q1 - p.q2
-    r1, r2, lack = gaussian_lack(p, -1, d)
-    d1, d2, e1, e2 = r1 * r1, r2 * r2, xp.exp(-2 * p.q1 / (r1 * r1)), xp.exp(-2 * p.q2 / (r2 * r2))
-    v1, v2 = -xp.expm1(-2 * p.q1 / d1), -xp.expm1(-2 * p.q2 / d2)
-    shift1 = over(e1 * xp.expm1(-4 * (det * (1 + 2 * p.q1) + p.q1 * dq) / d / d1), v1)
-    shift2 = over(e2 * xp.expm1(-4 * (det * (1 + 2 * p.q2) - p.q2 * dq) / d / d2), v2)
-    sine = _sine_area(xp, (q + 4 * det) / d, 2 * abs(p.k) / d, abs(dq) / 2 / d, p.area / xp.sqrt(d))
+    xp, k, x = p.xp, abs(k), _Determinants(p, -1)
+    dq, size1, size2 = x.dq / x.rest, p.q1 / x.d1, p.q2 / x.d2                         # (q - q') / D
+    det = x.area * x.area / x.rest                                                     # A^2 / D / (r r')
+    e1, e2, v1, v2 = xp.exp(-2 * size1), xp.exp(-2 * size2), -xp.expm1(-2 * size1), -xp.expm1(-2 * size2)
+    shift1 = over(e1 * xp.expm1(-4 * (det * ((1 + 2 * p.q1) / x.r1 * x.r2) + size1 * dq)), v1)
+    shift2 = over(e2 * xp.expm1(-4 * (det * ((1 + 2 * p.q2) / x.r2 * x.r1) - size2 * dq)), v2)
+    total = (p.q1 + p.q2) * x.i / x.rest + 4 * x.area / x.rest * p.area                # (q + q' + 4 A^2) / D
+    area = x.area / xp.sqrt(x.rest) * xp.sqrt(x.r1) * xp.sqrt(x.r2)                    # A / sqrt D
+    sine = _sine_area(xp, total, 2 * abs(p.k) * x.i / x.rest, abs(dq) / 2, area)
     size = xp.sqrt(v1) * xp.sqrt(v2)
-    sin2 = lack + (over(sine, size) ** 2 + shift1 + (1 - shift1) * shift2) / d
-    area, top = size / 2 * xp.sqrt(xp.maximum(sin2, 0)), size / (2 * xp.sqrt(r1 * r2))
-    v, r = xp.where(dq > 0, v2, v1), xp.where(dq > 0, r1, r2)                          # of the shorter, the longer
-    rise = -2 * v * dq / (r1 * r2 * (r1 + r2)) - e2 * xp.expm1(-2 * dq / d1 / d2) / (2 * r)         # Q - Q'
-    dn = over(rise, xp.sqrt(v1 / (2 * r1)) + xp.sqrt(v2 / (2 * r2)))
+    sin2 = x.lack + (over(sine, size) ** 2 + shift1 + (1 - shift1) * shift2) * (x.i / x.rest)
+    area, top = size / 2 * xp.sqrt(xp.maximum(sin2, 0)), size / (2 * xp.sqrt(x.r1) * xp.sqrt(x.r2))
+    v, r = xp.where(dq > 0, v2, v1), xp.where(dq > 0, x.r1, x.r2)                      # of the shorter, the longer
+    step = p.q1 - p.q2
+    rise = -2 * v * x.dq / (x.r1 + x.r2) - e2 * xp.expm1(-2 * step / x.d1 / x.d2) / (2 * r)         # Q - Q'
+    dn = over(rise, xp.sqrt(v1 / (2 * x.r1)) + xp.sqrt(v2 / (2 * x.r2)))
     return dn * dn + 2 * area * over(area, top + k) + xp.where(p.k < 0, 4 * k, 0), area

@@ -6,12 +6,12 @@ inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and
 from dataclasses import replace
 from math import log, prod
 
-from .arrays import as_floats, increased, namespace, untraced
+from .arrays import as_floats, check_small, increased, namespace, untraced
 from .cov import Cov, over
 from .derivatives import carried
 from .kernel import COVARIANCES, Kernel, zipped
 
-__all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one']
+__all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one', 'own_variances']
 
 NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
 PARALLEL = .03       # sine of the angle below which that loses digits, too, and is formed of exact products
@@ -66,9 +66,18 @@ def input_kernel(x1, x2, demand, ntk, x1_is_x2=False):
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
                    batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
-        own = one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(namespace(x).mean(x * x, -1))
+        q = own_variances(x)
+        own = one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(q)
         state = replace(state, **dict(zip(names, own)))
     return state.with_own()
+
+
+def own_variances(x):
+    """Of inputs (n, *positions, channels): mean x^2. ValueError where it is too small for numbers that are not 0."""
+    xp = namespace(x)
+    q = xp.mean(x * x, -1)
+    check_small(q, lambda q: xp.any(untraced(x) != 0, axis=-1))
+    return q
 
 
 def channels_last(x, axes):

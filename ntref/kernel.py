@@ -17,7 +17,7 @@ from typing import Any
 
 from .arguments import as_flag
 from .arrays import check_range, is_array, namespace, untraced
-from .cov import Cov, Pair
+from .cov import Cov, Pair, check_kept, check_variances
 from .derivatives import carried
 from .no_arrays import no_array
 from .signal import Axes, Signal
@@ -205,6 +205,8 @@ class Kernel:
         pairs = self._pairs()
         covs, slopes = zip(*(dual(pair) for pair in pairs))
         new = self._with(covs)
+        for i in (1,) if self.cov2 is None else (1, 2):
+            check_kept(dual, self.variances(i), new.variances(i))
         new = new._with([pair.settled(old) for pair, old in zip(new._pairs(), pairs)])
         return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk).with_own()
 
@@ -231,7 +233,7 @@ class Kernel:
     def in_range(self):
         """The same; ValueError where a variance went out of the range of its numbers, and with it all that follows."""
         for i in (1,) if self.cov2 is None else (1, 2):
-            check_range(self.variances(i))
+            check_variances(self.variances(i))
         return self
 
     def shared(self):

@@ -18,11 +18,10 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from .arrays import check_range, namespace
-from .cov import Pair
+from .cov import Pair, check_kept, check_variances
 from .fused import BLOCK
 from .fused import far as by_dual
-from .inputs import across, at_pairs, one_by_one
+from .inputs import across, at_pairs, one_by_one, own_variances
 from .kernel import Kernel, diagonal, swapped
 from .ops import packed, taken, zeros_like
 
@@ -105,7 +104,12 @@ class Tile(Kernel):
                 if gap is not None:
                     diagonal(gap, 1)[...] = 0
             return k, gap, *others
-        return self._then(exactly, self.tape(lambda: dual(Pair.same(self.q1))[0].k))
+
+        def own():
+            q = dual(Pair.same(self.q1))[0].k
+            check_kept(dual, self.q1, q)
+            return q
+        return self._then(exactly, self.tape(own))
 
     def in_rows(self, windows, f, is_local=True):
         """f(part, slides) for windows along the spatial axes; local: q' follows from q: equal positions stay equal."""
@@ -228,7 +232,7 @@ class Tile(Kernel):
     def in_range(self):
         """Of inputs with themselves; other tiles have their variances."""
         if self.is_own:
-            check_range(self.q1)
+            check_variances(self.q1)
         return self
 
     def shared(self):
@@ -290,7 +294,7 @@ def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
     listed, sizes = not isinstance(rows[0], slice), a.shape[1:-1]
     if not listed or sizes:
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
-    q1, q2 = tape(lambda: namespace(a).mean(a * a, -1))
+    q1, q2 = tape(lambda: own_variances(a))
     (signal, other), (pattern1, pattern2) = signals, (s.patterns[0] for s in signals)
     new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=other.shape,
                batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, pattern1=pattern1, pattern2=pattern2,

@@ -45,7 +45,7 @@ ALLOWED = {
     # positions: windows that slide, and kernels a tile at a time
     'ops': {'arrays', 'derivatives', 'once'},
     'fused': {'arrays', 'cov', 'duals'},
-    'pairs': {'arrays', 'cov', 'fused', 'inputs', 'kernel', 'ops'},
+    'pairs': {'cov', 'fused', 'inputs', 'kernel', 'ops'},
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.tiles': {},
     'engine.run': {'arguments'},

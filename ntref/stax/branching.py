@@ -8,7 +8,7 @@ from functools import reduce
 from operator import add, and_, mul
 
 from ..arguments import as_whole
-from ..arrays import exact, namespace
+from ..arrays import check_small, exact, namespace, untraced
 from ..cov import Cov, Pair
 from ..signal import Demand, axis_of
 from ..ops import zeros
@@ -142,6 +142,8 @@ class FanInProd(_FanIn):
 
 def _product(k, m):
     both = k.map(Pair.multiply, m)
+    for i in (1,) if both.cov2 is None else (1, 2):
+        check_small(both.variances(i), lambda q: (untraced(k.variances(i)) > 0) & (untraced(m.variances(i)) > 0))
     return both.but(ntk=None if k.ntk is None else k.ntk * m.nngp + k.nngp * m.ntk)
 
 
