@@ -3,7 +3,6 @@
 Both come from the matrix product where that keeps their digits, and from explicit differences for the few pairs of
 inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and-area).
 """
-from dataclasses import replace
 from math import log, prod
 
 from .arrays import as_floats, check_small, increased, namespace, untraced
@@ -68,7 +67,7 @@ def input_kernel(x1, x2, demand, ntk, x1_is_x2=False):
     for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
         q = own_variances(x)
         own = one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(q)
-        state = replace(state, **dict(zip(names, own)))
+        state = state.but(**dict(zip(names, own)))
     return state.with_own()
 
 

@@ -361,10 +361,10 @@ class Kernel:
 
     def _spread(self, q, side):
         """q with an axis of length one where the other member of each pair of positions has its own."""
-        if self.diagonal_spatial:
+        positions = (self.nngp.ndim - self.batch_axes) // 2
+        if self.diagonal_spatial or not positions:
             return q
         xp = namespace(q)
-        positions = (self.nngp.ndim - self.batch_axes) // 2
         for axis in range(q.ndim - positions, q.ndim + positions, 2):
             q = xp.expand_dims(q, axis + 1 - side)
         return q

@@ -242,6 +242,10 @@ class ExpNormalized(Nonlinearity):
     gamma, shift : float
     do_clip : bool          clip K / sqrt(q q') to [-1, 1].
 
+    Accuracy
+    --------
+    At an input that is zero the kernel has a kink and no gradient: derivatives there are given as 0.
+
     Raises
     ------
     NotImplementedError : `apply_fn`.
