@@ -98,3 +98,4 @@ class Demand:
     area: bool = True             # areas beside the gaps
     diagonal: bool = False        # the user asked for equal positions only
     gap: bool = True              # gaps beside the covariances
+    flat: bool = False            # the mean of those at equal positions is enough: inputs may come flattened

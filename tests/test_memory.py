@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 import ntref
 from ntref import batch
 from ntref.engine import cost, memory
-from ntref.stax import Conv, Dense, FanInSum, GlobalAvgPool, Relu, parallel, serial
+from ntref.stax import Conv, Dense, FanInSum, Flatten, GlobalAvgPool, Identity, Relu, parallel, serial
 
 NET = serial(Dense(8), Relu(), Dense(1))
 
@@ -152,6 +152,7 @@ COSTS = {
     'both': (serial(Dense(8), Relu(), Dense(1)), (3000, 4), (2500, 4), ('nngp', 'ntk')),
     'whole': (serial(Dense(8), Relu(), Dense(1)), (1500, 4), (700, 4), None),
     'pooled': (serial(Conv(8, (3, 3)), Relu(), GlobalAvgPool()), (24, 10, 10, 2), None, None),
+    'flat': (serial(Identity(), Flatten(), Dense(8), Relu(), Dense(1)), (600, 6, 6, 2), None, None),
     'two inputs': (serial(parallel(Dense(8), Dense(8)), FanInSum(), Relu()), [(900, 3), (900, 5)], None, None)}
 
 

@@ -1,5 +1,7 @@
 """Index, ImageResize, FanIn, Dropout and LayerNorm on positions, against sums over pixels; layers as text."""
 import json
+import tracemalloc
+from dataclasses import dataclass
 
 import autograd
 import brute
@@ -10,11 +12,11 @@ from brute import check
 from pixels import WB, before, draw
 from tolerances import assert_close
 
-from ntref import stax
+from ntref import batch, stax
 from ntref.stax import (
     AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
-    GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerError, LayerNorm, Relu, Slice, SumPool, from_spec,
-    parallel, serial)
+    GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, Layer, LayerError, LayerNorm, Relu, Slice, SumPool,
+    from_spec, large, parallel, repeat, serial)
 
 BEFORE = before(2)
 LAYOUTS = [(0, 1), (3, 0), (1, 2)]
@@ -372,6 +374,140 @@ def test_layer_norm_on_other_axes(axes, rng):
     second = [a for a in range(4) if a not in axes][1]
     net = serial(Dense(4, **WB, **where), LayerNorm((second, axes[1]), .3, **where), Erf(), Dense(3, **WB, **where))
     check(net, x1, x2, *axes)
+
+
+# ------------------------------------------------------------------ Flatten first: no positions at all
+
+FLAT = serial(Flatten(), Dense(4, **WB))
+TAIL = Dense(4, **WB), Relu(), Dense(3, 1.2)
+FIRST = {
+    'Flatten': serial(FLAT, *TAIL),
+    'batch behind': serial(Flatten(0, 1), Dense(3, **WB, batch_axis=1, channel_axis=0)),
+    'Identity': serial(Identity(), serial(Identity(), Flatten()), *TAIL), 'alone': serial(Identity(), Flatten()),
+    'Dropout': serial(Dropout(.7), Identity(), Dropout(.4), Flatten(), *TAIL),
+    'Dropout, test': serial(Dropout(.7, 'test'), Flatten(), *TAIL),
+    'branches': branches(FanInSum(), FLAT, serial(Dropout(.6), FLAT, Relu(), Dense(4)), serial(Identity(), branches(
+        FanInConcat(-1), FLAT, serial(FLAT, Relu())), Dense(4)))}
+PADDING = 9.
+
+
+def padded(rng, n):
+    """Inputs with positions that are masked, an input that is so altogether, and one with a channel like the others."""
+    x = rng.standard_normal((n, 4, 3, 2))
+    x[1, 2:], x[3], x[4, 1, 1, 0] = PADDING, PADDING, PADDING
+    return x
+
+
+def with_positions(net):
+    """The same network behind a layer that does nothing, past which inputs with positions go."""
+    return serial(Index(Slice[...]), net)
+
+
+def assert_same(k, wanted):
+    """All that both have, to rounding."""
+    k, wanted = ((k.asdict() if hasattr(k, 'asdict') else k._asdict()) for k in (k, wanted))
+    assert k.keys() == wanted.keys()
+    for name, a in wanted.items():
+        if not isinstance(a, numpy.ndarray):
+            assert a is None or k[name] == a
+        elif a.dtype == bool:
+            assert (k[name] == a).all()
+        else:
+            assert k[name].shape == a.shape and abs(k[name] - a).max() <= 1e-14 * max(abs(a).max(), 1)
+
+
+@pytest.mark.parametrize('name', FIRST)
+@pytest.mark.parametrize('mask', [None, PADDING])
+def test_inputs_are_flattened(name, mask, rng, monkeypatch):
+    """Whole, tile by tile and block by block the numbers of the way over positions."""
+    net, x1, x2, names = FIRST[name], padded(rng, 5), padded(rng, 5), ('nngp', 'ntk')
+    x2[2] = x1[4]
+    for x2 in None, x2, x1:
+        for get, diagonal in (None, None), (None, False), (('ntk', 'cov1'), True):
+            given = dict(mask_constant=mask, diagonal_spatial=diagonal)
+            assert_same(net.kernel_fn(x1, x2, get, **given), with_positions(net).kernel_fn(x1, x2, get, **given))
+    for x2 in None, padded(rng, 5)[:4]:
+        wanted = with_positions(net).kernel_fn(x1, x2, names, mask_constant=mask)
+        assert_same(batch(net.kernel_fn, 3)(x1, x2, names, mask_constant=mask), wanted)
+        with monkeypatch.context() as small:
+            for where in large, stax.kernel_function:
+                small.setattr(where, 'ENTRIES', 9)
+            assert_same(net.kernel_fn(x1, x2, names, mask_constant=mask), wanted)
+
+
+@pytest.mark.parametrize('name', FIRST)
+def test_flattened_inputs_by_hand(name, rng):
+    """Sums over pixels, without masks."""
+    x1, x2 = draw(rng, 3, 4)
+    check(FIRST[name], x1, x2, aligned=False)
+    check(FIRST[name], x1, aligned=False)
+
+
+def test_flattened_inputs_of_branches(rng):
+    """Each of a list as its branch has it; where one has positions, a common input has them, too."""
+    with_pairs = serial(BEFORE, GlobalAvgPool(), Dense(4))
+    x1, x2 = ([padded(rng, n), padded(rng, n)] for n in (6, 5))
+    for layers in (FLAT, serial(Dropout(.4), FLAT)), (FLAT, with_pairs):
+        net, wanted = (serial(parallel(*each), FanInSum(), *TAIL) for each in (layers, map(with_positions, layers)))
+        for mask in None, PADDING:
+            for other in None, x2:
+                assert_same(*(f.kernel_fn(x1, other, mask_constant=mask) for f in (net, wanted)))
+    net = serial(branches(FanInSum(), FLAT, with_pairs), *TAIL)
+    assert_same(net.kernel_fn(x1[0], x2[0]), with_positions(net).kernel_fn(x1[0], x2[0]))
+
+
+@pytest.mark.parametrize('get', ['ntk', None])
+@pytest.mark.parametrize('mask', [None, PADDING])
+@pytest.mark.parametrize('name', FIRST)
+def test_flattened_inputs_have_no_positions(name, mask, get, rng):
+    """Less is held at a time than the covariances at equal positions, once, would take."""
+    x1, x2 = rng.standard_normal((2, 40, 16, 16, 1))
+    x1[:, 14:], x2[:20, 12:] = PADDING, PADDING
+    FIRST[name].kernel_fn(x1[:2], x2[:2], get, mask_constant=mask)                        # imports, and what is kept
+    tracemalloc.start()
+    try:
+        FIRST[name].kernel_fn(x1, x2, get, mask_constant=mask)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 40 * 40 * 16 * 16
+
+
+def test_layers_of_others_keep_positions(rng):
+    """Whether they hand on a demand as they get it or ask a layer inside for one."""
+    @dataclass(frozen=True, repr=False)
+    class Product(Layer, abstract=True):
+        several = True
+
+        def out(self, signals):
+            return signals[0]
+
+        def demand(self, demand):
+            return [demand, demand]
+
+        def kernel(self, k):
+            return FanInProd().kernel(k)
+
+    @dataclass(frozen=True, repr=False)
+    class Squared(Layer, abstract=True):
+        inner: Layer
+
+        def out(self, signal):
+            return self.inner.out(signal)
+
+        def demand(self, demand):
+            return self.inner.demand(demand)
+
+        def kernel(self, k):
+            return self.inner.propagate(FanInProd().kernel([k, k]))
+    x, _ = draw(rng, 3, 4)
+    wanted = serial(branches(FanInProd(), Identity(), Identity()), Flatten()).kernel_fn(x)
+    assert_close(wanted.cov1, numpy.mean(numpy.mean(x ** 2, -1) ** 2, (1, 2)), 'value', wanted.cov1.max())
+    for net in serial(branches(Product(), Identity(), Identity()), Flatten()), Squared(Flatten()), serial(
+            Identity(), Squared(serial(Identity(), Flatten()))):
+        assert_same(net.kernel_fn(x), wanted)
+    with pytest.raises(LayerError, match='expected a layer that keeps the shape'):
+        repeat(Flatten(), 2).kernel_fn(x)
 
 
 # ------------------------------------------------------------------ as text

@@ -29,6 +29,8 @@ class FanOut(Layer):
     ------
     docs/theory/dense.md#branches
     """
+    knows_flat = True
+
     num: int
 
     def __post_init__(self):
@@ -46,7 +48,8 @@ class FanOut(Layer):
     def demand(self, demand):
         demands = demand if isinstance(demand, list) else [demand]
         return Demand(any(d.paired for d in demands), next((d.axes for d in demands if d.axes is not None), None),
-                      any(d.area for d in demands), any(d.diagonal for d in demands))
+                      any(d.area for d in demands), any(d.diagonal for d in demands),
+                      flat=all(d.flat for d in demands))
 
 
 class _FanIn(Layer, abstract=True):

@@ -42,6 +42,7 @@ class _Network(Layer, abstract=True):
 class _Serial(_Network):
     """One layer after the other: h_{l+1} = layer_l(h_l)."""
     name = 'serial'
+    knows_flat = True
     layers: tuple
 
     @property
@@ -77,13 +78,10 @@ class _Serial(_Network):
     def propagate(self, k):
         return self.fold(lambda layer, k: layer.propagate(k), k)
 
-    def rearranged(self, x):
-        return self.layers[0].rearranged(x)
-
     def demand(self, demand):
         for i, layer in reversed(list(enumerate(self.layers))):
             with located(layer, i):
-                demand = layer.demand(demand)
+                demand = layer.to_meet(demand)
         return demand
 
     def init(self, rng, signal):
@@ -107,6 +105,7 @@ class _Parallel(_Network):
     name = 'parallel'
     layers: tuple
     several = True
+    knows_flat = True
 
     def out(self, signal):
         return self.each(lambda layer, s: layer.out(s), self._branches(signal))
@@ -122,7 +121,7 @@ class _Parallel(_Network):
 
     def demand(self, demand):
         demands = demand if isinstance(demand, list) else [demand] * len(self.layers)
-        return self.each(lambda layer, d: layer.demand(d), demands)
+        return self.each(lambda layer, d: layer.to_meet(d), demands)
 
     def init(self, rng, signal):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))

@@ -135,8 +135,9 @@ class KernelFunction:
             raise TypeError(f"kernel_fn.cost: expected dtype to be 'float32' or 'float64', got {dtype!r:.100}.")
         shapes = [shape1] if shape2 is None else [shape1, shape2]
         signals = [tree_signal(shape, demand) for shape in shapes]
-        first, paired = _leaf(signals[0]), _leaf(demand).paired
-        few = max(2, (4 if names else 1) * isqrt(ENTRIES // _entries(first, paired)))
+        first = _leaf(demand)
+        entries = 1 if first.flat else _entries(_leaf(signals[0]), first.paired)
+        few = max(2, (4 if names else 1) * isqrt(ENTRIES // entries))
 
         def drawn(signal):
             n = min(few, signal.shape[signal.axes.batch])
@@ -159,8 +160,7 @@ class KernelFunction:
         """x1 and x2, checked; their signals, with masks and patterns; the demands on them. Of `masked_inputs`."""
         (x1, masks1), (x2, masks2) = masked1, masked2
         x1, x2, demand = _checked(x1, x2, self.layer.asked(diagonal_spatial))
-        if masks1 is None is masks2 and pattern is None:
-            x1, x2 = (x if x is None else self.layer.rearranged(x) for x in (x1, x2))
+        x1, x2, masks1, masks2 = (_without_positions(tree, demand) for tree in (x1, x2, masks1, masks2))
         patterns = _patterns(pattern, _leaf(x2) is None)
         signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
                    for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
@@ -295,6 +295,14 @@ def _checked(x1, x2, demand):
         raise ValueError(f'expected as many inputs as there are branches, {len(demand)}, got {len(x1)} in x1 and '
                          f'{len(x2) if isinstance(x2, (list, tuple)) else type(x2).__name__} in x2.')
     return tuple(type(x1)(t) for t in zip(*map(_checked, x1, x2, demand)))
+
+
+def _without_positions(tree, demand):
+    """Inputs, or which entries of them are masked, flattened where that is enough; None: there are none."""
+    def flattened(a, demand):
+        is_left = a is None or not demand.flat or 0 in a.shape[1:]              # without any: refused later
+        return a if is_left else a.reshape(a.shape[0], prod(a.shape[1:]))
+    return None if tree is None else tree_map(flattened, tree, demand)
 
 
 def _second(x1, x2):

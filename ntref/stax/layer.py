@@ -56,6 +56,7 @@ class Layer:
     in_tiles = True          # may large kernels be computed by `in_parts`, in threads?
     row_by_row = False       # does `kernel` take what is pending of a tile?
     elementwise = False      # does each entry of its output come from that of its input alone? Then any shape will do
+    knows_flat = False       # is a `demand` of it that says `flat` meant? Others may hand on what they got
     name = None              # under which `repr` and `to_spec` know it
     registry = {}
 
@@ -95,10 +96,6 @@ class Layer:
         """Is a block of its kernel that of a block of the inputs?"""
         return True
 
-    def rearranged(self, x):
-        """The inputs x of a network as a first layer that only rearranges them leaves them, which then does nothing."""
-        return x
-
     def demand(self, demand):
         """What the layer needs of its input to meet `demand` on its output."""
         if isinstance(demand, list):
@@ -108,6 +105,11 @@ class Layer:
         return demand if self.axes is None else replace(demand, axes=self.axes)
 
     # -------------------------------------------------------------- what every layer has
+
+    def to_meet(self, demand):
+        """`demand`, with `flat` only of a layer that knows it: its kernel commutes with the mean over positions."""
+        needed = self.demand(demand)
+        return needed if self.knows_flat else tree_map(lambda d: replace(d, flat=False) if d.flat else d, needed)
 
     def init_fn(self, rng, input_shape):
         """Shape of the output and random parameters.
@@ -192,7 +194,7 @@ class Layer:
     def asked(self, diagonal_spatial):
         """What the network needs of its inputs for so many positions: True, False, or None, see `KernelFunction`."""
         with located(self):
-            demand = self.demand(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
+            demand = self.to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
         return tree_map(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
 
     def trace(self, signal):

@@ -21,6 +21,7 @@ class Identity(Layer):
     By definition.
     """
     elementwise = True
+    knows_flat = True
 
     def apply(self, params, x, rng=None, **given):
         return x
@@ -122,6 +123,7 @@ class Dropout(Layer):
     Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#dropout.
     """
     elementwise = True
+    knows_flat = True
 
     rate: float
     mode: str = 'train'

@@ -19,7 +19,8 @@ class Flatten(Layer):
     """Positions become channels: (N, h, w, C) to (N, h w C).
 
     K' = mean_i K(i, i),  Theta' = mean_i Theta(i, i): only equal positions matter, and only they are computed where
-    nothing before mixes positions. Masked positions count: there are weights for them.
+    nothing before mixes positions; not even they at the input, which is flattened itself where nothing but Identity,
+    Dropout and FanOut comes before. Masked positions count: there are weights for them.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ class Flatten(Layer):
     ------
     Novak et al. 2019 (arXiv:1810.05148) section 3.1; docs/theory/conv.md#flatten.
     """
+    knows_flat = True
+
     batch_axis: int = 0
     batch_axis_out: int = 0
 
@@ -49,7 +52,7 @@ class Flatten(Layer):
     def demand(self, demand):
         demand = super().demand(demand)
         axes = None if self.batch_axis == 0 else Axes(self.batch_axis, 0)
-        return replace(demand, paired=False, axes=axes)
+        return replace(demand, paired=False, axes=axes, flat=self.batch_axis == 0)
 
     def check(self, signal):
         if axis_of(self.batch_axis, len(signal.shape)) != signal.axes.batch:
@@ -68,10 +71,6 @@ class Flatten(Layer):
         x = xp.moveaxis(x, self.batch_axis, 0)
         x = x.reshape(x.shape[0], prod(x.shape[1:]))
         return x if self.batch_axis_out == 0 else x.T
-
-    def rearranged(self, x):
-        is_plain = self.batch_axis == self.batch_axis_out == 0 and 0 not in x.shape[1:]
-        return x.reshape(len(x), prod(x.shape[1:])) if is_plain else x
 
     def kernel(self, k):
         k = k.aligned()
