@@ -20,6 +20,7 @@ from functools import partial
 from importlib import import_module
 
 import numpy
+from numpy.random.bit_generator import ISpawnableSeedSequence
 
 from .no_arrays import PLAIN, no_array
 
@@ -362,13 +363,17 @@ def increased(a, b, where=None):
 
 
 def generator(rng):
-    """A `numpy.random.Generator` from a seed, a SeedSequence or a Generator; from a RandomState by a seed drawn of it.
+    """A `numpy.random.Generator` that spawns, from a seed, a SeedSequence or a Generator.
+
+    From a RandomState, and from a Generator that cannot spawn, by a seed drawn of it.
 
     Raises
     ------
     TypeError : anything else, which may crash NumPy.
     """
-    random = numpy.random
+    random, bits = numpy.random, getattr(rng, 'bit_generator', rng)
+    if isinstance(bits, random.BitGenerator) and not isinstance(bits.seed_seq, ISpawnableSeedSequence):
+        rng = random.RandomState(bits)
     if isinstance(rng, random.RandomState):
         rng = int(rng.randint(2 ** 32, dtype=numpy.uint64))
     if rng is None or isinstance(rng, (random.Generator, random.BitGenerator, random.SeedSequence)) or _is_seed(rng):

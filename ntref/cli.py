@@ -197,10 +197,15 @@ def _client(address):
     except ImportError:
         raise ImportError("expected dask for --scheduler, got none. In a checkout of ntref: "
                           "pip install '.[dask]'") from None
+    from .engine.places import masked
+    if '@' in address:
+        raise ValueError('expected tcp://HOST:PORT for --scheduler, got a user or a password before @'
+                         f'{address.rpartition("@")[2]}: schedulers know none. Leave it out.')
     try:
         return Client(address, timeout='5s')
     except (OSError, ValueError) as e:
-        raise OSError(f'expected a Dask scheduler at {address}, got none: {e}. Start one with `dask scheduler`.') from e
+        raise OSError(masked(f'expected a Dask scheduler at {address}, got none: {e}. Start one with `dask scheduler`.')
+                      ) from None
 
 
 # ------------------------------------------------------------------ ntref conform

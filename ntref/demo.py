@@ -5,6 +5,7 @@ an ensemble of finite networks, trained by plain gradient descent, is compared w
 """
 import time
 from importlib import import_module
+from pathlib import PurePath
 
 from autograd import grad
 from threadpoolctl import threadpool_limits
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from . import predict, stax
 from .arrays import generator, namespace
 
-__all__ = ['REG', 'needs', 'network', 'run']
+__all__ = ['REG', 'needs', 'network', 'refuse_format', 'run']
 
 WIDTH, NETWORKS, STEPS = 256, 20, 100
 PAIR, N_PAIR = (3, 8), 50              # digits that the finite networks tell apart, and how many to train on
@@ -21,9 +22,15 @@ REG = 1e-4                             # diag_reg, relative to the mean variance
 
 
 def run(n_train=1000, seed=0, figure='ntref-demo.png'):
-    """Prints accuracies and calibration, saves the figure; raises ImportError that says what to install."""
+    """Prints accuracies and calibration, saves the figure.
+
+    Raises
+    ------
+    ImportError : what it takes is not installed; says how to. ValueError : n_train; an ending of no known format.
+    """
     load_digits = needs('sklearn.datasets').load_digits
     figures = needs('matplotlib.figure')
+    refuse_format(figures, figure)
     x, labels = load_digits(return_X_y=True)
     if not 20 <= n_train <= len(x) - 20:
         raise ValueError(f'expected between 20 and {len(x) - 20} images to train on, got --train {n_train}.')
@@ -40,6 +47,14 @@ def run(n_train=1000, seed=0, figure='ntref-demo.png'):
         curves = compare(x[train], (labels[train] == PAIR[1]) * 2. - 1, x[test], seed)
     draw(figures, figure, *curves)
     print(f'\nFigure: {figure}')
+
+
+def refuse_format(matplotlib_figure, path):
+    """Raises ValueError where matplotlib saves no figure as `path` ends."""
+    known = matplotlib_figure.Figure().canvas.get_supported_filetypes()
+    ending = PurePath(path).suffix[1:].lower()
+    if ending and ending not in known:
+        raise ValueError(f'expected --figure to end in one of .{", .".join(sorted(known))}, got {path}.')
 
 
 def network(depth, out):

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from . import predict, stax
 from .arrays import generator, namespace
-from .demo import REG, needs, network
+from .demo import REG, needs, network, refuse_format
 
 __all__ = ['run']
 
@@ -18,9 +18,10 @@ FEW = 60                               # images whose kernels are shown
 
 
 def run(n_train=200, seed=0, figure='ntref-demo.png'):
-    """Prints the accuracy of both networks on three splits, saves the figure."""
+    """Prints the accuracy of both networks on three splits, saves the figure; raises as the other demo does."""
     load_digits = needs('sklearn.datasets').load_digits
     figures = needs('matplotlib.figure')
+    refuse_format(figures, figure)
     x, labels = load_digits(return_X_y=True)
     if not 20 <= n_train <= len(x) - N_TEST:
         raise ValueError(f'expected between 20 and {len(x) - N_TEST} images to train on, got --train {n_train}.')

@@ -307,8 +307,12 @@ def test_numbers_whose_squares_are_out_of_range(rng, scale):
 
 
 def test_a_density_out_of_range():
+    y = np.array([0., 1e155, 0.])
     with np.errstate(over='ignore'), pytest.raises(ValueError, match='got -inf: y.T A.-1 y is out of range'):
         log_marginal_likelihood(np.eye(3), np.full(3, 1e200))
+    for call in (lambda: leave_one_out(np.eye(3), y), lambda: ridge_sweep(np.eye(3), y, [.1])):
+        with np.errstate(over='ignore'), pytest.raises(ValueError, match='finite log density, got -inf'):
+            call()
 
 
 def test_no_covariance_at_all_is_noise():

@@ -109,10 +109,12 @@ FLAGS = {
              ('--train', '9' * 5000, 'expected a whole number'), ('--seed', '-1', 'expected a whole number >= 0'),
              ('--seed', 'x', "got 'x'"), ('--figure', 'no/a.png', 'there is no no'),
              ('--figure', '', "expected a file to write, got ''"), ('--figure', '.', 'expected a file to write'),
+             ('--figure', 'a.xyz', 'expected --figure to end in one of .'),
              ('--width', '3', 'unrecognized arguments'), ('--figure', None, 'expected one argument')],
     f'kernel {NET} {ARRAY} --out k.zarr': [
         ('--get', 'cov1', 'invalid choice'), ('--batch-size', '0', 'expected a whole number >= 1'),
-        ('--batch-size', 'x', 'expected a whole number'), ('--scheduler', 'garbage', 'Dask scheduler at garbage')],
+        ('--batch-size', 'x', 'expected a whole number'), ('--scheduler', 'garbage', 'Dask scheduler at garbage'),
+        ('--scheduler', 'tcp://me:geheim@host:1', 'a password before @host:1: schedulers know none')],
     f'certify {NET} {ARRAY}': [
         ('--get', 'shape1', 'invalid choice'), ('--digits', '0', 'expected a whole number >= 1'),
         ('--digits', '1e3', 'expected a whole number'), ('--digits', '281', 'at most 280 digits'),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from autograd import grad as gradient_of
 from scipy.linalg import expm
+from scipy.optimize import brentq
 from test_predict import F0, F0_TEST, K_ST, K_TT, Y, assert_close, gaussian_kernel, problem
 
 from ntref.predict import (
@@ -436,13 +437,55 @@ def test_where_outputs_would_stay_on_a_kink_that_is_said(name, t):
             gradient_descent(loss, k, y * [[1.], [2.]])(t, 0.)
 
 
-def test_kinks_that_are_crossed_are_followed_through():
-    """df/dt = 2 up to f = 1, then 1: f = t + 1/2 from t = 1/2 on; twenty such inputs, each at a time of its own."""
-    y = np.linspace(1., 3., 20)[:, None]
+@pytest.mark.parametrize('name, t, momentum', (
+    ('absolute', 1000., .9), ('absolute', None, .9), ('pinball', 1000., None), ('pinball', 1000., .9),
+    ('hinge', 1000., None), ('hinge', None, None), ('hinge', None, .9), ('insensitive', None, .9)))
+def test_many_outputs_on_kinks_end_soon(name, t, momentum):
+    """They come to their kinks one after the other, and with momentum go to and fro."""
+    x = np.linspace(-1, 1, 8)[:, None]
+    grad = {**KINKS, 'insensitive': (lambda f, y: np.sign(f - y) * (abs(f - y) > .1), None)}[name][0]
+    predict = gradient_descent(None, 2 * gaussian_kernel(x, x) + 1., np.sign(np.sin(6 * x)), 1., momentum, rtol=1e-5,
+                               atol=1e-5, grad=lambda f, y: grad(f, y) / y.size, hvp=lambda f, y, v: 0 * v)
+    with pytest.raises(NotReachedError, match='gradient of the loss jumps by .* kink') as error:
+        predict([.1, np.inf if t is None else t])
+    assert list(error.value.times) == [.1] and error.value.steps < 1500 and error.value.stats.nfev < 30000
+    assert_close(error.value.result[0], predict(.1), 1e-12)
+
+
+@pytest.mark.parametrize('end, width', ((5., 2.), (1e4, .1)))
+def test_kinks_that_are_crossed_are_followed_through(end, width):
+    """df/dt = 2 up to f = y, then 1: f = t + y/2 from t = y/2 on; twenty such inputs, each at a time of its own."""
+    y = np.linspace(1., 1. + width, 20)[:, None]
     found, stats = gradient_descent(None, np.eye(20), y, grad=lambda f, y: np.where(f < y, -2., -1.))(
-        [.2, 5.], 0., stats=True)
-    assert_close(found, np.stack([.4 + 0 * y, y + 5. - y / 2]), 1e-6)
+        [.2, end], 0., stats=True)
+    assert_close(found, np.stack([.4 + 0 * y, end + y / 2]), 1e-6)
     assert stats.steps < 2000
+
+
+def test_kinks_crossed_to_and_fro_are_followed_while_that_ends():
+    """f'' = -c f' - sign(f - 1), by the formula between kinks, at ten crossings."""
+    c, t = .1, 20.
+    found, stats = gradient_descent(None, np.eye(1), np.ones((1, 1)), 1., .9, grad=lambda f, y: np.sign(f - y))(
+        t, stats=True)
+    f, q, left, side, crossings = -1., 0., t, 1., 0
+    while True:                                               # f(s) = f + side s/c + (q - side/c) (1 - exp(-c s))/c
+        def course(s):
+            return f + side * s / c + (q - side / c) * -np.expm1(-c * s) / c
+        steps = np.linspace(1e-9, left, 4000)
+        beyond = np.flatnonzero(side * course(steps) > 0)
+        if not len(beyond):
+            break
+        meet = brentq(course, steps[max(beyond[0] - 1, 0)], steps[beyond[0]], xtol=1e-14)
+        q, f = side / c + (q - side / c) * np.exp(-c * meet), 0.
+        left, side, crossings = left - meet, -side, crossings + 1
+    assert crossings >= 10 and abs(found - 1. - course(left)) < 1e-5
+
+
+def test_hinge_comes_to_rest_beyond_its_kinks():
+    """With momentum all outputs cross, and coast: there is a minimum."""
+    y = np.sign(np.sin(3 * np.linspace(-2, 2, 8)))[:, None]
+    f, stats = gradient_descent(KINKS['hinge'][1], np.eye(8) + .1, y, 1., .9)(None, stats=True)
+    assert (y * f > 1).all() and stats.distance < 1e-6
 
 
 @pytest.mark.parametrize('scale', (1e-300, 1e-155, 1., 1e155, 1e300))

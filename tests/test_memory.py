@@ -186,6 +186,12 @@ def test_growth(asked, trial, is_whole, expected, monkeypatch):
     assert found.bytes == expected[0] and found.seconds == pytest.approx(expected[1], rel=1e-15)
 
 
+@pytest.mark.parametrize('shapes', [((0, 3),), ((-1, 3),), ((3, 0),), ((3, 3), (0, 3)), ((3, -3),)])
+def test_no_cost_without_inputs(shapes):
+    with pytest.raises(ValueError, match=r'kernel_fn.cost: expected at least one input and one entry on each axis'):
+        serial(Dense(8), Relu(), Dense(1)).kernel_fn.cost(*shapes)
+
+
 def test_the_number_of_inputs_is_all_that_matters(monkeypatch):
     """No array of that size is made."""
     net = serial(Dense(8), Relu(), Dense(1))

@@ -153,3 +153,6 @@ def test_a_seed_of_each_set():
     assert seen == [(1, None), (2, 1), (2, None)]
     with pytest.raises(ValueError, match='expected rng for the test set, too'):
         ensemble(None, X_TEST, 'nngp')
+    ensemble = predict.gradient_descent_mse_ensemble(kernel_fn, X, Y, rng=(5, 1))
+    with pytest.raises(ValueError, match=r'got \(5, 1\) and \(2, 1\)\. One of its own .* \(its own, None\), for both'):
+        ensemble(None, X_TEST, 'nngp', rng=(2, 1))

@@ -5,7 +5,6 @@
 Below, y is a matrix (n c, o) of o independent columns, c of the rows belong to each of n inputs; `a` is A factored
 (factor.py). Every formula is derived in docs/theory/bayes.md.
 """
-from math import isfinite
 from typing import Any, NamedTuple
 
 from ..arguments import suggestion
@@ -29,10 +28,7 @@ def evidence(a, y):
     n, o = y.shape
     log_determinant, w = a.log_determinant(), a.half(y)
     value = -namespace(w).sum(w * w) / 2 - o * log_determinant / 2 - n * o * log_2pi(a.k) / 2
-    if not isfinite(plain(value)):
-        raise ValueError(f'expected a finite log marginal likelihood, got {plain(value)}: y^T A^-1 y is out of range. '
-                         'Scale the targets, or pass a larger diag_reg.')
-    return value
+    return in_range('log marginal likelihood', value)
 
 
 def evidence_gradient(a, y):
@@ -53,7 +49,17 @@ def left_out(a, y, c):
     variance, log_determinant = inverted(blocks)
     step = variance @ alpha
     fit = xp.sum(xp.sum(alpha * step, axis=-1), axis=-1)
-    return y - xp.reshape(step, y.shape), variance, -fit / 2 - o * log_determinant / 2 - c * o * log_2pi(a.k) / 2
+    density = -fit / 2 - o * log_determinant / 2 - c * o * log_2pi(a.k) / 2
+    return y - xp.reshape(step, y.shape), variance, in_range('log density', density)
+
+
+def in_range(name, value):
+    """The log of a density, or of several, itself; ValueError if one is not finite."""
+    xp = namespace(value)
+    if not xp.all(xp.isfinite(value)):
+        raise ValueError(f'expected a finite {name}, got {plain(xp.sum(value))}: y^T A^-1 y is out of range. '
+                         'Scale the targets, or pass a larger diag_reg.')
+    return value
 
 
 def inverted(blocks):

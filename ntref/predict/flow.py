@@ -131,7 +131,7 @@ class Flow:
     def __init__(self, modes, loss, train, enough):
         self.modes, self.loss, self.train, self.enough, self.damping = modes, loss, train, enough, train.damping
         self.shape = (1 if self.damping is None else 2, len(modes.values), train.f0.shape[1])
-        self.s0 = numpy.zeros(self.shape).ravel()
+        self.s0, self.outputs = numpy.zeros(self.shape).ravel(), train.f0.size
         self.g0 = numpy.linalg.norm(loss.gradient(train.f0))
 
     def f(self, tau, s):
@@ -183,13 +183,13 @@ class Flow:
         distance = self.cauchy(f, g)
         if distance <= enough:
             distance = self.newton(f, g)
-        if self.damping is not None:
-            distance += numpy.abs(self.train.q(tau, s.reshape(self.shape)[1])).max() / self.damping
         vanished, why = numpy.linalg.norm(g) / (self.g0 or 1.), ''
         if vanished < VANISHED and distance > FAR * (1 + numpy.abs(f - self.train.f0).max()):
             why = (f'the gradient of the loss has fallen to {vanished:.1e} of what it was, but a minimum is still '
                    f'{distance:.2g} away, as if there were none, as for cross-entropy of classes that can be told '
                    'apart. Give a finite t')
+        if self.damping is not None:
+            distance += numpy.abs(self.train.q(tau, s.reshape(self.shape)[1])).max() / self.damping
         return float(distance), enough, why
 
     def cauchy(self, f, g):
@@ -261,8 +261,9 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         returns no finite number, or does not depend on f as far as autograd sees; velocities without momentum.
     TypeError : arrays not of NumPy; a loss, grad or hvp that is no function.
     NotPSDError : the smallest eigenvalue of k_train_train is below -10 max(n, 4) eps times the largest.
-    NotReachedError : max_steps; steps that become too small (NaN on the way; a loss with a kink on which outputs would
-        have to stay, which is said); at t = None a loss that has no minimum. What was reached is in it, and the state.
+    NotReachedError : max_steps; steps that become too small (NaN on the way); a loss with a kink on which outputs would
+        have to stay, or go to and fro, which is said; at t = None a loss that has no minimum. What was reached is in
+        it, and the state.
     SingularKernelWarning : eigenvalues of the kernel count as zero where that matters.
 
     Notes

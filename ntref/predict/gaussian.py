@@ -364,7 +364,8 @@ def recombined(test, train):
         if is_of_set(name, value) and is_of_set(name, train[name]):
             both[name] = tuple(v[0] if isinstance(v, (tuple, list)) else v for v in (value, train[name]))
         elif not same(value, train[name]):
-            raise ValueError(f'expected the same {name} for training and test set, got {train[name]!r} and {value!r}.')
+            raise ValueError(f'expected the same {name} for training and test set, got {train[name]!r} and {value!r}. '
+                             'One of its own for each set is given as (its own, None), for both of them.')
     if missing := [name for name, value in train.items() if is_of_set(name, value) and name not in test]:
         raise ValueError(f'expected {missing[0]} for the test set, too: for the training set it was an array, or a '
                          f'pair, which belongs to the inputs. Give {missing[0]}=... with x_test.')

@@ -4,6 +4,7 @@ The `system` is an ordinary differential equation ds/dtau = derivative(tau, s) t
 
     jacobian(tau, s)      its derivative in s
     turn(tau, s)          |d2s/dtau2| and |ds/dtau|; None: not known
+    outputs               how many there are, each of which may cross a kink
     factoring             the factorizations of a run by an implicit method, roughly, in evaluations of `derivative`
     rest(tau, s)          how far the state at rest still is, what is near enough, and whether there is none
 """
@@ -27,9 +28,10 @@ RUN = 240.                                     # evaluations of a run by it, tim
 CALM = 100.                                    # tolerances by which the course may turn in a step and yet be at rest
 DECAY = 20.                                    # 1/pace until it is at rest
 JUMP = 1e-6                                    # of the derivative, relative, between neighbouring states: a kink
-PATIENCE = 4                                   # looks in a row that see a kink until that is said
-HOPELESS = 100.                                # as many times max_steps would be needed
-SLOW = .1                                      # steps, of their length on average
+PATIENCE = 4                                   # looks that see a kink both sides of which lead to it
+CROSSING, FEW = 16, 400                        # steps at kinks for each output, and for all
+HALVINGS = 10                                  # of an interval that a jump survives, and rounding does not
+LEFT = .1                                      # of max_steps, with kinks
 
 
 class Options(NamedTuple):
@@ -78,13 +80,33 @@ class Path(NamedTuple):
     why: str
 
 
+class _Kink(NamedTuple):
+    """A jump of the derivative: its size, relative, and whether both sides lead to it."""
+
+    jump: float
+    holds: bool
+
+    def __str__(self):
+        return (f'the gradient of the loss jumps by {self.jump:.2g} of its size. It has a kink there, as those of '
+                '|f - y|, hinge and pinball have, where outputs would stay, or go to and fro; a differential equation '
+                'does not say how. Round it off (Huber, softplus) over a width that does not matter, or end before')
+
+
+def _kink(before, beyond, change):
+    """The _Kink between the derivatives `before` and `beyond`; None if less than a quarter is left of their change."""
+    jump = beyond - before
+    if numpy.linalg.norm(jump) > 4 * change:
+        return None
+    return _Kink(numpy.linalg.norm(jump) / numpy.linalg.norm(before), bool(before @ jump < 0 < beyond @ jump))
+
+
 class _Solver:
     """The solvers used, one after the other, as one."""
 
     def __init__(self, system, s, end, options):
         self.system, self.end, self.options = system, end, options
         self.used, self.steps, self.before = [], 0, numpy.zeros(3, int)
-        self.last, self.looked, self.seen = (0., s), 0., 0
+        self.shortened, self.kinks = None, []
         self.use(FIRST if options.method == 'auto' else options.method, 0., s)
 
     def use(self, method, tau, s):
@@ -96,43 +118,55 @@ class _Solver:
     def step(self):
         """One step; what went wrong."""
         if self.steps % CHECK == CHECK - 1:
-            self.seen = self.seen + 1 if self.is_held_back() and self.kink() else 0
-            if self.seen == PATIENCE:
+            kink = self.kink()
+            if self.does_not_get_on(kink):
                 return 'steps do not get on'
-            if self.options.method == 'auto' and self.used == [FIRST] and self.is_stiff() and not self.kink():
+            if self.options.method == 'auto' and self.used == [FIRST] and self.is_stiff() and not kink:
                 self.before = self.counts
                 self.use(THEN, self.now.t, self.now.y)
+            self.shortened = None
         self.steps += 1
-        self.last = self.now.t, self.now.y
-        return self.now.step()
+        return self.take()
 
-    def is_held_back(self):
-        """Are steps so short since the last look that too many are left, or shorter than they were?"""
-        now, pace = self.now.t, (self.now.t - self.looked) / CHECK
-        self.looked = now
-        too_many = HOPELESS * (self.options.max_steps - self.steps) * pace < self.end - now
-        return pace * self.steps < SLOW * now or numpy.isfinite(self.end) and too_many
+    def take(self):
+        """A step of the solver; where it began is kept if it was shorter than tried at first."""
+        now = self.now
+        tau, s, tried = now.t, now.y, min(getattr(now, 'h_abs', now.step_size or 0.), self.end - now.t)
+        why = now.step()
+        if why or now.step_size < tried:
+            self.shortened = tau, s, tried
+        return why
+
+    def does_not_get_on(self, kink):
+        """Have kinks been seen more often than crossing them takes, with too many steps left at the pace since?"""
+        if not kink:
+            return False
+        self.kinks.append((self.now.t, self.steps, kink.holds))
+        crossing = CROSSING * self.system.outputs + FEW
+        if sum(holds for *_, holds in self.kinks) < PATIENCE and CHECK * len(self.kinks) < crossing:
+            return False
+        tau, steps, _ = self.kinks[0]
+        return (self.end - self.now.t) * (self.steps - steps) > LEFT * self.options.max_steps * (self.now.t - tau)
 
     def kink(self):
-        """What to say if the derivative jumps near the last step: where halving an interval leaves its change."""
-        f, (tau, s) = self.system.derivative, (self.now.t, self.now.y)
-        speed = f(tau, s)
-        h = tau - self.last[0] or 1e-3 * (1. + numpy.linalg.norm(s)) / (numpy.linalg.norm(speed) or 1.)
-        low, high = (tau, self.last[1]), (tau + h, s + h * speed)
-        at_low, at_high = f(*low), f(*high)
-        while (jump := numpy.linalg.norm(at_high - at_low)) > JUMP * (size := numpy.linalg.norm(at_low)):
+        """The _Kink within the last step that was shortened, or None: where halving an interval leaves its change."""
+        if self.shortened is None:
+            return None
+        f, (tau, s, h) = self.system.derivative, self.shortened
+        at_low, around = f(tau, s), []
+        low, high = (tau, s), (tau + h, s + h * at_low)
+        at_high = f(*high)
+        while (change := numpy.linalg.norm(at_high - at_low)) > JUMP * numpy.linalg.norm(at_low):
+            around.append((at_low, at_high))
             middle = low[0] / 2 + high[0] / 2, low[1] / 2 + high[1] / 2
             if all((middle[1] == low[1]) | (middle[1] == high[1])):
-                return (f'the gradient of the loss jumps by {jump / size:.2g} of its size. It has a kink there, as '
-                        'those of |f - y|, hinge and pinball have, on which the outputs would stay; a differential '
-                        'equation does not say how. Round it off (Huber, softplus) over a width that does not matter, '
-                        'or end before')
+                return _kink(*around[-HALVINGS:][0], change)
             at_middle = f(*middle)
             if numpy.linalg.norm(at_middle - at_low) >= numpy.linalg.norm(at_high - at_middle):
                 high, at_high = middle, at_middle
             else:
                 low, at_low = middle, at_middle
-        return ''
+        return None
 
     def is_stiff(self):
         """Could an implicit method take longer steps, and do those that are left cost more than it would?"""

@@ -122,6 +122,10 @@ class KernelFunction:
             At the peak, beyond the inputs; on this machine, on its threads. Both within a few ten per cent, if the
             machine is as busy as now.
 
+        Raises
+        ------
+        ValueError : a shape without inputs or without channels; as the call raises. TypeError : no shape; dtype.
+
         Examples
         --------
         >>> from ntref import stax
@@ -134,7 +138,7 @@ class KernelFunction:
         if str(dtype) not in ('float32', 'float64') and dtype is not float:
             raise TypeError(f"kernel_fn.cost: expected dtype to be 'float32' or 'float64', got {dtype!r:.100}.")
         shapes = [shape1] if shape2 is None else [shape1, shape2]
-        signals = [tree_signal(shape, demand) for shape in shapes]
+        signals = [tree_map(_filled, tree_signal(shape, demand)) for shape in shapes]
         first = _leaf(demand)
         entries = 1 if first.flat else _entries(_leaf(signals[0]), first.paired)
         few = max(2, (4 if names else 1) * isqrt(ENTRIES // entries))
@@ -210,6 +214,14 @@ def _leaf(tree):
     while isinstance(tree, (list, tuple)) and tree:
         tree = tree[0]
     return tree
+
+
+def _filled(signal):
+    """The signal itself; ValueError where an axis has no entries."""
+    if min(signal.shape) < 1:
+        raise ValueError(f'kernel_fn.cost: expected at least one input and one entry on each axis, got shape '
+                         f'{signal.shape}.')
+    return signal
 
 
 def _entries(signal, paired):
