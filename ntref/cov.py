@@ -18,9 +18,10 @@ one that cannot leaves them None, and `Pair` recovers them by subtraction. Deriv
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .arrays import check_range, check_small, increased, namespace, plain, scaled, untraced
+from .arrays import increased, namespace, plain, scaled, untraced
 from .derivatives import carried, carried_root, is_traced
 from .once import cached_property
+from .ranges import check_range, check_small
 
 __all__ = ['Cov', 'Pair', 'UNLIKE', 'check_kept', 'check_variances', 'over', 'sin_minus_t_cos']
 

@@ -16,10 +16,11 @@ from math import prod
 from typing import Any
 
 from .arguments import as_flag
-from .arrays import check_range, is_array, namespace, untraced
+from .arrays import is_array, namespace, untraced
 from .cov import Cov, Pair, check_kept, check_variances
 from .derivatives import carried
 from .no_arrays import no_array
+from .ranges import check_range
 from .signal import Axes, Signal
 
 __all__ = ['COVARIANCES', 'Kernel', 'diagonal', 'diagonal_sum', 'matrices', 'swapped', 'zipped']

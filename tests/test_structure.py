@@ -23,6 +23,7 @@ ALLOWED = {
     # the base: arrays of every kind, expectations, and what both are good for
     'no_arrays': {},
     'arrays': {'no_arrays'},
+    'ranges': {'arrays'},
     'arguments': {'arrays', 'no_arrays'},
     'derivatives': {'arrays'},
     'trees': {},
@@ -32,7 +33,7 @@ ALLOWED = {
     'quadrature.kinks': {'quadrature.panels', 'quadrature.expectation'},
     'quadrature.__init__': {'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks'},
     'once': {},
-    'cov': {'arrays', 'derivatives', 'once'},
+    'cov': {'arrays', 'ranges', 'derivatives', 'once'},
     'gaps': {'arrays', 'cov', 'derivatives'},
     'duals': {'arrays', 'cov', 'derivatives', 'gaps'},
     'price': {'derivatives'},
@@ -40,8 +41,8 @@ ALLOWED = {
     'truncated': {'arrays', 'cov', 'price'},
     'exponential_unit': {'arrays', 'cov', 'price', 'truncated'},
     'signal': {'arguments', 'arrays'},
-    'kernel': {'arrays', 'cov', 'derivatives', 'arguments', 'no_arrays', 'signal'},
-    'inputs': {'arrays', 'cov', 'derivatives', 'kernel'},
+    'kernel': {'arrays', 'ranges', 'cov', 'derivatives', 'arguments', 'no_arrays', 'signal'},
+    'inputs': {'arrays', 'ranges', 'cov', 'derivatives', 'kernel'},
     # positions: windows that slide, and kernels a tile at a time
     'ops': {'arrays', 'derivatives', 'once'},
     'fused': {'arrays', 'cov', 'duals'},
@@ -65,7 +66,7 @@ ALLOWED = {
     'stax.kernel_function': {'arguments', 'arrays', 'inputs', 'kernel', 'trees', 'signal', 'engine.batch',
                              'engine.cost', 'engine.memory', 'engine.tiles', 'stax.large', 'stax.masking',
                              'stax.trees'},
-    'stax.layer': {'arguments', 'arrays', 'no_arrays', 'trees', 'signal', 'stax.kernel_function', 'stax.masking',
+    'stax.layer': {'arguments', 'ranges', 'arrays', 'no_arrays', 'trees', 'signal', 'stax.kernel_function', 'stax.masking',
                    'stax.trees'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'ops', 'stax.layer', 'stax.spec'},
@@ -82,7 +83,7 @@ ALLOWED = {
     'stax.clipped': {'arguments', 'arrays', 'cov', 'exponential_unit', 'truncated', 'stax.elementwise'},
     'stax.custom': {'arguments', 'arrays', 'quadrature', 'cov', 'derivatives', 'price', 'truncated',
                     'stax.elementwise'},
-    'stax.branching': {'arguments', 'arrays', 'cov', 'ops', 'signal', 'stax.layer'},
+    'stax.branching': {'arguments', 'ranges', 'arrays', 'cov', 'ops', 'signal', 'stax.layer'},
     'stax.graph': {'arguments', 'arrays', 'cov', 'no_arrays', 'ops', 'signal', 'stax.pooling'},
     'stax.dot_general': {'arguments', 'arrays', 'cov', 'signal', 'stax.branching', 'stax.pooling'},
     'stax.requirements': {'arguments'},
@@ -180,7 +181,7 @@ ALLOWED = {
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
 
 ARRAY_LIBRARIES = dict.fromkeys((
-    'no_arrays',
+    'no_arrays', 'ranges',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
     'engine.forms', 'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss',
     'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',

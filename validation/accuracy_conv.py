@@ -167,9 +167,9 @@ position, K alone, 120 digits of which more than 50 remain). Measured on {date},
   faster, and *whole*, `kernel_fn(x1, x2)`, the state with everything in it; a single pair of images always takes it.
 
 **In short**: K is right to rounding everywhere, but for steps behind other layers (`Sign`, `RectifiedMonomial(0)`),
-whose K loses what Theta of kinks does. Theta is right to rounding but for two kinds of networks, in which a kink does not
-know the angle between nearly parallel patches: without a bias, at images that are multiples of each other; and with a
-Relu behind a pool, at images that nearly coincide. There about half of the digits are sure.
+whose K loses what Theta of kinks does. Theta is right to rounding but for two kinds of networks, in which a kink does
+not know the angle between nearly parallel patches: without a bias, at images that are multiples of each other; and with
+a Relu behind a pool, at images that nearly coincide. There about half of the digits are sure.
 """
 
 SECTIONS = {

@@ -8,7 +8,8 @@ from functools import reduce
 from operator import add, and_, mul
 
 from ..arguments import as_whole
-from ..arrays import check_small, exact, namespace, untraced
+from ..arrays import exact, namespace, untraced
+from ..ranges import check_small
 from ..cov import Cov, Pair
 from ..signal import Demand, axis_of
 from ..ops import zeros

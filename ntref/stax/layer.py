@@ -11,9 +11,10 @@ from dataclasses import MISSING, fields, replace
 from types import SimpleNamespace
 
 from ..arguments import as_typed, check_finite
-from ..arrays import as_floats, beyond_range, exact, generator, kind, untraced
+from ..arrays import as_floats, exact, generator, kind, untraced
 from ..signal import Demand
 from ..no_arrays import check_entries
+from ..ranges import beyond_range
 from ..trees import leaves
 from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
