@@ -359,6 +359,43 @@ MISTAKES = {
 }
 
 
+HIDDEN = 'got (MaskedArray|MaskedConstant). Its mask would be lost'
+
+
+@pytest.mark.parametrize('call', [
+    lambda n: stax.Dense(n), lambda n: stax.Conv(n, (3,)), lambda n: stax.Conv(1, (3, n)), lambda n: stax.LayerNorm(n),
+    lambda n: stax.Conv(1, numpy.ma.array([3, 3], mask=[False, True])), lambda n: stax.FanOut(n),
+    lambda n: stax.Index(n), lambda n: stax.GlobalAvgPool(batch_axis=n), lambda n: stax.Dense(1, W_std=n),
+    lambda n: batch(NET, n), lambda n: batch(NET, device_count=n), lambda n: batch(NET, store_on_device=n.astype(bool)),
+    lambda n: ntref.monte_carlo_kernel_fn(NET, NET, 0, n), lambda n: ntref.taylor_expand(NET, PARAMS, n),
+    lambda n: ntref.empirical_ntk_fn(NET, n), lambda n: ntref.empirical_ntk_fn(NET, (0, n)),
+    lambda n: ntref.empirical_ntk_fn(NET, numpy.ma.array([0])), lambda n: predict.gp_inference(K, Y, trace_axes=n)])
+@pytest.mark.parametrize('n', [numpy.ma.array(1, mask=True), numpy.ma.array(1)], ids=['masked', 'unmasked'])
+def test_masked_numbers(call, n):
+    with pytest.raises((TypeError, ValueError), match='expected .*masked_array|' + HIDDEN):
+        call(n)
+
+
+def test_masked_outputs():
+    def f(params, x, rng=None):
+        return numpy.ma.array(x, mask=True)
+    for call in (lambda: ntref.empirical_nngp_fn(f)(X, None, ()), lambda: ntref.empirical_ntk_fn(f)(X, None, ()),
+                 lambda: ntref.empirical_kernel_fn(f)(X, None, None, ()),
+                 lambda: ntref.monte_carlo_kernel_fn(NET, f, 0, 2)(X),
+                 lambda: ntref.monte_carlo_kernel_fn(NET, f, 0, 2, 3)(X)):
+        with pytest.raises(TypeError, match='expected an output to be an array, ' + HIDDEN):
+            call()
+
+
+def test_inputs_are_refused_before_a_kernel_is_asked_for():
+    for x in masked(X), [X, masked(X)]:
+        with pytest.raises(TypeError, match=f'expected x_train.* to be an array, {HIDDEN}'):
+            predict.gradient_descent_mse_ensemble(NET, x, Y)
+    x = scipy.sparse.csr_array(X)                           # which a function of the user may take
+    ensemble = predict.gradient_descent_mse_ensemble(lambda x1, x2, get: (x1 @ x1.T).toarray(), x, Y)
+    assert ensemble(1., get='nngp').shape == Y.shape
+
+
 @pytest.mark.parametrize('name', MISTAKES)
 def test_mistakes(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
