@@ -5,6 +5,7 @@ Each row of the tables is a call, what it raises, and words that the message has
 import numpy
 import pytest
 import scipy.sparse
+from autograd import grad
 from autograd import numpy as anp
 
 import ntref
@@ -402,6 +403,53 @@ def test_mistakes(name, tmp_path, monkeypatch):
     call, error, words = MISTAKES[name]
     with pytest.raises(error, match=f'(?s){words}'):
         call()
+    assert not [*tmp_path.iterdir()]
+
+
+def f(params, x, s=1.):
+    return s * anp.tanh(x @ params)
+
+
+W = rng.standard_normal((3, 1))
+NO_DERIVATIVES = {
+    'batch: x1': lambda a: batch(NET, 2)(a * X, None, 'ntk'),
+    'batch: x2': lambda a: batch(NET, 2)(X, a * X, 'ntk'),
+    'batch: a kernel': lambda a: batch(stax.Dense(1, a), 2)(X, None, 'ntk'),
+    'empirical_ntk_fn: x1': lambda a: ntref.empirical_ntk_fn(NET)(a * X, None, PARAMS),
+    'empirical_ntk_fn: params': lambda a: ntref.empirical_ntk_fn(f)(X, None, a * W),
+    'empirical_ntk_fn: s': lambda a: ntref.empirical_ntk_fn(f)(X, None, W, s=a),
+    'empirical_ntk_fn: an output': lambda a: ntref.empirical_ntk_fn(lambda w, x: a * f(w, x))(X, None, W),
+    'empirical_nngp_fn: x2': lambda a: ntref.empirical_nngp_fn(NET)(X, a * X, PARAMS),
+    'empirical_nngp_fn: an output': lambda a: ntref.empirical_nngp_fn(f)(X, None, a * W),
+    'empirical_kernel_fn: x1': lambda a: ntref.empirical_kernel_fn(NET)(a * X, None, 'ntk', PARAMS),
+    'empirical_ntk_vp_fn: x1': lambda a: ntref.empirical_ntk_vp_fn(NET, a * X, None, PARAMS)(Y),
+    'empirical_ntk_vp_fn: cotangents': lambda a: ntref.empirical_ntk_vp_fn(NET, X, None, PARAMS)(a * Y),
+    'monte_carlo_kernel_fn: x1': lambda a: ntref.monte_carlo_kernel_fn(NET, NET, 0, 2)(a * X, None, 'ntk'),
+    'classic.ntk: x1': lambda a: classic.ntk(NET)(PARAMS, a * X),
+    'save_kernel: a kernel': lambda a: ntref.save_kernel('never-written.npz', a * K),
+    'cg: k': lambda a: predict.cg(a * K, Y).a,
+    'cg: y': lambda a: predict.cg(K, a * Y).a,
+    'gp_inference_iterative: k_train_train': lambda a: predict.gp_inference_iterative(a * K, Y)('ntk', KX),
+    'gp_inference_iterative: y_train': lambda a: predict.gp_inference_iterative(K, a * Y)('ntk', KX),
+    'gp_inference_iterative: k_test_train': lambda a: predict.gp_inference_iterative(K, Y)('ntk', a * KX),
+    'gradient_descent: k_train_train': lambda a: predict.gradient_descent(loss, a * K, Y)(1.),
+    'gradient_descent: y_train': lambda a: predict.gradient_descent(loss, K, a * Y)(1.),
+    'kernel_gradient: fx_train': lambda a: predict.kernel_gradient(lambda f: anp.sum(f ** 2), a * Y, K).d,
+    'kernel_gradient: k_train_train': lambda a: predict.kernel_gradient(lambda f: anp.sum(f ** 2), Y, a * K).d,
+    'fit_hyperparameters: x_train': lambda a: predict.fit_hyperparameters(
+        lambda W_std: stax.Dense(1, W_std), a * X, Y, {'W_std': 1.}, diag_reg=REG).log_marginal_likelihood,
+    'log_marginal_likelihood_gradient: W_std': lambda a: predict.log_marginal_likelihood_gradient(
+        lambda W_std: stax.Dense(1, W_std), X, Y, {'W_std': a}, diag_reg=REG)[0],
+}
+
+
+@pytest.mark.parametrize('name', NO_DERIVATIVES)
+def test_what_no_derivatives_go_through(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    what = name.partition(': ')[2]
+    with pytest.raises(TypeError, match=f'expected {what} to be numbers, got ArrayBox. autograd follows it, but no '
+                       'derivatives go through .* Differentiate kernel_fn itself'):
+        grad(lambda a: anp.sum(NO_DERIVATIVES[name](a)))(1.)
     assert not [*tmp_path.iterdir()]
 
 

@@ -5,7 +5,7 @@ from itertools import product
 import numpy
 
 from ..arguments import as_flag, as_part, as_whole, check_per_input, function_of_blocks, of_block
-from ..no_arrays import check_entries
+from ..no_arrays import check_entries, check_unfollowed
 from .forms import apart, digest, together, told
 from .memory import check_memory, check_workers
 from .places import as_path
@@ -211,6 +211,7 @@ def number_of_inputs(x, name):
             raise ValueError(f'expected the arrays in {name} to have as many inputs each, got {sorted(lengths)}.')
         return lengths.pop()
     check_entries(x, name)
+    check_unfollowed(x, name)
     if not getattr(x, 'shape', ()):
         raise TypeError(f'expected {name} to be an array of inputs, or a list of arrays, got {type(x).__name__}.')
     return x.shape[0]

@@ -4,7 +4,7 @@ from math import prod
 import numpy
 
 from ..arguments import as_part, function_of_blocks, is_whole, of_block
-from ..no_arrays import check_entries
+from ..no_arrays import check_entries, check_unfollowed
 from .factor import symmetric
 from .layout import checked, kernel_matrix, refuse_function
 
@@ -116,6 +116,7 @@ class Tiles:
 
     def __init__(self, name, k):
         refuse_function(k, name)
+        check_unfollowed(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
             raise TypeError(f'expected {name} to be an array, in memory or on disk, or a ComputedKernel, got '
                             f'{type(k).__name__}.')
