@@ -75,25 +75,25 @@ class Kernels:
         return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
-    def nngp(self, first, second, pairings):
-        outs = zip(pairings, first.whole.outputs, second.whole.outputs)
-        return rebuilt(first.whole.tree, [pairing.nngp(f1, f2) for pairing, f1, f2 in outs])
+    def computed(self, names, first, second, pairings):
+        """{name: kernels in the tree of outputs} for 'nngp' and 'ntk'; nothing is computed where not all of it fits."""
+        outputs = first.whole.outputs, second.whole.outputs
+        way, taken, tangents = self.tangents(first, second, pairings) if 'ntk' in names else ('', 0, None)
+        check_fits(names, way, taken, first, second, pairings)
+        compute = {'ntk': tangents, 'nngp': lambda: [p.nngp(f1, f2) for p, f1, f2 in zip(pairings, *outputs)]}
+        return {name: rebuilt(first.whole.tree, compute[name]()) for name in names}
 
-    def ntk(self, first, second, pairings):
+    def tangents(self, first, second, pairings):
+        """The name of the way to the tangent kernel, the bytes that it takes, and what computes that of each output."""
         if is_zero(first, pairings):
-            found = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
-        else:
-            found = [k / p.traced for k, p in zip(self.summed(first, second, pairings), pairings)]
-        return rebuilt(first.whole.tree, found)
-
-    def summed(self, first, second, pairings):
-        """The kernel of each output, summed over trace axes."""
+            pairs = [*zip(pairings, first.whole.outputs)]
+            return '', size_of(first, pairings), lambda: [numpy.zeros(p.shape, out.dtype) for p, out in pairs]
         way = self.implementation or self.cheapest(first, second, pairings)
         if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
             first, second = together(first, second)
         compute, cost = WAYS[way]
-        check_fits(way, cost(first, second, pairings), first, second, pairings)
-        return compute(first, second, pairings)
+        return way.name, cost(first, second, pairings).bytes, lambda: [
+            k / p.traced for k, p in zip(compute(first, second, pairings), pairings)]
 
     def cheapest(self, first, second, pairings):
         costs, free = costs_of(first, second, pairings), available()
@@ -125,20 +125,30 @@ def apart_if_alike(first, second):
     return first, second
 
 
-def check_fits(way, cost, first, second, pairings):
-    """Raises MemoryError, which says what would fit, if this way takes more than there is."""
-    free = available()
-    if free is None or cost.bytes <= free:
+def size_of(first, pairings):
+    """Bytes of a kernel of each output."""
+    return sum(prod(p.shape) * out.itemsize for p, out in zip(pairings, first.whole.outputs))
+
+
+def check_fits(names, way, taken, first, second, pairings):
+    """Raises MemoryError, which says what would fit, if the kernels take more than there is.
+
+    `taken`: bytes for the tangent kernel by this way. The NNGP is there twice, before and after it is divided.
+    """
+    each, free = size_of(first, pairings), available()
+    needed, kept = taken + 2 * each * ('nngp' in names), each * len(names)
+    if free is None or needed <= free:
         return
     rows = [max((out.shape[0] for out in side.whole.outputs if out.ndim), default=1) for side in (first, second)]
-    kept = sum(prod(p.shape) * out.itemsize for p, out in zip(pairings, first.whole.outputs))
-    side = max(1, int(min(rows) * min(max(free / 2 - kept, free / 4) / cost.bytes, 1)))
-    structured = '' if way == NtkImplementation.STRUCTURED_DERIVATIVES else (
+    side = max(1, int(min(rows) * min(max(free / 2 - kept, free / 4) / needed, 1)))
+    what = ' and the '.join({'nngp': 'NNGP', 'ntk': 'tangent kernel'}[name] for name in names)
+    structured = '' if way in ('', NtkImplementation.STRUCTURED_DERIVATIVES.name) else (
         'Where f treats its inputs one by one, vmap_axes=0, implementation=3 takes no Jacobian. ')
-    out = '' if kept <= free / 2 else ", out='ntk.zarr'"
-    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the tangent kernel of '
-                      f'{rows[0]} with {rows[1]} inputs by {way.name}, which takes {cost.bytes / GIB:.3g} GiB, '
-                      f'{kept / GIB:.3g} of them for the kernel. {structured}Tiles fit: ntref.batch(ntk_fn, '
+    out = '' if kept <= free / 2 else ", out='kernel.zarr'"
+    fn = 'kernel_fn' if len(names) > 1 else f'{names[0]}_fn'
+    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the {what} of '
+                      f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
+                      f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
                       f'batch_size={side}, device_count=0{out}).')
 
 
@@ -181,7 +191,7 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     kernels = Kernels(f, trace_axes, diagonal_axes)
 
     def nngp_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.nngp(*kernels.sides(x1, x2, params, apply_fn_kwargs, False))
+        return kernels.computed(('nngp',), *kernels.sides(x1, x2, params, apply_fn_kwargs, False))['nngp']
     nngp_fn.of_blocks = blocks_of(nngp_fn, f, 2)
     return nngp_fn
 
@@ -216,7 +226,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
 
     def ntk_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.ntk(*kernels.sides(x1, x2, params, apply_fn_kwargs))
+        return kernels.computed(('ntk',), *kernels.sides(x1, x2, params, apply_fn_kwargs))['ntk']
     ntk_fn.cost, ntk_fn.of_blocks = kernels.cost, blocks_of(ntk_fn, f, 2)
     return ntk_fn
 
@@ -267,6 +277,7 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; NaN in parameters; a
         parameter that no output depends on, as far as autograd sees. Where that is noticed (`check`): a part of a
         derivative that is lost, examples that are mixed against the word of `vmap_axes`.
+    MemoryError : before any kernel is computed, where they would not fit; says which tiles would.
 
     Accuracy
     --------
@@ -302,7 +313,7 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
             raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}."
                              + ''.join(suggestion(name, ('nngp', 'ntk')) for name in names))
         given = kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
-        found = {name: getattr(kernels, name)(*given) for name in names}
+        found = kernels.computed(names, *given)
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
     kernel_fn.cost, kernel_fn.of_blocks = kernels.cost, blocks_of(kernel_fn, f, 3)
     return kernel_fn
