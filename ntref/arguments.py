@@ -173,8 +173,9 @@ def as_function(f, name):
     TypeError : not a function, or a network; says `name`.
     """
     if not callable(f) or hasattr(f, 'kernel_fn'):
-        triple = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else ''
-        raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{triple}')
+        hint = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else \
+            ' It belongs to a class: call that, Dense(1).kernel_fn.' if isinstance(f, property) else ''
+        raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{hint}')
     return f
 
 
@@ -185,6 +186,9 @@ def as_part(f, part, name):
     ------
     TypeError : not a function, or another one of a network; says `name`.
     """
+    if isinstance(f, type) and hasattr(f, 'kernel_fn'):
+        raise TypeError(f'expected {name} to be a function, got the class {f.__name__}. Call it: {f.__name__}(...) is '
+                        'a layer, and can be given.')
     owner = getattr(f, '__self__', f)
     other = 'kernel_fn' if hasattr(owner, 'of_blocks') else f.__name__ if owner is not f else part
     if other != part and (hasattr(owner, 'of_blocks') or hasattr(owner, 'kernel_fn')):
