@@ -1,6 +1,7 @@
 """Kernels of finite networks, for one draw of the parameters: the products of outputs and of their derivatives."""
 import logging
 from collections import namedtuple
+from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
 from operator import index
@@ -10,7 +11,7 @@ import numpy
 from ..arguments import as_axes, as_flag, as_part, is_whole, suggestion
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
-from .blocks import blocks_of
+from .blocks import in_blocks
 from .check import check_side
 from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
@@ -188,12 +189,7 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     >>> empirical_nngp_fn(f)(numpy.array([[1., 2.]]), None, numpy.array(3.))
     array([[22.5]])
     """
-    kernels = Kernels(f, trace_axes, diagonal_axes)
-
-    def nngp_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.computed(('nngp',), *kernels.sides(x1, x2, params, apply_fn_kwargs, False))['nngp']
-    nngp_fn.of_blocks = blocks_of(nngp_fn, f, 2)
-    return nngp_fn
+    return _NngpFunction(Kernels(f, trace_axes, diagonal_axes))
 
 
 def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
@@ -223,12 +219,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     >>> bool(abs(ntk - kernel_fn(x, get='ntk')).max() < .05)         # its limit of infinite width
     True
     """
-    kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
-
-    def ntk_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.computed(('ntk',), *kernels.sides(x1, x2, params, apply_fn_kwargs))['ntk']
-    ntk_fn.cost, ntk_fn.of_blocks = kernels.cost, blocks_of(ntk_fn, f, 2)
-    return ntk_fn
+    return _NtkFunction(Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check))
 
 
 def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
@@ -302,9 +293,44 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     >>> cost[3].operations < cost[1].operations < cost[2].operations, cost[1].bytes        # J: 100 x 2
     (True, 161600)
     """
-    kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
+    return _KernelFunction(Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check))
 
-    def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Function:
+    """What can be called for kernels, in blocks too; `place` is that of params among its arguments."""
+
+    kernels: Kernels
+    place = 2
+
+    def of_blocks(self, x1, x2=None, **kwargs):
+        return in_blocks(self, self.kernels.f, self.place, x1, kwargs)
+
+
+class _NngpFunction(_Function):
+    """The function that `empirical_nngp_fn` returns."""
+
+    def __call__(self, x1, x2, params, **apply_fn_kwargs):
+        return self.kernels.computed(('nngp',), *self.kernels.sides(x1, x2, params, apply_fn_kwargs, False))['nngp']
+
+
+class _NtkFunction(_Function):
+    """The function that `empirical_ntk_fn` returns."""
+
+    def __call__(self, x1, x2, params, **apply_fn_kwargs):
+        return self.kernels.computed(('ntk',), *self.kernels.sides(x1, x2, params, apply_fn_kwargs))['ntk']
+
+    @property
+    def cost(self):
+        return self.kernels.cost
+
+
+class _KernelFunction(_NtkFunction):
+    """The function that `empirical_kernel_fn` returns."""
+
+    place = 3
+
+    def __call__(self, x1, x2, get, params, **apply_fn_kwargs):
         names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
         if not all(isinstance(name, str) for name in names):
             raise TypeError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of type "
@@ -312,11 +338,9 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
             raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}."
                              + ''.join(suggestion(name, ('nngp', 'ntk')) for name in names))
-        given = kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
-        found = kernels.computed(names, *given)
+        given = self.kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
+        found = self.kernels.computed(names, *given)
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
-    kernel_fn.cost, kernel_fn.of_blocks = kernels.cost, blocks_of(kernel_fn, f, 3)
-    return kernel_fn
 
 
 def _together(tree, found):
