@@ -65,6 +65,7 @@ def as_flag(value, name):
     ------
     TypeError : anything else; says `name`.
     """
+    check_entries(value, name)
     if isinstance(value, numpy.ndarray) and value.shape == ():
         value = value[()]
     if not isinstance(value, (bool, numpy.bool_)):
@@ -73,8 +74,9 @@ def as_flag(value, name):
 
 
 def is_whole(value):
-    """Is `value` a whole number? True and False are not."""
+    """Is `value` a whole number? True and False are not, nor are numbers that may be masked."""
     try:
+        check_entries(value, 'a whole number')
         index(value)
     except TypeError:
         return False
@@ -86,8 +88,10 @@ def as_whole(value, name, least=None, most=maxsize):
 
     Raises
     ------
-    ValueError : not a whole number, below `least` or above `most`, which is what sizes can be; says `name`.
+    TypeError  : what is like an array, such as a masked one.
+    ValueError : not a whole number, below `least` or above `most`, which is what sizes can be. Both say `name`.
     """
+    check_entries(value, name)
     if not is_whole(value) or least is not None and index(value) < least:
         bound = '' if least is None else f' >= {least}'
         raise ValueError(f'{name} is expected to be a whole number{bound}, got {value!r:.200}.')
@@ -118,8 +122,9 @@ def as_wholes(values, name, least):
 
     Raises
     ------
-    TypeError : not a sequence. ValueError : as for `as_whole`. Both say `name`.
+    TypeError : not a sequence, or a masked one. ValueError : as for `as_whole`. Both say `name`.
     """
+    check_entries(values, name)
     try:
         values = tuple(values)
     except TypeError:
@@ -152,6 +157,7 @@ def as_axes(axes, name):
     ------
     TypeError : anything else; says `name`.
     """
+    check_entries(axes, name)
     is_one, is_several = is_whole(axes), isinstance(axes, (tuple, list, range)) or getattr(axes, 'ndim', 0) == 1
     given = (axes,) if is_one else tuple(axes) if is_several else (None,)
     if not all(map(is_whole, given)):
@@ -167,8 +173,9 @@ def as_function(f, name):
     TypeError : not a function, or a network; says `name`.
     """
     if not callable(f) or hasattr(f, 'kernel_fn'):
-        triple = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else ''
-        raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{triple}')
+        hint = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else \
+            ' It belongs to a class: call that, Dense(1).kernel_fn.' if isinstance(f, property) else ''
+        raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{hint}')
     return f
 
 
@@ -179,6 +186,9 @@ def as_part(f, part, name):
     ------
     TypeError : not a function, or another one of a network; says `name`.
     """
+    if isinstance(f, type) and hasattr(f, 'kernel_fn'):
+        raise TypeError(f'expected {name} to be a function, got the class {f.__name__}. Call it: {f.__name__}(...) is '
+                        'a layer, and can be given.')
     owner = getattr(f, '__self__', f)
     other = 'kernel_fn' if hasattr(owner, 'of_blocks') else f.__name__ if owner is not f else part
     if other != part and (hasattr(owner, 'of_blocks') or hasattr(owner, 'kernel_fn')):

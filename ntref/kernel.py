@@ -89,6 +89,7 @@ class Kernel:
             raise ValueError(f'expected is_reversed=False, diagonal_batch=True, got {is_reversed}, {diagonal_batch}. '
                              'Positions stay in their natural order here; see docs/coming-from-neural-tangents.md.')
         as_flag(is_input, 'Kernel: is_input')
+        Axes(self.batch_axis, self.channel_axis)                        # raises where these are no whole numbers
         for name in 'x1_is_x2', 'is_gaussian', 'diagonal_spatial':
             object.__setattr__(self, name, as_flag(getattr(self, name), f'Kernel: {name}'))
         for name in ARRAYS if type(self) is Kernel else ():             # a tile computes them when they are needed

@@ -1,12 +1,20 @@
 """What is taken for an array by mistake, and what to do: masked arrays, matrices, sparse ones, a `Kernel`, lists."""
 import numpy
 
-__all__ = ['PLAIN', 'check_entries', 'no_array']
+__all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'no_array']
 
 PLAIN = numpy.ndarray, numpy.memmap
 """NumPy's arrays whose entries are what they seem. A subclass may mean something of its own by them."""
 
+
+def is_followed(a):
+    """Is it one of autograd's boxes? It is not imported for that."""
+    return type(a).__module__.partition('.')[0] == 'autograd'
+
+
 INSTEAD = (
+    (is_followed, 'autograd follows it, but no derivatives go through this function. Differentiate kernel_fn itself, '
+     'or what docs/coming-from-neural-tangents.md#what-can-be-differentiated says instead.'),
     (lambda a: isinstance(a, numpy.ma.MaskedArray), 'Its mask would be lost: fill it, a.filled(value). Inputs of '
      'different lengths are told by mask_constant or stax.MaskedArray, see docs/masks.md.'),
     (lambda a: isinstance(a, numpy.ndarray), 'Its operators and axes may have meanings of their own: take '
@@ -35,3 +43,9 @@ def check_entries(a, name):
     """
     if isinstance(a, numpy.ndarray) and type(a) not in PLAIN or hasattr(a, 'toarray'):
         raise no_array(a, f'{name} to be an array')
+
+
+def check_unfollowed(a, name):
+    """Raises TypeError where autograd follows `a`, for functions that no derivatives go through."""
+    if is_followed(a):
+        raise no_array(a, f'{name} to be numbers')

@@ -101,7 +101,7 @@ class Window:
         taps = tuple(_runs([(o - outputs.start, i - lo) for o, i in tap], do, di) for tap in hits)
         return slice(lo, hi), Window(hi - lo, len(outputs), taps)
 
-    @property
+    @cached_property
     def back(self):
         """The adjoint: inputs and outputs change places."""
         return Window(self.out, self.n, tuple(tuple((i, o) for o, i in tap) for tap in self.taps))

@@ -1,4 +1,4 @@
-"""What numbers of a precision hold: variances and kernels that are too large or too small for it are refused by name."""
+"""What numbers of a precision hold: variances and kernels too large or too small for it are refused by name."""
 import numpy
 
 from .arrays import namespace, untraced

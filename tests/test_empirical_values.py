@@ -184,6 +184,25 @@ def test_too_large(implementation, monkeypatch):
     assert abs(ntk - expected).max() <= 1e-12 * abs(expected).max()
 
 
+@pytest.mark.parametrize('get, what', [
+    ('nngp', 'the NNGP of'), (('ntk', 'nngp'), 'the tangent kernel and the NNGP of 60 with 60 inputs by STRUCTURED')])
+def test_too_large_together(get, what, monkeypatch):
+    """Neither kernel is computed where both do not fit; the NNGP is there twice, as it is divided."""
+    x, params = numpy.arange(120.).reshape(60, 2), (numpy.eye(2), numpy.eye(2))
+    kernel_fn = empirical_kernel_fn(two, vmap_axes=0, implementation=3)
+    needed = 2 * 8 * 60 ** 2 + (kernel_fn.cost(x, None, params)[3].bytes if 'ntk' in get else 0)
+    monkeypatch.setattr(ntref.empirical.kernels, 'available', lambda: needed)
+    expected = kernel_fn(x, None, get, params)
+    monkeypatch.setattr(ntref.empirical.kernels, 'available', lambda: needed - 1)
+    with monkeypatch.context() as inside:
+        inside.setattr(ntref.empirical.kernels.Pairing, 'nngp', None)
+        with pytest.raises(MemoryError, match=f'got {what}.*, .* of them for the result. Tiles fit') as error:
+            kernel_fn(x, None, get, params)
+    side = int(str(error.value).partition('batch_size=')[2].partition(',')[0])
+    for found, of_all in zip(batch(kernel_fn, side, 0)(x, None, get, params), expected, strict=True):
+        close(found, of_all)
+
+
 # ------------------------------------------------------------------ tiles of functions that mix their inputs
 
 def centred(params, x):

@@ -5,6 +5,7 @@ Each row of the tables is a call, what it raises, and words that the message has
 import numpy
 import pytest
 import scipy.sparse
+from autograd import grad
 from autograd import numpy as anp
 
 import ntref
@@ -352,11 +353,61 @@ MISTAKES = {
     'loss in text': (lambda: predict.gradient_descent('mse', K, Y), TypeError, 'loss to be a function'),
     'sample of a covariance': (lambda: predict.sample(K, 2, 0), TypeError, 'mean, covariance'),
     'cg of a network': (lambda: predict.cg(NET, Y), TypeError, 'expected k to be a kernel.* which computes kernels'),
+    'a class for a kernel function': (lambda: batch(stax.Dense, 2), TypeError, 'got the class Dense. Call it: Dense'),
+    'a class for a network': (lambda: predict.gradient_descent_mse_ensemble(stax.Relu, X, Y), TypeError, 'class Relu'),
+    'a class for an apply_fn': (lambda: ntref.empirical_ntk_fn(stax.Dense), TypeError, 'got the class Dense. Call it'),
+    'a class for a kernel': (lambda: predict.gp_inference(stax.Dense, Y), TypeError, 'got the class Dense, which comp'),
+    'of a class': (lambda: batch(stax.Dense.kernel_fn, 2), TypeError, 'got property: .* It belongs to a class: call'),
+    'cg of a Kernel': (lambda: predict.cg(KERNEL, Y), TypeError, 'got Kernel. Take its `.ntk` or its `.nngp`'),
+    'samples of a Kernel': (lambda: predict.sample(KERNEL, 1, 0), TypeError, 'a Gaussian, .* got Kernel. Take its `.n'),
+    'samples of two kernels': (lambda: predict.sample(BOTH, 1, 0), TypeError, 'Gaussian, .* got AnalyticKernel. Take'),
+    'NaN in parameters': (lambda: NET.apply_fn(((PARAMS[0][0] * numpy.nan, ()), *PARAMS[1:]), X), ValueError,
+                          'each of params to be finite, got NaN or infinity in 24'),
+    'NaN in cotangents': (lambda: ntref.empirical_ntk_vp_fn(NET, X, None, PARAMS)(Y * numpy.nan), ValueError,
+                          'cotangents to be finite'),
+    'axes of a Kernel': (lambda: Kernel(K, batch_axis='a'), TypeError, "batch and channels to be whole"),
     'evidence, get': (lambda: predict.log_marginal_likelihood(K, Y, REG, get='nnpg'), ValueError, "mean 'nngp'"),
     'fit of a network': (lambda: predict.fit_hyperparameters(NET, X, Y, {'W_std': 1.}), TypeError, 'net_fn to be a'),
     'certify a kernel_fn': (lambda: certify(NET.kernel_fn, X), TypeError, 'expected a Layer'),
     'certify, get': (lambda: certify(NET, X, get='nntk', digits=5), ValueError, "Did you mean 'ntk'"),
 }
+
+
+HIDDEN = 'got (MaskedArray|MaskedConstant). Its mask would be lost'
+
+
+@pytest.mark.parametrize('call', [
+    lambda n: stax.Dense(n), lambda n: stax.Conv(n, (3,)), lambda n: stax.Conv(1, (3, n)), lambda n: stax.LayerNorm(n),
+    lambda n: stax.Conv(1, numpy.ma.array([3, 3], mask=[False, True])), lambda n: stax.FanOut(n),
+    lambda n: stax.Index(n), lambda n: stax.GlobalAvgPool(batch_axis=n), lambda n: stax.Dense(1, W_std=n),
+    lambda n: batch(NET, n), lambda n: batch(NET, device_count=n), lambda n: batch(NET, store_on_device=n.astype(bool)),
+    lambda n: ntref.monte_carlo_kernel_fn(NET, NET, 0, n), lambda n: ntref.taylor_expand(NET, PARAMS, n),
+    lambda n: ntref.empirical_ntk_fn(NET, n), lambda n: ntref.empirical_ntk_fn(NET, (0, n)),
+    lambda n: ntref.empirical_ntk_fn(NET, numpy.ma.array([0])), lambda n: predict.gp_inference(K, Y, trace_axes=n)])
+@pytest.mark.parametrize('n', [numpy.ma.array(1, mask=True), numpy.ma.array(1)], ids=['masked', 'unmasked'])
+def test_masked_numbers(call, n):
+    with pytest.raises((TypeError, ValueError), match='expected .*masked_array|' + HIDDEN):
+        call(n)
+
+
+def test_masked_outputs():
+    def f(params, x, rng=None):
+        return numpy.ma.array(x, mask=True)
+    for call in (lambda: ntref.empirical_nngp_fn(f)(X, None, ()), lambda: ntref.empirical_ntk_fn(f)(X, None, ()),
+                 lambda: ntref.empirical_kernel_fn(f)(X, None, None, ()),
+                 lambda: ntref.monte_carlo_kernel_fn(NET, f, 0, 2)(X),
+                 lambda: ntref.monte_carlo_kernel_fn(NET, f, 0, 2, 3)(X)):
+        with pytest.raises(TypeError, match='expected an output to be an array, ' + HIDDEN):
+            call()
+
+
+def test_inputs_are_refused_before_a_kernel_is_asked_for():
+    for x in masked(X), [X, masked(X)]:
+        with pytest.raises(TypeError, match=f'expected x_train.* to be an array, {HIDDEN}'):
+            predict.gradient_descent_mse_ensemble(NET, x, Y)
+    x = scipy.sparse.csr_array(X)                           # which a function of the user may take
+    ensemble = predict.gradient_descent_mse_ensemble(lambda x1, x2, get: (x1 @ x1.T).toarray(), x, Y)
+    assert ensemble(1., get='nngp').shape == Y.shape
 
 
 @pytest.mark.parametrize('name', MISTAKES)
@@ -365,6 +416,53 @@ def test_mistakes(name, tmp_path, monkeypatch):
     call, error, words = MISTAKES[name]
     with pytest.raises(error, match=f'(?s){words}'):
         call()
+    assert not [*tmp_path.iterdir()]
+
+
+def f(params, x, s=1.):
+    return s * anp.tanh(x @ params)
+
+
+W = rng.standard_normal((3, 1))
+NO_DERIVATIVES = {
+    'batch: x1': lambda a: batch(NET, 2)(a * X, None, 'ntk'),
+    'batch: x2': lambda a: batch(NET, 2)(X, a * X, 'ntk'),
+    'batch: a kernel': lambda a: batch(stax.Dense(1, a), 2)(X, None, 'ntk'),
+    'empirical_ntk_fn: x1': lambda a: ntref.empirical_ntk_fn(NET)(a * X, None, PARAMS),
+    'empirical_ntk_fn: params': lambda a: ntref.empirical_ntk_fn(f)(X, None, a * W),
+    'empirical_ntk_fn: s': lambda a: ntref.empirical_ntk_fn(f)(X, None, W, s=a),
+    'empirical_ntk_fn: an output': lambda a: ntref.empirical_ntk_fn(lambda w, x: a * f(w, x))(X, None, W),
+    'empirical_nngp_fn: x2': lambda a: ntref.empirical_nngp_fn(NET)(X, a * X, PARAMS),
+    'empirical_nngp_fn: an output': lambda a: ntref.empirical_nngp_fn(f)(X, None, a * W),
+    'empirical_kernel_fn: x1': lambda a: ntref.empirical_kernel_fn(NET)(a * X, None, 'ntk', PARAMS),
+    'empirical_ntk_vp_fn: x1': lambda a: ntref.empirical_ntk_vp_fn(NET, a * X, None, PARAMS)(Y),
+    'empirical_ntk_vp_fn: cotangents': lambda a: ntref.empirical_ntk_vp_fn(NET, X, None, PARAMS)(a * Y),
+    'monte_carlo_kernel_fn: x1': lambda a: ntref.monte_carlo_kernel_fn(NET, NET, 0, 2)(a * X, None, 'ntk'),
+    'classic.ntk: x1': lambda a: classic.ntk(NET)(PARAMS, a * X),
+    'save_kernel: a kernel': lambda a: ntref.save_kernel('never-written.npz', a * K),
+    'cg: k': lambda a: predict.cg(a * K, Y).a,
+    'cg: y': lambda a: predict.cg(K, a * Y).a,
+    'gp_inference_iterative: k_train_train': lambda a: predict.gp_inference_iterative(a * K, Y)('ntk', KX),
+    'gp_inference_iterative: y_train': lambda a: predict.gp_inference_iterative(K, a * Y)('ntk', KX),
+    'gp_inference_iterative: k_test_train': lambda a: predict.gp_inference_iterative(K, Y)('ntk', a * KX),
+    'gradient_descent: k_train_train': lambda a: predict.gradient_descent(loss, a * K, Y)(1.),
+    'gradient_descent: y_train': lambda a: predict.gradient_descent(loss, K, a * Y)(1.),
+    'kernel_gradient: fx_train': lambda a: predict.kernel_gradient(lambda f: anp.sum(f ** 2), a * Y, K).d,
+    'kernel_gradient: k_train_train': lambda a: predict.kernel_gradient(lambda f: anp.sum(f ** 2), Y, a * K).d,
+    'fit_hyperparameters: x_train': lambda a: predict.fit_hyperparameters(
+        lambda W_std: stax.Dense(1, W_std), a * X, Y, {'W_std': 1.}, diag_reg=REG).log_marginal_likelihood,
+    'log_marginal_likelihood_gradient: W_std': lambda a: predict.log_marginal_likelihood_gradient(
+        lambda W_std: stax.Dense(1, W_std), X, Y, {'W_std': a}, diag_reg=REG)[0],
+}
+
+
+@pytest.mark.parametrize('name', NO_DERIVATIVES)
+def test_what_no_derivatives_go_through(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    what = name.partition(': ')[2]
+    with pytest.raises(TypeError, match=f'expected {what} to be numbers, got ArrayBox. autograd follows it, but no '
+                       'derivatives go through .* Differentiate kernel_fn itself'):
+        grad(lambda a: anp.sum(NO_DERIVATIVES[name](a)))(1.)
     assert not [*tmp_path.iterdir()]
 
 

@@ -10,6 +10,7 @@ from autograd.core import make_jvp
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
+from ntref import ops
 from ntref.arrays import namespace
 from ntref.ops import (
     PADDINGS, RESIZERS, Window, bordered, nearest, resize_matrix, unwindows, window_spread, window_sum, windows)
@@ -273,6 +274,28 @@ def test_derivatives(what, name, n, size, stride, padding, rng):
         size_ = abs(expected).max()
         assert_close(make_jvp(slope, x)(v)[1], expected, 'value', size_)
         assert_close(autograd.grad(lambda x: anp.sum(v * slope(x)))(x), expected, 'value', size_)
+
+
+def kept():
+    """How many windows, parts and indices are kept for the life of the process."""
+    return [f.cache_info().currsize for f in (ops._shifts, Window.of, Window.transposed, Window.only, Window.part)]
+
+
+@pytest.mark.parametrize('padding', PADDINGS)
+def test_nothing_more_is_kept_after_each_gradient(padding, rng):
+    _, window = Window.of(6, 3, 1, padding).part(0, 4)
+    x, slides = rng.standard_normal((window.n, window.n)), [(0, window), (1, window)]
+
+    def f(x):
+        return anp.sum(window_spread(window_sum(x, slides), slides) ** 3)
+    gradient = autograd.grad(f)
+
+    def slope(x):
+        return anp.sum(gradient(x) ** 2)
+    autograd.grad(slope)(x)
+    before = kept()
+    autograd.grad(slope)(x)
+    assert kept() == before
 
 
 def test_float32_stays(rng):

@@ -5,7 +5,7 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 
-from ntref import classic, empirical_kernel_fn, predict, stax
+from ntref import batch, classic, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, predict, stax
 
 rng = np.random.default_rng(0)
 X, X_TEST, Y = rng.standard_normal((7, 3)), rng.standard_normal((5, 3)), rng.standard_normal((7, 2))
@@ -62,6 +62,24 @@ def test_the_first_releases_momentum_can_be_pickled():
     functions = classic.momentum_predictor(K, Y, mse, .1)
     init_fn, predict_fn, get_fn = pickle.loads(pickle.dumps(functions))
     assert np.array_equal(get_fn(predict_fn(init_fn(Y), 1.)), functions[2](functions[1](functions[0](Y), 1.)))
+
+
+@pytest.mark.parametrize('kernel_fn, arguments', [
+    (batch(NET, 4), (X_TEST, X, 'ntk')), (batch(NET.kernel_fn, 4, 0, memory_limit=10 ** 6), (X, None, 'ntk')),
+    (predict.gradient_descent_mse_ensemble(batch(NET.kernel_fn, 4), X, Y), (1., X_TEST, 'ntk'))])
+def test_kernel_functions_in_tiles_can_be_pickled(kernel_fn, arguments):
+    again = pickle.loads(pickle.dumps(kernel_fn))
+    assert np.array_equal(again(*arguments), kernel_fn(*arguments))
+    assert not hasattr(batch(NET, 4), 'kernel_fn')        # which would stand for it without its tiles
+
+
+@pytest.mark.parametrize('kernel_fn, get', [
+    (empirical_nngp_fn(NET), ()), (empirical_ntk_fn(NET, vmap_axes=0, implementation=3), ()),
+    (empirical_kernel_fn(NET.apply_fn), (None,)), (batch(empirical_kernel_fn(NET), 4), ('ntk',))])
+def test_empirical_kernel_functions_can_be_pickled(kernel_fn, get):
+    _, params = NET.init_fn(0, X.shape)
+    again, arguments = pickle.loads(pickle.dumps(kernel_fn)), (X_TEST, X, *get, params)
+    assert np.array_equal(again(*arguments), kernel_fn(*arguments))
 
 
 def test_networks_can_be_pickled():

@@ -10,7 +10,7 @@ from kinds import to_kind
 from test_contracts import ANYWHERE, NOT_LAYERS
 from tolerances import assert_close
 
-from ntref import Kernel, stax
+from ntref import Kernel, batch, stax
 from ntref.stax import (
     ABRelu, Abs, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat,
     FanInProd, FanInSum, FanOut, Gabor, Gaussian, Gelu, Hermite, Identity, LayerError, LayerNorm, LeakyRelu, Monomial,
@@ -533,6 +533,32 @@ def test_the_value_that_is_refused():
     x = numpy.array([[.3], [1.]])
     message = refusal(LayerError, serial(D(3), Elementwise(nngp_fn=lambda k, q1, q2: numpy.tanh(k))).kernel_fn, x)
     assert "got K' = 0.291313, Q = 0.0897578, Q' = 0.761594 at K = 0.3, q = 0.09, q' = 1." in message
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_functions_that_are_not_symmetric(dtype):
+    """Refused on every path, where |K'| <= sqrt(Q Q') does not show it; what rounding alone makes differ is taken."""
+    x = numpy.array([[.3, .1], [.2, -.5], [1, 2]], dtype)
+    net = serial(D(1), Elementwise(nngp_fn=lambda k, q1, q2: k * q1, d_nngp_fn=lambda k, q1, q2: q1))
+    for call in (lambda: batch(net, 2)(x, None, 'nngp'), lambda: net.kernel_fn(x[:1], x[1:], 'nngp'),
+                 lambda: net.kernel_fn(x[:2], get='ntk')):
+        message = refusal(LayerError, call)
+        assert "to be the same where q and q' change places" in message
+        assert 'got 0.00025 and 0.000725 at K = 0.005, q = 0.05, q\' = 0.145.' in message
+    net = serial(D(1), Elementwise(nngp_fn=lambda k, q1, q2: k * (q1 ** .3 * q2) / q1 ** .3 / q2))
+    close = dict(rtol=1e-6 if dtype == 'float32' else 1e-14)
+    numpy.testing.assert_allclose(net.kernel_fn(x, x[1:], 'nngp'), x @ x[1:].T / 2, **close)
+
+
+@pytest.mark.parametrize('net, shape, what', [
+    (serial(stax.Conv(1, (2, 2)), Relu(), stax.Index((slice(None), slice(2, 2))), stax.Flatten(), D(1)), (3, 4, 4, 2),
+     'position'), (serial(stax.Flatten(), D(1)), (3, 4, 0), 'channel'),
+    (D(1), (3, 0), 'channel'), (stax.Conv(1, (2,)), (3, 4, 0), 'channel'),
+    (serial(stax.Index((slice(None), slice(0, 0))), D(1)), (3, 4), 'channel')])
+def test_nothing_to_weigh(net, shape, what):
+    """Refused by the finite network as by the infinite one."""
+    for call in (lambda: net.init_fn(0, shape), lambda: net.apply_fn((((), ()),) * 5, numpy.ones(shape))):
+        assert f'expected at least one {what}' in refusal(LayerError, call)
 
 
 def test_relu_by_its_own_nngp_fn(x):

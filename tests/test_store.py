@@ -218,14 +218,19 @@ def test_damaged_tiles_are_computed_again(how, store):
         load_kernel(store)['linear'][:]
 
 
+def forget_kernels(store):
+    """As it was before they were named."""
+    about = json.loads((store / 'zarr.json').read_text())
+    for name in 'names', 'form', 'symmetric', 'arrays':
+        del about['attributes'][name]
+    (store / 'zarr.json').write_text(json.dumps(about | {'attributes': sealed(about['attributes'])}))
+
+
 @pytest.mark.parametrize('is_described', [False, True])
 def test_killed_before_there_are_kernels(is_described, store):
     if is_described:                                       # and between the arrays
         call(store)
-        about = json.loads((store / 'zarr.json').read_text())
-        for name in 'names', 'form', 'symmetric', 'arrays':
-            del about['attributes'][name]
-        (store / 'zarr.json').write_text(json.dumps(about | {'attributes': sealed(about['attributes'])}))
+        forget_kernels(store)
         (store / 'square/zarr.json').write_text('{"sha')
     store.mkdir(exist_ok=True)
     for name in '.lock', PARTIAL:
@@ -346,9 +351,13 @@ def test_files_of_the_user_stay_in_a_store(store):
     call(store)
     for name in 'download.partial', 'linear/notes.partial', 'linear/c/0/my.0123.partial':
         (store / name).write_text('half')
-    (store / 'linear/c/0' / PARTIAL).write_text('half')
+    (store / 'notes').mkdir()
+    for folder in 'notes', 'linear/c/0', 'linear', '.':
+        (store / folder / PARTIAL).write_text('half')
     call(store)
-    assert sorted(p.name for p in store.rglob('*.partial')) == ['download.partial', 'my.0123.partial', 'notes.partial']
+    assert sorted(p.name for p in store.rglob('*.partial')) == [
+        'download.partial', 'my.0123.partial', 'notes.partial', PARTIAL]
+    assert (store / 'notes' / PARTIAL).read_text() == 'half'
 
 
 @pytest.mark.parametrize('dtype', ['f2', 'f4', '>f8', 'c8', '>c16', 'i1', '>i4', 'u8', '?'])
@@ -478,6 +487,26 @@ def test_links_are_not_followed(store, tmp_path, monkeypatch):
         assert (tmp_path / f'.new.{ending}.{known.hex}.partial').is_symlink()
         assert not (tmp_path / f'new.{ending}').exists()
     assert target.read_text() == 'all of it'
+
+
+@pytest.mark.parametrize('is_whole', [False, True])
+@pytest.mark.parametrize('folder', ['linear', 'linear/c', 'linear/c/0'])
+def test_folders_of_others_are_not_written_into(folder, is_whole, store, tmp_path):
+    """A link in the place of an array, with kernels there and without; also of a folder of its tiles."""
+    call(store)
+    if not is_whole:
+        forget_kernels(store)
+    shutil.rmtree(store / folder)
+    target = tmp_path / 'thesis'
+    target.mkdir()
+    (target / PARTIAL).write_text('half')
+    (store / folder).symlink_to(target)
+    if is_whole or folder == 'linear':
+        with pytest.raises(OSError, match=f'expected to write into .*a symbolic link at .*{folder}, which is not foll'):
+            call(store)
+    else:                                                  # an array that was not finished is made anew
+        assert_direct(call(store))
+    assert [p.name for p in target.iterdir()] == [PARTIAL]
 
 
 def test_the_lock_is_not_emptied(store):

@@ -6,24 +6,22 @@ from ..arrays import is_array
 from ..trees import leaves, tree_map
 from .side import same
 
-__all__ = ['blocks_of']
+__all__ = ['in_blocks']
 
 FEW = 4                 # inputs that are compared, together and in halves
 
 
-def blocks_of(kernel_fn, f, place):
-    """`kernel_fn.of_blocks`, for a kernel function that has params at this place of its arguments."""
-    def of_blocks(x1, x2=None, **kwargs):
-        few, checked = tree_map(lambda a: a[:FEW], x1), []
-        given = {name: tree_map(lambda a: a[:FEW] if is_array(a) else a, value) for name, value in kwargs.items()}
+def in_blocks(kernel_fn, f, place, x1, kwargs):
+    """`of_blocks` of a kernel function that has params at this place of its arguments."""
+    few, checked = tree_map(lambda a: a[:FEW], x1), []
+    given = {name: tree_map(lambda a: a[:FEW] if is_array(a) else a, value) for name, value in kwargs.items()}
 
-        def block(*args, **keywords):
-            if not checked:
-                check_blocks(f, keywords['params'] if 'params' in keywords else args[place], few, given)
-                checked.append(True)
-            return kernel_fn(*args, **keywords)
-        return block
-    return of_blocks
+    def block(*args, **keywords):
+        if not checked:
+            check_blocks(f, keywords['params'] if 'params' in keywords else args[place], few, given)
+            checked.append(True)
+        return kernel_fn(*args, **keywords)
+    return block
 
 
 def check_blocks(f, params, x, kwargs):

@@ -1,6 +1,7 @@
 """Kernels of finite networks, for one draw of the parameters: the products of outputs and of their derivatives."""
 import logging
 from collections import namedtuple
+from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
 from operator import index
@@ -10,7 +11,7 @@ import numpy
 from ..arguments import as_axes, as_flag, as_part, is_whole, suggestion
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
-from .blocks import blocks_of
+from .blocks import in_blocks
 from .check import check_side
 from .cost import Cost
 from .jacobian import jacobian_cost, jacobian_ntk
@@ -75,25 +76,25 @@ class Kernels:
         return first, second, [Pairing.of(a.shape, b.shape, self.trace, self.diagonal)
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
-    def nngp(self, first, second, pairings):
-        outs = zip(pairings, first.whole.outputs, second.whole.outputs)
-        return rebuilt(first.whole.tree, [pairing.nngp(f1, f2) for pairing, f1, f2 in outs])
+    def computed(self, names, first, second, pairings):
+        """{name: kernels in the tree of outputs} for 'nngp' and 'ntk'; nothing is computed where not all of it fits."""
+        outputs = first.whole.outputs, second.whole.outputs
+        way, taken, tangents = self.tangents(first, second, pairings) if 'ntk' in names else ('', 0, None)
+        check_fits(names, way, taken, first, second, pairings)
+        compute = {'ntk': tangents, 'nngp': lambda: [p.nngp(f1, f2) for p, f1, f2 in zip(pairings, *outputs)]}
+        return {name: rebuilt(first.whole.tree, compute[name]()) for name in names}
 
-    def ntk(self, first, second, pairings):
+    def tangents(self, first, second, pairings):
+        """The name of the way to the tangent kernel, the bytes that it takes, and what computes that of each output."""
         if is_zero(first, pairings):
-            found = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
-        else:
-            found = [k / p.traced for k, p in zip(self.summed(first, second, pairings), pairings)]
-        return rebuilt(first.whole.tree, found)
-
-    def summed(self, first, second, pairings):
-        """The kernel of each output, summed over trace axes."""
+            pairs = [*zip(pairings, first.whole.outputs)]
+            return '', size_of(first, pairings), lambda: [numpy.zeros(p.shape, out.dtype) for p, out in pairs]
         way = self.implementation or self.cheapest(first, second, pairings)
         if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
             first, second = together(first, second)
         compute, cost = WAYS[way]
-        check_fits(way, cost(first, second, pairings), first, second, pairings)
-        return compute(first, second, pairings)
+        return way.name, cost(first, second, pairings).bytes, lambda: [
+            k / p.traced for k, p in zip(compute(first, second, pairings), pairings)]
 
     def cheapest(self, first, second, pairings):
         costs, free = costs_of(first, second, pairings), available()
@@ -125,20 +126,30 @@ def apart_if_alike(first, second):
     return first, second
 
 
-def check_fits(way, cost, first, second, pairings):
-    """Raises MemoryError, which says what would fit, if this way takes more than there is."""
-    free = available()
-    if free is None or cost.bytes <= free:
+def size_of(first, pairings):
+    """Bytes of a kernel of each output."""
+    return sum(prod(p.shape) * out.itemsize for p, out in zip(pairings, first.whole.outputs))
+
+
+def check_fits(names, way, taken, first, second, pairings):
+    """Raises MemoryError, which says what would fit, if the kernels take more than there is.
+
+    `taken`: bytes for the tangent kernel by this way. The NNGP is there twice, before and after it is divided.
+    """
+    each, free = size_of(first, pairings), available()
+    needed, kept = taken + 2 * each * ('nngp' in names), each * len(names)
+    if free is None or needed <= free:
         return
     rows = [max((out.shape[0] for out in side.whole.outputs if out.ndim), default=1) for side in (first, second)]
-    kept = sum(prod(p.shape) * out.itemsize for p, out in zip(pairings, first.whole.outputs))
-    side = max(1, int(min(rows) * min(max(free / 2 - kept, free / 4) / cost.bytes, 1)))
-    structured = '' if way == NtkImplementation.STRUCTURED_DERIVATIVES else (
+    side = max(1, int(min(rows) * min(max(free / 2 - kept, free / 4) / needed, 1)))
+    what = ' and the '.join({'nngp': 'NNGP', 'ntk': 'tangent kernel'}[name] for name in names)
+    structured = '' if way in ('', NtkImplementation.STRUCTURED_DERIVATIVES.name) else (
         'Where f treats its inputs one by one, vmap_axes=0, implementation=3 takes no Jacobian. ')
-    out = '' if kept <= free / 2 else ", out='ntk.zarr'"
-    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the tangent kernel of '
-                      f'{rows[0]} with {rows[1]} inputs by {way.name}, which takes {cost.bytes / GIB:.3g} GiB, '
-                      f'{kept / GIB:.3g} of them for the kernel. {structured}Tiles fit: ntref.batch(ntk_fn, '
+    out = '' if kept <= free / 2 else ", out='kernel.zarr'"
+    fn = 'kernel_fn' if len(names) > 1 else f'{names[0]}_fn'
+    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the {what} of '
+                      f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
+                      f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
                       f'batch_size={side}, device_count=0{out}).')
 
 
@@ -178,12 +189,7 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     >>> empirical_nngp_fn(f)(numpy.array([[1., 2.]]), None, numpy.array(3.))
     array([[22.5]])
     """
-    kernels = Kernels(f, trace_axes, diagonal_axes)
-
-    def nngp_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.nngp(*kernels.sides(x1, x2, params, apply_fn_kwargs, False))
-    nngp_fn.of_blocks = blocks_of(nngp_fn, f, 2)
-    return nngp_fn
+    return _NngpFunction(Kernels(f, trace_axes, diagonal_axes))
 
 
 def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
@@ -213,12 +219,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     >>> bool(abs(ntk - kernel_fn(x, get='ntk')).max() < .05)         # its limit of infinite width
     True
     """
-    kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
-
-    def ntk_fn(x1, x2, params, **apply_fn_kwargs):
-        return kernels.ntk(*kernels.sides(x1, x2, params, apply_fn_kwargs))
-    ntk_fn.cost, ntk_fn.of_blocks = kernels.cost, blocks_of(ntk_fn, f, 2)
-    return ntk_fn
+    return _NtkFunction(Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check))
 
 
 def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
@@ -267,6 +268,7 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; NaN in parameters; a
         parameter that no output depends on, as far as autograd sees. Where that is noticed (`check`): a part of a
         derivative that is lost, examples that are mixed against the word of `vmap_axes`.
+    MemoryError : before any kernel is computed, where they would not fit; says which tiles would.
 
     Accuracy
     --------
@@ -291,9 +293,44 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     >>> cost[3].operations < cost[1].operations < cost[2].operations, cost[1].bytes        # J: 100 x 2
     (True, 161600)
     """
-    kernels = Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check)
+    return _KernelFunction(Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check))
 
-    def kernel_fn(x1, x2, get, params, **apply_fn_kwargs):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Function:
+    """What can be called for kernels, in blocks too; `place` is that of params among its arguments."""
+
+    kernels: Kernels
+    place = 2
+
+    def of_blocks(self, x1, x2=None, **kwargs):
+        return in_blocks(self, self.kernels.f, self.place, x1, kwargs)
+
+
+class _NngpFunction(_Function):
+    """The function that `empirical_nngp_fn` returns."""
+
+    def __call__(self, x1, x2, params, **apply_fn_kwargs):
+        return self.kernels.computed(('nngp',), *self.kernels.sides(x1, x2, params, apply_fn_kwargs, False))['nngp']
+
+
+class _NtkFunction(_Function):
+    """The function that `empirical_ntk_fn` returns."""
+
+    def __call__(self, x1, x2, params, **apply_fn_kwargs):
+        return self.kernels.computed(('ntk',), *self.kernels.sides(x1, x2, params, apply_fn_kwargs))['ntk']
+
+    @property
+    def cost(self):
+        return self.kernels.cost
+
+
+class _KernelFunction(_NtkFunction):
+    """The function that `empirical_kernel_fn` returns."""
+
+    place = 3
+
+    def __call__(self, x1, x2, get, params, **apply_fn_kwargs):
         names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
         if not all(isinstance(name, str) for name in names):
             raise TypeError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of type "
@@ -301,11 +338,9 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
             raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}."
                              + ''.join(suggestion(name, ('nngp', 'ntk')) for name in names))
-        given = kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
-        found = {name: getattr(kernels, name)(*given) for name in names}
+        given = self.kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
+        found = self.kernels.computed(names, *given)
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
-    kernel_fn.cost, kernel_fn.of_blocks = kernels.cost, blocks_of(kernel_fn, f, 3)
-    return kernel_fn
 
 
 def _together(tree, found):

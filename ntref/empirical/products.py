@@ -1,8 +1,8 @@
 """Products of the tangent kernel with vectors, J (J' v), without the kernel."""
 import numpy
 
-from ..arguments import as_part
-from ..trees import leaves, rebuilt
+from ..arguments import as_part, check_finite
+from ..trees import check_each, leaves, rebuilt
 from .cost import Cost
 from .jacobian import unit
 from .pullbacks import as_dtype
@@ -61,7 +61,7 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
     Raises
     ------
     TypeError  : parameters that are not floats. ValueError : f does not depend on a parameter in a way that autograd
-        sees; v of another shape.
+        sees; v of another shape, or NaN or infinity in it.
 
     Accuracy
     --------
@@ -100,6 +100,7 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
 
     def ntk_vp(cotangents):
         check_leaves(cotangents=cotangents)
+        check_each(check_finite, cotangents, 'cotangents')
         given = [numpy.asarray(v) for v in leaves(cotangents)]
         if [v.shape for v in given] != [out.shape for out in pull.outputs]:
             raise ValueError(f'expected cotangents like the outputs for x2, of shapes '

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..arguments import check_finite
+from ..no_arrays import check_entries, check_unfollowed
 from ..once import cached_property
 from ..trees import check_each, leaves, named, rebuilt
 from .cost import CALL
@@ -104,6 +105,8 @@ class Side:
         if not self.whole.outputs:
             raise TypeError(f'expected f to return an array, or a tree of arrays, got {self.whole.tree!r:.100}.')
         for i, out in enumerate(self.whole.outputs):
+            check_entries(out, 'an output')
+            check_unfollowed(out, 'an output')
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
                 raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
                                 'masks take stax.unmask_fn(apply_fn).')

@@ -2,7 +2,7 @@
 import numpy
 
 from ..arguments import check_finite, is_whole
-from ..no_arrays import check_entries
+from ..no_arrays import check_entries, check_unfollowed
 from ..trees import check_each, leaves, named
 
 __all__ = ['check_leaves', 'float_leaves', 'spread']
@@ -21,6 +21,7 @@ def float_leaves(tree, name):
     pairs = named(tree, name)
     for where, leaf in pairs:
         check_entries(leaf, where)
+        check_unfollowed(leaf, where)
         dtype = getattr(leaf, 'dtype', None)
         is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype.newbyteorder('=') in FLOATS
         if not isinstance(leaf, float) and not is_array:
@@ -37,9 +38,10 @@ def _native(leaf):
 
 
 def check_leaves(**trees):
-    """Raises TypeError where a leaf is like an array, but is masked, a matrix or sparse."""
+    """Raises TypeError where a leaf is like an array, but is masked, a matrix or sparse, or autograd follows it."""
     for name, tree in trees.items():
         check_each(check_entries, tree, name)
+        check_each(check_unfollowed, tree, name)
 
 
 def spread(value, tree, name):

@@ -1,11 +1,14 @@
 """`batch`: any kernel function tile by tile, in memory or on disk, on threads or on other machines."""
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy
 
 from ..arguments import as_flag, as_part, as_whole, check_per_input, function_of_blocks, of_block
-from ..no_arrays import check_entries
+from ..no_arrays import check_entries, check_unfollowed
 from .forms import apart, digest, together, told
 from .memory import check_memory, check_workers
 from .places import as_path
@@ -82,41 +85,55 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     as_flag(store_on_device, 'batch: store_on_device')
     threads = threads_of(device_count, 'batch')
     limit = None if memory_limit is None else as_whole(memory_limit, 'batch: memory_limit', 1)
+    return _Batched(kernel_fn, side, threads, out, progress, executor, limit)
 
-    def batched(x1, x2=None, *args, **kwargs):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Batched:
+    """A kernel function tile by tile, with the arguments of the one that it is made of: see `batch`."""
+
+    of: Callable               # not kernel_fn, which networks have
+    side: int
+    threads: int
+    out: Any
+    progress: bool | None
+    executor: Any
+    limit: int | None
+
+    def __call__(self, x1, x2=None, *args, **kwargs):
         n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
         check_per_input(kwargs, shape)
-        tile_fn = function_of_blocks(kernel_fn, x1, x2, kwargs)
+        tile_fn = function_of_blocks(self.of, x1, x2, kwargs)
         is_one = x2 is None or getattr(tile_fn, 'is_one', False)
-        tiles = list(product(range(-(-n1 // side)), range(-(-n2 // side))))
+        tiles = list(product(range(-(-n1 // self.side)), range(-(-n2 // self.side))))
 
         def job(at):
             """Arguments of `_tile`."""
-            rows, columns = _ranges(at, side, shape)
+            rows, columns = _ranges(at, self.side, shape)
             right = None if is_one and rows == columns else x1 if x2 is None else x2
             return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
                 _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None), \
                 right is None
-        with nullcontext(_Memory(side)) if out is None else opened(out, {
-                'network': told(kernel_fn), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
-                'batch_size': side}) as sink:
+        with nullcontext(_Memory(self.side)) if self.out is None else opened(self.out, {
+                'network': told(self.of), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
+                'batch_size': self.side}) as sink:
             if sink.entries is None:
                 form, first = _tile(None, *job((0, 0)))
-                _check_fits(first, shape, threads, out is None, limit, executor)
+                _check_fits(first, shape, self.threads, self.out is None, self.limit, self.executor)
                 sink.create(shape, form, first, is_one and all(k.ndim == 2 for k in first.values()))
                 if tiles:
                     sink.write((0, 0), first)
             missing = [at for at in tiles if (at[0] <= at[1] or not sink.symmetric) and not sink.has(at)]
-            progress_of = shown(progress, 'kernel')
-            if executor is None:
-                in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]), missing, threads, progress_of)
+            progress_of = shown(self.progress, 'kernel')
+            if self.executor is None:
+                in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]), missing, self.threads,
+                           progress_of)
             else:
                 jobs = ((at, _elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
-                for at, kernels in by_executor(executor, jobs, len(missing), progress_of):
+                for at, kernels in by_executor(self.executor, jobs, len(missing), progress_of):
                     if kernels is not None:
                         sink.write(at, kernels)
         return together(sink.form, sink.kernels())
-    return batched
 
 
 def threads_of(device_count, name):
@@ -211,6 +228,7 @@ def number_of_inputs(x, name):
             raise ValueError(f'expected the arrays in {name} to have as many inputs each, got {sorted(lengths)}.')
         return lengths.pop()
     check_entries(x, name)
+    check_unfollowed(x, name)
     if not getattr(x, 'shape', ()):
         raise TypeError(f'expected {name} to be an array of inputs, or a list of arrays, got {type(x).__name__}.')
     return x.shape[0]

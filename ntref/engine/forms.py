@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import numpy
 
-from ..no_arrays import check_entries
+from ..no_arrays import check_entries, check_unfollowed
 
 __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
 
@@ -16,9 +16,10 @@ def on_host(a):
 
     Raises
     ------
-    TypeError : of Python objects.
+    TypeError : of Python objects; what autograd follows.
     """
     check_entries(a, 'a kernel')
+    check_unfollowed(a, 'a kernel')
     found = numpy.asarray(a.get() if hasattr(a, 'get') else a)
     if found.dtype.hasobject:
         raise TypeError(f'expected an array of numbers, got {type(a).__name__} of Python objects.')

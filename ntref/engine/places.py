@@ -8,6 +8,7 @@ import os
 import re
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from threading import RLock
@@ -117,7 +118,14 @@ class Directory:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def own(self, key):
+        """Raises OSError where a folder on the way to a key is a link: what is behind it is not ours."""
+        for above in Path(key).parents[:-1]:
+            if (self.root / above).is_symlink():
+                raise OSError(errno.ELOOP, f'a symbolic link at {self.root / above}, which is not followed')
+
     def write(self, key, content):
+        self.own(key)
         path = self.root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         with renamed(path, aside(path)) as f:
@@ -154,10 +162,13 @@ class Directory:
         finally:
             _close(lock)
 
-    def tidy(self):
-        """Deletes what writers that were killed left unfinished."""
+    def tidy(self, names):
+        """Deletes what writers of arrays with these names left unfinished when they were killed."""
         with self.writing():
-            for rest in self.root.rglob('*.partial'):
+            for name in names:
+                self.own(f'{name}/{DESCRIBED}')
+            folders = [self.root / name for name in names]
+            for rest in chain(self.root.glob('*.partial'), *(folder.rglob('*.partial') for folder in folders)):
                 if PARTIAL.fullmatch(rest.name) and rest.is_file() and not rest.is_symlink():
                     rest.unlink(missing_ok=True)
 
@@ -187,6 +198,9 @@ class Bucket(Directory):
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    def own(self, key):
+        """There are neither folders nor links."""
+
     def write(self, key, content):
         files, root = self._files()
         files.pipe_file(f'{root}/{key}', content)
@@ -205,7 +219,7 @@ class Bucket(Directory):
         """As it is: of two writers both would write the same."""
         yield
 
-    def tidy(self):
+    def tidy(self, names):
         """Nothing is ever half there."""
 
 

@@ -140,7 +140,7 @@ class _Store:
     def __init__(self, where, manifest):
         self.where, self.side = where, manifest['batch_size']
         about = _found(where, manifest)
-        where.tidy()
+        where.tidy((about or {}).get('names', ()))
         with where.writing():
             if about is None:
                 about = sealed(manifest)
@@ -182,6 +182,7 @@ def created(where, about, arrays):
     group = zarr().open_group(where.root, mode='a')
     described = {}
     for name, (shape, chunks, dtype) in arrays.items():
+        where.own(f'{name}/{DESCRIBED}')
         group.create_array(name, shape=shape, chunks=[max(1, n) for n in chunks], dtype=dtype.newbyteorder('<'),
                            fill_value=float('nan') if numpy.issubdtype(dtype, numpy.inexact) else 0, filters=None,
                            compressors=[zarr().codecs.ZstdCodec(level=1, checksum=True)], overwrite=True)

@@ -15,6 +15,7 @@ import numpy
 from ..arguments import as_flag, as_whole, suggestion
 from ..arrays import namespace
 from ..engine.run import alone
+from ..no_arrays import check_unfollowed
 from .closed_form import Training
 from .iterative import NotConvergedError
 from .layout import nonnegative, refuse_objects, time
@@ -303,6 +304,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f'expected method to be one of {", ".join(METHODS)}, got {method!r:.100}.'
                          + suggestion(method, METHODS))
+    for name, a in ('k_train_train', k_train_train), ('y_train', y_train):
+        check_unfollowed(a, name)
     if namespace(k_train_train, y_train).kind != 'numpy':
         raise TypeError('expected NumPy arrays, which are what the solvers of SciPy compute with.')
     train = Training(k_train_train, y_train, 0., False, trace_axes)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from ..arguments import as_flag, as_part, is_per_input, suggestion
 from ..arrays import is_array, namespace
-from ..no_arrays import no_array
-
+from ..no_arrays import check_entries, no_array
+from ..trees import named
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance, ntk_train_covariance,
     without_rounding)
@@ -401,6 +401,9 @@ def refuse(x_train, y_train, diag_reg):
     """Raise for what can be seen to be wrong before any kernel is computed."""
     nonnegative('diag_reg', diag_reg)
     y = checked('y_train', y_train)
+    for name, x in named(x_train, 'x_train'):
+        if not hasattr(x, 'toarray'):                  # a function of the user may take sparse inputs
+            check_entries(x, name)
     if is_array(x_train) and x_train.shape[:1] != y.shape[:1]:
         raise ValueError(f'expected as many targets as inputs, got y_train of shape {y.shape} and x_train of shape '
                          f'{x_train.shape}.')

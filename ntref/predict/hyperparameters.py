@@ -10,6 +10,7 @@ from ..arguments import as_function, as_whole, of_block
 from ..arrays import is_array
 from ..engine.run import counted
 from ..engine.tiles import ENTRIES
+from ..no_arrays import check_unfollowed
 
 from .bayes import evidence, evidence_gradient, kernel_of
 from .closed_form import Training
@@ -142,6 +143,8 @@ class _Problem:
         if not isinstance(initial, dict) or not initial:
             raise ValueError("expected the hyper-parameters as a dict {name: number > 0}, such as {'W_std': 1.5, "
                              f"'diag_reg': 0.1}}, got {initial!r}.")
+        for name, value in (('x_train', x), ('y_train', y), *initial.items()):
+            check_unfollowed(value, name)
         self.initial = {name: float(nonnegative(name, value, positive=True)) for name, value in initial.items()}
         self.net_fn = as_function(net_fn, 'net_fn')
         self.x, self.y, self.kwargs = x, y, kwargs

@@ -10,6 +10,7 @@ import numpy
 from ..arguments import as_flag, as_whole
 from ..arrays import as_floats
 from ..engine.run import counted
+from ..no_arrays import check_unfollowed
 from .factor import NotPSDError
 from .layout import checked, nonnegative
 from .out_of_core import Tiles
@@ -337,6 +338,7 @@ def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max
     array([ 2., -1.])
     """
     tiles = Tiles('k', k)
+    check_unfollowed(y, 'y')
     if len(k.shape) != 2 or k.shape[0] != k.shape[1]:
         raise ValueError(f'expected a square kernel (n, n) as k, got shape {tuple(k.shape)}.')
     given, = as_floats(y)

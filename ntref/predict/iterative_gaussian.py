@@ -5,6 +5,7 @@ from typing import Any
 import numpy
 
 from ..arrays import as_floats
+from ..no_arrays import check_unfollowed
 
 from .closed_form import settled, without_rounding
 from .gaussian import NEEDS, Gaussian, answer, requested
@@ -101,6 +102,7 @@ class _Posterior:
 class _Training:
     def __init__(self, k, y, trace_axes, options):
         tiles = Tiles('k_train_train', k)
+        check_unfollowed(y, 'y_train')
         self.layout = Layout(y, trace_axes, k)
         self.y = self.layout.columns(checked('y_train', y))
         self.system, self.a = System(tiles, *options), None

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 from ..arguments import as_function, as_number
 from ..arrays import as_floats, namespace
 from ..derivatives import derivative
+from ..no_arrays import check_unfollowed
 from .factor import NEGATIVE, norm, symmetric
 from .layout import Layout, checked, kernel_matrix, refuse_objects
 
@@ -76,6 +77,8 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     (array([2., 0.]), array([2., 1.]), 2.0)
     """
     refuse_objects(k_train_train)
+    for name, a in ('fx_train', fx_train), ('k_train_train', k_train_train), ('k_test_train', k_test_train):
+        check_unfollowed(a, name)
     cost = as_function(cost, 'cost')
     (f,), (k,) = as_floats(fx_train), as_floats(k_train_train)
     layout, f = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f)

@@ -148,8 +148,9 @@ def field(kernel, name, whose, is_array=is_array):
 def refuse_function(k, name='k_train_train'):
     """Raises TypeError where a kernel function, a network or what is like an array stands for the kernel `name`."""
     if callable(k) or hasattr(k, 'kernel_fn'):
+        given = f'the class {k.__name__}' if isinstance(k, type) else type(k).__name__
         raise TypeError(
-            f"expected {name} to be a kernel, as kernel_fn(x1, x2, 'ntk') gives it, got {type(k).__name__}, which "
+            f"expected {name} to be a kernel, as kernel_fn(x1, x2, 'ntk') gives it, got {given}, which "
             'computes kernels. Call it; or give it to gradient_descent_mse_ensemble(kernel_fn, x_train, y_train).')
     check_entries(k, name)
 

@@ -4,7 +4,7 @@ from math import prod
 import numpy
 
 from ..arguments import as_part, function_of_blocks, is_whole, of_block
-from ..no_arrays import check_entries
+from ..no_arrays import check_entries, check_unfollowed, no_array
 from .factor import symmetric
 from .layout import checked, kernel_matrix, refuse_function
 
@@ -116,9 +116,9 @@ class Tiles:
 
     def __init__(self, name, k):
         refuse_function(k, name)
+        check_unfollowed(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
-            raise TypeError(f'expected {name} to be an array, in memory or on disk, or a ComputedKernel, got '
-                            f'{type(k).__name__}.')
+            raise no_array(k, f'{name} to be an array, in memory or on disk, or a ComputedKernel')
         if k.dtype.kind not in 'biuf' or len(k.shape) < 2 or len(k.shape) % 2:
             raise TypeError(f'expected {name} of real numbers with axes in pairs (n1, n2, ...), got dtype {k.dtype} '
                             f'and shape {k.shape}.')

@@ -1,6 +1,7 @@
 """Draws from Gaussian predictions, prior or posterior."""
 from ..arguments import as_whole
 from ..arrays import as_floats, generator, namespace, plain
+from ..no_arrays import no_array
 
 from .factor import NEGATIVE, NotPSDError, largest_eigenvalue, symmetric
 from .layout import Layout, checked, kernel_matrix
@@ -82,6 +83,8 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
     ((1000, 2), True, 1.0)
     """
     number = as_whole(number, 'number', 0)
+    if hasattr(gaussian, 'nngp') or hasattr(gaussian, 'ntk'):
+        raise no_array(gaussian, 'a Gaussian, (mean, covariance), as (zeros, k_test_test) for the prior')
     if not isinstance(gaussian, (tuple, list)) or len(gaussian) != 2:
         raise TypeError(f'expected a Gaussian, (mean, covariance), got {type(gaussian).__name__}.')
     (mean,), (c,) = as_floats(gaussian[0]), as_floats(gaussian[1])

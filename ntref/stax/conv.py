@@ -125,6 +125,7 @@ class _Convolution(Weighted, abstract=True):
             raise ValueError(f'expected {len(lhs) - 2} spatial axes ({lhs}), got {len(signal.shape) - 2} in shape '
                              f'{signal.shape}.')
         self.check_axes(signal, self.axes.of(len(lhs)))
+        self.check_channels(signal)
         sizes = {'N': signal.shape[self.axes.batch], 'C': self.widened(self.out_chan)}
         sizes |= {c: window.out for c, window in zip(self.spatial[0], self.windows(signal.shape))}
         new = replace(signal, shape=tuple(sizes[c] for c in out), axes=Axes(out.index('N'), out.index('C')),

@@ -27,9 +27,10 @@ class Elementwise(Nonlinearity):
 
     Raises
     ------
-    ValueError : neither fn nor nngp_fn; an nngp_fn that is no covariance: |K'| > sqrt(Q Q'), Q = nngp_fn(q, q, q), by
-        more than rounding (half of the digits), or NaN; a derivative that is NaN or infinite, such as that of
-        arccos(K / sqrt(q q')) where inputs coincide, or that autograd cannot see.
+    ValueError : neither fn nor nngp_fn; an nngp_fn that is no covariance: |K'| > sqrt(Q Q'), Q = nngp_fn(q, q, q), or
+        other numbers where q and q' change places, by more than rounding (half of the digits), or NaN; a derivative
+        that is NaN or infinite, such as that of arccos(K / sqrt(q q')) where inputs coincide, or that autograd cannot
+        see.
     NotImplementedError : `apply_fn` without fn, `kernel_fn` without nngp_fn.
 
     Source
@@ -68,7 +69,8 @@ class Elementwise(Nonlinearity):
         """K', checked but where there is `nothing`, an array of bool."""
         if self.nngp_fn is None:
             raise NotImplementedError(f'{self!r} has no kernel: give nngp_fn, or use ElementwiseNumerical.')
-        k = self.nngp_fn(*_spread(p))
+        given = _spread(p)
+        k = self.nngp_fn(*given)
         own1, own2 = (p.xp.asarray(untraced(self.nngp_fn(q, q, q))).astype(p.k.dtype) for q in (p.q1, p.q2))
         s = p.xp.sqrt(p.xp.maximum(own1, 0)) * p.xp.sqrt(p.xp.maximum(own2, 0))
         fits = abs(k) <= (1 + p.xp.eps(p.k) ** .5) * s + 0 * k
@@ -77,6 +79,11 @@ class Elementwise(Nonlinearity):
             got = ', '.join(f'{name} = {plain((value + 0 * p.k)[at]):.6g}' for name, value in found)
             raise ValueError("expected nngp_fn to give covariances, |K'| <= sqrt(Q Q') for Q = nngp_fn(q, q, q), Q' = "
                              f"nngp_fn(q', q', q'); got {got} at {_where(p, at)}.")
+        number, q1, q2 = map(untraced, given)
+        swapped = self.nngp_fn(number, q2, q1) + 0 * number
+        if (at := _first(p, nothing | (abs(untraced(k) - swapped) <= p.xp.eps(p.k) ** .5 * s))) is not None:
+            raise ValueError("expected nngp_fn to be the same where q and q' change places, as E[phi(u) phi(v)] is; got"
+                             f" {plain((k + 0 * p.k)[at]):.6g} and {plain(swapped[at]):.6g} at {_where(p, at)}.")
         return Cov(k)
 
     def slope(self, p, nothing=False):

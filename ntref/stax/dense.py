@@ -32,6 +32,11 @@ class Weighted(Layer, abstract=True):
         """Channels of the output of the finite network."""
         return int(n * self.s[1]) if self.is_standard else n
 
+    def check_channels(self, signal):
+        """Raises ValueError where there is nothing to weigh."""
+        if signal.channels == 0:
+            raise ValueError(f'expected at least one channel on axis {signal.axes.channel}, got shape {signal.shape}.')
+
     def drawn(self, rng, shape, n, bias_shape):
         """W of `shape` for n inputs, and b (or ())."""
         w, b = (self.W_std / (n / self.s[0]) ** .5, self.b_std) if self.is_standard else (1., 1.)
@@ -116,6 +121,7 @@ class Dense(Weighted):
 
     def out(self, signal):
         self.check_axes(signal, self.axes.of(len(signal.shape)))
+        self.check_channels(signal)
         return replace(signal.with_channels(self.widened(self.out_dim)), is_gaussian=True)
 
     def init(self, rng, signal):

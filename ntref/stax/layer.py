@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from ..arguments import as_typed, check_finite
 from ..arrays import as_floats, exact, generator, kind, untraced
 from ..signal import Demand
-from ..no_arrays import check_entries
 from ..ranges import beyond_range
 from ..trees import leaves
 from .kernel_function import KernelFunction
@@ -142,11 +141,11 @@ class Layer:
 
         Raises
         ------
-        ValueError : NaN or infinity in inputs without masks; shapes that do not fit; what layers lack.
+        ValueError : NaN or infinity in params, and in inputs without masks; shapes that do not fit; what layers lack.
         """
         with located(self):
             for leaf in leaves(params):
-                check_entries(leaf, 'each of params')
+                check_finite(leaf, 'each of params')
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
             shape = tree_map(_shape, inputs)

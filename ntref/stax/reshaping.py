@@ -58,9 +58,9 @@ class Flatten(Layer):
         if axis_of(self.batch_axis, len(signal.shape)) != signal.axes.batch:
             raise ValueError(f'expected the batch on axis {self.batch_axis}, got it on {signal.axes.batch} of shape '
                              f'{signal.shape}.')
-        check_positions(signal)
 
     def out(self, signal):
+        check_positions(signal)
         batch = signal.axes.batch
         n, size = signal.shape[batch], prod(signal.shape[:batch] + signal.shape[batch + 1:])
         shape, axes = ((n, size), Axes(0, 1)) if self.batch_axis_out == 0 else ((size, n), Axes(1, 0))
