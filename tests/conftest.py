@@ -1,6 +1,7 @@
 """Fixtures for all tests: seeded random numbers, the stand-in for CuPy, working precision, kinds of arrays."""
 import sys
 import zlib
+from collections import Counter
 
 import numpy
 import pytest
@@ -8,14 +9,56 @@ from cupy_stand_in import installed
 from kinds import KINDS
 
 DOUBLE = 53
+SAMPLED = {                 # tests of many long cases that are alike: every n-th always runs, the others with `-m slow`
+    'test_accuracy.py::test_others': 3,
+    'test_accuracy.py::test_relu_family': 3,
+    'test_accuracy_conv.py::test_behind_a_pool': 3,
+    'test_accuracy_conv.py::test_every_separation': 3,
+    'test_accuracy_conv.py::test_twenty_layers': 3,
+    'test_activations.py::test_kinds': 2,
+    'test_activations.py::test_kinked_at_20_digits': 2,
+    'test_activations.py::test_quadrature': 2,
+    'test_activations.py::test_tiles_are_the_whole': 2,
+    'test_attention.py::test_finite_networks': 2,
+    'test_attention.py::test_finite_networks_of_many_heads': 2,
+    'test_certify.py::test_every_layer': 2,
+    'test_certify.py::test_kinked_against_integrals_along_a_line': 2,
+    'test_conformance.py::test_the_suite_fails_on_each_mistake_where_it_is_made': 2,
+    'test_contracts.py::test_finite_networks_have_this_kernel': 4,
+    'test_gradients.py::test_in_either_input': 3,
+    'test_iterative.py::test_kernels_that_are_not_in_memory': 3,
+    'test_iterative.py::test_predictions': 3,
+    'test_masks.py::test_mean_of_finite_networks': 4,
+    'test_monte_carlo.py::test_mean_is_the_infinite_network': 4,
+    'test_monte_carlo_conv.py::test_layers_with_weights': 4,
+    'test_monte_carlo_conv.py::test_layers_without_weights': 4,
+    'test_monte_carlo_conv.py::test_tangent_kernel': 4,
+    'test_own_tiles.py::test_kinds_of_images': 3,
+    'test_own_tiles.py::test_what_was_in_memory_does_not_matter': 3,
+    'test_pairs.py::test_tiles_do_not_change_the_kernel': 2,
+    'test_positions.py::test_derivatives_in_the_inputs': 3,
+    'test_positions.py::test_derivatives_in_the_parameters': 3,
+    'test_positions.py::test_kernels_of_all_kinds': 3,
+    'test_quadrature.py::test_closed_forms': 3,
+    'test_same_inputs.py::test_tiles_are_the_whole': 2,
+    'test_testing.py::test_right_layers_pass': 2,
+    'test_weight_space.py::test_three_ways': 2,
+}
 
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'last: runs after all other tests')
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True, wrapper=True)
 def pytest_collection_modifyitems(items):
+    seen = Counter()
+    for item in items:
+        test = item.nodeid.partition('[')[0].rpartition('/')[2]                   # file::function
+        if seen[test] % SAMPLED.get(test, 1):
+            item.add_marker(pytest.mark.slow)
+        seen[test] += 1
+    yield
     items.sort(key=lambda item: item.get_closest_marker('last') is not None)
 
 

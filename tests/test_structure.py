@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import SAMPLED
 
 import ntref
 
@@ -441,6 +442,14 @@ def test_the_reader_of_statements_sees_them():
     for text, n in [('x == 1', 1), ('x - 1', 1), ('not x', 1), ('f(x), "message"', 1), ('a < b and c', 1), ('f(x)', 0),
                     ('assert x == 1', 0), ('with pytest.raises(E):\n    x + 1', 0), ('with f():\n    x + 1', 1)]:
         assert len(idle_statements(ast.parse(text))) == n, text
+
+
+# ------------------------------------------------------------------ tests of which some run always
+
+@pytest.mark.parametrize('test', SAMPLED)
+def test_what_is_sampled_exists(test):
+    file, _, name = test.partition('::')
+    assert any(getattr(node, 'name', None) == name for node in ast.parse((TESTS / file).read_text()).body)
 
 
 # ------------------------------------------------------------------ links
