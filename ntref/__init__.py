@@ -1,12 +1,11 @@
 """ntref: infinitely wide neural networks in NumPy and SciPy, with CuPy on a GPU and autograd for derivatives."""
 from . import classic, predict, stax
 from .arguments import unknown_name
-from .empirical import (
-    NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn)
+from .empirical import NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn
+from .empirical.monte_carlo import monte_carlo_kernel_fn
+from .empirical.taylor import linearize, taylor_expand
 from .engine import batch, load_kernel, save_kernel
-from .kernel import Kernel
-from .monte_carlo import monte_carlo_kernel_fn
-from .taylor import linearize, taylor_expand
+from .recursion.kernel import Kernel
 
 __all__ = ['Kernel', 'NtkImplementation', 'batch', 'classic', 'empirical_kernel_fn', 'empirical_nngp_fn',
            'empirical_ntk_fn', 'empirical_ntk_vp_fn', 'linearize', 'load_kernel', 'monte_carlo_kernel_fn', 'predict',

@@ -87,8 +87,8 @@ def _demo_arguments(commands):
 
 
 def _demo(args):
-    from . import demo, demo_conv
-    run, default = (demo.run, 1000) if args.net == 'dense' else (demo_conv.run, 200)
+    from .demos import conv, dense
+    run, default = (dense.run, 1000) if args.net == 'dense' else (conv.run, 200)
     run(default if args.train is None else args.train, args.seed, args.figure)
 
 

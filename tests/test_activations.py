@@ -15,7 +15,7 @@ from scipy.special import erfcx, expit, log1p, ndtr
 
 from ntref import stax
 from ntref.arrays import namespace
-from ntref.cov import Cov, Pair
+from ntref.duals.pair import Cov, Pair
 from ntref.quadrature import expectation
 from ntref.stax import (
     Conv, Dense, Elu, Erf, Flatten, HardTanh, Mish, Relu, Relu6, Selu, Sigmoid, Softplus, Swish, Tanh, serial)

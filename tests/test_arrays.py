@@ -13,7 +13,7 @@ import scipy.special
 from kinds import KINDS, to_kind, to_numpy
 
 from ntref import arguments, arrays, derivatives
-from ntref.taylor import complete_forward_rules
+from ntref.empirical.taylor import complete_forward_rules
 
 autograd = pytest.importorskip('autograd')
 mpmath = pytest.importorskip('mpmath')

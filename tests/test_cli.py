@@ -12,17 +12,18 @@ import mpmath
 import numpy
 import pytest
 
-from ntref import cli, demo
+from ntref import cli
 from ntref.arrays import namespace
 from ntref.cli import main
+from ntref.demos import dense
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_the_demo_meets_its_numbers_and_draws(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo, 'NETWORKS', 6)
-    monkeypatch.setattr(demo, 'WIDTH', 128)
-    monkeypatch.setattr(demo, 'STEPS', 30)
+    monkeypatch.setattr(dense, 'NETWORKS', 6)
+    monkeypatch.setattr(dense, 'WIDTH', 128)
+    monkeypatch.setattr(dense, 'STEPS', 30)
     figure = tmp_path / 'figure.png'
     assert main(['demo', '--figure', str(figure)]) == 0
     said = capsys.readouterr().out

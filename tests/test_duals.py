@@ -16,7 +16,7 @@ from autograd import elementwise_grad
 from scipy.special import erf
 
 from ntref import stax
-from ntref.cov import Cov, Pair
+from ntref.duals.pair import Cov, Pair
 from ntref.quadrature import expectation
 
 EPS = 2. ** -52

@@ -375,7 +375,7 @@ FORKED = """
 import os, signal, threading, numpy
 from types import SimpleNamespace
 from ntref import stax
-from ntref.cov import Pair
+from ntref.duals import Pair
 
 asked, go_on = threading.Event(), threading.Event()
 
@@ -408,7 +408,7 @@ def test_no_property_has_a_lock():
     """Before Python 3.12 that of functools has one."""
     package = Path(ntref.__file__).parent
     users = [path.name for path in package.rglob('*.py') if 'cached_property' in path.read_text()]
-    assert 'cov.py' in users
+    assert 'pair.py' in users
     assert not [path for path in package.rglob('*.py') if re.search(
         r'from functools import.*cached_property|functools\.cached_property', path.read_text())]
 

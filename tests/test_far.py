@@ -1,4 +1,4 @@
-"""Far pairs: tiles without gaps, which give way to tiles with them where a pair turns out to be near; `ntref.fused`."""
+"""Far pairs: tiles without gaps, which give way to tiles with them where a pair turns out to be near; `duals.fast`."""
 from unittest import mock
 
 import mpmath
@@ -6,13 +6,15 @@ import numpy
 import pytest
 from tolerances import DTYPES
 
-from ntref import cov, duals, fused, pairs
-from ntref.cov import Cov, Pair
+from ntref import duals
+from ntref.duals import fast, pair
+from ntref.duals.pair import Cov, Pair
+from ntref.recursion import tile, tiled
 from ntref.stax import (
     Abs, AvgPool, Conv, Dense, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, LeakyRelu,
-    Relu, Sign, Sin, large, parallel, serial)
+    Relu, Sign, Sin, parallel, serial)
 
-EDGES = fused.FAR, fused.LARGE
+EDGES = fast.FAR, fast.LARGE
 ANGLES = numpy.linspace(*EDGES, 102)[1:-1]
 
 
@@ -38,7 +40,7 @@ def relu_truth(q1, q2, k):
 def test_relu_to_the_last_digits(dtype):
     """K' to an eps of s, and Theta' to the eps / theta that K leaves of the angle."""
     p, eps = at_angles(ANGLES, dtype), numpy.finfo(dtype).eps
-    k, gap, area, slope = fused.abrelu(p, numpy.ones(len(ANGLES), dtype), 0, 1)
+    k, gap, area, slope = fast.abrelu(p, numpy.ones(len(ANGLES), dtype), 0, 1)
     assert gap is None and area is None and k.dtype == slope.dtype == dtype
     truth = numpy.array([relu_truth(*v) for v in zip(p.q1, p.q2, p.k)])
     assert (abs(k - truth[:, 0]) <= 2 * eps * 2).all()
@@ -46,10 +48,10 @@ def test_relu_to_the_last_digits(dtype):
 
 
 FORMS = {
-    'abrelu': (lambda p, ntk: fused.abrelu(p, ntk, -.3, 1.2), lambda p: duals.abrelu(p, -.3, 1.2)),
-    'erf': (lambda p, ntk: fused.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
-    'gelu': (fused.gelu, duals.gelu),
-    'any': (lambda p, ntk: fused.far(p, ntk, duals.gelu), duals.gelu),
+    'abrelu': (lambda p, ntk: fast.abrelu(p, ntk, -.3, 1.2), lambda p: duals.abrelu(p, -.3, 1.2)),
+    'erf': (lambda p, ntk: fast.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
+    'gelu': (fast.gelu, duals.gelu),
+    'any': (lambda p, ntk: fast.far(p, ntk, duals.gelu), duals.gelu),
 }
 
 
@@ -72,12 +74,12 @@ def test_forms_are_the_duals(name, q, dtype):
 
 @pytest.mark.parametrize('name', ['abrelu', 'any'])
 @pytest.mark.parametrize('angle, is_near', [
-    (fused.FAR * (1 - 1e-9), True), (fused.FAR * (1 + 1e-9), False), (fused.LARGE * (1 - 1e-9), False),
-    (fused.LARGE * (1 + 1e-9), True), (0, True), (numpy.pi, True), (1e-9, True)])
+    (fast.FAR * (1 - 1e-9), True), (fast.FAR * (1 + 1e-9), False), (fast.LARGE * (1 - 1e-9), False),
+    (fast.LARGE * (1 + 1e-9), True), (0, True), (numpy.pi, True), (1e-9, True)])
 def test_near_pairs_are_refused(name, angle, is_near):
     p = at_angles([1., angle, 2.])
     if is_near:
-        with pytest.raises(fused.Near):
+        with pytest.raises(fast.Near):
             FORMS[name][0](p, None)
     else:
         assert numpy.isfinite(FORMS[name][0](p, None)[0]).all()
@@ -87,14 +89,14 @@ def test_near_pairs_are_refused(name, angle, is_near):
 def test_smooth_forms_refuse_what_they_see_as_kinks(name):
     """Small variances at any angle; large ones beyond FAR only."""
     assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0]).all()
-    with pytest.raises(fused.Near):
+    with pytest.raises(fast.Near):
         FORMS[name][0](at_angles([.01, 1.], q=(1e4, 1e4)), None)
 
 
 def test_coincidences_and_zeros_are_near_without_a_warning():
     for q, k in ((1 / 3, 1 / 3), (0., 0.), (.1, .1 * (1 + 2e-16))):
-        with pytest.raises(fused.Near):
-            fused.abrelu(Pair(numpy.array([q]), numpy.array([q]), Cov(numpy.array([k])), True), None, 0, 1)
+        with pytest.raises(fast.Near):
+            fast.abrelu(Pair(numpy.array([q]), numpy.array([q]), Cov(numpy.array([k])), True), None, 0, 1)
 
 
 # ------------------------------------------------------------------ networks
@@ -127,11 +129,11 @@ def test_the_same_with_and_without_gaps(name, alone, rng):
     net = NETWORKS.get(name, ROWS)
     x, y = inputs(name, rng)
     arguments = (y, None) if alone else (x, y)
-    with mock.patch.object(large, 'input_tile', wraps=large.input_tile) as tile:
+    with mock.patch.object(tiled, 'input_tile', wraps=tiled.input_tile) as tile:
         far = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         tried = [call.kwargs['is_far'] for call in tile.call_args_list if 'is_far' in call.kwargs]
         assert True in tried and False not in tried
-        with mock.patch.object(fused, 'FAR', 4.):
+        with mock.patch.object(fast, 'FAR', 4.):
             near = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         assert False in [call.kwargs['is_far'] for call in tile.call_args_list if 'is_far' in call.kwargs]
     for a, b in zip(far, near):
@@ -157,7 +159,7 @@ def test_one_near_pair_brings_the_gaps_back(name, rng):
     x, y = inputs(name, rng)
     y[1] = x[0] + 1e-8 * y[1]
     found = net.kernel_fn(x, y, ('nngp', 'ntk'))
-    with mock.patch.object(fused, 'FAR', 4.):
+    with mock.patch.object(fast, 'FAR', 4.):
         expected = net.kernel_fn(x, y, ('nngp', 'ntk'))
     whole = net.kernel_fn(x, y)
     i = numpy.s_[:1] if name == 'rows' else numpy.s_[:]
@@ -173,11 +175,11 @@ def test_gaps_are_not_computed(name, rng):
         NETWORKS.get(name, ROWS)
     seen = []
 
-    def spy(a, b, demand, original=pairs.across):
+    def spy(a, b, demand, original=tile.across):
         seen.append(demand)
         return original(a, b, demand)
-    with mock.patch.object(pairs, 'across', spy), mock.patch.object(
-            cov.Pair, 'gap', property(lambda p: pytest.fail('a gap') if p.is_far else abs(p.q1 + p.q2 - 2 * p.k))):
+    with mock.patch.object(tile, 'across', spy), mock.patch.object(
+            pair.Pair, 'gap', property(lambda p: pytest.fail('a gap') if p.is_far else abs(p.q1 + p.q2 - 2 * p.k))):
         net.kernel_fn(x, y, ('nngp', 'ntk'))
     assert seen and not any(demand.gap or demand.area for demand in seen)
 
@@ -185,13 +187,13 @@ def test_gaps_are_not_computed(name, rng):
 def test_many_tiles_follow_the_first(rng, monkeypatch):
     """Of many tiles the first one says whether the others are tried without gaps; of few each is."""
     net, x, tried = NETWORKS['relu'], rng.standard_normal((12, 4, 4, 2)), []
-    monkeypatch.setattr(large, 'ENTRIES', 16)                        # a pair, or a row of pairs, in each tile
-    original = large.input_tile
-    monkeypatch.setattr(large, 'input_tile', lambda *a, **k: tried.append(k.get('is_far')) or original(*a, **k))
+    monkeypatch.setattr(tiled, 'ENTRIES', 16)                        # a pair, or a row of pairs, in each tile
+    original = tiled.input_tile
+    monkeypatch.setattr(tiled, 'input_tile', lambda *a, **k: tried.append(k.get('is_far')) or original(*a, **k))
     for near in (), (11,):
         x[list(near)] = x[0]
         for many in 10 ** 6, 3:
-            monkeypatch.setattr(large, 'MANY', many)
+            monkeypatch.setattr(tiled, 'MANY', many)
             tried.clear()
             k = net.kernel_fn(x, get='ntk')
             retried = tried.count(False)

@@ -6,10 +6,12 @@ import reference
 import reference_conv
 from tolerances import DTYPES, assert_close
 
-from ntref import duals, fused
-from ntref.cov import Cov, Pair
-from ntref.fused import FAR, LARGE, Near
-from ntref.stax import Abs, Conv, Erf, Flatten, Gelu, LeakyRelu, Relu, large, serial
+from ntref import duals
+from ntref.duals import fast
+from ntref.duals.fast import FAR, LARGE, Near
+from ntref.duals.pair import Cov, Pair
+from ntref.recursion import tiled
+from ntref.stax import Abs, Conv, Erf, Flatten, Gelu, LeakyRelu, Relu, serial
 
 EPS = {dtype: float(numpy.finfo(dtype).eps) for dtype in DTYPES}
 
@@ -17,7 +19,7 @@ EPS = {dtype: float(numpy.finfo(dtype).eps) for dtype in DTYPES}
 
 UNITS = .1, 1., 3.
 SLOPES = {'Relu': (0, 1), 'LeakyRelu': (.2, 1), 'Abs': (-1, 1), 'ABRelu': (-.5, 1.7), 'linear': (1.3, 1.3)}
-SMOOTH = {'erf': (fused.erf, (.7, 1.4, -.3), reference.erf, 2 * 1.4 ** 2), 'gelu': (fused.gelu, (), reference.gelu, 1)}
+SMOOTH = {'erf': (fast.erf, (.7, 1.4, -.3), reference.erf, 2 * 1.4 ** 2), 'gelu': (fast.gelu, (), reference.gelu, 1)}
 """Form, parameters, 40 digits, and f: they are functions of the angle whose sine is f K / sqrt((1 + f q)(1 + f q'))."""
 INSIDE = numpy.linspace(FAR * 1.001, LARGE / 1.001, 24)
 
@@ -51,7 +53,7 @@ def test_relus(name, dtype):
     (a, b), p = SLOPES[name], at_angles(dtype, INSIDE)
     c, e, ntk = (a * a + b * b) / 2, (a - b) ** 2 / (2 * numpy.pi), numpy.linspace(.5, 2, 24).astype(dtype)
     k, slope = digits(reference.abrelu(a, b), p)
-    found, gap, area, theta = fused.abrelu(p, ntk, a, b)
+    found, gap, area, theta = fast.abrelu(p, ntk, a, b)
     assert gap is None and area is None and found.dtype == theta.dtype == dtype
     assert_within(found, k, 4 * c * p.n1 * p.n2)
     assert_within(theta, slope * ntk.astype('float64'), 4 * ntk * (c + e / numpy.sin(INSIDE)))
@@ -77,7 +79,7 @@ def test_erf_and_gelu(name, dtype):
 def test_any_dual(name, parameters):
     p, dual = at_angles('float64', INSIDE, (.5, 1.)), getattr(duals, name)
     cov, slope = dual(Pair(p.q1, p.q2, p.cov), *parameters)
-    k, gap, area, theta = fused.far(p, 2., lambda p: dual(p, *parameters))
+    k, gap, area, theta = fast.far(p, 2., lambda p: dual(p, *parameters))
     assert (k == cov.k).all() and (theta == 2 * slope).all() and gap is None and area is None
 
 
@@ -91,7 +93,7 @@ def test_order_in_memory_does_not_matter(order, is_far):
 
     def stored(a):
         return a if a is None else numpy.ascontiguousarray(a.transpose(order)).transpose(numpy.argsort(order))
-    one, other = (fused.abrelu(Pair(p.q1, p.q2, Cov(f(p.k), f(gap)), is_far), f(1 + p.k ** 2), 0, 1)
+    one, other = (fast.abrelu(Pair(p.q1, p.q2, Cov(f(p.k), f(gap)), is_far), f(1 + p.k ** 2), 0, 1)
                   for f in (lambda a: a, stored))
     assert stored(p.k).strides != p.k.strides
     for i in (0, 3) if is_far else (0, 1, 3):
@@ -101,8 +103,8 @@ def test_order_in_memory_does_not_matter(order, is_far):
 # ------------------------------------------------------------------ where far ends
 
 EDGES = {'abrelu': (FAR, LARGE), 'far': (FAR, LARGE)} | dict.fromkeys(SMOOTH, (FAR - numpy.pi / 2, numpy.pi / 2 - FAR))
-CALLS = {'abrelu': lambda p: fused.abrelu(p, None, 0, 1), 'far': lambda p: fused.far(p, None, duals.sign),
-         'erf': lambda p: fused.erf(p, None, *SMOOTH['erf'][1]), 'gelu': lambda p: fused.gelu(p, None)}
+CALLS = {'abrelu': lambda p: fast.abrelu(p, None, 0, 1), 'far': lambda p: fast.far(p, None, duals.sign),
+         'erf': lambda p: fast.erf(p, None, *SMOOTH['erf'][1]), 'gelu': lambda p: fast.gelu(p, None)}
 
 
 def at(name, *angles):
@@ -158,12 +160,12 @@ def test_no_pairs():
 @pytest.fixture
 def tried(monkeypatch):
     """is_far of each tile of x1 against x2 that is begun, in turn."""
-    seen, original = [], large.input_tile
+    seen, original = [], tiled.input_tile
 
     def tile(a, b, *args, **part):
         seen.extend([part.get('is_far', False)] if b is not None else [])
         return original(a, b, *args, **part)
-    monkeypatch.setattr(large, 'input_tile', tile)
+    monkeypatch.setattr(tiled, 'input_tile', tile)
     return seen
 
 
@@ -203,8 +205,8 @@ def test_angles_at_the_edges(edge, side, layer, tried):
 @pytest.mark.parametrize('start, depth', [(.3, 25), (.5, 35), (1., 40), (2., 60), (2.69, 60)])
 def test_near_in_a_deep_layer(start, depth, tried, monkeypatch):
     """ReLUs bring angles together, to 3 pi / depth in the end: what begins far is done again. Two eps a layer."""
-    calls, original = [], fused.abrelu
-    monkeypatch.setattr(fused, 'abrelu', lambda p, *a: calls.append(p.is_far) or original(p, *a))
+    calls, original = [], fast.abrelu
+    monkeypatch.setattr(fast, 'abrelu', lambda p, *a: calls.append(p.is_far) or original(p, *a))
     assert_right(pixel(*[None, Relu()] * depth), pixels(0), pixels(start, -start), 2 * depth * EPS['float64'])
     assert tried == [True, False] and 2 < calls.count(True) <= depth
 

@@ -21,9 +21,9 @@ from autograd import numpy as anp
 
 import ntref
 from ntref import batch, classic, predict, stax
-from ntref.kernel import Kernel
 from ntref.oracle import certify, conformance_cases
 from ntref.quadrature import expectation, gauss_hermite, mean
+from ntref.recursion.kernel import Kernel
 
 PACKAGE = Path(ntref.__file__).parent
 SAMPLE = 900                     # tries that run always

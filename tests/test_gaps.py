@@ -9,7 +9,7 @@ import pytest
 import reference
 from test_duals import Variables, exact_dual, gap_and_area
 
-from ntref.cov import Cov, Pair
+from ntref.duals.pair import Cov, Pair
 from ntref.stax import (
     ABRelu, Cos, Dense, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite, Monomial, Polynomial, Rbf,
     RectifiedMonomial, Relu, Sigmoid_like, Sin, serial)

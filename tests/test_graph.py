@@ -460,8 +460,8 @@ def test_padding_changes_nothing(rng):
 @pytest.mark.parametrize('implementation', ['DENSE', 'SPARSE'])
 @pytest.mark.parametrize('entries', [2 ** 18, 60])
 def test_tiles_have_the_patterns_of_their_rows(implementation, entries, rng, monkeypatch):
-    monkeypatch.setattr('ntref.stax.large.ENTRIES', entries)
-    monkeypatch.setattr('ntref.pairs.BLOCK', entries)
+    monkeypatch.setattr('ntref.recursion.tiled.ENTRIES', entries)
+    monkeypatch.setattr('ntref.recursion.tile.BLOCK', entries)
     net = serial(*HIDDEN, Aggregate(implementation=implementation), Dense(6, 1.2, .2), Relu(),
                  Aggregate(implementation=implementation), Dense(6, 1.2, .2), Relu(), GlobalAvgPool(), Dense(1))
     x, y = rng.standard_normal((13, 4, 3)), rng.standard_normal((9, 4, 3))

@@ -14,8 +14,8 @@ from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
 from ntref import Kernel, batch, load_kernel, save_kernel, stax
-from ntref.signal import Signal
 from ntref.predict import ComputedKernel, gp_inference, gp_inference_iterative, gradient_descent_mse_ensemble
+from ntref.recursion.signal import Signal
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
     FanInSum, FanOut, Flatten, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Identity, ImageResize, Index,

@@ -10,9 +10,9 @@ from autograd import numpy as anp
 
 import ntref
 from ntref import batch, classic, predict, stax
-from ntref.kernel import Kernel
 from ntref.oracle import certify
 from ntref.quadrature import expectation, mean
+from ntref.recursion.kernel import Kernel
 
 rng = numpy.random.default_rng(0)
 X, X2, Y = rng.standard_normal((4, 3)), rng.standard_normal((2, 3)), rng.standard_normal((4, 1))

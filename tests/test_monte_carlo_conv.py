@@ -6,7 +6,7 @@ variance is that of WIDTH channels: right up to 1 / WIDTH). One that is deeper i
 
 Agreement is meant in standard errors, which come from the scatter of the draws (`finite.chance`). Each test also says
 by how much the kernel would have to be off for it to fail. Where a window or a pixel sits is a convention, which finite
-and infinite networks share here: that is held by test_golden_conv.py, test_where_nt_errs.py and test_ops.py.
+and infinite networks share here: that is held by test_golden_conv.py, test_where_nt_errs.py and test_windows.py.
 """
 import pytest
 from finite import LEVEL, chance, check_mean, draws, empirical_ntk, second_moment

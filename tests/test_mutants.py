@@ -26,25 +26,26 @@ from scipy.linalg import sqrtm
 from scipy.stats import multivariate_normal
 
 from ntref import (
-    cov, duals, empirical_ntk_fn, empirical_ntk_vp_fn, exponential_unit, fused, gaps, hermite, inputs, monte_carlo,
-    monte_carlo_kernel_fn, ops, pairs, predict, stax, taylor, taylor_expand, truncated)
+    duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, stax, taylor_expand, windows)
 from ntref.arrays import namespace
-from ntref.cov import Cov, Pair
-from ntref.empirical import jacobian, pairing, plan, products, record, rules, structured, weights
-from ntref.fused import BLOCK
-from ntref.kernel import Kernel
-from ntref.ops import Window
-from ntref.pairs import Tile
+from ntref.duals import exponential_unit, fast, gaps, pair, series, truncated
+from ntref.duals.fast import BLOCK
+from ntref.duals.pair import Cov, Pair
+from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
 from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
 from ntref.quadrature import expectation
+from ntref.recursion import start, tile, tiled
+from ntref.recursion.kernel import Kernel
+from ntref.recursion.tile import Tile
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, ExpNormalized,
     FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention,
     HardTanh, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Polynomial, RectifiedMonomial, Relu, Relu6,
-    Sin, Slice, SumPool, Tanh, attention, branching, combinators, conv, dot_general, graph, large, masking,
-    normalization, parallel, pooling, repeat, reshaping, serial, smooth)
+    Sin, Slice, SumPool, Tanh, attention, branching, combinators, conv, dot_general, graph, masking, normalization,
+    parallel, pooling, repeat, reshaping, serial, smooth)
 from ntref.stax.dense import Weighted
 from ntref.stax.layer import Layer
+from ntref.windows import Window
 
 kernel_gradient = import_module('ntref.predict.kernel_gradient')       # its function bears the same name
 TOLERANCE = 2e-13           # relative to sqrt(q q'); the code stays below 3e-14 everywhere here
@@ -217,7 +218,7 @@ def check_image(name):
     """Whole, in tiles, and row by row."""
     net, (a, b), (mutual, own) = IMAGES[name], images(), image_truth(name)
     for get, block in (None, BLOCK), (('nngp', 'ntk'), BLOCK), (('nngp', 'ntk'), 1):
-        with mock.patch.object(pairs, 'BLOCK', block):
+        with mock.patch.object(tile, 'BLOCK', block):
             for k, (nngp, ntk) in ((net.kernel_fn(a, b, get), mutual), (net.kernel_fn(a, get=get), own)):
                 near(k.nngp, nngp, abs(nngp).max())
                 near(k.ntk, ntk, abs(ntk).max() * (GAP_LOST if name in BEHIND_A_POOL else 1))
@@ -269,7 +270,7 @@ def check_against_sums(net, *pattern):
     given = dict(pattern=pattern) if pattern else {}
     expected = brute.kernel(net, a, b, **given)
     for get in None, ('nngp', 'ntk'):
-        with mock.patch.object(large, 'ENTRIES', 9):                               # a tile a pair of graphs
+        with mock.patch.object(tiled, 'ENTRIES', 9):                               # a tile a pair of graphs
             k = net.kernel_fn(a, b, get, **given)
         near(k.nngp, expected.nngp, abs(expected.nngp).max())
         near(k.ntk, expected.ntk, abs(expected.ntk).max())
@@ -592,8 +593,8 @@ def not_halved(original, p, a, b):
 
 def gram(change):
     """A mutant of K, gap and area of the inputs, change(original, x, y) -> Cov."""
-    original = inputs.gram
-    return mock.patch.object(inputs, 'gram', lambda x, y, *carried: change(lambda x, y: original(x, y), x, y))
+    original = start.gram
+    return mock.patch.object(start, 'gram', lambda x, y, *carried: change(lambda x, y: original(x, y), x, y))
 
 
 def subtracted(original, x, y):
@@ -643,17 +644,17 @@ def shifted(layer, original):
         w, steps = original(n, size, stride, padding), (stride, 1) if layer is ConvTranspose else (1, stride)
         hits = [[(o + 1, i) for run in tap for o, i in zip(range(w.out)[run[0]], range(n)[run[1]]) if o + 1 < w.out]
                 for tap in w.taps]
-        return Window(n, w.out, tuple(ops._runs(tap, *steps) for tap in hits))
+        return Window(n, w.out, tuple(windows._runs(tap, *steps) for tap in hits))
     return mock.patch.object(layer, 'window', staticmethod(window))
 
 
 def relu_in_tiles(k=1., gap=1., slope=1.):
-    original = fused.abrelu
+    original = fast.abrelu
 
     def changed(*a):
         results = original(*a)
         return tuple(None if r is None else r * f for r, f in zip(results, (k, gap, 1., slope)))
-    return mock.patch.object(fused, 'abrelu', changed)
+    return mock.patch.object(fast, 'abrelu', changed)
 
 
 def far_relu(area):
@@ -661,16 +662,17 @@ def far_relu(area):
     def changed(p, ntk, c, e):
         theta = numpy.arctan2(area(p), p.k)
         return (c - e * theta) * p.k + e * area(p), None, None, None if ntk is None else (c - e * theta) * ntk
-    return mock.patch.object(fused, '_abrelu_far', changed)
+    return mock.patch.object(fast, '_abrelu_far', changed)
 
 
 @contextmanager
 def slab_left_out():
     """What is not written is 0 here, and what was in memory elsewhere."""
-    def shifts(ndim, slides, original=ops._shifts):
+    def shifts(ndim, slides, original=windows._shifts):
         whole, slabs, others = original(ndim, slides)
         return whole, slabs[1:], others
-    with mock.patch.object(ops, '_shifts', shifts), mock.patch.object(namespace(BASE), 'empty_like', numpy.zeros_like):
+    with mock.patch.object(windows, '_shifts', shifts), \
+            mock.patch.object(namespace(BASE), 'empty_like', numpy.zeros_like):
         yield
 
 
@@ -680,7 +682,7 @@ def gap_of_pool(original, self, k, slides):
 
 
 def resizing(change):
-    return mock.patch.object(reshaping, 'resize_matrix', lambda *a, f=ops.resize_matrix: change(f, *a))
+    return mock.patch.object(reshaping, 'resize_matrix', lambda *a, f=windows.resize_matrix: change(f, *a))
 
 
 def corner_aligned(original, xp, n, out, filter, antialias):
@@ -803,23 +805,23 @@ CONVOLUTIONS = {
     'ImageResize: never antialiased': (lambda: resizing(lambda f, *a: f(*a[:-1], False)), 'pictures'),
     'ImageResize: always antialiased': (lambda: resizing(lambda f, *a: f(*a[:-1], True)), 'pictures'),
     'nearest: not the centres': (lambda: mock.patch.multiple(
-        reshaping, nearest=beginnings, RESIZERS=ops.RESIZERS | {'nearest': beginnings}), 'pictures'),
+        reshaping, nearest=beginnings, RESIZERS=windows.RESIZERS | {'nearest': beginnings}), 'pictures'),
     'tiles, relu: K (1 + 1e-9)': (lambda: relu_in_tiles(k=1 + 1e-9), 'conv'),
     'tiles, relu: slope (1 + 1e-9)': (lambda: relu_in_tiles(slope=1 + 1e-9), 'conv'),
     'tiles, relu: gap (1 + 1e-3)': (lambda: relu_in_tiles(gap=1 + 1e-3), 'conv'),
     'tiles, relu: without the tangent kernel': (lambda: relu_in_tiles(slope=0), 'conv, standard'),
     'tiles: variances of x1 for both': (lambda: mock.patch.object(
-        large, 'replaying', lambda a, b, f=large.replaying: f(a, [q[:1] + 0 * p for p, q in zip(b, a)])),
+        tiled, 'replaying', lambda a, b, f=tiled.replaying: f(a, [q[:1] + 0 * p for p, q in zip(b, a)])),
         'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
-        large, 'swapped', lambda values, batch: values), 'strided conv'),
-    'tiles: no pair is near': (lambda: mock.patch.object(fused, 'FAR', -1.), 'conv'),
+        tiled, 'swapped', lambda values, batch: values), 'strided conv'),
+    'tiles: no pair is near': (lambda: mock.patch.object(fast, 'FAR', -1.), 'conv'),
     'tiles: of an input with itself one axis is mirrored': (lambda: mock.patch.object(
-        pairs, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
+        tile, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
     'tiles, far erf: K (1 + 1e-9)': (lambda: mock.patch.object(
-        fused, 'erf', lambda *a, f=fused.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
+        fast, 'erf', lambda *a, f=fast.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
     'tiles, far erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
-        fused, 'erf', lambda *a, f=fused.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
+        fast, 'erf', lambda *a, f=fast.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
     'tiles, far relu: s + K for s - K': (lambda: far_relu(lambda p: p.s + p.k), 'conv'),
     'tiles, far relu: the area without s + K': (lambda: far_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),
     'windows: a slab left out': (slab_left_out, 'conv'),
@@ -1142,8 +1144,8 @@ MUTANTS = {
     **{f'{name}: gap and area left to subtraction': (
         lambda name=name: dual(name, lambda f, p, *a: (Cov(f(p, *a)[0].k), f(p, *a)[1])), f'kink behind {name}')
        for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
-    'area: of short inputs beside long ones by the gap': (lambda: mock.patch.object(cov, 'UNLIKE', 1e99), 'areas'),
-    'area: always by subtraction': (lambda: mock.patch.object(cov, 'UNLIKE', -1.), 'areas'),
+    'area: of short inputs beside long ones by the gap': (lambda: mock.patch.object(pair, 'UNLIKE', 1e99), 'areas'),
+    'area: always by subtraction': (lambda: mock.patch.object(pair, 'UNLIKE', -1.), 'areas'),
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),
@@ -1173,11 +1175,11 @@ MUTANTS = {
         combinators._Repeat, '_times', property(lambda self: serial(*[self.block] * (self.n - 1)))), 'repeat'),
     'positions: left and right exchanged': (lambda: method(
         Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
-    'hermite: terms left out': (lambda: mock.patch.object(hermite, 'ROUNDING', 1e9), 'tanh'),
+    'hermite: terms left out': (lambda: mock.patch.object(series, 'ROUNDING', 1e9), 'tanh'),
     'hermite: nodes too far apart': (lambda: mock.patch.object(
-        hermite, 'pi', 5 * hermite.pi), 'tanh'),
+        series, 'pi', 5 * series.pi), 'tanh'),
     'hermite: gap without what is missing': (lambda: method(
-        hermite._Rows, 'rest', lambda f, rows, places: [0 * c for c in f(rows, places)]), 'tanh'),
+        series._Rows, 'rest', lambda f, rows, places: [0 * c for c in f(rows, places)]), 'tanh'),
     'hermite: another mean': (lambda: mock.patch.object(
         smooth, 'hermite', lambda p, f, *others, original=smooth.hermite:
         original(p, lambda xp, z: f(xp, z) + 1e-5, *others)), 'tanh'),
@@ -1210,8 +1212,8 @@ def test_caught(name):
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
               GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
-              combinators._Repeat, cov, duals, fused, gaps, inputs, attention, branching, conv, large, reshaping,
-              hermite, hermite._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
+              combinators._Repeat, pair, duals, fast, gaps, start, attention, branching, conv, tiled, reshaping,
+              series, series._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
               ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
               weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
               hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient,

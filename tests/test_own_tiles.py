@@ -8,10 +8,11 @@ import reference_conv
 from test_pairs import NETWORKS, conv, dense, drawn, image_shape, set_sizes
 from tolerances import DTYPES, assert_close
 
-from ntref import fused, inputs
 from ntref.arrays import namespace
-from ntref.engine import tiles
-from ntref.signal import Demand
+from ntref.duals import fast
+from ntref.engine import cover
+from ntref.recursion import start
+from ntref.recursion.signal import Demand
 from ntref.stax import (
     Abs, AvgPool, Conv, ConvTranspose, Dense, Erf, Flatten, Gelu, GlobalAvgPool, ImageResize, Index, LayerNorm,
     LeakyRelu, Relu, Sign, Sin, Slice, serial)
@@ -87,7 +88,7 @@ def test_half_is_computed(rng, monkeypatch):
     """Of 5 rows against 5 those on and behind the first one; against other images all. One thread: in this order."""
     monkeypatch.setenv('NTREF_NUM_THREADS', '1')
     net, x, shapes = serial(conv(), Relu(), conv(), Relu()), rng.standard_normal((2, 5, 4, 2)), []
-    monkeypatch.setattr(fused, 'abrelu', lambda p, *a, f=fused.abrelu: shapes.append(p.k.shape) or f(p, *a))
+    monkeypatch.setattr(fast, 'abrelu', lambda p, *a, f=fast.abrelu: shapes.append(p.k.shape) or f(p, *a))
     for rows in 1, 2:
         set_sizes(monkeypatch, rows * 80, 1)
         shapes.clear()
@@ -131,7 +132,7 @@ def test_many_images_in_lists(n, size, flat, rng, monkeypatch):
     x = rng.standard_normal((n, 2, 1, 2))
     x[n // 2] = x[1] + 1e-7
     set_sizes(monkeypatch, 2 ** 18, size * (2 if flat else 4))
-    jobs = tiles.above(n, size, max(1, size // n))
+    jobs = cover.above(n, size, max(1, size // n))
     assert any(isinstance(job, list) for job in jobs)
     k, whole = net.kernel_fn(x, get=('nngp', 'ntk')), net.kernel_fn(x, x.copy())
     assert_same(k, whole)
@@ -150,9 +151,9 @@ def test_one_by_one(channels, positions, paired, gap, area, rng):
     b = rng.standard_normal(a.shape)
     b[1], b[2], b[3] = a[1], a[2] + 1e-8 * b[2], -a[3]
     demand = Demand(paired=paired, gap=gap, area=area)
-    whole, listed = inputs.across(a, b, demand), inputs.one_by_one(a, b, demand)
+    whole, listed = start.across(a, b, demand), start.one_by_one(a, b, demand)
     at = numpy.array([0, 1, 2, 3, 4, 2]), numpy.array([4, 1, 2, 3, 0, 4])
-    cases = [(listed, (numpy.arange(5),) * 2)] + ([] if positions else [(inputs.at_pairs(a, b, *at, demand), at)])
+    cases = [(listed, (numpy.arange(5),) * 2)] + ([] if positions else [(start.at_pairs(a, b, *at, demand), at)])
     for found, (i, j) in cases:
         for c, expected, wanted in zip(found, whole, (True, gap, area)):
             assert (c is not None) == (expected is not None) == wanted
@@ -234,5 +235,5 @@ def test_area_to_a_zero_vector(rng):
     """In float32 1e-7 of |x|, which LayerNorm divides by 1e-6."""
     x, zero = rng.standard_normal((200, 3)).astype('float32'), numpy.zeros((1, 3), 'float32')
     net = serial(*[Dense(8), LayerNorm(), Relu()] * 2)
-    assert inputs.gram(zero, x).area.max() == 0
-    assert inputs.gram(x, zero).area.max() == 0 and net.kernel_fn(x, zero).nngp.max() == 0
+    assert start.gram(zero, x).area.max() == 0
+    assert start.gram(x, zero).area.max() == 0 and net.kernel_fn(x, zero).nngp.max() == 0

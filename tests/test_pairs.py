@@ -1,4 +1,4 @@
-"""Kernels of inputs with positions in tiles and blocks of rows: the same numbers, whatever the tiles; `ntref.fused`.
+"""Kernels of inputs with positions in tiles and blocks of rows: the same numbers, whatever the tiles; `duals.fast`.
 
 `kernel_fn(x1, x2)` returns a `Kernel`, which is computed whole; asked for 'nngp' and 'ntk' it goes tile by tile.
 """
@@ -11,9 +11,10 @@ import numpy
 import pytest
 from tolerances import DTYPES, assert_close
 
-from ntref import duals, fused, stax
+from ntref import duals, stax
 from ntref.arrays import namespace
-from ntref.cov import Cov, Pair
+from ntref.duals import fast
+from ntref.duals.pair import Cov, Pair
 from ntref.stax import (
     ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
     Gaussian, Gelu, GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Relu, Sign, Sin,
@@ -242,8 +243,8 @@ def test_x_alone_is_symmetric_to_the_last_bit(name, block, entries, rng, monkeyp
 def test_one_pair_is_split_into_rows(monkeypatch, rng):
     """As small as asked for, in more than one way."""
     net, x, seen = serial(conv(), Relu(), conv(), Relu(), GlobalAvgPool()), rng.standard_normal((3, 5, 4, 2)), []
-    original = fused.abrelu
-    monkeypatch.setattr(fused, 'abrelu', lambda p, *a: seen.append(p.k.shape[-4]) or original(p, *a))
+    original = fast.abrelu
+    monkeypatch.setattr(fast, 'abrelu', lambda p, *a: seen.append(p.k.shape[-4]) or original(p, *a))
     row = 4 * 5 * 4
     for block, heights in (2 ** 17, {5}), (4 * row, {4, 1}), (2 * row, {2, 1}), (row, {1}), (row - 1, {1}):
         seen.clear()
@@ -305,7 +306,7 @@ def test_memory_of_a_tile(rng, monkeypatch):
 
 SLOPES = {'Relu': (0, 1), 'LeakyRelu': (.2, 1), 'Abs': (-1, 1), 'ABRelu': (-.5, 1.7), 'linear': (1.3, 1.3),
           'none': (0, 0)}
-EDGES = fused.SMALL, fused.LARGE
+EDGES = fast.SMALL, fast.LARGE
 TINY = 10. ** numpy.arange(-15, 0)
 ANGLES = numpy.concatenate([numpy.linspace(0, numpy.pi, 401), TINY, numpy.pi - TINY,
                             [e * (1 + s * 1e-12) for e in EDGES for s in (-1, 1)]])
@@ -329,7 +330,7 @@ def test_fused_is_the_plain_form(name, unit, dtype):
     p, (a, b) = pairs(dtype, unit=unit), SLOPES[name]
     cov, slope = duals.abrelu(p, a, b)
     ntk = numpy.linspace(.5, 2, p.k.size).reshape(p.k.shape).astype(dtype)
-    k, gap, area, theta = fused.abrelu(p, ntk, a, b)
+    k, gap, area, theta = fast.abrelu(p, ntk, a, b)
     assert area is None and all(r.dtype == dtype and r.shape == p.k.shape for r in (k, gap, theta))
     c, eps = (a * a + b * b) / 2, numpy.finfo(dtype).eps
     for fused_value, plain, bound in (
@@ -345,7 +346,7 @@ def test_fused_without_a_gap(dtype):
     """By subtraction, as the plain form does it: the same where that loses nothing, and never nonsense."""
     p, eps = pairs(dtype, with_gap=False), numpy.finfo(dtype).eps
     cov, slope = duals.abrelu(p, 0, 1)
-    k, gap, _, theta = fused.abrelu(p, 1 + 0 * p.k, 0, 1)
+    k, gap, _, theta = fast.abrelu(p, 1 + 0 * p.k, 0, 1)
     far = (ANGLES > .06) & (ANGLES < 2.3)
     for fused_value, plain in (k, cov.k), (gap, cov.gap), (theta, slope):
         assert (abs(fused_value - plain) <= 64 * eps * abs(plain))[..., far].all()
@@ -360,7 +361,7 @@ def test_fused_with_zeros(name):
     k = numpy.array([[0., 0., 0.], [0., 0., 0.], [0., 0., 2.]])
     p = Pair(q1, q2, Cov(k, q1 + q2 - 2 * k))
     cov, slope = duals.abrelu(p, *SLOPES[name])
-    found = fused.abrelu(p, 2 + 0 * k, *SLOPES[name])
+    found = fast.abrelu(p, 2 + 0 * k, *SLOPES[name])
     assert (found[0] == cov.k).all()
     for value, plain in (found[1], cov.gap), (found[3], 2 * slope):
         assert (abs(value - plain) <= 4e-16 * abs(plain)).all()
@@ -375,17 +376,17 @@ def test_fused_leaves_its_arguments_alone():
     before = [a.copy() for a in (*arrays, ntk)]
     for a in (*arrays, ntk):
         a.flags.writeable = False
-    k, gap, area, theta = fused.abrelu(p, ntk, 0, 1)
+    k, gap, area, theta = fast.abrelu(p, ntk, 0, 1)
     assert all((a == b).all() for a, b in zip((*arrays, ntk), before))
-    without = fused.abrelu(p, None, 0, 1)
+    without = fast.abrelu(p, None, 0, 1)
     assert without[3] is None and (without[0] == k).all() and (without[1] == gap).all()
-    assert (fused.abrelu(p, 0, 0, 1)[3] == 0).all()                          # before any weights
+    assert (fast.abrelu(p, 0, 0, 1)[3] == 0).all()                          # before any weights
 
 
 def test_fused_is_what_tiles_use(rng):
     """Not the plain form on all pairs: that is for the few that need care."""
     x, net = rng.standard_normal((3, 5, 4, 2)), serial(conv(), Relu(), GlobalAvgPool())
-    with mock.patch.object(fused, 'abrelu', side_effect=fused.abrelu) as used:
+    with mock.patch.object(fast, 'abrelu', side_effect=fast.abrelu) as used:
         net.kernel_fn(x, get='nngp')
         assert used.called
         used.reset_mock()

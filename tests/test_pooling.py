@@ -11,7 +11,7 @@ from brute import check
 from pixels import WB, before, draw
 from tolerances import assert_close
 
-from ntref.signal import Demand
+from ntref.recursion.signal import Demand
 from ntref.stax import (
     AvgPool, Conv, ConvTranspose, Dense, Erf, FanInSum, FanOut, Flatten, GlobalAvgPool, GlobalSumPool, Relu, SumPool,
     parallel, serial)

@@ -16,7 +16,7 @@ import pytest
 from mpmath import mp
 
 from ntref import stax
-from ntref.cov import Cov
+from ntref.duals.pair import Cov
 from ntref.oracle import certify, precision
 from ntref.oracle.definitions import settled
 from ntref.oracle.precision import replaced, working

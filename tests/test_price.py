@@ -11,7 +11,7 @@ import pytest
 from autograd.core import make_jvp, primitive_vjps
 from numpy import pi
 
-from ntref.cov import Cov, Pair
+from ntref.duals.pair import Cov, Pair
 from ntref.stax import (
     ABRelu, Conv, Dense, ElementwiseNumerical, Elu, Flatten, HardTanh, Mish, Relu6, Selu, Sigmoid, Softplus, Swish,
     Tanh, serial)

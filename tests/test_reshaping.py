@@ -13,10 +13,11 @@ from pixels import WB, before, draw
 from tolerances import assert_close
 
 from ntref import batch, stax
+from ntref.recursion import tiled
 from ntref.stax import (
     AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
     GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, Layer, LayerError, LayerNorm, Relu, Slice, SumPool,
-    from_spec, large, parallel, repeat, serial)
+    from_spec, parallel, repeat, serial)
 
 BEFORE = before(2)
 LAYOUTS = [(0, 1), (3, 0), (1, 2)]
@@ -430,7 +431,7 @@ def test_inputs_are_flattened(name, mask, rng, monkeypatch):
         wanted = with_positions(net).kernel_fn(x1, x2, names, mask_constant=mask)
         assert_same(batch(net.kernel_fn, 3)(x1, x2, names, mask_constant=mask), wanted)
         with monkeypatch.context() as small:
-            for where in large, stax.kernel_function:
+            for where in tiled, stax.kernel_function:
                 small.setattr(where, 'ENTRIES', 9)
             assert_same(net.kernel_fn(x1, x2, names, mask_constant=mask), wanted)
 

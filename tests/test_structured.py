@@ -7,7 +7,7 @@ import pytest
 from autograd.scipy import signal, special
 from finite_functions import definition
 
-from ntref import empirical_ntk_fn, ops, stax
+from ntref import empirical_ntk_fn, stax, windows
 
 RTOL = 1e-12                # what is promised; seen are 6e-16
 
@@ -15,7 +15,7 @@ RTOL = 1e-12                # what is promised; seen are 6e-16
 def cnn(params, x):
     """A convolution as `ops` has it, windows that slide, and one whose weights positions do not share."""
     W, b, V, U = params
-    seen = ops.windows(x[:, :, None] * numpy.array([1., -.5]), 1, ops.Window.of(5, 3, 1, 'SAME'))
+    seen = windows.windows(x[:, :, None] * numpy.array([1., -.5]), 1, windows.Window.of(5, 3, 1, 'SAME'))
     h = np.tanh(np.reshape(seen, (-1, 6)) @ W + b)
     h = np.reshape(h, (len(x), 5, 4))
     return np.einsum('npc,pck->nk', h, V) + np.mean(h, 1) @ U

@@ -14,7 +14,8 @@ from autograd.scipy import linalg as scipy_linalg
 from autograd.scipy import special
 from numpy.testing import assert_allclose
 
-from ntref import linearize, stax, taylor, taylor_expand, trees
+from ntref import linearize, stax, taylor_expand, trees
+from ntref.empirical import taylor
 
 GOLDEN = numpy.load(Path(__file__).parent / 'golden' / 'taylor.npz')
 MATRIX = numpy.random.default_rng(1).standard_normal((3, 3))

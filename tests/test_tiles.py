@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 
 from ntref import stax
 from ntref.arrays import namespace
-from ntref.engine import tiles
-from ntref.signal import Axes, Signal
+from ntref.engine import cover
+from ntref.recursion.signal import Axes, Signal
 from ntref.stax import Dense, GlobalAvgPool, Relu, serial
 
 
@@ -60,7 +60,7 @@ SIZES = 1, 2, 3, 5, 7, 12, 24, 100
 @pytest.mark.parametrize('n1, n2', [(7, 8), (9, 9), (1, 5), (5, 1), (0, 3), (3, 0)])
 def test_rectangles_cover_once(n1, n2, size):
     count = numpy.zeros((n1, n2), int)
-    for rows, columns in tiles.rectangles(n1, n2, size):
+    for rows, columns in cover.rectangles(n1, n2, size):
         assert 0 < count[rows, columns].size <= size
         count[rows, columns] += 1
     assert (count == 1).all()
@@ -72,7 +72,7 @@ def test_rectangles_cover_once(n1, n2, size):
 def test_above_covers_once(n, size, rows):
     count = numpy.zeros((n, n), int)
     rows = min(rows, size)
-    for job in tiles.above(n, size, rows):
+    for job in cover.above(n, size, rows):
         if isinstance(job, list):
             i, j = stax.large._pairs_within(namespace(count), job)
             numpy.add.at(count, (i, j), 1)

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import numpy
 
-from ..kernel import Kernel
+from ..recursion.kernel import Kernel
 from .forms import apart, on_host, together
 from .places import Directory, aside, is_url, local, masked, renamed
 from .store import FORMAT, arrays_of, check_format, created, stored, zarr

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from math import factorial
 
 from ..arrays import kind
-from ..kernel import COVARIANCES
+from ..recursion.kernel import COVARIANCES
 from ..stax import ElementwiseNumerical, Layer
 from ..trees import leaves, tree_map
 from .precision import mpmath

@@ -19,7 +19,7 @@ from ..arguments import as_flag, as_whole, of_block, suggestion
 from ..arrays import is_array
 from ..engine.batch import mirrored, number_of_inputs
 from ..engine.run import shown
-from ..signal import Axes
+from ..recursion.signal import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
 from ..trees import leaves, tree_map
 from .around import by_values_around

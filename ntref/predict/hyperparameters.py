@@ -8,8 +8,8 @@ import numpy
 
 from ..arguments import as_function, as_whole, of_block
 from ..arrays import is_array
+from ..engine.cover import ENTRIES
 from ..engine.run import counted
-from ..engine.tiles import ENTRIES
 from ..no_arrays import check_unfollowed
 
 from .bayes import evidence, evidence_gradient, kernel_of

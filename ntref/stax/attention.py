@@ -16,10 +16,10 @@ from typing import Callable
 
 from ..arguments import as_whole, suggestion
 from ..arrays import namespace, plain
-from ..cov import Cov
-from ..inputs import channels_last
-from ..kernel import matrices, zipped
-from ..signal import Signal
+from ..duals.pair import Cov
+from ..recursion.positions import matrices, zipped
+from ..recursion.signal import Signal
+from ..recursion.start import channels_last
 from .pooling import Mixing
 
 __all__ = ['AttentionMechanism', 'GlobalSelfAttention', 'PositionalEmbedding']

@@ -9,10 +9,10 @@ from operator import add, and_, mul
 
 from ..arguments import as_whole
 from ..arrays import exact, namespace, untraced
+from ..duals.pair import Cov, Pair
 from ..ranges import check_small
-from ..cov import Cov, Pair
-from ..signal import Demand, axis_of
-from ..ops import zeros
+from ..recursion.signal import Demand, axis_of
+from ..windows import zeros
 from .layer import Layer
 
 __all__ = ['FanInConcat', 'FanInProd', 'FanInSum', 'FanOut']

@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 from ..arguments import as_number
 from ..arrays import exact
-from ..cov import Cov
-from ..exponential_unit import elu
-from ..truncated import clipped
+from ..duals.exponential_unit import elu
+from ..duals.pair import Cov
+from ..duals.truncated import clipped
 from .elementwise import Nonlinearity
 
 __all__ = ['Elu', 'HardTanh', 'Relu6', 'Selu']

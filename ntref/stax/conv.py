@@ -9,9 +9,9 @@ from math import prod
 
 from ..arguments import as_whole, as_wholes, suggestion
 from ..arrays import namespace
-from ..cov import Cov, Pair
-from ..signal import Axes, Signal
-from ..ops import PADDINGS, Window, bordered, window_sum, windows
+from ..duals.pair import Cov, Pair
+from ..recursion.signal import Axes, Signal
+from ..windows import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
 from .masking import slid, spread
 

@@ -5,10 +5,10 @@ from typing import Callable
 from .. import quadrature
 from ..arguments import as_whole
 from ..arrays import kind, plain, untraced
-from ..cov import Cov, over
 from ..derivatives import derivative
-from ..price import Price
-from ..truncated import DELTA, Products, combined
+from ..duals.pair import Cov, over
+from ..duals.price import Price
+from ..duals.truncated import DELTA, Products, combined
 from .elementwise import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']

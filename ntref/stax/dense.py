@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 
 from ..arguments import as_number, as_whole, suggestion
 from ..arrays import increased, namespace, scaled
-from ..signal import Axes, Signal
+from ..recursion.signal import Axes, Signal
 from .layer import Layer
 
 __all__ = ['Dense', 'Weighted']

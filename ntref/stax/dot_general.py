@@ -3,8 +3,8 @@ from dataclasses import dataclass, replace
 
 from ..arguments import as_nested, as_wholes
 from ..arrays import as_like, is_array, namespace
-from ..cov import Cov
-from ..signal import Axes
+from ..duals.pair import Cov
+from ..recursion.signal import Axes
 from .branching import scaled
 from .pooling import Mixing
 

@@ -7,10 +7,11 @@ All need a Gaussian input, which a layer with weights gives, and do
 from dataclasses import dataclass, replace
 from math import factorial
 
-from .. import duals, fused
+from .. import duals
 from ..arguments import as_number, as_whole
 from ..arrays import exact, namespace
-from ..cov import Cov
+from ..duals import fast
+from ..duals.pair import Cov
 from ..no_arrays import check_entries
 from .layer import Layer
 from .normalization import needs_gaussian
@@ -21,7 +22,7 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 
 class Nonlinearity(Layer, abstract=True):
     """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope."""
-    fused = far = None       # the same in few passes, see `ntref.fused`: (pair, Theta) -> (K', gap', area', Theta')
+    fused = far = None       # the same in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
     row_by_row = elementwise = True
 
     def check(self, signal):
@@ -64,7 +65,7 @@ class Erf(Nonlinearity):
         return duals.erf(p, self.a, self.b, self.c)
 
     def far(self, p, ntk):
-        return fused.erf(p, ntk, self.a, self.b, self.c)
+        return fast.erf(p, ntk, self.a, self.b, self.c)
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +86,7 @@ class Sigmoid_like(Nonlinearity):
         return duals.erf(p, *exact(self.slopes, p.k))
 
     def far(self, p, ntk):
-        return fused.erf(p, ntk, *self.slopes)
+        return fast.erf(p, ntk, *self.slopes)
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,7 +112,7 @@ class Gelu(Nonlinearity):
         return duals.gelu(p)
 
     def far(self, p, ntk):
-        return fused.gelu(p, ntk)
+        return fast.gelu(p, ntk)
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,10 +12,10 @@ from math import prod
 
 from ..arguments import as_wholes
 from ..arrays import as_like, is_array, namespace
-from ..cov import Cov
-from ..signal import Signal, axis_of
+from ..duals.pair import Cov
 from ..no_arrays import check_entries
-from ..ops import zeros
+from ..recursion.signal import Signal, axis_of
+from ..windows import zeros
 from .pooling import Mixing
 
 __all__ = ['Aggregate', 'AggregateImplementation']

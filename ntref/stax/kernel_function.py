@@ -8,13 +8,13 @@ from ..arguments import as_flag, as_wholes, suggestion
 from ..arrays import as_floats, free_on_device, generator, is_array, namespace
 from ..engine.batch import batch
 from ..engine.cost import predicted
+from ..engine.cover import ENTRIES
 from ..engine.memory import check_memory
-from ..engine.tiles import ENTRIES
-from ..inputs import checked, input_kernel
-from ..kernel import COVARIANCES, Kernel
-from ..signal import Axes, Signal
+from ..recursion.kernel import COVARIANCES, Kernel
+from ..recursion.signal import Axes, Signal
+from ..recursion.start import checked, input_kernel
+from ..recursion.tiled import in_parts, is_large
 from ..trees import leaves
-from .large import in_parts, is_large
 from .masking import check_found, in_layout, masked_inputs
 from .trees import input_signal, tree_map, tree_signal
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 from ..arguments import as_typed, check_finite
 from ..arrays import as_floats, exact, generator, kind, untraced
-from ..signal import Demand
 from ..ranges import beyond_range
+from ..recursion.signal import Demand
 from ..trees import leaves
 from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed

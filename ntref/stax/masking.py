@@ -17,7 +17,7 @@ from typing import Any
 from ..arguments import as_function, as_number
 from ..arrays import as_floats, as_like, is_array, namespace
 from ..no_arrays import no_array
-from ..ops import Window, window_sum
+from ..windows import Window, window_sum
 from .trees import tree_map
 
 __all__ = ['Masked', 'MaskedArray', 'average', 'check_found', 'everywhere', 'in_layout', 'is_masked', 'masked_inputs',

@@ -3,9 +3,9 @@ from dataclasses import dataclass, replace
 
 from ..arguments import as_axes, is_whole, suggestion
 from ..arrays import generator, namespace
-from ..cov import Cov
 from ..derivatives import carried_root, is_traced
-from ..signal import Axes, axis_of
+from ..duals.pair import Cov
+from ..recursion.signal import Axes, axis_of
 from .layer import Layer
 from .masking import average, in_layout
 

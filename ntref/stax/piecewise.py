@@ -1,8 +1,9 @@
 """Nonlinearities with a kink or a jump at 0: the ReLU family, Sign, RectifiedMonomial."""
 from dataclasses import dataclass
 
-from .. import duals, fused
+from .. import duals
 from ..arguments import as_whole
+from ..duals import fast
 from .elementwise import Nonlinearity
 
 __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']
@@ -19,7 +20,7 @@ class _Rectifier(Nonlinearity, abstract=True):
         return duals.abrelu(p, *self.slopes)
 
     def fused(self, p, ntk):
-        return fused.abrelu(p, ntk, *self.slopes)
+        return fast.abrelu(p, ntk, *self.slopes)
 
     far = fused
 

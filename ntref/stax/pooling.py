@@ -11,8 +11,8 @@ from math import prod
 
 from ..arguments import as_wholes
 from ..arrays import namespace
-from ..signal import Axes, Signal
-from ..ops import Window, window_sum
+from ..recursion.signal import Axes, Signal
+from ..windows import Window, window_sum
 from .conv import gap_sum, named_padding, strides_of
 from .layer import Layer
 from .masking import everywhere, in_layout, share, slid

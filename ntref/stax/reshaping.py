@@ -5,8 +5,8 @@ from operator import index
 
 from ..arguments import as_wholes, is_whole, suggestion
 from ..arrays import namespace
-from ..signal import Axes, axis_of
-from ..ops import RESIZERS, nearest, resize_matrix
+from ..recursion.signal import Axes, axis_of
+from ..windows import RESIZERS, nearest, resize_matrix
 from .layer import Layer
 from .masking import everywhere
 from .pooling import Mixing, check_positions

@@ -5,7 +5,7 @@ from inspect import getdoc
 from pathlib import Path
 from typing import get_args
 
-from ..ops import PADDINGS, RESIZERS
+from ..windows import PADDINGS, RESIZERS
 from .layer import Layer
 from .spec import VERSION
 

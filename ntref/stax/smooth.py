@@ -1,4 +1,4 @@
-"""Nonlinearities of the logistic family, by the series of `ntref.hermite`: Tanh, Sigmoid, Softplus, Swish, Mish.
+"""Nonlinearities of the logistic family, by the series of `ntref.duals.series`: Tanh, Sigmoid, Softplus, Swish, Mish.
 
 Accuracy
 --------
@@ -10,7 +10,7 @@ nearly coincide or are nearly opposite, which takes seconds to a minute. Varianc
 from dataclasses import dataclass
 from math import pi
 
-from ..hermite import hermite
+from ..duals.series import hermite
 from .elementwise import Nonlinearity
 
 __all__ = ['Mish', 'Sigmoid', 'Softplus', 'Swish', 'Tanh']

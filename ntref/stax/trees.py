@@ -1,7 +1,7 @@
 """Trees: inputs, states and shapes of `parallel` are lists, one for each branch."""
 from operator import index
 
-from ..signal import Axes, Signal
+from ..recursion.signal import Axes, Signal
 
 __all__ = ['input_signal', 'tree_map', 'tree_signal']
 

@@ -10,9 +10,9 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ..arrays import generator
-from ..inputs import input_kernel
-from ..kernel import Kernel
-from ..signal import Axes, Demand
+from ..recursion.kernel import Kernel
+from ..recursion.signal import Axes, Demand
+from ..recursion.start import input_kernel
 from .kernel_function import KernelFunction
 from .layer import Layer, as_text
 from .masking import in_layout

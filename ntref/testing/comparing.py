@@ -1,7 +1,7 @@
 """Comparisons of kernels to so many eps, and inputs in the layout of a network."""
 import numpy
 
-from ..signal import Demand
+from ..recursion.signal import Demand
 from ..stax import Dense, LayerError, serial
 from ..stax.trees import input_signal
 

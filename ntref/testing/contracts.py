@@ -10,8 +10,8 @@ from math import ceil, isqrt, prod
 import numpy
 from autograd import grad
 
-from ..engine.tiles import ENTRIES
-from ..kernel import Kernel
+from ..engine.cover import ENTRIES
+from ..recursion.kernel import Kernel
 from ..stax import Dense, from_spec, serial
 from .comparing import after_dense, applied, assert_close, axes_of, compare, ntk_scale, output, scale, taken, variances
 

@@ -4,7 +4,7 @@ from autograd import make_vjp
 from scipy.stats import t as student
 
 from ..arrays import namespace
-from ..kernel import diagonal
+from ..recursion.positions import diagonal
 from ..stax import Dense, Erf, Layer, serial
 from ..trees import leaves, rebuilt
 from .comparing import accepts, after_dense, applied, output, taken

@@ -13,7 +13,7 @@ import ntref_adapter as right
 import numpy
 
 from ntref import duals
-from ntref.cov import Cov
+from ntref.duals.pair import Cov
 from ntref.stax import Dense, Erf, FanInSum, Relu, from_spec
 from ntref.stax.dense import Weighted
 

@@ -5,11 +5,12 @@ inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and
 """
 from math import log, prod
 
-from .arrays import as_floats, increased, namespace, untraced
-from .cov import Cov, over
-from .derivatives import carried
-from .kernel import COVARIANCES, Kernel, zipped
-from .ranges import check_small
+from ..arrays import as_floats, increased, namespace, untraced
+from ..derivatives import carried
+from ..duals.pair import Cov, over
+from ..ranges import check_small
+from .kernel import COVARIANCES, Kernel
+from .positions import zipped
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one', 'own_variances']
 

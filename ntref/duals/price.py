@@ -6,7 +6,7 @@ are such expectations again, so that derivatives of any order follow; nothing is
 happens where u and v coincide, are opposite or are zero. f and g may be anything that has a derivative of the kind.
 Derivation: docs/theory/duals.md#price
 """
-from .derivatives import differentiable
+from ..derivatives import differentiable
 
 __all__ = ['Price']
 

@@ -10,10 +10,10 @@ from autograd.core import make_jvp
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
-from ntref import ops
 from ntref.arrays import namespace
-from ntref.ops import (
-    PADDINGS, RESIZERS, Window, bordered, nearest, resize_matrix, unwindows, window_spread, window_sum, windows)
+from ntref.windows import (
+    PADDINGS, RESIZERS, Window, _shifts, bordered, nearest, resize_matrix, unwindows, window_spread, window_sum,
+    windows)
 
 LENGTHS, SIZES, STRIDES = (1, 4, 5, 7), (1, 2, 3, 5), (1, 2, 3)
 MAKERS = {'of': (Window.of, brute.taps), 'transposed': (Window.transposed, brute.transposed)}
@@ -278,7 +278,7 @@ def test_derivatives(what, name, n, size, stride, padding, rng):
 
 def kept():
     """How many windows, parts and indices are kept for the life of the process."""
-    return [f.cache_info().currsize for f in (ops._shifts, Window.of, Window.transposed, Window.only, Window.part)]
+    return [f.cache_info().currsize for f in (_shifts, Window.of, Window.transposed, Window.only, Window.part)]
 
 
 @pytest.mark.parametrize('padding', PADDINGS)

@@ -11,8 +11,8 @@ Source: Owen 1956 (Ann. Math. Stat. 27) eq. 3.1; Rosenbaum 1961 (J. R. Stat. Soc
 from functools import lru_cache
 from math import comb, log
 
-from .arrays import namespace
-from .cov import Cov, Pair, over
+from ..arrays import namespace
+from .pair import Cov, Pair, over
 from .price import Price
 
 __all__ = ['DELTA', 'HINGE', 'STEP', 'Products', 'clipped', 'combined', 'legendre', 'parted']

@@ -4,14 +4,14 @@ from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
+from ..duals.fast import Near
+from ..engine.cover import ENTRIES, above, rectangles
 from ..engine.run import in_threads, shown
-from ..engine.tiles import ENTRIES, above, rectangles
-from ..fused import Near
-from ..inputs import channels_last
-from ..kernel import swapped
-from ..signal import Signal
-from ..ops import packed, taken
-from ..pairs import input_tile, recording, replaying
+from ..windows import packed, taken
+from .positions import swapped
+from .signal import Signal
+from .start import channels_last
+from .tile import input_tile, recording, replaying
 
 __all__ = ['in_parts', 'is_large']
 

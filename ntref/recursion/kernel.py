@@ -9,21 +9,21 @@ applied to each pairing of inputs: `k.map(f)`, `k.nonlinear(dual)`.
 
 Spatial axes (h, w, ...) follow the batch axes, in zipped pairs (n1, n2, h, h', w, w') for covariances between any two
 positions, or once (n1, n2, h, w), if `diagonal_spatial`, for equal positions only; which are needed is said by
-`ntref.signal.Demand`.
+`ntref.recursion.signal.Demand`.
 """
 from dataclasses import InitVar, dataclass, fields, replace
-from math import prod
 from typing import Any
 
-from .arguments import as_flag
-from .arrays import is_array, namespace, untraced
-from .cov import Cov, Pair, check_kept, check_variances
-from .derivatives import carried
-from .no_arrays import no_array
-from .ranges import check_range
+from ..arguments import as_flag
+from ..arrays import is_array, namespace, untraced
+from ..derivatives import carried
+from ..duals.pair import Cov, Pair, check_kept, check_variances
+from ..no_arrays import no_array
+from ..ranges import check_range
+from .positions import diagonal, diagonal_sum
 from .signal import Axes, Signal
 
-__all__ = ['COVARIANCES', 'Kernel', 'diagonal', 'diagonal_sum', 'matrices', 'swapped', 'zipped']
+__all__ = ['COVARIANCES', 'Kernel']
 
 
 ARRAYS = 'nngp', 'ntk', 'cov1', 'cov2', 'gap', 'area', 'gap1', 'area1', 'gap2', 'area2', 'mask1', 'mask2'
@@ -202,7 +202,7 @@ class Kernel:
     def nonlinear(self, dual, fused=None, far=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
-        `fused` and `far` are the same for large arrays, see `ntref.fused`; they are for tiles.
+        `fused` and `far` are the same for large arrays, see `ntref.duals.fast`; they are for tiles.
         """
         pairs = self._pairs()
         covs, slopes = zip(*(dual(pair) for pair in pairs))
@@ -378,42 +378,3 @@ def _patched(a, index, values):
         return a
     number = untraced(a)
     return carried(namespace(number).patch(number, index, untraced(values)), a)
-
-
-def diagonal(k, batch):
-    """Equal positions (*batch, h, w, ...) out of paired ones (*batch, h, h', w, w', ...), for so many batch axes.
-
-    A view, where h and h', w and w', ... are neighbours in memory; there may be fewer h than h'.
-    """
-    for axis in range(batch, batch + (k.ndim - batch) // 2):
-        shape, (size, other) = k.shape, k.shape[axis:axis + 2]
-        k = k.reshape(*shape[:axis], size * other, *shape[axis + 2:])
-        k = k[(slice(None),) * axis + (slice(None, None, other + 1),)]
-    return k
-
-
-def diagonal_sum(k, batch):
-    """Sum over equal positions of paired ones (*batch, h, h', w, w', ...); `diagonal` may copy all of k."""
-    outer, inner = 'yz'[:batch], ''.join(2 * letter for letter in 'abcdefghijklm'[:(k.ndim - batch) // 2])
-    return namespace(k).einsum(f'{outer}{inner}->{outer}', k)
-
-
-def swapped(k, batch):
-    """Paired (*batch, h', h, w', w, ...) out of (*batch, h, h', w, w', ...), for so many batch axes."""
-    there = range(batch, k.ndim)
-    return namespace(k).moveaxis(k, [axis + 1 if (axis - batch) % 2 == 0 else axis - 1 for axis in there], there)
-
-
-def matrices(k, positions):
-    """(*batch, h, h', w, w', ...) as matrices (*batch, h w ..., h' w' ...), in memory one after the other."""
-    batch, shape = k.ndim - 2 * positions, k.shape
-    k = namespace(k).moveaxis(k, range(batch, k.ndim, 2), range(batch, batch + positions))
-    return k.reshape(prod(shape)).reshape(*shape[:batch], prod(shape[batch::2]), prod(shape[batch + 1::2]))
-
-
-def zipped(k, left, right):
-    """Matrices (*batch, positions, positions') as (*batch, h, h', w, w', ...), left = (h, w, ...), right likewise."""
-    batch, m = k.ndim - 2, len(left)
-    k = k.reshape(*k.shape[:batch], *left, *right)
-    order = [batch + i + side * m for i in range(m) for side in (0, 1)]
-    return namespace(k).moveaxis(k, order, range(batch, k.ndim))

@@ -2,9 +2,9 @@
 
 Each says the same as its plain form in `ntref.duals`, and hands the pairs that need care back to it.
 """
-from . import duals
-from .arrays import scaled
-from .cov import UNLIKE
+from .. import duals
+from ..arrays import scaled
+from .pair import UNLIKE
 
 __all__ = ['BLOCK', 'Near', 'abrelu', 'erf', 'far', 'gelu']
 

@@ -16,8 +16,8 @@ Derivation: docs/theory/duals.md#hermite
 from itertools import islice
 from math import ceil, log, pi
 
-from .arrays import increased, namespace, plain, scaled
-from .cov import Cov, over
+from ..arrays import increased, namespace, plain, scaled
+from .pair import Cov, over
 from .price import Price
 
 __all__ = ['LARGEST', 'hermite', 'mehler']

@@ -1,13 +1,13 @@
 r"""Gap and area of what duals give, beside K': without cancellation, as docs/theory/duals.md derives them.
 
 `beside` gives a dual its gap' and area' as numbers: what autograd needs are the derivatives of the formulas they obey,
-Q + Q' - 2 K' and sqrt(Q Q' - K'^2), which `ntref.cov.Pair` knows. Q and Q' are K' of u with itself and v with itself.
+Q + Q' - 2 K' and sqrt(Q Q' - K'^2), which `ntref.duals.Pair` knows. Q and Q' are K' of u with itself and v with itself.
 """
 from math import factorial
 
-from .arrays import namespace, untraced
-from .cov import over, sin_minus_t_cos
-from .derivatives import carried
+from ..arrays import namespace, untraced
+from ..derivatives import carried
+from .pair import over, sin_minus_t_cos
 
 __all__ = ['arc_cosine', 'beside', 'erf_area', 'exp_normalized', 'gabor', 'gaussian_lack', 'gelu',
            'hermite_coefficient', 'not_negative', 'polynomial', 'rectified_monomial', 'root_of_product', 'sin_area']

@@ -15,8 +15,8 @@ and over the angle, with R^2 = q + q' + 2 K and tan psi = A / (q + K), as u + v 
 and K' = E[u+ v+] + alpha (X + X') + alpha^2 W; the slope and derivatives are sums of such products too. In the code
 `_wedge` is B, `_edge` the last term of X.  Derivation: docs/theory/duals.md#elu
 """
-from .arrays import namespace, plain, untraced
-from .cov import over
+from ..arrays import namespace, plain, untraced
+from .pair import over
 from .price import Price
 from .truncated import DELTA, HINGE, STEP, Products, combined, legendre, parted
 

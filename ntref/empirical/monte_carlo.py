@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .arguments import as_axes, as_flag, as_number, as_part, as_whole, is_whole
-from .empirical import NtkImplementation, empirical_kernel_fn
-from .empirical.side import are_equal, check_second
-from .empirical.trees import check_leaves
-from .engine.batch import batch, number_of_inputs, threads_of
-from .engine.run import in_threads, shown
-from .trees import leaves, rebuilt, tree_map
+from ..arguments import as_axes, as_flag, as_number, as_part, as_whole, is_whole
+from ..engine.batch import batch, number_of_inputs, threads_of
+from ..engine.run import in_threads, shown
+from ..trees import leaves, rebuilt, tree_map
+from . import NtkImplementation, empirical_kernel_fn
+from .side import are_equal, check_second
+from .trees import check_leaves
 
 __all__ = ['Estimate', 'monte_carlo_kernel_fn']
 

@@ -6,8 +6,8 @@ go forward through a network. `Demand` goes backward: which covariances a layer 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .arguments import is_whole
-from .arrays import namespace
+from ..arguments import is_whole
+from ..arrays import namespace
 
 __all__ = ['Axes', 'Demand', 'Signal', 'axis_of']
 

@@ -6,8 +6,8 @@ The derivatives come by forward mode, one inside the other.
 from importlib import import_module
 from math import factorial
 
-from .arguments import as_part, as_whole, check_finite
-from .trees import check_each, leaves, rebuilt, tree_map
+from ..arguments import as_part, as_whole, check_finite
+from ..trees import check_each, leaves, rebuilt, tree_map
 
 __all__ = ['linearize', 'taylor_expand']
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from .cov import Pair, check_kept, check_variances
-from .fused import BLOCK
-from .fused import far as by_dual
-from .inputs import across, at_pairs, one_by_one, own_variances
-from .kernel import Kernel, diagonal, swapped
-from .ops import packed, taken, zeros_like
+from ..duals.fast import BLOCK, far as by_dual
+from ..duals.pair import Pair, check_kept, check_variances
+from ..windows import packed, taken, zeros_like
+from .kernel import Kernel
+from .positions import diagonal, swapped
+from .start import across, at_pairs, one_by_one, own_variances
 
 __all__ = ['Tile', 'input_tile', 'recording', 'replaying']
 

@@ -3,7 +3,7 @@ r"""Dual activations: from a Gaussian pair (u, v) to the covariance of (phi(u), 
 =====================  =========================  ====================================================
 on paper               in code                    meaning
 =====================  =========================  ====================================================
-q, q', K, A, theta     see `ntref.cov`            of the pair
+q, q', K, A, theta     see `ntref.duals.pair`            of the pair
 E[phi(u) phi(v)]       ``Cov.k``                  the dual activation, a function of q, q', K
 E[phi'(u) phi'(v)]     ``slope``                  its derivative with respect to K (Price's theorem)
 =====================  =========================  ====================================================
@@ -13,10 +13,10 @@ and mpmath keeps its digits. The accuracy of each is tabulated in docs/accuracy.
 """
 from math import factorial
 
+from ..arrays import namespace, plain, untraced
+from ..derivatives import carried
 from . import gaps
-from .arrays import namespace, plain, untraced
-from .cov import Cov, over
-from .derivatives import carried
+from .pair import Cov, over
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
            'rectified_monomial', 'sign', 'sin', 'step']

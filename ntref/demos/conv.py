@@ -7,9 +7,9 @@ import time
 
 from tqdm import tqdm
 
-from . import predict, stax
-from .arrays import generator, namespace
-from .demo import REG, needs, network, refuse_format
+from .. import predict, stax
+from ..arrays import generator, namespace
+from .dense import REG, needs, network, refuse_format
 
 __all__ = ['run']
 

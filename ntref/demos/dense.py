@@ -11,8 +11,8 @@ from autograd import grad
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from . import predict, stax
-from .arrays import generator, namespace
+from .. import predict, stax
+from ..arrays import generator, namespace
 
 __all__ = ['REG', 'needs', 'network', 'refuse_format', 'run']
 

@@ -1,0 +1,10 @@
+"""Dual activations: the covariance of what a nonlinearity makes of a pair of Gaussians, with its slope, gap and area.
+
+`Pair` and `Cov` are the pair and its covariance; the functions are the closed forms, of arrays of any shape.
+"""
+from .closed_form import (
+    abrelu, erf, exp, exp_normalized, gabor, gaussian, gelu, polynomial, rbf, rectified_monomial, sign, sin, step)
+from .pair import Cov, Pair
+
+__all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
+           'rectified_monomial', 'sign', 'sin', 'step']
