@@ -158,7 +158,8 @@ def as_axes(axes, name):
     TypeError : anything else; says `name`.
     """
     check_entries(axes, name)
-    is_one, is_several = is_whole(axes), isinstance(axes, (tuple, list, range)) or getattr(axes, 'ndim', 0) == 1
+    is_one = is_whole(axes)
+    is_several = isinstance(axes, (tuple, list, range)) or getattr(axes, 'ndim', 0) == 1
     given = (axes,) if is_one else tuple(axes) if is_several else (None,)
     if not all(map(is_whole, given)):
         raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r:.200}.')

@@ -52,7 +52,9 @@ class Namespace:
 # ------------------------------------------------------------------ the kinds
 
 def _numpy_like(kind, root, special, linalg, **functions):
-    root, special, linalg = import_module(root), import_module(special), import_module(linalg)
+    root = import_module(root)
+    special = import_module(special)
+    linalg = import_module(linalg)
     functions = dict(eps=_eps, patch=_patch, distinct=lambda a: root.unique(a, return_inverse=True),
                      solve_triangular=partial(linalg.solve_triangular, check_finite=False)) | functions
     return Namespace(kind, root, root.linalg, special, **functions)
@@ -93,7 +95,9 @@ def _autograd():
         """The sum over a Python number: autograd's own divides derivatives by one that is double."""
         total = import_module('autograd.numpy').sum(a, axis, **options)
         return total / (a.size // max(total.size, 1))
-    rules, where, special = _elementwise_rules(), _where(), import_module('scipy.special')
+    rules = _elementwise_rules()
+    where = _where()
+    special = import_module('scipy.special')
     exp = import_module('autograd.numpy').exp
     namespace = _numpy_like(
         'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
@@ -120,7 +124,9 @@ def unbroadcast(x, f):
 
 def _elementwise_rules():
     """rules(f, *partials): f as an autograd primitive, for partial derivatives of (ans, *x)."""
-    extend, shape, broadcast_to = import_module('autograd.extend'), numpy.shape, _broadcast_to()
+    extend = import_module('autograd.extend')
+    shape = numpy.shape
+    broadcast_to = _broadcast_to()
 
     def rules(f, *partials):
         f = extend.primitive(f)
@@ -339,7 +345,8 @@ def generator(rng):
     ------
     TypeError : anything else, which may crash NumPy.
     """
-    random, bits = numpy.random, getattr(rng, 'bit_generator', rng)
+    random = numpy.random
+    bits = getattr(rng, 'bit_generator', rng)
     if isinstance(bits, random.BitGenerator) and not isinstance(bits.seed_seq, ISpawnableSeedSequence):
         rng = random.RandomState(bits)
     if isinstance(rng, random.RandomState):

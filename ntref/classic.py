@@ -233,7 +233,8 @@ class _Momentum:
 
     def init_fn(self, fx_train, *fx_test):
         sets = [a.reshape(-1) for a in self.checked(fx_train, *fx_test)]
-        s, o = namespace(*sets).concatenate([part for f in sets for part in (f, 0. * f)]), prod(self.shape[1:])
+        s = namespace(*sets).concatenate([part for f in sets for part in (f, 0. * f)])
+        o = prod(self.shape[1:])
         return (o, s) if self.k_test is None else (2 * prod(self.shape), o, s)
 
     def checked(self, fx_train, *fx_test):

@@ -110,7 +110,8 @@ def _kernel_arguments(commands):
 def _kernel(args):
     from .engine import batch
     from .engine.places import masked
-    (net, x1, x2), get = _network(args), args.get[0] if len(args.get) == 1 else tuple(args.get)
+    net, x1, x2 = _network(args)
+    get = args.get[0] if len(args.get) == 1 else tuple(args.get)
     client = _client(args.scheduler)
     try:
         k = batch(net.kernel_fn, args.batch_size, out=args.out, executor=client)(x1, x2, get)

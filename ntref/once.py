@@ -24,7 +24,9 @@ class cached_property:
     """
 
     def __init__(self, f):
-        self.f, self.name, self.__doc__ = f, f.__name__, f.__doc__
+        self.f = f
+        self.name = f.__name__
+        self.__doc__ = f.__doc__
 
     def __get__(self, instance, owner=None):
         if instance is None:

@@ -137,7 +137,9 @@ def zeros_like(a, shape):
 
 def packed(a, batch_axes):
     """a, in memory with its first axes last: what moves along the others then moves long runs."""
-    xp, first, last = namespace(a), range(batch_axes), range(a.ndim - batch_axes, a.ndim)
+    xp = namespace(a)
+    first = range(batch_axes)
+    last = range(a.ndim - batch_axes, a.ndim)
     moved = xp.moveaxis(a, first, last)
     return xp.moveaxis(moved if moved.flags.c_contiguous else moved.copy(), last, first)
 
@@ -159,7 +161,8 @@ def _window_sum(c, slides):
         out = zeros_like(c, shape)
     else:                                                        # the first two taps in one pass
         (here, there), *shifts = shifts or [(None, None)]
-        c_whole, out = c[whole], namespace(c).empty_like(c, shape=shape)
+        c_whole = c[whole]
+        out = namespace(c).empty_like(c, shape=shape)
         for slab in slabs:
             out[slab] = c_whole[slab]
         if here is not None:
@@ -256,7 +259,8 @@ def linear(xp, d):
 
 def cubic(xp, d):
     """Keys 1981 eq. 15, with a = -1/2."""
-    inner, outer = (3 * d - 5) * d * d / 2 + 1, ((5 - d) * d - 8) * d / 2 + 2
+    inner = (3 * d - 5) * d * d / 2 + 1
+    outer = ((5 - d) * d - 8) * d / 2 + 2
     return xp.where(d < 1, inner, xp.where(d < 2, outer, 0))
 
 

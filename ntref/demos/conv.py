@@ -29,10 +29,13 @@ def run(n_train=200, seed=0, figure='ntref-demo.png'):
     print(f'handwritten digits of 8 x 8 pixels, {n_train} to train on, {N_TEST} to test on, {SPLITS} splits')
     for name, net in nets.items():
         print(f'{name:>16}: {net}')
-    results, seconds, shown = [], dict.fromkeys(nets, 0.), None
+    results = []
+    seconds = dict.fromkeys(nets, 0.)
+    shown = None
     for rng in tqdm(generator(seed).spawn(SPLITS), desc='splits'):
         order = rng.permutation(len(x))[:n_train + N_TEST]
-        images, kinds = standardized(x[order], n_train).reshape(-1, 8, 8, 1), labels[order]
+        images = standardized(x[order], n_train).reshape(-1, 8, 8, 1)
+        kinds = labels[order]
         row, kernels = [], []
         for name, net in nets.items():
             start = time.perf_counter()
@@ -54,7 +57,8 @@ def run(n_train=200, seed=0, figure='ntref-demo.png'):
 
 def convolutional():
     """Two convolutions, a pool, a third, and the average over all positions."""
-    conv, relu = stax.Conv(256, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1), stax.Relu()
+    conv = stax.Conv(256, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1)
+    relu = stax.Relu()
     pool = stax.AvgPool((2, 2), (2, 2))
     return stax.serial(conv, relu, conv, relu, pool, conv, relu, stax.GlobalAvgPool(), stax.Dense(10))
 
@@ -67,7 +71,8 @@ def standardized(x, n):
 
 def accuracy(k, labels, n):
     """Of the network trained to the end on the first n, tested on the others."""
-    k, y = k.astype('float64'), (labels[:n, None] == sorted(set(labels))) - .1
+    k = k.astype('float64')
+    y = (labels[:n, None] == sorted(set(labels))) - .1
     mean = predict.gp_inference(k[:n, :n], y, diag_reg=REG)(get='ntk', k_test_train=k[n:, :n])
     return float((mean.argmax(-1) == labels[n:]).mean())
 

@@ -16,7 +16,9 @@ from ..arrays import generator, namespace
 
 __all__ = ['REG', 'needs', 'network', 'refuse_format', 'run']
 
-WIDTH, NETWORKS, STEPS = 256, 20, 100
+WIDTH = 256
+NETWORKS = 20
+STEPS = 100
 PAIR, N_PAIR = (3, 8), 50              # digits that the finite networks tell apart, and how many to train on
 REG = 1e-4                             # diag_reg, relative to the mean variance
 
@@ -42,7 +44,8 @@ def run(n_train=1000, seed=0, figure='ntref-demo.png'):
     print(f'{len(x)} handwritten digits, {n_train} to train on, {len(x) - n_train} to test on\n{net}\n')
     classify(net, x, labels, n_train)
     of_pair = (labels == PAIR[0]) | (labels == PAIR[1])
-    train, test = of_pair.nonzero()[0][:N_PAIR], of_pair.nonzero()[0][-N_PAIR // 2:]
+    train = of_pair.nonzero()[0][:N_PAIR]
+    test = of_pair.nonzero()[0][-N_PAIR // 2:]
     with threadpool_limits(1):                     # matrices so small that threads of BLAS only wait for each other
         curves = compare(x[train], (labels[train] == PAIR[1]) * 2. - 1, x[test], seed)
     draw(figures, figure, *curves)
@@ -64,9 +67,11 @@ def network(depth, out):
 
 def classify(net, x, labels, n):
     """Accuracy of the network trained to the end and along time; calibration of the NNGP posterior."""
-    xp, y = namespace(x), (labels[:, None] == sorted(set(labels))) - .1
+    xp = namespace(x)
+    y = (labels[:, None] == sorted(set(labels))) - .1
     start = time.perf_counter()
-    k_tt, k_st = net.kernel_fn(x[:n], None, ('nngp', 'ntk')), net.kernel_fn(x[n:], x[:n], ('nngp', 'ntk'))
+    k_tt = net.kernel_fn(x[:n], None, ('nngp', 'ntk'))
+    k_st = net.kernel_fn(x[n:], x[:n], ('nngp', 'ntk'))
     k_ss = net.kernel_fn(x[n:], None, ('nngp', 'ntk'))
     seconds = time.perf_counter() - start
     print(f'kernels (NNGP and NTK)   {seconds:.2f} s for {n} x {n}, {len(x) - n} x {n} and {len(x) - n} x {len(x) - n}')
@@ -117,7 +122,8 @@ def compare(x, y, x_test, seed):
     times = rate * xp.asarray(range(STEPS + 1))
     ensemble = predict.gradient_descent_mse_ensemble(kernel_fn, x, y)
     mean, cov = ensemble(t=times, x_test=x_test, get='ntk', compute_cov=True)
-    mean, sd = mean[..., 0], xp.sqrt(xp.einsum('tii->ti', cov))
+    mean = mean[..., 0]
+    sd = xp.sqrt(xp.einsum('tii->ti', cov))
     outputs = xp.asarray(outputs)
     last, n = outputs[:, -1], NETWORKS
     print(f'{n} networks of width {WIDTH}, {STEPS} steps of gradient descent, {len(x)} images, {PAIR[0]} or {PAIR[1]}')
@@ -145,7 +151,8 @@ def draw(matplotlib_figure, path, times, outputs, mean, sd):
     figure = matplotlib_figure.Figure(figsize=(11, 3.8), layout='constrained')
     names = f'clearest {PAIR[0]}', 'most doubtful', f'clearest {PAIR[1]}'
     for axes, i, name in zip(figure.subplots(1, 3, sharey=True), shown, names):
-        low, high = mean[:, i] - 2 * sd[:, i], mean[:, i] + 2 * sd[:, i]
+        low = mean[:, i] - 2 * sd[:, i]
+        high = mean[:, i] + 2 * sd[:, i]
         axes.fill_between(times, low, high, color='tab:blue', alpha=.2, lw=0, label='infinite ensemble: mean ± 2 sd')
         axes.plot(times, outputs[:, :, i].T, color='tab:orange', lw=.7, alpha=.7)
         axes.plot([], [], color='tab:orange', lw=.7, label=f'{len(outputs)} networks of width {WIDTH}')

@@ -30,9 +30,12 @@ def abrelu(p, a, b):
     K' = [(a^2 + b^2) far - 2 a b near] / (2 pi),  slope = [(a^2 + b^2) delta + 2 a b theta] / (2 pi),
     gap' = (a^2 + b^2)/2 gap - (a - b)^2 near / pi.   Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
     """
-    xp, c, e = namespace(p.k, a, b), (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
+    xp = namespace(p.k, a, b)
+    c = (a * a + b * b) / 2
+    e = (a - b) ** 2 / (2 * p.xp.pi)
     k, slope = c * p.k + e * p.near, c - e * p.theta
-    gap, lack = c * p.gap - 2 * e * p.near, c * p.minus - e * p.near
+    gap = c * p.gap - 2 * e * p.near
+    lack = c * p.minus - e * p.near
     acute = p.k >= 0
     if not xp.all(acute):
         k = xp.where(acute, k, (c * p.far - a * b * p.near) / xp.pi)
@@ -90,10 +93,12 @@ def sin(p, a, b, c):
     m - p without cancellation, so that small K' keep their digits; docs/theory/duals.md#sin
     """
     xp, t = namespace(p.k, a, b, c), b * b
-    minus, plus = xp.exp(-t * p.gap / 2), xp.exp(-t * p.antigap / 2)
+    minus = xp.exp(-t * p.gap / 2)
+    plus = xp.exp(-t * p.antigap / 2)
     acute = p.k > 0
     less = xp.where(acute, -minus, plus) * xp.expm1(-2 * t * xp.where(acute, p.k, -p.k))           # minus - plus
-    k, slope = a * a / 2 * (less + (1 - c) * plus), a * a * t / 2 * (less + (1 + c) * plus)
+    k = a * a / 2 * (less + (1 - c) * plus)
+    slope = a * a * t / 2 * (less + (1 + c) * plus)
     if p.is_far:
         return Cov(k), slope
     one, dn = (1 + c) * plus - xp.expm1(-t * p.antigap / 2), xp.exp(-t * p.q1) - xp.exp(-t * p.q2)  # 1 + c plus
@@ -118,7 +123,8 @@ def exp(p, a, b):
     if p.is_far:
         return Cov(k), t * k
     top = a * a * xp.exp(t * (p.q1 + p.q2))
-    dn, lack = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2)), -top * xp.expm1(-t * p.gap / 2)
+    dn = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2))
+    lack = -top * xp.expm1(-t * p.gap / 2)
     return Cov(k, dn * dn + 2 * lack, gaps.root_of_product(lack, top + k)), t * k
 
 
@@ -130,21 +136,25 @@ def erf(p, a, b, c):
     """
     xp = namespace(p.k, a, b, c)
     q1, q2, k = (b * b * x for x in (p.q1, p.q2, p.k))
-    root, m = p.root(1 + 2 * (q1 + q2), 2 * b * b), 2 * a * a / xp.pi
+    root = p.root(1 + 2 * (q1 + q2), 2 * b * b)
+    m = 2 * a * a / xp.pi
     alpha = xp.arctan2(2 * k, root)
     value, slope = m * alpha + c * c, 2 * m * b * b / root
     if p.is_far:
         return Cov(value), slope
     negative = k < 0
     size = xp.where(negative, -k, k)                 # of abs, autograd's second derivative is 1 / |k| - k^2 / |k|^3
-    e1, e2 = _erf_lack(p, b, q1, q1 - q2, size, root), _erf_lack(p, b, q2, q2 - q1, size, root)
+    e1 = _erf_lack(p, b, q1, q1 - q2, size, root)
+    e2 = _erf_lack(p, b, q2, q2 - q1, size, root)
     gap = gaps.not_negative(m * (e1 + e2 - 4 * xp.where(negative, alpha, 0)))
     return Cov(value, gap, gaps.beside(p, gap, gaps.erf_area, a, b, c)), slope
 
 
 def _erf_lack(p, b, q, dq, k, root):
     """alpha(q) - alpha of k = |K|, by sine and cosine: atan2(2 k, sqrt D), and atan2(2 q, sqrt(1 + 4 q))."""
-    xp, x, r = namespace(k), q / (1 + 2 * q), p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)
+    xp = namespace(k)
+    x = q / (1 + 2 * q)
+    r = p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
     lack = x * root - k * r
     lack = xp.where(2 * abs(lack) < c, x * over(dq, c) + p.det_over(c, b * b), lack)               # where that cancels
@@ -157,8 +167,12 @@ def gelu(p):
     D = (1 + q)(1 + q') - K^2 = 1 + q + q' + A^2;  slope = dK'/dK.
     Source: Tsuchida et al. 2021 (arXiv:2002.08517); docs/theory/duals.md#gelu
     """
-    xp, x1, x2 = p.xp, 1 / (1 + p.q1), 1 / (1 + p.q2)
-    y1, y2, root = p.q1 * x1, p.q2 * x2, p.root(1 + p.q1 + p.q2, 1.)
+    xp = p.xp
+    x1 = 1 / (1 + p.q1)
+    x2 = 1 / (1 + p.q2)
+    y1 = p.q1 * x1
+    y2 = p.q2 * x2
+    root = p.root(1 + p.q1 + p.q2, 1.)
     angle = xp.arctan2(p.k, root)
     k = p.k / 4 + (x1 * p.k * (x2 * p.k) / root + y1 * y2 * root + p.k * angle) / (2 * xp.pi)
     slope = 1 / 4 + (angle + p.k / root * ((1 / root) ** 2 + x1 + x2)) / (2 * xp.pi)
@@ -176,11 +190,13 @@ def gaussian(p, a, b):
         raise ValueError('expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is finite; got '
                          f'q = {q:.3g} at b = {plain(b):.3g}. Scale the weights down, or take b < 0.')
     root = p.root(1 - 2 * b * (p.q1 + p.q2), 2 * b)
-    k, slope = a * a / root, 4 * a * a * b * b * (p.k / root) / root / root
+    k = a * a / root
+    slope = 4 * a * a * b * b * (p.k / root) / root / root
     if p.is_far:
         return Cov(k), slope
     r1, r2, lack = gaps.gaussian_lack(p, b)
-    top, dn = a * a / xp.sqrt(r1 * r2), 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
+    top = a * a / xp.sqrt(r1 * r2)
+    dn = 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
     lack = a ** 4 * lack / (top + k)                                         # sqrt(Q Q') - K'
     return Cov(k, dn * dn / (r1 * r2) + 2 * lack, gaps.root_of_product(lack, top + k)), slope
 
@@ -193,9 +209,12 @@ def gabor(p):
     xp, q = p.xp, p.q1 + p.q2
     root = p.root(1 + 2 * q, 2.)
     d = root * root
-    damp, tilt = xp.exp(-(1 + (2 * p.k - 1 - q) / d) / 2), xp.expm1(2 * p.k / d)
-    e, o = (1 + 8 * p.k * (p.k / d)) / d, 4 * (p.k / d) * (1 + (1 + q) / d)
-    k, slope = damp * tilt / (2 * root), damp * (2 * e + tilt * (e + o)) / (2 * root)
+    damp = xp.exp(-(1 + (2 * p.k - 1 - q) / d) / 2)
+    tilt = xp.expm1(2 * p.k / d)
+    e = (1 + 8 * p.k * (p.k / d)) / d
+    o = 4 * (p.k / d) * (1 + (1 + q) / d)
+    k = damp * tilt / (2 * root)
+    slope = damp * (2 * e + tilt * (e + o)) / (2 * root)
     return Cov(k, *gaps.beside(p, k, gaps.gabor)), slope
 
 
@@ -210,5 +229,6 @@ def polynomial(p, coef):
     k, slope = 0 * p.s, 0 * p.s
     for order in range(len(coef)):
         r = gaps.hermite_coefficient(coef, order, p.q1) * gaps.hermite_coefficient(coef, order, p.q2) / factorial(order)
-        k, slope = k + r * p.k ** order, slope + order * r * p.k ** max(order - 1, 0)
+        k = k + r * p.k ** order
+        slope = slope + order * r * p.k ** max(order - 1, 0)
     return Cov(k, *gaps.beside(p, k, gaps.polynomial, *coef)), slope

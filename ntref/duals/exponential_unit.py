@@ -111,7 +111,8 @@ def _wedge(p, sigma, y, x, length):
     """B(sigma, angle) for the angle of (x, y), y >= 0, of this length; t = tan(angle / 2)."""
     xp, acute = p.xp, x >= 0
     is_angle = length > 0                                                    # else a right one, as for a variance of 0
-    top, total = xp.where(is_angle, y, 1) / xp.where(is_angle, length + abs(x), 1), 0 * (x + sigma)
+    top = xp.where(is_angle, y, 1) / xp.where(is_angle, length + abs(x), 1)
+    total = 0 * (x + sigma)
     for node, weight in legendre(xp, x, _nodes(sigma)):
         t = node * top
         slant = 2 / (1 + t * t)
@@ -141,7 +142,8 @@ def _edge(p, sigma):
 def _both_bent(p):
     """W."""
     xp, r = p.xp, p.xp.sqrt(p.antigap)
-    small, least = p.n1 + p.n2 < SMALL, xp.minimum(p.n1, p.n2) + 0 * p.k
+    small = p.n1 + p.n2 < SMALL
+    least = xp.minimum(p.n1, p.n2) + 0 * p.k
     unlike = (least < UNLIKE) & ~small
     bent = _wedge(p, p.n1, p.area, -p.k, p.s) + _wedge(p, p.n2, p.area, -p.k, p.s) - _half(xp, r)
     for q, other, n in ((p.q1, p.q2, p.n1), (p.q2, p.q1, p.n2)):
@@ -193,18 +195,26 @@ def _series(p, i):
     total = 0 * k
     for node, weight in legendre(xp, k, 20):
         b = node * delta                                                     # pi / 2 - t
-        c1, c2 = s1 * xp.sin(b), cos * xp.sin(b) + sin * xp.cos(b)
+        c1 = s1 * xp.sin(b)
+        c2 = cos * xp.sin(b) + sin * xp.cos(b)
         total = total + weight * _bend(xp, c1, xp.maximum(c2, 0))
     return total * delta / (2 * xp.pi)
 
 
 def _bend(xp, c1, c2):
     """F(c) + F(c') - F(c + c');  (c + c')^n - c^n - c'^n = d_n,  d_(n+1) = (c + c') d_n + c^n c' + c'^n c."""
-    c, power1, power2, d, total, n = c1 + c2, c1, c2, 0 * c1, 0 * c1, 1
+    c = c1 + c2
+    power1 = c1
+    power2 = c2
+    d = 0 * c1
+    total = 0 * c1
+    n = 1
     last, now, size = 0 * c1 + 1, xp.sqrt(0 * c1 + xp.pi / 2), 1.            # m_n / n! = m_(n-2) / (n-2)! / (n-1)
     while size > xp.eps(c) / 8:
         d = c * d + power1 * c2 + power2 * c1
-        power1, power2, n = power1 * c1, power2 * c2, n + 1
+        power1 = power1 * c1
+        power2 = power2 * c2
+        n = n + 1
         last, now = now, last / (n - 1)
         size = size / n ** .5
         total = total + (-1) ** n * now * d

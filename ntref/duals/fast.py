@@ -66,11 +66,15 @@ def gelu(p, ntk):
     slope = 1/4 + [alpha + K / sqrt D (1 / D + x + x')] / (2 pi),
     x = 1 / (1 + q),  y = q / (1 + q),  D = (1 + q) (1 + q') - K^2.
     """
-    xp, x1, x2 = p.xp, 1 / (1 + p.q1), 1 / (1 + p.q2)
+    xp = p.xp
+    x1 = 1 / (1 + p.q1)
+    x2 = 1 / (1 + p.q2)
     root = _root(p, 1 + p.q1, 1 + p.q2, p.k)
     alpha = xp.arctan2(p.k, root)
     _check(alpha, FAR - xp.pi / 2, xp.pi / 2 - FAR)
-    xx, yy, ratio = x1 * x2, (p.q1 * x1) * (p.q2 * x2), p.k / root
+    xx = x1 * x2
+    yy = (p.q1 * x1) * (p.q2 * x2)
+    ratio = p.k / root
     k = ratio * xx
     k += alpha
     k *= p.k
@@ -108,7 +112,8 @@ SMALL, LARGE = .05, 2.7       # angles beyond: near = A - theta K, or K', would 
 
 def abrelu(p, ntk, a, b):
     """`duals.abrelu` and Theta':  K' = c K + e near,  gap' = c gap - 2 e near,  Theta' = (c - e theta) Theta."""
-    c, e = (a * a + b * b) / 2, (a - b) ** 2 / (2 * p.xp.pi)
+    c = (a * a + b * b) / 2
+    e = (a - b) ** 2 / (2 * p.xp.pi)
     if p.is_far:
         if not _squares(p):
             raise Near

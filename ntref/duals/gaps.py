@@ -64,11 +64,13 @@ def polynomial(p, k, *coef):
     for order, a, b in zip(orders, left, right):
         r = hermite_coefficient(coef, order, p.q1) * hermite_coefficient(coef, order, p.q2)
         gap = gap + ((a - b) ** 2 + 2 * r * _power_lack(p.k, p.s, p.minus, p.det, order)) / factorial(order)
-    gap, powers = xp.maximum(gap, 0), [order for order in orders if coef[order] != 0]
+    gap = xp.maximum(gap, 0)
+    powers = [order for order in orders if coef[order] != 0]
     if len(powers) == 1:
         return gap, coef[powers[0]] ** 2 * _monomial_area(p, powers[0])
     n1, n2 = (xp.sqrt(sum(c * c / factorial(order) for order, c in enumerate(side))) for side in (left, right))
-    left, right = [over(a, n1) for a in left], [over(b, n2) for b in right]
+    left = [over(a, n1) for a in left]
+    right = [over(b, n2) for b in right]
     return gap, n1 * n2 * xp.sqrt((_minors(p, left, right) + _minors(p, right, left)) / 2)
 
 
@@ -163,7 +165,8 @@ def _sine_area(xp, total, d, w, area):
     r = xp.hypot(w, area)
     total = total + 0 * r
     angle = xp.sqrt(-xp.expm1(-2 * (r + w))) * xp.sqrt(-xp.expm1(-2 * area * over(area, r + w)))
-    lower, upper = xp.minimum(d, 2 * r), xp.maximum(d, 2 * r)
+    lower = xp.minimum(d, 2 * r)
+    upper = xp.maximum(d, 2 * r)
     lengths = xp.expm1(-total - upper) * xp.expm1(-lower * over(lower, total + upper))
     lengths = lengths - xp.exp(lower - total) * xp.expm1(-lower) ** 2
     i = xp.nonzero(total < 1)
@@ -175,11 +178,19 @@ def _sine_area(xp, total, d, w, area):
 def _bend(xp, a, b):
     """f(a + b) - f(a) - f(b) + f(0) for f(z) = cosh(sqrt z) = sum_n z^n / (2 n)!, of a, b >= 0, a + b < 1."""
     a, b = (xp.minimum(c, 1) for c in (a, b))
-    power1, power2, mixed, bend, n, size = a, b, 0 * a, 0 * a, 1, 1.
+    power1 = a
+    power2 = b
+    mixed = 0 * a
+    bend = 0 * a
+    n = 1
+    size = 1.
     while size > xp.eps(a) / 8:
         mixed = (a + b) * mixed + power1 * b + power2 * a                              # (a + b)^n - a^n - b^n
-        power1, power2, n = power1 * a, power2 * b, n + 1
-        bend, size = bend + mixed / factorial(2 * n), size / (n * (2 * n - 1))
+        power1 = power1 * a
+        power2 = power2 * b
+        n = n + 1
+        bend = bend + mixed / factorial(2 * n)
+        size = size / (n * (2 * n - 1))
     return bend
 
 
@@ -191,7 +202,8 @@ def erf_area(p, gap, a, b, c):
     x = _Angles(p, 2 * b * b)
     s = x.s * x.r1 * x.r2                                                              # all but A' is divided by it
     f, fall, e1, e2 = (over(angle, s) for angle in (x.alpha_s, x.lack, x.e1, x.e2))
-    bent, r = over(_t_minus_sin(xp, x.alpha_s), s), x.r1 + x.r2
+    bent = over(_t_minus_sin(xp, x.alpha_s), s)
+    r = x.r1 + x.r2
     d1 = over(_bent(xp, x.e1, x.alpha_s), x.q1 * x.r1 * x.r2) - x.dq * x.x1 * (x.r2 / r) - bent * over(x.dn, x.n1)
     d2 = over(_bent(xp, x.e2, x.alpha_s), x.q2 * x.r1 * x.r2) + x.dq * x.x2 * (x.r1 / r) + bent * over(x.dn, x.n2)
     own = over(xp.arctan2(x.q1, x.own1), x.q1 * x.x1) * over(xp.arctan2(x.q2, x.own2), x.q2 * x.x2)
@@ -222,11 +234,17 @@ class _Angles:
     def __init__(self, p, m):
         xp = self.xp = namespace(p.k, m)
         self.q1, self.q2, self.k, self.s, self.dq = (m * c for c in (p.q1, p.q2, abs(p.k), p.s, p.q1 - p.q2))
-        self.n1, self.n2, self.area = xp.sqrt(self.q1), xp.sqrt(self.q2), m * p.area
+        self.n1 = xp.sqrt(self.q1)
+        self.n2 = xp.sqrt(self.q2)
+        self.area = m * p.area
         self.minus = m * xp.where(p.k > 0, p.minus, p.plus)                            # s - |K|
-        self.dn, self.x1, self.x2 = over(self.dq, self.n1 + self.n2), 1 / (1 + self.q1), 1 / (1 + self.q2)
+        self.dn = over(self.dq, self.n1 + self.n2)
+        self.x1 = 1 / (1 + self.q1)
+        self.x2 = 1 / (1 + self.q2)
         self.r1, self.r2 = xp.sqrt(self.x1), xp.sqrt(self.x2)                          # lengths of (q, own), of s
-        own1, own2, both = xp.sqrt(1 + 2 * self.q1), xp.sqrt(1 + 2 * self.q2), xp.sqrt(1 + self.q1 + self.q2)
+        own1 = xp.sqrt(1 + 2 * self.q1)
+        own2 = xp.sqrt(1 + 2 * self.q2)
+        both = xp.sqrt(1 + self.q1 + self.q2)
         self.own1, self.own2, self.both = own1, own2, both                             # sqrt D at K = q, q', s
         self.root = xp.hypot(both, self.area)
         self.alpha_s = xp.arctan2(self.s, both)
@@ -244,8 +262,12 @@ class _Angles:
 
 def gelu(p, k):
     """phi = u / 2 + psi, psi even: of psi  Q = q f / (2 pi),  E = s (F - fall) / (2 pi), and fall = 0 where A is."""
-    xp, x, circle = p.xp, _Angles(p, 1), 2 * p.xp.pi
-    sum_x, sin, cos = x.x1 + x.x2, over(x.area, x.s), over(x.k, x.s)
+    xp = p.xp
+    x = _Angles(p, 1)
+    circle = 2 * p.xp.pi
+    sum_x = x.x1 + x.x2
+    sin = over(x.area, x.s)
+    cos = over(x.k, x.s)
     f = x.alpha_s + x.s * sum_x / x.both
     d1 = x.e1 + _gelu_rise(x, x.q1, x.n1, x.dq, x.dn, x.x1, x.x2, x.own1)              # f - F
     d2 = x.e2 + _gelu_rise(x, x.q2, x.n2, -x.dq, -x.dn, x.x2, x.x1, x.own2)
@@ -255,7 +277,8 @@ def gelu(p, k):
     e, f1, f2 = f - fall, xp.maximum(f + d1, 0), xp.maximum(f + d2, 0)                 # rounding, of unlike lengths
     squares = xp.maximum(f * (d1 + d2) + d1 * d2 + fall * (f + e), 0)                  # f f' - (F - fall)^2
     top = xp.sqrt(f1 * f2)
-    lack, step = over(squares, top + e), over(d1 - d2, xp.sqrt(f1) + xp.sqrt(f2))
+    lack = over(squares, top + e)
+    step = over(d1 - d2, xp.sqrt(f1) + xp.sqrt(f2))
     dn = over(x.dq * f + x.q1 * d1 - x.q2 * d2, x.n1 * xp.sqrt(f1) + x.n2 * xp.sqrt(f2))
     crossed = step * step + 2 * xp.where(p.k > 0, lack + less * e, top + cos * e)
     area = x.s * xp.sqrt(sin * sin / 16 + squares / circle ** 2 + crossed / (4 * circle))
@@ -278,7 +301,8 @@ class _Determinants:
         self.d1, self.d2 = 1 - 4 * b * p.q1, 1 - 4 * b * p.q2
         self.r1, self.r2 = xp.sqrt(self.d1), xp.sqrt(self.d2)
         self.i = 1 / self.r1 / self.r2
-        self.dq, self.area = (p.q1 - p.q2) * self.i, p.area * self.i
+        self.dq = (p.q1 - p.q2) * self.i
+        self.area = p.area * self.i
         without = (1 - 2 * b * (p.q1 + p.q2)) * self.i                                 # D i where A = 0
         self.rest = without + 4 * b * b * self.area * p.area
         squares = self.i * self.dq * self.dq / self.rest + self.area * self.area * (without / self.rest + 1)
@@ -293,10 +317,15 @@ def gaussian_lack(p, b):
 
 def gabor(p, k):
     """Q = v / (2 sqrt D(q)),  v = 1 - exp(-2 q / D(q)),  D(q) = 1 + 4 q;  v (1 - shift): with K's D."""
-    xp, k, x = p.xp, abs(k), _Determinants(p, -1)
+    xp = p.xp
+    k = abs(k)
+    x = _Determinants(p, -1)
     dq, size1, size2 = x.dq / x.rest, p.q1 / x.d1, p.q2 / x.d2                         # (q - q') / D
     det = x.area * x.area / x.rest                                                     # A^2 / D / (r r')
-    e1, e2, v1, v2 = xp.exp(-2 * size1), xp.exp(-2 * size2), -xp.expm1(-2 * size1), -xp.expm1(-2 * size2)
+    e1 = xp.exp(-2 * size1)
+    e2 = xp.exp(-2 * size2)
+    v1 = -xp.expm1(-2 * size1)
+    v2 = -xp.expm1(-2 * size2)
     shift1 = over(e1 * xp.expm1(-4 * (det * ((1 + 2 * p.q1) / x.r1 * x.r2) + size1 * dq)), v1)
     shift2 = over(e2 * xp.expm1(-4 * (det * ((1 + 2 * p.q2) / x.r2 * x.r1) - size2 * dq)), v2)
     total = (p.q1 + p.q2) * x.i / x.rest + 4 * x.area / x.rest * p.area                # (q + q' + 4 A^2) / D
@@ -304,7 +333,8 @@ def gabor(p, k):
     sine = _sine_area(xp, total, 2 * abs(p.k) * x.i / x.rest, abs(dq) / 2, area)
     size = xp.sqrt(v1) * xp.sqrt(v2)
     sin2 = x.lack + (over(sine, size) ** 2 + shift1 + (1 - shift1) * shift2) * (x.i / x.rest)
-    area, top = size / 2 * xp.sqrt(xp.maximum(sin2, 0)), size / (2 * xp.sqrt(x.r1) * xp.sqrt(x.r2))
+    area = size / 2 * xp.sqrt(xp.maximum(sin2, 0))
+    top = size / (2 * xp.sqrt(x.r1) * xp.sqrt(x.r2))
     v, r = xp.where(dq > 0, v2, v1), xp.where(dq > 0, x.r1, x.r2)                      # of the shorter, the longer
     step = p.q1 - p.q2
     rise = -2 * v * x.dq / (x.r1 + x.r2) - e2 * xp.expm1(-2 * step / x.d1 / x.d2) / (2 * r)         # Q - Q'

@@ -142,7 +142,9 @@ class Pair:
         """
         if not self.is_traced:
             return self.det
-        area, gap, q = untraced(self.area), untraced(self.gap), untraced(self.q1 + self.q2)
+        area = untraced(self.area)
+        gap = untraced(self.gap)
+        q = untraced(self.q1 + self.q2)
         return self.xp.where(area * area <= PARALLEL ** 2 * gap * q, self.det, self.area * self.area)
 
     @cached_property
@@ -209,7 +211,8 @@ class Pair:
         small = self.theta < .5
         if self.xp.all(small):
             return self.s * sin_minus_t_cos(self.theta)
-        near, i = self.area - self.theta * self.k, self.xp.nonzero(small)
+        near = self.area - self.theta * self.k
+        i = self.xp.nonzero(small)
         return self.xp.patch(near, i, self.s[i] * sin_minus_t_cos(self.theta[i])) if len(i[0]) else near
 
     @cached_property
@@ -291,13 +294,15 @@ class Pair:
         return xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, self._root_lack_of_product(p)))
 
     def _gap_and_area_of_product(self, p):
-        lengths, lack = self.n1 * p.n1 - self.n2 * p.n2, self._root_lack_of_product(p)
+        lengths = self.n1 * p.n1 - self.n2 * p.n2
+        lack = self._root_lack_of_product(p)
         return lengths * lengths + lack * lack, self.xp.hypot(self.area * p.s, self.k * p.area)
 
     def _root_lack_of_product(self, p):
         """sqrt(2 (s s' - K M)), s s' - K M = (s - K) s' + K (s' - M), or of s + K and s' + M where K < 0."""
         xp, opposite = self.xp, self.k < 0
-        mine, other = xp.where(opposite, self.plus, self.minus), xp.where(opposite, p.plus, p.minus)
+        mine = xp.where(opposite, self.plus, self.minus)
+        other = xp.where(opposite, p.plus, p.minus)
         root, root_p, root_k, root_s = (xp.sqrt(xp.maximum(c, 0)) for c in (2 * mine, 2 * other, abs(self.k), p.s))
         return xp.hypot(root * root_s, root_k * root_p)
 
@@ -317,7 +322,10 @@ def sin_minus_t_cos(t):
     """
     xp = namespace(t)
     tt = t * t
-    n, total, term, size = 1, 0, tt * t / 3, 1.
+    n = 1
+    total = 0
+    term = tt * t / 3
+    size = 1.
     while size > xp.eps(t) / 8:
         total = total + term
         size /= n * (2 * n + 3)

@@ -25,7 +25,9 @@ class Price:
 
     def __init__(self, p, expected, derived, known, parameters=(), varied=()):
         self.x = p.q1, p.q2, p.k, *parameters
-        self.expected, self.derived, self.varied = expected, derived, varied
+        self.expected = expected
+        self.derived = derived
+        self.varied = varied
         self.known = dict(known)
 
     def __call__(self, f, g):

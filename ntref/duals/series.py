@@ -71,22 +71,31 @@ def _distinct(p):
 
 def mehler(p, f, g, d):
     """E[f(u) g(v)] = sum_l E[f(sigma x) h_l(x)] E[g(sigma' x) h_l(x)] rho^l, f and g as above."""
-    xp, (q, places), d = p.xp, _distinct(p), INSIDE * d
+    xp = p.xp
+    q, places = _distinct(p)
+    d = INSIDE * d
     if p.k is p.q1:
         return _Coefficients(q, p.k, f, d).with_itself(g)[places[0]]
-    sides, shape = [_Coefficients(q, p.k, function, d) for function in (f, g)], p.k.shape
-    rho, places = over(p.k, p.s).reshape(-1), [xp.broadcast_to(at, shape).reshape(-1) for at in places]
-    total, todo, power = 0 * rho, xp.nonzero(rho == rho)[0], 1 + 0 * rho
+    sides = [_Coefficients(q, p.k, function, d) for function in (f, g)]
+    shape = p.k.shape
+    rho = over(p.k, p.s).reshape(-1)
+    places = [xp.broadcast_to(at, shape).reshape(-1) for at in places]
+    total = 0 * rho
+    todo = xp.nonzero(rho == rho)[0]
+    power = 1 + 0 * rho
     while len(todo):
         for side in sides:
             side.advance()
         for n in range(BLOCK):
             b1, b2 = (side.b[n][at] for side, at in zip(sides, places))
-            total, power = increased(total, b1 * b2 * power, todo), power * rho
+            total = increased(total, b1 * b2 * power, todo)
+            power = power * rho
         root1, root2 = (side.missing()[at] for side, at in zip(sides, places))
         left = xp.nonzero(abs(power) * root1 * root2 > ROUNDING * xp.eps(rho))[0]
         if 2 * len(left) < len(todo):
-            todo, power, rho = todo[left], power[left], rho[left]
+            todo = todo[left]
+            power = power[left]
+            rho = rho[left]
             places = [side.keep([at[left]])[0] for side, at in zip(sides, places)]
     return total.reshape(shape)
 
@@ -97,8 +106,11 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
     Pairs stay together until fewer than half are not done. lack1 = 1 - rho is None if no gap is asked for.
     """
     xp = namespace(rho)
-    power, slope, k = power + 0 * rho, 0 * rho, 0 * rho
-    lack, fall = None if lack1 is None else 0 * rho, fall + 0 * rho
+    power = power + 0 * rho
+    slope = 0 * rho
+    k = 0 * rho
+    lack = None if lack1 is None else 0 * rho
+    fall = fall + 0 * rho
     while True:
         rows.advance()
         for n in range(rows.degree - BLOCK + 1, rows.degree + 1):
@@ -140,12 +152,20 @@ class _Coefficients:
     kept = 'sigma', 'rise', 'unseen', 'last'
 
     def __init__(self, q, like, f, d):
-        self.xp, self.like, self.f, self.d = namespace(q), like, f, d
-        self.eps, self.sigma = self.xp.eps(like), self.xp.sqrt(q)
-        self.digits, self.widest = 9 - log(self.eps), plain(self.sigma.max()) if self.sigma.size else 0.
-        self.numbers, self.degree, self.blocks = self.xp.nonzero(self.sigma >= 0)[0], 0, self._blocks()
+        self.xp = namespace(q)
+        self.like = like
+        self.f = f
+        self.d = d
+        self.eps = self.xp.eps(like)
+        self.sigma = self.xp.sqrt(q)
+        self.digits = 9 - log(self.eps)
+        self.widest = plain(self.sigma.max()) if self.sigma.size else 0.
+        self.numbers = self.xp.nonzero(self.sigma >= 0)[0]
+        self.degree = 0
+        self.blocks = self._blocks()
         x, step = self._nodes(0)
-        self.weight, self.z = step * self.xp.exp(-x * x / 2) / (2 * self.xp.pi) ** .5, self.sigma[:, None] * x
+        self.weight = step * self.xp.exp(-x * x / 2) / (2 * self.xp.pi) ** .5
+        self.z = self.sigma[:, None] * x
         self.values = f(self.xp, self.z)
         self.rise = self.xp.matmul(self.values ** 2, self.weight)
         self.unseen = self.rise
@@ -163,7 +183,8 @@ class _Coefficients:
 
         They fall as exp(-c sqrt l), and add up to less than the last block, repeated as often as there were some.
         """
-        left, tail = over(self.unseen, self.rise), over(self.last, self.rise) * (self.degree // BLOCK)
+        left = over(self.unseen, self.rise)
+        tail = over(self.last, self.rise) * (self.degree // BLOCK)
         return self._root(left, self.xp.minimum(tail, abs(left)), 16 * ROUNDING)
 
     def _root(self, left, tail, noise):
@@ -184,10 +205,13 @@ class _Coefficients:
         for stop in STAGES:
             x, step = self._nodes(stop)
             root = xp.exp(-x * x / 4)
-            functions, weight, sigma = islice(_hermite_functions(xp, x, root), start, None), root * step, None
+            functions = islice(_hermite_functions(xp, x, root), start, None)
+            weight = root * step
+            sigma = None
             for start in range(start, stop, BLOCK):
                 if sigma is not self.sigma:                     # at first, and when rows have left
-                    sigma, values = self.sigma, self.f(xp, self.sigma[:, None] * x) * weight / (2 * xp.pi) ** .5
+                    sigma = self.sigma
+                    values = self.f(xp, self.sigma[:, None] * x) * weight / (2 * xp.pi) ** .5
                 yield xp.matmul(values, xp.stack(list(islice(functions, BLOCK)), 1))
             start = stop
 
@@ -222,7 +246,8 @@ class _Rows(_Coefficients):
         values = phi(self.xp, self.z)
         self.mean, self.square = (self.xp.matmul(c, self.weight) for c in (values, values ** 2))
         self.norm = self.xp.sqrt(self.square)
-        self.stretch, self.left = over(self.sigma, self.norm), 1 - over(self.mean, self.norm) ** 2
+        self.stretch = over(self.sigma, self.norm)
+        self.left = 1 - over(self.mean, self.norm) ** 2
 
     def of(self, name, place):
         return self._like(getattr(self, name))[place]
@@ -243,7 +268,8 @@ class _Rows(_Coefficients):
         n = xp.asarray([float(i) for i in range(first, first + BLOCK)])
         c = self.stretch[:, None] * b / xp.sqrt(n)
         squares = c * c
-        few, before = xp.sum(squares[:, -FEW:], 1), xp.sum(squares[:, -2 * FEW:-FEW], 1)
+        few = xp.sum(squares[:, -FEW:], 1)
+        before = xp.sum(squares[:, -2 * FEW:-FEW], 1)
         self.tail = few * over(few, xp.maximum(before - few, few * FEW / self.degree))
         self.inverse = dict(zip(range(first, first + BLOCK), self._like(1 / n)))
         self.left = self.left - xp.sum(squares, 1)
@@ -252,7 +278,9 @@ class _Rows(_Coefficients):
 
 def _hermite_functions(xp, x, root):
     """h_l(x) exp(-x^2 / 4) for l = 0, 1, ..., from that for l = 0."""
-    last, now, n = 0 * x, root, 0
+    last = 0 * x
+    now = root
+    n = 0
     while True:
         yield now
         last, now, n = now, (x * now - xp.sqrt(0 * x[:1] + n) * last) / xp.sqrt(0 * x[:1] + n + 1), n + 1

@@ -39,7 +39,9 @@ def clipped(p, slope, hinges):
 
 
 def _clipped(p, slope, hinges):
-    rise, k, known = slope * slope + 0 * p.k, slope * slope * p.k, {}
+    rise = slope * slope + 0 * p.k
+    k = slope * slope * p.k
+    known = {}
     for w, e, a in hinges:
         tails = w * e * slope * (_tail(p.xp, _steps(p, a, p.n1)) + _tail(p.xp, _steps(p, a, p.n2)))
         rise, k = rise + tails, k + tails * p.k
@@ -47,7 +49,8 @@ def _clipped(p, slope, hinges):
             if (a, a2, e * e2) not in known:
                 known[a, a2, e * e2] = _hinges(p, a, a2, e * e2)
             chance, value = known[a, a2, e * e2]
-            rise, k = rise + w * w2 * e * e2 * chance, k + w * w2 * value
+            rise = rise + w * w2 * e * e2 * chance
+            k = k + w * w2 * value
     return parted(p, k, lambda own: _clipped(own, slope, hinges)[0].k), rise
 
 
@@ -66,18 +69,23 @@ def _hinges(p, a1, a2, e):
     if a1 == a2 == 0:
         theta, far = (p.delta, p.far) if e > 0 else (p.theta, p.near)
         return theta / (2 * p.xp.pi), far / (2 * p.xp.pi)
-    xp, (rho, sin, h1, h2, c1, c2, chance) = p.xp, _corner(p, a1, a2, e)
+    xp = p.xp
+    rho, sin, h1, h2, c1, c2, chance = _corner(p, a1, a2, e)
     value = (rho + h1 * h2) * chance - h2 * _density(xp, h1) * _tail(xp, c2) - h1 * _density(xp, h2) * _tail(xp, c1)
     return chance, p.s * (value + sin * _density(xp, h1) * _density(xp, c2))
 
 
 def _corner(p, a1, a2, e):
     """rho, sin theta, h, h', c, c' and L of the pair (u, e v); a right angle to a variance of 0."""
-    xp, lack, rho = p.xp, over(p.minus if e > 0 else p.plus, p.s), e * over(p.k, p.s)
+    xp = p.xp
+    lack = over(p.minus if e > 0 else p.plus, p.s)
+    rho = e * over(p.k, p.s)
     some = p.s > 0
-    lack, sin = xp.where(some, lack, 1), xp.where(some, over(p.area, p.s), 1)
+    lack = xp.where(some, lack, 1)
+    sin = xp.where(some, over(p.area, p.s), 1)
     h1, h2 = _steps(p, a1, p.n1), _steps(p, a2, p.n2)
-    c1, c2 = _ratio(xp, h1 - h2 + h2 * lack, sin), _ratio(xp, h2 - h1 + h1 * lack, sin)
+    c1 = _ratio(xp, h1 - h2 + h2 * lack, sin)
+    c2 = _ratio(xp, h2 - h1 + h1 * lack, sin)
     return rho, sin, h1, h2, c1, c2, (_tail(xp, h1) + _tail(xp, h2)) / 2 - _owen(xp, h1, c2) - _owen(xp, h2, c1)
 
 
@@ -93,7 +101,11 @@ def _hinge_and_step(p, a1, a2, e):
 
 # ------------------------------------------------------------------ functions that are closed under derivation
 
-LINE, ONE, HINGE, STEP, DELTA = 'line', 'one', 'hinge', 'step', 'delta'
+LINE = 'line'
+ONE = 'one'
+HINGE = 'hinge'
+STEP = 'step'
+DELTA = 'delta'
 
 
 def combined(terms):
@@ -165,10 +177,13 @@ class Products:
     def _at_a_point(self, p, j, c, g):
         """E[delta_j(u - c) g(v)] = (-d/du)^j (density of u) E[g(v) | u] at c; v | u is K c / q + A y / sigma there."""
         xp, some = p.xp, p.n1 > 0
-        h, slant = _steps(p, abs(c), p.n1) * (1 if c >= 0 else -1), over(p.k, p.q1)
+        h = _steps(p, abs(c), p.n1) * (1 if c >= 0 else -1)
+        slant = over(p.k, p.q1)
         density = xp.where(some, over(_density(xp, h), p.n1), 0)
         steep = xp.where(density > 0, over(1 + 0 * density, p.n1), 0)
-        spread, total, f = xp.where(some, over(p.area, p.n1), p.n2), 0 * p.k, combined([(g, 1)])
+        spread = xp.where(some, over(p.area, p.n1), p.n2)
+        total = 0 * p.k
+        f = combined([(g, 1)])
         for i in range(j + 1):
             value = sum((coefficient * self.mean(xp, each, c * slant, spread, lambda e, a: _beyond(p, c, e, a))
                          for each, coefficient in f), 0 * p.k)
@@ -195,7 +210,9 @@ class Products:
 
 def _beyond(p, c, e, a):
     """e K c / q - a, without cancellation where u and v coincide or are opposite."""
-    xp, c, short = p.xp, e * c, p.k > 0
+    xp = p.xp
+    c = e * c
+    short = p.k > 0
     gap = xp.where(short, p.gap, p.antigap)
     rest = c * over(gap + (p.q1 - p.q2), 2 * p.q1)
     return xp.where(4 * gap < p.q1, xp.where(short, (c - a) - rest, (-c - a) + rest), c * over(p.k, p.q1) - a)
@@ -232,8 +249,11 @@ def _owen(xp, h, c):
     """T(h, c / h) for h >= 0; T(h, a) + T(a h, 1 / a) = 1/4 - G(h) G(a h) for a > 0, G = 1/2 - Q."""
     size = abs(c)
     is_steep = size > h
-    m, x = xp.maximum(size, h), over(xp.minimum(size, h), xp.maximum(size, h))
-    t, mm, xx = 0 * m, -m * m / 2, x * x
+    m = xp.maximum(size, h)
+    x = over(xp.minimum(size, h), xp.maximum(size, h))
+    t = 0 * m
+    mm = -m * m / 2
+    xx = x * x
     for y, w in legendre(xp, m, 20):
         yy = 1 + y * y * xx
         t = t + w * xp.exp(mm * yy) / yy

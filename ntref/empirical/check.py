@@ -20,16 +20,20 @@ def check_derivatives(side):
     (f(w + h d) - f(w - h d)) / 2 h differs from J d by rounding, 10 eps |f| / h, and at kinks at most by as much as
     the differences on both sides of w do from each other.
     """
-    push, rng = Push(side.whole), numpy.random.default_rng(0)
+    push = Push(side.whole)
+    rng = numpy.random.default_rng(0)
     for i, (name, w) in enumerate(zip(side.names, side.values)):
-        d, eps = numpy.asarray(rng.standard_normal(w.shape), w.dtype), float(numpy.finfo(w.dtype).eps)
+        d = numpy.asarray(rng.standard_normal(w.shape), w.dtype)
+        eps = float(numpy.finfo(w.dtype).eps)
         h = eps ** (1 / 3) * max(1., float(abs(w).max(initial=0.)))
         up, down = (side.plain([*side.values[:i], w + sign * h * d, *side.values[i + 1:]]) for sign in (1, -1))
         slopes = push([d if j == i else numpy.zeros_like(other) for j, other in enumerate(side.values)])
         for f, plus, minus, slope in zip(side.whole.outputs, up, down, slopes, strict=True):
             there = numpy.isfinite(plus) & numpy.isfinite(minus) & numpy.isfinite(slope)
             f, plus, minus, slope = (a[there] for a in (f, plus, minus, slope))
-            central, kinks, scale = (plus - minus) / (2 * h), abs(plus - 2 * f + minus) / h, abs(f).max(initial=0.)
+            central = (plus - minus) / (2 * h)
+            kinks = abs(plus - 2 * f + minus) / h
+            scale = abs(f).max(initial=0.)
             close = CLOSE * abs(central).max(initial=0.) + kinks.max(initial=0.) + 10 * eps * scale / h
             if (abs(slope - central) > close).any():
                 raise ValueError(f'expected autograd to see all that {name} does to the outputs for {side.name}, but '

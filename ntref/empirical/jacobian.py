@@ -16,7 +16,8 @@ def unit(record, k, i):
 
 def rows(record, k, numbers):
     """The Jacobian of output k with respect to these parameters, one after the other: (*shape, entries of them)."""
-    out, roots = record.outputs[k], [record.roots[i] for i in numbers]
+    out = record.outputs[k]
+    roots = [record.roots[i] for i in numbers]
     J = numpy.zeros((*out.shape, sum(numpy.size(root.value) for root in roots)), out.dtype)
     for i in numpy.ndindex(out.shape) if record.ends[k] is not None else ():
         start = 0
@@ -55,7 +56,9 @@ def jacobian_cost(first, second, pairings, share=1.):
 
     `share`: of the parameters that it is taken of.
     """
-    size, total, entries = share * sum(a.size for a in first.values), 0, 0
+    size = share * sum(a.size for a in first.values)
+    total = 0
+    entries = 0
     for side in {id(side): side for side in (first, second)}.values():
         outputs = sum(out.size for out in side.whole.outputs)
         total += (side.n + 2 * outputs) * side.single_operations + ENTRY * outputs * size

@@ -23,7 +23,8 @@ from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
 
-log, GIB = logging.getLogger('ntref.empirical'), 2 ** 30
+log = logging.getLogger('ntref.empirical')
+GIB = 2 ** 30
 
 
 class NtkImplementation(IntEnum):
@@ -52,8 +53,11 @@ class Kernels:
     """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
 
     def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
-        self.f, self.vmap_axes, self.check = as_part(f, 'apply_fn', 'f'), vmap_axes, as_flag(check, 'check')
-        self.trace, self.diagonal = as_axes(trace_axes, 'trace_axes'), as_axes(diagonal_axes, 'diagonal_axes')
+        self.f = as_part(f, 'apply_fn', 'f')
+        self.vmap_axes = vmap_axes
+        self.check = as_flag(check, 'check')
+        self.trace = as_axes(trace_axes, 'trace_axes')
+        self.diagonal = as_axes(diagonal_axes, 'diagonal_axes')
         if not is_whole(implementation) or index(implementation) not in [*NtkImplementation]:
             raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
                              f'{implementation!r:.100}.')
@@ -97,7 +101,8 @@ class Kernels:
             k / p.traced for k, p in zip(compute(first, second, pairings), pairings)]
 
     def cheapest(self, first, second, pairings):
-        costs, free = costs_of(first, second, pairings), available()
+        costs = costs_of(first, second, pairings)
+        free = available()
         fitting = [way for way, cost in costs.items() if free is None or 2 * cost.bytes <= free]
         best = min(fitting, key=lambda way: costs[way].operations) if fitting else \
             min(costs, key=lambda way: costs[way].bytes)
@@ -137,7 +142,8 @@ def check_fits(names, way, taken, first, second, pairings):
     `taken`: bytes for the tangent kernel by this way. The NNGP is there twice, before and after it is divided.
     """
     each, free = size_of(first, pairings), available()
-    needed, kept = taken + 2 * each * ('nngp' in names), each * len(names)
+    needed = taken + 2 * each * ('nngp' in names)
+    kept = each * len(names)
     if free is None or needed <= free:
         return
     rows = [max((out.shape[0] for out in side.whole.outputs if out.ndim), default=1) for side in (first, second)]

@@ -147,7 +147,8 @@ class _Networks:
 
     def __init__(self, init_fn, apply_fn, seed, batch_size, kernel_fn):
         self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
-        self.kernel_fn, self.is_random = kernel_fn, _takes_rng(apply_fn)
+        self.kernel_fn = kernel_fn
+        self.is_random = _takes_rng(apply_fn)
         self.seed, self.batch_size = seed, batch_size
 
     def stream(self, *key):
@@ -162,7 +163,8 @@ class _Networks:
 
     def kernel(self, i, x1, x2, get, kwargs):
         """That of network i. It has the same masks for x1 and x2 if these are equal, and others for each block."""
-        params, side = self.params(i, x1), 1 if x2 is None or are_equal(x1, x2) else 2
+        params = self.params(i, x1)
+        side = 1 if x2 is None or are_equal(x1, x2) else 2
         whole = []
 
         def of_block(first, second, **kwargs):
@@ -205,7 +207,8 @@ def _in_tiles(apply_fn, batch_size, axes):
 
 def _counts(n_samples, with_error):
     """The numbers of samples, growing; is it one that was asked for?"""
-    name, is_one = 'monte_carlo_kernel_fn: n_samples', is_whole(n_samples)
+    name = 'monte_carlo_kernel_fn: n_samples'
+    is_one = is_whole(n_samples)
     try:
         counts = sorted({as_whole(n, name, 1) for n in ([n_samples] if is_one else n_samples)})
     except TypeError:
@@ -229,7 +232,8 @@ class _Means:
     def add(self, tree):
         kernels = [numpy.asarray(k) for k in leaves(tree)]
         if not self.n:
-            self.tree, self.dtypes = tree, [k.dtype for k in kernels]
+            self.tree = tree
+            self.dtypes = [k.dtype for k in kernels]
             self.means, self.squares = ([numpy.zeros(k.shape) for k in kernels] for _ in range(2))
         self.n += 1
         for k, mean, square in zip(kernels, self.means, self.squares):
@@ -245,7 +249,8 @@ class _Means:
         """The largest error of a kernel, in units of its largest entry; that of the kernel for which it is largest."""
         found = [0.]
         for mean, error in zip(self.means, self.errors):
-            error, scale = float(error.max(initial=0.)), float(abs(mean).max(initial=0.))
+            error = float(error.max(initial=0.))
+            scale = float(abs(mean).max(initial=0.))
             found.append(0. if error == 0 else error / scale if scale and isfinite(error) else inf)
         return max(found)
 

@@ -59,7 +59,8 @@ class Part:
 
     def cotangents(self, g, n):
         """g of the node as (n, P, S, B)."""
-        g, (summed, order, shape, _) = split(g, self.layout, n), self.arrangement
+        g = split(g, self.layout, n)
+        summed, order, shape, _ = self.arrangement
         if self.use.where is not ...:
             g = g[(slice(None), *self.use.where)]
         return (numpy.sum(g, summed) if summed else g).transpose(order).reshape(n, *shape)
@@ -115,10 +116,16 @@ class Plan:
     """
 
     def __init__(self, whole, single, n, side):
-        self.whole, self.single, self.n, self.names, self.side = whole, single, n, side.names, side.name
+        self.whole = whole
+        self.single = single
+        self.n = n
+        self.names = side.names
+        self.side = side.name
         if [node.fun for node in whole.tape] != [node.fun for node in single.tape]:
             raise Differing
-        self.parts, self.others, self.weights = [], set(), self._roots()
+        self.parts = []
+        self.others = set()
+        self.weights = self._roots()
         for node, one in zip(whole.tape[len(whole.roots):], single.tape[len(single.roots):]):
             self._add(node, one)
         for end in single.ends:
@@ -168,7 +175,8 @@ class Plan:
             self.weights[one.index] = Weight.made(numpy.shape(one.value), steps)
 
     def _part(self, weight, node, one, i, use):
-        n, layout = self.n, fitting(node.value, one.value, self.n, self.side)
+        n = self.n
+        layout = fitting(node.value, one.value, self.n, self.side)
         sizes = dict(zip(use.weight, numpy.shape(one.args[i])))
         h = None
         if use.h is not None:
@@ -208,7 +216,8 @@ class Plan:
     def factors(self, k):
         """[(part, cotangents (n, entries of one example's output, P, S, B))] for output k."""
         arranged = {(part.node.index, part.arrangement): part for part in self.parts}
-        targets, shape = [part.node for part in arranged.values()], numpy.shape(self.single.outputs[k])
+        targets = [part.node for part in arranged.values()]
+        shape = numpy.shape(self.single.outputs[k])
         if self.single.ends[k] is None or not targets:
             return []
         out = self.whole.outputs[k]
@@ -230,7 +239,8 @@ class Alone:
 
     def __init__(self, side):
         self.plans = [Plan(side.single(i), side.single(i), 1, side) for i in range(side.n)]
-        self.n, self.others = side.n, set().union(*(plan.others for plan in self.plans))
+        self.n = side.n
+        self.others = set().union(*(plan.others for plan in self.plans))
         if not all(alike(plan, self.plans[0]) for plan in self.plans):
             log.info('structured derivatives: Jacobians, examples of %s do not take the same steps.', side.name)
             self.others = set(range(len(side.values)))
@@ -270,7 +280,8 @@ def _inputs(part, h, n):
     """h (n or 1, *inner) as (n, P, S, A); None stays."""
     if h is None:
         return None
-    use, order = part.use, [label for role in 'psa' for label in part.labels(role)]
+    use = part.use
+    order = [label for role in 'psa' for label in part.labels(role)]
     summed = tuple(1 + axis for axis, label in enumerate(use.inner) if label not in order)
     inner = [label for label in use.inner if label in order]
     h = numpy.sum(h, summed) if summed else h

@@ -115,7 +115,8 @@ def products_ntk(first, second, pairings):
     push = Push(first.whole)
     kernels = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
     for k, (pairing, kernel) in enumerate(zip(pairings, kernels)):
-        out, axis = second.whole.outputs[k], None if second.inputs is None else second.outputs[k]
+        out = second.whole.outputs[k]
+        axis = None if second.inputs is None else second.outputs[k]
         for i in sorted(numpy.ndindex(out.shape), key=lambda i: () if axis is None else i[axis]):
             record, there = (second.whole, i) if axis is None else (
                 second.single(i[axis]), (*i[:axis], 0, *i[axis + 1:]))
@@ -130,7 +131,8 @@ def products_ntk(first, second, pairings):
 
 def products_cost(first, second, pairings):
     """For each column a pass back, and one along it; what these leave behind on the way."""
-    columns, pairs = sum(out.size for out in second.whole.outputs), sum(pairing.pairs for pairing in pairings)
+    columns = sum(out.size for out in second.whole.outputs)
+    pairs = sum(pairing.pairs for pairing in pairings)
     operations = (second.n + 2 * columns) * second.single_operations + 4 * columns * first.whole.operations
     kept = sum(2 * numpy.asarray(a).nbytes for node in first.whole.tape for a in leaves(node.value))
     return Cost(operations, kept + 2 * pairs * first.values[0].itemsize)

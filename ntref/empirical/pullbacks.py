@@ -94,7 +94,9 @@ def _einsum(i, ans, args, kwargs):
     given = {label for labels, a in zip([out, *terms], [ans, *operands]) for label, n in zip(labels, numpy.shape(a))
              if n >= sizes.get(label, 0)}
     spare = iter(sorted(set(LETTERS) - set(''.join([term, out, *terms]))))
-    wanted, factors, labels = '', [], []
+    wanted = ''
+    factors = []
+    labels = []
     for label in term:
         if label in wanted:                                                     # a diagonal
             wanted += next(spare)

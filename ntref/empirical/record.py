@@ -39,7 +39,8 @@ def _tracer():
 
 @lru_cache(1)
 def _node_class():
-    tracer, core = _tracer(), import_module('autograd.core')
+    tracer = _tracer()
+    core = import_module('autograd.core')
     import_module('autograd.numpy')
 
     class Node(tracer.Node):
@@ -48,14 +49,24 @@ def _node_class():
 
         def __init__(self, value, fun, args, kwargs, argnums, parents):
             self._place(parents[0].tape, value, parents)
-            self.fun, self.args, self.kwargs, self.argnums = fun, args, kwargs, argnums
+            self.fun = fun
+            self.args = args
+            self.kwargs = kwargs
+            self.argnums = argnums
 
         def initialize_root(self, tape, value):
             self._place(tape, value, ())
-            self.fun, self.args, self.kwargs, self.argnums = None, (), {}, ()
+            self.fun = None
+            self.args = ()
+            self.kwargs = {}
+            self.argnums = ()
 
         def _place(self, tape, value, parents):
-            self.tape, self.index, self.value, self.parents, self.vjps = tape, len(tape), value, parents, {}
+            self.tape = tape
+            self.index = len(tape)
+            self.value = value
+            self.parents = parents
+            self.vjps = {}
             tape.append(self)
 
         def vjp(self, argnums):
@@ -167,7 +178,9 @@ class Record:
     def pull(self, cotangents, targets):
         """The cotangent of each target, None where it has no part in it; `cotangents`: one for each output, or None."""
         core = import_module('autograd.core')
-        steps, grads, found = self.leading(targets), {}, {}
+        steps = self.leading(targets)
+        grads = {}
+        found = {}
         wanted = {target.index for target in targets}
         for end, g in zip(self.ends, cotangents):
             if end is not None and g is not None:

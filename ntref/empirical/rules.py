@@ -75,7 +75,8 @@ def _sum(sign):
 
 def _elementwise(node, i, other):
     """w times other, both broadcast."""
-    out, other = numpy.shape(node.value), numpy.asarray(other)
+    out = numpy.shape(node.value)
+    other = numpy.asarray(other)
     labels = aligned(numpy.shape(node.args[i]), out, 'w'), aligned(other.shape, out, 'h')
     return Use(*labels, tuple(range(len(out))), other)
 
@@ -121,7 +122,8 @@ def _reduction(place):
 
 def _stretched(node, i):
     """Repeated along axes of length 1."""
-    w, out = numpy.shape(node.args[i]), numpy.shape(node.value)
+    w = numpy.shape(node.args[i])
+    out = numpy.shape(node.value)
     fits = all(n in (1, m) for n, m in zip(w[::-1], out[::-1]))
     return _sum(1)(node, i) if fits and len(w) <= len(out) else None
 
@@ -150,7 +152,8 @@ def _inner(node, i):
     a, b = map(numpy.ndim, node.args[:2])
     if not a or not b:
         return _multiply(node, i)
-    left, right = list(range(a)), list(range(a, a + b - 1)) + [a - 1]
+    left = list(range(a))
+    right = list(range(a, a + b - 1)) + [a - 1]
     return _product(node, i, left, right, left[:-1] + right[:-1])
 
 
@@ -160,7 +163,8 @@ def _outer(node, i):
 
 def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
     """h: the windows of the other operand that are multiplied by w, which lies in them back to front."""
-    w, other = node.args[i], numpy.asarray(node.args[1 - i])
+    w = node.args[i]
+    other = numpy.asarray(node.args[1 - i])
     axes = [list(range(numpy.ndim(w)))] * 2 if axes is None else axes
     if any(node.args[0].shape[p] != node.args[1].shape[q] for p, q in zip(*dot_axes)):
         return None
@@ -169,9 +173,12 @@ def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
         labels[1][right] = labels[0][left]
     used = [{*axes[k], *dot_axes[k]} for k in (0, 1)]
     out = [label for k in (0, 1) for axis, label in enumerate(labels[k]) if axis not in used[k]]
-    sizes, inner = numpy.shape(node.value)[len(out):], labels[1 - i][:]
+    sizes = numpy.shape(node.value)[len(out):]
+    inner = labels[1 - i][:]
     for j, (at, there, n) in enumerate(zip(axes[i], axes[1 - i], sizes)):
-        a, b, m = w.shape[at], node.args[1].shape[axes[1][j]], other.shape[there]
+        a = w.shape[at]
+        b = node.args[1].shape[axes[1][j]]
+        m = other.shape[there]
         first = {'full': 0, 'valid': min(a, m) - 1, 'same': (b - 1) // 2}[mode]
         padding = [(a - 1, max(first + n - m, 0)) if axis == there else (0, 0) for axis in range(other.ndim)]
         windows = sliding_window_view(numpy.pad(other, padding), a, there)[..., ::-1]
@@ -210,7 +217,8 @@ def _matmul(node, i):
 def _einsum(node, i):
     """The other operands as one, with the labels that they share with w or the output."""
     terms, out, operands, i = einsum_terms(node.args, i)
-    weight, rest = terms.pop(i), [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
+    weight = terms.pop(i)
+    rest = [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
     if any(len(set(term)) < len(term) for term in (weight, out)):
         return None
     sizes, others = {}, {}                                                      # of labels, of those in `rest`
@@ -226,7 +234,8 @@ def _einsum(node, i):
 
 
 def _concatenate(node, i):
-    axis, before = node.args[0], sum(numpy.shape(a)[node.args[0]] for a in node.args[1:i])
+    axis = node.args[0]
+    before = sum(numpy.shape(a)[node.args[0]] for a in node.args[1:i])
     labels = tuple(range(numpy.ndim(node.value)))
     size = numpy.shape(node.args[i])[axis]
     return Use(labels, (), labels, None, (slice(None),) * (axis % len(labels)) + (slice(before, before + size),))

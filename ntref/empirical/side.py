@@ -55,7 +55,12 @@ class Side:
     """
 
     def __init__(self, f, params, x, kwargs, vmap_axes, name, is_needed=True):
-        self.f, self.params, self.x, self.kwargs, self.vmap, self.name = f, params, x, kwargs, vmap_axes, name
+        self.f = f
+        self.params = params
+        self.x = x
+        self.kwargs = kwargs
+        self.vmap = vmap_axes
+        self.name = name
         if kwargs.get('mask_constant') is None:
             check_each(check_finite, x, name)
         if is_needed:

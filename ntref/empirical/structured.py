@@ -67,7 +67,8 @@ def jacobian_of(h, g):
 def scattered(parts, gs, ids):
     """The Jacobian (n, entries, ids) with respect to these entries of parameters, all uses of them added."""
     n, entries = gs[0].shape[:2]
-    J, offsets = numpy.zeros((n * entries, ids.size), gs[0].dtype), numpy.zeros(ids.max() + 1, int)
+    J = numpy.zeros((n * entries, ids.size), gs[0].dtype)
+    offsets = numpy.zeros(ids.max() + 1, int)
     offsets[ids] = numpy.arange(ids.size)
     for part, g in zip(parts, gs):
         h, g = joined([replace(part, weight=part.weight._replace(factor=1.))], [g])
@@ -75,7 +76,8 @@ def scattered(parts, gs, ids):
         own = jacobian_of(h, g).reshape(n * entries, *(part.sizes[label] for label in order))
         own = own.transpose([0] + [1 + order.index(label) for label in part.use.weight])
         for where, own in part.weight.pulled(own):
-            where, own = where.ravel(), own.reshape(n * entries, -1)
+            where = where.ravel()
+            own = own.reshape(n * entries, -1)
             if part.weight.is_apart:
                 J[:, offsets[where]] += own
             else:
@@ -85,7 +87,9 @@ def scattered(parts, gs, ids):
 
 def cost(h1, h2, g1, g2, rows):
     """Operations: (by Jacobians, by products of inputs and of cotangents)."""
-    (n, entries, p, s, b), (m, others, q), a = g1.shape, g2.shape[:3], h1.shape[-1]
+    n, entries, p, s, b = g1.shape
+    m, others, q = g2.shape[:3]
+    a = h1.shape[-1]
     forming = (n * entries * p + m * others * q) * s * a * b
     return forming + rows.pairs * s * a * b, p * q * s * (n * m * a + rows.pairs * (b + 1))
 
@@ -133,7 +137,9 @@ class Total:
     """
 
     def __init__(self, rows):
-        self.rows, self.total, self.known = rows, None, {}
+        self.rows = rows
+        self.total = None
+        self.known = {}
         self.trace = tuple(axis for axis in rows.trace if axis)
         self.is_traced, s = 0 in rows.trace, len(rows.shape1)
         self.diagonal = (*rows.diagonal, *(0,) * self.is_traced, s)
@@ -153,7 +159,8 @@ class Total:
         """sum over the weights of J J', for J = sum_p h g; `key` names the cotangents."""
         by_jacobian, by_products = cost(h1, h2, g1, g2, self.rows)
         if by_jacobian <= by_products:
-            J1, is_same = jacobian_of(h1, g1), g2 is g1 and h2 is h1
+            J1 = jacobian_of(h1, g1)
+            is_same = g2 is g1 and h2 is h1
             self.jacobians(J1, J1 if is_same else jacobian_of(h2, g2))
         else:
             for p, q in product(range(h1.shape[1]), range(h2.shape[1])):
@@ -232,16 +239,21 @@ def structured_cost(first, second, pairings):
     """One pass back for each entry of one example's output, and the cheaper contraction for each use; Jacobians."""
     plan1, plan2 = plans(first, second)
     both = {id(side): (side, plan) for side, plan in ((first, plan1), (second, plan2))}.values()
-    operations, entries, n = sum(plan.operations for _, plan in both), 0, sum(side.n for side, _ in both)
+    operations = sum(plan.operations for _, plan in both)
+    entries = 0
+    n = sum(side.n for side, _ in both)
     for k, pairing in enumerate(pairings):
-        rows, kept, most = sum(side.whole.outputs[k].size for side, _ in both), 2 * pairing.pairs, 0
+        rows = sum(side.whole.outputs[k].size for side, _ in both)
+        kept = 2 * pairing.pairs
+        most = 0
         for part in plan1.parts:
             p, s, a, b = (part.size(role) for role in 'psab')
             forming = rows * p * s * a * b + pairing.pairs * s * a * b
             products = p * p * s * (first.n * second.n * a + pairing.pairs * (b + 1))
             is_formed = part.weight.steps or forming < products
             operations += CALL + ENTRY * rows * p * s * b + 2 * (forming if is_formed else products)
-            kept, most = kept + p * s * (n * a + rows * b), max(most, rows * s * a * b if is_formed else 0)
+            kept = kept + p * s * (n * a + rows * b)
+            most = max(most, rows * s * a * b if is_formed else 0)
         entries = max(entries, kept + most)
     others = sum(first.values[i].size for i in plan1.others)
     rest = jacobian_cost(first, second, pairings, others / sum(a.size for a in first.values)) if others else Cost(0, 0)

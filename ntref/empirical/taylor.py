@@ -90,7 +90,8 @@ def taylor_expand(f, params, degree):
         check_each(check_finite, new_params, 'the parameters')
         for i, a in enumerate(args if kwargs.get('mask_constant') is None else ()):
             check_each(check_finite, a, f'argument {i + 1}')
-        direction, out = tree_map(_difference, params, new_params), f(params, *args, **kwargs)
+        direction = tree_map(_difference, params, new_params)
+        out = f(params, *args, **kwargs)
 
         def along(t):
             return _vector(f(tree_map(lambda p, d: p + t * d, params, direction), *args, **kwargs))
@@ -126,7 +127,8 @@ def _like(tree, vector):
     """The tree that `_vector` made a vector of."""
     parts, at = [], 0
     for a in leaves(tree):
-        shape, size = getattr(a, 'shape', ()), getattr(a, 'size', 1)
+        shape = getattr(a, 'shape', ())
+        size = getattr(a, 'size', 1)
         parts.append(vector[at:at + size].reshape(shape))
         at += size
     return rebuilt(tree, parts)

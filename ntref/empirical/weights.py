@@ -62,7 +62,8 @@ class Moved(NamedTuple):
 
     def pulled(self, g, shape):
         """The cotangents of a weight of this shape."""
-        J, ids = numpy.zeros((len(g), prod(shape)), g.dtype), self.ids.ravel()
+        J = numpy.zeros((len(g), prod(shape)), g.dtype)
+        ids = self.ids.ravel()
         numpy.add.at(J, (slice(None), ids[ids >= 0]), g.reshape(len(g), -1)[:, ids >= 0])
         return J.reshape(len(g), *shape)
 
@@ -77,7 +78,8 @@ WITH_ZEROS = numpy.pad, numpy.diag, numpy.tril, numpy.triu
 @lru_cache(1)
 def _own():
     """Functions that autograd itself defines, by name."""
-    wrapper, boxes = import_module('autograd.numpy.numpy_wrapper'), import_module('autograd.numpy.numpy_boxes')
+    wrapper = import_module('autograd.numpy.numpy_wrapper')
+    boxes = import_module('autograd.numpy.numpy_boxes')
     named = {'concatenate': wrapper.concatenate_args, 'array': wrapper.array_from_args, 'astype': wrapper._astype,
              'scalar': wrapper._array_from_scalar_or_array, 'item': boxes.ArrayBox.__getitem__}
     return {getattr(f, 'fun', f): name for name, f in named.items()}
@@ -117,7 +119,8 @@ def _moved(node, given):
             (weight, Moved(_placed(node, {i: numpy.arange(prod(weight.shape)).reshape(weight.shape) + 1}) - 1))
             for i, weight in given.items()])
     weights = list(given.values())
-    ids, factor = _placed(node, {i: weight.ids + 1 for i, weight in given.items()}) - 1, weights[0].factor
+    ids = _placed(node, {i: weight.ids + 1 for i, weight in given.items()}) - 1
+    factor = weights[0].factor
     if any(numpy.ndim(weight.factor) or weight.factor != factor for weight in weights):
         factor = _placed(node, {i: numpy.broadcast_to(weight.factor, weight.shape) for i, weight in given.items()})
     return Weight(0, ids.shape, frozenset().union(*(weight.roots for weight in weights)), factor, ids,
@@ -127,7 +130,8 @@ def _moved(node, given):
 def _placed(node, given):
     """What the node does to the entries of its arguments, done to these arrays; constants become 0."""
     name = _own().get(raw(node))
-    start, kwargs = FIRST.get(name or raw(node), 0), {key: v for key, v in node.kwargs.items() if key != 'dtype'}
+    start = FIRST.get(name or raw(node), 0)
+    kwargs = {key: v for key, v in node.kwargs.items() if key != 'dtype'}
     arrays = range(start, len(node.args) if name in ('concatenate', 'array') else start + 1)
     args = [given[i] if i in given else numpy.zeros(numpy.shape(a), int) if i in arrays else a
             for i, a in enumerate(node.args)]

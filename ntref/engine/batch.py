@@ -176,10 +176,14 @@ class _Memory:
     """Kernels in memory; the same methods as those of a store."""
 
     def __init__(self, side):
-        self.side, self.entries, self.path = side, None, None
+        self.side = side
+        self.entries = None
+        self.path = None
 
     def create(self, shape, form, kernels, symmetric):
-        self.shape, self.form, self.symmetric = shape, form, symmetric
+        self.shape = shape
+        self.form = form
+        self.symmetric = symmetric
         self.entries = {name: (k.dtype, k.shape[2:]) for name, k in kernels.items()}
         self.outs = {name: numpy.empty((*shape, *rest), dtype) for name, (dtype, rest) in self.entries.items()}
 

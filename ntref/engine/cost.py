@@ -22,7 +22,8 @@ def predicted(call, trial, asked, is_whole):
     start = time.perf_counter()
     call()
     seconds = time.perf_counter() - start
-    kept, growth = _bytes(kernel), _pairs(*asked) / _pairs(*trial)
+    kept = _bytes(kernel)
+    growth = _pairs(*asked) / _pairs(*trial)
     beside = (peak - kept) * (growth if is_whole else 1)
     return Cost(round(kept * growth + beside), seconds * _computed(*asked) / _computed(*trial))
 

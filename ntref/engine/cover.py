@@ -32,5 +32,6 @@ def above(n, size, rows):
     blocks = [range(i, min(i + rows, n)) for i in range(0, n, rows)]
     others = [(slice(i.start, i.stop), slice(j, min(j + size // rows, n)))
               for i in blocks for j in range(i.stop, n, size // rows)]
-    within, many = [i for i in blocks if len(i) > 1], max(1, 2 * size // rows ** 2)
+    within = [i for i in blocks if len(i) > 1]
+    many = max(1, 2 * size // rows ** 2)
     return others[:1] + [within[lo:lo + many] for lo in range(0, len(within), many)] + others[1:]

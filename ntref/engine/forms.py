@@ -37,11 +37,13 @@ def apart(kernel):
     """
     form, parts = {'form': 'array'}, None
     if hasattr(kernel, '_fields'):
-        form, parts = {'form': 'tuple', 'type': type(kernel).__name__}, kernel._asdict()
+        form = {'form': 'tuple', 'type': type(kernel).__name__}
+        parts = kernel._asdict()
     elif isinstance(kernel, dict):
         form, parts = {'form': 'dict'}, kernel
     elif isinstance(kernel, (list, tuple)):
-        form, parts = {'form': type(kernel).__name__ + ' of outputs'}, {f'output_{i}': k for i, k in enumerate(kernel)}
+        form = {'form': type(kernel).__name__ + ' of outputs'}
+        parts = {f'output_{i}': k for i, k in enumerate(kernel)}
     if parts is None and hasattr(kernel, 'shape'):
         return form, {'kernel': on_host(kernel)}
     if not parts or not all(hasattr(k, 'shape') or isinstance(k, (dict, list, tuple)) for k in parts.values()):

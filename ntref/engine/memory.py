@@ -64,7 +64,8 @@ def check_memory(needed, what, kept, pair, limit=None, on_device=None):
     free = host if on_device is None else on_device
     if free is None or needed <= free:
         return
-    side, fits = _side(free / 4, pair), kept <= (inf if host is None else host) / 2
+    side = _side(free / 4, pair)
+    fits = kept <= (inf if host is None else host) / 2
     out = '' if fits else ", out='kernel.zarr'"
     where = 'memory_limit allows' if limit is not None else 'are free' + ('' if on_device is None else ' on the device')
     raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that {where}, got {what}, which take '
@@ -77,7 +78,8 @@ def check_workers(client, needed, pair):
     killed, or wait for ever. `pair`: bytes for each pair of inputs.
     """
     for address, worker in client.scheduler_info()['workers'].items():
-        limit, threads = worker['memory_limit'], worker['nthreads']
+        limit = worker['memory_limit']
+        threads = worker['nthreads']
         free = (limit or inf) - worker['metrics'].get('memory', 0)
         if threads * needed > free:
             raise MemoryError(

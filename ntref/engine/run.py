@@ -47,7 +47,9 @@ def in_threads(work, jobs, threads=None, progress=iter):
     started, as in a browser, jobs run one after the other. After an error, or Ctrl-C, no further job is begun.
     """
     _keep_freed()
-    jobs, threads, stopped = list(jobs), number_of_threads(threads), []
+    jobs = list(jobs)
+    threads = number_of_threads(threads)
+    stopped = []
     if getattr(_here, 'busy', False):
         return [work(job) for job in progress(jobs)]
     threads = min(threads, len(jobs))
@@ -131,7 +133,9 @@ def _in_order(executor, jobs):
 
 def _by_client(client, jobs):
     """What is lost with its worker, or cancelled, is put in again."""
-    waiting, lost, ended = {}, Counter(), SimpleQueue()
+    waiting = {}
+    lost = Counter()
+    ended = SimpleQueue()
 
     def put_in(tile, job):
         future = client.submit(*job, pure=False, retries=RETRIES)

@@ -150,9 +150,11 @@ class _Store:
                 a.mend()
 
     def _open(self, about):
-        self.about, self.arrays = about, arrays_of(self.where, about)
+        self.about = about
+        self.arrays = arrays_of(self.where, about)
         self.path = Address(self.where.root, about['checksum'])
-        self.form, self.symmetric = about.get('form'), about.get('symmetric')
+        self.form = about.get('form')
+        self.symmetric = about.get('symmetric')
         self.entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()} or None     # before `create`
 
     def has(self, tile):
@@ -226,15 +228,20 @@ class _Array:
     """An array whose chunks are cut along its first two axes, and know their place."""
 
     def __init__(self, where, name, described, checksum):
-        self._where, self._name, self._document, self._checksum = where, name, described['document'], checksum
+        self._where = where
+        self._name = name
+        self._document = described['document']
+        self._checksum = checksum
         self.shape = tuple(self._document['shape'])
         self.chunks = tuple(self._document['chunk_grid']['configuration']['chunk_shape'])
-        self.dtype, self.ndim = numpy.dtype(described['dtype']), len(self.shape)
+        self.dtype = numpy.dtype(described['dtype'])
+        self.ndim = len(self.shape)
         self._zstd = import_module('numcodecs').Zstd(level=1, checksum=True)
 
     def mend(self):
         """Writes what Zarr knows of it again, where that is damaged."""
-        key, text = f'{self._name}/{DESCRIBED}', json.dumps(self._document)
+        key = f'{self._name}/{DESCRIBED}'
+        text = json.dumps(self._document)
         try:
             is_right = json.loads(self._where.read(key) or 'null') == self._document
         except (ValueError, RecursionError):
@@ -256,7 +263,8 @@ class _Array:
         return tuple(slice(min(n, size - start)) for n, size, start in zip(self.chunks, self.shape, starts))
 
     def write(self, tile, block):
-        key, whole = self._key(tile), numpy.zeros(self.chunks, self.dtype.newbyteorder('<'))
+        key = self._key(tile)
+        whole = numpy.zeros(self.chunks, self.dtype.newbyteorder('<'))
         whole[self._extent(tile)] = block
         content = self._zstd.encode(whole)
         self._where.write(key, content + self._end(key, content))
@@ -289,7 +297,10 @@ class _Former:
 
     def __init__(self, where, array):
         self._where, self._array = where, array
-        self.shape, self.dtype, self.ndim, self.chunks = array.shape, array.dtype, array.ndim, array.chunks
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.ndim = array.ndim
+        self.chunks = array.chunks
 
     def block(self, tile):
         key = self._array.metadata.encode_chunk_key((*map(int, tile), *[0] * (self.ndim - len(tile))))
@@ -322,8 +333,13 @@ class StoredKernel:
     """
 
     def __init__(self, where, array, symmetric):
-        self._where, self._array, self._symmetric = where, array, symmetric
-        self.shape, self.dtype, self.ndim, self.chunks = array.shape, array.dtype, array.ndim, array.chunks
+        self._where = where
+        self._array = array
+        self._symmetric = symmetric
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.ndim = array.ndim
+        self.chunks = array.chunks
 
     def __len__(self):
         return self.shape[0]

@@ -72,7 +72,11 @@ class Adapter:
 
     def __init__(self, command, time_limit):
         self.command, self.time_limit = command, time_limit
-        self.about, self._process, self._id, self._rest, self._said = {}, None, 0, b'', b''
+        self.about = {}
+        self._process = None
+        self._id = 0
+        self._rest = b''
+        self._said = b''
         self._failures = []                                  # to start, one after the other
 
     def __enter__(self):
@@ -117,7 +121,9 @@ class Adapter:
 
     def _answer(self, line, seconds):
         """The line that comes back, as a dict."""
-        deadline, process, out = time.monotonic() + seconds, self._process, bytearray(self._rest)
+        deadline = time.monotonic() + seconds
+        process = self._process
+        out = bytearray(self._rest)
         is_whole = b'\n' in out
         with selectors.DefaultSelector() as ready:
             ready.register(process.stdin, selectors.EVENT_WRITE)

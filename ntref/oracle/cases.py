@@ -80,7 +80,8 @@ class Case:
 
     def compared(self, actual, name, dtype):
         """How many digits of the worst entry of an array agree with `expected[name]`; what is wrong, or None."""
-        expected, wanted = self.expected[name], self.wanted(dtype)
+        expected = self.expected[name]
+        wanted = self.wanted(dtype)
         if actual.dtype != dtype:
             return 0., f'expected dtype {dtype}, got {actual.dtype}'
         if actual.shape != expected.shape:

@@ -138,7 +138,8 @@ def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options)
 
 
 def _certified(net, x1, x2, get, digits, progress, options):
-    asked, names = as_whole(digits, 'certify: digits', 1), _requested(get)
+    asked = as_whole(digits, 'certify: digits', 1)
+    names = _requested(get)
     progress = progress if progress is None else as_flag(progress, 'certify: progress')
     if asked + 2 * GUARD > LARGEST:
         raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
@@ -212,7 +213,9 @@ def _are_first(net, x1, x2):
 
 def _in_tiles(kernel_fn, x1, x2, options, names, progress):
     """Of SIDE inputs against SIDE; if x2 is x1 the upper half, where there are no positions, and its mirror image."""
-    other, kernels, is_mirrored = x1 if x2 is None else x2, {}, False
+    other = x1 if x2 is None else x2
+    kernels = {}
+    is_mirrored = False
     shape = number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2')
 
     def write(i, j):
@@ -257,7 +260,8 @@ def _compared(high, low, asked, guard):
     """Values, their bounds, and how many digits are sure."""
     ten = mpmath().mpf(10)
     bound = abs(high - low) + ten ** -(asked + guard) * abs(high)
-    largest, is_sure = abs(high).max(initial=0), bound <= abs(high) / ten ** asked
+    largest = abs(high).max(initial=0)
+    is_sure = bound <= abs(high) / ten ** asked
     nothing = ~is_sure & (abs(high) + bound <= largest / ten ** (asked + NOTHING))
     values, bound = (numpy.where(nothing, *pair) for pair in ((0 * high, high), (abs(high) + bound, bound)))
     unsure = ~(is_sure | nothing)

@@ -113,7 +113,8 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
         ...
     FileNotFoundError: expected a Python file or a program as adapter, got adapter.py, which is not there.
     """
-    start, process = time.monotonic(), command(adapter, python)
+    start = time.monotonic()
+    process = command(adapter, python)
     if check_text(dtype, 'dtype') not in DTYPES:
         raise ValueError(f'expected dtype to be one of {DTYPES}, got {dtype!r}.')
     if isinstance(time_limit, bool) or not isinstance(time_limit, Real) or not 0 < time_limit < float('inf'):
@@ -121,7 +122,8 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
     if each is not None and not callable(each):
         raise TypeError(f'expected each to be a function of an Outcome, got {each!r:.100}.')
     progress = progress if progress is None else as_flag(progress, 'conform: progress')
-    outcomes, cases = [], conformance_cases(select, dtype=dtype)
+    outcomes = []
+    cases = conformance_cases(select, dtype=dtype)
     with Adapter(process, time_limit) as answers:
         for case in shown(progress, 'case')(cases):
             outcomes.append(run(case, answers, dtype))
@@ -166,7 +168,9 @@ def run(case, answers, dtype):
 
 def judged(case, answer, dtype):
     """(verdict, {name: digits}, reason) of an answer {name: array, or None for what is not supported}."""
-    agreed, faults, absent = {}, [], []
+    agreed = {}
+    faults = []
+    absent = []
     for name in case.expected:
         actual = answer.get(name, ())
         if actual is None:

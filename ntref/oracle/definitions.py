@@ -62,7 +62,8 @@ def decay_and_growth(A, tau):
     n = len(A)
     if tau is None:
         return exact(numpy.zeros((n, n))), _array(_matrix(A) ** -1)
-    zero, one = exact(numpy.zeros((n, n))), exact(numpy.eye(n))
+    zero = exact(numpy.zeros((n, n)))
+    one = exact(numpy.eye(n))
     both = _array(mpmath().expm(_matrix(numpy.block([[-A * tau, one * tau], [zero, zero]])), method='taylor'))
     return both[:n, :n], both[:n, n:]
 
@@ -82,7 +83,8 @@ def as_matrix(k):
 
 def _times(options, y):
     """tau = learning_rate t / y.size for each t, and is there one time only?"""
-    t, rate = options.get('t'), exact(options.get('learning_rate', 1.)).item()
+    t = options.get('t')
+    rate = exact(options.get('learning_rate', 1.)).item()
     return [None if one is None else rate * exact(one).item() / y.size for one in (t if isinstance(t, list) else [t])]
 
 
@@ -126,8 +128,11 @@ def gradient_descent(inputs, options):
     c = (1 - momentum) / sqrt(learning_rate); tau = learning_rate t, or sqrt(learning_rate) t.
     """
     y, f0, start, K = _moving(inputs)
-    n, rate, momentum = len(y), exact(options.get('learning_rate', 1.)).item(), options.get('momentum')
-    zero, one = exact(numpy.zeros((len(K), len(K)))), exact(numpy.eye(len(K)))
+    n = len(y)
+    rate = exact(options.get('learning_rate', 1.)).item()
+    momentum = options.get('momentum')
+    zero = exact(numpy.zeros((len(K), len(K))))
+    one = exact(numpy.eye(len(K)))
     M = -K / y.size                                                                # of residuals; 0 for the tests
     if momentum is not None:
         rate = mpmath().sqrt(rate)
@@ -143,8 +148,12 @@ def gradient_descent(inputs, options):
 def gradient_descent_mse_steps(inputs, options):
     """v <- m v - learning_rate / N K (f - y), f <- f + v, one by one; with Nesterov's f + m v in place of f."""
     y, f, start, K = _moving(inputs)
-    n, rate, m = len(y), exact(options['learning_rate']).item() / y.size, exact(options.get('momentum', 0.)).item()
-    r, v, found = numpy.concatenate([f - y, start]), 0, []
+    n = len(y)
+    rate = exact(options['learning_rate']).item() / y.size
+    m = exact(options.get('momentum', 0.)).item()
+    r = numpy.concatenate([f - y, start])
+    v = 0
+    found = []
     for step in range(max(options['steps']) + 1):
         found.append({'fx_train': y + r[:n], 'fx_test': r[n:]})
         g = rate * (K @ r)
@@ -190,7 +199,10 @@ def gp_inference(inputs, options):
 def gradient_descent_mse_ensemble(inputs, options):
     """The same after a finite time, from the kernels of a network."""
     from ..stax import from_spec
-    train, test, names, digits = inputs['x_train'], inputs['x_test'], ('nngp', 'ntk'), mpmath().dps - 20
+    train = inputs['x_train']
+    test = inputs['x_test']
+    names = ('nngp', 'ntk')
+    digits = mpmath().dps - 20
     net = from_spec(options['spec'])
     pairs = (train, None), (test, train), (test, None)
     S, T = zip(*([k.values for k in certify(net, *pair, names, digits, progress=False)] for pair in pairs))
@@ -202,7 +214,8 @@ def max_learning_rate(inputs, options):
     """2 (1 + momentum) size / (largest eigenvalue + eps)."""
     K = as_matrix(exact(inputs['ntk_train_train']))
     largest = max(mpmath().eigsy(_matrix(K), eigvals_only=True))
-    momentum, eps = exact(options.get('momentum', 0.)).item(), exact(options.get('eps', 1e-12)).item()
+    momentum = exact(options.get('momentum', 0.)).item()
+    eps = exact(options.get('eps', 1e-12)).item()
     size = options.get('y_train_size') or len(K)
     return {'max_learning_rate': 2 * (1 + momentum) * size / (largest + eps)}
 
@@ -216,7 +229,8 @@ PREDICTIONS = {f.__name__: f for f in (
 
 def empirical(net, inputs, options):
     """f f^T and J J^T, J by central differences: f(p + h) - f(p - h) over 2 h."""
-    mp, h = mpmath(), mpmath().mpf(10) ** -(mpmath().dps // 3)
+    mp = mpmath()
+    h = mpmath().mpf(10) ** -(mpmath().dps // 3)
     x1, x2 = (None if inputs[name] is None else exact(inputs[name]) for name in ('x1', 'x2'))
     _, like = net.init_fn(0, x1.shape)
     params = [exact(p) for p in inputs['params']]

@@ -44,7 +44,9 @@ def inputs_of(definition):
 
 
 def _kernels(definition, given, options):
-    names, x1, x2 = tuple(options.pop('get')), given['x1'], given['x2']
+    names = tuple(options.pop('get'))
+    x1 = given['x1']
+    x2 = given['x2']
     pattern = options.pop('pattern', None)
     if 'pattern1' in given:
         pattern = given['pattern1'], given['pattern2']
@@ -100,7 +102,8 @@ def _outer(a, b, options):
     a, b = a[:, None], b[None]
     if not options.get('diagonal_spatial'):
         for axis in range(2, 2 * a.ndim - 2, 2):
-            a, b = numpy.expand_dims(a, axis + 1), numpy.expand_dims(b, axis)
+            a = numpy.expand_dims(a, axis + 1)
+            b = numpy.expand_dims(b, axis)
     return a * b
 
 

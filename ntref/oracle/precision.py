@@ -67,7 +67,9 @@ def alone():
 
 def _waiting(mp, name):
     """The property `name` of mp, for which all threads but this one have to wait."""
-    owner, plain, before = get_ident(), getattr(type(mp), name), getattr(mp, name)
+    owner = get_ident()
+    plain = getattr(type(mp), name)
+    before = getattr(mp, name)
 
     def get(context):
         return before if context is mp and get_ident() != owner else plain.fget(context)

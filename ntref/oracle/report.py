@@ -58,14 +58,21 @@ def _finite(d):
 
 # ------------------------------------------------------------------ the picture
 
-LEFT, WIDTH, RIGHT, ROW, TOP, NONE = 210, 530, 210, 24, 70, 60
+LEFT = 210
+WIDTH = 530
+RIGHT = 210
+ROW = 24
+TOP = 70
+NONE = 60
 """Pixels: the names of layers, the digits, the counts; a row; what is above; the column of what has no number."""
 
 
 def picture(result):
     """Digits agreed per layer, as SVG: a row for each layer, a mark for each case."""
-    layers, most = by_layer(result.outcomes), 17 if result.dtype == 'float64' else 9
-    height, width = TOP + ROW * len(layers) + 46, LEFT + NONE + WIDTH + RIGHT
+    layers = by_layer(result.outcomes)
+    most = 17 if result.dtype == 'float64' else 9
+    height = TOP + ROW * len(layers) + 46
+    width = LEFT + NONE + WIDTH + RIGHT
 
     def at(digits):
         return LEFT + NONE + WIDTH * min(max(digits, 0), most) / most

@@ -37,7 +37,9 @@ def shaken():
     ------
     set of float and str : those that were met.
     """
-    mp, met, thread = mpmath(), set(), get_ident()
+    mp = mpmath()
+    met = set()
+    thread = get_ident()
     mpf, convert = mp.mpf, mp.convert
 
     def moved(x):
@@ -75,7 +77,9 @@ def _rounding(x):
 
 def _lowered(mp, name):
     """The property `name` of mp, with less effect than asked for where that is below the precision now."""
-    thread, plain, bits = get_ident(), getattr(type(mp), name), mp.prec
+    thread = get_ident()
+    plain = getattr(type(mp), name)
+    bits = mp.prec
 
     def put(context, n):
         plain.fset(context, n)

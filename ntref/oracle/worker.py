@@ -117,7 +117,8 @@ def _called(module, request):
 def _arguments(f, call, spec, inputs, options):
     """f with the arguments of a case; a keyword that f does not take is one more thing that it does not support."""
     if call == 'predict':
-        given, keywords = [options['function'], inputs, {k: v for k, v in options.items() if k != 'function'}], {}
+        given = [options['function'], inputs, {k: v for k, v in options.items() if k != 'function'}]
+        keywords = {}
     else:
         network = [spec, inputs.pop('params')] if call == 'empirical' else [spec]
         given = network + [inputs.pop('x1'), inputs.pop('x2', None), list(options['get'])]

@@ -67,7 +67,8 @@ def inverted(blocks):
     xp, c = namespace(blocks), blocks.shape[-1]
     if c == 1:
         return 1 / blocks, -xp.log(blocks[:, 0, 0])
-    one, lower = xp.eye(c), [xp.cholesky(b) for b in blocks]
+    one = xp.eye(c)
+    lower = [xp.cholesky(b) for b in blocks]
     return xp.stack([cholesky_solve(b, one) for b in lower]), -2 * xp.stack([
         xp.sum(xp.log(xp.sum(b * one, axis=0))) for b in lower])
 
@@ -265,7 +266,9 @@ def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_a
     0.01
     """
     train = _training(k_train_train, y_train, 0., diag_reg_absolute_scale, trace_axes, get)
-    layout, y, regs = train.layout, train.y, _ridges(diag_regs)
+    layout = train.layout
+    y = train.y
+    regs = _ridges(diag_regs)
     factors = with_ridges(train.a, regs)
     found = [_each_left_out(layout, a, y) for a in factors]
     stack = namespace(y, train.a.k).stack

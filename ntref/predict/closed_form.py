@@ -80,7 +80,8 @@ def without_rounding(c, prior, eps):
     """
     xp = namespace(c)
     one = xp.eye(c.shape[-1])
-    variances, before = xp.sum(c * one, axis=-1), xp.sum(prior * one, axis=-1)
+    variances = xp.sum(c * one, axis=-1)
+    before = xp.sum(prior * one, axis=-1)
     return c + (settled(variances, before, eps) - variances)[..., None] * one if xp.any(variances < 0) else c
 
 
@@ -126,7 +127,9 @@ class Training:
             raise ValueError('expected fx_train_0 or fx_test_0, got None for both: give those of the outputs wanted.')
         if fx_test_0 is not None and k_test_train is None:
             raise ValueError('expected k_test_train along with fx_test_0, got None: pass kernel_fn(x_test, x_train).')
-        layout, a, y = self.layout, self.a, self.y
+        layout = self.layout
+        a = self.a
+        y = self.y
         f0 = layout.initial('fx_train_0', 0. if fx_train_0 is None else fx_train_0, layout.rows, y)
         train = None if fx_train_0 is None else layout.outputs(on_train(a, f0, y, when), layout.rows)
         if fx_test_0 is None:

@@ -48,7 +48,8 @@ def power(k, x, s):
 
 def gain(a, k, learning_rate, size, m, nesterov):
     """learning_rate g_k / N, of shape (len(k), n); where lambda = 0, until rounding could have ended its growth."""
-    rate, m = exact(learning_rate, a.values) / size, exact(m, a.values)
+    rate = exact(learning_rate, a.values) / size
+    m = exact(m, a.values)
     x, c = a.values * rate, lookahead(m, nesterov)
     beta, gamma = power(k, x, 1 - m + c * x)
     g = (gamma + c * beta) * rate
@@ -195,7 +196,8 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
            [ 9.   ,  1.125]])
     """
     refuse_objects(k_train_train)
-    learning_rate, m = nonnegative('learning_rate', learning_rate, positive=True), as_momentum(momentum)
+    learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
+    m = as_momentum(momentum)
     nesterov = as_flag(nesterov, 'nesterov')
     train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
     return _Steps(train, learning_rate, m, nesterov)
@@ -211,8 +213,13 @@ class _Steps:
     nesterov: bool
 
     def __call__(self, steps, fx_train_0=0., fx_test_0=None, k_test_train=None):
-        train, rate, m, nesterov = self.train, self.learning_rate, self.momentum, self.nesterov
-        start, a, size = (fx_train_0, fx_test_0, k_test_train), train.a, prod(train.layout.shape)
+        train = self.train
+        rate = self.learning_rate
+        m = self.momentum
+        nesterov = self.nesterov
+        start = (fx_train_0, fx_test_0, k_test_train)
+        a = train.a
+        size = prod(train.layout.shape)
         train.refuse_arrays_as_times(steps, *start, name='steps')
         k, shape = (None, ()) if steps is None else counted(steps)
         top = a.values[-1] if k else largest_eigenvalue(a.a) * (1 + a.level)           # its upper end
@@ -276,7 +283,9 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     1.0
     """
     refuse_objects(ntk_train_train, 'ntk_train_train')
-    eps, momentum, nesterov = nonnegative('eps', eps), as_momentum(momentum), as_flag(nesterov, 'nesterov')
+    eps = nonnegative('eps', eps)
+    momentum = as_momentum(momentum)
+    nesterov = as_flag(nesterov, 'nesterov')
     k, = as_floats(ntk_train_train)
     precision = namespace(k).eps(k)
     k = kernel_matrix(checked('ntk_train_train', k))

@@ -37,7 +37,9 @@ class NotPSDError(ValueError):
     """
 
     def __init__(self, smallest, largest, diag_reg, absolute):
-        self.smallest, self.diag_reg, self.absolute = smallest, diag_reg, absolute
+        self.smallest = smallest
+        self.diag_reg = diag_reg
+        self.absolute = absolute
         super().__init__(
             'expected a positive semi-definite k_train_train (with its diag_reg); its smallest eigenvalue is '
             f'{smallest:.3g}, its largest {largest:.3g}. Pass diag_reg={diag_reg:.3g}, '
@@ -48,7 +50,9 @@ class NegativeVarianceError(NotPSDError):
     """A variance that is more negative than rounding: `smallest`. No diag_reg is known that mends it."""
 
     def __init__(self, smallest, prior, rounding, single):
-        self.smallest, self.diag_reg, self.absolute = smallest, None, None
+        self.smallest = smallest
+        self.diag_reg = None
+        self.absolute = None
         finer = ' compute them in float64,' if single else ''
         ValueError.__init__(
             self, f'expected variances >= 0, got {smallest:.3g} where the largest before training is {prior:.3g}; down '
@@ -68,7 +72,10 @@ class SingularKernelWarning(UserWarning):
     """
 
     def __init__(self, what, zeros, n, rounding, part, diag_reg, absolute, cure):
-        self.zeros, self.n, self.rounding, self.part = zeros, n, rounding, part
+        self.zeros = zeros
+        self.n = n
+        self.rounding = rounding
+        self.part = part
         self.diag_reg, self.absolute = diag_reg, absolute
         super().__init__(
             f'{zeros} of {n} eigenvalues of {what} are not above its rounding, {rounding:.2g}, and count as zero. '
@@ -85,7 +92,10 @@ class Factor:
 
     def __init__(self, k, diag_reg, absolute, eps):
         xp = namespace(k)
-        self.k, self.n, self.eps, self.absolute = symmetric(k, eps), len(k), eps, absolute
+        self.k = symmetric(k, eps)
+        self.n = len(k)
+        self.eps = eps
+        self.absolute = absolute
         self.scale = 1. if absolute else xp.sum(xp.reshape(self.k, (-1,))[diagonal(self.n)]) / self.n
         self.level = self.n * xp.eps(k)
         self.of_entries = 4 * eps * plain(norm(self.k)) / self.n ** .5
@@ -93,13 +103,15 @@ class Factor:
         self.shift_by(diag_reg)
 
     def shift_by(self, diag_reg):
-        self.diag_reg, self.shift = diag_reg, diag_reg * self.scale
+        self.diag_reg = diag_reg
+        self.shift = diag_reg * self.scale
 
     # -------------------------------------------------------------- two factorizations, each made when first needed
 
     @cached_property
     def a(self):
-        flat, at = namespace(self.k).reshape(self.k, (-1,)), diagonal(self.n)
+        flat = namespace(self.k).reshape(self.k, (-1,))
+        at = diagonal(self.n)
         shifted = flat[at] + self.shift
         xp = namespace(flat, shifted)
         return xp.reshape(xp.patch(flat, at, shifted), (self.n, self.n))
@@ -119,7 +131,8 @@ class Factor:
         return self.rounded(*namespace(self.a).eigh(self.a))
 
     def rounded(self, w, vectors):
-        smallest, largest = plain(w[0]), max(plain(w[-1]), -plain(w[0]))
+        smallest = plain(w[0])
+        largest = max(plain(w[-1]), -plain(w[0]))
         if smallest < -self.negative * largest:
             raise NotPSDError(smallest, largest, *self.mend(smallest, largest))
         self.rounding = max(self.level * largest, self.of_entries)
@@ -184,7 +197,8 @@ class Factor:
         if not (self.singular if tau is None else xp.any(self.rates[1])):
             return
         null = xp.where(self.rates[1], 1., 0.)
-        part, whole = plain(norm(null[:, None] * (self.vectors.T @ r))), plain(norm(r))
+        part = plain(norm(null[:, None] * (self.vectors.T @ r)))
+        whole = plain(norm(r))
         warnings.warn(SingularKernelWarning(
             what, int(plain(xp.sum(null))), self.n, self.rounding, part / whole if whole else 0., *self.least(),
             self.cure()), stacklevel=3)
@@ -211,7 +225,8 @@ class Factor:
 
     def refuse_singular(self):
         if self.singular:
-            zeros, largest = int(namespace(self.values).sum(self.rates[1])), plain(self.values[-1])
+            zeros = int(namespace(self.values).sum(self.rates[1]))
+            largest = plain(self.values[-1])
             raise ValueError(
                 f'expected a positive definite k_train_train + diag_reg, got {zeros} of {self.n} eigenvalues that are '
                 f'zero to rounding, with diag_reg={plain(self.diag_reg):.3g}; the largest is {largest:.3g}. log|A| is '
@@ -258,7 +273,9 @@ class Factor:
 
     def growth(self, tau):
         """(1 - exp(-lambda tau)) / lambda; where lambda = 0 it is tau, until rounding could have ended the growth."""
-        (rates, still), xp, tau = self.rates, namespace(self.values, tau), tau[..., None]
+        rates, still = self.rates
+        xp = namespace(self.values, tau)
+        tau = tau[..., None]
         horizon = 1 / self.rounding if self.rounding else inf
         return xp.where(still, xp.where(tau < horizon, tau, 0.), -xp.expm1(-rates * tau) / rates)
 

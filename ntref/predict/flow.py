@@ -65,8 +65,13 @@ class NotReachedError(NotConvergedError):
     """
 
     def __init__(self, why, times, result, state, stats):
-        self.times, self.result, self.state, self.stats = times, result, state, stats
-        self.t, self.steps, self.residual = stats.t, stats.steps, stats.distance
+        self.times = times
+        self.result = result
+        self.state = state
+        self.stats = stats
+        self.t = stats.t
+        self.steps = stats.steps
+        self.residual = stats.distance
         RuntimeError.__init__(
             self, f'expected to reach all times, got to t = {stats.t:.6g} in {stats.steps} steps of {stats.method}: '
             f'{why}. What was reached is in .result and .times of this error, and .state is where to go on from.')
@@ -298,7 +303,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     """
     refuse_objects(k_train_train)
     rate, damping = _time(nonnegative('learning_rate', learning_rate, positive=True), momentum)
-    rtol, atol = nonnegative('rtol', rtol, positive=True), nonnegative('atol', atol, positive=True)
+    rtol = nonnegative('rtol', rtol, positive=True)
+    atol = nonnegative('atol', atol, positive=True)
     if rtol < FINEST:
         raise ValueError(f'expected rtol >= {FINEST:g}, got {rtol:g}: steps err by rounding.')
     if not isinstance(method, str) or method not in METHODS:
@@ -309,7 +315,8 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
     if namespace(k_train_train, y_train).kind != 'numpy':
         raise TypeError('expected NumPy arrays, which are what the solvers of SciPy compute with.')
     train = Training(k_train_train, y_train, 0., False, trace_axes)
-    modes, memory = Modes(train.a), 1. if momentum is None else 1. - momentum
+    modes = Modes(train.a)
+    memory = 1. if momentum is None else 1. - momentum
     options = Options(method, max(memory * rtol, FINEST), memory * atol / modes.size,
                       as_whole(max_steps, 'max_steps', 1), progress)
     return _Descent(train, modes, Loss(loss, grad, hvp, train.layout, train.y), options, rate, damping, (rtol, atol))

@@ -241,7 +241,9 @@ class _Ensemble:
     def __call__(self, t=None, x_test=None, get=None, compute_cov=False, **kernel_fn_test_test_kwargs):
         if x_test is None and is_array(self.x_train):
             times_alone(t, {'x_test': (None, *self.x_train.shape[1:])})
-        names, tau, given = requested(get), time(t, self.learning_rate, self.y_train), kernel_fn_test_test_kwargs
+        names = requested(get)
+        tau = time(t, self.learning_rate, self.y_train)
+        given = kernel_fn_test_test_kwargs
         if 'ntkgp' in names and tau is not None:
             raise NotImplementedError("expected t=None with get='ntkgp', the posterior of a Gaussian process: networks "
                                       "initialized as usual do not have it at any finite t. Use get='ntk'.")
@@ -267,7 +269,9 @@ def predict(name, train, tau, k_test_train, k_test_test):
     kernel = NEEDS[name][0][0]
     p = chosen(train, kernel)
     if k_test_train is None:
-        k, rows, mean = None, p.layout.rows, flow_train(p.a, 0. * p.y, p.y, tau)
+        k = None
+        rows = p.layout.rows
+        mean = flow_train(p.a, 0. * p.y, p.y, tau)
     else:
         k, rows = p.layout.test_matrix(field(k_test_train, kernel, 'k_test_train'))
         mean = flow_test(p.a, k, p.y, tau)
@@ -277,7 +281,8 @@ def predict(name, train, tau, k_test_train, k_test_test):
     if name == 'ntk':
         covariance, prior = both_kernels(train, k, tau, k_test_train, k_test_test, rows)
     elif k is None:
-        covariance, prior = gp_train_covariance(p.a, tau), p.a.k
+        covariance = gp_train_covariance(p.a, tau)
+        prior = p.a.k
     else:
         prior = test_kernel(name, p, k_test_test, rows)
         covariance = gp_covariance(p.a, k, tau, prior)

@@ -147,7 +147,9 @@ class _Problem:
             check_unfollowed(value, name)
         self.initial = {name: float(nonnegative(name, value, positive=True)) for name, value in initial.items()}
         self.net_fn = as_function(net_fn, 'net_fn')
-        self.x, self.y, self.kwargs = x, y, kwargs
+        self.x = x
+        self.y = y
+        self.kwargs = kwargs
         self.kernel, self.diag_reg = kernel_of(get), diag_reg
 
     def network(self, hyper):
@@ -214,7 +216,8 @@ class _Problem:
         """The kernel of some inputs with others, as `blocks` has them."""
         if rows == ALL:
             return self.whole(hyper)
-        x2, kwargs = None if rows == columns else self.x[columns], of_block(self.kwargs, rows, columns, True)
+        x2 = None if rows == columns else self.x[columns]
+        kwargs = of_block(self.kwargs, rows, columns, True)
         of_blocks = self.kernel_fn(hyper).of_blocks(self.x, None, **self.kwargs)
         return of_blocks(self.x[rows], x2, self.kernel, **kwargs)
 
@@ -223,7 +226,8 @@ class _Problem:
         alone = getattr(self.kernel_fn(hyper), 'of_blocks', lambda *a, **k: None)
         if not is_array(self.x) or alone(self.x, None, **self.kwargs) is None:
             return [(ALL, ALL)]
-        n, side = len(self.x), max(1, isqrt(ENTRIES // 4) // prod(self.x.shape[1:-1]))
+        n = len(self.x)
+        side = max(1, isqrt(ENTRIES // 4) // prod(self.x.shape[1:-1]))
         cuts = [slice(i, min(i + side, n)) for i in range(0, n, side)]
         return [(rows, columns) for i, rows in enumerate(cuts) for columns in cuts[i:]]
 
@@ -283,7 +287,8 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
     problem = _Problem(net_fn, x_train, y_train, initial, (get, diag_reg, diag_reg_absolute_scale, trace_axes),
                        kernel_fn_kwargs)
     limits = _limits(problem.initial, {} if bounds is None else bounds)
-    max_steps, tol = as_whole(max_steps, 'max_steps', 1), nonnegative('tol', tol, positive=True)
+    max_steps = as_whole(max_steps, 'max_steps', 1)
+    tol = nonnegative('tol', tol, positive=True)
     with counted(False if callable(progress) else progress, 'evidence') as step:
         shown = progress if callable(progress) else lambda hyper, value: step(f'{value:.6g}')
         search = _Search(problem, limits, shown)
@@ -312,7 +317,9 @@ class _Search:
     """-log p and its gradient for SciPy, in the logarithms of value / start; remembers."""
 
     def __init__(self, problem, limits, progress):
-        self.problem, self.limits, self.progress = problem, limits, progress
+        self.problem = problem
+        self.limits = limits
+        self.progress = progress
         self.trace, self.best = [], None
 
     def __call__(self, u):
@@ -331,7 +338,9 @@ class _Search:
 
     def run(self, max_steps, tol):
         """L-BFGS-B; within a box around the best, half as wide each time, where it stepped on what has no log p."""
-        start, radius, steps = [0.] * len(self.limits), inf, max_steps
+        start = [0.] * len(self.limits)
+        radius = inf
+        steps = max_steps
         for _ in range(max_steps):
             box = [(max(low, v - radius), min(high, v + radius)) for v, (low, high) in zip(start, self.limits)]
             try:

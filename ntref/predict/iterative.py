@@ -32,7 +32,9 @@ class NotConvergedError(RuntimeError):
     """
 
     def __init__(self, residual, tol, state, rounding):
-        self.residual, self.steps, self.state = residual, state.steps, state
+        self.residual = residual
+        self.steps = state.steps
+        self.state = state
         reached = (f'expected residuals |y - (K + reg I) a| / |y| <= {tol:g}, got {residual.max():.3g} in '
                    f'{sum(residual > tol)} of {len(residual)} right-hand sides after {state.steps} steps with rank '
                    f'{len(state.lower)}')
@@ -135,7 +137,9 @@ def pivoted_cholesky(diagonal, row, rank):
     >>> lower, rest, pivots
     (array([[0.5, 2. ]]), array([0.75, 0.  ]), [1])
     """
-    rest, lower, pivots = diagonal.copy(), numpy.zeros((min(rank, len(diagonal)), len(diagonal))), []
+    rest = diagonal.copy()
+    lower = numpy.zeros((min(rank, len(diagonal)), len(diagonal)))
+    pivots = []
     level = 10 * EPS * diagonal.max()
     for m in range(len(lower)):
         i = int(numpy.argmax(rest))
@@ -170,9 +174,13 @@ class System:
     """(K + shift I), its preconditioner, and how far to go."""
 
     def __init__(self, k, diag_reg, absolute, tol, rank, max_steps, progress):
-        self.k, self.progress, self.rank = k, progress, as_whole(rank, 'rank', 0)
-        self.tol, self.max_steps = nonnegative('tol', tol, positive=True), as_whole(max_steps, 'max_steps', 1)
-        diag_reg, absolute = nonnegative('diag_reg', diag_reg), as_flag(absolute, 'diag_reg_absolute_scale')
+        self.k = k
+        self.progress = progress
+        self.rank = as_whole(rank, 'rank', 0)
+        self.tol = nonnegative('tol', tol, positive=True)
+        self.max_steps = as_whole(max_steps, 'max_steps', 1)
+        diag_reg = nonnegative('diag_reg', diag_reg)
+        absolute = as_flag(absolute, 'diag_reg_absolute_scale')
         self.diagonal = k.diagonal()
         with numpy.errstate(over='ignore'):
             self.trace = float(self.diagonal.sum())
@@ -222,7 +230,10 @@ class System:
         curvature = (p * q).sum(0)
         if not (curvature > 0).all():
             raise _Indefinite((curvature / (p * p).sum(0)).min(), self.shift)
-        a, r, next_p, next_rho = s.a.copy(), s.r.copy(), s.p.copy(), s.rho.copy()
+        a = s.a.copy()
+        r = s.r.copy()
+        next_p = s.p.copy()
+        next_rho = s.rho.copy()
         length = rho / curvature
         a[:, active] += length * p
         r[:, active] -= length * q
@@ -256,7 +267,9 @@ class System:
         return s, r * scale, reached
 
     def _to_tolerance(self, s, y, done, scale):
-        size, last, best = _norm(y), s.steps + self.max_steps, numpy.inf
+        size = _norm(y)
+        last = s.steps + self.max_steps
+        best = numpy.inf
         while True:
             active = _norm(s.r) > .9 * self.tol * size
             if not active.any() or s.steps >= last:

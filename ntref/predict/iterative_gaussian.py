@@ -89,7 +89,8 @@ class _Posterior:
         return self.train[key]
 
     def __call__(self, get=None, k_test_train=None, k_test_test=None):
-        names, bare = requested(get), _is_arraylike(self.kernel)
+        names = requested(get)
+        bare = _is_arraylike(self.kernel)
         if k_test_train is None:
             raise ValueError('expected k_test_train, got None: on the training set the mean is y_train. Pass '
                              'kernel_fn(x_test, x_train), or the kernel of the training set for the regularized fit.')

@@ -80,8 +80,10 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     for name, a in ('fx_train', fx_train), ('k_train_train', k_train_train), ('k_test_train', k_test_train):
         check_unfollowed(a, name)
     cost = as_function(cost, 'cost')
-    (f,), (k,) = as_floats(fx_train), as_floats(k_train_train)
-    layout, f = Layout(f, trace_axes, k, ('fx_train', 'k_train_train')), checked('fx_train', f)
+    f, = as_floats(fx_train)
+    k, = as_floats(k_train_train)
+    layout = Layout(f, trace_axes, k, ('fx_train', 'k_train_train'))
+    f = checked('fx_train', f)
     n, eps = layout.inputs(), namespace(k).eps(k)
     matrix = symmetric(kernel_matrix(checked('k_train_train', k)), eps)
     as_number(cost(f), 'cost(fx_train)')

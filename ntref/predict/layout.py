@@ -84,14 +84,18 @@ class Layout:
 
     def arrays(self, m, rows=None):
         """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs; without `rows`, of y_train."""
-        xp, lead, rows = namespace(m), len(m.shape) - 2, self.rows if rows is None else rows
+        xp = namespace(m)
+        lead = len(m.shape) - 2
+        rows = self.rows if rows is None else rows
         m = xp.reshape(m, m.shape[:lead] + tuple(rows) + self.sizes(self.traced))
         here = tuple(range(lead + len(rows), lead + len(self.shape)))
         return xp.moveaxis(m, here, tuple(lead + a for a in self.traced))
 
     def covariance(self, m, rows):
         """Matrices (..., kept axes, kept axes) -> (...) + the zipped shape; exactly symmetric."""
-        xp, lead, r = namespace(m), len(m.shape) - 2, len(rows)
+        xp = namespace(m)
+        lead = len(m.shape) - 2
+        r = len(rows)
         m = xp.reshape((m + xp.moveaxis(m, -1, -2)) / 2, m.shape[:lead] + tuple(rows) * 2)
         here, there = zip(*((lead + r + i, lead + 2 * i + 1) for i in range(r))) if r else ((), ())
         return self.cast(xp.moveaxis(m, here, there))
@@ -115,7 +119,9 @@ def zipped(rows, columns):
 
 def kernel_matrix(k):
     """(n1, n2, c1, c2, ...) -> (n1 c1 ..., n2 c2 ...)."""
-    xp, rows, columns = namespace(k), k.shape[::2], k.shape[1::2]
+    xp = namespace(k)
+    rows = k.shape[::2]
+    columns = k.shape[1::2]
     if len(rows) != len(columns):
         raise ValueError(f'expected a kernel with its axes in pairs (n1, n2, c1, c2, ...), got shape {k.shape}.')
     k = xp.moveaxis(k, tuple(range(0, len(k.shape), 2)), tuple(range(len(rows))))

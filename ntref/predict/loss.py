@@ -25,7 +25,11 @@ class Loss:
                 raise TypeError(f'expected {name} to be a function, got {f!r} of type {type(f).__name__}.')
         if loss is None and grad is None:
             raise TypeError('expected a loss, got None without grad: give loss(f, y), or grad(f, y).')
-        self._loss, self._grad, self._hvp, self._layout, self._y = loss, grad, hvp, layout, layout.arrays(y)
+        self._loss = loss
+        self._grad = grad
+        self._hvp = hvp
+        self._layout = layout
+        self._y = layout.arrays(y)
         self.second_order = hvp is not None or grad is None
         self._separates = 0 in layout.kept
 

@@ -104,8 +104,12 @@ class _Solver:
     """The solvers used, one after the other, as one."""
 
     def __init__(self, system, s, end, options):
-        self.system, self.end, self.options = system, end, options
-        self.used, self.steps, self.before = [], 0, numpy.zeros(3, int)
+        self.system = system
+        self.end = end
+        self.options = options
+        self.used = []
+        self.steps = 0
+        self.before = numpy.zeros(3, int)
         self.shortened, self.kinks = None, []
         self.use(FIRST if options.method == 'auto' else options.method, 0., s)
 
@@ -131,7 +135,9 @@ class _Solver:
     def take(self):
         """A step of the solver; where it began is kept if it was shorter than tried at first."""
         now = self.now
-        tau, s, tried = now.t, now.y, min(getattr(now, 'h_abs', now.step_size or 0.), self.end - now.t)
+        tau = now.t
+        s = now.y
+        tried = min(getattr(now, 'h_abs', now.step_size or 0.), self.end - now.t)
         why = now.step()
         if why or now.step_size < tried:
             self.shortened = tau, s, tried
@@ -170,10 +176,14 @@ class _Solver:
 
     def is_stiff(self):
         """Could an implicit method take longer steps, and do those that are left cost more than it would?"""
-        now, turn, reach = self.now, self.system.turn(self.now.t, self.now.y), (RADAU * self.options.rtol) ** .25
+        now = self.now
+        turn = self.system.turn(self.now.t, self.now.y)
+        reach = (RADAU * self.options.rtol) ** .25
         if turn is None or turn[0] == 0:
             return False
-        h, left, (turn, speed) = now.step_size, self.end - now.t, turn
+        h = now.step_size
+        left = self.end - now.t
+        turn, speed = turn
         if h * h * turn > CALM * numpy.linalg.norm(self.options.atol + self.options.rtol * abs(now.y)):
             if h * turn > reach * speed:
                 return False
@@ -193,7 +203,9 @@ def integrate(system, s, times, to_rest, options):
     if not s.size or not to_rest and not any(times):
         return Path([s] * len(times), 0., s, Stats('none', 0, 0, 0, 0, 0., None), '')
     solver = _Solver(system, s, numpy.inf if to_rest else times[-1], options)
-    states, distance, why = [s for t in times if t == 0.], None, ''
+    states = [s for t in times if t == 0.]
+    distance = None
+    why = ''
     with counted(options.progress, 'gradient descent') as shown:
         while not why:
             if len(states) == len(times):

@@ -56,11 +56,16 @@ class ComputedKernel:
         if not all(sizes):
             raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
         kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
-        self._f, self._x1, self._x2 = function_of_blocks(kernel_fn, x1, x2, kwargs), x1, x2
+        self._f = function_of_blocks(kernel_fn, x1, x2, kwargs)
+        self._x1 = x1
+        self._x2 = x2
         self._is_one = x2 is None or getattr(self._f, 'is_one', False)
-        self._get, self._kwargs = () if get is None else (get,), kwargs
+        self._get = () if get is None else (get,)
+        self._kwargs = kwargs
         one = self[:1, :1]
-        self.shape, self.dtype, self.ndim = sizes + one.shape[2:], one.dtype, one.ndim
+        self.shape = sizes + one.shape[2:]
+        self.dtype = one.dtype
+        self.ndim = one.ndim
 
     def __len__(self):
         return self.shape[0]
@@ -122,7 +127,9 @@ class Tiles:
         if k.dtype.kind not in 'biuf' or len(k.shape) < 2 or len(k.shape) % 2:
             raise TypeError(f'expected {name} of real numbers with axes in pairs (n1, n2, ...), got dtype {k.dtype} '
                             f'and shape {k.shape}.')
-        self.name, self.k, self.each = name, k, prod(k.shape[2::2])
+        self.name = name
+        self.k = k
+        self.each = prod(k.shape[2::2])
         self.eps = float(numpy.finfo(k.dtype).eps) if k.dtype.kind == 'f' else EPS
         self.n = k.shape[0] * self.each
         chunks = getattr(k, 'chunks', None) or (SIDE, SIDE)
@@ -156,7 +163,9 @@ class Tiles:
         out = numpy.zeros((self.n, a.shape[1]))
         for i, rows in enumerate(self.rows):
             for columns in self.rows[i:]:
-                tile, here, there = self.tile(rows, columns), self.entries(rows), self.entries(columns)
+                tile = self.tile(rows, columns)
+                here = self.entries(rows)
+                there = self.entries(columns)
                 out[here] += tile @ a[there]
                 if rows != columns:
                     out[there] += tile.T @ a[here]
@@ -177,7 +186,8 @@ class Tiles:
         n, corner = self.k.shape[0], CORNER
         if n > SIDE:
             first, last = slice(0, corner), slice(n - corner, n)
-            above, below = self.tile(first, last), self.tile(last, first)
+            above = self.tile(first, last)
+            below = self.tile(last, first)
             zero = numpy.zeros((len(above), len(above)))
             symmetric(numpy.block([[zero, above], [below, zero]]), self.eps)
         return numpy.concatenate([numpy.diagonal(part) for part in parts])

@@ -13,7 +13,9 @@ class _NotACovariance(NotPSDError):
     """`smallest` is the smallest eigenvalue; there is no diag_reg that mends it."""
 
     def __init__(self, smallest, largest, rounding):
-        self.smallest, self.diag_reg, self.absolute = smallest, None, None
+        self.smallest = smallest
+        self.diag_reg = None
+        self.absolute = None
         ValueError.__init__(
             self, f'expected a positive semi-definite covariance, got {smallest:.3g} as its smallest eigenvalue, '
             f'{largest:.3g} as its largest; down to {-rounding:.3g} it would be rounding. A posterior is a difference: '
@@ -28,7 +30,8 @@ def root(c, level, top=0.):
     """
     xp = namespace(c)
     w, v = xp.eigh(c)
-    smallest, largest = plain(w[0]), max(plain(w[-1]), -plain(w[0]))
+    smallest = plain(w[0])
+    largest = max(plain(w[-1]), -plain(w[0]))
     rounding = level * max(largest, top)
     if smallest < -rounding:
         raise _NotACovariance(smallest, largest, rounding)
@@ -87,13 +90,16 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
         raise no_array(gaussian, 'a Gaussian, (mean, covariance), as (zeros, k_test_test) for the prior')
     if not isinstance(gaussian, (tuple, list)) or len(gaussian) != 2:
         raise TypeError(f'expected a Gaussian, (mean, covariance), got {type(gaussian).__name__}.')
-    (mean,), (c,) = as_floats(gaussian[0]), as_floats(gaussian[1])
+    mean, = as_floats(gaussian[0])
+    c, = as_floats(gaussian[1])
     xp = namespace(mean, c)
     layout = Layout(mean, trace_axes, c, names=('mean', 'covariance'))
     eps = namespace(c).eps(c)
-    columns, matrix = layout.columns(checked('mean', mean)), kernel_matrix(checked('covariance', c))
+    columns = layout.columns(checked('mean', mean))
+    matrix = kernel_matrix(checked('covariance', c))
     matrix = symmetric(matrix, eps, 'covariance')
-    level, top = NEGATIVE * max(len(matrix) * xp.eps(matrix), 4 * eps), 0.
+    level = NEGATIVE * max(len(matrix) * xp.eps(matrix), 4 * eps)
+    top = 0.
     if prior is not None:
         prior = checked('prior', prior)
         layout.check('prior', prior, c.shape)

@@ -77,14 +77,17 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
     std1, i = np.unique(np.sqrt(q1), return_inverse=True)
     std2, j = np.unique(np.sqrt(q2), return_inverse=True)
     i, j = i.ravel(), j.ravel()
-    kinks_f, kinks_g = kinks_of(f, kinks_f), kinks_of(g, kinks_g)
+    kinks_f = kinks_of(f, kinks_f)
+    kinks_g = kinks_of(g, kinks_g)
     if g is f and kinks_g == kinks_f:
         std = np.union1d(std1, std2)
         side1 = side2 = resolve(f, kinks_f, std, reach_of(f, std), rtol)
-        i, j = np.searchsorted(std, std1)[i], np.searchsorted(std, std2)[j]
+        i = np.searchsorted(std, std1)[i]
+        j = np.searchsorted(std, std2)[j]
     else:
         reach = max(reach_of(f, std1), reach_of(g, std2))
-        side1, side2 = resolve(f, kinks_f, std1, reach, rtol), resolve(g, kinks_g, std2, reach, rtol)
+        side1 = resolve(f, kinks_f, std1, reach, rtol)
+        side2 = resolve(g, kinks_g, std2, reach, rtol)
     value, error = _expect(side1, side2, i, j, rho.ravel(), sigma.ravel(), rtol)
     return Expectation(value.reshape(k.shape)[()], error.reshape(k.shape)[()])
 
@@ -170,7 +173,9 @@ def _correlation(q1, q2, k, area):
     """Broadcast q1, q2, k; rho and sigma = sqrt(1 - rho**2), without cancellation for the floats given."""
     slack = _rounding(q1, q2, k)
     area = None if area is None else real("area", area)
-    q1, q2, k = _variance("q1", q1), _variance("q2", q2), real("k", k)
+    q1 = _variance("q1", q1)
+    q2 = _variance("q2", q2)
+    k = real("k", k)
     try:
         shape = np.broadcast_shapes(q1.shape, q2.shape, k.shape, np.shape(0. if area is None else area))
     except ValueError:
@@ -179,7 +184,8 @@ def _correlation(q1, q2, k, area):
                          f"got {shapes}") from None
     q1, q2, k = (np.broadcast_to(a, shape) for a in (q1, q2, k))
     with np.errstate(over="ignore", invalid="ignore"):
-        (high, low), (k_high, k_low) = _product(q1, q2), _product(k, k)
+        high, low = _product(q1, q2)
+        k_high, k_low = _product(k, k)
         square = (high - k_high) + (low - k_low)
     bad = ~(square >= -slack * high)
     if np.any(bad):
@@ -214,7 +220,9 @@ HERMITE_X, HERMITE_W = gauss_hermite(SMOOTH)
 def _expect(side1, side2, i, j, rho, sigma, rtol):
     """Values and errors of all entries: function 1 at standard deviation i, function 2 at j."""
     scale = side1.norm[i] * side2.norm[j]
-    value, error, missing = np.zeros(rho.size), np.where(scale > 0, np.inf, 0.), np.ones(rho.size)
+    value = np.zeros(rho.size)
+    error = np.where(scale > 0, np.inf, 0.)
+    missing = np.ones(rho.size)
     for degree in DEGREES:
         todo = (error > rtol / 4) & (sigma > 0)
         if degree == DEGREES[-1]:
@@ -260,11 +268,15 @@ def _series(side1, side2, i, j, rho, degree):
 
 def _direct(side1, side2, i, j, rho, sigma, rtol):
     """Integral of phi(x) f(std1 x) E_y[g(std2 (rho x + sigma y))] by adaptive bisection; values and errors / scale."""
-    std1, std2, reach = side1.std[i], side2.std[j], side1.reach
+    std1 = side1.std[i]
+    std2 = side2.std[j]
+    reach = side1.reach
     images = [side1.edges / std1[:, None], *_images(side2, std2, rho, sigma)]
     ends = merge(np.linspace(-reach, reach, int(reach) + 1), np.concatenate(images, axis=1), reach)
     owner = np.repeat(np.arange(i.size), ends.shape[1] - 1)
-    a, b, count = ends[:, :-1].ravel(), ends[:, 1:].ravel(), 0
+    a = ends[:, :-1].ravel()
+    b = ends[:, 1:].ravel()
+    count = 0
     a, b, owner = (c[a < b] for c in (a, b, owner))
     value, error = np.zeros(i.size), np.zeros(i.size)
     while a.size:
@@ -282,13 +294,16 @@ def _direct(side1, side2, i, j, rho, sigma, rtol):
         value += np.bincount(owner[done], (y[:, 1:-1] @ LEGENDRE_W * half)[done], i.size)
         error += np.bincount(owner[done], missed[done], i.size)
         a, mid, b, owner = (c[~done] for c in (a, mid, b, owner))
-        a, b, owner = np.concatenate([a, mid]), np.concatenate([mid, b]), np.concatenate([owner, owner])
+        a = np.concatenate([a, mid])
+        b = np.concatenate([mid, b])
+        owner = np.concatenate([owner, owner])
     return value, error
 
 
 def _images(side, std, rho, sigma):
     """Ends in x of the panels of g(std rho x), and of the layers about rough ones where E_y[g] feels both sides."""
-    scale, layer = (std * rho)[:, None], INNER * side.reach * (std * sigma)[:, None]
+    scale = (std * rho)[:, None]
+    layer = INNER * side.reach * (std * sigma)[:, None]
     return side.edges / scale, (side.rough - layer) / scale, (side.rough + layer) / scale
 
 

@@ -21,7 +21,8 @@ def jumps(f, q, *, kinks=None, rtol=1e-12):
     beside = BESIDE * np.maximum(np.abs(found), std[0])
     new = np.flatnonzero(np.concatenate([[True], np.diff(found) > 2 * np.maximum(beside[1:], beside[:-1])]))
     last = np.append(new[1:], found.size) - 1
-    below, above = call(f, found[new] - beside[new]), call(f, found[last] + beside[last])
+    below = call(f, found[new] - beside[new])
+    above = call(f, found[last] + beside[last])
     size = max(np.abs(call(f, np.concatenate([-std, std]))).max(), np.abs(below).max(), np.abs(above).max())
     return [(float(c), float(jump)) for c, jump in zip(_named(found[new], found[last], kinks), above - below)
             if abs(jump) > JUMP * size]
@@ -43,8 +44,10 @@ def around(f, centre, spread, q, *, kinks=None, rtol=1e-12):
     if not np.any(std > 0):
         std = np.ones(1)
     side = resolve(f, kinks_of(f, kinks), std, reach_of(f, std), rtol)
-    value, there = np.empty(centre.size), spread.ravel() > 0
-    at, beside = centre.ravel()[~there], BESIDE * np.maximum(np.abs(centre.ravel()[~there]), std.max())
+    value = np.empty(centre.size)
+    there = spread.ravel() > 0
+    at = centre.ravel()[~there]
+    beside = BESIDE * np.maximum(np.abs(centre.ravel()[~there]), std.max())
     value[~there] = (call(f, at - beside) + call(f, at + beside)) / 2
     value[there] = conditional(side, centre.ravel()[there], spread.ravel()[there])
     return value.reshape(centre.shape)

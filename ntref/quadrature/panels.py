@@ -86,7 +86,9 @@ def gauss_hermite(deg):
     x = np.linalg.eigvalsh(np.diag(roots, -1))
     x = (x - x[::-1]) / 2
     for last in (False, True):
-        total, previous, current = 0., 0., root_density(x)
+        total = 0.
+        previous = 0.
+        current = root_density(x)
         for n in range(deg):
             total = total + current**2
             previous, current = current, (x * current - np.sqrt(n) * previous) / np.sqrt(n + 1)
@@ -186,7 +188,11 @@ def tiny(a, b):
 
 def _bisect(f, edges, std, tol):
     """Edges (p + 1,) of panels that resolve f to tol, relative to its norms (n,), which come second."""
-    a, b, found, count, squares = edges[:-1], edges[1:], [edges[-1:]], 0, 0.
+    a = edges[:-1]
+    b = edges[1:]
+    found = [edges[-1:]]
+    count = 0
+    squares = 0.
     while a.size:
         count += a.size
         if count > MAX_PANELS:
@@ -218,7 +224,8 @@ def _rough(f, edges, std, tol):
     """Inner edges that are not the middle of a panel, as wide as the wider neighbour, that resolves f to tol (n,)."""
     widths, middle = np.diff(edges), edges[1:-1]
     half = np.maximum(widths[1:], widths[:-1]) / 2
-    a, b = np.maximum(middle - half, edges[0]), np.minimum(middle + half, edges[-1])
+    a = np.maximum(middle - half, edges[0])
+    b = np.minimum(middle + half, edges[-1])
     return middle[(a * b <= 0) | ~np.all(_survey(f, a, b, std)[0] <= tol, axis=1)]
 
 
@@ -226,7 +233,8 @@ def expand(f, edges, std, reach, degree):
     """Hermite coefficients (degree, n) of f(std x), relative to the norms (n,), which come second."""
     width = min(2., 14 / np.sqrt(degree))                   # a Hermite function oscillates with frequency sqrt(degree)
     grid = np.linspace(-reach, reach, int(2 * reach / width) + 2)
-    r, norm = np.empty((degree, std.size)), np.empty(std.size)
+    r = np.empty((degree, std.size))
+    norm = np.empty(std.size)
     rows = max(1, 30_000 // (ORDER * (grid.size + edges.size)))     # keep the recurrence in the cache
     for start in range(0, std.size, rows):
         block = slice(start, start + rows)
@@ -253,6 +261,7 @@ def merge(grid, edges, reach):
 
 def nodes(ends):
     """Gauss-Legendre nodes and weights (n, p * ORDER) on panels with ends (n, p + 1)."""
-    half, mid = np.diff(ends)[..., None] / 2, (ends[:, 1:] + ends[:, :-1])[..., None] / 2
+    half = np.diff(ends)[..., None] / 2
+    mid = (ends[:, 1:] + ends[:, :-1])[..., None] / 2
     shape = len(ends), half.shape[1] * ORDER
     return (mid + half * LEGENDRE_X).reshape(shape), (half * LEGENDRE_W).reshape(shape)

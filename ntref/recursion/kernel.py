@@ -127,7 +127,8 @@ class Kernel:
     @property
     def spatial(self):
         """The axes of each position, counted from the end: ((-4, -3), (-2, -1)), or ((-2,), (-1,)) on the diagonal."""
-        members, positions = 1 if self.diagonal_spatial else 2, len(self.shape1) - 2
+        members = 1 if self.diagonal_spatial else 2
+        positions = len(self.shape1) - 2
         return tuple(tuple(range(-members * i, -members * (i - 1))) for i in range(positions, 0, -1))
 
     @property
@@ -283,7 +284,8 @@ class Kernel:
 
     def uncorrelated(self):
         """Out of covariances at equal positions those between all: 0 at different ones."""
-        xp, here = namespace(self.nngp), self._here(self.nngp.shape[self.batch_axes:])
+        xp = namespace(self.nngp)
+        here = self._here(self.nngp.shape[self.batch_axes:])
 
         def paired(c):
             for axis in range(c.ndim - here.ndim // 2, c.ndim + here.ndim // 2, 2):
@@ -305,7 +307,8 @@ class Kernel:
         """z = 0 where it is masked: all covariances with it are 0, and gaps are the variance of the other."""
         if self.mask1 is None:
             return self
-        xp, sides = namespace(self.nngp), self._spreads(self.mask1, self.mask2)
+        xp = namespace(self.nngp)
+        sides = self._spreads(self.mask1, self.mask2)
         left, right = sides[0]
         each = iter(sides)
 

@@ -20,7 +20,8 @@ def diagonal(k, batch):
 
 def diagonal_sum(k, batch):
     """Sum over equal positions of paired ones (*batch, h, h', w, w', ...); `diagonal` may copy all of k."""
-    outer, inner = 'yz'[:batch], ''.join(2 * letter for letter in 'abcdefghijklm'[:(k.ndim - batch) // 2])
+    outer = 'yz'[:batch]
+    inner = ''.join(2 * letter for letter in 'abcdefghijklm'[:(k.ndim - batch) // 2])
     return namespace(k).einsum(f'{outer}{inner}->{outer}', k)
 
 

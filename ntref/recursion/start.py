@@ -35,7 +35,8 @@ def checked(x1, x2, axes):
         if x.ndim < 2:
             raise ValueError(f'expected {name} with a batch axis and a channel axis, got shape {tuple(x.shape)}. '
                              'A vector of scalar inputs is x[:, None].')
-        batch, channel = axes.of(x.ndim).batch, axes.of(x.ndim).channel
+        batch = axes.of(x.ndim).batch
+        channel = axes.of(x.ndim).channel
         if x.shape[channel] == 0:
             raise ValueError(f'expected at least one channel on axis {channel} of {name}, got shape {x.shape}.')
         _finite(name, x, batch)
@@ -61,7 +62,8 @@ def input_kernel(x1, x2, demand, ntk, x1_is_x2=False):
     With x2=None x2 is x1; where both are given the caller knows whether they are the same inputs (`x1_is_x2`).
     """
     same, axes = x2 is None, demand.axes.of(x1.ndim)
-    a, b = channels_last(x1, axes), channels_last(x1 if same else x2, axes)
+    a = channels_last(x1, axes)
+    b = channels_last(x1 if same else x2, axes)
     cov12 = across(a, b, demand)
     state = Kernel(cov12.k, 0 if ntk else None, x1_is_x2=same or x1_is_x2,
                    diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
@@ -169,7 +171,8 @@ def gram(x, y, area=True, gap=True):
     gap and area to a few eps of themselves, also at nearly equal and nearly parallel rows; exactly 0 at equal rows.
     """
     xp = namespace(x, y)
-    k, gap = _inner(x, y), _squared_distances(x, y) if gap else None
+    k = _inner(x, y)
+    gap = _squared_distances(x, y) if gap else None
     if not area:
         return Cov(k, gap)
     if x.shape[-1] == 1:
@@ -209,7 +212,9 @@ def _rejection(x, y, k, i):
         q = xp.mean(x * x, -1)
         e = y - sign[:, None] * x
         e = xp.where((xp.mean(e * e, -1) < xp.mean(y * y, -1))[:, None], e, y)
-        n1, n2, r = xp.sqrt(q), xp.sqrt(xp.mean(y * y, -1)), _perpendicular(e, x)
+        n1 = xp.sqrt(q)
+        n2 = xp.sqrt(xp.mean(y * y, -1))
+        r = _perpendicular(e, x)
         area = n1 * xp.minimum(xp.sqrt(xp.mean(r * r, -1)), n2)
         i = xp.nonzero(area < PARALLEL * n1 * n2)
         return xp.patch(area, i, _small_area(x[i], y[i])) if len(i[0]) else area
@@ -250,7 +255,8 @@ def _minors(x, y, x_m, y_m):
 
 def _power_of_two(x):
     """Rows of x times it are of order 1: products of them neither overflow nor lose digits."""
-    xp, largest = namespace(x), abs(x).max(-1, keepdims=True)
+    xp = namespace(x)
+    largest = abs(x).max(-1, keepdims=True)
     exponent = xp.log(xp.where(largest > 0, largest, 1)) / log(2)
     return 2. ** -exponent.astype('int64')
 
@@ -261,7 +267,9 @@ def _product(a, b):
         c = (2 ** 27 + 1) * a
         high = c - (c - a)
         return high, a - high
-    p, (a1, a2), (b1, b2) = a * b, halves(a), halves(b)
+    p = a * b
+    a1, a2 = halves(a)
+    b1, b2 = halves(b)
     return p, a2 * b2 - (((p - a1 * b1) - a2 * b1) - a1 * b2)
 
 

@@ -132,7 +132,8 @@ class Tile(Kernel):
 
     def _then(self, step, variances, windows=()):
         """step(part of this tile, part of the next, windows of its rows or None) is pending."""
-        tall, (q1, q2) = windows[0] if windows else None, variances
+        tall = windows[0] if windows else None
+        q1, q2 = variances
 
         def rows_of(rows):
             inputs, seen = (rows, None) if tall is None else zip(*(_under(tall, r) for r in rows))
@@ -149,7 +150,10 @@ class Tile(Kernel):
     def computed(self):
         if self.pending is None:
             return self
-        outs, waiting, shape, (first, *more) = None, None, self._shape, self._row_blocks()
+        outs = None
+        waiting = None
+        shape = self._shape
+        first, *more = self._row_blocks()
         if not more:
             return self._holding(self.pending(first)._arrays)
         for rows in (first, *more):
@@ -264,7 +268,8 @@ class Tile(Kernel):
     def _with(self, covs):
         """An area that is not known stays so: only `Dense` and its like know one from the other."""
         cov, = covs
-        gap, area = None if self.is_far else cov.gap, None if self.area is None else cov.area
+        gap = None if self.is_far else cov.gap
+        area = None if self.area is None else cov.area
         new = self._next((cov.k, gap, area, self.ntk))
         return new.but(is_shared=self.is_shared)
 
@@ -291,11 +296,13 @@ def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
     `signals` describe the network's inputs. Slices i, j: each a[i] against each b[j]; arrays: each against the b of its
     place.
     """
-    listed, sizes = not isinstance(rows[0], slice), a.shape[1:-1]
+    listed = not isinstance(rows[0], slice)
+    sizes = a.shape[1:-1]
     if not listed or sizes:
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
     q1, q2 = tape(lambda: own_variances(a))
-    (signal, other), (pattern1, pattern2) = signals, (s.patterns[0] for s in signals)
+    signal, other = signals
+    pattern1, pattern2 = (s.patterns[0] for s in signals)
     new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=other.shape,
                batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, pattern1=pattern1, pattern2=pattern2,
                q1=q1, q2=q2, batch_axes=1 if b is None or listed else 2, is_own=b is None, is_far=is_far, rows=rows)

@@ -182,7 +182,8 @@ class GlobalSelfAttention(Mixing):
         """f(c) for products c (n, ..., queries, keys); 0 for keys that are masked (n, *positions)."""
         if mask is None:
             return self.mechanism(c)
-        xp, mask = namespace(c), mask.reshape(len(c), *[1] * (c.ndim - 2), c.shape[-1])
+        xp = namespace(c)
+        mask = mask.reshape(len(c), *[1] * (c.ndim - 2), c.shape[-1])
         G = xp.where(mask, 0, self.mechanism(xp.where(mask, c.min(-1, keepdims=True), c)))
         if self.attention_mechanism != 'SOFTMAX':
             return G
@@ -195,7 +196,8 @@ class GlobalSelfAttention(Mixing):
 
     def correlation(self, like, sizes):
         """R, of the kind and precision of the array `like`."""
-        xp, positions = namespace(like), list(product(*map(range, sizes)))
+        xp = namespace(like)
+        positions = list(product(*map(range, sizes)))
         if self.pos_emb_decay_fn is None:
             return xp.eye(len(positions)).astype(like.dtype, copy=False)
         distance = xp.zeros((len(positions), len(positions)))
@@ -222,7 +224,9 @@ class GlobalSelfAttention(Mixing):
     def shapes(self, signal):
         """Of W_q, W_k, W_v (heads first), W_o, b and the embeddings; None for what there is not."""
         batch, channel = signal.axes.batch, signal.axes.channel
-        n, m, d = signal.channels, self.embedding_channels(signal.channels), self.n_chan_key
+        n = signal.channels
+        m = self.embedding_channels(signal.channels)
+        d = self.n_chan_key
         seen = n + m if self.pos_emb_type == 'CONCAT' else n
         bias = [self.n_chan_out if axis == channel else 1 for axis in range(len(signal.shape))]
         positions = [m if axis == channel else 1 if axis == batch else n for axis, n in enumerate(signal.shape)]
@@ -236,11 +240,13 @@ class GlobalSelfAttention(Mixing):
 
     def apply(self, params, x, rng=None, mask=None, **given):
         W_q, W_k, W_v, W_o, b, _ = self.parts(params, 6)
-        xp, signal = namespace(x, W_k), Signal(tuple(x.shape), self.axes.of(x.ndim))
+        xp = namespace(x, W_k)
+        signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
         for W, shape in zip(params, self.shapes(signal)):
             if shape is not None:
                 self.check_weights(W, shape, signal)
-        h, sizes = channels_last(x, signal.axes), [x.shape[axis] for axis in signal.layout[1:]]
+        h = channels_last(x, signal.axes)
+        sizes = [x.shape[axis] for axis in signal.layout[1:]]
         h = h.reshape(len(h), prod(sizes), signal.channels)
         seen = self.with_positions(h, params[-1], signal)
         values = seen if self.val_pos_emb else h
@@ -304,12 +310,14 @@ class GlobalSelfAttention(Mixing):
         """K~ of inputs with n channels."""
         if self.pos_emb_type == 'NONE':
             return K
-        r, m = self.W_pos_emb_std ** 2, self.embedding_channels(n)
+        r = self.W_pos_emb_std ** 2
+        m = self.embedding_channels(n)
         return K + r * R if self.pos_emb_type == 'SUM' else (n * K + m * (r * R)) / (n + m)
 
     def averaged(self, k, seen, valued, laid_out, b):
         """zeta = f(a K~),  K' = s zeta K_v zeta'^T + b,  Theta' = s zeta Theta_v zeta'^T + 2 K' - b."""
-        a, s = self.W_query_std * self.W_key_std, (self.W_out_std * self.W_value_std) ** 2
+        a = self.W_query_std * self.W_key_std
+        s = (self.W_out_std * self.W_value_std) ** 2
         zetas = k.sides(*k.within(lambda c, mask: self.weights(a * seen(c), mask)))
         each = iter(zetas)
 
@@ -333,7 +341,10 @@ class GlobalSelfAttention(Mixing):
         if k.ntk is None:
             return new
         theta = k.finished().ntk
-        K, K_v, T, T_v = seen(k.nngp), valued(k.nngp), seen(theta), valued(theta)
+        K = seen(k.nngp)
+        K_v = valued(k.nngp)
+        T = seen(theta)
+        T_v = valued(theta)
         return new.but(ntk=laid_out(s * ((inner(K, T_v) + inner(K_v, T)) * K + inner(K, K_v) * (T + 4 * K))) + b)
 
 

@@ -127,7 +127,8 @@ class _Parallel(_Network):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
     def apply(self, params, x, rng=None, **given):
-        x, params = self._branches(x), self.parts(params, len(self.layers))
+        x = self._branches(x)
+        params = self.parts(params, len(self.layers))
         return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, x,
                                  spawned(rng, len(self.layers))))
 

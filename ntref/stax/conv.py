@@ -109,7 +109,8 @@ class _Convolution(Weighted, abstract=True):
 
     def windows(self, shape):
         """The `Window` of each spatial axis of inputs of this shape."""
-        (inputs, sizes, _), strides = self.spatial, self.strides or (1,) * len(self.filter_shape)
+        inputs, sizes, _ = self.spatial
+        strides = self.strides or (1,) * len(self.filter_shape)
         return [self.window(shape[self.letters[0].index(c)], self.filter_shape[i], strides[i], self.padding)
                 for c, i in ((c, sizes.index(c)) for c in inputs)]
 
@@ -165,7 +166,9 @@ class _Convolution(Weighted, abstract=True):
 
     def patches(self, x):
         """(N, *output positions, taps x channels): the inputs under the window, zero outside."""
-        xp, lhs, m = namespace(x), self.letters[0], len(self.filter_shape)
+        xp = namespace(x)
+        lhs = self.letters[0]
+        m = len(self.filter_shape)
         slides = self.windows(x.shape)
         x = xp.moveaxis(x, [lhs.index(c) for c in ('N', *self.spatial[0], 'C')], range(m + 2))
         for i, window in enumerate(slides):
@@ -219,13 +222,16 @@ class _Convolution(Weighted, abstract=True):
 
 def gap_sum(p, slides):
     """The gap summed over the window: to a position outside, which is zero, it is the variance of the other."""
-    gap, q1, q2 = p.gap, p.q1, p.q2
+    gap = p.gap
+    q1 = p.q1
+    q2 = p.q2
     for pair in slides:
         gap = window_sum(gap, pair)
         if len(pair) == 2:
             left, right = pair
             gap = bordered(bordered(gap, q1, left, right), q2, right, left)
-            q1, q2 = window_sum(q1, [left]), window_sum(q2, [right])
+            q1 = window_sum(q1, [left])
+            q2 = window_sum(q2, [right])
     return gap
 
 
@@ -309,7 +315,8 @@ class ConvTranspose(_Convolution):
 
     def moved(self, mask, shape):
         inputs, sizes, _ = self.spatial
-        order, strides = [sizes.index(c) for c in inputs], self.strides or (1,) * len(sizes)
+        order = [sizes.index(c) for c in inputs]
+        strides = self.strides or (1,) * len(sizes)
         return spread(mask, [self.filter_shape[i] for i in order], [strides[i] for i in order], self.padding)
 
 

@@ -137,7 +137,8 @@ class ElementwiseNumerical(Nonlinearity):
         plain = p.numbers
         products = _Numerical(plain, self.fn, self.df, self.deg)
         phi, dphi = (combined([((SMOOTH, n), 1)]) for n in (0, 1))
-        k, slope = products.total(phi, phi), products.total(dphi, dphi)
+        k = products.total(phi, phi)
+        slope = products.total(dphi, dphi)
         if plain is p:
             return Cov(k), slope
         price = Price(p, products.total, products.derived, {(phi, phi): k, (dphi, dphi): slope})
@@ -152,7 +153,9 @@ class _Numerical(Products):
 
     def __init__(self, p, fn, df, deg):
         super().__init__(p)
-        self.functions, self.deg, self.kinks = [fn, df or derivative(fn)], deg, quadrature.kinks_of(fn, None)
+        self.functions = [fn, df or derivative(fn)]
+        self.deg = deg
+        self.kinks = quadrature.kinks_of(fn, None)
         if deg is None and kind(p.k) != 'numpy':
             raise TypeError('ElementwiseNumerical with deg=None computes with NumPy arrays, got '
                             f'{kind(p.k)}. Give deg.')
@@ -181,7 +184,8 @@ class _Numerical(Products):
 
     def _gauss_hermite(self, p, f, g):
         """sum_ij w_i w_j f(sqrt(q) z_i) g(K / sqrt(q) z_i + A / sqrt(q) z_j)."""
-        mean, std = over(p.k, p.n1), p.xp.where(p.n1 > 0, over(p.area, p.n1), p.n2)
+        mean = over(p.k, p.n1)
+        std = p.xp.where(p.n1 > 0, over(p.area, p.n1), p.n2)
         return sum(w * f(p.n1 * z) * self._about(g, mean * z, std) for z, w in self._nodes())
 
     def _about(self, f, centre, spread):

@@ -50,7 +50,8 @@ class Weighted(Layer, abstract=True):
 
     def affine(self, k, sums=lambda pair: pair, total=lambda c: c, taps=1):
         """K' = w sum K + b,  Theta' = K' + w sum Theta,  with sums over `taps` inputs: of a Pair, of an array."""
-        w, b = self.W_std ** 2 / taps, 0 if self.b_std is None else self.b_std ** 2
+        w = self.W_std ** 2 / taps
+        b = 0 if self.b_std is None else self.b_std ** 2
         n, weights = k.signals[0].channels / self.s[0], None
         if self.is_standard and k.ntk is not None:
             weights = n * total(k.nngp) + (self.b_std is not None)           # of K before it is written over
@@ -131,7 +132,8 @@ class Dense(Weighted):
 
     def apply(self, params, x, rng=None, **given):
         W, b = self.parts(params, 2)
-        xp, signal = namespace(x, W), Signal(tuple(x.shape), self.axes.of(x.ndim))
+        xp = namespace(x, W)
+        signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
         self.check_weights(W, (signal.channels, self.widened(self.out_dim)), signal)
         Wh = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)
         return self.scaled(Wh, b, x.shape[self.channel_axis])

@@ -98,7 +98,8 @@ class DotGeneral(Mixing):
     def letters(self, ndim):
         """Of the axes of the input, the constant and the output."""
         (summed, common), fixed = self._axes
-        x, c = LETTERS[:ndim], list(LETTERS[ndim:ndim + len(_shape(self.constant))])
+        x = LETTERS[:ndim]
+        c = list(LETTERS[ndim:ndim + len(_shape(self.constant))])
         for axis, other in zip(summed + common, sum(fixed, ())):
             c[other] = x[axis]
         free = [[letter for axis, letter in enumerate(x) if axis not in summed + common], [a for a in c if a not in x]]
@@ -144,7 +145,9 @@ class DotGeneral(Mixing):
     def apply(self, params, x, rng=None, **given):
         if self.constant is None:
             return x
-        h, C, (x, c, out) = x, self.like(x), self.letters(x.ndim)
+        h = x
+        C = self.like(x)
+        x, c, out = self.letters(x.ndim)
         return namespace(h, C).einsum(f'{x},{c}->{out}', h, C) if c else h * C
 
     def kernel(self, k):
@@ -155,7 +158,8 @@ class DotGeneral(Mixing):
             return scaled(k, self.constant ** 2)
         C, (signal, _) = self.like(k.nngp), k.signals
         x, c, out = self.letters(len(signal.shape))
-        n, spatial = x[signal.axes.batch], ''.join(x[axis] for axis in signal.layout[1:])
+        n = x[signal.axes.batch]
+        spatial = ''.join(x[axis] for axis in signal.layout[1:])
         new = ''.join(a for a in out if a not in (n, x[signal.axes.channel]))
         there = str if k.diagonal_spatial else str.upper           # the letter of the other member of a pair
         others = '' if k.diagonal_spatial else there(spatial)
@@ -164,8 +168,10 @@ class DotGeneral(Mixing):
             return positions if k.diagonal_spatial else _zipped(positions, there(positions))
 
         def product(K, C=C):
-            xp, batch = namespace(K, C), 'yz'[:K.ndim - len(spatial + others)]
-            left, right = c.replace(n, batch[0]), ''.join(batch[-1] if a == n else there(a) for a in c)
+            xp = namespace(K, C)
+            batch = 'yz'[:K.ndim - len(spatial + others)]
+            left = c.replace(n, batch[0])
+            right = ''.join(batch[-1] if a == n else there(a) for a in c)
             K = xp.einsum(f'{batch}{pairs(spatial)},{left}->{batch}{new}{others}', K, C)
             return xp.einsum(f'{batch}{new}{others},{right}->{batch}{pairs(new)}', K, C)
         if not self.picks:

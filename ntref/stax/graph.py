@@ -123,7 +123,8 @@ class Aggregate(Mixing):
     # -------------------------------------------------------------- patterns
 
     def out(self, signal):
-        (own, other), sizes = signal.patterns, self.sizes(signal)
+        own, other = signal.patterns
+        sizes = self.sizes(signal)
         if (own is None) != (other is None):
             raise ValueError('expected the patterns of both x1 and x2, or neither, got one of them. Give '
                              'pattern=(that of x1, that of x2).')
@@ -180,7 +181,8 @@ class Aggregate(Mixing):
         for i, size in enumerate(sizes):
             node = size * node + P[:, :, i]                                            # (N, E, 2)
         node = xp.where(xp.all(P >= 0, axis=(2, 3))[:, :, None], node, -1)
-        here, step = xp.asarray(range(V))[:, None], max(1, CHUNK // max(V * P.shape[1], 1))
+        here = xp.asarray(range(V))[:, None]
+        step = max(1, CHUNK // max(V * P.shape[1], 1))
 
         def counted(edges):
             tails, heads = (as_like(edges[:, None, :, side] == here, like) for side in (0, 1))       # (n, V, E)
@@ -194,10 +196,13 @@ class Aggregate(Mixing):
     def apply(self, params, x, rng=None, pattern=None, **given):
         if pattern is None:
             return x
-        xp, signal = namespace(x), Signal(tuple(x.shape), self.axes.of(x.ndim))
-        sizes, nodes = self.sizes(signal), [signal.layout[1 + i] for i in self.places(signal)]
+        xp = namespace(x)
+        signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
+        sizes = self.sizes(signal)
+        nodes = [signal.layout[1 + i] for i in self.places(signal)]
         self.check_entries(pattern, sizes)
-        source, target = (signal.axes.batch, *nodes), (0, *range(-len(nodes), 0))
+        source = (signal.axes.batch, *nodes)
+        target = (0, *range(-len(nodes), 0))
         h = xp.moveaxis(x, source, target)
         z = h.reshape(len(h), prod(h.shape[1:h.ndim - len(nodes)]), prod(sizes)) @ self.weights(pattern, sizes, x)
         return xp.moveaxis(z.reshape(h.shape), target, source)
@@ -207,7 +212,8 @@ class Aggregate(Mixing):
         if k.pattern1 is None:
             return k
         signal, _ = k.signals
-        sizes, nodes = self.sizes(signal), [k.spatial[i] for i in self.places(signal)]
+        sizes = self.sizes(signal)
+        nodes = [k.spatial[i] for i in self.places(signal)]
         sides = k.sides(*(self.weights(P, sizes, k.nngp) for P in k.patterns))
         pairings = iter(sides)
         new = k.map(lambda p: Cov(aggregated(p.k, nodes, *next(pairings))))
@@ -217,9 +223,12 @@ class Aggregate(Mixing):
 def aggregated(c, nodes, P, Q):
     """sum_ii' P[i, j] c[i, i'] Q[i', j'] over the pairs of axes `nodes` of c; P and Q (*batch, V, V)."""
     xp, m = namespace(c, P), 2 * len(nodes)
-    source, target = [axis for side in (0, 1) for axis in (pair[side] for pair in nodes)], range(-m, 0)
+    source = [axis for side in (0, 1) for axis in (pair[side] for pair in nodes)]
+    target = range(-m, 0)
     K = xp.moveaxis(c, source, target)
-    batch, others, V = K.shape[:P.ndim - 2], K.shape[P.ndim - 2:K.ndim - m], P.shape[-1]
+    batch = K.shape[:P.ndim - 2]
+    others = K.shape[P.ndim - 2:K.ndim - m]
+    V = P.shape[-1]
     P, Q = P[..., None, :, :], Q[..., None, :, :]
     new = xp.matmul(xp.matmul(xp.moveaxis(P, -1, -2), K.reshape(*batch, prod(others), V, V)), Q)
     return xp.moveaxis(new.reshape(K.shape), target, source)

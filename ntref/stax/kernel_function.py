@@ -101,7 +101,8 @@ class KernelFunction:
             return self._in_blocks(side, x1, x2, signals, get, diagonal_spatial=diagonal_spatial)
         if in_tiles:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
-        ntk, same = not names or 'ntk' in names, not self.is_part and _are_same(x1, x2, signals)
+        ntk = not names or 'ntk' in names
+        same = not self.is_part and _are_same(x1, x2, signals)
         k = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk, same), x1, x2, demand)
         k = tree_map(_with_given, k, *signals)
         return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
@@ -134,7 +135,9 @@ class KernelFunction:
         >>> 18.6 <= cost.bytes / 2 ** 30 < 19
         True
         """
-        names, demand, rng = _requested(get), self.layer.asked(None), generator(0)
+        names = _requested(get)
+        demand = self.layer.asked(None)
+        rng = generator(0)
         if str(dtype) not in ('float32', 'float64') and dtype is not float:
             raise TypeError(f"kernel_fn.cost: expected dtype to be 'float32' or 'float64', got {dtype!r:.100}.")
         shapes = [shape1] if shape2 is None else [shape1, shape2]
@@ -264,10 +267,12 @@ def _fitting(k):
         if not isinstance(shape, (tuple, list)):
             raise TypeError(f'expected a Kernel with {name} as a tuple of whole numbers, got {shape!r:.100}.')
         as_wholes(shape, f'Kernel: {name}', 0)
-    axes, members = Axes(k.batch_axis, k.channel_axis), 1 if k.diagonal_spatial else 2
+    axes = Axes(k.batch_axis, k.channel_axis)
+    members = 1 if k.diagonal_spatial else 2
     first, second = (Signal(shape, axes.of(len(shape))) for shape in (k.shape1, k.shape2))
     positions = tuple(first.shape[axis] for axis in first.layout[1:] for _ in range(members))
-    both, own = (first.inputs, second.inputs, *positions), (first.inputs, *positions)
+    both = (first.inputs, second.inputs, *positions)
+    own = (first.inputs, *positions)
     wanted = dict(nngp=both, ntk=both, gap=both, area=both, cov1=own, cov2=(second.inputs, *positions))
     given = {name: a for name in wanted if is_array(a := getattr(k, name))}
     found = {name: tuple(a.shape) for name, a in given.items()}
@@ -327,14 +332,16 @@ def _masked(signals, x1, masks1, x2, masks2):
     """The signals of x1 and x2 with these masks; None: no entry is masked, or that of x1 where x2 is x1."""
     def entries(x, masks):
         return tree_map(lambda x: x if x is None else x != x, x) if masks is None else masks
-    masks1, masks2 = entries(x1, masks1), entries(x2, masks2)
+    masks1 = entries(x1, masks1)
+    masks2 = entries(x2, masks2)
     masks = masks1, tree_map(_second, masks1, masks2)
     return [tree_map(lambda signal, mask: signal.masked_where(mask), *both) for both in zip(signals, masks)]
 
 
 def _with_given(k, signal1, signal2):
     """The state with what came beside its inputs: masks and patterns."""
-    (pattern1, pattern2), mask2 = signal1.patterns, signal1.mask if k.cov2 is None else signal2.mask
+    pattern1, pattern2 = signal1.patterns
+    mask2 = signal1.mask if k.cov2 is None else signal2.mask
     return k.but(pattern1=pattern1, pattern2=pattern2, mask1=signal1.mask, mask2=mask2).masked()
 
 

@@ -289,7 +289,9 @@ class Layer:
                 if f.default is MISSING or hasattr(values[f.name], 'shape') or values[f.name] != f.default}
 
     def __repr__(self):
-        given, parts, positional = self.arguments(), [], True
+        given = self.arguments()
+        parts = []
+        positional = True
         for f in fields(self):
             positional = positional and f.name in given and not f.kw_only
             if f.name in given:

@@ -92,7 +92,8 @@ class LayerNorm(Layer):
         return signal
 
     def apply(self, params, x, rng=None, mask=None, **given):
-        axis, mask = self._over(x.ndim), None if mask is None else in_layout(mask, self.axes.of(x.ndim))
+        axis = self._over(x.ndim)
+        mask = None if mask is None else in_layout(mask, self.axes.of(x.ndim))
         centred = x - average(x, axis, mask)
         return centred / namespace(x).sqrt(self.eps + average(centred * centred, axis, mask))
 

@@ -227,7 +227,9 @@ class _GlobalPool(Mixing, abstract=True):
     channel_axis: int = -1
 
     def out(self, signal):
-        axes, n, channels = signal.axes, signal.shape[signal.axes.batch], signal.channels
+        axes = signal.axes
+        n = signal.shape[signal.axes.batch]
+        channels = signal.channels
         signal = signal.remasked(everywhere)
         if axes.batch < axes.channel:
             return replace(signal, shape=(n, channels), axes=Axes(0, 1))

@@ -97,7 +97,8 @@ def requires(**static_reqs):
     unknown = set(static_reqs) - set(REQUIREMENTS)
     if unknown:
         raise TypeError(f'requires: expected keywords out of {", ".join(REQUIREMENTS)}, got {", ".join(unknown)}.')
-    diagonal, batch = static_reqs.get('diagonal_spatial'), static_reqs.get('diagonal_batch', True)
+    diagonal = static_reqs.get('diagonal_spatial')
+    batch = static_reqs.get('diagonal_batch', True)
     if diagonal is not None and not isinstance(diagonal, Diagonal):
         raise TypeError(f'requires: expected diagonal_spatial=Diagonal(input=..., output=...), got {diagonal!r}.')
     as_flag(static_reqs.get('use_dropout', False), 'requires: use_dropout')

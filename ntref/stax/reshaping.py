@@ -62,7 +62,8 @@ class Flatten(Layer):
     def out(self, signal):
         check_positions(signal)
         batch = signal.axes.batch
-        n, size = signal.shape[batch], prod(signal.shape[:batch] + signal.shape[batch + 1:])
+        n = signal.shape[batch]
+        size = prod(signal.shape[:batch] + signal.shape[batch + 1:])
         shape, axes = ((n, size), Axes(0, 1)) if self.batch_axis_out == 0 else ((size, n), Axes(1, 0))
         return replace(signal, shape=shape, axes=axes, is_gaussian=False).remasked(everywhere)
 
@@ -171,7 +172,8 @@ class Index(Layer):
 
     def out(self, signal):
         idx, axes = self._for(signal.shape), signal.axes
-        shape, kept = [], [a for a, i in enumerate(idx) if isinstance(i, slice)]
+        shape = []
+        kept = [a for a, i in enumerate(idx) if isinstance(i, slice)]
         for n, i in zip(signal.shape, idx):
             if isinstance(i, slice):
                 shape.append(n if n == -1 else len(range(n)[i]))          # a batch of any size stays one

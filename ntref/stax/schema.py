@@ -19,8 +19,12 @@ def _list(items, least=0, most=None):
         {'maxItems': most} if most else {})
 
 
-WHOLE, NUMBER, POSITIVE = {'type': 'integer'}, {'type': 'number'}, {'type': 'integer', 'minimum': 1}
-NULL, LAYER, NUMBERS = {'type': 'null'}, {'$ref': '#/$defs/layer'}, {'$ref': '#/$defs/numbers'}
+WHOLE = {'type': 'integer'}
+NUMBER = {'type': 'number'}
+POSITIVE = {'type': 'integer', 'minimum': 1}
+NULL = {'type': 'null'}
+LAYER = {'$ref': '#/$defs/layer'}
+NUMBERS = {'$ref': '#/$defs/numbers'}
 SLICE = {'type': 'object', 'required': ['slice'], 'additionalProperties': False, 'properties': {'slice': {'anyOf': [
     {'const': '...'}, _list({'type': ['integer', 'null']}, 3, 3)]}}}
 OF_FUNCTIONS = 'Elementwise', 'ElementwiseNumerical'          # which JSON cannot hold
@@ -80,7 +84,8 @@ def schema():
 
 def _layer(name):
     cls = Layer.registry[name]
-    types, defaults = {f.name: f.type for f in fields(cls)}, cls.parameters()
+    types = {f.name: f.type for f in fields(cls)}
+    defaults = cls.parameters()
     arguments = {given: _argument(name, given, types[given], default) for given, default in defaults.items()}
     return {'type': 'object', 'description': getdoc(cls).partition('\n')[0], 'additionalProperties': False,
             'properties': {'layer': {'const': name}} | arguments,

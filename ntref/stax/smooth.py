@@ -98,7 +98,8 @@ class Tanh(_Expanded):
     (True, True)
     """
     poles = pi / 2
-    polynomial, rules = {(0, 1): 1}, ({(0, 1): 1}, {(1, 1): -2})
+    polynomial = {(0, 1): 1}
+    rules = ({(0, 1): 1}, {(1, 1): -2})
 
     def variables(self, xp, z):
         t = xp.tanh(z)

@@ -89,7 +89,8 @@ def _layer(spec, place, depth):
         raise _misfit(place, f"expected a layer {{'layer': name, ...}}, got {_text(spec)}.")
     if not depth:
         raise _misfit(place, TOO_DEEP)
-    name, inside = spec['layer'], f'{place}.' if place else ''
+    name = spec['layer']
+    inside = f'{place}.' if place else ''
     if not isinstance(name, str) or name not in Layer.registry:
         raise _misfit(place, f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {_text(name)}.'
                       + suggestion(name, Layer.registry))

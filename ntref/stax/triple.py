@@ -197,7 +197,8 @@ class _Triple(Layer, abstract=True):
             raise ValueError('expected inputs without masks, or a function under `supports_masking`, which says what '
                              'becomes of them.')
         mask = self.functions.mask_fn(in_layout(signal.mask, signal.axes), signal.shape)
-        wanted, got = new.with_channels(1).shape, tuple(getattr(mask, 'shape', ()))
+        wanted = new.with_channels(1).shape
+        got = tuple(getattr(mask, 'shape', ()))
         if got not in (wanted, new.shape):
             raise ValueError(f'expected mask_fn to give a mask of shape {wanted} or {new.shape}, got {got}.')
         return new.masked_where(mask)
@@ -222,7 +223,8 @@ class _Triple(Layer, abstract=True):
     @property
     def axes(self):
         """Those required: both, where one is said."""
-        batch, channel = self.needs.get('batch_axis'), self.needs.get('channel_axis')
+        batch = self.needs.get('batch_axis')
+        channel = self.needs.get('channel_axis')
         if batch is channel is None or self.needs.get('channel_axis', -1) is None:
             return None
         return Axes(0 if batch is None else batch, -1 if channel is None else channel)
@@ -278,7 +280,8 @@ class _Triple(Layer, abstract=True):
                 'expected kernel_fn to say which axes of its outputs are batch and channels, for inputs of shape '
                 f'{k.shape1} become outputs of shape {shape}; got batch_axis={new.batch_axis} and channel_axis='
                 f'{new.channel_axis}. Say so: k.replace(..., batch_axis=0, channel_axis={len(shape) - 1}).') from e
-        new, outer = new.but(batch_axis=axes.batch, channel_axis=axes.channel), {axes.batch, axes.channel}
+        new = new.but(batch_axis=axes.batch, channel_axis=axes.channel)
+        outer = {axes.batch, axes.channel}
         sizes = [n for axis, n in enumerate(shape) if axis not in outer]
         if not sizes:
             new = new.but(diagonal_spatial=False)

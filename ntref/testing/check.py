@@ -83,7 +83,8 @@ def check_layer(layer, input_shape, *, without=(), most=2048, notices=.15):
         raise TypeError(f'expected a layer such as Relu(), or a function from the width to one, got {layer!r}.')
     if one.several:
         raise ValueError(f'expected a layer with one input, got {one!r}. Put FanOut and branches before it, in serial.')
-    unknown, most = set(without) - set(CONTRACTS), as_whole(most, 'most', ROUND)
+    unknown = set(without) - set(CONTRACTS)
+    most = as_whole(most, 'most', ROUND)
     if unknown:
         raise ValueError(f'expected `without` out of {", ".join(CONTRACTS)}, got {", ".join(map(repr, unknown))}.')
     shape = list(input_shape)

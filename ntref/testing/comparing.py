@@ -37,7 +37,8 @@ def assert_close(actual, expected, quantity, scale=1., dtype=None):
 
     NaN and infinity nowhere. With `dtype` the two may be of different precision, and eps is that of `dtype`.
     """
-    actual, expected = numpy.asarray(actual), numpy.asarray(expected)
+    actual = numpy.asarray(actual)
+    expected = numpy.asarray(expected)
     dtype = dtype or actual.dtype
     assert actual.shape == expected.shape, (actual.shape, expected.shape)
     assert actual.dtype == expected.dtype or dtype != actual.dtype, (actual.dtype, expected.dtype)

@@ -24,7 +24,8 @@ def shapes(net, x):
     shape, params = net.init_fn(1, x.shape)
     signal = output(net, x.shape)
     n = signal.inputs
-    k, one = net.kernel_fn(x, taken(net, x, slice(3))), net.kernel_fn(x)
+    k = net.kernel_fn(x, taken(net, x, slice(3)))
+    one = net.kernel_fn(x)
     assert k.shape1 == signal.shape == shape, f'kernel_fn says {k.shape1}, init_fn {shape}'
     assert k.shape2 == tuple(3 if i == k.batch_axis else m for i, m in enumerate(shape))
     assert k.batch_axis != k.channel_axis and shape[k.batch_axis] == x.shape[axes_of(net)[0]]
@@ -40,7 +41,8 @@ def shapes(net, x):
 
 def swap(net, x):
     """k(y, x) is the transpose of k(x, y)."""
-    y, x = taken(net, x, slice(2)), taken(net, x, slice(2, None))
+    y = taken(net, x, slice(2))
+    x = taken(net, x, slice(2, None))
     k, swapped = net.kernel_fn(x, y), net.kernel_fn(y, x)
     order = [1, 0, *range(2, k.nngp.ndim)] if k.diagonal_spatial else [1, 0, *(i ^ 1 for i in range(2, k.nngp.ndim))]
     assert_close(k.nngp, swapped.nngp.transpose(order), 'swap', scale(k))
@@ -84,7 +86,8 @@ def blocks(net, x):
 
 def gaps(net, x):
     """gap is q + q' - 2 K, area sqrt(q q' - K^2), or None; exactly 0 between a position of an input and itself."""
-    k, own = net.kernel_fn(x, taken(net, x, slice(1, 4))), net.kernel_fn(x)
+    k = net.kernel_fn(x, taken(net, x, slice(1, 4)))
+    own = net.kernel_fn(x)
     q1, q2 = variances(k)
     if k.gap is not None:
         assert_close(k.gap, q1 + q2 - 2 * k.nngp, 'gap', q1 + q2)
@@ -92,9 +95,11 @@ def gaps(net, x):
     if k.area is not None:
         assert_close(k.area ** 2, q1 * q2 - k.nngp ** 2, 'area', q1 * q2)
         assert (k.area >= 0).all()
-    i, left = numpy.arange(len(own.nngp)), len(own.shape1) - 2
+    i = numpy.arange(len(own.nngp))
+    left = len(own.shape1) - 2
     for name in ('gap', 'area'):
-        one, mutual = getattr(own, name + '1'), getattr(own, name)
+        one = getattr(own, name + '1')
+        mutual = getattr(own, name)
         if one is None:
             assert not left or own.diagonal_spatial or mutual is None, f'{name}1 is None and {name} is not'
             continue
@@ -108,7 +113,8 @@ def gaps(net, x):
 
 def get(net, x):
     """`get` names what is given, with the numbers that the whole Kernel has."""
-    y, x = taken(net, x, slice(2)), taken(net, x, slice(2, None))
+    y = taken(net, x, slice(2))
+    x = taken(net, x, slice(2, None))
     k = net.kernel_fn(x, y)
     assert type(k) is Kernel
     both = net.kernel_fn(x, y, get=('ntk', 'NNGP', 'shape1'))
@@ -161,7 +167,8 @@ def float32(net, x):
     """float32 in gives float32 out, and the numbers of float64 to its digits."""
     x, y = x.astype('float32'), taken(net, x, [1, 0]).astype('float32')
     for arguments in [(x,), (x, y)]:
-        k, exact = net.kernel_fn(*arguments), net.kernel_fn(*(a.astype('float64') for a in arguments))
+        k = net.kernel_fn(*arguments)
+        exact = net.kernel_fn(*(a.astype('float64') for a in arguments))
         dtypes = {name: str(getattr(k, name).dtype) for name in ('nngp', 'ntk', 'cov1')}
         assert set(dtypes.values()) == {'float32'}, dtypes
         assert_close(k.nngp.astype('float64'), exact.nngp, 'kinds: nngp', scale(exact), 'float32')
@@ -174,7 +181,8 @@ def tiles(net, x):
     n = max(8, isqrt(ceil(1.5 * ENTRIES / positions ** 2)))
     shape = tuple(n if axis == axes_of(net)[0] % x.ndim else m for axis, m in enumerate(x.shape))
     x = numpy.random.default_rng(0).standard_normal(shape)
-    parts, whole = net.kernel_fn(x, get=('nngp', 'ntk')), net.kernel_fn(x)
+    parts = net.kernel_fn(x, get=('nngp', 'ntk'))
+    whole = net.kernel_fn(x)
     assert_close(parts.nngp, whole.nngp, 'slice', scale(whole))
     assert_close(parts.ntk, whole.ntk, 'slice', ntk_scale(whole))
 

@@ -68,7 +68,8 @@ def chance(samples, kernel):
 
 def check_mean(samples, kernel, notices):
     """The samples have this mean, and are enough to refuse a kernel that is larger by a factor of 1 + notices."""
-    p, i = chance(samples, kernel), abs(samples.mean(0) - kernel).argmax()
+    p = chance(samples, kernel)
+    i = abs(samples.mean(0) - kernel).argmax()
     mean, error = (a.flat[i] for a in (samples.mean(0), samples.std(0, ddof=1) / len(samples) ** .5))
     assert p > LEVEL, (f'the kernel is {numpy.asarray(kernel).flat[i]:.4g} and {len(samples)} finite networks have '
                        f'{mean:.4g} +- {error:.2g} where they differ most: of chance {p:.2g}')
@@ -82,7 +83,8 @@ def finite_nngp(layer, x, most=4096, notices=.15):
     """NNGP is the mean over finite networks as they grow, and the outputs are Gaussian if the layer says so."""
     def gaussian(n):
         return serial(after_dense(make(n), x.shape, n), Erf(1., 1.5))
-    make, x = _maker(layer), taken(_maker(layer)(2), x, slice(3))
+    make = _maker(layer)
+    x = taken(_maker(layer)(2), x, slice(3))
     nets = [lambda n: after_dense(make(n), x.shape, n)] + [make] * accepts(make(2), x)
     nets += [gaussian] * output(nets[0](2), x.shape).is_gaussian
     return [_check_limit(second_moment, net, x, 'nngp', most, notices) for net in nets][0]
@@ -90,7 +92,8 @@ def finite_nngp(layer, x, most=4096, notices=.15):
 
 def finite_ntk(layer, x, most=2048, notices=.15):
     """NTK is the mean over finite networks as they grow, of Jacobians with respect to all parameters."""
-    make, x = _maker(layer), taken(_maker(layer)(2), x, slice(2))
+    make = _maker(layer)
+    x = taken(_maker(layer)(2), x, slice(2))
     axes = output(after_dense(make(2), x.shape), x.shape).axes
     readout = Dense(1, 1.1, .3, axes.batch, axes.channel)
     return _check_limit(empirical_ntk, lambda n: serial(after_dense(make(n), x.shape, n), readout), x, 'ntk', most,

@@ -10,11 +10,14 @@ from .family import Family
 __all__ = ['IMAGES']
 
 D, LAST = Dense(16, 1.3, .4), Dense(1, .9, .1)
-FLAT, MEAN, END = (Flatten(), LAST), (GlobalAvgPool(), LAST), (Flatten(-1), LAST)
+FLAT = (Flatten(), LAST)
+MEAN = (GlobalAvgPool(), LAST)
+END = (Flatten(-1), LAST)
 FLIPPED = dict(batch_axis=1, channel_axis=0)
 FIRST = dict(dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
 AHEAD = dict(dimension_numbers=('CHWN', 'OIHW', 'CHWN'))
-HEADS, AT_END = dict(channel_axis=1), dict(batch_axis=-1, channel_axis=0)
+HEADS = dict(channel_axis=1)
+AT_END = dict(batch_axis=-1, channel_axis=0)
 BOTH = 'small, edge'
 conv = partial(Conv, 8, W_std=1.2, b_std=.3)
 same = partial(conv, padding='SAME')
