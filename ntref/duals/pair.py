@@ -59,6 +59,11 @@ class Pair:
     def k(self):
         return self.cov.k
 
+    @property
+    def is_same(self):
+        """Is every variable paired with itself, as by `same`?"""
+        return self.k is self.q1
+
     @cached_property
     def xp(self):
         return namespace(self.q1, self.q2, self.k)

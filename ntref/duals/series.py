@@ -49,7 +49,7 @@ def hermite(p, f, df, d, of_order):
 def _dual(p, f, df, d):
     q, (place1, place2) = _distinct(p)
     rows = _Rows(q, p.k, f, df, d)
-    if p.k is p.q1:
+    if p.is_same:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
     means = [rows.of('mean', place) for place in (place1, place2)]
     slope, k, lack = _sum(rows, (place1, place2), over(p.k, p.s), None if p.is_far else over(p.minus, p.s))
@@ -74,7 +74,7 @@ def mehler(p, f, g, d):
     xp = p.xp
     q, places = _distinct(p)
     d = INSIDE * d
-    if p.k is p.q1:
+    if p.is_same:
         return _Coefficients(q, p.k, f, d).with_itself(g)[places[0]]
     sides = [_Coefficients(q, p.k, function, d) for function in (f, g)]
     shape = p.k.shape

@@ -56,7 +56,7 @@ def _clipped(p, slope, hinges):
 
 def parted(p, k, dual):
     """K' with its gap: 0 where u and v are the same, else Q + Q' - 2 K', whose absolute error is that of K'."""
-    if p.k is p.q1:
+    if p.is_same:
         return Cov(k, 0 * k, 0 * k)
     if p.is_far:
         return Cov(k)
@@ -129,7 +129,7 @@ class Products:
 
     def __init__(self, p):
         self.p, self.known = p, {}
-        self.turned = p if p.k is p.q1 else Pair(p.q2, p.q1, p.cov, p.is_far)
+        self.turned = p if p.is_same else Pair(p.q2, p.q1, p.cov, p.is_far)
 
     def derived(self, f):
         """The derivative of f."""

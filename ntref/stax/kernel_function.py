@@ -16,7 +16,7 @@ from ..recursion.start import checked, input_kernel
 from ..recursion.tiled import in_parts, is_large
 from ..trees import leaves
 from .masking import check_found, in_layout, masked_inputs
-from .trees import input_signal, tree_map, tree_signal
+from .trees import each_branch, input_signal, tree_signal
 
 __all__ = ['KernelFunction']
 
@@ -83,10 +83,10 @@ class KernelFunction:
                                  f'got {mask_constant}.')
             if not all(isinstance(k, Kernel) for k in leaves(x1)):
                 raise TypeError('expected a Kernel for each input, or an array for each, got both in one list.')
-            k = tree_map(lambda k: _with_patterns(layer.laid_out(_fitting(k), diagonal_spatial), pattern), x1)
+            k = each_branch(lambda k: _with_patterns(layer.laid_out(_fitting(k), diagonal_spatial), pattern), x1)
             for i in (0, 1):
-                layer.trace(tree_map(lambda k: k.signals[i], k))
-            return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
+                layer.trace(each_branch(lambda k: k.signals[i], k))
+            return each_branch(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
         inputs = [masked_inputs(x, mask_constant) for x in (x1, x2)]
         if not self.is_part:
             check_found(mask_constant, *(masks for _, masks in inputs))
@@ -103,9 +103,9 @@ class KernelFunction:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
         ntk = not names or 'ntk' in names
         same = not self.is_part and _are_same(x1, x2, signals)
-        k = tree_map(lambda a, b, demand: input_kernel(a, b, demand, ntk, same), x1, x2, demand)
-        k = tree_map(_with_given, k, *signals)
-        return tree_map(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
+        k = each_branch(lambda a, b, demand: input_kernel(a, b, demand, ntk, same), x1, x2, demand)
+        k = each_branch(_with_given, k, *signals)
+        return each_branch(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
 
     def cost(self, shape1, shape2=None, get=None, dtype='float64'):
         """Memory and time of a call, from a trial with a few inputs, which takes as long as a few tiles.
@@ -141,7 +141,7 @@ class KernelFunction:
         if str(dtype) not in ('float32', 'float64') and dtype is not float:
             raise TypeError(f"kernel_fn.cost: expected dtype to be 'float32' or 'float64', got {dtype!r:.100}.")
         shapes = [shape1] if shape2 is None else [shape1, shape2]
-        signals = [tree_map(_filled, tree_signal(shape, demand)) for shape in shapes]
+        signals = [each_branch(_filled, tree_signal(shape, demand)) for shape in shapes]
         first = _leaf(demand)
         entries = 1 if first.flat else _entries(_leaf(signals[0]), first.paired)
         few = max(2, (4 if names else 1) * isqrt(ENTRIES // entries))
@@ -149,7 +149,7 @@ class KernelFunction:
         def drawn(signal):
             n = min(few, signal.shape[signal.axes.batch])
             return rng.standard_normal(signal.with_inputs(n).shape).astype(dtype)
-        x1, x2 = [*(tree_map(drawn, signal) for signal in signals), None][:2]
+        x1, x2 = [*(each_branch(drawn, signal) for signal in signals), None][:2]
         asked = [*(_leaf(signal).inputs for signal in signals), None][:2]
         trial = [n and min(n, few) for n in asked]
         return predicted(lambda: self(x1, x2, get), trial, asked, not names)
@@ -169,8 +169,8 @@ class KernelFunction:
         x1, x2, demand = _checked(x1, x2, self.layer.asked(diagonal_spatial))
         x1, x2, masks1, masks2 = (_without_positions(tree, demand) for tree in (x1, x2, masks1, masks2))
         patterns = _patterns(pattern, _leaf(x2) is None)
-        signals = [tree_map(lambda x, d: input_signal(x.shape, d, p), x, demand)
-                   for x, p in zip((x1, tree_map(_second, x1, x2)), (patterns, patterns[::-1]))]
+        signals = [each_branch(lambda x, d: input_signal(x.shape, d, p), x, demand)
+                   for x, p in zip((x1, each_branch(_second, x1, x2)), (patterns, patterns[::-1]))]
         if masks1 is not None or masks2 is not None:
             signals = _masked(signals, x1, masks1, x2, masks2)
         return x1, x2, signals, demand
@@ -319,7 +319,7 @@ def _without_positions(tree, demand):
     def flattened(a, demand):
         is_left = a is None or not demand.flat or 0 in a.shape[1:]              # without any: refused later
         return a if is_left else a.reshape(a.shape[0], prod(a.shape[1:]))
-    return None if tree is None else tree_map(flattened, tree, demand)
+    return None if tree is None else each_branch(flattened, tree, demand)
 
 
 def _second(x1, x2):
@@ -331,11 +331,11 @@ def _second(x1, x2):
 def _masked(signals, x1, masks1, x2, masks2):
     """The signals of x1 and x2 with these masks; None: no entry is masked, or that of x1 where x2 is x1."""
     def entries(x, masks):
-        return tree_map(lambda x: x if x is None else x != x, x) if masks is None else masks
+        return each_branch(lambda x: x if x is None else x != x, x) if masks is None else masks
     masks1 = entries(x1, masks1)
     masks2 = entries(x2, masks2)
-    masks = masks1, tree_map(_second, masks1, masks2)
-    return [tree_map(lambda signal, mask: signal.masked_where(mask), *both) for both in zip(signals, masks)]
+    masks = masks1, each_branch(_second, masks1, masks2)
+    return [each_branch(lambda signal, mask: signal.masked_where(mask), *both) for both in zip(signals, masks)]
 
 
 def _with_given(k, signal1, signal2):

@@ -17,7 +17,7 @@ from ..recursion.signal import Demand
 from ..trees import leaves
 from .kernel_function import KernelFunction
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
-from .trees import tree_map, tree_signal
+from .trees import each_branch, tree_signal
 
 __all__ = ['Layer', 'LayerError', 'as_text', 'located']
 
@@ -109,7 +109,7 @@ class Layer:
     def to_meet(self, demand):
         """`demand`, with `flat` only of a layer that knows it: its kernel commutes with the mean over positions."""
         needed = self.demand(demand)
-        return needed if self.knows_flat else tree_map(lambda d: replace(d, flat=False) if d.flat else d, needed)
+        return needed if self.knows_flat else each_branch(lambda d: replace(d, flat=False) if d.flat else d, needed)
 
     def init_fn(self, rng, input_shape):
         """Shape of the output and random parameters.
@@ -126,7 +126,7 @@ class Layer:
         with located(self):
             signal = tree_signal(input_shape, self.demand(Demand()))
             self.check_single(signal)
-            return tree_map(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
+            return each_branch(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
     def apply_fn(self, params, inputs, rng=None, *, pattern=None, mask_constant=None):
         """Outputs of the finite network; a `MaskedArray`, or a list of them, if there are masks.
@@ -148,9 +148,9 @@ class Layer:
                 check_finite(leaf, 'each of params')
             self.check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
-            shape = tree_map(_shape, inputs)
+            shape = each_branch(_shape, inputs)
             if masks is None:
-                tree_map(lambda x: check_finite(x, 'the inputs'), inputs)
+                each_branch(lambda x: check_finite(x, 'the inputs'), inputs)
                 if self.elementwise:
                     return self.apply(params, inputs, rng=rng, pattern=pattern)
             signal = tree_signal(shape, self.demand(Demand()), (pattern, pattern))
@@ -158,16 +158,17 @@ class Layer:
                 self.out(signal)
                 return self.apply(params, inputs, rng=rng, pattern=pattern)
             check_found(mask_constant, masks)
-            return tree_map(published, self.step(params, tree_map(state, inputs, masks, signal), rng, pattern=pattern))
+            masked = each_branch(state, inputs, masks, signal)
+            return each_branch(published, self.step(params, masked, rng, pattern=pattern))
 
     def step(self, params, x, rng=None, **given):
         """`apply`, also to what is `Masked`, which stays so: `out` says where, and there it is 0."""
         if not is_masked(x):
             return self.apply(params, x, rng=rng, **given)
-        signal = tree_map(lambda h: h.signal, x)
-        new = self.apply(params, tree_map(lambda h: h.value, x), rng=rng, mask=tree_map(lambda s: s.mask, signal),
+        signal = each_branch(lambda h: h.signal, x)
+        new = self.apply(params, each_branch(lambda h: h.value, x), rng=rng, mask=each_branch(lambda s: s.mask, signal),
                          **given)
-        return tree_map(zeroed, new, self.out(signal))
+        return each_branch(zeroed, new, self.out(signal))
 
     def __call__(self, x1, x2=None, get=None, **options):
         """The kernels of the infinitely wide network: `kernel_fn`, where the network itself is given for it."""
@@ -195,7 +196,7 @@ class Layer:
         """What the network needs of its inputs for so many positions: True, False, or None, see `KernelFunction`."""
         with located(self):
             demand = self.to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
-        return tree_map(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
+        return each_branch(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
 
     def trace(self, signal):
         """The `Signal` after the layer in the infinite network; raises `LayerError` before anything is computed."""
@@ -231,14 +232,14 @@ class Layer:
     def propagate(self, k):
         """The next state, described."""
         with located(self):
-            k = k if self.row_by_row else tree_map(lambda k: k.computed(), k)
+            k = k if self.row_by_row else each_branch(lambda k: k.computed(), k)
             with beyond_range():
                 new = self.exactly(k).kernel(k)
             signal1, signal2 = k.signals if hasattr(k, 'signals') else (
-                tree_map(lambda k: k.signals[i], k) for i in (0, 1))
+                each_branch(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.out(signal1)
             out2 = out1 if signal2 is signal1 else self.out(signal2)
-            return tree_map(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
+            return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
     def exactly(self, k):
         """The layer with its numbers as the arrays of the state compute with them."""

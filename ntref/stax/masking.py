@@ -18,7 +18,7 @@ from ..arguments import as_function, as_number
 from ..arrays import as_floats, as_like, is_array, namespace
 from ..no_arrays import no_array
 from ..windows import Window, window_sum
-from .trees import tree_map
+from .trees import each_branch
 
 __all__ = ['Masked', 'MaskedArray', 'average', 'check_found', 'everywhere', 'in_layout', 'is_masked', 'masked_inputs',
            'published', 'share', 'slid', 'spread', 'state', 'unmask_fn', 'zeroed']
@@ -113,12 +113,12 @@ def masked_inputs(x, mask_constant):
     if mask_constant is None and not _any_leaf(lambda x: isinstance(x, MaskedArray), x):
         return x, None
     constant = None if mask_constant is None else _as_constant(mask_constant)
-    masks = tree_map(lambda x: _where_masked(x, constant), x)
+    masks = each_branch(lambda x: _where_masked(x, constant), x)
 
     def cleared(x, mask):
         x, = (x,) if x is None else as_floats(_value(x))
         return x if x is None else namespace(x).where(mask, 0, x)
-    return tree_map(cleared, x, masks), masks
+    return each_branch(cleared, x, masks), masks
 
 
 def check_found(mask_constant, *masks):

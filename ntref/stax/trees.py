@@ -3,15 +3,15 @@ from operator import index
 
 from ..recursion.signal import Axes, Signal
 
-__all__ = ['input_signal', 'tree_map', 'tree_signal']
+__all__ = ['each_branch', 'input_signal', 'tree_signal']
 
 AXES = 64               # that arrays can have
 
 
-def tree_map(f, tree, *others):
+def each_branch(f, tree, *others):
     """f on the leaves of lists and tuples of equal form; the type of the first is kept."""
     if isinstance(tree, (list, tuple)):
-        return type(tree)(tree_map(f, *leaves) for leaves in zip(tree, *others, strict=True))
+        return type(tree)(each_branch(f, *leaves) for leaves in zip(tree, *others, strict=True))
     return f(tree, *others)
 
 
