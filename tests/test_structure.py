@@ -90,7 +90,7 @@ ALLOWED = {
                          'stax.normalization'},
     'stax.piecewise': {'arguments', 'duals', 'duals.fast', 'stax.elementwise'},
     'stax.smooth': {'duals.series', 'stax.elementwise'},
-    'stax.clipped': {'arguments', 'arrays', 'duals.exponential_unit', 'duals.pair', 'duals.truncated',
+    'stax.clipped': {'arrays', 'duals.exponential_unit', 'duals.pair', 'duals.truncated',
                      'stax.elementwise'},
     'stax.custom': {'arguments', 'arrays', 'derivatives', 'quadrature', 'duals.pair', 'duals.price', 'duals.truncated',
                     'stax.elementwise'},

@@ -27,8 +27,11 @@ __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu'
 def abrelu(p, a, b):
     """phi(u) = a min(u, 0) + b max(u, 0).
 
-    K' = [(a^2 + b^2) far - 2 a b near] / (2 pi),  slope = [(a^2 + b^2) delta + 2 a b theta] / (2 pi),
-    gap' = (a^2 + b^2)/2 gap - (a - b)^2 near / pi.   Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
+    With c = (a^2 + b^2) / 2 and e = (a - b)^2 / (2 pi), where K >= 0:
+    K' = c K + e near,  slope = c - e theta,  gap' = c gap - 2 e near,  lack' = c (s - K) - e near.
+    The same without cancellation where K < 0:
+    K' = (c far - a b near) / pi,  slope = (c delta + a b theta) / pi.
+    Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
     """
     xp = namespace(p.k, a, b)
     c = (a * a + b * b) / 2

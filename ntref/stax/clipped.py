@@ -1,7 +1,6 @@
 """Nonlinearities that bend or end: Elu, Selu; HardTanh, Relu6."""
 from dataclasses import dataclass
 
-from ..arguments import as_number
 from ..arrays import exact
 from ..duals.exponential_unit import elu
 from ..duals.pair import Cov
@@ -80,10 +79,6 @@ class Elu(Nonlinearity):
     True
     """
     alpha: float = 1.
-
-    def __post_init__(self):
-        super().__post_init__()
-        object.__setattr__(self, 'alpha', as_number(self.alpha, 'Elu: alpha'))
 
     def phi(self, xp, z):
         return xp.maximum(z, 0) + self.alpha * xp.expm1(xp.minimum(z, 0))
