@@ -95,7 +95,7 @@ def _demo(args):
 # ------------------------------------------------------------------ ntref kernel
 
 def _kernel_arguments(commands):
-    about = 'write the kernel of a network into a store, tile by tile; the same command goes on where it was stopped'
+    about = 'write the kernel of a network into a store, tile by tile; repeat the command to resume after an interrupt'
     kernel = commands.add_parser('kernel', help=about, description=f'{about.capitalize()}.')
     kernel.set_defaults(run=_kernel)
     _network_arguments(kernel)

@@ -141,7 +141,8 @@ class Plan:
         try:
             return cls(side.whole, side.single(side.n - 1), side.n, side)
         except Differing:
-            log.info('structured derivatives: examples of %s one by one, their axis is not to be told.', side.name)
+            log.info('structured derivatives: the axis of the examples of %s cannot be found; they are processed one '
+                     'by one.', side.name)
             return Alone(side)
 
     def _roots(self):

@@ -179,8 +179,9 @@ class Directory:
             with _masking():
                 yield
         except OSError as e:
-            raise OSError(e.errno, f'expected to write into the store {self.shown}, got: {e.strerror or e}. After the '
-                          'cause is gone (a full disk, permissions) the same call goes on; load_kernel only reads.'
+            raise OSError(e.errno, f'expected to write into the store {self.shown}, got: {e.strerror or e}. Once '
+                          'the cause is fixed (a full disk, permissions), repeat the call to resume; load_kernel only '
+                          'reads.'
                           ) from e
 
 

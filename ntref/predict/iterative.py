@@ -39,7 +39,7 @@ class NotConvergedError(RuntimeError):
                    f'{sum(residual > tol)} of {len(residual)} right-hand sides after {state.steps} steps with rank '
                    f'{len(state.lower)}')
         super().__init__(reached + (
-            '. That is rounding, which further steps do not mend: pass a larger tol or a larger diag_reg.' if rounding
+            '. Rounding allows no less, however many steps: pass a larger tol or diag_reg.' if rounding
             else '. The solution so far is in .state of this error: pass it as state= to go on (more max_steps). A '
                  'larger rank or a larger diag_reg takes fewer steps.'))
 
