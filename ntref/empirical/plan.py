@@ -23,7 +23,7 @@ log = logging.getLogger('ntref.empirical')
 
 
 class Differing(Exception):
-    """Raised if f takes other steps for one example than for all, or if the axis of the examples cannot be determined."""
+    """Raised if f takes other steps for one example than for all, or the axis of the examples cannot be determined."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Plan:
 
     @classmethod
     def of(cls, side):
-        """Return a plan for all examples at once (as one example without `vmap_axes`), or else for each example alone."""
+        """Return a plan for all examples at once (without `vmap_axes` as one example), or else for each alone."""
         if side.inputs is None:
             return cls(side.whole, side.whole, 1, side)
         side.check([side.n - 1])
@@ -201,7 +201,7 @@ class Plan:
             log.info('structured derivatives: Jacobian of %s, %s.', ', '.join(self.names[i] for i in sorted(new)), why)
 
     def close(self, others):
-        """Leave out the parameters `others` and all that are joined with them to one weight; return all that are left out."""
+        """Leave out the parameters `others` and all joined with them to one weight; return all that are left out."""
         self.others |= others
         while mixed := [p.weight for p in self.parts if p.weight.roots & self.others and p.weight.roots - self.others]:
             self._refuse(mixed[0], 'it is joined with another')

@@ -151,7 +151,7 @@ class Record:
 
     @cached_property
     def scaled(self):
-        """{index of a node: (index of another, number)}: the cotangent is the number times that of the other node."""
+        """{index of a node: (index of another, number)}: its cotangent is the number times that of the other."""
         uses = Counter(parent.index for node in self.tape for parent in node.parents)
         uses.update(end.index for end in self.ends if end is not None)
         found = {}
@@ -220,7 +220,7 @@ class Record:
 
 
 def _operations(node):
-    """Estimate the operations of a node: CALL, plus 2 i j k for a product of (i, k) and (k, j), else ENTRY per entry."""
+    """Estimate the operations of a node: CALL plus 2 i j k for a product of (i, k) and (k, j), else ENTRY per entry."""
     size = sum(map(numpy.size, leaves(node.value)))
     factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
     is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum', 'convolve')

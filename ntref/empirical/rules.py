@@ -121,7 +121,7 @@ def _reduction(place):
 
 
 def _stretched(node, i):
-    """Return the Use of an argument that is repeated along axes of length 1, or None if it is repeated otherwise."""
+    """Return the Use of an argument that is repeated along axes of length 1; None if it is repeated otherwise."""
     w = numpy.shape(node.args[i])
     out = numpy.shape(node.value)
     fits = all(n in (1, m) for n, m in zip(w[::-1], out[::-1]))
@@ -215,7 +215,7 @@ def _matmul(node, i):
 
 
 def _einsum(node, i):
-    """Return the Use of w in einsum: h is the product of the other operands, with the labels it shares with w or out."""
+    """Return the Use of w in einsum: h is the product of the others, with the labels they share with w or out."""
     terms, out, operands, i = einsum_terms(node.args, i)
     weight = terms.pop(i)
     rest = [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
