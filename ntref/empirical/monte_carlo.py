@@ -163,7 +163,10 @@ class _Networks:
         return found[1]
 
     def kernel(self, i, x1, x2, get, kwargs):
-        """Return the kernel of network i. Its random masks are the same for x1 and x2 if these are equal, and differ by block."""
+        """Return the kernel of network i.
+
+        Random layers have the same masks for x1 and x2 if these are equal, and other masks for each block of inputs.
+        """
         params = self.params(i, x1)
         side = 1 if x2 is None or are_equal(x1, x2) else 2
         whole = []

@@ -151,7 +151,7 @@ class Record:
 
     @cached_property
     def scaled(self):
-        """{index of a node: (index of another, number)}: its cotangent is the number times that of the other."""
+        """{index of a node: (index of another, c)}: its cotangent is c times that of the other."""
         uses = Counter(parent.index for node in self.tape for parent in node.parents)
         uses.update(end.index for end in self.ends if end is not None)
         found = {}

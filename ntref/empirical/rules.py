@@ -121,7 +121,7 @@ def _reduction(place):
 
 
 def _stretched(node, i):
-    """Return the Use of an argument that is repeated along axes of length 1; None if it is repeated otherwise."""
+    """Return the Use of an argument that is repeated along axes of length 1, or None if along others."""
     w = numpy.shape(node.args[i])
     out = numpy.shape(node.value)
     fits = all(n in (1, m) for n, m in zip(w[::-1], out[::-1]))
@@ -162,7 +162,7 @@ def _outer(node, i):
 
 
 def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
-    """Return the Use of w in a convolution: h has the windows of the other operand that multiply w, in reverse order."""
+    """Return the Use of w in a convolution: h has the windows of the other operand, reversed, that multiply w."""
     w = node.args[i]
     other = numpy.asarray(node.args[1 - i])
     axes = [list(range(numpy.ndim(w)))] * 2 if axes is None else axes

@@ -14,7 +14,7 @@ from .trees import check_leaves, float_leaves, spread
 
 __all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'check_second', 'sides', 'split_kwargs']
 
-DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # these change when drawn from
+DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # drawing changes them
 
 
 class VmapAxes:
@@ -65,7 +65,7 @@ class Side:
             check_each(check_finite, x, name)
         if is_needed:
             self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
-            self.whole = self._whole()                                          # not a cached_property, which has one lock for all
+            self.whole = self._whole()                                          # no cached_property: one lock for all
         else:
             check_each(check_finite, params, 'params')
             tree = f(params, x, **kwargs)
@@ -155,7 +155,7 @@ class Side:
         if self.inputs is None:
             return self.whole
         if i not in self._singles:
-            with numpy.errstate(all='ignore'):                                  # the variance over a batch of one may be 0
+            with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
                 self._singles = {i: self.recorded(*self.arguments(i))}          # only the latest is kept
         return self._singles[i]
 
@@ -224,7 +224,7 @@ def check_second(x2):
 
 
 def split_kwargs(kwargs, x1, x2):
-    """Return the keywords for x1 and for x2: pairs are split, a seed `rng` differs for other inputs, the rest is shared."""
+    """Return the keywords for x1 and for x2: pairs are split, x2 has another seed `rng`, the rest is shared."""
     of1, of2 = {}, {}
     for key, value in kwargs.items():
         is_pair = isinstance(value, tuple) and len(value) == 2

@@ -85,7 +85,7 @@ def _own():
     return {getattr(f, 'fun', f): name for name, f in named.items()}
 
 
-FIRST = {'concatenate': 1, 'array': 2, 'scalar': 2, numpy.full: 1}      # number of the first array among the arguments, if not 0
+FIRST = {'concatenate': 1, 'array': 2, 'scalar': 2, numpy.full: 1}      # the first argument that is an array, if not 0
 
 
 def weight_of(node, weights):
