@@ -147,7 +147,7 @@ class Record:
         self.tree = rebuilt(self.tree, self.outputs)
         self._leading = {}
         for node in self.tape:
-            node.tape = None                    # no reference cycle: arrays are freed with the record, not by the next gc
+            node.tape = None                    # no reference cycle: arrays are freed with the record, not by gc
 
     @cached_property
     def scaled(self):
