@@ -29,7 +29,7 @@ from .shaken import shaken
 __all__ = ['Certified', 'certify', 'rows', 'table']
 
 GUARD = 10              # digits beyond those asked for, at first; twice as many in each further round
-LARGEST = 300           # working digits: with more, eps underflows as a double, and loops that compare with it end too early
+LARGEST = 300           # working digits: with more, eps is no double, and loops that compare with it end too early
 NOTHING = 8             # digits beyond those asked for, below which a difference of numbers of order 1 is 0
 GAIN, DOUBLE = 2, 18    # while fewer digits than DOUBLE are sure, a round must gain GAIN of them to be repeated
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
