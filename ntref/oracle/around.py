@@ -1,13 +1,13 @@
 """Functions of the user evaluated by interpolation from nearby points, which shows where they leave mpmath.
 
-This is done in the computation at the lower precision:
+They are evaluated so in the computation at the lower precision. The formula
 
     f(a) = sum_j c_j (f(a (1 + j h)) + f(a (1 - j h))),   c_j = (-1)^(j+1) n!^2 / ((n - j)! (n + j)!),   j = 1, ..., n
 
-is interpolation. Its error is (n! (h / R)^n)^2 for a function that is smooth as far as a (1 +- R). A function that
+is an interpolation. Its error is (n! (h / R)^n)^2 for a function that is smooth as far as a (1 +- R). A function that
 rounds on the way, to a double, through text, a fraction or a precision of its own, has another rounding error at each
-point. The sum then differs from its value at `a` by the size of these errors, whatever the working precision. As both
-may be close by chance, FACTOR times their difference is added to the value.
+point. The sum then differs from the value at `a` by about these errors, whatever the working precision. As both may be
+close by chance, FACTOR times their difference is added to the value.
 """
 from dataclasses import fields, replace
 from math import factorial

@@ -60,7 +60,7 @@ def _array(m):
 
 
 def decay_and_growth(A, tau):
-    """Return exp(-A tau), and the integral of exp(-A s) for s from 0 to tau; tau = None is infinite time, with A regular."""
+    """Return exp(-A tau), and the integral of exp(-A s) for s from 0 to tau; tau = None is infinite time, A regular."""
     n = len(A)
     if tau is None:
         return exact(numpy.zeros((n, n))), _array(_matrix(A) ** -1)
@@ -135,7 +135,7 @@ def gradient_descent(inputs, options):
     momentum = options.get('momentum')
     zero = exact(numpy.zeros((len(K), len(K))))
     one = exact(numpy.eye(len(K)))
-    M = -K / y.size                                                                # acts on the residuals; test outputs do not act
+    M = -K / y.size                                                                # of residuals; 0 for the tests
     if momentum is not None:
         rate = mpmath().sqrt(rate)
         M = numpy.block([[zero, one], [M, -one * ((1 - exact(momentum).item()) / rate)]])

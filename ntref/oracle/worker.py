@@ -115,7 +115,7 @@ def _called(module, request):
 
 
 def _arguments(f, call, spec, inputs, options):
-    """Return a call of f with the arguments of a case; a keyword that f does not take means that it is not supported."""
+    """Return a call of f with the arguments of a case; raise NotImplementedError if f does not accept them."""
     if call == 'predict':
         given = [options['function'], inputs, {k: v for k, v in options.items() if k != 'function'}]
         keywords = {}
