@@ -173,7 +173,7 @@ def costs_of(first, second, pairings):
 
 
 def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
-    r"""The NNGP kernel of a finite network, f(x1) f(x2)^T.
+    r"""Return the function that computes the NNGP kernel of a finite network, f(x1) f(x2)^T.
 
     Parameters
     ----------
@@ -202,7 +202,9 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
 
 def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
                      implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
-    r"""The tangent kernel of a finite network, J(x1) J(x2)^T, summed over all parameters.
+    r"""Return the function that computes the tangent kernel of a finite network, J(x1) J(x2)^T.
+
+    The kernel is summed over all parameters.
 
     Parameters
     ----------
@@ -232,7 +234,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
 def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
                         implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
-    r"""NNGP and tangent kernel of a finite network, for one draw of its parameters.
+    r"""Return the function that computes NNGP and tangent kernel of a finite network, for one draw of its parameters.
 
     .. math::
         K = f(x_1) f(x_2)^T, \qquad \Theta = J(x_1) J(x_2)^T, \qquad

@@ -32,7 +32,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
                           store_on_device=True, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
                           implementation=NtkImplementation.JACOBIAN_CONTRACTION, *, return_error=False, tol=None,
                           key=None):
-    r"""NNGP and tangent kernel of a finite network, averaged over draws of its parameters.
+    r"""Return the function that computes the kernels of a finite network, averaged over draws of its parameters.
 
     .. math::
         \bar K = \frac1n \sum_{i \le n} K_i, \qquad

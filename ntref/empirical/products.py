@@ -40,7 +40,7 @@ class Push:
 
 
 def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
-    r"""Products of the NTK of a finite network with vectors; the kernel is never formed.
+    r"""Return the function that multiplies vectors by the NTK of a finite network; the kernel is never formed.
 
     .. math::
         v \mapsto J(x_1) J(x_2)^T v, \qquad J(x) = \partial f(\mathrm{params}, x) / \partial\,\mathrm{params}

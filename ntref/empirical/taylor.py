@@ -15,7 +15,7 @@ MOST = 40               # largest degree; the derivatives of a higher one would 
 
 
 def linearize(f, params):
-    """The linear model of f about `params`:  f_lin(params') = f(params) + J (params' - params).
+    """Return the linear model of f about `params`:  f_lin(params') = f(params) + J (params' - params).
 
     Parameters
     ----------
@@ -51,7 +51,9 @@ def linearize(f, params):
 
 
 def taylor_expand(f, params, degree):
-    """The Taylor polynomial of f about `params`:  sum_k d^k/dt^k f(params + t (params' - params)) / k!  at t = 0.
+    """Return the Taylor polynomial of f about `params`.
+
+    It is  sum_k d^k/dt^k f(params + t (params' - params)) / k!  at t = 0, for k = 0 ... degree.
 
     Parameters
     ----------

@@ -217,7 +217,7 @@ def gradient_descent_mse_ensemble(inputs, options):
 
 
 def max_learning_rate(inputs, options):
-    """2 (1 + momentum) size / (largest eigenvalue + eps)."""
+    """Return 2 (1 + momentum) size / (largest eigenvalue + eps)."""
     K = as_matrix(exact(inputs['ntk_train_train']))
     largest = max(mpmath().eigsy(_matrix(K), eigvals_only=True))
     momentum = exact(options.get('momentum', 0.)).item()
@@ -234,7 +234,7 @@ PREDICTIONS = {f.__name__: f for f in (
 # ------------------------------------------------------------------ kernels of finite networks
 
 def empirical(net, inputs, options):
-    """f f^T and J J^T, J by central differences: f(p + h) - f(p - h) over 2 h."""
+    """Return f f^T and J J^T, with J by central differences: f(p + h) - f(p - h) over 2 h."""
     mp = mpmath()
     h = mpmath().mpf(10) ** -(mpmath().dps // 3)
     x1, x2 = (None if inputs[name] is None else exact(inputs[name]) for name in ('x1', 'x2'))

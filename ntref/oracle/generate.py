@@ -1,4 +1,4 @@
-"""Makes the data of the conformance suite:  python -m ntref.oracle.generate [--select GLOB] [--check] [--all]
+"""Make the data of the conformance suite:  python -m ntref.oracle.generate [--select GLOB] [--check] [--all]
 
 Existing cases whose definition has not changed are kept, so it can be stopped (Ctrl-C) and started again.
 """
