@@ -1,4 +1,4 @@
-"""What `batch` and its like ask for: blocks of a kernel, after a look at whether f mixes its batch."""
+"""Blocks of an empirical kernel, as `batch` asks for them, after a check that f does not mix its batch."""
 import numpy
 
 from ..arguments import of_block
@@ -8,11 +8,11 @@ from .side import same
 
 __all__ = ['in_blocks']
 
-FEW = 4                 # inputs that are compared, together and in halves
+FEW = 4                 # number of inputs on which f is compared, called once with all of them and once with each half
 
 
 def in_blocks(kernel_fn, f, place, x1, kwargs):
-    """`of_blocks` of a kernel function that has params at this place of its arguments."""
+    """Return the `of_blocks` of a kernel function whose positional argument number `place` is params."""
     few, checked = tree_map(lambda a: a[:FEW], x1), []
     given = {name: tree_map(lambda a: a[:FEW] if is_array(a) else a, value) for name, value in kwargs.items()}
 
@@ -25,7 +25,7 @@ def in_blocks(kernel_fn, f, place, x1, kwargs):
 
 
 def check_blocks(f, params, x, kwargs):
-    """Raises ValueError where f of some inputs is not what they are among others."""
+    """Raise ValueError if f gives other outputs for some inputs alone than for the same inputs among others."""
     n = min((len(a) for a in leaves(x)), default=0)
     halves = [slice(0, n // 2), slice(n // 2, n)]
     if n < 2:
@@ -41,6 +41,6 @@ def check_blocks(f, params, x, kwargs):
 
 
 def _first(kwargs, rows):
-    """Keywords for these inputs; of a pair the first is for x1."""
+    """Return the keyword arguments for the inputs in `rows`; of a pair the first entry is taken, which is for x1."""
     return {name: value[0] if isinstance(value, tuple) and len(value) == 2 else value
             for name, value in of_block(kwargs, rows, rows, True).items()}

@@ -1,24 +1,24 @@
-"""Does f keep its word? Examples one by one, as `vmap_axes` say, and derivatives that autograd sees as a whole."""
+"""Checks of f: it treats examples one by one, as `vmap_axes` claim, and autograd sees all of its derivative."""
 import numpy
 
 from .products import Push
 
 __all__ = ['check_derivatives', 'check_side']
 
-CLOSE = 1e-2            # a part of a derivative that is lost is larger, what differences lack is smaller
+CLOSE = 1e-2            # relative: a lost part of a derivative is larger, the error of the differences smaller
 
 
 def check_side(side):
-    """Raises ValueError where examples are mixed, or a derivative is not that of f."""
+    """Raise ValueError if f mixes examples, or if the derivative that autograd finds is not that of f."""
     side.check()
     check_derivatives(side)
 
 
 def check_derivatives(side):
-    r"""Along a random direction d of each parameter, J d against differences of f.
+    r"""Compare J d with differences of f, along a random direction d of each parameter.
 
-    (f(w + h d) - f(w - h d)) / 2 h differs from J d by rounding, 10 eps |f| / h, and at kinks at most by as much as
-    the differences on both sides of w do from each other.
+    (f(w + h d) - f(w - h d)) / 2 h differs from J d by rounding, 10 eps |f| / h, and at kinks by at most the
+    difference between the one-sided differences on both sides of w.
     """
     push = Push(side.whole)
     rng = numpy.random.default_rng(0)
@@ -43,5 +43,5 @@ def check_derivatives(side):
 
 
 def _shown(a):
-    """The largest entry."""
+    """Return the entry of largest absolute value, as text."""
     return f'{a.ravel()[abs(a).argmax()]:.3g}'

@@ -1,19 +1,19 @@
-"""What the ways to a kernel take, estimated before they are gone."""
+"""Estimates of the operations and memory that each way to compute a kernel takes, before it is computed."""
 from typing import NamedTuple
 
 __all__ = ['CALL', 'ENTRY', 'Cost']
 
-ENTRY = 20              # operations of a matrix product in the time that an entry of an array takes by itself
-CALL = 3e5              # and in that of an operation of the trace, however small its arrays
+ENTRY = 20              # operations of a matrix product in the time that one entry of an elementwise operation takes
+CALL = 3e5              # operations of a matrix product in the time that one step of the trace takes at least
 
 
 class Cost(NamedTuple):
-    """Operations and memory of a way to a kernel.
+    """Operations and memory that a way to compute a kernel takes.
 
     Attributes
     ----------
-    operations : float      sums and products of numbers, in terms of those of a matrix product
-    bytes : int             that are allocated at the same time, beyond what f itself takes; the kernel included
+    operations : float      sums and products of numbers, in units of those of a matrix product
+    bytes : int             bytes allocated at the same time, beyond what f itself takes; they include the kernel
     """
     operations: float
     bytes: int

@@ -1,4 +1,4 @@
-"""The definition: Jacobians, one pass back for each entry of the output, and their products."""
+"""The tangent kernel by its definition: products of Jacobians, with one backward pass for each entry of the output."""
 import numpy
 
 from .cost import ENTRY, Cost
@@ -8,14 +8,14 @@ __all__ = ['jacobian', 'jacobian_cost', 'jacobian_ntk', 'unit']
 
 
 def unit(record, k, i):
-    """The cotangents that pick entry i of output k."""
+    """Return the cotangents of all outputs that select entry i of output k."""
     g = numpy.zeros_like(record.outputs[k])
     g[i] = 1
     return [g if j == k else None for j in range(len(record.outputs))]
 
 
 def rows(record, k, numbers):
-    """The Jacobian of output k with respect to these parameters, one after the other: (*shape, entries of them)."""
+    """Return the Jacobian of output k with respect to the parameters `numbers`, of shape (*shape, their entries)."""
     out = record.outputs[k]
     roots = [record.roots[i] for i in numbers]
     J = numpy.zeros((*out.shape, sum(numpy.size(root.value) for root in roots)), out.dtype)
@@ -30,7 +30,7 @@ def rows(record, k, numbers):
 
 
 def jacobian(side, k, numbers):
-    """The same for all examples; each is taken alone where `vmap_axes` allow it."""
+    """Return the Jacobian of output k for all examples; each example is taken alone where `vmap_axes` allow it."""
     if side.inputs is None:
         return rows(side.whole, k, numbers)
     out, axis = side.whole.outputs[k], side.outputs[k]
@@ -41,7 +41,7 @@ def jacobian(side, k, numbers):
 
 
 def jacobian_ntk(first, second, pairings, numbers=None):
-    """The kernel of each output, of all parameters or those with these numbers."""
+    """Return the tangent kernel of each output, summed over all parameters or over those in `numbers`."""
     numbers = range(len(first.values)) if numbers is None else numbers
     kernels = []
     for k, pairing in enumerate(pairings):
@@ -52,9 +52,10 @@ def jacobian_ntk(first, second, pairings, numbers=None):
 
 
 def jacobian_cost(first, second, pairings, share=1.):
-    """A pass back for each output, of the example alone where `vmap_axes` allow it; J itself; products of its rows.
+    """Estimate the Cost of `jacobian_ntk`.
 
-    `share`: of the parameters that it is taken of.
+    It has a backward pass for each output, of the example alone where `vmap_axes` allow it, J itself, and products of
+    its rows. `share` is the share of the parameters for which J is computed.
     """
     size = share * sum(a.size for a in first.values)
     total = 0

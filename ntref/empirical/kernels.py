@@ -1,4 +1,4 @@
-"""Kernels of finite networks, for one draw of the parameters: the products of outputs and of their derivatives."""
+"""Kernels of finite networks, for one draw of the parameters: products of outputs and of their derivatives."""
 import logging
 from collections import namedtuple
 from dataclasses import dataclass
@@ -28,13 +28,14 @@ GIB = 2 ** 30
 
 
 class NtkImplementation(IntEnum):
-    """Ways to the empirical NTK. They agree to rounding.
+    """Ways to compute the empirical NTK. Their results agree to rounding.
 
-    AUTO: the one with the fewest operations of those that fit into half of the free memory, by the estimate that
-        `ntk_fn.cost` states; it is logged (`logging`, 'ntref.empirical', INFO).
-    JACOBIAN_CONTRACTION: J J', the definition. Memory: outputs x parameters.
+    AUTO: the way with the fewest operations among those that fit into half of the free memory, by the estimate of
+        `ntk_fn.cost`. The choice is logged (`logging`, 'ntref.empirical', INFO).
+    JACOBIAN_CONTRACTION: J J', the definition. It needs memory for outputs x parameters.
     NTK_VECTOR_PRODUCTS: J J' v for unit vectors v, without Jacobians.
-    STRUCTURED_DERIVATIVES: J only up to the operations that parameters enter, the rest by what these operations are.
+    STRUCTURED_DERIVATIVES: J is computed only up to the operations that parameters enter; the rest follows from the
+        known structure of these operations.
     """
     AUTO = 0
     JACOBIAN_CONTRACTION = 1
@@ -50,7 +51,7 @@ WAYS = {
 
 
 class Kernels:
-    """The kernels of f, as the arguments of `empirical_kernel_fn` say."""
+    """The kernels of f, with the arguments of `empirical_kernel_fn`."""
 
     def __init__(self, f, trace_axes, diagonal_axes, vmap_axes=None, implementation=1, check=False):
         self.f = as_part(f, 'apply_fn', 'f')
@@ -64,7 +65,7 @@ class Kernels:
         self.implementation = NtkImplementation(index(implementation))
 
     def sides(self, x1, x2, params, kwargs, is_needed=True):
-        """x1, x2, and the Pairing of each output; for derivatives if these are needed."""
+        """Return the Sides of x1 and x2, recorded for derivatives if `is_needed`, and the Pairing of each output."""
         first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes, is_needed)
         if not is_needed:
             return self.paired(first, second)
@@ -81,7 +82,7 @@ class Kernels:
                                for a, b in zip(first.whole.outputs, second.whole.outputs)]
 
     def computed(self, names, first, second, pairings):
-        """{name: kernels in the tree of outputs} for 'nngp' and 'ntk'; nothing is computed where not all of it fits."""
+        """Return {name: kernels in the tree of outputs} for 'nngp' and 'ntk'; compute nothing unless all of it fits."""
         outputs = first.whole.outputs, second.whole.outputs
         way, taken, tangents = self.tangents(first, second, pairings) if 'ntk' in names else ('', 0, None)
         check_fits(names, way, taken, first, second, pairings)
@@ -89,7 +90,7 @@ class Kernels:
         return {name: rebuilt(first.whole.tree, compute[name]()) for name in names}
 
     def tangents(self, first, second, pairings):
-        """The name of the way to the tangent kernel, the bytes that it takes, and what computes that of each output."""
+        """Return the name of the way to the tangent kernel, its bytes, and a function that computes the kernels."""
         if is_zero(first, pairings):
             pairs = [*zip(pairings, first.whole.outputs)]
             return '', size_of(first, pairings), lambda: [numpy.zeros(p.shape, out.dtype) for p, out in pairs]
@@ -111,18 +112,18 @@ class Kernels:
         return best
 
     def cost(self, x1, x2, params, **apply_fn_kwargs):
-        """What each implementation of the NTK takes, estimated: {NtkImplementation: Cost(operations, bytes)}."""
+        """Estimate what each implementation of the NTK takes: {NtkImplementation: Cost(operations, bytes)}."""
         return costs_of(*self.sides(x1, x2, params, apply_fn_kwargs))
 
 
 def together(first, second):
-    """Both without `vmap_axes`."""
+    """Return both Sides without `vmap_axes`."""
     whole = first.together()
     return whole, whole if second is first else second.together()
 
 
 def apart_if_alike(first, second):
-    """Both, without `vmap_axes` where f draws other numbers for examples alone."""
+    """Return both Sides, without `vmap_axes` if f draws other random numbers for examples alone."""
     try:
         plans(first, second)
     except Mixing:
@@ -132,14 +133,15 @@ def apart_if_alike(first, second):
 
 
 def size_of(first, pairings):
-    """Bytes of a kernel of each output."""
+    """Return the bytes that one kernel for each output takes."""
     return sum(prod(p.shape) * out.itemsize for p, out in zip(pairings, first.whole.outputs))
 
 
 def check_fits(names, way, taken, first, second, pairings):
-    """Raises MemoryError, which says what would fit, if the kernels take more than there is.
+    """Raise MemoryError, which says what would fit, if the kernels take more memory than is free.
 
-    `taken`: bytes for the tangent kernel by this way. The NNGP is there twice, before and after it is divided.
+    `taken` are the bytes for the tangent kernel computed this way. The NNGP is in memory twice, before and after it is
+    divided by the number of entries of the mean.
     """
     each, free = size_of(first, pairings), available()
     needed = taken + 2 * each * ('nngp' in names)
@@ -160,7 +162,7 @@ def check_fits(names, way, taken, first, second, pairings):
 
 
 def is_zero(side, pairings):
-    """Is there nothing to compute: no parameters, or no outputs?"""
+    """True if there is nothing to compute: no parameters, or no outputs."""
     return not side.values or any(pairing.is_empty for pairing in pairings)
 
 
@@ -171,16 +173,16 @@ def costs_of(first, second, pairings):
 
 
 def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
-    r"""The NNGP kernel of a finite network, f(x1) f(x2)^T.
+    r"""Return the function that computes the NNGP kernel of a finite network, f(x1) f(x2)^T.
 
     Parameters
     ----------
     f : function                    f(params, x, **kwargs).
-    trace_axes, diagonal_axes       axes of the output, see `empirical_kernel_fn`.
+    trace_axes, diagonal_axes       axes of the output; see `empirical_kernel_fn`.
 
     Returns
     -------
-    function : nngp_fn(x1, x2, params, **apply_fn_kwargs), see `empirical_kernel_fn`.
+    function : nngp_fn(x1, x2, params, **apply_fn_kwargs); see `empirical_kernel_fn`.
 
     Source
     ------
@@ -200,11 +202,13 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
 
 def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
                      implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
-    r"""The tangent kernel of a finite network, J(x1) J(x2)^T, summed over all parameters.
+    r"""Return the function that computes the tangent kernel of a finite network, J(x1) J(x2)^T.
+
+    The kernel is summed over all parameters.
 
     Parameters
     ----------
-    As those of `empirical_kernel_fn`.
+    The same as those of `empirical_kernel_fn`.
 
     Returns
     -------
@@ -230,7 +234,7 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
 def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
                         implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
-    r"""NNGP and tangent kernel of a finite network, for one draw of its parameters.
+    r"""Return the function that computes NNGP and tangent kernel of a finite network, for one draw of its parameters.
 
     .. math::
         K = f(x_1) f(x_2)^T, \qquad \Theta = J(x_1) J(x_2)^T, \qquad
@@ -239,46 +243,47 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     Parameters
     ----------
     f : function
-        f(params, x, **kwargs), written with `autograd.numpy`, such as `apply_fn` of `stax`. Outputs may be trees; each
-        leaf has a kernel of its own.
+        f(params, x, **kwargs), written with `autograd.numpy`, such as the `apply_fn` of a network of `stax`. Outputs
+        may be trees; each leaf has a kernel of its own.
     trace_axes, diagonal_axes : int or tuple of int
-        Axes of the output on which both members of a pair are equal: the mean over them is taken, or they are kept
-        once. All other axes appear twice, for x1 and for x2, next to each other.
+        Axes of the output on which both members of a pair have the same index. The kernel is the mean over trace axes,
+        and has each diagonal axis once. It has all other axes twice, for x1 and for x2, next to each other.
     vmap_axes : None, int, tree, or (of inputs, of outputs, {keyword: axis})
         Along these axes f treats its examples one by one: entry i of its output depends on entry i of its inputs
-        alone. None (also anywhere in a tree): nothing is known, and derivatives are taken one entry of the output of
-        one example at a time. With `vmap_axes=0` one pass serves all examples in STRUCTURED_DERIVATIVES.
+        alone. None (also anywhere in a tree) means that nothing is known, and derivatives are taken one entry of the
+        output of one example at a time. With `vmap_axes=0` one pass serves all examples in STRUCTURED_DERIVATIVES.
     implementation : NtkImplementation or int
-        How the NTK is computed. Where STRUCTURED_DERIVATIVES know no rule for what a parameter enters, they take the
-        Jacobian for this parameter alone, and log it ('ntref.empirical', INFO).
+        How the NTK is computed. Where STRUCTURED_DERIVATIVES has no rule for an operation that a parameter enters, it
+        takes the Jacobian for this parameter alone, and logs that ('ntref.empirical', INFO).
     check : bool
-        Compare up to three examples alone with themselves among all, and raise where `vmap_axes` is wrong. Compare the
-        derivative along a random direction of each parameter with differences of f, and raise where plain NumPy lost
-        a part of it. That takes a few calls of f for each parameter.
+        Compare the outputs for up to three examples alone with those among all examples, and raise if `vmap_axes` is
+        wrong. Compare the derivative along a random direction of each parameter with differences of f, and raise if
+        plain NumPy lost a part of it. This takes a few calls of f for each parameter.
 
     Returns
     -------
     function : kernel_fn(x1, x2, get, params, **apply_fn_kwargs)
-        x1, x2: arrays or trees of them, x2=None is x1. get: 'nngp', 'ntk', a tuple of both, or None for both; a name
-        gives an array, others a named tuple `EmpiricalKernel`. params: a tree (tuples, lists, dicts) of float arrays.
-        Keywords go to f: of a pair the first is for x1 and the second for x2; a seed `rng` becomes another one for x2,
-        unless x2 is x1; all others are shared.
-        kernel_fn.cost(x1, x2, params, **apply_fn_kwargs): what the NTK takes by each implementation, estimated without
-        computing it, {NtkImplementation: Cost(operations, bytes)}. Operations are those of matrix products; what else
-        takes time is counted as so many of them. Implementations whose times differ by a factor of 3 are in order.
+        x1, x2: arrays or trees of them; x2=None means that x2 is x1. get: 'nngp', 'ntk', a tuple of both, or None for
+        both; a name gives an array, a tuple or None gives a named tuple `EmpiricalKernel`. params: a tree (tuples,
+        lists, dicts) of float arrays. Keywords go to f: of a pair the first is for x1 and the second for x2; a seed
+        `rng` becomes another seed for x2, unless x2 is x1; all other keywords are shared.
+        kernel_fn.cost(x1, x2, params, **apply_fn_kwargs) estimates what the NTK takes by each implementation, without
+        computing it: {NtkImplementation: Cost(operations, bytes)}. Operations are those of matrix products; other work
+        is counted as the number of them that takes as long. Implementations whose times differ by a factor of 3 are
+        ranked correctly.
 
     Raises
     ------
-    TypeError  : parameters that are not floats, complex outputs, what autograd cannot follow; axes that are not whole
-        numbers, rng as a Generator.
-    ValueError : no such axes; outputs of different shape for x1 and x2 on trace or diagonal axes; NaN in parameters; a
-        parameter that no output depends on, as far as autograd sees. Where that is noticed (`check`): a part of a
-        derivative that is lost, examples that are mixed against the word of `vmap_axes`.
-    MemoryError : before any kernel is computed, where they would not fit; says which tiles would.
+    TypeError  : parameters are not floats, outputs are complex, autograd cannot follow f, axes are not whole numbers,
+        or rng is a Generator.
+    ValueError : an axis does not exist; outputs for x1 and x2 differ in shape on trace or diagonal axes; parameters
+        contain NaN; no output depends on a parameter, as far as autograd sees. Where it is noticed (`check`): a part of
+        a derivative is lost, or examples are mixed although `vmap_axes` claims that they are not.
+    MemoryError : the kernels would not fit. It is raised before any is computed, and says which tiles would fit.
 
     Accuracy
     --------
-    To rounding of f and its derivatives. All implementations agree to 1e-12.
+    Exact to rounding of f and its derivatives. All implementations agree to 1e-12.
 
     Source
     ------
@@ -304,7 +309,7 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Function:
-    """What can be called for kernels, in blocks too; `place` is that of params among its arguments."""
+    """A function that computes kernels, also in blocks; `place` is the position of params among its arguments."""
 
     kernels: Kernels
     place = 2
@@ -350,6 +355,6 @@ class _KernelFunction(_NtkFunction):
 
 
 def _together(tree, found):
-    """One EmpiricalKernel for each output, in the tree of outputs."""
+    """Return one EmpiricalKernel for each output, in the tree of outputs."""
     rows = zip(*map(leaves, found.values()))
     return rebuilt(tree, map(namedtuple('EmpiricalKernel', found)._make, rows))

@@ -16,9 +16,9 @@ from .trees import check_leaves
 
 __all__ = ['Estimate', 'monte_carlo_kernel_fn']
 
-LEAST = 10                     # samples before a standard error is trusted enough to stop
-AT_ONCE = 64                   # samples that wait to be added, if they are small
-ENTRIES = 2 ** 20              # of those that wait, together; one for each thread may be larger
+LEAST = 10                     # samples before the standard error is trusted enough to stop
+AT_ONCE = 64                   # samples that are drawn before they are added, if they are small
+ENTRIES = 2 ** 20              # of all samples that wait to be added; with one sample for each thread there may be more
 
 
 class Estimate(NamedTuple):
@@ -32,7 +32,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
                           store_on_device=True, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
                           implementation=NtkImplementation.JACOBIAN_CONTRACTION, *, return_error=False, tol=None,
                           key=None):
-    r"""NNGP and tangent kernel of a finite network, averaged over draws of its parameters.
+    r"""Return the function that computes the kernels of a finite network, averaged over draws of its parameters.
 
     .. math::
         \bar K = \frac1n \sum_{i \le n} K_i, \qquad
@@ -41,51 +41,52 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
     Parameters
     ----------
     init_fn : function              init_fn(rng, input_shape) -> (output_shape, params), such as that of `stax`; rng is
-        a `numpy.random.Generator`, input_shape the shape of x1, in a tree if x1 is one.
+        a `numpy.random.Generator`, and input_shape the shape of x1, or a tree of shapes if x1 is a tree.
     apply_fn : function             apply_fn(params, x, **kwargs), as for `empirical_kernel_fn`. If it takes `rng`, it
-        is given a seed (a whole number below 2^32), another for each sample: random layers draw anew. With
-        `mask_constant` take stax.unmask_fn(apply_fn).
-    seed : int                      parameters and rng of sample i depend on (seed, i) alone. Also taken as `key`, its
-        name in Neural Tangents.
-    n_samples : int or iterable     how many samples. Several numbers give a generator of as many estimates, in growing
-        order and each number once: each is the mean over the first n samples, and is computed when it is asked for.
+        is given a seed (a whole number below 2^32), another for each sample, so that random layers draw anew. With
+        `mask_constant` pass stax.unmask_fn(apply_fn).
+    seed : int                      parameters and rng of sample i depend on (seed, i) alone. It is also accepted as
+        `key`, its name in Neural Tangents.
+    n_samples : int or iterable     the number of samples. Several numbers give a generator of as many estimates, in
+        growing order and each number once: each is the mean over the first n samples, computed when it is asked for.
     batch_size : int                inputs on either side of a tile, see `batch`; it bounds the memory that Jacobians
-        take. Not for functions that mix their batch; arrays in keyword arguments are cut like the inputs. 0: all
-        inputs in one piece.
+        take. It is not for functions that mix their batch; arrays in keyword arguments are cut like the inputs. With 0
+        all inputs are taken in one piece.
     device_count : int              threads that draw samples; -1: NTREF_NUM_THREADS, or as many as there are cores;
-        0: one. init_fn and apply_fn are called on them.
-    store_on_device : bool          accepted for old scripts: results are in the memory of the host.
+        0: one. init_fn and apply_fn are called on these threads.
+    store_on_device : bool          accepted for old scripts; results are always in the memory of the host.
     trace_axes, diagonal_axes, vmap_axes, implementation        see `empirical_kernel_fn`.
-    return_error : bool             give an `Estimate` (mean, error, n) in place of each kernel.
+    return_error : bool             return an `Estimate` (mean, error, n) in place of each kernel.
     tol : float, optional           stop when the largest standard error is at most tol times the largest absolute entry
-        of the mean, for each kernel asked for; not before 10 samples, and n_samples is the most. Gives `Estimate`s,
-        whose n says how many there were. A generator ends with the estimate that reaches tol.
+        of the mean, for each kernel asked for, but not before 10 samples; n_samples is the largest number. `Estimate`s
+        are returned, whose n is the number of samples drawn. A generator ends with the estimate that reaches tol.
 
     Returns
     -------
     function : kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs)
-        Arguments and kernels are those of `empirical_kernel_fn`, without params; with an iterable n_samples, a
-        generator of such kernels.
+        Its arguments and kernels are those of `empirical_kernel_fn`, without params; with an iterable n_samples it
+        returns a generator of such kernels.
 
     Raises
     ------
-    TypeError  : functions that are none; an init_fn that returns something else; inputs that are not arrays; n_samples
-        neither a whole number nor iterable; return_error neither True nor False; the keyword rng.
-    ValueError : seed < 0; n_samples < 1, or not whole; fewer than 2 samples and return_error or tol; tol <= 0;
-        batch_size with the axis of the inputs in trace_axes or diagonal_axes; what `empirical_kernel_fn` and `batch`
-        raise.
+    TypeError  : init_fn or apply_fn is not a function; init_fn returns something else; inputs are not arrays; n_samples
+        is neither a whole number nor iterable; return_error is neither True nor False; the keyword rng is given.
+    ValueError : seed < 0; n_samples < 1, or not whole; fewer than 2 samples with return_error or tol; tol <= 0;
+        batch_size is given and the axis of the inputs is in trace_axes or diagonal_axes; and what `empirical_kernel_fn`
+        and `batch` raise.
 
     Warns
     -----
-    UserWarning : tol is not reached. Says what is, and how many samples would be enough.
+    UserWarning : tol is not reached. The warning says what is reached, and how many samples would be enough.
 
     Accuracy
     --------
-    The standard error falls like 1/sqrt(n), towards the mean over finite networks. That differs from the kernel of
-    infinite width by a bias of order 1/width, which no number of samples removes; with one hidden layer there is none.
-    Samples are added in their order: the same seed gives the same numbers to the last bit for any number of threads.
-    For any batch_size they agree to rounding, but for random layers, whose masks are drawn for each block of inputs.
-    To stop at the first n that looks good enough makes errors slightly too small, the more so the smaller n.
+    The standard error, with respect to the mean over finite networks, falls like 1/sqrt(n). That mean differs from the
+    kernel of infinite width by a bias of order 1/width, which no number of samples removes; with one hidden layer there
+    is no bias. Samples are added in their order, so the same seed gives the same numbers to the last bit for any number
+    of threads. Results for different batch_size agree to rounding, except with random layers, whose masks are drawn for
+    each block of inputs. Stopping at the first n that looks good enough makes errors slightly too small, the more so
+    the smaller n is.
 
     Source
     ------
@@ -143,7 +144,7 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
 # ------------------------------------------------------------------ samples
 
 class _Networks:
-    """Networks with random parameters; kernel_fn is that of one of them."""
+    """Networks with random parameters; kernel_fn computes the kernel of one network."""
 
     def __init__(self, init_fn, apply_fn, seed, batch_size, kernel_fn):
         self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
@@ -155,14 +156,17 @@ class _Networks:
         return numpy.random.SeedSequence(self.seed, spawn_key=key)
 
     def params(self, i, x):
-        """Those of network i."""
+        """Return the parameters of network i."""
         found = self.init_fn(numpy.random.default_rng(self.stream(i, 0)), tree_map(numpy.shape, x))
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise TypeError(f'expected init_fn(rng, shape) to return (output shape, params), got {found!r:.100}.')
         return found[1]
 
     def kernel(self, i, x1, x2, get, kwargs):
-        """That of network i. It has the same masks for x1 and x2 if these are equal, and others for each block."""
+        """Return the kernel of network i.
+
+        Random layers have the same masks for x1 and x2 if these are equal, and other masks for each block of inputs.
+        """
         params = self.params(i, x1)
         side = 1 if x2 is None or are_equal(x1, x2) else 2
         whole = []
@@ -189,13 +193,13 @@ class _Networks:
 def _takes_rng(apply_fn):
     try:
         given = getfullargspec(apply_fn)
-    except TypeError:                                                   # not callable, or one of C
+    except TypeError:                                                   # not callable, or written in C
         return False
     return 'rng' in given.args + given.kwonlyargs or given.varkw is not None
 
 
 def _in_tiles(apply_fn, batch_size, axes):
-    """apply_fn; it refuses outputs of tiles whose first axis, that of the inputs, is one of `axes`."""
+    """Return apply_fn, which in tiles raises ValueError if the first axis of an output, of the inputs, is in `axes`."""
     def apply_to_tile(params, x, **kwargs):
         out = apply_fn(params, x, **kwargs)
         if any(axis in (0, -leaf.ndim) for leaf in leaves(out) for axis in axes):
@@ -206,7 +210,7 @@ def _in_tiles(apply_fn, batch_size, axes):
 
 
 def _counts(n_samples, with_error):
-    """The numbers of samples, growing; is it one that was asked for?"""
+    """Return the numbers of samples in growing order, and whether a single number was asked for."""
     name = 'monte_carlo_kernel_fn: n_samples'
     is_one = is_whole(n_samples)
     try:
@@ -224,7 +228,7 @@ def _counts(n_samples, with_error):
 # ------------------------------------------------------------------ means
 
 class _Means:
-    """Means of kernels that are added one after the other, and the sums of their squared deviations, in float64."""
+    """Running means of kernels and sums of their squared deviations, in float64."""
 
     def __init__(self):
         self.n, self.tree = 0, None
@@ -246,7 +250,7 @@ class _Means:
         return [numpy.sqrt(square / (self.n * (self.n - 1))) for square in self.squares]
 
     def worst(self):
-        """The largest error of a kernel, in units of its largest entry; that of the kernel for which it is largest."""
+        """Return the largest error in units of the largest entry of its kernel, over all kernels."""
         found = [0.]
         for mean, error in zip(self.means, self.errors):
             error = float(error.max(initial=0.))
@@ -255,11 +259,11 @@ class _Means:
         return max(found)
 
     def needed(self, tol):
-        """About how many samples have this error."""
+        """Estimate the number of samples at which the largest relative error is `tol`."""
         return self.n * (self.worst() / tol) ** 2
 
     def ahead(self, threads, tol):
-        """How many samples to draw before they are added: for all threads, few enough for memory and for tol."""
+        """Return how many samples to draw before adding them: enough for all threads, few enough for memory and tol."""
         if self.n < 2:
             return threads
         most = min(AT_ONCE, ENTRIES // max(1, sum(mean.size for mean in self.means)))
@@ -276,7 +280,7 @@ class _Means:
 
 
 def _means(sample, counts, threads, tol):
-    """Yields the `_Means` of sample(0), ..., sample(n - 1) for n in counts; of fewer, at last, if they reach tol."""
+    """Yield the `_Means` of sample(0), ..., sample(n - 1) for n in counts; stop at a smaller n if it reaches tol."""
     means = _Means()
 
     def drawn(stop):

@@ -1,4 +1,4 @@
-"""Which axes of two outputs a kernel keeps, and sums of products in that layout."""
+"""The layout of a kernel: which axes of two outputs it keeps, and sums of products in that layout."""
 from math import prod
 from typing import NamedTuple
 
@@ -8,9 +8,10 @@ __all__ = ['Pairing', 'interleaved', 'kept', 'paired', 'sums']
 
 
 def sums(a, b, trace=(), diagonal=()):
-    """sum_p a[..., p] b[..., p] for pairs of entries: axes of `trace` equal and summed, of `diagonal` equal, else free.
+    """Return sum_p a[..., p] b[..., p] for pairs of entries.
 
-    Axes of the result: the diagonal ones, the free ones of a, the free ones of b.
+    On axes of `trace` a and b have the same index, which is summed; on axes of `diagonal` they have the same index; on
+    all other axes their indices are free. The result has the diagonal axes, the free axes of a, the free axes of b.
     """
     once, free = kept(a.ndim - 1, trace, diagonal)
     order = once + free + [*trace, a.ndim - 1]
@@ -31,13 +32,13 @@ def sums(a, b, trace=(), diagonal=()):
 
 
 def kept(ndim, trace, diagonal):
-    """Axes that a kernel has once, and those it has twice."""
+    """Return the axes that a kernel has once, and those that it has twice."""
     rest = [axis for axis in range(ndim) if axis not in trace]
     return [axis for axis in rest if axis in diagonal], [axis for axis in rest if axis not in diagonal]
 
 
 def interleaved(k, ndim, trace=(), diagonal=()):
-    """What `sums` gives, for outputs of `ndim` axes, with these in their order: free ones as pairs (i, i')."""
+    """Return a result of `sums` with the `ndim` axes of the outputs in their order, free axes as pairs (i, i')."""
     once, free = kept(ndim, trace, diagonal)
     place = {axis: [i] for i, axis in enumerate(once)}
     place |= {axis: [len(once) + i, len(once) + len(free) + i] for i, axis in enumerate(free)}
@@ -45,12 +46,12 @@ def interleaved(k, ndim, trace=(), diagonal=()):
 
 
 def paired(a, b, trace=(), diagonal=()):
-    """`sums`, interleaved."""
+    """Return `sums` with the axes in the order of `interleaved`."""
     return interleaved(sums(a, b, trace, diagonal), a.ndim - 1, trace, diagonal)
 
 
 class Pairing(NamedTuple):
-    """`trace` axes (equal, and the mean is taken) and `diagonal` axes (equal) of outputs of some shape."""
+    """The axes of outputs on which pairs have equal indices: `trace` (the mean is taken) and `diagonal` (kept once)."""
     trace: tuple
     diagonal: tuple
     shape1: tuple
@@ -58,11 +59,12 @@ class Pairing(NamedTuple):
 
     @classmethod
     def of(cls, shape1, shape2, trace_axes, diagonal_axes):
-        """For outputs of these shapes.
+        """Return the Pairing for outputs of these shapes.
 
         Raises
         ------
-        ValueError : no such axes, axes in both, another number of axes, or another length on a trace or diagonal axis.
+        ValueError : an axis does not exist or is in both; the shapes differ in their number of axes, or in length on a
+            trace or diagonal axis.
         """
         ndim = len(shape1)
         if len(shape2) != ndim:
@@ -83,7 +85,7 @@ class Pairing(NamedTuple):
 
     @property
     def traced(self):
-        """How many entries the mean is taken of."""
+        """Number of entries of which the mean over trace axes is taken."""
         return prod(self.shape1[axis] for axis in self.trace)
 
     @property
@@ -92,17 +94,17 @@ class Pairing(NamedTuple):
 
     @property
     def pairs(self):
-        """How many products there are."""
+        """Number of products of two entries that the kernel takes."""
         once = self.trace + self.diagonal
         return prod(n if axis in once else n * m for axis, (n, m) in enumerate(zip(self.shape1, self.shape2)))
 
     @property
     def shape(self):
-        """Of the kernel."""
+        """Shape of the kernel."""
         return tuple(n for axis, pair in enumerate(zip(self.shape1, self.shape2)) if axis not in self.trace
                      for n in pair[:1 if axis in self.diagonal else 2])
 
     def nngp(self, f1, f2):
-        """f1 f2', the mean over trace axes."""
+        """Return f1 f2', with the mean over trace axes."""
         left = f1[..., None]
         return paired(left, left if f2 is f1 else f2[..., None], self.trace, self.diagonal) / max(self.traced, 1)

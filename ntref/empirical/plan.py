@@ -1,8 +1,8 @@
-"""What structured derivatives do for a function: where its parameters enter, and which axis is that of the examples.
+"""The plan of structured derivatives for a function: where its parameters enter, and which axes are of the examples.
 
-Nothing tells an array which of its axes is that of the examples. It is read off the function applied to one example
-alone: the same operations give arrays that are shorter along one axis, and the numbers say whether the example is the
-slower or the faster index of it.
+An array does not say which of its axes is that of the examples. This is found by applying the function to one example
+alone: the same operations give arrays that are shorter along one axis, and the numbers show whether the example is the
+slower or the faster index on it.
 """
 import logging
 from dataclasses import dataclass, replace
@@ -23,33 +23,33 @@ log = logging.getLogger('ntref.empirical')
 
 
 class Differing(Exception):
-    """Examples alone and together do not take the same steps, or it cannot be told which axis is theirs."""
+    """Raised if f takes other steps for one example than for all, or the axis of the examples cannot be determined."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One use of a weight: roles of its axes ('s', 'a' or 'b'), where its cotangents are, and h (n, P, S, A)."""
+    """One use of a weight: the roles of its axes ('s', 'a' or 'b'), the node of its cotangents, and h (n, P, S, A)."""
     weight: Weight
-    node: Any               # of the whole record
-    layout: Any             # of the examples in its value
+    node: Any               # a node of the record of all examples
+    layout: Any             # where its value has the examples
     use: Any
     roles: str
-    sizes: dict             # of the labels
+    sizes: dict             # length of each label
     h: Any
-    scale: float = 1.       # of the cotangent of the node's own
+    scale: float = 1.       # factor on the cotangent of `node`
 
     def size(self, role):
         return prod(self.sizes[label] for label in self.labels(role))
 
     def labels(self, role):
-        """Of the axes with this role, in the order of the weight ('p': in that of h)."""
+        """Return the labels of the axes with this role, in the order of the weight (for 'p' in the order of h)."""
         if role == 'p':
             return [label for label in self.use.inner if label in self.use.outer and label not in self.use.weight]
         return [label for label, r in zip(self.use.weight, self.roles) if r == role]
 
     @cached_property
     def arrangement(self):
-        """Of its cotangents: axes that are summed, the order of the others, and the shape (P, S, B)."""
+        """Arrangement of the cotangents: axes to sum, the order of the others, the shape (P, S, B), and the entries."""
         order = [label for role in 'psb' for label in self.labels(role)]
         order = [label for label in self.use.outer if label not in order and self.sizes[label] == 1] + order
         summed = tuple(1 + axis for axis, label in enumerate(self.use.outer) if label not in order)
@@ -58,7 +58,7 @@ class Part:
                 str(self.use.where))
 
     def cotangents(self, g, n):
-        """g of the node as (n, P, S, B)."""
+        """Return the cotangent g of the node as an array (n, P, S, B)."""
         g = split(g, self.layout, n)
         summed, order, shape, _ = self.arrangement
         if self.use.where is not ...:
@@ -69,7 +69,7 @@ class Part:
 # ------------------------------------------------------------------ which axis is that of the examples
 
 def layouts(shape, single, n):
-    """(axis, is the example the slower index?) of arrays that have n times the entries of a single example."""
+    """Return the possible layouts (axis, True if the example is the slower index) of an array of n examples."""
     if n == 1:
         return [None] if shape == single else []
     if len(shape) != len(single):
@@ -82,7 +82,7 @@ def layouts(shape, single, n):
 
 
 def split(v, layout, n):
-    """(n, *shape of a single example)."""
+    """Return v with the examples on an axis of their own in front: (n, *shape of a single example)."""
     if layout is None:
         return v[None]
     axis, is_slow = layout
@@ -92,7 +92,7 @@ def split(v, layout, n):
 
 
 def fitting(v, one, n, name, must_be_sure=True):
-    """The layout of v in which the last example is `one`, as it is alone."""
+    """Return the layout of v in which the last example equals `one`, its value when computed alone."""
     found = layouts(numpy.shape(v), numpy.shape(one), n)
     if not found:
         raise Differing
@@ -107,12 +107,12 @@ def fitting(v, one, n, name, must_be_sure=True):
 # ------------------------------------------------------------------ what is to be done
 
 class Plan:
-    """The uses of all parameters in one record (`whole`), n examples that are like that of `single`.
+    """The uses of all parameters in the record `whole` of n examples, each of which is like that of `single`.
 
     Attributes
     ----------
     parts : list of Part
-    others : set of the parameters (by number) for which there is no rule
+    others : set of the numbers of the parameters for which there is no rule
     """
 
     def __init__(self, whole, single, n, side):
@@ -134,7 +134,7 @@ class Plan:
 
     @classmethod
     def of(cls, side):
-        """For all examples at once, or without `vmap_axes` for all as one; for each alone where that cannot be."""
+        """Return a plan for all examples at once (without `vmap_axes` as one example), or else for each alone."""
         if side.inputs is None:
             return cls(side.whole, side.whole, 1, side)
         side.check([side.n - 1])
@@ -151,7 +151,7 @@ class Plan:
                 for i, root in enumerate(self.single.roots)}
 
     def _add(self, node, one):
-        """A weight, uses of weights, or neither."""
+        """Register what the node is: a weight, uses of weights, or neither."""
         entering = [(i, self.weights[p.index]) for i, p in zip(one.argnums, one.parents) if p.index in self.weights]
         if not entering:
             return
@@ -202,7 +202,7 @@ class Plan:
             log.info('structured derivatives: Jacobian of %s, %s.', ', '.join(self.names[i] for i in sorted(new)), why)
 
     def close(self, others):
-        """Leave out these parameters, and all that are joined with them to one weight."""
+        """Leave out the parameters `others` and all joined with them to one weight; return all that are left out."""
         self.others |= others
         while mixed := [p.weight for p in self.parts if p.weight.roots & self.others and p.weight.roots - self.others]:
             self._refuse(mixed[0], 'it is joined with another')
@@ -211,11 +211,11 @@ class Plan:
 
     @property
     def operations(self):
-        """Estimated, of the passes back for all outputs."""
+        """Estimated operations of the backward passes for all outputs."""
         return 2 * sum(numpy.size(out) for out in self.single.outputs) * self.whole.operations
 
     def factors(self, k):
-        """[(part, cotangents (n, entries of one example's output, P, S, B))] for output k."""
+        """Return [(part, cotangents (n, entries of one example's output, P, S, B))] for output k."""
         arranged = {(part.node.index, part.arrangement): part for part in self.parts}
         targets = [part.node for part in arranged.values()]
         shape = numpy.shape(self.single.outputs[k])
@@ -236,7 +236,7 @@ class Plan:
 
 
 class Alone:
-    """The plans of examples that were recorded one by one, as one."""
+    """One plan made of the plans of examples that were recorded one by one."""
 
     def __init__(self, side):
         self.plans = [Plan(side.single(i), side.single(i), 1, side) for i in range(side.n)]
@@ -268,7 +268,7 @@ class Alone:
 
 
 def alike(plan, other):
-    """Can their factors be stacked?"""
+    """True if the factors of both plans can be stacked."""
     parts, others = plan.parts, other.parts
     constant = [[end is None for end in p.single.ends] for p in (plan, other)]
     return len(parts) == len(others) and constant[0] == constant[1] and all(
@@ -278,7 +278,7 @@ def alike(plan, other):
 
 
 def _inputs(part, h, n):
-    """h (n or 1, *inner) as (n, P, S, A); None stays."""
+    """Return h (n or 1, *inner) as an array (n, P, S, A), or None if h is None."""
     if h is None:
         return None
     use = part.use
@@ -293,7 +293,7 @@ def _inputs(part, h, n):
 
 
 def plans(first, second):
-    """Those of both sides, with the same parameters; made once."""
+    """Return the plans of both sides, with rules for the same parameters; they are made once."""
     if first.plans is None or first.plans[0] is not second:
         plan1 = Plan.of(first)
         plan2 = plan1 if second is first else Plan.of(second)

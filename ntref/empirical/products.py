@@ -14,9 +14,9 @@ __all__ = ['empirical_ntk_vp_fn', 'products_cost', 'products_ntk']
 
 
 class Push:
-    """u -> J u. The pass back g -> J' g is linear; it is recorded once, and pulled back itself.
+    """The map u -> J u. The backward pass g -> J' g is linear; it is recorded once, and the pullback of it is J u.
 
-    It is recorded at random g, since rules leave out what is 0 (that of eigh does).
+    It is recorded at random g, since some rules leave out what is 0 (that of eigh does).
     """
 
     def __init__(self, record):
@@ -32,7 +32,7 @@ class Push:
                                     for end, out in zip(record.ends, record.outputs) if end is not None])
 
     def __call__(self, u):
-        """One array for each output; u: one for each parameter, None for zero."""
+        """Return J u, one array for each output; u has one array for each parameter, or None for zero."""
         given = [v for v, missing in zip(u, self.missing) if not missing]
         pushed = iter(self.linear.pull(given, self.linear.roots))
         found = [None if end is None else next(pushed) for end in self.record.ends]
@@ -40,32 +40,32 @@ class Push:
 
 
 def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
-    r"""Products of the NTK of a finite network with vectors; the kernel is never formed.
+    r"""Return the function that multiplies vectors by the NTK of a finite network; the kernel is never formed.
 
     .. math::
         v \mapsto J(x_1) J(x_2)^T v, \qquad J(x) = \partial f(\mathrm{params}, x) / \partial\,\mathrm{params}
 
-    A product takes two passes; f is traced here, once.
+    A product takes two passes; f is traced once, in this call.
 
     Parameters
     ----------
     f : function                f(params, x, **kwargs), written with `autograd.numpy`.
-    x1, x2 : array or tree      inputs; None: x2 is x1.
+    x1, x2 : array or tree      inputs; x2=None means that x2 is x1.
     params : tree of float arrays
-    apply_fn_kwargs             given to f; a pair is split between x1 and x2, see `empirical_ntk_fn`.
+    apply_fn_kwargs             passed to f; a pair is split between x1 and x2, see `empirical_ntk_fn`.
 
     Returns
     -------
-    function : v, like f(params, x2), to an array (or a tree) like f(params, x1). No mean is taken over outputs.
+    function : maps v, an array or tree like f(params, x2), to one like f(params, x1). No mean is taken over outputs.
 
     Raises
     ------
-    TypeError  : parameters that are not floats. ValueError : f does not depend on a parameter in a way that autograd
-        sees; v of another shape, or NaN or infinity in it.
+    TypeError  : parameters are not floats. ValueError : f does not depend on a parameter in a way that autograd sees;
+        v has another shape, or contains NaN or infinity.
 
     Accuracy
     --------
-    To rounding.
+    Exact to rounding.
 
     Source
     ------
@@ -111,7 +111,7 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
 
 
 def products_ntk(first, second, pairings):
-    """The kernel of each output, column by column: products with unit vectors."""
+    """Return the kernel of each output, computed column by column as products with unit vectors."""
     push = Push(first.whole)
     kernels = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
     for k, (pairing, kernel) in enumerate(zip(pairings, kernels)):
@@ -130,7 +130,7 @@ def products_ntk(first, second, pairings):
 
 
 def products_cost(first, second, pairings):
-    """For each column a pass back, and one along it; what these leave behind on the way."""
+    """Estimate the Cost of `products_ntk`: two passes for each column, and the arrays that they keep."""
     columns = sum(out.size for out in second.whole.outputs)
     pairs = sum(pairing.pairs for pairing in pairings)
     operations = (second.n + 2 * columns) * second.single_operations + 4 * columns * first.whole.operations

@@ -1,7 +1,7 @@
-"""Pullbacks: those of autograd, with others where it forgets that an operand is broadcast.
+"""Pullbacks of operations: those of autograd, and replacements where autograd forgets that an operand is broadcast.
 
-Each is tested against differences for operands with axes of length 1. What comes out in another shape than that of the
-argument is refused, so that no rule of autograd of which this is not known gives a number.
+Each is tested against differences for operands with axes of length 1. A result in another shape than that of the
+argument is refused, so that a rule of autograd with this fault that is not yet known raises an error.
 """
 from importlib import import_module
 
@@ -11,11 +11,11 @@ __all__ = ['as_dtype', 'einsum_terms', 'pullback']
 
 
 def pullback(fun, argnums, ans, args, kwargs):
-    """The function from cotangents of ans = fun(*args, **kwargs) to those of these arguments, in their order.
+    """Return the function from cotangents of ans = fun(*args, **kwargs) to those of the arguments `argnums`.
 
     Raises
     ------
-    NotImplementedError : autograd has no derivative, or one that is not of the shape of the argument.
+    NotImplementedError : autograd has no derivative, or one whose shape is not that of the argument.
     """
     raw = getattr(fun, 'fun', fun)
     if raw in RULES:
@@ -43,7 +43,7 @@ def pullback(fun, argnums, ans, args, kwargs):
 
 
 def as_dtype(a, like):
-    """a in the precision of `like`; some rules of autograd (maximum, mean) make float64 of float32."""
+    """Return a in the precision of `like`; some rules of autograd (maximum, mean) turn float32 into float64."""
     if not hasattr(a, 'dtype') or not hasattr(like, 'dtype') or a.dtype == like.dtype:
         return a
     return a.astype(like.dtype) if a.dtype.kind == like.dtype.kind == 'f' else a
@@ -68,7 +68,7 @@ def _where(i, ans, args, kwargs):
 
 
 def einsum_terms(args, i):
-    """Labels of the operands of an einsum, those of its output, the operands, and which of them is argument i."""
+    """Return the labels of the operands of an einsum and of its output, the operands, and which one argument i is."""
     is_text = isinstance(args[0], str)
     operands = list(args[1:] if is_text else args[:len(args) // 2 * 2:2])
     shapes = [numpy.broadcast_to(0., numpy.shape(a)) for a in operands]
@@ -79,13 +79,15 @@ def einsum_terms(args, i):
 
 
 def _clip(i, ans, args, kwargs):
-    """0 at the bounds themselves, as autograd has it."""
+    """Return the pullback of clip, which is 0 at the bounds themselves, as in autograd."""
     inside = numpy.logical_and(ans != args[1], ans != args[2])
     return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: g * inside)
 
 
 def _einsum(i, ans, args, kwargs):
-    """g and the other operands, summed over what is not in w; ones and identities for what is in w alone."""
+    """Return the pullback of einsum: g times the other operands, summed over labels that argument i, w, lacks.
+
+    Ones and identities stand for the labels that only w has."""
     np = import_module('autograd.numpy')
     terms, out, operands, place = einsum_terms(args, i)
     term = terms.pop(place)
@@ -113,7 +115,7 @@ def _einsum(i, ans, args, kwargs):
 
 
 def _composed(equal):
-    """The rule of a function that is equal to this one, which is written with others."""
+    """Return the pullback rule of a function, from an equal function that is composed of other operations."""
     def rule(i, ans, args, kwargs):
         return import_module('autograd.core').make_vjp(
             lambda a: equal(*args[:i], a, *args[i + 1:], **kwargs), args[i])[0]

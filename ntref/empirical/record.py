@@ -1,6 +1,6 @@
-"""What a function does to its parameters, recorded: autograd's trace, kept, and any number of passes back along it.
+"""A record of what a function does to its parameters: the trace of autograd, kept for any number of backward passes.
 
-`Record(f, values)` calls f once on boxes; `pull` is one pass back, from outputs to any of the operations on the way.
+`Record(f, values)` calls f once on boxes; `pull` is one backward pass, from outputs to any operations on the way.
 """
 from collections import Counter
 from functools import lru_cache
@@ -21,10 +21,10 @@ _replacing = Lock()
 
 
 def _tracer():
-    """autograd's, counting traces within traces for each thread.
+    """Return the tracer of autograd, made to count nested traces separately for each thread.
 
-    It tells a derivative within a function from those around it by how many traces are open. Were those of other
-    threads among them, two might be taken for one, and the derivative be wrong.
+    Autograd tells a derivative within a function from those around it by the number of open traces. If it counted those
+    of other threads too, two traces might be taken for one, and the derivative would be wrong.
     """
     tracer = import_module('autograd.tracer')
     with _replacing:
@@ -44,7 +44,7 @@ def _node_class():
     import_module('autograd.numpy')
 
     class Node(tracer.Node):
-        """An operation: its function, arguments and value, and which of the arguments were recorded."""
+        """An operation of the trace: its function, arguments and value, and which of the arguments were recorded."""
         __slots__ = ('fun', 'args', 'kwargs', 'value', 'argnums', 'parents', 'tape', 'index', 'vjps')
 
         def __init__(self, value, fun, args, kwargs, argnums, parents):
@@ -70,7 +70,7 @@ def _node_class():
             tape.append(self)
 
         def vjp(self, argnums):
-            """The pullback to these of its arguments."""
+            """Return the pullback to the arguments `argnums`."""
             if argnums not in self.vjps:
                 vjp = pullback(self.fun, argnums, self.value, self.args, self.kwargs)
                 self.vjps[argnums] = _times(next(iter(vjp(numpy.ones_like(self.value))))) \
@@ -86,7 +86,7 @@ def _times(slope):
 
 
 def is_scaling(node, argnums):
-    """Is its pullback a product with slopes that are worth keeping? That of a function of each entry is."""
+    """True if the pullback is a product with slopes that are worth keeping, as for elementwise functions."""
     f = raw(node)
     return isinstance(f, numpy.ufunc) and f.signature is None and f not in LINEAR and len(argnums) == 1 \
         and numpy.shape(node.args[argnums[0]]) == numpy.shape(node.value) != ()
@@ -104,7 +104,7 @@ def _is_same_view(a, b):
 
 
 def scale(node, i):
-    """The number that argument i is multiplied by, None where that is not so."""
+    """Return the number by which the node multiplies argument i, or None if it does something else."""
     f = raw(node)
     if f in MOVES:
         return 1. if i == 0 and _is_same_view(node.args[0], node.value) else None
@@ -118,7 +118,7 @@ def scale(node, i):
 
 
 def raw(node):
-    """The function of NumPy that autograd wraps, or the function as it is."""
+    """Return the NumPy function that autograd wraps in this node, or the function itself if it is not wrapped."""
     return getattr(node.fun, 'fun', node.fun)
 
 
@@ -129,8 +129,8 @@ class Record:
     ----------
     tape : list of nodes        in the order of the computation
     roots : list of nodes       the values
-    ends, outputs : lists       for each leaf of the output its node (None: it depends on no value) and the array
-    tree                        the output
+    ends, outputs : lists       the node (None if it depends on no value) and the array of each leaf of the output
+    tree                        the output of f
     """
 
     def __init__(self, f, values):
@@ -147,11 +147,11 @@ class Record:
         self.tree = rebuilt(self.tree, self.outputs)
         self._leading = {}
         for node in self.tape:
-            node.tape = None                    # no circle: what is recorded goes with the record, not with the next gc
+            node.tape = None                    # no reference cycle: arrays are freed with the record, not by gc
 
     @cached_property
     def scaled(self):
-        """{index of a node: (index of another, number)}: its cotangent is the number times that of the other."""
+        """{index of a node: (index of another, c)}: its cotangent is c times that of the other."""
         uses = Counter(parent.index for node in self.tape for parent in node.parents)
         uses.update(end.index for end in self.ends if end is not None)
         found = {}
@@ -164,7 +164,7 @@ class Record:
         return found
 
     def leading(self, targets):
-        """By the index of a node: (argnums, parents) that lead to targets, which are nodes."""
+        """Return, by the index of a node, the (argnums, parents) on the way to the nodes `targets`."""
         key = frozenset(target.index for target in targets)
         if key not in self._leading:
             reaches, steps = [], []
@@ -176,7 +176,9 @@ class Record:
         return self._leading[key]
 
     def pull(self, cotangents, targets):
-        """The cotangent of each target, None where it has no part in it; `cotangents`: one for each output, or None."""
+        """Return the cotangent of each target, or None if outputs do not depend on it, in one backward pass.
+
+        `cotangents` has one array, or None, for each output."""
         core = import_module('autograd.core')
         steps = self.leading(targets)
         grads = {}
@@ -198,7 +200,7 @@ class Record:
         return [found.get(target.index) for target in targets]
 
     def reached(self, ends=None):
-        """For each root: is there a way from an output (or one of these nodes) back to it?"""
+        """Return for each root whether an output, or one of the nodes `ends`, depends on it."""
         ahead = {end.index for end in (self.ends if ends is None else ends) if end is not None}
         for node in reversed(self.tape):
             if node.index in ahead:
@@ -206,19 +208,19 @@ class Record:
         return [root.index in ahead for root in self.roots]
 
     def swallowed(self):
-        """For each root: did plain NumPy make an array of objects of it? From there on nothing is recorded."""
+        """Return for each root whether plain NumPy made an array of objects of it, after which nothing is recorded."""
         arrays = [*self.outputs, *(a for node in self.tape for a in (node.value, *node.args))]
         return self.reached([box._node for a in arrays if getattr(a, 'dtype', None) == object
                              for box in numpy.ravel(a) if getattr(box, '_node', None) in self.tape])
 
     @cached_property
     def operations(self):
-        """Estimated, of f; a pass back takes twice as many."""
+        """Estimated operations of f; a backward pass takes twice as many."""
         return sum(map(_operations, self.tape))
 
 
 def _operations(node):
-    """A product of (i, k) and (k, j) takes 2 i j k, all else ENTRY for each entry; and the call itself."""
+    """Estimate the operations of a node: CALL plus 2 i j k for a product of (i, k) and (k, j), else ENTRY per entry."""
     size = sum(map(numpy.size, leaves(node.value)))
     factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
     is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum', 'convolve')

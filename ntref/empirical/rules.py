@@ -1,11 +1,11 @@
-"""What operations do to parameters: the table that structured derivatives read.
+"""Rules for what operations do to parameters: the table that structured derivatives use.
 
 An operation that is linear in a parameter w is a product over labelled axes, as in `einsum`,
 
     out[o] = sum h[..] w[..],        its derivative  J[.., w] = sum h[..] g[..]   for the cotangent g of out.
 
-So is the derivative of a function of each entry, and of one that reduces axes; h is the slope. `use_of` says which axes
-these are and what h is.
+The derivative of an elementwise function, or of one that reduces axes, has the same form, with the slope as h. `use_of`
+returns the labels of the axes and h.
 """
 from functools import lru_cache
 from importlib import import_module
@@ -22,7 +22,7 @@ __all__ = ['Use', 'use_of']
 
 
 class Use(NamedTuple):
-    """out[outer] = sum h[inner] w[weight], at the entries `where` of the output; h None: 1."""
+    """out[outer] = sum h[inner] w[weight], at the entries `where` of the output; h = None means 1."""
     weight: tuple
     inner: tuple
     outer: tuple
@@ -30,7 +30,7 @@ class Use(NamedTuple):
     where: Any = ...
 
     def pulled(self, g, shape):
-        """The cotangents (rows, *shape) of w out of those of out."""
+        """Return the cotangents (rows, *shape) of w, from those of out."""
         g = g if self.where is ... else g[(slice(None), *self.where)]
         stretched = [label for label in self.weight if label not in self.inner + self.outer]
         ones = numpy.ones([n for n, label in zip(shape, self.weight) if label in stretched], g.dtype)
@@ -43,7 +43,7 @@ class Use(NamedTuple):
 
 @lru_cache(1)
 def _own():
-    """Functions that autograd itself defines, by name."""
+    """Return {function: name} for functions that autograd itself defines."""
     wrapper, boxes, signal = map(import_module, (
         'autograd.numpy.numpy_wrapper', 'autograd.numpy.numpy_boxes', 'autograd.scipy.signal'))
     own = {wrapper.concatenate_args: 'concatenate', boxes.ArrayBox.__getitem__: 'item', signal.convolve: 'convolve'}
@@ -51,7 +51,7 @@ def _own():
 
 
 def use_of(node, i):
-    """The Use of argument i, or None where no rule says how the node depends on it."""
+    """Return the Use of argument i, or None if there is no rule for how the node depends on it."""
     f = raw(node)
     rule = RULES.get(f) or OWN_RULES.get(_own().get(f)) or (_slope if isinstance(f, numpy.ufunc) else None)
     if rule is None or numpy.iscomplexobj(node.value) or numpy.iscomplexobj(node.args[i]):
@@ -60,7 +60,7 @@ def use_of(node, i):
 
 
 def aligned(shape, out, name):
-    """Labels of an operand that is broadcast to `out`: those of out, or one of its own where it is stretched."""
+    """Return labels of an operand that is broadcast to `out`: those of out, or its own on axes that are stretched."""
     ahead = len(out) - len(shape)
     return tuple(ahead + i if n == out[ahead + i] else (name, i) for i, n in enumerate(shape))
 
@@ -74,7 +74,7 @@ def _sum(sign):
 
 
 def _elementwise(node, i, other):
-    """w times other, both broadcast."""
+    """Return the Use of w in w * other, both broadcast."""
     out = numpy.shape(node.value)
     other = numpy.asarray(other)
     labels = aligned(numpy.shape(node.args[i]), out, 'w'), aligned(other.shape, out, 'h')
@@ -90,7 +90,7 @@ def _divide(node, i):
 
 
 def _gradient(node, i, args):
-    """The pullback of 1 to argument i, of these arguments."""
+    """Return the pullback of ones to argument i, for the arguments `args`, or None if there is none."""
     try:
         pull = pullback(node.fun, (i,), node.value, args, node.kwargs)
     except NotImplementedError:
@@ -99,7 +99,7 @@ def _gradient(node, i, args):
 
 
 def _slope(node, i):
-    """A function of each entry: h is its derivative."""
+    """Return the Use of an argument of an elementwise function: h is its derivative."""
     if getattr(raw(node), 'signature', None) is not None:
         return None
     h = _gradient(node, i, [numpy.broadcast_to(a, numpy.shape(node.value)) for a in node.args])
@@ -107,7 +107,7 @@ def _slope(node, i):
 
 
 def _reduction(place):
-    """A function of entries along the axes that it is given at this place: h is its derivative."""
+    """Return the rule of a function that reduces the axes given by argument number `place`: h is its derivative."""
     def rule(node, i):
         if i or len(node.args) > place + 1:
             return None
@@ -121,7 +121,7 @@ def _reduction(place):
 
 
 def _stretched(node, i):
-    """Repeated along axes of length 1."""
+    """Return the Use of an argument that is repeated along axes of length 1, or None if along others."""
     w = numpy.shape(node.args[i])
     out = numpy.shape(node.value)
     fits = all(n in (1, m) for n, m in zip(w[::-1], out[::-1]))
@@ -134,7 +134,7 @@ def _where(node, i):
 
 
 def _product(node, i, left, right, out):
-    """w at place i of two operands with these labels."""
+    """Return the Use of operand i, w, in a product of two operands with these labels."""
     labels = left, right
     return Use(tuple(labels[i]), tuple(labels[1 - i]), tuple(out), numpy.asarray(node.args[1 - i]))
 
@@ -162,7 +162,7 @@ def _outer(node, i):
 
 
 def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
-    """h: the windows of the other operand that are multiplied by w, which lies in them back to front."""
+    """Return the Use of w in a convolution: h has the windows of the other operand, reversed, that multiply w."""
     w = node.args[i]
     other = numpy.asarray(node.args[1 - i])
     axes = [list(range(numpy.ndim(w)))] * 2 if axes is None else axes
@@ -202,7 +202,7 @@ def _tensordot(node, i):
 
 
 def _matmul(node, i):
-    """Batch axes in front are broadcast; an operand with one axis is a vector."""
+    """Return the Use of w in matmul: leading batch axes are broadcast, and an operand with one axis is a vector."""
     shapes = [numpy.shape(a) for a in node.args[:2]]
     a, b = map(len, shapes)
     if a == 1 or b == 1:
@@ -215,13 +215,13 @@ def _matmul(node, i):
 
 
 def _einsum(node, i):
-    """The other operands as one, with the labels that they share with w or the output."""
+    """Return the Use of w in einsum: h is the product of the others, with the labels they share with w or out."""
     terms, out, operands, i = einsum_terms(node.args, i)
     weight = terms.pop(i)
     rest = [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
     if any(len(set(term)) < len(term) for term in (weight, out)):
         return None
-    sizes, others = {}, {}                                                      # of labels, of those in `rest`
+    sizes, others = {}, {}                                                      # lengths of all labels; in `rest`
     for term, a in [*zip(terms, rest), (weight, operands[i])]:
         for label, n in zip(term, numpy.shape(a), strict=True):
             sizes[label] = max(n, sizes.get(label, 0))
@@ -242,7 +242,7 @@ def _concatenate(node, i):
 
 
 def _item(node, i):
-    """Entries w[index], w[index, index'] looked up: products with one-hot vectors."""
+    """Return the Use of w in a lookup w[index] or w[index, index'], as a product with one-hot vectors."""
     w, index = node.args
     index = index if isinstance(index, tuple) else (index,)
     if not all(isinstance(a, (int, list, numpy.integer, numpy.ndarray)) and numpy.asarray(a).dtype.kind in 'iu'

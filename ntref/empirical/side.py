@@ -1,4 +1,4 @@
-"""One of the two sets of inputs of a kernel: f there, on all inputs at once or on one of them alone."""
+"""f on one of the two sets of inputs of a kernel, on all inputs at once or on one of them alone."""
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -14,11 +14,11 @@ from .trees import check_leaves, float_leaves, spread
 
 __all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'check_second', 'sides', 'split_kwargs']
 
-DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # and changed by that
+DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # drawing changes them
 
 
 class VmapAxes:
-    """Along which axes of inputs, outputs and keywords f treats its examples one by one."""
+    """The axes of inputs, outputs and keywords along which f treats its examples one by one."""
 
     def __init__(self, vmap_axes):
         triple = vmap_axes if isinstance(vmap_axes, tuple) and len(vmap_axes) == 3 else (vmap_axes, vmap_axes, {})
@@ -34,12 +34,12 @@ class VmapAxes:
 
 
 def taken(tree, axes, i):
-    """The tree with entry i alone along the axes of its leaves."""
+    """Return the tree with only entry i along the given axis of each leaf."""
     return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in zip(leaves(tree), axes, strict=True)])
 
 
 class Outputs(NamedTuple):
-    """What f gives, without a record of how."""
+    """The outputs of f, without a record of how they were computed."""
     tree: Any
     outputs: list
 
@@ -50,8 +50,8 @@ class Side:
     Attributes
     ----------
     names, values : lists of the leaves of params
-    n : int                     how many examples, 1 without `vmap_axes`
-    whole : Record              f of all examples; `Outputs` where no derivative `is_needed`
+    n : int                     number of examples, 1 without `vmap_axes`
+    whole : Record              f of all examples; `Outputs` if no derivative `is_needed`
     """
 
     def __init__(self, f, params, x, kwargs, vmap_axes, name, is_needed=True):
@@ -76,13 +76,13 @@ class Side:
 
     @cached_property
     def inputs(self):
-        """The axis of the examples in each leaf of x; None: f may do anything with them."""
+        """The axis of the examples in each leaf of x, or None if f may mix examples."""
         axes = spread(self.vmap.inputs, self.x, self.name)
         return None if self.outputs is None else axes
 
     @cached_property
     def outputs(self):
-        """The same for outputs, None or 0 or more."""
+        """The axis (>= 0) of the examples in each output, or None if f may mix examples."""
         axes = spread(self.vmap.outputs, self.whole.tree, f'the outputs for {self.name}')
         if axes is None or self.vmap.kwargs is None or spread(self.vmap.inputs, self.x, self.name) is None:
             return None
@@ -119,7 +119,7 @@ class Side:
             if numpy.iscomplexobj(out):
                 raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
                                 'side by side.')
-            if self.whole.outputs[i].dtype.kind not in 'biufO':                 # objects: see _whole
+            if self.whole.outputs[i].dtype.kind not in 'biufO':                 # for objects see _whole
                 raise TypeError(f'expected outputs to be numbers, got dtype {self.whole.outputs[i].dtype}.')
 
     def _whole(self):
@@ -147,25 +147,25 @@ class Side:
                             ) from error
 
     def plain(self, values):
-        """The outputs at other values of the parameters."""
+        """Return the outputs at the given values of the parameters, without a record."""
         return [numpy.asarray(a) for a in leaves(self.f(rebuilt(self.params, values), self.x, **self.kwargs))]
 
     def single(self, i):
-        """The Record of example i alone; the whole without `vmap_axes`."""
+        """Return the Record of example i alone, or of all examples without `vmap_axes`."""
         if self.inputs is None:
             return self.whole
         if i not in self._singles:
             with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
-                self._singles = {i: self.recorded(*self.arguments(i))}          # the last alone is kept
+                self._singles = {i: self.recorded(*self.arguments(i))}          # only the latest is kept
         return self._singles[i]
 
     @property
     def draws(self):
-        """Is it given a seed? What it draws, for all examples at once, is not what it draws for one of them."""
+        """True if f has a seed: what it draws for all examples at once differs from what it draws for one of them."""
         return self.inputs is not None and self.kwargs.get('rng') is not None
 
     def together(self):
-        """The same without `vmap_axes`."""
+        """Return the same Side without `vmap_axes`."""
         side = copy(self)
         side.inputs = side.outputs = side.plans = None
         side.n = 1
@@ -173,21 +173,21 @@ class Side:
 
     @property
     def single_operations(self):
-        """Estimated, of f of one example alone, without calling it."""
+        """Estimated operations of f for one example alone, without calling it."""
         if self.inputs is None or not self.n:
             return self.whole.operations
         calls = CALL * len(self.whole.tape)
         return calls + (self.whole.operations - calls) / self.n
 
     def arguments(self, i):
-        """x and keywords of example i."""
+        """Return x and keywords of example i."""
         kwargs = {key: taken(value, spread(self.vmap.kwargs[key], value, key), i)
                   if value is not None and self.vmap.kwargs.get(key) is not None else value
                   for key, value in self.kwargs.items()}
         return taken(self.x, self.inputs, i), kwargs
 
     def check(self, examples=None):
-        """Raises ValueError where examples (first, last and one between) alone have other outputs than among all."""
+        """Raise ValueError if examples (first, last, one between) have other outputs alone than among all."""
         if self.inputs is None or not self.n:
             return
         for i in sorted({0, self.n // 2, self.n - 1}) if examples is None else examples:
@@ -197,7 +197,7 @@ class Side:
 
 
 def same(a, b):
-    """Are the arrays equal up to rounding in other orders of summation?"""
+    """True if the arrays are equal up to rounding, as sums in another order are."""
     a, b = numpy.asarray(a), numpy.asarray(b)
     if a.shape != b.shape:
         return False
@@ -208,7 +208,7 @@ def same(a, b):
 
 
 class Mixing(ValueError):
-    """Examples alone have other outputs than among all."""
+    """Raised if examples have other outputs alone than among all."""
 
 
 def mixing(name, i):
@@ -218,13 +218,13 @@ def mixing(name, i):
 
 
 def check_second(x2):
-    """Raises ValueError where x2 is an empty list, which is not None."""
+    """Raise ValueError if x2 is an empty tree, which does not mean None."""
     if isinstance(x2, (tuple, list, dict)) and not x2:
         raise ValueError(f'expected x2 to be an array, a tree of arrays, or None for x1, got {x2!r}.')
 
 
 def split_kwargs(kwargs, x1, x2):
-    """Keywords for x1 and x2: pairs are split, a seed `rng` is another for other inputs, the rest is shared."""
+    """Return the keywords for x1 and for x2: pairs are split, x2 has another seed `rng`, the rest is shared."""
     of1, of2 = {}, {}
     for key, value in kwargs.items():
         is_pair = isinstance(value, tuple) and len(value) == 2
@@ -244,13 +244,13 @@ def split_kwargs(kwargs, x1, x2):
 
 
 def are_equal(x1, x2):
-    """Are they the same inputs? x2=None is x1."""
+    """True if x1 and x2 are equal inputs; x2=None means x1."""
     a, b = leaves(x1), leaves(x2)
     return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
 
 
 def sides(f, x1, x2, params, kwargs, vmap_axes=None, is_needed=True):
-    """The Side of x1, and that of x2 (the same one where x2 is None), for derivatives if these are needed."""
+    """Return the Sides of x1 and x2 (the same one if x2 is None), recorded for derivatives if `is_needed`."""
     check_second(x2)
     check_leaves(x1=x1, x2=x2, **kwargs)
     of1, of2 = split_kwargs(kwargs, x1, x2)

@@ -1,7 +1,7 @@
 """Structured derivatives: the tangent kernel without Jacobians, from what each operation does to its parameters.
 
-One pass back for each entry of the output of one example serves all examples, down to the operations that parameters
-enter. There a Jacobian is a sum of products,
+One backward pass for each entry of the output of one example serves all examples, down to the operations that
+parameters enter. There a Jacobian is a sum of products,
 
     J[n, o, (s, a, b)] = sum_p h[n, p, s, a] g[n, o, p, s, b],
 
@@ -29,7 +29,7 @@ __all__ = ['structured_cost', 'structured_ntk']
 # ------------------------------------------------------------------ contraction
 
 def groups(parts):
-    """Numbers of the parts whose weights have parameters in common: [(parameters, numbers)]."""
+    """Group the parts whose weights have parameters in common: [(parameters, numbers of the parts)]."""
     found = []
     for i, part in enumerate(parts):
         met = [group for group in found if group[0] & part.weight.roots]
@@ -39,7 +39,7 @@ def groups(parts):
 
 
 def is_plain(parts):
-    """Do all use the same entries in the same way, each once, with one factor?"""
+    """True if all parts use the same entries in the same way, each entry once, with one factor."""
     first = parts[0]
     return all(
         part.weight.is_apart and part.roles == first.roles and numpy.ndim(part.weight.factor) == 0
@@ -48,7 +48,7 @@ def is_plain(parts):
 
 
 def joined(parts, gs):
-    """h and g of uses of the same weights: as many more positions."""
+    """Return h and g of several uses of the same weights as one use with more positions."""
     hs = [numpy.ones((len(g), *g.shape[2:4], part.size('a')), g.dtype) if part.h is None else part.h
           for part, g in zip(parts, gs)]
     hs = [part.scale * part.weight.factor * h for part, h in zip(parts, hs)]
@@ -65,7 +65,7 @@ def jacobian_of(h, g):
 
 
 def scattered(parts, gs, ids):
-    """The Jacobian (n, entries, ids) with respect to these entries of parameters, all uses of them added."""
+    """Return the Jacobian (n, entries, ids) with respect to the entries `ids` of parameters, summed over their uses."""
     n, entries = gs[0].shape[:2]
     J = numpy.zeros((n * entries, ids.size), gs[0].dtype)
     offsets = numpy.zeros(ids.max() + 1, int)
@@ -86,7 +86,7 @@ def scattered(parts, gs, ids):
 
 
 def cost(h1, h2, g1, g2, rows):
-    """Operations: (by Jacobians, by products of inputs and of cotangents)."""
+    """Return the operations of both contractions: (by Jacobians, by products of inputs and of cotangents)."""
     n, entries, p, s, b = g1.shape
     m, others, q = g2.shape[:3]
     a = h1.shape[-1]
@@ -95,7 +95,7 @@ def cost(h1, h2, g1, g2, rows):
 
 
 class Rows(NamedTuple):
-    """A Pairing of rows (n, *shape of one example's output) in place of that of outputs."""
+    """A Pairing of outputs, rewritten for rows (n, *shape of one example's output)."""
     pairing: Any
     trace: tuple
     diagonal: tuple
@@ -105,7 +105,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, pairing, axis, ns):
-        """`axis` is that of the examples in the output; None: there is one example, which is all."""
+        """Return the Rows for a Pairing; `axis` is that of the examples in the output, None if all are one example."""
         trace, diagonal = (tuple(a + 1 for a in axes if a != axis) for axes in (pairing.trace, pairing.diagonal))
         shapes = [(n, *(1 if a == axis else m for a, m in enumerate(shape)))
                   for n, shape in zip(ns, (pairing.shape1, pairing.shape2))]
@@ -119,7 +119,7 @@ class Rows(NamedTuple):
         return self.pairing.pairs
 
     def natural(self, k):
-        """The kernel of outputs out of what `sums` gives for rows."""
+        """Return the kernel in the axes of the outputs, from the result of `sums` for rows."""
         k = interleaved(k, len(self.shape1), self.trace, self.diagonal)
         if self.axis is None:
             return k[0]
@@ -131,9 +131,9 @@ class Rows(NamedTuple):
 
 
 class Total:
-    """The sum of J J' over parameters, for a Pairing of the rows (n, *shape of one output), as `sums` has it.
+    """The sum of J J' over parameters, for a Pairing of the rows (n, *shape of one output), in the layout of `sums`.
 
-    Products of the same cotangents are had once, with the sum of all products of inputs that they are multiplied by.
+    Products of the same cotangents are computed once, and multiplied by the sum of all products of inputs.
     """
 
     def __init__(self, rows):
@@ -146,17 +146,17 @@ class Total:
         self.once, self.free = map(len, kept(s + 1, self.trace, self.diagonal))
 
     def add(self, k):
-        """To the total, in its place; k is nobody else's."""
+        """Add k to the running total in place; the caller gives up ownership of k."""
         self.total = k if self.total is None else _into(self.total, numpy.add, k)
 
     def jacobians(self, J1, J2):
-        """J J', for J (n, entries, parameters)."""
+        """Add J J' for J (n, entries, parameters)."""
         left = J1.reshape(*self.rows.shape1, -1)
         self.add(sums(left, left if J2 is J1 else J2.reshape(*self.rows.shape2, -1), self.rows.trace,
                       self.rows.diagonal))
 
     def factors(self, h1, g1, h2, g2, key):
-        """sum over the weights of J J', for J = sum_p h g; `key` names the cotangents."""
+        """Add the sum over the weights of J J', for J = sum_p h g; `key` identifies the cotangents."""
         by_jacobian, by_products = cost(h1, h2, g1, g2, self.rows)
         if by_jacobian <= by_products:
             J1 = jacobian_of(h1, g1)
@@ -168,7 +168,7 @@ class Total:
                               (*key, p, q))
 
     def products(self, h1, h2, g1, g2, key):
-        """sum_s (sum_a h1 h2) (sum_b g1 g2), for one position each."""
+        """Add sum_s (sum_a h1 h2) (sum_b g1 g2), for one position of each side."""
         if 0 in self.diagonal:
             inputs = sums(h1, h2, (), (0, 1))                                   # (n, s)
             inputs = inputs.reshape(len(h1), *(1,) * (self.once - 2), h1.shape[1], *(1,) * (2 * self.free))
@@ -184,7 +184,7 @@ class Total:
             self.known[key] = sums(left, right, self.trace, self.diagonal), inputs
 
     def sum(self):
-        """The sum, or None."""
+        """Return the sum, or None if nothing was added."""
         for k, inputs in self.known.values():
             k, s = _into(k, numpy.multiply, inputs), self.once - 1
             k = k.reshape(k.shape[:s] + k.shape[s + 1:]) if k.shape[s] == 1 else k.sum(s)
@@ -197,7 +197,7 @@ def _into(k, f, other):
 
 
 def kernel_of(first, second, starts, rows):
-    """The sum over all parameters that have rules, or None; `first` and `second`: [(part, cotangents)]."""
+    """Return the sum over all parameters that have rules, or None; `first` and `second` are [(part, cotangents)]."""
     total, is_same = Total(rows), second is first
     for roots, numbers in groups([part for part, _ in first + second]):
         used1 = [first[i] for i in numbers if i < len(first)]
@@ -221,7 +221,7 @@ def kernel_of(first, second, starts, rows):
 # ------------------------------------------------------------------ all together
 
 def structured_ntk(first, second, pairings):
-    """The kernel of each output."""
+    """Return the tangent kernel of each output."""
     plan1, plan2 = plans(first, second)
     starts = [0, *accumulate(a.size for a in first.values)]
     rest = jacobian_ntk(first, second, pairings, sorted(plan1.others)) if plan1.others else [None] * len(pairings)
@@ -236,7 +236,10 @@ def structured_ntk(first, second, pairings):
 
 
 def structured_cost(first, second, pairings):
-    """One pass back for each entry of one example's output, and the cheaper contraction for each use; Jacobians."""
+    """Estimate the Cost of `structured_ntk`.
+
+    It has one backward pass for each entry of one example's output, the cheaper contraction for each use, and Jacobians
+    of the parameters without rules."""
     plan1, plan2 = plans(first, second)
     both = {id(side): (side, plan) for side, plan in ((first, plan1), (second, plan2))}.values()
     operations = sum(plan.operations for _, plan in both)

@@ -1,7 +1,7 @@
-"""Expansions of functions of parameters: `linearize`, `taylor_expand`.
+"""Taylor expansions of functions in their parameters: `linearize`, `taylor_expand`.
 
 With d = params' - params and g(t) = f(params + t d) the polynomial of degree m is sum_k g^(k)(0) / k! for k = 0 ... m.
-The derivatives come by forward mode, one inside the other.
+The derivatives are computed in forward mode, nested in each other.
 """
 from importlib import import_module
 from math import factorial
@@ -11,27 +11,27 @@ from ..trees import check_each, leaves, rebuilt, tree_map
 
 __all__ = ['linearize', 'taylor_expand']
 
-MOST = 40               # the degree of a polynomial, whose derivatives no one waits for
+MOST = 40               # largest degree; the derivatives of a higher one would take too long
 
 
 def linearize(f, params):
-    """The linear model of f about `params`:  f_lin(params') = f(params) + J (params' - params).
+    """Return the linear model of f about `params`:  f_lin(params') = f(params) + J (params' - params).
 
     Parameters
     ----------
     f : callable (params, *args, **kwargs) -> array, or a tree of arrays, written with `autograd.numpy`.
-    params : array, or a tree (tuples, lists, dicts, nested; None holds nothing) of arrays.
+    params : array, or a tree (nested tuples, lists, dicts; None is an empty tree) of arrays.
 
     Returns
     -------
-    callable (params', *args, **kwargs) -> what f returns. params' is a tree like params; of it, and of what f is
-        called with, derivatives can be taken in turn.
+    callable (params', *args, **kwargs) -> what f returns. params' is a tree like params. The result can be
+        differentiated in turn, with respect to params' and to the arguments of f.
 
     Raises
     ------
-    TypeError : f is no function; masked arrays, matrices or sparse ones.
-    ValueError : params' is a tree of another form, or of arrays of other shapes; NaN or infinity in parameters or
-        inputs (unless a `mask_constant` is given).
+    TypeError : f is not a function; arrays are masked, matrices or sparse.
+    ValueError : params' is a tree of another form, or of arrays of other shapes; parameters or inputs contain NaN or
+        infinity (unless a `mask_constant` is given).
 
     Accuracy
     --------
@@ -51,7 +51,9 @@ def linearize(f, params):
 
 
 def taylor_expand(f, params, degree):
-    """The Taylor polynomial of f about `params`:  sum_k d^k/dt^k f(params + t (params' - params)) / k!  at t = 0.
+    """Return the Taylor polynomial of f about `params`.
+
+    It is  sum_k d^k/dt^k f(params + t (params' - params)) / k!  at t = 0, for k = 0 ... degree.
 
     Parameters
     ----------
@@ -64,11 +66,11 @@ def taylor_expand(f, params, degree):
 
     Raises
     ------
-    As `linearize`; degree < 0.
+    The errors of `linearize`; ValueError if degree < 0 or degree > 40.
 
     Accuracy
     --------
-    Exact to the order, to rounding.
+    The polynomial is exact to rounding.
 
     Source
     ------
@@ -116,7 +118,7 @@ def _is_numeric(a):
 
 
 def _vector(tree):
-    """The arrays of a tree as one vector."""
+    """Return the arrays of a tree as one vector."""
     np = import_module('autograd.numpy')
     if not leaves(tree) or not all(map(_is_numeric, leaves(tree))):
         raise TypeError(f'expected f to return an array of numbers, or a tree of such, got {tree!r:.100}.')
@@ -124,7 +126,7 @@ def _vector(tree):
 
 
 def _like(tree, vector):
-    """The tree that `_vector` made a vector of."""
+    """Return a vector as a tree like `tree`; the inverse of `_vector`."""
     parts, at = [], 0
     for a in leaves(tree):
         shape = getattr(a, 'shape', ())
@@ -137,15 +139,15 @@ def _like(tree, vector):
 # ------------------------------------------------------------------ forward mode
 
 def _derivative(g, one):
-    """g' for a function of one number; with 0 t, without which autograd warns where it is constant."""
+    """Return g' for a function g of one number; 0 t is added, since autograd warns about constant functions."""
     complete_forward_rules()
     return lambda t: import_module('autograd.core').make_jvp(lambda t: g(t) + 0 * t, t)(one)[1]
 
 
 def complete_forward_rules():
-    """Forward rules for those of autograd's functions that have a reverse rule alone, such as erf, expit and cholesky.
+    """Add forward rules for the functions of autograd that have only a reverse rule, such as erf, expit and cholesky.
 
-    J v is linear in v, and so is u -> J^T u, whose reverse rule it is.
+    u -> J^T u, the reverse rule, is linear; its own reverse rule is v -> J v.
     """
     core = import_module('autograd.core')
     for f in [f for f in core.primitive_vjps if f not in core.primitive_jvps]:
@@ -157,7 +159,7 @@ def _transposed(core, f):
 
     def pushed(argnum, v, ans, args, kwargs):
         pull = core.primitive_vjps[f]((argnum,), ans, args, kwargs)
-        anywhere = core.vspace(value_of(ans)).ones()          # not 0, where some rules leave out what they would add
+        anywhere = core.vspace(value_of(ans)).ones()          # not 0: there some rules leave out terms
         return core.make_vjp(lambda u: tuple(pull(u))[0], anywhere)[0](v)
     return lambda argnums, vs, ans, args, kwargs: core.sum_outgrads(
         pushed(argnum, v, ans, args, kwargs) for argnum, v in zip(argnums, vs))

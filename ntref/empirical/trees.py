@@ -1,4 +1,4 @@
-"""Leaves of trees that have derivatives; axes for each of them."""
+"""Leaves of trees of parameters, which need derivatives, and an axis for each leaf."""
 import numpy
 
 from ..arguments import check_finite, is_whole
@@ -11,11 +11,11 @@ FLOATS = 'float32', 'float64'
 
 
 def float_leaves(tree, name):
-    """[(name, array)] of a tree of floats.
+    """Return [(name, array)] for the leaves of a tree of floats.
 
     Raises
     ------
-    TypeError : a leaf that is not a float or an array of float32 or float64. It has no derivative.
+    TypeError : a leaf is not a float or an array of float32 or float64, and so has no derivative.
     ValueError : NaN or infinity.
     """
     pairs = named(tree, name)
@@ -38,14 +38,14 @@ def _native(leaf):
 
 
 def check_leaves(**trees):
-    """Raises TypeError where a leaf is like an array, but is masked, a matrix or sparse, or autograd follows it."""
+    """Raise TypeError if a leaf is a masked array, a matrix, a sparse array, or an array that autograd follows."""
     for name, tree in trees.items():
         check_each(check_entries, tree, name)
         check_each(check_unfollowed, tree, name)
 
 
 def spread(value, tree, name):
-    """A whole number for each leaf of `tree`, from one for all of them or a tree of them; None if there is a None.
+    """Return a whole number for each leaf of `tree`, from one number or a tree of them; None if any of them is None.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Weights: what operations make of parameters alone, before anything of the inputs comes in.
+"""Weights: arrays that operations compute from parameters alone, before they meet inputs.
 
-Entries of parameters at other places, or times numbers, are the same entries (`weight_of`). All else is made of other
-weights step by step, and cotangents go back along the steps (`Weight.pulled`).
+Entries of parameters that are moved, or multiplied by numbers, are still entries of parameters (`weight_of`). All other
+weights are computed from weights step by step, and cotangents go back along the steps (`Weight.pulled`).
 """
 from functools import lru_cache
 from importlib import import_module
@@ -16,11 +16,11 @@ __all__ = ['Weight', 'weight_of']
 
 
 class Weight(NamedTuple):
-    """Entries of parameters, and what they are multiplied by; or, with `steps`, what is made of other weights.
+    """Entries of parameters and their factors; or, with `steps`, an array that is computed from other weights.
 
     start, shape : the first entry, counted through all parameters; moved : array of entries (-1: a constant), or None
-    roots : frozenset of the parameters; factor: number or array; is_apart: no entry twice, no constant
-    steps : ((weight, Use or Moved), ...), along which its derivatives go to those of other weights
+    roots : frozenset of the parameters; factor: number or array; is_apart: True if no entry is twice or constant
+    steps : ((weight, Use or Moved), ...), along which its cotangents go back to other weights
     """
     start: int
     shape: tuple
@@ -37,19 +37,19 @@ class Weight(NamedTuple):
 
     @property
     def ids(self):
-        """Which entry is where; one that is made has its own."""
+        """Number of the entry at each place; a weight that is made by steps has numbers of its own."""
         if self.moved is not None:
             return self.moved
         return numpy.arange(self.start, self.start + prod(self.shape)).reshape(self.shape)
 
     def is_like(self, other):
-        """The same entries at the same places?"""
+        """True if both weights have the same entries at the same places."""
         if self.moved is None and other.moved is None:
             return (self.start, self.shape) == (other.start, other.shape)
         return numpy.array_equal(self.ids, other.ids)
 
     def pulled(self, g):
-        """[(entries of parameters, their cotangents)] out of those of this weight, both (rows, *shape)."""
+        """Return [(entries of parameters, their cotangents)] from the cotangents (rows, *shape) of this weight."""
         g = self.factor * g
         if not self.steps:
             return [(self.ids, g)]
@@ -57,11 +57,11 @@ class Weight(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A step: entries at other places; -1 is a constant."""
+    """A step that moves entries to other places; -1 is a constant."""
     ids: Any
 
     def pulled(self, g, shape):
-        """The cotangents of a weight of this shape."""
+        """Return the cotangents of the weight that was moved, which has this shape."""
         J = numpy.zeros((len(g), prod(shape)), g.dtype)
         ids = self.ids.ravel()
         numpy.add.at(J, (slice(None), ids[ids >= 0]), g.reshape(len(g), -1)[:, ids >= 0])
@@ -77,7 +77,7 @@ WITH_ZEROS = numpy.pad, numpy.diag, numpy.tril, numpy.triu
 
 @lru_cache(1)
 def _own():
-    """Functions that autograd itself defines, by name."""
+    """Return {function: name} for functions that autograd itself defines."""
     wrapper = import_module('autograd.numpy.numpy_wrapper')
     boxes = import_module('autograd.numpy.numpy_boxes')
     named = {'concatenate': wrapper.concatenate_args, 'array': wrapper.array_from_args, 'astype': wrapper._astype,
@@ -89,7 +89,7 @@ FIRST = {'concatenate': 1, 'array': 2, 'scalar': 2, numpy.full: 1}      # the fi
 
 
 def weight_of(node, weights):
-    """The Weight that a node makes of those in `weights` ({index of a node: Weight}), or None."""
+    """Return the Weight that a node computes from those in `weights` ({index of a node: Weight}), or None."""
     f, name = raw(node), _own().get(raw(node))
     if any(parent.index not in weights for parent in node.parents):
         return None
@@ -113,7 +113,7 @@ def weight_of(node, weights):
 
 
 def _moved(node, given):
-    """The Weight of entries at other places."""
+    """Return the Weight for a node that moves entries to other places."""
     if any(weight.steps for weight in given.values()):
         return Weight.made(numpy.shape(node.value), [
             (weight, Moved(_placed(node, {i: numpy.arange(prod(weight.shape)).reshape(weight.shape) + 1}) - 1))
@@ -128,7 +128,7 @@ def _moved(node, given):
 
 
 def _placed(node, given):
-    """What the node does to the entries of its arguments, done to these arrays; constants become 0."""
+    """Apply the operation of the node, which moves entries, to the arrays `given`; constants become 0."""
     name = _own().get(raw(node))
     start = FIRST.get(name or raw(node), 0)
     kwargs = {key: v for key, v in node.kwargs.items() if key != 'dtype'}

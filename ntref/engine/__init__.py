@@ -1,4 +1,4 @@
-"""How kernels on many inputs are computed: tile by tile, on threads, in memory or on disk."""
+"""Computation of kernels on many inputs: tile by tile, on threads, in memory or on disk."""
 from .batch import batch
 from .keep import load_kernel, save_kernel
 from .run import in_threads

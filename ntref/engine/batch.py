@@ -1,4 +1,4 @@
-"""`batch`: any kernel function tile by tile, in memory or on disk, on threads or on other machines."""
+"""`batch`: compute any kernel function tile by tile, in memory or on disk, on threads or on other machines."""
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,32 +17,32 @@ from .store import opened, put
 
 __all__ = ['batch', 'mirrored', 'number_of_inputs', 'threads_of']
 
-SIDE = 1024                    # of a tile, if not asked for
-WORK = 4                       # arrays as large as the result of a tile, at the peak of its computation: a guess
+SIDE = 1024                    # inputs on either side of a tile, by default
+WORK = 4                       # a guess: peak memory of the computation of a tile, in units of its result
 
 
 def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out=None, progress=None, executor=None,
           memory_limit=None):
-    """`kernel_fn` tile by tile: a function with the same arguments.
+    """Return a function with the arguments of `kernel_fn` that computes it tile by tile.
 
     Parameters
     ----------
     kernel_fn : callable        (x1, x2=None, ...) -> array (n1, n2, ...), a named tuple of such, or {name: array}.
-        Inputs are on the first axis, and a block of the result is what a block of the inputs gives: not so where a
-        layer mixes the batch, as LayerNorm over the batch axis does.
+        Inputs are on the first axis, and a block of the inputs must give that block of the result. A layer that mixes
+        the batch, such as LayerNorm over the batch axis, breaks this.
     batch_size : int            inputs on either side of a tile; those at the ends may be smaller. 0: 1024.
     device_count : int          threads; -1: NTREF_NUM_THREADS, or as many as there are cores; 0: one.
-    store_on_device : bool      accepted for old scripts: results are in the memory of the host.
+    store_on_device : bool      accepted for old scripts; results are always in the memory of the host.
     out : str or path, optional a directory, or the URL of an object store (s3://..., by fsspec), for a Zarr store:
-        tiles are written as they are done, and `StoredKernel`s returned. The same call again, after it was killed at
-        any moment, computes what is missing. With x2=None the lower half is not stored, unless there are positions. A
-        function of the user is known by its code, defaults and what it encloses; not by the functions and global names
-        that it uses.
-    progress : bool, optional   show tiles done, rate and time left (tqdm). None: on a terminal.
-    executor : optional         a `dask.distributed.Client`, or any `concurrent.futures.Executor` of processes: tiles
-        are computed there, one on each of its threads, and those of lost workers again. With `out` they write into the
-        store themselves, which must be under the same path there.
-    memory_limit : int, optional        bytes that results and tiles in work may take. None: what is free.
+        tiles are written as they are done, and `StoredKernel`s are returned. If the call is killed at any moment, the
+        same call again computes what is missing. With x2=None the lower half is not stored, unless there are positions.
+        A function of the user is identified by its code, its defaults and what it encloses; not by the functions and
+        global names that it uses.
+    progress : bool, optional   show tiles done, rate and time left (tqdm). None: on a terminal only.
+    executor : optional         a `dask.distributed.Client`, or any `concurrent.futures.Executor` of processes. Tiles
+        are computed there, one on each of its threads, and tiles of lost workers are computed again. With `out` the
+        workers write into the store themselves, which must have the same path there.
+    memory_limit : int, optional        bytes that results and tiles in progress may take. None: what is free.
 
     Returns
     -------
@@ -51,24 +51,25 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
 
     Raises
     ------
-    TypeError       : kernel_fn is no function, or returns no arrays; inputs that are not arrays, such as a `Kernel`.
-    ValueError      : batch_size < 0; arrays in keyword arguments that have not as many entries as there are inputs; a
-        kernel that has not the shape of its tile; a network with a layer that mixes
-        the batch; a store of another network, other inputs or tiles, or one whose manifest is damaged.
-    MemoryError     : after the first tile, where the result would not fit, or a tile at a worker; names what would.
-    RuntimeError    : workers were lost with the same tile again and again; it is named.
+    TypeError       : kernel_fn is not a function, or returns no arrays; inputs are not arrays, such as a `Kernel`.
+    ValueError      : batch_size < 0; arrays in keyword arguments do not have one entry for each input; a kernel does
+        not have the shape of its tile; a layer of the network mixes the batch; the store is of another network, other
+        inputs or other tiles, or its manifest is damaged.
+    MemoryError     : the result would not fit, or a tile at a worker. It is raised after the first tile, and names what
+        would fit.
+    RuntimeError    : workers were lost with the same tile again and again; the tile is named.
     UserWarning     : no worker of a cluster works: there are none, or their memory is used up.
     BlockingIOError : another process writes into the store.
-    OSError         : the store cannot be written, or other files are there. After the cause is gone, the same call goes
-        on.
-    ImportError     : out without zarr; out in a directory on Windows, where it cannot be held.
+    OSError         : the store cannot be written, or other files are there. After the cause is gone, the same call
+        continues.
+    ImportError     : out without zarr; out in a directory on Windows, where it cannot be locked.
 
     Accuracy
     --------
-    That of kernel_fn. Where x2=None the lower half of a kernel (n, n) mirrors the upper one, to the last bit. Inputs
-    are the same by their places, whatever their values: with x2=None, or with an x2 that equals x1 as a whole where
-    kernel_fn is that of a network, as in kernel_fn(x1, x2). A function of the user that calls one asks it anew in every
-    tile.
+    That of kernel_fn. With x2=None the lower half of a kernel (n, n) mirrors the upper one, to the last bit. Whether
+    two inputs are the same input is decided by their places, whatever their values: with x2=None, or, if kernel_fn is
+    that of a network, with an x2 that equals x1 as a whole, as in kernel_fn(x1, x2). If kernel_fn is a function of the
+    user that calls the kernel_fn of a network, this is decided anew in every tile.
 
     Examples
     --------
@@ -90,9 +91,9 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Batched:
-    """A kernel function tile by tile, with the arguments of the one that it is made of: see `batch`."""
+    """A kernel function that is computed tile by tile, with the same arguments as the original; see `batch`."""
 
-    of: Callable               # not kernel_fn, which networks have
+    of: Callable               # not named kernel_fn, which networks have
     side: int
     threads: int
     out: Any
@@ -108,7 +109,7 @@ class _Batched:
         tiles = list(product(range(-(-n1 // self.side)), range(-(-n2 // self.side))))
 
         def job(at):
-            """Arguments of `_tile`."""
+            """Return the arguments of `_tile`, after the entries, for the tile `at`."""
             rows, columns = _ranges(at, self.side, shape)
             right = None if is_one and rows == columns else x1 if x2 is None else x2
             return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
@@ -137,15 +138,16 @@ class _Batched:
 
 
 def threads_of(device_count, name):
-    """How many threads an argument `device_count` of the function `name` asks for."""
+    """Return the number of threads that the argument `device_count` of the function `name` asks for."""
     threads = as_whole(device_count, f'{name}: device_count', -1)
     return number_of_threads({-1: None, 0: 1}.get(threads, threads))
 
 
 def _tile(entries, shape, kernel_fn, args, options, is_own):
-    """What kernel_fn returns for a tile of this shape: its form, and arrays with these entries, or with any if None.
+    """Return the form and the arrays that kernel_fn gives for a tile of this shape, after checks.
 
-    `is_own`: of inputs with themselves, one half of which mirrors the other, unless there are positions.
+    `entries`: the expected dtypes and shapes of entries, None for any. `is_own`: the tile is of inputs with themselves;
+    one half of it mirrors the other, unless there are positions.
     """
     form, kernels = apart(kernel_fn(*args, **options))
     for name, k in kernels.items():
@@ -161,19 +163,19 @@ def _tile(entries, shape, kernel_fn, args, options, is_own):
 
 
 def mirrored(k):
-    """A matrix whose lower half is the mirror image of its upper one."""
+    """Return a matrix with the upper half of k, whose lower half is the mirror image of the upper one."""
     return numpy.where(numpy.tri(len(k), k=-1, dtype=bool), k.T, k)
 
 
 def _elsewhere(path, at, *job):
-    """A tile on one thread of a worker: written into the store at `path`, or returned if that is None."""
+    """Compute a tile on one thread of a worker; write it into the store at `path`, or return it if that is None."""
     with alone():
         kernels = _tile(*job)[1]
     return kernels if path is None else put(path, at, kernels)
 
 
 class _Memory:
-    """Kernels in memory; the same methods as those of a store."""
+    """Kernels in memory, with the methods of a store."""
 
     def __init__(self, side):
         self.side = side
@@ -206,7 +208,7 @@ def _ranges(tile, side, shape):
 
 
 def _check_fits(first, shape, threads, in_memory, limit, executor):
-    """Raises MemoryError if results like the `first` tile, and tiles in work, do not fit, or a tile at a worker."""
+    """Raise MemoryError if results like the `first` tile and tiles in progress do not fit, or a tile at a worker."""
     threads = threads if executor is None else 1
     tile = WORK * sum(k.nbytes for k in first.values())
     pair = sum(k[:1, :1].nbytes for k in first.values())
@@ -218,14 +220,14 @@ def _check_fits(first, shape, threads, in_memory, limit, executor):
 
 
 def _taken(x, rows):
-    """Some rows of an array, or of each in a list."""
+    """Return some rows of an array, or of each array in a list."""
     if isinstance(x, (list, tuple)):
         return type(x)(_taken(a, rows) for a in x)
     return None if x is None else x[rows]
 
 
 def number_of_inputs(x, name):
-    """How many inputs an array has, or each in a list."""
+    """Return the number of inputs in an array, or in each array of a list."""
     if isinstance(x, (list, tuple)) and x:
         lengths = {number_of_inputs(a, name) for a in x}
         if len(lengths) > 1:

@@ -1,4 +1,4 @@
-"""What a kernel will take, from a trial with a few inputs."""
+"""Prediction of the memory and time that a kernel will take, from a trial with a few inputs."""
 import time
 import tracemalloc
 from typing import NamedTuple
@@ -7,16 +7,17 @@ __all__ = ['Cost', 'predicted']
 
 
 class Cost(NamedTuple):
-    """Memory and time of a call."""
+    """Memory and time that a call takes."""
     bytes: int           # at the peak, beyond the inputs
     seconds: float       # on this machine, on its threads
 
 
 def predicted(call, trial, asked, is_whole):
-    """`Cost` of a kernel function for inputs as many as in `asked`, from `call()`, which takes as many as in `trial`.
+    """Predict the `Cost` of a kernel function for `asked` inputs, from `call()`, which computes it for `trial` inputs.
 
-    Both are (n1, n2), with n2 = None for x2=None. Results grow with the pairs of inputs; what is allocated beside them
-    too if `is_whole`, else it is that of the tiles in work. Time grows with the pairs that are computed.
+    Both are numbers of inputs (n1, n2), with n2 = None for x2=None. Results grow with the number of pairs of inputs.
+    Other memory does so too if `is_whole`; else it is that of the tiles in progress, which is constant. Time grows with
+    the number of pairs that are computed.
     """
     kernel, peak = _traced(call)
     start = time.perf_counter()
@@ -29,7 +30,7 @@ def predicted(call, trial, asked, is_whole):
 
 
 def _traced(call):
-    """(what it returns, the most memory that was allocated within it)."""
+    """Return the result of call(), and the peak of the memory that was allocated within it."""
     mine = not tracemalloc.is_tracing()
     if mine:
         tracemalloc.start()
@@ -43,7 +44,7 @@ def _traced(call):
 
 
 def _bytes(value):
-    """Of the arrays in it."""
+    """Return the bytes of all arrays in a kernel or a nested dict, list or tuple."""
     if hasattr(value, 'nbytes'):
         return value.nbytes
     value = value.asdict() if hasattr(value, 'asdict') else value

@@ -1,12 +1,12 @@
-"""Tiles that cover a kernel. With x2 = x1 the part above the diagonal is enough."""
+"""Tiles that cover a kernel; with x2 = x1 they cover the part above the diagonal only."""
 
 __all__ = ['ENTRIES', 'above', 'rectangles']
 
-ENTRIES = 2 ** 18      # float64, of a tile, or those of one pair of inputs: measured, validation/bench.py
+ENTRIES = 2 ** 18      # float64 numbers in a tile (at least those of one pair): measured, validation/bench.py
 
 
 def rectangles(n1, n2, size):
-    """Blocks (rows, columns), as slices, of about `size` pairs that cover (n1, n2).
+    """Return blocks (rows, columns), as slices, of about `size` pairs that cover (n1, n2).
 
     >>> [(i.start, j.start) for i, j in rectangles(2, 3, 2)]
     [(0, 0), (0, 2), (1, 0), (1, 2)]
@@ -17,11 +17,11 @@ def rectangles(n1, n2, size):
 
 
 def above(n, size, rows):
-    """All i < j < n: blocks (rows, columns) of about `size` pairs; and the rows of these, as lists of ranges.
+    """Return blocks (rows, columns) of about `size` pairs and lists of ranges of rows, which cover all i < j < n.
 
-    Of so many rows, but no more than n / 16, so that little is left for the lists.
+    Blocks have `rows` rows, but at most n / 16, so that little is left for the lists.
 
-    The pairs within a range are what is left, about `size` in a list: second, because they take long.
+    The lists have the pairs within each range, about `size` in a list. They come second, because they take long.
 
     >>> above(3, 6, 2)
     [(slice(0, 1, None), slice(1, 3, None)), (slice(1, 2, None), slice(2, 3, None))]

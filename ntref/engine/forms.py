@@ -1,4 +1,4 @@
-"""What a kernel function returns, taken apart into arrays; what it was called with, as text that tells calls apart."""
+"""Results of kernel functions, taken apart into arrays, and arguments of calls as text that tells calls apart."""
 import hashlib
 import json
 import re
@@ -12,11 +12,11 @@ __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
 
 
 def on_host(a):
-    """An array of NumPy's.
+    """Return an array as a NumPy array.
 
     Raises
     ------
-    TypeError : of Python objects; what autograd follows.
+    TypeError : an array of Python objects, or one that autograd follows.
     """
     check_entries(a, 'a kernel')
     check_unfollowed(a, 'a kernel')
@@ -27,13 +27,14 @@ def on_host(a):
 
 
 def apart(kernel):
-    """An array, or named tuples, dicts, lists and tuples of arrays, within each other, as (what it is, {name: array}).
+    """Return (form, {name: array}) of an array, or of nested named tuples, dicts, lists and tuples of arrays.
 
-    Names are those in tuples and dicts, and numbers of outputs: 'ntk', 'output_1', 'output_1_ntk'; else 'kernel'.
+    Names are those in named tuples and dicts, and numbers of outputs: 'ntk', 'output_1', 'output_1_ntk'. The name of
+    an array alone is 'kernel'.
 
     Raises
     ------
-    TypeError : something else.
+    TypeError : the kernel is something else.
     """
     form, parts = {'form': 'array'}, None
     if hasattr(kernel, '_fields'):
@@ -57,7 +58,7 @@ def apart(kernel):
 
 
 def together(form, values):
-    """The kernel that `apart` took apart; stores of before have no `parts` of arrays."""
+    """Return the kernel that `apart` took apart; forms in older stores have no `parts` of arrays."""
     values = iter(values.items())
 
     def whole(form):
@@ -71,7 +72,7 @@ def together(form, values):
 
 
 def digest(x):
-    """SHA-256 of shape, dtype and numbers; a list of those of a list; None stays."""
+    """Return the SHA-256 of shape, dtype and numbers of an array; a list of them for a list; None for None."""
     if x is None or isinstance(x, (list, tuple)):
         return x and [digest(a) for a in x]
     x = on_host(x)
@@ -79,7 +80,7 @@ def digest(x):
 
 
 def told(value, within=()):
-    """What a value is, as text that another process finds the same: of functions code, defaults and what they enclose.
+    """Return a text that identifies a value in any process; for functions it has code, defaults and enclosed values.
 
     >>> told(len), told([1, {'get': 'ntk'}])
     ('<built-in function len>', "[1, {'get': 'ntk'}]")

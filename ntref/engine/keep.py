@@ -1,4 +1,4 @@
-"""Kernels in files: `save_kernel`, `load_kernel`. NumPy's archive of arrays, or Zarr; nothing is pickled."""
+"""Kernels in files: `save_kernel`, `load_kernel`. Files are NumPy archives or Zarr stores; nothing is pickled."""
 import json
 import os
 from itertools import product
@@ -16,28 +16,28 @@ from .store import FORMAT, arrays_of, check_format, created, stored, zarr
 
 __all__ = ['load_kernel', 'save_kernel']
 
-RESERVED = 'file', 'manifest', 'allow_pickle'          # by `numpy.savez`, and by us
-SIDE = 1024                                            # of a chunk, at most
-CHUNK = 2 ** 24                                        # bytes of one, about
+RESERVED = 'file', 'manifest', 'allow_pickle'          # by `numpy.savez`, and by this module
+SIDE = 1024                                            # inputs on either side of a chunk, at most
+CHUNK = 2 ** 24                                        # bytes of a chunk, about
 
 
 def save_kernel(path, kernel, about=None):
-    """Writes a kernel to a file, whole or not at all, also where others write the same at the same time.
+    """Write a kernel to a file, whole or not at all, even if others write the same file at the same time.
 
-    One that is killed leaves what it wrote in `.NAME.*.partial` beside it.
+    A process that is killed leaves what it wrote in `.NAME.*.partial` beside the file.
 
     Parameters
     ----------
-    path : str or path      ending in .npz, or in .zarr (a directory, compressed; read back piece by piece); or the
-        URL file:// of one.
+    path : str or path      ending in .npz, or in .zarr (a compressed directory that is read back piece by piece); or
+        the file:// URL of such a path.
     kernel : array, named tuple of arrays, {name: array} or `Kernel`
-    about : optional        anything that JSON can hold, such as `net.to_spec()`; kept beside it.
+    about : optional        anything that JSON can hold, such as `net.to_spec()`; it is stored with the kernel.
 
     Raises
     ------
-    ValueError      : another ending; names that are no identifiers.
-    TypeError       : not a kernel, or `about` is not JSON.
-    FileExistsError : a directory that is there. A file .npz is replaced.
+    ValueError      : the path has another ending; names are not identifiers.
+    TypeError       : `kernel` is not a kernel, or `about` cannot be written as JSON.
+    FileExistsError : the directory exists already. An existing .npz file is replaced.
     ImportError     : .zarr without zarr.
 
     Examples
@@ -82,7 +82,7 @@ def _write_npz(path, beside, arrays, text):
 
 def _write_zarr(path, beside, arrays, text):
     zarr()
-    beside.mkdir()                                     # nothing may be there
+    beside.mkdir()                                     # raises if it exists
     try:
         _fill(Directory(beside.absolute()), json.loads(text), arrays)
         try:
@@ -104,7 +104,7 @@ def _fill(where, about, arrays):
 
 
 def _chunks(a):
-    """The shape of chunks, cut along the first two axes."""
+    """Return the shape of the chunks of an array, which is cut along its first two axes."""
     if a.ndim < 2:
         return a.shape
     side = min(SIDE, isqrt(CHUNK // max(1, a.itemsize * prod(a.shape[2:]))))
@@ -112,18 +112,18 @@ def _chunks(a):
 
 
 def load_kernel(path):
-    """What `save_kernel` wrote, or a store of `batch(..., out=path)`.
+    """Read what `save_kernel` wrote, or a store of `batch(..., out=path)`.
 
     Returns
     -------
-    array, named tuple, dict or Kernel, as it was saved; out of .zarr with `StoredKernel`s in the place of arrays, which
-    read what is asked of them (a Kernel has arrays).
+    array, named tuple, dict or Kernel, as it was saved; from .zarr with `StoredKernel`s in place of arrays, which read
+    what they are indexed with (a Kernel has arrays).
 
     Raises
     ------
-    ValueError : not a file of `save_kernel`, or a damaged one; arrays of Python objects, which would have to be
-        unpickled.
-    FileNotFoundError : there is none.
+    ValueError : the file is not one of `save_kernel`, or is damaged; it has arrays of Python objects, which would have
+        to be unpickled.
+    FileNotFoundError : there is no such file.
     """
     path = local(path)
     about, arrays = stored(path) if is_url(path) or Path(path).is_dir() else _read_npz(path)
@@ -135,7 +135,7 @@ def load_kernel(path):
 
 
 def _read_npz(path):
-    """(attributes, {name: array})."""
+    """Return (attributes, {name: array}) of an .npz file."""
     try:
         with open(path, 'rb') as f, numpy.load(f, allow_pickle=False) as archive:
             about = json.loads(str(archive['manifest']))
@@ -146,7 +146,7 @@ def _read_npz(path):
 
 
 def _apart(kernel):
-    """What it is, and {name: array}."""
+    """Return the form of a kernel, and {name: array}."""
     if not isinstance(kernel, Kernel):
         return apart(kernel)
     values = kernel.asdict()

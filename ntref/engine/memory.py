@@ -1,19 +1,20 @@
-"""How much memory is free, before it is asked for."""
+"""Checks that enough memory is free, before it is allocated."""
 from math import inf, isqrt
 from pathlib import Path
 
 __all__ = ['available', 'check_memory', 'check_workers']
 
 GIB = 2 ** 30
-LITTLE = 2 ** 20                # not worth looking
-GROUPS = {                      # by version of control groups: limit, use, and what of it is given up when asked for
+LITTLE = 2 ** 20                # less than this is not checked
+GROUPS = {                      # files of control groups by version: limit, use, and reclaimable part of it
     '': ('memory.max', 'memory.current', 'inactive_file'),
     'memory': ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')}
 
 
 def available(root='/'):
-    """Bytes that are free on this machine, and in its control groups that we are in, if these have a limit; None where
-    Linux is not.
+    """Return the bytes that are free, or None if this is not Linux.
+
+    This is the least of what is free on this machine and in those control groups of this process that have a limit.
     """
     found = _table(Path(root, 'proc/meminfo'), ':')
     if not found:
@@ -22,7 +23,7 @@ def available(root='/'):
 
 
 def _left_in_groups(root):
-    """Bytes left in each control group: of version 2, and of the controller `memory` of version 1."""
+    """Yield the bytes left in each control group, of version 2 and of the controller `memory` of version 1."""
     try:
         ours = [line.split(':', 2)[1:] for line in (root / 'proc/self/cgroup').read_text().splitlines()]
     except OSError:
@@ -35,7 +36,9 @@ def _left_in_groups(root):
 
 
 def _left(group, limit, used, spare):
-    """Without a limit, or a group (a container does not see those above it): infinity."""
+    """Return the bytes left in a group.
+
+    They are infinite if it has no limit, or is not there (a container does not see the groups above it)."""
     try:
         limit, used = ((group / name).read_text().strip() for name in (limit, used))
     except OSError:
@@ -44,7 +47,7 @@ def _left(group, limit, used, spare):
 
 
 def _table(path, separator=None):
-    """A file of lines 'name value' as a dict; empty if there is none."""
+    """Return a file of lines 'name value' as a dict, which is empty if there is no file."""
     try:
         return dict(line.split(separator, 1) for line in path.read_text().splitlines())
     except OSError:
@@ -52,11 +55,11 @@ def _table(path, separator=None):
 
 
 def check_memory(needed, what, kept, pair, limit=None, on_device=None):
-    """Raises MemoryError before anything is computed, if `needed` bytes are more than `limit`, or than are free.
+    """Raise MemoryError, before anything is computed, if `needed` bytes are more than `limit`, or than are free.
 
-    Says which call of `batch` would fit: in memory if the `kept` bytes of the result do, else on disk, in tiles of a
-    size at which `pair` bytes for each pair of inputs do. `on_device`: bytes that are free on the device that computes;
-    results of `batch` are on the host.
+    The message says which call of `batch` would fit: in memory if the `kept` bytes of the result fit, else on disk,
+    with tiles for which `pair` bytes for each pair of inputs fit. `on_device`: bytes that are free on the device that
+    computes; results of `batch` are on the host.
     """
     if limit is None and needed < LITTLE:
         return
@@ -74,8 +77,9 @@ def check_memory(needed, what, kept, pair, limit=None, on_device=None):
 
 
 def check_workers(client, needed, pair):
-    """Raises MemoryError where a Dask worker has not `needed` bytes for a tile on each of its threads: it would be
-    killed, or wait for ever. `pair`: bytes for each pair of inputs.
+    """Raise MemoryError if a Dask worker does not have `needed` bytes for a tile on each of its threads.
+
+    Such a worker would be killed, or wait for ever. `pair`: bytes for each pair of inputs.
     """
     for address, worker in client.scheduler_info()['workers'].items():
         limit = worker['memory_limit']

@@ -1,7 +1,7 @@
-"""Where stores are: in directories, of this machine or shared, or in an object store (s3://, gs://, ...).
+"""Places of stores: directories, local or shared, and object stores (s3://, gs://, ...).
 
-Files are written aside, under names of their own, and renamed; what is not ours is neither deleted, emptied nor
-followed.
+Files are written beside their place, under unique names, and renamed; files and links of others are neither deleted,
+emptied nor followed.
 """
 import errno
 import os
@@ -20,18 +20,18 @@ __all__ = ['DESCRIBED', 'Directory', 'aside', 'as_path', 'is_url', 'local', 'mas
 
 DESCRIBED = 'zarr.json'
 LOCK = '.lock'
-PARTIAL = re.compile(r'.+\.[0-9a-f]{32}\.partial')         # ours, and Zarr's
+PARTIAL = re.compile(r'.+\.[0-9a-f]{32}\.partial')         # of this module and of Zarr
 SECRETS = [(re.compile(r'(://[^:/?#\s]*:)[^/?#\s]*@'), r'\1***@'),
            (re.compile(r'([?&;#][^=&;#\s]*(?:token|key|secret|sig|pass|pwd|credential|auth)[^=&;#\s]*=)[^&;#\s\'"]*',
                        re.IGNORECASE), r'\1***')]
 
 
 def as_path(path, name):
-    """`path` itself, text or a path.
+    """Return `path`, if it is text or a path.
 
     Raises
     ------
-    TypeError : anything else. ValueError : empty. Both say `name`.
+    TypeError : it is anything else. ValueError : it is empty. Both messages contain `name`.
     """
     if not isinstance(path, (str, PathLike)):
         raise TypeError(f'expected {name} to be a path, text or a pathlib.Path, got {path!r:.100} of type '
@@ -47,7 +47,7 @@ def is_url(path):
 
 
 def masked(text):
-    """A text without the passwords and keys of the URLs in it.
+    """Return a text without the passwords and keys of the URLs in it.
 
     >>> masked('got s3://me:geheim@host/k.zarr?version=2&X-Amz-Signature=0123.')
     'got s3://me:***@host/k.zarr?version=2&X-Amz-Signature=***'
@@ -58,12 +58,12 @@ def masked(text):
 
 
 def local(path):
-    """The path that a URL file:// names; anything else as it is.
+    """Return the path that a file:// URL names; any other path is returned as it is.
 
     Raises
     ------
-    TypeError  : neither text nor a path.
-    ValueError : nothing, or of another machine.
+    TypeError  : `path` is neither text nor a path.
+    ValueError : the URL has no path, or one of another machine.
     """
     path = as_path(path, 'path')
     if not str(path).lower().startswith('file://'):
@@ -75,20 +75,19 @@ def local(path):
 
 
 def place(path):
-    """A `Directory` or `Bucket`."""
+    """Return the `Directory` or `Bucket` at a path or URL."""
     path = local(path)
     return Bucket(str(path)) if is_url(path) else Directory(Path(path).absolute())
 
 
 def aside(path):
-    """Beside a path, a name that no other writer has."""
+    """Return a path beside `path` with a name that no other writer has."""
     return path.with_name(f'{path.name}.{uuid4().hex}.partial')
 
 
 @contextmanager
 def renamed(path, beside):
-    """A file to write, under the name `beside`, where nothing may be; it becomes `path` when it is whole, or vanishes.
-    """
+    """Open a new file `beside` for writing; rename it to `path` when it is whole, or delete it after an error."""
     f = open(beside, 'xb')                                 # O_EXCL: follows no link
     try:
         with f:
@@ -104,22 +103,22 @@ class Directory:
 
     Attributes
     ----------
-    root : as Zarr takes it, the same for all who see it.
-    shown : the same for messages, without passwords.
+    root : the path or URL, as Zarr takes it, the same for all processes that use the store.
+    shown : the same text for messages, without passwords.
     """
 
     def __init__(self, root):
         self.root, self.shown = root, masked(root)
 
     def read(self, key):
-        """Its bytes; None if it is not there."""
+        """Return the bytes of a file, or None if it does not exist."""
         try:
             return (self.root / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def own(self, key):
-        """Raises OSError where a folder on the way to a key is a link: what is behind it is not ours."""
+        """Raise OSError if a folder on the way to a key is a link, whose target is not part of the store."""
         for above in Path(key).parents[:-1]:
             if (self.root / above).is_symlink():
                 raise OSError(errno.ELOOP, f'a symbolic link at {self.root / above}, which is not followed')
@@ -132,7 +131,7 @@ class Directory:
             f.write(content)
 
     def others(self):
-        """Names of what is there and cannot be of a store that was just begun."""
+        """Return the names of files that cannot belong to a store that was just begun."""
         if not self.root.exists():
             return []
         return sorted(p.name for p in self.root.iterdir()
@@ -140,13 +139,13 @@ class Directory:
 
     @contextmanager
     def held(self):
-        """For one writer.
+        """Lock the directory for one writer.
 
         Raises
         ------
-        BlockingIOError : another process writes into it.
-        ImportError     : nothing to hold it with, as on Windows.
-        OSError         : it cannot be written.
+        BlockingIOError : another process writes into the directory.
+        ImportError     : the system has no file locks, as on Windows.
+        OSError         : the directory cannot be written.
         """
         fcntl = _fcntl()
         with self.writing():
@@ -163,7 +162,7 @@ class Directory:
             _close(lock)
 
     def tidy(self, names):
-        """Deletes what writers of arrays with these names left unfinished when they were killed."""
+        """Delete the partial files that killed writers of arrays with these names left."""
         with self.writing():
             for name in names:
                 self.own(f'{name}/{DESCRIBED}')
@@ -174,7 +173,7 @@ class Directory:
 
     @contextmanager
     def writing(self):
-        """Errors of the system say where they come from and what to do, and no passwords."""
+        """Make errors of the system say where they come from and what to do, without passwords."""
         try:
             with _masking():
                 yield
@@ -186,7 +185,7 @@ class Directory:
 
 
 class Bucket(Directory):
-    """A store in an object store, which fsspec reaches. Objects are written whole; there is nothing to hold it with."""
+    """A store in an object store, accessed by fsspec. Objects are written whole; there are no locks."""
 
     def _files(self):
         return import_module('fsspec.core').url_to_fs(self.root, use_listings_cache=False)
@@ -200,7 +199,7 @@ class Bucket(Directory):
                 return None
 
     def own(self, key):
-        """There are neither folders nor links."""
+        """Do nothing: an object store has neither folders nor links."""
 
     def write(self, key, content):
         files, root = self._files()
@@ -217,16 +216,16 @@ class Bucket(Directory):
 
     @contextmanager
     def held(self):
-        """As it is: of two writers both would write the same."""
+        """Lock nothing: two writers would both write the same."""
         yield
 
     def tidy(self, names):
-        """Nothing is ever half there."""
+        """Do nothing: no object is ever partly written."""
 
 
 @contextmanager
 def _masking():
-    """Errors come without the passwords and keys of URLs."""
+    """Remove the passwords and keys of URLs from errors."""
     try:
         yield
     except Exception as e:
@@ -241,7 +240,7 @@ def _masking():
 
 # ------------------------------------------------------------------ locks
 
-_locks, _guard = set(), RLock()                            # descriptors of this process; for forks meanwhile
+_locks, _guard = set(), RLock()                            # open locks of this process; a fork waits for _guard
 
 
 def _fcntl():
@@ -254,7 +253,7 @@ def _fcntl():
 
 
 def _kept_open(path):
-    """A descriptor of the file, made if there is none, that processes forked from this one do not keep."""
+    """Open a file, created if there is none, and return a descriptor that is closed in forked processes."""
     with _guard:
         try:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -268,13 +267,13 @@ def _kept_open(path):
 
 def _close(lock):
     with _guard:
-        if lock in _locks:                                 # not so in a process forked meanwhile
+        if lock in _locks:                                 # false in a process forked meanwhile
             _locks.remove(lock)
             os.close(lock)
 
 
 def _after_fork():
-    """The lock of a file is held as long as any process has this descriptor: the child lets go, the parent holds it."""
+    """Close the locks in a forked child; else a file would stay locked until the child too has closed it."""
     for lock in _locks:
         os.close(lock)
     _locks.clear()

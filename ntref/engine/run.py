@@ -1,4 +1,4 @@
-"""Work on many jobs: threads, progress, interruption."""
+"""Execution of many jobs: threads, workers, progress, interruption."""
 import os
 import sys
 import warnings
@@ -15,21 +15,21 @@ from ..arguments import as_flag
 
 __all__ = ['alone', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads', 'shown']
 
-AHEAD = 64                     # jobs that wait at an executor: their inputs are there already
-PATIENCE = 1                   # seconds before progress is shown that nobody asked for
-RETRIES = 3                    # of a job whose worker was lost, or which failed there
-WATCH = 10                     # seconds without a result, after which it is asked whether workers work
-TRANSFER = 60                  # seconds for a result to come from its worker, after which it is asked if it is lost
+AHEAD = 64                     # jobs that are submitted to an executor ahead of time, with their inputs
+PATIENCE = 1                   # seconds before progress is shown if it was not asked for
+RETRIES = 3                    # retries of a job whose worker was lost, or which failed there
+WATCH = 10                     # seconds without a result, after which the state of the workers is checked
+TRANSFER = 60                  # seconds for a result to come from its worker, after which its state is checked
 
-_here = local()                # .busy: is this a thread of in_threads?
+_here = local()                # .busy: True in a thread of in_threads
 
 
 def number_of_threads(asked=None):
-    """`asked`, else NTREF_NUM_THREADS, else as many as there are cores that this process may use.
+    """Return `asked`, else NTREF_NUM_THREADS, else the number of cores that this process may use.
 
     Raises
     ------
-    ValueError : not a whole number >= 1.
+    ValueError : the number is not a whole number >= 1.
     """
     given = os.environ.get('NTREF_NUM_THREADS') if asked is None else asked
     if given is None:
@@ -41,9 +41,9 @@ def number_of_threads(asked=None):
 
 
 def in_threads(work, jobs, threads=None, progress=iter):
-    """[work(job) for each of the jobs], on threads, each with BLAS held to one of its own.
+    """Return [work(job) for job in jobs], computed on threads, with BLAS limited to one thread in each.
 
-    NumPy lets go of the interpreter's lock while it computes. Within another `in_threads`, and where no threads can be
+    NumPy releases the interpreter's lock while it computes. Within another `in_threads`, and where no threads can be
     started, as in a browser, jobs run one after the other. After an error, or Ctrl-C, no further job is begun.
     """
     _keep_freed()
@@ -77,7 +77,7 @@ def in_threads(work, jobs, threads=None, progress=iter):
 
 
 def _can_start(threads):
-    """Can so many threads be started: none in a browser, few where processes are limited?"""
+    """True if this number of threads can be started; a browser allows none, a limit on processes only a few."""
     end, started = Event(), []
     try:
         while len(started) < threads:
@@ -96,15 +96,15 @@ def _can_start(threads):
 # ------------------------------------------------------------------ workers
 
 def by_executor(executor, jobs, number, progress=iter):
-    """Yields (tile, f(*arguments)) for each of the jobs (tile, f, *arguments), of which there are so many.
+    """Yield (tile, f(*arguments)) for each of the `number` jobs (tile, f, *arguments).
 
-    Done by a `concurrent.futures.Executor`, in their order, or by a `dask.distributed.Client`, as they come. After an
-    error, or Ctrl-C, what waits is cancelled.
+    A `concurrent.futures.Executor` yields them in their order, a `dask.distributed.Client` as they are done. After an
+    error, or Ctrl-C, jobs that wait are cancelled.
 
     Raises
     ------
     RuntimeError : a tile was lost with its worker again and again.
-    UserWarning  : no worker works.
+    UserWarning  : no worker computes.
     """
     done = _by_client if is_client(executor) else _in_order
     with closing(done(executor, iter(jobs))) as found:
@@ -113,7 +113,7 @@ def by_executor(executor, jobs, number, progress=iter):
 
 
 def is_client(executor):
-    """Is it one of Dask's?"""
+    """True if the executor is a client of Dask."""
     return hasattr(executor, 'scheduler_info')
 
 
@@ -132,7 +132,7 @@ def _in_order(executor, jobs):
 
 
 def _by_client(client, jobs):
-    """What is lost with its worker, or cancelled, is put in again."""
+    """Yield (tile, result) as they are done; submit again what was cancelled or lost with its worker."""
     waiting = {}
     lost = Counter()
     ended = SimpleQueue()
@@ -165,7 +165,7 @@ def _by_client(client, jobs):
 
 
 def _next(client, ended):
-    """The next future that ended, however; a warning where nothing comes, for no worker works."""
+    """Return the next future that ended in any way; warn if none comes because no worker is running."""
     is_told = False
     while True:
         try:
@@ -181,13 +181,15 @@ def _next(client, ended):
 
 
 def _outcome(future):
-    """(True, its result), or (False, None) if it is lost, or (False, why) for good. Raises what was raised there."""
+    """Return (True, result), (False, None) if the result is lost, or (False, error) if it is lost for good.
+
+    An error that the job itself raised is raised here."""
     distributed = import_module('distributed')
     while future.status == 'finished':
         try:
             return True, future.result(timeout=TRANSFER)
         except (distributed.TimeoutError, distributed.CancelledError):
-            continue                                       # the status says which it is
+            continue                                       # the status now says which
     if future.status != 'error':
         return False, None
     try:
@@ -198,7 +200,7 @@ def _outcome(future):
 
 @contextmanager
 def alone():
-    """This thread computes by itself: neither BLAS nor `in_threads` take others."""
+    """Keep this thread from starting others: BLAS and `in_threads` compute on this one alone."""
     busy, _here.busy = getattr(_here, 'busy', False), True
     try:
         with import_module('threadpoolctl').threadpool_limits(1):
@@ -210,8 +212,9 @@ def alone():
 # ------------------------------------------------------------------ progress
 
 def shown(asked, what, unit='tile'):
-    """An iterator over jobs that shows how many are done, the rate and the time left; `asked` None: on a terminal or in
-    a notebook only, and then not at once.
+    """Return a function that iterates over jobs and shows how many are done, the rate and the time left.
+
+    With asked=None it shows them on a terminal or in a notebook only, and not at once.
     """
     bar = _bar(asked, what, unit)
     return iter if bar is None else bar
@@ -219,8 +222,7 @@ def shown(asked, what, unit='tile'):
 
 @contextmanager
 def counted(asked, what):
-    """A function to call after each step, with a text: shows their number, their rate and the text, where `shown` does.
-    """
+    """Yield a function to call with a text after each step; it shows their number, rate and the text, like `shown`."""
     bar = _bar(asked, what, 'step')
     if bar is None:
         yield lambda text: None
@@ -233,7 +235,7 @@ def counted(asked, what):
 
 
 def _bar(asked, what, unit):
-    """tqdm for what has these units, if it is wanted."""
+    """Return tqdm for these units, or None if no progress is to be shown."""
     is_read = sys.stderr.isatty() or _in_notebook()
     wanted, patience = (is_read, PATIENCE) if asked is None else (as_flag(asked, 'progress'), 0)
     if not wanted:
@@ -242,15 +244,16 @@ def _bar(asked, what, unit):
 
 
 def _in_notebook():
-    """Does somebody read along, though there is no terminal?"""
+    """True in a notebook, where progress is seen although there is no terminal."""
     shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
     return shell is not None and type(shell).__name__ != 'TerminalInteractiveShell'
 
 
 @cache
 def _keep_freed():
-    """glibc keeps arrays that are freed up to the longest one so far, at most 32 MiB, which it allocated and freed.
+    """Make glibc keep the memory of freed arrays, by allocating and freeing a long one once.
 
-    Got anew from the system, those of a tile would cost a page fault for every 512 numbers: a third of the time.
+    glibc keeps arrays up to the longest that was freed so far, at most 32 MiB. If the arrays of a tile came anew from
+    the system each time, they would cost a page fault for every 512 numbers: a third of the time.
     """
     bytes(2 ** 25 - 2 ** 13)

@@ -1,8 +1,8 @@
-"""Kernels on disk: a Zarr group with an array for each kind of kernel, a chunk for each tile.
+"""Kernels on disk: a Zarr group with an array for each kind of kernel and a chunk for each tile.
 
-A chunk is written aside and renamed, so that it is there whole or not at all, and ends in a checksum of its bytes, its
-place and its store, which other readers of Zarr skip. The group's attributes say what it is of, and what arrays it
-has: the manifest, with a checksum too. A store is for one process at a time. Nothing is ever unpickled.
+A chunk is written under another name and renamed, so that it exists whole or not at all. It ends in a checksum of its
+bytes, its place and its store, which other readers of Zarr skip. The attributes of the group are the manifest: what
+the kernels are of, which arrays there are, and a checksum. One process at a time may write. Nothing is ever unpickled.
 """
 import errno
 import hashlib
@@ -22,17 +22,17 @@ from .places import DESCRIBED, masked, place
 __all__ = [
     'FORMAT', 'StoredKernel', 'arrays_of', 'check_format', 'created', 'opened', 'put', 'sealed', 'stored', 'zarr']
 
-FORMAT = 2                     # 1 has no checksums of places and of the manifest: it is read, and not gone on with
-SKIPPED = (0x184d2a50).to_bytes(4, 'little') + (32).to_bytes(4, 'little')      # begins a frame that Zstandard skips
+FORMAT = 2                     # 1 has no checksums of places and of the manifest: it is read, but not continued
+SKIPPED = (0x184d2a50).to_bytes(4, 'little') + (32).to_bytes(4, 'little')      # starts a frame that Zstandard skips
 LENGTH = len(SKIPPED) + 32
 
 
 def zarr():
-    """The module.
+    """Return the module zarr.
 
     Raises
     ------
-    ImportError : it is not installed.
+    ImportError : zarr is not installed.
     """
     try:
         return import_module('zarr')
@@ -44,24 +44,24 @@ def zarr():
 # ------------------------------------------------------------------ the manifest
 
 def sealed(about):
-    """Attributes, as they come back from JSON, with their checksum."""
+    """Return attributes, as they come back from JSON, with their checksum."""
     about = json.loads(json.dumps({name: value for name, value in about.items() if name != 'checksum'}))
     return about | {'checksum': hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}
 
 
 def check_format(about):
-    """Raises ValueError unless it is one that we read."""
+    """Raise ValueError unless the format is one that this version reads."""
     if about.get('format') not in (1, FORMAT):
         raise ValueError(f'expected format 1 or {FORMAT}, got {about.get("format")!r}: not a store of kernels, or of a '
                          'later ntref.')
 
 
 def _about(where):
-    """The attributes of a store, as they were written; None if there is no group.
+    """Return the attributes of a store, as they were written, or None if there is no group.
 
     Raises
     ------
-    ValueError : they are damaged, or changed, or there is something else.
+    ValueError : the attributes are damaged or were changed, or something else is there.
     """
     text = where.read(DESCRIBED)
     if text is None:
@@ -87,13 +87,13 @@ def _about(where):
 
 @contextmanager
 def opened(path, manifest):
-    """The store at a path for writing, made if there is none.
+    """Open the store at a path for writing, and create it if there is none.
 
     Raises
     ------
-    ValueError      : it holds kernels of something else; says what differs. Or it is damaged.
-    BlockingIOError : another process writes into it.
-    OSError         : it cannot be written, or other files are there.
+    ValueError      : the store is of another call (the message says what differs), or is damaged.
+    BlockingIOError : another process writes into the store.
+    OSError         : the store cannot be written, or other files are there.
     """
     zarr()
     where = place(path)
@@ -105,11 +105,11 @@ def opened(path, manifest):
 
 
 def _found(where, manifest):
-    """The attributes of the store there, None if there is none, and nothing else.
+    """Return the attributes of the store at a place, or None if nothing is there.
 
     Raises
     ------
-    ValueError : a store of another call, or a damaged one.
+    ValueError : the store is of another call, or is damaged.
     OSError    : other files are there.
     """
     with where.writing():
@@ -127,7 +127,7 @@ def _found(where, manifest):
 
 
 class Address(NamedTuple):
-    """Of a store, for other processes: a path, and the checksum of the manifest."""
+    """Address of a store for other processes: its path, and the checksum of its manifest."""
 
     path: str | Path
     checksum: str
@@ -158,14 +158,14 @@ class _Store:
         self.entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()} or None     # before `create`
 
     def has(self, tile):
-        """Is the tile (i, j) there, with all its digits?"""
+        """True if the tile (i, j) is in the store, with a right checksum."""
         try:
             return all(a.block(tile) is not None for a in self.arrays.values())
         except ValueError:                                 # the checksum
             return False
 
     def create(self, shape, form, kernels, symmetric):
-        """Arrays for {name: kernel of a tile}."""
+        """Create the arrays for kernels like those of the first tile, {name: kernel of a tile}."""
         about = self.about | {'form': form, 'symmetric': symmetric}
         sides = [max(1, n) for n in numpy.minimum(shape, self.side).tolist()]
         with self.where.writing():
@@ -180,7 +180,7 @@ class _Store:
 
 
 def created(where, about, arrays):
-    """The attributes of a group, in which arrays {name: (shape, chunks, dtype)} are made, and said what they are."""
+    """Create arrays {name: (shape, chunks, dtype)} in a group; return its attributes, which describe them."""
     group = zarr().open_group(where.root, mode='a')
     described = {}
     for name, (shape, chunks, dtype) in arrays.items():
@@ -196,11 +196,11 @@ def created(where, about, arrays):
 
 
 def put(address, tile, kernels):
-    """Writes a tile into the store that another process has `opened`.
+    """Write a tile into the store that another process has `opened`.
 
     Raises
     ------
-    ValueError : there is another store by now.
+    ValueError : another store, or none, is at this place by now.
     """
     where = place(address.path)
     about = _about(where)
@@ -217,7 +217,7 @@ def _put(where, arrays, tile, kernels):
 
 
 def _excerpt(text, other):
-    """Where a text differs from another one."""
+    """Return an excerpt of a text from where it differs from another one."""
     start = max(0, len(commonprefix([str(text), str(other)])) - 12)
     return f'{str(text)[start:start + 40]!r}' if isinstance(text, (str, list)) else repr(text)
 
@@ -225,7 +225,7 @@ def _excerpt(text, other):
 # ------------------------------------------------------------------ chunks
 
 class _Array:
-    """An array whose chunks are cut along its first two axes, and know their place."""
+    """An array that is cut into chunks along its first two axes; their checksums include their place."""
 
     def __init__(self, where, name, described, checksum):
         self._where = where
@@ -239,7 +239,7 @@ class _Array:
         self._zstd = import_module('numcodecs').Zstd(level=1, checksum=True)
 
     def mend(self):
-        """Writes what Zarr knows of it again, where that is damaged."""
+        """Write the Zarr metadata of the array again, if they are damaged."""
         key = f'{self._name}/{DESCRIBED}'
         text = json.dumps(self._document)
         try:
@@ -258,7 +258,7 @@ class _Array:
         return SKIPPED + of.digest()
 
     def _extent(self, tile):
-        """Of the chunk, within the array."""
+        """Return the part of a chunk that lies within the array, as slices."""
         starts = [int(i) * n for i, n in zip(tile, self.chunks)] + [0] * (self.ndim - len(tile))
         return tuple(slice(min(n, size - start)) for n, size, start in zip(self.chunks, self.shape, starts))
 
@@ -270,11 +270,11 @@ class _Array:
         self._where.write(key, content + self._end(key, content))
 
     def block(self, tile):
-        """The chunk (i, j); None if it is not there.
+        """Return the chunk (i, j), or None if it is not in the store.
 
         Raises
         ------
-        ValueError : it is damaged, or of another place.
+        ValueError : the chunk is damaged, or belongs to another place.
         """
         key = self._key(tile)
         found = self._where.read(key)
@@ -288,12 +288,12 @@ class _Array:
         return whole[self._extent(tile)].astype(self.dtype)
 
     def whole(self):
-        """Without axes to cut."""
+        """Return the whole array, if it has no axes along which it is cut."""
         return self.block((0,) * self.ndim) if prod(self.shape) else numpy.empty(self.shape, self.dtype)
 
 
 class _Former:
-    """The same for an array of format 1."""
+    """An array of format 1, with the methods of `_Array` for reading."""
 
     def __init__(self, where, array):
         self._where, self._array = where, array
@@ -312,7 +312,7 @@ class _Former:
 
 
 def arrays_of(where, about):
-    """{name: array} of a store with these attributes."""
+    """Return {name: array} of a store with these attributes."""
     if about['format'] == 1:
         group = zarr().open_group(where.root, mode='r')
         return {name: _Former(where, group[name]) for name in about['names']}
@@ -322,14 +322,14 @@ def arrays_of(where, about):
 # ------------------------------------------------------------------ reading
 
 class StoredKernel:
-    """A kernel in a store, like an array: `k[rows, columns]` and `numpy.asarray(k)` read what they need.
+    """A kernel in a store, indexed like an array: `k[rows, columns]` and `numpy.asarray(k)` read what they need.
 
-    Indices are whole numbers, slices and, for rows or columns, one list of numbers or truth values.
+    Indices are whole numbers, slices and, for either rows or columns, a list of numbers or truth values.
 
     Attributes
     ----------
-    shape, dtype, ndim : of the kernel.
-    chunks : tuple of its tiles.
+    shape, dtype, ndim : shape, dtype and number of axes of the kernel.
+    chunks : tuple, the shape of its tiles.
     """
 
     def __init__(self, where, array, symmetric):
@@ -378,11 +378,11 @@ def _is_number(r):
 
 
 def _in_full(index, ndim):
-    """An index for each axis.
+    """Return an index for each axis.
 
     Raises
     ------
-    IndexError : too many, or of a kind that would mean something else here than it does in NumPy.
+    IndexError : there are too many indices, or one of a kind that would have another meaning here than in NumPy.
     """
     index = list(index) if isinstance(index, tuple) else [index]
     dots = [n for n, r in enumerate(index) if r is Ellipsis] or [len(index)]
@@ -396,12 +396,12 @@ def _in_full(index, ndim):
 
 
 def stored(path):
-    """(attributes, {name: StoredKernel}) of a store; arrays of less than two axes as such.
+    """Return (attributes, {name: StoredKernel}) of a store; arrays of less than two axes are read as arrays.
 
     Raises
     ------
-    FileNotFoundError : there is none.
-    ValueError        : something else, or a damaged one, or none that was begun.
+    FileNotFoundError : there is no store.
+    ValueError        : something else is there, or the store is damaged, or no kernel was begun in it.
     """
     where = place(path)
     zarr()

@@ -1,4 +1,4 @@
-"""Numbers to compare with: kernels to any number of digits, with how many of them are sure; the conformance suite."""
+"""Reference numbers: kernels to any number of certified digits, and the conformance suite that is made of them."""
 from . import report
 from .cases import Case, conformance_cases
 from .certify import Certified, certify

@@ -1,4 +1,4 @@
-"""An adapter as a process that answers requests: started when needed, killed when it goes wrong, started again."""
+"""An adapter as a process that answers requests; it is started when needed, killed after a fault, and started again."""
 import json
 import os
 import selectors
@@ -13,40 +13,40 @@ from .worker import decoded, encoded
 
 __all__ = ['Adapter', 'Crashed', 'TooSlow', 'Unsupported', 'command']
 
-START = 60              # seconds that starting may take, if the time limit is less
-STARTS = 2              # that may fail before it is not tried again
-LONGEST = 1 << 26       # bytes of an answer
+START = 60              # seconds that starting may take, if the time limit is shorter
+STARTS = 2              # failed starts after which no other is tried
+LONGEST = 1 << 26       # bytes of an answer, at most
 TAIL = 2000             # bytes of stderr that are kept
-SAID = 2000             # characters of a text
+SAID = 2000             # characters of a text in a message, at most
 WORKER = Path(__file__).with_name('worker.py')
 
 
 class Unsupported(Exception):
-    """The adapter does not do this, and says so."""
+    """Raised if the adapter answers that it does not support a request."""
 
 
 class Crashed(Exception):
-    """It raised, ended, or gave no answer that can be read."""
+    """Raised if the adapter raised an error, ended, or gave an answer that cannot be read."""
 
 
 class TooSlow(Exception):
-    """It took longer than the time limit."""
+    """Raised if the adapter took longer than the time limit."""
 
 
 def command(adapter, python=None):
-    """The command that runs an adapter.
+    """Return the command that runs an adapter.
 
     Parameters
     ----------
     adapter : str
         A Python file, or an executable program; 'FILE:ARGUMENT' gives it an argument.
     python : str, optional
-        The interpreter for a Python file; None: this one.
+        The interpreter for a Python file; None means this one.
 
     Raises
     ------
-    TypeError : no paths. FileNotFoundError : no such file, no such interpreter.
-    PermissionError : neither Python nor executable.
+    TypeError : the arguments are not paths. FileNotFoundError : there is no such file, or no such interpreter.
+    PermissionError : the file is neither Python nor executable.
     """
     if not isinstance(adapter, (str, os.PathLike)) or not isinstance(python, (str, os.PathLike, type(None))):
         raise TypeError(f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
@@ -65,9 +65,10 @@ def command(adapter, python=None):
 
 
 class Adapter:
-    """Answers by the process of `command`, each within `time_limit` seconds. Use it in a `with`: it ends with that.
+    """A process run by `command` that answers each request within `time_limit` seconds.
 
-    `about` has what the process says of itself, once it runs: {name: version}.
+    Use it in a `with` statement, which ends the process. `about` has what the process says of itself, once it runs:
+    {name: version}.
     """
 
     def __init__(self, command, time_limit):
@@ -77,7 +78,7 @@ class Adapter:
         self._id = 0
         self._rest = b''
         self._said = b''
-        self._failures = []                                  # to start, one after the other
+        self._failures = []                                  # failed starts in a row
 
     def __enter__(self):
         return self
@@ -86,7 +87,7 @@ class Adapter:
         self._end()
 
     def ask(self, call, **request):
-        """The result of a call: {name: array, or None}.
+        """Return the result of a call: {name: array, or None}.
 
         Raises
         ------
@@ -120,7 +121,7 @@ class Adapter:
                       f'{_printable(_as_text(answer))}')
 
     def _answer(self, line, seconds):
-        """The line that comes back, as a dict."""
+        """Send a line, and return the line that comes back, as a dict."""
         deadline = time.monotonic() + seconds
         process = self._process
         out = bytearray(self._rest)
@@ -151,7 +152,7 @@ class Adapter:
         return _parsed(text)
 
     def _written(self, line):
-        """What is left to write; nothing, if nobody reads any more."""
+        """Write a part of `line`, and return the rest; it is empty if the process no longer reads."""
         try:
             return line[os.write(self._process.stdin.fileno(), line):]
         except BlockingIOError:
@@ -160,7 +161,7 @@ class Adapter:
             return b''
 
     def _listened(self):
-        """Keeps the end of what comes on stderr; False after the last of it."""
+        """Read from stderr and keep the end of it; return False if nothing more comes."""
         try:
             more = os.read(self._process.stderr.fileno(), 1 << 16)
         except BlockingIOError:
@@ -193,7 +194,7 @@ class Adapter:
         self._failures = []
 
     def _end(self):
-        """Ends the process and what it started."""
+        """End the process and the processes that it started."""
         if self._process is None:
             return
         process, self._process = self._process, None
@@ -206,7 +207,7 @@ class Adapter:
             file.close()
 
     def _last_words(self):
-        """How the process ended, and what it said last."""
+        """Return a text on how the process ended, and its last line on stderr."""
         try:
             status = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
@@ -234,7 +235,7 @@ def _start(text):
 
 
 def _as_text(value):
-    """A text as it is, any other value as JSON."""
+    """Return a text as it is, and any other value as JSON."""
     try:
         return value if isinstance(value, str) else json.dumps(value)
     except RecursionError:
@@ -242,7 +243,7 @@ def _as_text(value):
 
 
 def _printable(text):
-    """On one line, without what a terminal would act on; of a long text the beginning and the end."""
+    """Return a text on one line, without control characters; a long text is cut to its beginning and end."""
     text = text if len(text) <= 2 * SAID else f'{text[:SAID]} {text[-SAID:]}'
     text = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in ' '.join(text.split()))
     return text if len(text) <= SAID else f'{text[:SAID // 2]} ... {text[-SAID // 2:]}'

@@ -1,11 +1,13 @@
-"""Functions of the user's by their values around, at the lower precision: what leaves mpmath shows.
+"""Functions of the user evaluated by interpolation from nearby points, which shows where they leave mpmath.
+
+They are evaluated so in the computation at the lower precision. The formula
 
     f(a) = sum_j c_j (f(a (1 + j h)) + f(a (1 - j h))),   c_j = (-1)^(j+1) n!^2 / ((n - j)! (n + j)!),   j = 1, ..., n
 
-is interpolation: right to (n! (h / R)^n)^2 for a function that is smooth as far as a (1 +- R). One that rounds on its
-way, to a double, by way of text, a fraction or a precision of its own, has at each point another rounding error: the
-sum is as far from its value at `a` as these are large, however many digits are worked with. As both may happen to be
-close, FACTOR times their difference is what is added to the value.
+is an interpolation. Its error is (n! (h / R)^n)^2 for a function that is smooth as far as a (1 +- R). A function that
+rounds on the way, to a double, through text, a fraction or a precision of its own, has another rounding error at each
+point. The sum then differs from the value at `a` by about these errors, whatever the working precision. As both may be
+close by chance, FACTOR times their difference is added to the value.
 """
 from dataclasses import fields, replace
 from math import factorial
@@ -18,15 +20,15 @@ from .precision import mpmath
 
 __all__ = ['by_values_around']
 
-H = 10 ** 8 + 7         # 1 / h^2: h is no fraction, so that no a (1 + j h) is a short number
+H = 10 ** 8 + 7         # 1 / h^2: h is irrational, so that no a (1 + j h) is a short number
 FACTOR = 32
-R = .5                  # to the nearest singularity, relative to the arguments
+R = .5                  # assumed distance to the nearest singularity, relative to the arguments
 
 
 def by_values_around(layer):
-    """A layer whose functions are those of the user's, taken by their values around; all else as it is.
+    """Return a layer whose user functions are evaluated by their values around; other layers are unchanged.
 
-    Those of `ElementwiseNumerical` are as they are: they are looked at at other nodes.
+    Functions of `ElementwiseNumerical` are unchanged: they are evaluated at other nodes of the quadrature instead.
     """
     if not isinstance(layer, Layer) or isinstance(layer, ElementwiseNumerical):
         return layer
@@ -38,7 +40,7 @@ def by_values_around(layer):
 
 
 def _points():
-    """Weights, and what they multiply the arguments by: as many as the working precision asks for."""
+    """Yield (weight, factor of the arguments), with as many points as the working precision asks for."""
     mp, n = mpmath(), 1
     h = 1 / mp.sqrt(H)
     while (factorial(n) * (h / R) ** n) ** 2 > mp.eps:
@@ -50,18 +52,18 @@ def _points():
 
 
 def _function_around(f):
-    """f of arrays."""
+    """Return f, a function of arrays, evaluated by its values around."""
     def around(*arrays):
         return sum(f(*(a * s for a in arrays)) * c for c, s in _points())
     return around
 
 
 def _layer_around(layer):
-    """A layer of the user's own: all of its step."""
+    """Return a layer of the user's own class whose whole `kernel` step is evaluated by its values around."""
     cls = type(layer)
 
     def kernel(self, k):
-        if kind(leaves(k)[0].nngp) != 'mpmath':           # a trial, of what becomes of axes
+        if kind(leaves(k)[0].nngp) != 'mpmath':           # a trial run that finds out what becomes of axes
             return cls.kernel(self, k)
         total = None
         for c, s in _points():
@@ -76,7 +78,7 @@ def _layer_around(layer):
 
 
 def _times(c, k):
-    """A Kernel whose covariances, gaps and areas are c times those of k."""
+    """Return a Kernel whose covariances, gaps and areas are c times those of k."""
     return _each(lambda a: a * c, k)
 
 

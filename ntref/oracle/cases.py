@@ -3,8 +3,8 @@
     error     |a - e| / max(|e|, scale)         scale = sqrt(q q'), of the two inputs of an entry; for Theta likewise
     digits    -log10(error)
 
-They are data beside this file, cases.json and cases.npz; `python -m ntref.oracle.generate` makes them out of
-`ntref.oracle.catalogue`. docs/oracle.md#the-cases
+The cases are data beside this file, cases.json and cases.npz; `python -m ntref.oracle.generate` makes them from
+`ntref.oracle.catalogue`. See docs/oracle.md#the-cases.
 """
 import json
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ __all__ = ['CLASSES', 'Case', 'DATA', 'VERSION', 'check_text', 'conformance_case
 
 DATA = Path(__file__).parent / 'data'
 VERSION = 1
-MOST = 17.              # digits that a float64 can be said to agree to
+MOST = 17.              # largest number of digits to which a float64 is said to agree
 
 CLASSES = {
     'exact': {'float64': 1e-13, 'float32': 1e-5},
@@ -34,19 +34,19 @@ subtraction, which costs half of the digits; the case says which. 'integrated': 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Case:
-    """A network, inputs, and what comes out, to so many digits. `str` is its name.
+    """A network, inputs, and certified results. `str` of a case is its name.
 
     Attributes
     ----------
     name : str                'dense/relu-3/duplicates': family, network, inputs.
     kind : str                'kernel', 'predict' or 'empirical'.
-    layers : tuple of str     what it is about, the main one first: layers of `stax`, or a function of `predict`.
+    layers : tuple of str     what the case tests, the main one first: layers of `stax`, or a function of `predict`.
     spec : dict               the network as `to_spec` writes it; None for 'predict'.
-    inputs : dict             arrays by name, docs/oracle.md#the-cases; x2 = None: x2 is x1.
+    inputs : dict             arrays by name, docs/oracle.md#the-cases; x2 = None means that x2 is x1.
     options : dict            plain JSON: `get`, and keywords.
     expected : dict           float64 arrays by name, correctly rounded.
-    scale : dict              the size that errors are relative to where a value is smaller; broadcasts against it.
-    tolerance : dict          largest error, {'float64': 1e-13, 'float32': 1e-5}; a dtype it lacks is not asked for.
+    scale : dict              the scale of errors, where a value is smaller than it; broadcasts against the value.
+    tolerance : dict          largest error, {'float64': 1e-13, 'float32': 1e-5}; other dtypes are not asked for.
     sure : int                digits of `expected` that were certified, before rounding.
     note : str                why digits are lost, where they are.
 
@@ -75,11 +75,11 @@ class Case:
         return f'Case({self.name!r})'
 
     def wanted(self, dtype):
-        """How many digits are asked for."""
+        """Return the number of digits asked for."""
         return -log10(self.tolerance[dtype])
 
     def compared(self, actual, name, dtype):
-        """How many digits of the worst entry of an array agree with `expected[name]`; what is wrong, or None."""
+        """Return how many digits of the worst entry of an array agree with `expected[name]`, and the fault, or None."""
         expected = self.expected[name]
         wanted = self.wanted(dtype)
         if actual.dtype != dtype:
@@ -99,17 +99,17 @@ class Case:
             f'{float(actual[worst])!r}; too few in {(agreed < wanted).sum()} of {agreed.size} entries')
 
     def check(self, result, dtype='float64'):
-        """Raises AssertionError where a result is not what is expected, and says where and by how much.
+        """Raise AssertionError if a result is not as expected; the message says where and by how much.
 
         Parameters
         ----------
-        result : dict of arrays, or what has them as attributes; an array, where one is expected
-        dtype : 'float64' or 'float32'      of the result
+        result : dict of arrays, or an object with them as attributes; an array, if one is expected
+        dtype : 'float64' or 'float32'      dtype of the result
 
         Raises
         ------
-        AssertionError : too few digits, NaN, another shape or dtype, something missing.
-        ValueError : a dtype for which the case has no tolerance.
+        AssertionError : too few digits agree, there are NaN, shape or dtype differ, or an array is missing.
+        ValueError : the case has no tolerance for the dtype.
         """
         if check_text(dtype, 'dtype') not in self.tolerance:
             raise ValueError(f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
@@ -119,7 +119,7 @@ class Case:
             raise AssertionError('\n'.join([f'{self}, {dtype}, {self.options}:', *faults, self.note]).rstrip())
 
     def _fault(self, result, name, dtype):
-        """What is wrong with one of the arrays, or None."""
+        """Return what is wrong with one of the arrays, or None."""
         actual = self._of(result, name)
         if actual is None:
             return f'expected an array, got none in {type(result).__name__}'
@@ -134,7 +134,7 @@ class Case:
 
 
 def digits(actual, case, name):
-    """How many digits of each entry of `actual` agree with case.expected[name]: 0 (or not finite) to 17."""
+    """Return how many digits of each entry of `actual` agree with case.expected[name], from 0 (or not finite) to 17."""
     expected, scale = case.expected[name], case.scale[name]
     with numpy.errstate(all='ignore'):
         error = abs(numpy.asarray(actual, 'float64') - expected)
@@ -144,13 +144,13 @@ def digits(actual, case, name):
 
 
 def conformance_cases(select='*', kind=None, dtype=None):
-    """The cases of the conformance suite.
+    """Return the cases of the conformance suite.
 
     Parameters
     ----------
     select : str              names, with * and ?, such as 'conv/*'.
-    kind : str, optional      'kernel', 'predict' or 'empirical'; None: all.
-    dtype : str, optional     those for 'float32' or for 'float64'; None: all.
+    kind : str, optional      'kernel', 'predict' or 'empirical'; None means all.
+    dtype : str, optional     'float32' or 'float64' for the cases of that dtype; None means all.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def conformance_cases(select='*', kind=None, dtype=None):
 
     Raises
     ------
-    TypeError : not text. ValueError : no case is selected.
+    TypeError : an argument is not text. ValueError : no case is selected.
 
     Examples
     --------
@@ -181,11 +181,11 @@ def conformance_cases(select='*', kind=None, dtype=None):
 
 
 def check_text(value, name):
-    """`value`, if it is text.
+    """Return `value`, if it is text.
 
     Raises
     ------
-    TypeError : anything else; says `name`.
+    TypeError : it is anything else; the message contains `name`.
     """
     if not isinstance(value, str):
         raise TypeError(f'expected {name} to be text, got {value!r:.100}.')
@@ -203,7 +203,7 @@ def _case(row, arrays):
 
 
 def _input(place, arrays):
-    """An array by its name, a list of them, or None."""
+    """Return the input with this name, a list of inputs for a list of names, or None for None."""
     if isinstance(place, list):
         return [arrays[one] for one in place]
     return None if place is None else arrays[place]

@@ -1,12 +1,12 @@
 """Kernels to any number of digits, with a bound on their error from computing them twice.
 
     low      digits + g digits of working precision, the doubles in formulas shaken (`ntref.oracle.shaken`), functions
-             of the user's by their values around (`ntref.oracle.around`)
+             of the user evaluated by their values around (`ntref.oracle.around`)
     high     digits + 2 g: the values
     bound    |high - low| + 10^-(digits + g) |high|
 
-An error that grows with rounding is 10^g times larger in `low`: the bound is theirs. Where it is too large g doubles.
-docs/oracle.md says what a bound means, and what it does not.
+An error that grows with rounding is 10^g times larger in `low` than in `high`, and the difference of the two bounds it.
+If the bound is too large, g is doubled. docs/oracle.md says what a bound means, and what it does not.
 """
 import warnings
 from collections import namedtuple
@@ -29,31 +29,31 @@ from .shaken import shaken
 __all__ = ['Certified', 'certify', 'rows', 'table']
 
 GUARD = 10              # digits beyond those asked for, at first; twice as many in each further round
-LARGEST = 300           # working digits: eps of more is no double, and loops that ask for it as one end too early
+LARGEST = 300           # working digits: with more, eps is no double, and loops that compare with it end too early
 NOTHING = 8             # digits beyond those asked for, below which a difference of numbers of order 1 is 0
-GAIN, DOUBLE = 2, 18    # where no more digits are sure than a double has, a round has to win so many for another one
+GAIN, DOUBLE = 2, 18    # while fewer digits than DOUBLE are sure, a round must gain GAIN of them to be repeated
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
 NAMES = 'nngp', 'ntk', 'cov1', 'cov2'
-SHOWN = 16              # entries in a text
+SHOWN = 16              # entries that `repr` shows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Certified:
-    """An array of numbers, and how many digits of them are sure.
+    """An array of numbers with a bound on their error and the number of digits that are sure.
 
     Attributes
     ----------
     name : str                      such as 'ntk'.
     values : array of mpmath.mpf    the numbers, of the kernel at the exact binary values of inputs and arguments.
     bound : array of mpmath.mpf     |error| of `values`, from two computations: docs/oracle.md.
-    digits : int                    of each entry are sure, relative to itself; at most `asked`. An entry that is 0 as
-                                    far as that can be told has the value 0.
+    digits : int                    number of digits of each entry that are sure, relative to the entry; at most
+                                    `asked`. An entry that cannot be told from 0 has the value 0.
     asked : int                     digits that were asked for.
-    decimals : array of str         `values` to the digits that are sure.
+    decimals : array of str         `values`, written with the digits that are sure.
     float64 : array                 `values` correctly rounded.
-    got64, got32 : array            what ntref itself gives in float64 and float32. float32: of inputs rounded to it.
-    ulps64, ulps32 : array          their errors in units of the last place of `values`; of an entry that is 0, in
-                                    those of the largest.
+    got64, got32 : array            results of ntref in float64 and float32; for float32 the inputs are rounded to it.
+    ulps64, ulps32 : array          errors of these in units of the last place of `values`; for an entry that is 0, of
+                                    the largest value.
     """
     name: str
     values: Any
@@ -89,33 +89,33 @@ class Certified:
 
 
 def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options):
-    """Kernels of an infinitely wide network to so many digits, with a bound on their error.
+    """Return kernels of an infinitely wide network to a given number of digits, with a bound on their error.
 
     Parameters
     ----------
-    net : Layer                     whose numbers (W_std=1.1) are meant as they are: doubles, exactly; or `mpmath.mpf`.
+    net : Layer                     its numbers (W_std=1.1) are taken exactly, as doubles or as `mpmath.mpf`.
     x1 : array (n1, ..., channels)  floats are taken exactly, `mpmath.mpf` in object arrays as they are.
-    x2 : the same, optional         None: x2 is x1.
-    get : str or tuple of str       as for `kernel_fn`; None: all covariances.
-    digits : int                    of each entry, relative to itself; 1 to 280.
-    progress : bool, optional       show tiles done, rate and time left (tqdm). None: on a terminal. A dense layer takes
-                                    about 0.5 ms an entry, more with positions and with series. Ctrl-C stops it.
+    x2 : the same, optional         None means that x2 is x1.
+    get : str or tuple of str       as for `kernel_fn`; None means all covariances.
+    digits : int                    digits of each entry, relative to the entry; 1 to 280.
+    progress : bool, optional       show tiles done, rate and time left (tqdm). None: on a terminal only. A dense layer
+                                    takes about 0.5 ms an entry, more with positions and with series. Ctrl-C stops it.
     options                         `pattern`, `mask_constant`, `diagonal_spatial`, as for `kernel_fn`.
 
     Returns
     -------
-    Certified, or named tuple of them
+    Certified, or a named tuple of them
 
     Raises
     ------
-    ValueError : digits out of range; what `kernel_fn` raises.
-    TypeError : a layer that cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature.
-    RuntimeError : a function of the user's that sets the precision of mpmath and leaves it so.
-    UserWarning : fewer digits are sure than were asked for; names doubles in formulas, which may be the cause.
+    ValueError : digits are out of range; and what `kernel_fn` raises.
+    TypeError : a layer cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature.
+    RuntimeError : a function of the user changes the precision of mpmath and does not restore it.
+    UserWarning : fewer digits are sure than were asked for; it names doubles in formulas, which may be the cause.
 
     Accuracy
     --------
-    Values within the bound, if the formulas are right: docs/oracle.md.
+    Values are within the bound, if the formulas are right: docs/oracle.md.
 
     Source
     ------
@@ -164,7 +164,7 @@ def _certified(net, x1, x2, get, digits, progress, options):
 # ------------------------------------------------------------------ the two computations
 
 def _twice(net, exact, names, asked, guard, progress):
-    """{name: values, bounds, digits that are sure} from two precisions, and the doubles met at the lower one."""
+    """Return {name: (values, bounds, sure digits)} from two precisions, and the doubles met at the lower one."""
     with working(asked + guard), shaken() as met:
         low = _kernels(_changed(_changed(net, _at_other_nodes), by_values_around), *exact, names, progress)
     with working(asked + 2 * guard):
@@ -174,7 +174,7 @@ def _twice(net, exact, names, asked, guard, progress):
 
 
 def _check_exact(net, kernels):
-    """Raises TypeError where digits ended on the way, which both computations would agree on."""
+    """Raise TypeError if digits were lost on the way to other numbers, on which both computations would agree."""
     for name, k in kernels.items():
         ended = [x for x in k.ravel().tolist() if not isinstance(x, mpmath().mpf)]
         if ended:
@@ -184,7 +184,7 @@ def _check_exact(net, kernels):
 
 
 def _kernels(net, x1, x2, options, names, progress):
-    """{name: array}, tile by tile where that can be, which is how progress is seen."""
+    """Return {name: array}, computed tile by tile where that is possible, so that progress can be shown."""
     if names and set(names) <= {'nngp', 'ntk'} and _are_first(net, x1, x2):
         if of_blocks := net.kernel_fn.of_blocks(x1, x2, **options):
             return _in_tiles(of_blocks, x1, x2, options, names, progress)
@@ -197,7 +197,7 @@ def _whole(net, x1, x2, options, names):
 
 
 def _in_singles(net, exact, names, doubles):
-    """The kernels in float32; NaN where inputs are beyond its range."""
+    """Return the kernels in float32, or NaN if inputs are beyond its range."""
     with numpy.errstate(over='ignore'):
         inputs = tree_map(lambda a: _rounded(a, 'float32'), exact)
     if any(is_array(x) and numpy.isinf(x).any() for x in leaves(inputs[:2])):
@@ -206,13 +206,15 @@ def _in_singles(net, exact, names, doubles):
 
 
 def _are_first(net, x1, x2):
-    """Are these arrays with inputs on the first axis?"""
+    """True if x1 and x2 are arrays, or trees of arrays, with inputs on the first axis."""
     return not any((demand.axes or Axes()).batch for demand in leaves(net.asked(None))) and \
         all(map(is_array, leaves((x1, x2))))
 
 
 def _in_tiles(kernel_fn, x1, x2, options, names, progress):
-    """Of SIDE inputs against SIDE; if x2 is x1 the upper half, where there are no positions, and its mirror image."""
+    """Return {name: array}, computed in tiles of SIDE inputs against SIDE.
+
+    If x2 is x1 and there are no positions, the upper half is computed, and mirrored."""
     other = x1 if x2 is None else x2
     kernels = {}
     is_mirrored = False
@@ -236,7 +238,7 @@ def _in_tiles(kernel_fn, x1, x2, options, names, progress):
 
 
 def _at_other_nodes(layer):
-    """With more nodes, where their number is an argument."""
+    """Return a layer with more quadrature nodes, if their number is an argument; else the layer itself."""
     if isinstance(layer, ElementwiseNumerical) and layer.deg is not None:
         return replace(layer, deg=layer.deg + layer.deg // 2 + 1)
     return layer
@@ -247,7 +249,7 @@ def _in_doubles(number):
 
 
 def _changed(part, f):
-    """A network with f of its layers and of their arguments."""
+    """Return a network with f applied to its layers and to their arguments."""
     if isinstance(part, tuple):
         parts = tuple(_changed(one, f) for one in part)
         return parts if any(new is not old for new, old in zip(parts, part)) else part
@@ -257,7 +259,7 @@ def _changed(part, f):
 
 
 def _compared(high, low, asked, guard):
-    """Values, their bounds, and how many digits are sure."""
+    """Return values, their bounds, and how many digits are sure."""
     ten = mpmath().mpf(10)
     bound = abs(high - low) + ten ** -(asked + guard) * abs(high)
     largest = abs(high).max(initial=0)
@@ -272,7 +274,7 @@ def _compared(high, low, asked, guard):
 # ------------------------------------------------------------------ arguments
 
 def _requested(get):
-    """Names of kernels; none of them for all."""
+    """Return the names of kernels that are asked for, as a tuple; it is empty for all."""
     names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
@@ -284,7 +286,7 @@ def _requested(get):
 
 
 def _exactly(a, types='biufO'):
-    """An array of numbers of these types with each as mpf; all else stays."""
+    """Return an array of numbers of these types as an array of mpf; all else is returned unchanged."""
     if isinstance(a, MaskedArray):
         return replace(a, masked_value=_exactly(a.masked_value))
     if not is_array(a) or a.dtype.kind not in types:
@@ -302,14 +304,14 @@ def _rounded(a, dtype):
 
 
 def _mapped(f, a):
-    with numpy.errstate(invalid='ignore'):                    # mpf(inf) raises the flag
+    with numpy.errstate(invalid='ignore'):                    # mpf(inf) sets the flag
         return numpy.asarray(numpy.frompyfunc(f, 1, 1)(a.astype(object)), dtype=object)
 
 
 # ------------------------------------------------------------------ as text
 
 def rows(certified):
-    """Entries one by one: index, value to the digits that are sure, bound, float64, ulps of float64 and float32."""
+    """Yield the entries: index, value to the digits that are sure, bound, float64, ulps of float64 and float32."""
     columns = (certified.decimals, certified.bound, certified.float64, certified.ulps64, certified.ulps32)
     for index in numpy.ndindex(certified.values.shape):
         decimal, bound, double, *ulps = (column[index] for column in columns)
@@ -317,7 +319,7 @@ def rows(certified):
 
 
 def table(found):
-    """All of them under one head, for a file of comma-separated values."""
+    """Yield a header and the entries of all kernels, as rows of a file of comma-separated values."""
     axes = max(certified.values.ndim for certified in found)
     yield ['kernel', *(f'axis {i}' for i in range(axes)), 'value', 'bound', 'float64', 'ulps of float64',
            'ulps of float32']
@@ -338,7 +340,7 @@ def _worst(dtype, ulps):
 
 
 def _ulps(got, values):
-    """|got - value| in units of the last place of the value; of the largest, where it is 0."""
+    """Return |got - value| in units of the last place of the value, or of the largest value where it is 0."""
     with numpy.errstate(all='ignore'):
         size = abs(values.astype(got.dtype))
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))

@@ -1,9 +1,9 @@
-"""The suite run against another implementation: a verdict for each case, and how many digits agree.
+"""The suite run against another implementation, with a verdict and the number of digits that agree for each case.
 
-    digits    -log10 |a - e| / max(|e|, scale), the least over all entries; of certified values e    `cases.digits`
-    pass      as many digits as the class of the case asks for, in the shape and dtype asked for
-    fail      fewer, another shape or dtype, NaN
-    crashed, too slow, unsupported      no numbers
+    digits    -log10 |a - e| / max(|e|, scale), the least over all entries, for certified values e    `cases.digits`
+    pass      as many digits agree as the class of the case asks for, in the shape and dtype asked for
+    fail      fewer digits agree, shape or dtype differ, or there are NaN
+    crashed, too slow, unsupported      there are no numbers
 """
 import platform
 import shlex
@@ -29,17 +29,17 @@ LIMIT = 60.             # seconds
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case.
+    """The outcome of a case.
 
     Attributes
     ----------
-    name : str              of the case.
-    layers : tuple of str   that it is about, the main one first.
+    name : str              name of the case.
+    layers : tuple of str   layers that the case tests, the main one first.
     verdict : str           'pass', 'fail', 'crashed', 'too slow' or 'unsupported'.
-    digits : dict           name of a kernel -> digits agreed, of its worst entry; 0 where nothing can be compared.
+    digits : dict           name of a kernel -> digits agreed in its worst entry; 0 if nothing can be compared.
     wanted : float          digits that the class of the case asks for.
-    reason : str            of any verdict but a plain pass.
-    seconds : float         until the answer.
+    reason : str            reason for any verdict but a plain pass.
+    seconds : float         seconds until the answer.
     """
     name: str
     layers: tuple
@@ -51,7 +51,7 @@ class Outcome:
 
     @property
     def least(self):
-        """Digits agreed of the worst entry of all; None without numbers."""
+        """Digits agreed in the worst entry of all kernels; None if there are no numbers."""
         return min(self.digits.values(), default=None)
 
     @property
@@ -61,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Conformance:
-    """The outcomes of a run, and of what: the adapter, its versions, the command that repeats it."""
+    """The outcomes of a run, with the adapter, the versions, and the command that repeats the run."""
     adapter: str
     dtype: str
     outcomes: tuple
@@ -70,7 +70,7 @@ class Conformance:
     seconds: float
 
     def count(self, verdict):
-        """How many cases ended so."""
+        """Return the number of cases with this verdict."""
         return sum(outcome.verdict == verdict for outcome in self.outcomes)
 
     @property
@@ -79,22 +79,22 @@ class Conformance:
 
     @property
     def is_empty(self):
-        """Has nothing been compared?"""
+        """True if nothing has been compared."""
         return self.count('unsupported') == len(self.outcomes)
 
 
 def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT, *, progress=None, each=None):
-    """Runs the suite against an adapter.
+    """Run the suite against an adapter.
 
     Parameters
     ----------
-    adapter : str           a Python file or an executable program, docs/oracle.md#adapters; 'FILE:ARGUMENT'.
-    select : str            names of cases, with * and ?, as 'dense/*'.
-    dtype : str             'float64' or 'float32': of the inputs, and asked of the results.
-    python : str, optional  the interpreter for a Python file; None: this one.
+    adapter : str           a Python file or an executable program, docs/oracle.md#adapters; or 'FILE:ARGUMENT'.
+    select : str            names of cases, with * and ?, such as 'dense/*'.
+    dtype : str             'float64' or 'float32': dtype of the inputs, and of the results asked for.
+    python : str, optional  the interpreter for a Python file; None means this one.
     time_limit : float      seconds for each case; starting may take 60.
-    progress : bool, optional       show cases done, rate and time left; None: on a terminal.
-    each : function, optional       called with each Outcome as it comes.
+    progress : bool, optional       show cases done, rate and time left; None: on a terminal only.
+    each : function, optional       called with each Outcome as soon as it is there.
 
     Returns
     -------
@@ -102,9 +102,9 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
 
     Raises
     ------
-    FileNotFoundError, PermissionError : no such adapter, or neither Python nor executable.
-    ValueError : no case of such a name, another dtype, a time limit that is not > 0.
-    TypeError : what ought to be text, a function, or True or False, and is not.
+    FileNotFoundError, PermissionError : the adapter does not exist, or is neither Python nor executable.
+    ValueError : no case has such a name, the dtype is another one, or the time limit is not > 0.
+    TypeError : an argument that ought to be text, a function, or True or False is something else.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def _versions():
 # ------------------------------------------------------------------ one case
 
 def run(case, answers, dtype):
-    """The Outcome of a case, asked of an `Adapter`."""
+    """Return the Outcome of a case, with the answer of the `Adapter` `answers`."""
     start = time.monotonic()
 
     def ended(verdict, digits=None, reason=''):
@@ -167,7 +167,7 @@ def run(case, answers, dtype):
 
 
 def judged(case, answer, dtype):
-    """(verdict, {name: digits}, reason) of an answer {name: array, or None for what is not supported}."""
+    """Return (verdict, {name: digits}, reason) for an answer {name: array, or None if it is not supported}."""
     agreed = {}
     faults = []
     absent = []
@@ -186,13 +186,15 @@ def judged(case, answer, dtype):
 
 
 def _compared(case, name, actual, dtype):
-    """Digits agreed of the worst entry, and what is wrong, or None; `actual` is text if it has no real numbers."""
+    """Return the digits agreed in the worst entry, and the fault, or None.
+
+    `actual` is text, the dtype, if the answer had no real numbers."""
     if isinstance(actual, str):
         return 0., f'expected dtype {dtype}, got {actual}'
     return case.compared(actual, name, dtype) if isinstance(actual, numpy.ndarray) else (0., 'no array')
 
 
 def _cast(inputs, dtype):
-    """Inputs with their floating arrays in this dtype."""
+    """Return the inputs with their floating-point arrays in this dtype."""
     return tree_map(lambda a: a.astype(dtype) if numpy.issubdtype(getattr(a, 'dtype', object), numpy.floating) else a,
                     inputs)

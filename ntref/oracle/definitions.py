@@ -1,9 +1,9 @@
 """Predictions and empirical kernels in mpmath, by definition: what `ntref.predict` and `ntref.empirical` must give.
 
-    trained     exp(-A tau), and A^-1 (1 - exp(-A tau)) = integral of exp(-A s), both out of one exponential of a matrix
-    finite      derivatives of f by central differences, whose step is half of the digits
+    trained     exp(-A tau), and A^-1 (1 - exp(-A tau)) = integral of exp(-A s), both from one exponential of a matrix
+    finite      derivatives of f by central differences, with a step of 10^-(digits / 3)
 
-No eigenvectors, no factorizations kept, no autograd. Each is computed with two numbers of digits (`settled`).
+Neither eigenvectors, stored factorizations nor autograd are used. Each value is computed at two precisions (`settled`).
 """
 from math import prod
 
@@ -15,15 +15,17 @@ from .precision import mpmath, working
 
 __all__ = ['EMPIRICAL', 'PREDICTIONS', 'empirical', 'settled']
 
-LOW, HIGH = 60, 100         # digits of the two computations
+LOW, HIGH = 60, 100         # working digits of the two computations
 
 
 def settled(compute, asked):
-    """{name: array of mpf} of compute(), and the digits in which two precisions agree, relative to the largest.
+    """Return {name: array of mpf} from compute(), and the digits to which two precisions agree.
+
+    Digits are relative to the largest entry of each array.
 
     Raises
     ------
-    ArithmeticError : fewer than asked for.
+    ArithmeticError : fewer digits agree than are asked for.
     """
     mp, found = mpmath(), []
     for digits in LOW, HIGH:
@@ -45,7 +47,7 @@ def _largest(a):
 # ------------------------------------------------------------------ matrices
 
 def exact(a):
-    """An array of mpf with the same numbers."""
+    """Return an array of mpf with the same numbers."""
     return numpy.asarray(numpy.frompyfunc(mpmath().mpmathify, 1, 1)(numpy.asarray(a).astype(object)), dtype=object)
 
 
@@ -58,7 +60,7 @@ def _array(m):
 
 
 def decay_and_growth(A, tau):
-    """exp(-A tau), and the integral of exp(-A s) for s from 0 to tau; tau = None is infinite time, A regular."""
+    """Return exp(-A tau), and the integral of exp(-A s) for s from 0 to tau; tau = None is infinite time, A regular."""
     n = len(A)
     if tau is None:
         return exact(numpy.zeros((n, n))), _array(_matrix(A) ** -1)
@@ -69,27 +71,27 @@ def decay_and_growth(A, tau):
 
 
 def regularized(K, diag_reg=0., diag_reg_absolute_scale=False):
-    """A = K + diag_reg s, s the mean of the diagonal, or 1."""
+    """Return A = K + diag_reg s I, where s is the mean of the diagonal, or 1 with an absolute scale."""
     n = len(K)
     scale = 1 if diag_reg_absolute_scale else sum(K.diagonal()) / n
     return K + exact(numpy.eye(n)) * (exact(diag_reg).item() * scale)
 
 
 def as_matrix(k):
-    """(n1, n2, c1, c2, ...) as (n1 c1 ..., n2 c2 ...)."""
+    """Return an array (n1, n2, c1, c2, ...) as a matrix (n1 c1 ..., n2 c2 ...)."""
     order = [*range(0, k.ndim, 2), *range(1, k.ndim, 2)]
     return k.transpose(order).reshape(prod(k.shape[::2]), prod(k.shape[1::2]))
 
 
 def _times(options, y):
-    """tau = learning_rate t / y.size for each t, and is there one time only?"""
+    """Return tau = learning_rate t / y.size for each t; for one t alone, a list with one entry."""
     t = options.get('t')
     rate = exact(options.get('learning_rate', 1.)).item()
     return [None if one is None else rate * exact(one).item() / y.size for one in (t if isinstance(t, list) else [t])]
 
 
 def _stacked(results, options):
-    """One array a name out of one at each time."""
+    """Return {name: array} with the results of all times stacked, or the only result if there is one time alone."""
     if not isinstance(options.get('t'), list):
         return results[0]
     return {name: numpy.stack([one[name] for one in results]) for name in results[0]}
@@ -163,7 +165,9 @@ def gradient_descent_mse_steps(inputs, options):
 
 
 def _moving(inputs):
-    """y, training and test outputs at first, and K with the tests below it, which move and do not pull."""
+    """Return y, initial training and test outputs, and K as a square matrix of all inputs.
+
+    Its last rows are of the test inputs, whose outputs move; their columns are 0, since they act on no output."""
     y, f0, k, cross, start = (exact(inputs[name]) for name in (
         'y_train', 'fx_train_0', 'k_train_train', 'k_test_train', 'fx_test_0'))
     nothing = exact(numpy.zeros((len(k) + len(cross), len(cross))))
@@ -171,7 +175,9 @@ def _moving(inputs):
 
 
 def _gaussians(S, T, y, options, tau):
-    """{'mean_nngp', 'covariance_nngp', ...} of test outputs; S and T are (train train, test train, test test)."""
+    """Return {'mean_nngp', 'covariance_nngp', ...} of test outputs.
+
+    S and T are the NNGP and tangent kernels (train train, test train, test test)."""
     found, reg = {}, _regularization(options)
     for get in options['get']:
         (tt, st, ss) = S if get == 'nngp' else T
@@ -190,14 +196,14 @@ def _gaussians(S, T, y, options, tau):
 
 
 def gp_inference(inputs, options):
-    """S_*t A^-1 y and S_** - S_*t A^-1 S_t*; for 'ntk' the ensemble of networks trained for ever."""
+    """Return S_*t A^-1 y and S_** - S_*t A^-1 S_t*; for 'ntk' those of the ensemble of networks after infinite time."""
     S, T = ([exact(inputs[f'{name}_{pair}']) for pair in ('train_train', 'test_train', 'test_test')]
             for name in ('nngp', 'ntk'))
     return _gaussians(S, T, exact(inputs['y_train']), options, None)
 
 
 def gradient_descent_mse_ensemble(inputs, options):
-    """The same after a finite time, from the kernels of a network."""
+    """Return mean and covariance of test outputs after a finite time, from the kernels of a network."""
     from ..stax import from_spec
     train = inputs['x_train']
     test = inputs['x_test']
@@ -211,7 +217,7 @@ def gradient_descent_mse_ensemble(inputs, options):
 
 
 def max_learning_rate(inputs, options):
-    """2 (1 + momentum) size / (largest eigenvalue + eps)."""
+    """Return 2 (1 + momentum) size / (largest eigenvalue + eps)."""
     K = as_matrix(exact(inputs['ntk_train_train']))
     largest = max(mpmath().eigsy(_matrix(K), eigvals_only=True))
     momentum = exact(options.get('momentum', 0.)).item()
@@ -228,7 +234,7 @@ PREDICTIONS = {f.__name__: f for f in (
 # ------------------------------------------------------------------ kernels of finite networks
 
 def empirical(net, inputs, options):
-    """f f^T and J J^T, J by central differences: f(p + h) - f(p - h) over 2 h."""
+    """Return f f^T and J J^T, with J by central differences: f(p + h) - f(p - h) over 2 h."""
     mp = mpmath()
     h = mpmath().mpf(10) ** -(mpmath().dps // 3)
     x1, x2 = (None if inputs[name] is None else exact(inputs[name]) for name in ('x1', 'x2'))

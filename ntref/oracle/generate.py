@@ -1,6 +1,6 @@
-"""Makes the data of the conformance suite:  python -m ntref.oracle.generate [--select GLOB] [--check] [--all]
+"""Make the data of the conformance suite:  python -m ntref.oracle.generate [--select GLOB] [--check] [--all]
 
-Cases that are there and whose definition has not changed are kept: it can be stopped (Ctrl-C) and started again.
+Existing cases whose definition has not changed are kept, so it can be stopped (Ctrl-C) and started again.
 """
 import argparse
 import json
@@ -21,23 +21,23 @@ from .definitions import PREDICTIONS, empirical, settled
 
 __all__ = ['certified', 'generate', 'main', 'same']
 
-EVERY = 20.             # seconds between two savings
+EVERY = 20.             # seconds between two writes of the files
 
 
 # ------------------------------------------------------------------ the values of a case
 
 def certified(definition):
-    """({name: float64 array, correctly rounded}, {name: scale}, digits that are sure).
+    """Return ({name: float64 array, correctly rounded}, {name: scale}, digits that are sure).
 
     Raises
     ------
-    ArithmeticError : fewer digits than the definition asks for.
+    ArithmeticError : fewer digits are sure than the definition asks for.
     """
     return VALUES[definition.kind](definition, inputs_of(definition), dict(definition.options))
 
 
 def inputs_of(definition):
-    """Arrays by name."""
+    """Return the input arrays of a definition by name."""
     def taken(place):
         return INPUTS[place[0]][place[1]] if isinstance(place, tuple) else place
     return {name: taken(place) for name, place in definition.inputs.items()}
@@ -70,7 +70,7 @@ def _finite(definition, given, options):
 
 
 def _by_definition(definition, compute):
-    """Errors are relative to the largest value."""
+    """Return values, scales and sure digits of `compute`; the scale of errors is the largest value."""
     values, sure = settled(compute, definition.digits)
     found = {name: a.astype('float64') for name, a in values.items()}
     return found, {name: _coarse(abs(a).max(initial=0)) for name, a in found.items()}, sure
@@ -80,7 +80,7 @@ VALUES = {'kernel': _kernels, 'predict': _predictions, 'empirical': _finite}
 
 
 def _scales(net, x1, x2, names, pattern, options):
-    """sqrt(q q') in the shape of each kernel, to two digits."""
+    """Return sqrt(q q') in the shape of each kernel, to two digits."""
     sides = []
     for x, P in zip((x1, x2), pattern or (None, None)):
         own = None if x is None else net.kernel_fn(x, None, names, pattern=P, **options)
@@ -90,7 +90,7 @@ def _scales(net, x1, x2, names, pattern, options):
 
 
 def _spread(k, options):
-    """Variances (n, *positions) of kernels (n, n, h, h', w, w', ...)."""
+    """Return the variances (n, *positions) from kernels (n, n, h, h', w, w', ...)."""
     k = numpy.moveaxis(numpy.diagonal(k), -1, 0)
     for axis in range(1, 1 + (0 if options.get('diagonal_spatial') else (k.ndim - 1) // 2)):
         k = numpy.moveaxis(numpy.diagonal(k, axis1=axis, axis2=axis + 1), -1, axis)
@@ -98,7 +98,7 @@ def _spread(k, options):
 
 
 def _outer(a, b, options):
-    """Products of each with each, (n1, n2, h, h', w, w', ...)."""
+    """Return the products of each entry of a with each of b, of shape (n1, n2, h, h', w, w', ...)."""
     a, b = a[:, None], b[None]
     if not options.get('diagonal_spatial'):
         for axis in range(2, 2 * a.ndim - 2, 2):
@@ -108,7 +108,7 @@ def _outer(a, b, options):
 
 
 def _coarse(a):
-    """To 8 bits, which take less room."""
+    """Return an array rounded to 8 bits, so that it compresses better."""
     fraction, exponent = numpy.frexp(a)
     return numpy.ldexp(numpy.round(fraction * 256) / 256, exponent)
 
@@ -116,7 +116,7 @@ def _coarse(a):
 # ------------------------------------------------------------------ the files
 
 def row_of(definition):
-    """What JSON holds of a case, values aside; `fingerprint` tells definitions apart."""
+    """Return the JSON row of a case, without its values; `fingerprint` tells definitions apart."""
     row = {'name': definition.name, 'kind': definition.kind, 'layers': list(definition.layers),
            'spec': definition.net and definition.net.to_spec(),
            'inputs': {name: _place(definition, name, at) for name, at in definition.inputs.items()},
@@ -129,7 +129,7 @@ def row_of(definition):
 
 
 def _place(definition, name, at):
-    """The key of an input in the npz, or keys; None for no input."""
+    """Return the key of an input in the npz file, or a list of keys, or None if there is no input."""
     if isinstance(at, tuple):
         return None if INPUTS[at[0]][at[1]] is None else f'inputs/{"/".join(at)}'
     if isinstance(at, list):
@@ -138,7 +138,7 @@ def _place(definition, name, at):
 
 
 def read():
-    """{name: row}, {key: array} of the data that there are."""
+    """Return {name: row} and {key: array} of the existing data, which are empty if there is none."""
     if not (DATA / 'cases.json').exists():
         return {}, {}
     table = json.loads((DATA / 'cases.json').read_text('utf-8'))
@@ -147,7 +147,7 @@ def read():
 
 
 def write(rows, arrays):
-    """Both files, each in one piece; rows in the order of the catalogue, arrays that no row has are dropped."""
+    """Write both files, each in one piece, with rows in the given order and without arrays that no row uses."""
     DATA.mkdir(exist_ok=True)
     used = [key for row in rows for key in keys(row)]
     lines = ',\n'.join(json.dumps(row) for row in rows)
@@ -160,7 +160,7 @@ def write(rows, arrays):
 
 
 def keys(row):
-    """Of the arrays of a case."""
+    """Return the keys of the arrays of a case."""
     places = [place for at in row['inputs'].values() for place in (at if isinstance(at, list) else [at])]
     return [place for place in places if place] + [
         f'{row["name"]}/{part}/{name}' for part in ('expected', 'scale') for name in row['expected']]
@@ -169,7 +169,7 @@ def keys(row):
 # ------------------------------------------------------------------ the command
 
 def generate(select='*', everything=False, progress=None):
-    """Computes what is missing or defined otherwise (or all), and writes the files. Returns how many were computed."""
+    """Compute cases that are missing or whose definition changed (or all), write the files, return how many."""
     definitions, (known, arrays) = catalogue(), read()
     rows = {d.name: row_of(d) for d in definitions}
     wanted = [d for d in definitions if fnmatchcase(d.name, select)
@@ -203,7 +203,7 @@ def _kept(row, known):
 
 
 def same(definition, known, arrays):
-    """Is the case that is there what its definition gives, to the last bit?"""
+    """True if the existing case is what its definition gives, with values equal to the last bit."""
     values, scale, sure = certified(definition)
     row = row_of(definition) | {'expected': list(values), 'sure': sure}
     found = {f'{definition.name}/expected/{name}': a for name, a in values.items()}
@@ -213,7 +213,7 @@ def same(definition, known, arrays):
 
 
 def main(argv=None):
-    """Returns the exit status: 1 where --check finds a case that differs."""
+    """Run the command and return its exit status, 1 if --check finds a case that differs or no case at all."""
     parser = argparse.ArgumentParser(prog='python -m ntref.oracle.generate', description=__doc__.partition('\n')[0])
     parser.add_argument('--select', default='*', metavar='GLOB', help='names of cases, such as conv/* (%(default)s)')
     parser.add_argument('--check', action='store_true', help='compute again and compare to the last bit, write nothing')

@@ -1,8 +1,8 @@
-"""mpmath for one thread at a time.
+"""Working precision of mpmath for one thread at a time.
 
-The working precision of `mpmath.mp` is one for the whole process, and so is what `ntref.oracle.shaken` changes in it. A
-thread in `working` has them for itself: another one that comes here, or sets the precision by itself, waits until it is
-done, and is told the precision from before. docs/oracle.md#threads
+The working precision of `mpmath.mp` is shared by the whole process, and so is what `ntref.oracle.shaken` changes in it.
+A thread in `working` has them for itself: another thread that comes here, or sets the precision, waits until it is
+done; if it reads the precision, it gets that from before. See docs/oracle.md#threads.
 """
 import os
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ __all__ = ['alone', 'mpmath', 'replaced', 'working']
 
 _turn = RLock()
 _owner = None           # the thread whose turn it is
-_undone = []            # what gives back what is replaced now, the latest last
+_undone = []            # functions that undo current replacements, the latest last
 
 
 @cache
 def mpmath():
-    """The context that is used, and that functions of the user's know: `mpmath.mp`."""
+    """Return the context `mpmath.mp`, which functions of the user work with as well."""
     try:
         return import_module('mpmath').mp
     except ImportError:
@@ -28,7 +28,7 @@ def mpmath():
 
 @contextmanager
 def replaced(owner, changes):
-    """The attributes `changes` of a class or an object, and those from before at the end."""
+    """Set the attributes `changes` of a class or an object, and restore the former ones at the end."""
     before = {name: vars(owner)[name] for name in changes if name in vars(owner)}
 
     def undo():
@@ -49,7 +49,7 @@ def replaced(owner, changes):
 
 @contextmanager
 def alone():
-    """mpmath for this thread, whose precision is at the end what it was before."""
+    """Reserve mpmath for this thread, and restore its precision at the end."""
     global _owner
     with _turn:
         if _owner == get_ident():
@@ -66,7 +66,7 @@ def alone():
 
 
 def _waiting(mp, name):
-    """The property `name` of mp, for which all threads but this one have to wait."""
+    """Return the property `name` of mp; other threads read its former value, and wait to set it."""
     owner = get_ident()
     plain = getattr(type(mp), name)
     before = getattr(mp, name)
@@ -84,11 +84,11 @@ def _waiting(mp, name):
 
 @contextmanager
 def working(digits):
-    """So many digits of working precision, for this thread alone.
+    """Set the working precision to `digits` digits, for this thread alone.
 
     Raises
     ------
-    RuntimeError : at the end the precision is another one.
+    RuntimeError : the precision was changed and is not restored at the end.
     """
     with alone(), mpmath().workdps(digits):
         bits = mpmath().prec
@@ -99,11 +99,11 @@ def working(digits):
 
 
 def _in_a_child():
-    """In a process that was forked while another thread had its turn, nobody has."""
+    """Release mpmath in a process that was forked while another thread had reserved it."""
     global _turn, _owner
     if _owner in (None, get_ident()):
         return
-    before = mpmath().prec                               # what others are told
+    before = mpmath().prec                               # the former one, as other threads read it
     while _undone:
         _undone.pop()()
     mpmath().prec = before

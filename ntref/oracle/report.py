@@ -1,4 +1,4 @@
-"""What a run of the suite says: as a table, as JSON, as a page with a picture."""
+"""Reports on a run of the suite: a table, JSON, and a page with a picture."""
 import json
 import time
 from html import escape
@@ -7,16 +7,16 @@ from .conformance import VERDICTS
 
 __all__ = ['as_html', 'as_json', 'by_layer', 'line', 'picture', 'summary']
 
-WIDEST = 400            # characters of a reason on a terminal
+WIDEST = 400            # characters of a reason on a terminal, at most
 COLOURS = {'pass': '#0072b2', 'fail': '#d55e00', 'crashed': '#222222', 'too slow': '#b8860b', 'unsupported': '#8a8a8a'}
 
 
 # ------------------------------------------------------------------ text
 
 def line(outcome, width, is_cut=False):
-    """A row of the table: case, digits agreed, verdict, why; `width` is that of the names.
+    """Return a row of the table: case, digits agreed, verdict, reason; `width` is that of the names.
 
-    `is_cut`: of a long reason the beginning and the end, where its cause is.
+    With `is_cut` a long reason is cut to its beginning and its end, where the cause is.
     """
     reason, half = outcome.reason, WIDEST // 2
     reason = f'{reason[:half]} ... {reason[-half:]}' if is_cut and len(reason) > WIDEST + 5 else reason
@@ -24,13 +24,13 @@ def line(outcome, width, is_cut=False):
 
 
 def summary(result):
-    """One line: how many of which verdict."""
+    """Return a line with the number of cases of each verdict."""
     counts = [f'{n} {verdict}' for verdict in VERDICTS if (n := result.count(verdict))]
     return f'{len(result.outcomes)} cases in {result.dtype}: {", ".join(counts)}; {result.seconds:.0f} s'
 
 
 def as_json(result):
-    """All of it as JSON."""
+    """Return the whole result as JSON."""
     return json.dumps({
         'version': 1, 'adapter': result.adapter, 'dtype': result.dtype, 'command': result.command,
         'versions': result.versions, 'seconds': round(result.seconds, 3),
@@ -41,7 +41,7 @@ def as_json(result):
 
 
 def by_layer(outcomes):
-    """{layer: its outcomes}: of the main layer of each case, in order of appearance."""
+    """Return {layer: outcomes of the cases whose main layer it is}, in order of appearance."""
     layers = {}
     for outcome in outcomes:
         layers.setdefault(outcome.layers[0], []).append(outcome)
@@ -68,7 +68,7 @@ NONE = 60
 
 
 def picture(result):
-    """Digits agreed per layer, as SVG: a row for each layer, a mark for each case."""
+    """Return the digits agreed per layer as SVG, with a row for each layer and a mark for each case."""
     layers = by_layer(result.outcomes)
     most = 17 if result.dtype == 'float64' else 9
     height = TOP + ROW * len(layers) + 46
@@ -109,7 +109,7 @@ def _row(layer, outcomes, y, at):
 
 
 def _mark(verdict, x, y, title):
-    """A circle for what passed, a cross for what did not: shape and colour say it."""
+    """Return a mark: a circle if the case passed, a cross if not, so that shape and colour show the verdict."""
     colour = COLOURS[verdict]
     if verdict == 'pass':
         shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}" fill-opacity="0.55"/>'
@@ -133,7 +133,7 @@ def _text(x, y, text, anchor='start', fill='#222222', size=13, weight='normal'):
 
 
 def _described(layers):
-    """The picture in words, for those who cannot see it."""
+    """Return the picture in words, for readers who cannot see it."""
     rows = []
     for layer, outcomes in layers.items():
         least = [o.least for o in outcomes if o.least is not None]
@@ -154,7 +154,7 @@ td.reason { min-width: 16em; max-width: 25em; overflow-wrap: break-word }
 
 
 def as_html(result):
-    """One self-contained page: the picture, versions, command, and all cases."""
+    """Return a self-contained page with the picture, versions, command, and all cases."""
     name = escape(result.adapter.rpartition('/')[2])
     about = ''.join(_cells('th', what) + _cells('td', version) + '</tr>\n' for what, version in result.versions.items())
     rows = ''.join(map(_case_row, sorted(result.outcomes, key=lambda outcome: not outcome.has_failed)))

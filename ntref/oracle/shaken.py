@@ -1,9 +1,9 @@
-"""What a formula would give if the doubles in it were other doubles.
+"""Perturbation of the doubles in formulas, which shows results that depend on their rounding.
 
-The same recursion at two working precisions agrees to all digits also where a double stands in a formula for a number
-that is none, 0.1 or numpy.pi: both see the same one. In `shaken` they move by about one rounding, so that what depends
-on them no longer agrees; numbers out of long texts, and those of a lower precision, likewise. What ought not to matter,
-a threshold or the step of a quadrature, may be any double.
+If a formula has a double that stands for another number, such as 0.1 or numpy.pi, the recursion at two working
+precisions agrees to all digits nevertheless, since both use the same double. In `shaken` such doubles move by about one
+rounding, so that results which depend on them no longer agree. Numbers from long texts, and numbers of a lower
+precision, are moved likewise. Numbers that ought not to matter, a threshold or a quadrature step, may be any double.
 """
 import re
 from contextlib import ExitStack, contextmanager
@@ -17,25 +17,27 @@ from .precision import mpmath, replaced
 
 __all__ = ['shaken']
 
-SHORT = 26              # bits: numbers such as 0.5, 3.25 and 1e6 are meant
-FEW = 12                # decimals: texts such as '0.1' are meant
-LOST = 6                # bits, of a precision below that of the computation
+SHORT = 26              # bits: numbers such as 0.5, 3.25 and 1e6 are taken as exact
+FEW = 12                # decimals: texts such as '0.1' are taken as exact
+LOST = 6                # bits by which a precision below that of the computation is lowered further
 OPERATORS = [f'__{side}{name}__' for name in 'add sub mul truediv pow mod'.split() for side in ('', 'r')]
 COMPARISONS = [f'__{name}__' for name in 'eq ne lt le gt ge'.split()]
 
 
 @contextmanager
 def shaken():
-    """Doubles of more than SHORT bits that meet an `mpmath.mpf` in arithmetic, become one, or go into a function of
-    mpmath, are a rounding off; so are texts of more than FEW decimals, and a precision that is set to less than that
-    of the computation has LOST bits less.
+    """Move doubles and long texts that enter computations with mpmath in this thread by about one rounding.
 
-    `mpmath.mpmathify(0.1)` is meant; it is how `ntref.arrays.exact` takes arguments of layers. Other threads compute
-    as ever.
+    Doubles of more than SHORT bits are moved where they meet an `mpmath.mpf` in arithmetic, become one, or go into a
+    function of mpmath, and texts of more than FEW decimals likewise. A precision that is set to less than that of the
+    computation has LOST bits less.
+
+    `mpmath.mpmathify(0.1)` is taken as exact; `ntref.arrays.exact` converts arguments of layers that way. Other threads
+    are not affected.
 
     Yields
     ------
-    set of float and str : those that were met.
+    set of float and str : the numbers and texts that were moved.
     """
     mp = mpmath()
     met = set()
@@ -43,7 +45,7 @@ def shaken():
     mpf, convert = mp.mpf, mp.convert
 
     def moved(x):
-        """x, or if it is a long double or text an mpf next to it: the same one each time, so that x / x is 1."""
+        """Return x, or for a long double or text an mpf next to it, always the same one, so that x / x is 1."""
         unit = _rounding(x)
         if not unit or get_ident() != thread:
             return x
@@ -66,7 +68,7 @@ def shaken():
 
 
 def _rounding(x):
-    """How far a number that x stands for may be off, relative to it; 0, if x is meant."""
+    """Return the relative rounding error of a number that x may stand for; 0 if x is taken as exact."""
     if _is_double(x):
         return 0 if (2. ** SHORT * frexp(x)[0]).is_integer() else mpmath().mpf(2) ** -53
     if not isinstance(x, str) or not re.fullmatch(r'\s*[+-]?[\d._]+([eE][+-]?\d+)?\s*', x):
@@ -76,7 +78,7 @@ def _rounding(x):
 
 
 def _lowered(mp, name):
-    """The property `name` of mp, with less effect than asked for where that is below the precision now."""
+    """Return the property `name` of mp; a precision set below the current one is lowered by LOST bits more."""
     thread = get_ident()
     plain = getattr(type(mp), name)
     bits = mp.prec

@@ -1,9 +1,9 @@
-"""Runs a Python adapter in any interpreter: a request a line comes in, an answer a line goes out.
+"""Run a Python adapter in any interpreter: read one request on each line, and write one answer on each line.
 
     python worker.py ADAPTER.py [ARGUMENT]
 
-It needs Python 3.9 and numpy, and nothing of ntref, so that the adapter can live where its library does. What the
-adapter prints goes to stderr. The protocol: docs/oracle.md#the-protocol.
+It needs Python 3.9 and numpy, but not ntref, so that the adapter can run in the environment of its library. What the
+adapter prints goes to stderr. The protocol is described in docs/oracle.md#the-protocol.
 """
 import importlib.util
 import inspect
@@ -24,7 +24,7 @@ SPECIAL = {'nan': float('nan'), 'inf': float('inf'), '-inf': -float('inf')}
 # ------------------------------------------------------------------ arrays as JSON
 
 def encoded(value):
-    """Arrays, also in lists and dicts, as {'shape', 'dtype', 'data'}; NaN and infinities as text.
+    """Return arrays, also those in lists and dicts, as {'shape', 'dtype', 'data'}, with NaN and infinities as text.
 
     >>> encoded({'x1': numpy.array([[1., numpy.inf]])})
     {'x1': {'shape': [1, 2], 'dtype': 'float64', 'data': [1.0, 'inf']}}
@@ -42,11 +42,11 @@ def encoded(value):
 
 
 def decoded(value):
-    """What `encoded` made JSON; of an array that is not of real numbers its dtype, as text.
+    """Return the value that `encoded` took; for an array that is not of real numbers its dtype, as text.
 
     Raises
     ------
-    ValueError : an array whose data are not numbers, or not as many as its shape says.
+    ValueError : the data of an array are not numbers, or not as many as its shape says.
     """
     if isinstance(value, dict) and set(value) == {'shape', 'dtype', 'data'}:
         return _array(**value)
@@ -78,7 +78,7 @@ def _array(shape, dtype, data):
 # ------------------------------------------------------------------ the adapter's functions
 
 def loaded(path):
-    """The adapter as a module; `prepare()` is called if it has one."""
+    """Load the adapter as a module, and call its `prepare()` if it has one."""
     spec = importlib.util.spec_from_file_location('adapter', path)
     module = importlib.util.module_from_spec(spec)
     sys.modules['adapter'] = module
@@ -88,7 +88,7 @@ def loaded(path):
 
 
 def answer(module, request):
-    """The answer to a request, without its id: {'result': ...}, {'unsupported': why} or {'error': text}."""
+    """Return the answer to a request, without its id: {'result': ...}, {'unsupported': why} or {'error': text}."""
     try:
         return {'result': encoded(_called(module, request))}
     except NotImplementedError as e:
@@ -115,7 +115,7 @@ def _called(module, request):
 
 
 def _arguments(f, call, spec, inputs, options):
-    """f with the arguments of a case; a keyword that f does not take is one more thing that it does not support."""
+    """Return a call of f with the arguments of a case; raise NotImplementedError if f does not accept them."""
     if call == 'predict':
         given = [options['function'], inputs, {k: v for k, v in options.items() if k != 'function'}]
         keywords = {}
@@ -133,9 +133,9 @@ def _arguments(f, call, spec, inputs, options):
 # ------------------------------------------------------------------ the process
 
 def main(path, *arguments):
-    """Answers each line of stdin. Returns the exit status."""
+    """Answer each line of stdin, and return the exit status."""
     with os.fdopen(os.dup(1), 'w', encoding='utf-8') as out:
-        os.dup2(2, 1)                                        # prints of the adapter, also of compiled code
+        os.dup2(2, 1)                                        # what the adapter prints, also from compiled code
         sys.argv = [path] + list(arguments)
         sys.path[0] = os.path.dirname(os.path.abspath(path))
         module = loaded(path)
