@@ -81,7 +81,7 @@ class GlobalSelfAttention(Mixing):
         \Theta' = \sigma_o^2 \sigma_v^2\, \zeta \Theta_v \zeta'^T + 2 K' - \sigma_b^2 .
 
     Without it (d^(1/2)), queries and keys have weights of their own, and the limit is that of many heads. For f the
-    identity, with sigma the product of all four of sigma_q, sigma_k, sigma_o, sigma_v and D = sum_kl K~(k, l) K_v(k, l),
+    identity, with sigma the product of sigma_q, sigma_k, sigma_o, sigma_v and D = sum_kl K~(k, l) K_v(k, l),
 
     .. math::
         K' = \sigma^2 D \tilde K + \sigma_b^2, \qquad

@@ -267,7 +267,7 @@ class Conv(_Convolution):
     filter_shape : tuple of int         lengths of the window, in the order of the spatial letters of the filter.
     strides : tuple of int, optional    steps of the window, in the same order; None: 1.
     padding : str                       'VALID': none; 'SAME': zeros, so that out = ceil(n / stride); 'CIRCULAR': as
-                                        many entries from the other end. Any case will do.
+                                        many entries from the other end. Upper or lower case.
     W_std, b_std : float                sigma_w and sigma_b; b_std=None: no bias. Only their squares enter the kernel.
     dimension_numbers : (str, str, str), optional
         Letters of the axes of input (N batch, C channels), filter (I, O: channels) and output, such as
