@@ -34,8 +34,8 @@ class DotGeneral(Mixing):
     Raises
     ------
     TypeError  : the constant does not consist of real numbers.
-    ValueError : two constants; axes without a constant; axes that do not exist, come twice or differ in length; a product
-        over the channels, or a sum over the batch; diagonal_spatial=True where positions are contracted.
+    ValueError : two constants; axes without a constant; axes that do not exist, come twice or differ in length; a
+        product over the channels, or a sum over the batch; diagonal_spatial=True where positions are contracted.
 
     Accuracy
     --------

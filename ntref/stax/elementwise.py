@@ -21,7 +21,10 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 
 
 class Nonlinearity(Layer, abstract=True):
-    """Base of nonlinearities; a subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope."""
+    """Base of nonlinearities.
+
+    A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope.
+    """
     fused = far = None       # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
     row_by_row = elementwise = True
 

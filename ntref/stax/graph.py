@@ -4,7 +4,7 @@ A pattern P[n, i, j] is the weight of the edge from node i to node j of graph n:
 
     z_j = sum_i P[i, j] h_i,    K'(j, j') = sum_i sum_i' P[i, j] K(i, i') P'[i', j'],    Theta' likewise.
 
-The two members of a pair of nodes move independently, each along the edges of its graph. docs/theory/graphs.md#aggregate
+Both nodes of a pair move independently, each along the edges of its graph. docs/theory/graphs.md#aggregate
 """
 from dataclasses import dataclass
 from enum import Enum
@@ -55,8 +55,8 @@ class Aggregate(Mixing):
 
     Raises
     ------
-    ValueError : an axis that is batch or channels or does not exist; a pattern of another shape, with NaN, or with edges
-        out of range; a pattern for only one of x1 and x2; diagonal_spatial=True.
+    ValueError : an axis that is batch or channels or does not exist; a pattern of another shape, with NaN, or with
+        edges out of range; a pattern for only one of x1 and x2; diagonal_spatial=True.
     TypeError  : a pattern of another kind than the inputs (of NumPy, with inputs of NumPy, autograd or mpmath).
 
     Accuracy
@@ -172,7 +172,10 @@ class Aggregate(Mixing):
                                  'Pad with negative numbers, such as -1.')
 
     def weights(self, pattern, sizes, like):
-        """Return the pattern as matrices (N, V, V) in the precision of `like`, with V nodes numbered along their axes."""
+        """Return the pattern as matrices (N, V, V) in the precision of `like`.
+
+        The V nodes are numbered along their axes.
+        """
         P, V = self.written(pattern), prod(sizes)
         if self.implementation == 'DENSE':
             return as_like(P, like).reshape(len(P), V, V)

@@ -212,8 +212,8 @@ class KernelFunction:
 class KernelOfBlock(KernelFunction):
     """The kernel function of blocks of a larger kernel; x2=None stands for blocks on the diagonal, where x2 is x1.
 
-    A block cannot tell whether its inputs are the same, since different inputs may have the same values. Nor do all blocks
-    need to contain masks.
+    A block cannot tell whether its inputs are the same, since different inputs may have the same values. Nor does each
+    block need to contain masks.
     """
     is_one: bool = False         # True if x2 was the same as x1 in the whole
 
