@@ -233,7 +233,7 @@ def slid(mask, windows, padding):
 def spread(mask, sizes, strides, padding):
     """Return the mask after transposed windows of these sizes.
 
-    An output is not masked if an input that owns it is not. An input owns `stride` outputs, or under 'VALID' all that it
+    An output is not masked if an input that owns it is not. An input owns `stride` outputs, under 'VALID' all that it
     reaches.
     """
     there = ~mask

@@ -36,9 +36,9 @@ def supports_masking(remask_kernel):
     """Declare that a layer handles masks, by a decorator between `layer` and its function.
 
     The function may return a fourth one, mask_fn(mask, input_shape), which gives the mask of the output; without it
-    masks stay as they are. Masks are bools, True where masked, shaped like the inputs, with one channel. `apply_fn` gets
-    the mask of its inputs as `mask`; the Kernel has `mask1` and `mask2` of shape (n, *positions). Masked entries are set
-    to 0 after the layer.
+    masks stay as they are. Masks are bools, True where masked, shaped like the inputs, with one channel. `apply_fn`
+    gets the mask of its inputs as `mask`; the Kernel has `mask1` and `mask2` of shape (n, *positions). Masked entries
+    are set to 0 after the layer.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def layer(layer_fn):
                                                  cov2=..., is_gaussian=...); kwargs has `pattern` if it is given
     ===========================================  =======================================================================
 
-    ntk is None where it is not asked for, and cov2 where x2 is x1. Positions are in their natural order. `replace` drops
-    gap and area of the covariances that it replaces, and half the digits of nearly equal inputs with them: see
+    ntk is None where it is not asked for, and cov2 where x2 is x1. Positions are in their natural order. `replace`
+    drops gap and area of the covariances that it replaces, and half the digits of nearly equal inputs with them: see
     docs/add-a-layer.md#gap-and-area. Kernels of such layers are not computed in tiles.
 
     Parameters
@@ -156,7 +156,7 @@ class _Triple(Layer, abstract=True):
 
     @classmethod
     def of(cls, given):
-        """Return the layer with these arguments, or a layer of this library if the function returned one."""
+        """Return the layer with these arguments, or the `Layer` itself if the function returned one."""
         bound = BoundArguments(cls.signature, dict(given))
         bound.apply_defaults()
         new = cls(tuple(bound.arguments.items()))
@@ -310,8 +310,8 @@ class _Triple(Layer, abstract=True):
     def _trial(self, signal):
         """Return the state of a random input after the layer.
 
-        Where these may do, it has no tangent kernel and only equal positions, since an image has many pairs of positions. All
-        combinations are tried: a layer may refuse a tangent kernel, and another one may expect it.
+        Trials without a tangent kernel and at equal positions come first, since an image has many pairs of positions. A layer
+        may refuse a tangent kernel, and another one may expect it.
         """
         x = generator(0).standard_normal(signal.shape)
         patterns = (None if p is None else p[:1] for p in signal.patterns)
