@@ -21,7 +21,7 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 
 
 class Nonlinearity(Layer, abstract=True):
-    """Base of nonlinearities.
+    """Base of nonlinearities, each a function with its dual activation.
 
     A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope.
     """

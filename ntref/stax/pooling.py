@@ -57,7 +57,7 @@ class Mixing(Layer, abstract=True):
         return z / in_layout(self.share(mask, x), self.out(signal).axes) if self.averages and mask is not None else z
 
     def share(self, mask, like):
-        """Return the share that is not masked of what each output is an average of."""
+        """Return, for each output, the fraction of the averaged inputs that is not masked."""
         return share(mask, like, lambda u: self.mixed(u, [(axis,) for axis in range(1, u.ndim)]))
 
     def check_layout(self, k):
