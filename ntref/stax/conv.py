@@ -258,8 +258,8 @@ class Conv(_Convolution):
         K'(i, j) = \frac{\sigma_w^2}{k} \sum_a K(i + a, j + a) + \sigma_b^2, \qquad
         \Theta'(i, j) = K'(i, j) + \frac{\sigma_w^2}{k} \sum_a \Theta(i + a, j + a) .
 
-    Inputs outside and masked inputs (docs/masks.md) are zero, and k counts them. With 'standard', Theta' =
-    n / s[0] sum_a K + sigma_w^2 / k sum_a Theta (+ 1 with a bias).
+    Inputs outside and masked inputs (docs/masks.md) are zero, and k counts them. With 'standard',
+    Theta' = n / s[0] sum_a K + sigma_w^2 / k sum_a Theta (+ 1 with a bias).
 
     Parameters
     ----------

@@ -310,8 +310,8 @@ class _Triple(Layer, abstract=True):
     def _trial(self, signal):
         """Return the state of a random input after the layer.
 
-        Trials without a tangent kernel and at equal positions come first, since an image has many pairs of positions. One
-        layer may refuse a tangent kernel, and another one may expect it.
+        Trials without a tangent kernel and at equal positions come first, since an image has many pairs of
+        positions. A layer may refuse a tangent kernel while another one expects it.
         """
         x = generator(0).standard_normal(signal.shape)
         patterns = (None if p is None else p[:1] for p in signal.patterns)
