@@ -1,4 +1,4 @@
-"""Layers of infinitely wide networks, and of finite ones: `init_fn, apply_fn, kernel_fn = stax.serial(...)`."""
+"""Layers of infinitely wide and of finite networks: `init_fn, apply_fn, kernel_fn = stax.serial(...)`."""
 from ..arguments import unknown_name
 # composition
 from .combinators import parallel, repeat, serial
@@ -23,7 +23,7 @@ from .clipped import Elu, HardTanh, Relu6, Selu
 from .smooth import Mish, Sigmoid, Softplus, Swish, Tanh
 # masks
 from .masking import MaskedArray, unmask_fn
-# layers of one's own
+# user-defined layers
 from .requirements import Bool, Diagonal, requires
 from .triple import layer, supports_masking
 # networks as text

@@ -1,7 +1,7 @@
 r"""Self-attention over all positions: every output is an average of values, weighed by products of queries and keys.
 
-On kernels, with K~ the covariance of what queries and keys see (inputs, and positions), positions of an input written
-as the rows and columns of a matrix, and zeta, zeta' the weights within x and within x',
+Kernels are written as matrices whose rows and columns are the positions of the inputs. With K~ the covariance of what
+queries and keys see (inputs and positions), and zeta and zeta' the weights within x and within x',
 
     linear scaling        K' = s zeta K_v zeta'^T + b          zeta = f(a K~), f the mechanism
     square-root scaling   K' = s a^2 <K~, K_v> K~ + b          f the identity
@@ -26,7 +26,7 @@ __all__ = ['AttentionMechanism', 'GlobalSelfAttention', 'PositionalEmbedding']
 
 
 def softmax(c):
-    """exp(c) divided by its sum over the last axis."""
+    """Return exp(c) divided by its sum over the last axis."""
     xp = namespace(c)
     e = xp.exp(c - c.max(-1, keepdims=True))
     return e / xp.sum(e, -1, keepdims=True)
@@ -36,9 +36,9 @@ MECHANISMS = {'SOFTMAX': softmax, 'IDENTITY': lambda c: c, 'ABS': abs, 'RELU': l
 
 
 class AttentionMechanism(Enum):
-    """What makes weights of the products of queries and keys: softmax over the keys, or one number at a time.
+    """The function that turns products of queries and keys into weights: softmax over the keys, or elementwise.
 
-    `AttentionMechanism.SOFTMAX.fn()` is the function, of arrays whose last axis is that of the keys.
+    `AttentionMechanism.SOFTMAX.fn()` returns the function; it takes arrays whose last axis is that of the keys.
     """
     SOFTMAX = 'SOFTMAX'
     IDENTITY = 'IDENTITY'
@@ -50,7 +50,7 @@ class AttentionMechanism(Enum):
 
 
 class PositionalEmbedding(Enum):
-    """How random vectors that stand for positions are joined to the inputs: not, added, or as further channels."""
+    """How the random vectors that embed positions join the inputs: not at all, added, or as more channels."""
     NONE = 'NONE'
     SUM = 'SUM'
     CONCAT = 'CONCAT'
@@ -60,7 +60,8 @@ class PositionalEmbedding(Enum):
 class GlobalSelfAttention(Mixing):
     r"""Multi-head self-attention over all positions (spatial axes) of an input.
 
-    With n channels h(i) at position i, h~ = h, or h with the embedding of the position, of n~ channels, and per head
+    The input h(i) has n channels at position i; h~, of n~ channels, is h or h with the embedding of the position. Then,
+    for each head,
 
     .. math::
         G_{ij} = f\Big(\frac{\sigma_q \sigma_k}{\tilde n\, d^{\,1\text{ or }1/2}} \langle W_q \tilde h(i),
@@ -68,47 +69,49 @@ class GlobalSelfAttention(Mixing):
         z(i) = \frac{\sigma_o \sigma_v}{\sqrt{H n_v d_v}} W_o \Big[\sum_j G_{ij} W_v h_v(j)\Big]_{\text{heads}}
         + \sigma_b b,
 
-    d channels of a key, d_v of a value, H heads, h_v = h~ if `val_pos_emb` and h otherwise, of n_v channels.
+    where a key has d channels, a value has d_v, and there are H heads; h_v, of n_v channels, is h~ if `val_pos_emb` and
+    h otherwise.
 
-    `linear_scaling`, d^1: queries and keys share their weights, W_q = W_k; as d grows G becomes the number zeta:
+    With `linear_scaling` (d^1), queries and keys share their weights, W_q = W_k, and G tends to a number, zeta, as d
+    grows:
 
     .. math::
         \zeta = f(\sigma_q \sigma_k \tilde K(x, x)), \qquad
         K' = \sigma_o^2 \sigma_v^2\, \zeta K_v \zeta'^T + \sigma_b^2, \qquad
         \Theta' = \sigma_o^2 \sigma_v^2\, \zeta \Theta_v \zeta'^T + 2 K' - \sigma_b^2 .
 
-    Without it, d^(1/2), weights of their own, as the number of heads grows: for f the identity, sigma the product of
-    all four and D = sum_kl K~(k, l) K_v(k, l),
+    Without it (d^(1/2)), queries and keys have weights of their own, and the limit is that of many heads. For f the
+    identity, with sigma the product of sigma_q, sigma_k, sigma_o, sigma_v and D = sum_kl K~(k, l) K_v(k, l),
 
     .. math::
         K' = \sigma^2 D \tilde K + \sigma_b^2, \qquad
         \Theta' = \sigma^2 \big[(\langle \tilde K, \Theta_v\rangle + \langle K_v, \tilde\Theta\rangle) \tilde K
         + D (\tilde\Theta + 4 \tilde K)\big] + \sigma_b^2 .
 
-    K~ = K, or K + r R ('SUM'), or (n K + m r R) / (n + m) ('CONCAT', m channels of the embedding), r = sigma_p^2, and
-    Theta~ likewise; K_v = K~ if `val_pos_emb`, K otherwise. R(i, j) = decay(sum over axes of |i - j|^p).
+    K~ is K ('NONE'), K + r R ('SUM') or (n K + m r R) / (n + m) ('CONCAT', with m channels of the embedding), where
+    r = sigma_p^2; Theta~ likewise. K_v = K~ if `val_pos_emb`, K otherwise. R(i, j) = decay(sum over axes of |i - j|^p).
 
-    An input without positions has a single one. Of masked keys the weights are 0, and softmax is over the others.
+    An input without positions counts as one position. Masked keys have weight 0, and softmax is over the other keys.
 
     Parameters
     ----------
     n_chan_out : int                    channels of the output.
     n_chan_key, n_chan_val : int        d and d_v: channels of keys (and queries) and of values, of each head.
-    n_heads : int                       H. These four are without effect on the kernel.
+    n_heads : int                       H. These four do not affect the kernel.
     linear_scaling : bool               divide products of queries and keys by d; False: by sqrt d.
     W_key_std, W_value_std, W_query_std, W_out_std, b_std : float
                                         sigma_k, sigma_v, sigma_q, sigma_o, sigma_b; b_std=None: no bias.
     attention_mechanism : str           f: 'SOFTMAX' over the second position, 'IDENTITY', 'ABS', 'RELU'; in any case,
                                         or an `AttentionMechanism`.
-    pos_emb_type : str                  'NONE', 'SUM', 'CONCAT', or a `PositionalEmbedding`. The arguments below are
-                                        without effect with 'NONE'.
-    pos_emb_p_norm : float              p > 0: distances are sums of p-th powers, of which no root is taken.
+    pos_emb_type : str                  'NONE', 'SUM', 'CONCAT', or a `PositionalEmbedding`. The arguments below have
+                                        no effect with 'NONE'.
+    pos_emb_p_norm : float              p > 0: distances are sums of p-th powers, without a root.
     pos_emb_decay_fn : callable, optional
         Covariance of the embeddings as a function of the distance, elementwise, such as `lambda d: 1 / (1 + d)`.
         None: embeddings of different positions are independent.
     n_chan_pos_emb : int, optional      m; None: n. With 'SUM' it has to be n.
     W_pos_emb_std : float               sigma_p.
-    val_pos_emb : bool                  do values see the positions, too?
+    val_pos_emb : bool                  True if values see the positions, too.
     batch_axis, channel_axis : int
 
     Raises
@@ -116,14 +119,14 @@ class GlobalSelfAttention(Mixing):
     NotImplementedError : `kernel_fn` with linear_scaling=False and a mechanism other than 'IDENTITY': no closed form is
         known. `apply_fn` works.
     ValueError : an unknown name; numbers of channels below 1; n_chan_pos_emb that differs from n with 'SUM';
-        diagonal_spatial=True; pos_emb_decay_fn that is the covariance of no embeddings (not positive semi-definite), in
-        `apply_fn`, and in `kernel_fn` where it is a part of K': with val_pos_emb or linear_scaling=False.
-    TypeError : pos_emb_decay_fn that is not a function; linear_scaling or val_pos_emb other than True and False.
+        diagonal_spatial=True; a pos_emb_decay_fn that gives no covariance (it is not positive semi-definite): in
+        `apply_fn` always, in `kernel_fn` if it is a part of K', which it is with val_pos_emb or linear_scaling=False.
+    TypeError : a pos_emb_decay_fn that is not a function; linear_scaling or val_pos_emb other than True and False.
 
     Accuracy
     --------
-    K and Theta to rounding. The gap is recovered by subtraction after it, as after `AvgPool`: docs/accuracy.md; what
-    that costs where attention is nearly the same at all positions: docs/theory/attention.md#gap.
+    K and Theta are accurate to rounding. The gap is recovered by subtraction, as after `AvgPool` (docs/accuracy.md);
+    docs/theory/attention.md#gap says what that costs where attention is nearly the same at all positions.
 
     Source
     ------
@@ -171,15 +174,15 @@ class GlobalSelfAttention(Mixing):
             raise TypeError(f'{self.name}: pos_emb_decay_fn is expected to be a function, got '
                             f'{self.pos_emb_decay_fn!r}.')
 
-    # -------------------------------------------------------------- what is common to finite and infinite networks
+    # -------------------------------------------------------------- what finite and infinite networks share
 
     @property
     def mechanism(self):
-        """f."""
+        """The function f that turns products of queries and keys into weights."""
         return AttentionMechanism[self.attention_mechanism].fn()
 
     def weights(self, c, mask=None):
-        """f(c) for products c (n, ..., queries, keys); 0 for keys that are masked (n, *positions)."""
+        """Return f(c) for products c (n, ..., queries, keys), and 0 where `mask` (n, *positions) masks the key."""
         if mask is None:
             return self.mechanism(c)
         xp = namespace(c)
@@ -191,11 +194,11 @@ class GlobalSelfAttention(Mixing):
         return G / xp.where(total == 0, 1, total)
 
     def embedding_channels(self, n):
-        """m, for inputs of n channels."""
+        """Return m, the channels of the embedding, for inputs of n channels."""
         return n if self.n_chan_pos_emb is None else self.n_chan_pos_emb
 
     def correlation(self, like, sizes):
-        """R, of the kind and precision of the array `like`."""
+        """Return R, the covariance of the embeddings, in the kind and precision of the array `like`."""
         xp = namespace(like)
         positions = list(product(*map(range, sizes)))
         if self.pos_emb_decay_fn is None:
@@ -217,12 +220,15 @@ class GlobalSelfAttention(Mixing):
 
     @property
     def in_tiles(self):
-        return self.pos_emb_type == 'NONE' or self.pos_emb_decay_fn is None    # the user's: maybe not safe in threads
+        return self.pos_emb_type == 'NONE' or self.pos_emb_decay_fn is None    # users' code may not be thread-safe
 
     # -------------------------------------------------------------- the finite network
 
     def shapes(self, signal):
-        """Of W_q, W_k, W_v (heads first), W_o, b and the embeddings; None for what there is not."""
+        """Return the shapes of W_q, W_k, W_v (heads first), W_o, b and the embeddings.
+
+        The shape of a parameter that the layer does not have is None.
+        """
         batch, channel = signal.axes.batch, signal.axes.channel
         n = signal.channels
         m = self.embedding_channels(signal.channels)
@@ -263,7 +269,7 @@ class GlobalSelfAttention(Mixing):
         return z if self.b_std is None else z + self.b_std * b
 
     def with_positions(self, h, E, signal):
-        """What queries and keys see of h (N, positions, channels)."""
+        """Return what queries and keys see of inputs h (N, positions, channels), with the embeddings E."""
         if self.pos_emb_type == 'NONE':
             return h
         xp, E = namespace(h, E), channels_last(E, signal.axes)
@@ -289,14 +295,14 @@ class GlobalSelfAttention(Mixing):
         if self.pos_emb_type != 'NONE':
             R = self.correlation(k.nngp, sizes)
             if self.pos_emb_decay_fn is not None and (self.val_pos_emb or not self.linear_scaling):
-                _root(R)                                           # part of K', not of the weights alone
+                _root(R)                                           # R is part of K', not only of the weights
 
         def seen(c):
-            """K to K~, as matrices: positions of x are rows, those of x' columns."""
+            """Map K to K~ as matrices: positions of x are rows, positions of x' are columns."""
             return self.joined(matrices(c, len(sizes)), R, k.signals[0].channels)
 
         def valued(c):
-            """K to K_v."""
+            """Map K to K_v."""
             return seen(c) if self.val_pos_emb else matrices(c, len(sizes))
 
         def laid_out(c):
@@ -307,7 +313,7 @@ class GlobalSelfAttention(Mixing):
         return step(k, seen, valued, laid_out, 0 if self.b_std is None else self.b_std ** 2).meeting(met)
 
     def joined(self, K, R, n):
-        """K~ of inputs with n channels."""
+        """Return K~ for the covariance K of inputs with n channels."""
         if self.pos_emb_type == 'NONE':
             return K
         r = self.W_pos_emb_std ** 2
@@ -349,7 +355,10 @@ class GlobalSelfAttention(Mixing):
 
 
 def _hidden(k):
-    """Where one of a pair of positions is masked, as matrices, for the pairings of `map`; Nones without masks."""
+    """Return where either position of a pair is masked, as matrices, for the pairings of `map`.
+
+    Without masks each of them is None.
+    """
     if k.mask1 is None:
         return [None] * 3
     flat = (mask.reshape(len(mask), prod(mask.shape[1:])) for mask in (k.mask1, k.mask2))
@@ -357,7 +366,7 @@ def _hidden(k):
 
 
 def _root(R):
-    """The symmetric matrix whose square is R; ValueError if it has none, since R is no covariance."""
+    """Return the symmetric matrix whose square is R; raise ValueError if R has none and is thus no covariance."""
     xp = namespace(R)
     w, v = xp.eigh(R)
     least, most = plain(w.min()), plain(w.max())
@@ -369,7 +378,7 @@ def _root(R):
 
 
 def _named(layer, name, names):
-    """The argument as the name of one of `names`, given in any case or as itself."""
+    """Return the argument `name` as one of `names`, given in any case or as a member of the enumeration."""
     given = getattr(layer, name)
     text = given.value if isinstance(given, names) else given
     if not isinstance(text, str) or text.upper() not in names.__members__:

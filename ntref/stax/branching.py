@@ -1,7 +1,7 @@
 """Branching: FanOut, FanInSum, FanInProd, FanInConcat.
 
-Branches are independent: every layer has weights of its own, also where one object is used twice. Covariances of their
-sum add.
+Branches are independent: every layer has weights of its own, even where one object is used twice. The covariance of a
+sum of branches is the sum of their covariances.
 """
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -54,7 +54,7 @@ class FanOut(Layer):
 
 
 class _FanIn(Layer, abstract=True):
-    """Several inputs become one; their shapes agree but on the axes of `_may_differ`."""
+    """Base of layers that make one of several inputs; shapes may differ only along the axis `_may_differ`."""
     several = True
 
     def out(self, signals):
@@ -74,14 +74,17 @@ class _FanIn(Layer, abstract=True):
         return replace(self.joined(signals), mask=self.joined_masks(masks, first))
 
     def joined_masks(self, masks, signal):
-        """Masked where all branches are."""
+        """Return the mask of the output, True where all branches are masked."""
         return reduce(and_, masks)
 
     def _may_differ(self, signal):
         return None
 
     def kernel(self, ks):
-        """Branches with and without covariances between positions have those at equal ones in common."""
+        """Join the states of the branches.
+
+        If only some have covariances between different positions, those at equal positions are used in all.
+        """
         return self.joint(ks if len({k.diagonal_spatial for k in ks}) == 1 else [k.aligned() for k in ks])
 
 
@@ -89,7 +92,7 @@ class _FanIn(Layer, abstract=True):
 class FanInSum(_FanIn):
     """Sum of independent branches:  K' = sum_i K_i,  Theta' = sum_i Theta_i.
 
-    That the branches are independent is taken for granted: two Identity branches of one input give 2 K, truly 4 K.
+    Branches are assumed to be independent: two Identity branches of one input give 2 K, where the truth is 4 K.
 
     Raises
     ------
@@ -155,17 +158,17 @@ def _product(k, m):
 class FanInConcat(_FanIn):
     """Concatenation of independent branches.
 
-    Along the channels, with n_i out of n:  K' = sum_i (n_i / n) K_i, Theta' likewise. The n_i are those of the finite
-    network. Along positions, or inputs:  K' = K_i within branch i, and 0 between different ones.
+    Along the channels, with n_i of the n channels in branch i:  K' = sum_i (n_i / n) K_i, Theta' likewise. The n_i are
+    those of the finite network. Along positions or inputs:  K' = K_i within branch i, and 0 between different branches.
 
     Parameters
     ----------
-    axis : int                the axis.
+    axis : int                the axis to join along.
 
     Raises
     ------
     ValueError : shapes that differ on other axes; along positions or inputs, a branch that is not Gaussian (its mean
-        need not be zero, and the covariance between branches not either).
+        need not be zero, nor need the covariance between branches).
 
     Source
     ------
@@ -212,15 +215,15 @@ class FanInConcat(_FanIn):
         if len(ks) == 1:
             return ks[0]
         if self._joins_channels(signal):
-            n = [exact(float(k.signals[0].channels), k.nngp) for k in ks]          # so that shares are, too
+            n = [exact(float(k.signals[0].channels), k.nngp) for k in ks]          # then so are the shares
             return reduce(_sum, [scaled(k, m / sum(n)) for k, m in zip(ks, n)])
         return _side_by_side(ks, signal.layout.index(self._may_differ(signal)))
 
 
 def _side_by_side(ks, place):
-    """Branches next to each other along the inputs (place 0) or along a spatial axis (place 1, 2, ...)."""
+    """Join branches along the inputs (place 0) or along a spatial axis (place 1, 2, ...)."""
     def joined(blocks, between):
-        """blocks[i] on the diagonal, between(i, j, shape) elsewhere; or just one after the other."""
+        """Put blocks[i] on the diagonal and between(i, j, shape) elsewhere; along a single axis, concatenate."""
         xp, n = namespace(*blocks), len(blocks)
         axes = ks[0].spatial[place - 1] if place else range(blocks[0].ndim - sum(map(len, ks[0].spatial)))
         if len(axes) == 1:

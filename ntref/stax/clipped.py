@@ -1,4 +1,4 @@
-"""Nonlinearities that bend or end: Elu, Selu; HardTanh, Relu6."""
+"""Nonlinearities with an exponential part (Elu, Selu), and clipped ones (HardTanh, Relu6)."""
 from dataclasses import dataclass
 
 from ..arrays import exact
@@ -16,7 +16,8 @@ class HardTanh(Nonlinearity):
 
     Accuracy
     --------
-    1e-15 (1 + q), and no worse than 2e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are 1e-15 (1 + q), and at most 2e-13 of the largest values that K and Theta can take, for variances of 0 to
+    1000.
 
     Source
     ------
@@ -36,7 +37,8 @@ class Relu6(Nonlinearity):
 
     Accuracy
     --------
-    1e-15 (1 + q), and no worse than 2e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are 1e-15 (1 + q), and at most 2e-13 of the largest values that K and Theta can take, for variances of 0 to
+    1000.
 
     Source
     ------
@@ -56,15 +58,15 @@ class Elu(Nonlinearity):
 
     Parameters
     ----------
-    alpha : float           a number; 0 is the ReLU.
+    alpha : float           a finite number; 0 gives the ReLU.
 
     Raises
     ------
-    TypeError, ValueError : alpha not a finite number.
+    TypeError, ValueError : alpha is not a finite number.
 
     Accuracy
     --------
-    1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
 
     Source
     ------
@@ -93,7 +95,7 @@ class Selu(Nonlinearity):
 
     Accuracy
     --------
-    That of `Elu`.
+    As for `Elu`.
 
     Source
     ------

@@ -10,7 +10,7 @@ __all__ = ['parallel', 'repeat', 'serial']
 
 
 class _Network(Layer, abstract=True):
-    """Several layers, `self.layers`."""
+    """Base of networks of several layers, which are `self.layers`."""
 
     def __post_init__(self):
         object.__setattr__(self, 'layers', tuple(map(as_layer, self.layers)))
@@ -30,7 +30,7 @@ class _Network(Layer, abstract=True):
         return self.apply(params, x, rng=rng, **given)
 
     def each(self, f, *trees):
-        """[f(layer, leaves)] with errors located."""
+        """Return [f(layer, leaves)] for all layers, with errors located."""
         results = []
         for i, (layer, *leaves) in enumerate(zip(self.layers, *trees, strict=True)):
             with located(layer, i):
@@ -54,7 +54,7 @@ class _Serial(_Network):
         return all(layer.elementwise for layer in self.layers)
 
     def fold(self, f, value, *trees):
-        """f(layer, value, ...) of the last layer, with the value of the one before."""
+        """Return f(layer, value, ...) of the last layer; each layer gets the value of the one before."""
         for i, (layer, *leaves) in enumerate(zip(self.layers, *trees, strict=True)):
             with located(layer, i):
                 value = f(layer, value, *leaves)
@@ -197,27 +197,27 @@ class _Repeat(_Network):
 
 
 def spawned(rng, n):
-    """n independent Generators, or n times None."""
+    """Return n independent Generators, or n times None if rng is None."""
     return [None] * n if rng is None else generator(rng).spawn(n)
 
 
 # ------------------------------------------------------------------ composition
 
 def serial(*layers):
-    """One layer after the other: h_{l+1} = layer_l(h_l).
+    """Apply one layer after the other: h_{l+1} = layer_l(h_l).
 
     Parameters
     ----------
     layers : Layer, or triple (init_fn, apply_fn, kernel_fn)
-        At least one. What the three functions of a triple are to be: see `layer`.
+        At least one. See `layer` for what the functions of a triple have to be.
 
     Returns
     -------
-    Layer                 its parameters are the list of theirs.
+    Layer                 its parameters are the list of the layers' parameters.
 
     Raises
     ------
-    TypeError : not a layer (`Relu` for `Relu()`). ValueError : none.
+    TypeError : something that is not a layer (`Relu` for `Relu()`). ValueError : no layers.
 
     Source
     ------
@@ -236,7 +236,7 @@ def serial(*layers):
 
 
 def parallel(*layers):
-    """Each layer on its own input: a list of inputs goes to the list of outputs (a tuple to a tuple).
+    """Apply each layer to its own input: a list of inputs gives the list of outputs (a tuple gives a tuple).
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def parallel(*layers):
 
     Raises
     ------
-    TypeError : not a layer. ValueError : none, or another number of inputs.
+    TypeError : something that is not a layer. ValueError : no layers, or another number of inputs.
 
     Source
     ------
@@ -255,11 +255,11 @@ def parallel(*layers):
 
 
 def repeat(layer, n):
-    """The layer n times, each time with weights of its own: serial(layer, ..., layer).
+    """Apply the layer n times, each time with weights of its own: serial(layer, ..., layer).
 
     Parameters
     ----------
-    layer : Layer         one that keeps the shape.
+    layer : Layer         a layer that keeps the shape.
     n : int               >= 0; 0 is the identity.
 
     Raises

@@ -19,14 +19,17 @@ __all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'gap_sum', 'named_pa
 
 
 class Padding(Enum):
-    """What windows see outside of the input: nothing, they stay inside; zeros; the other end. Their names will do."""
+    """What windows see outside of the input: they stay inside (VALID), zeros (SAME) or the other end (CIRCULAR).
+
+    Arguments take the names as text, too.
+    """
     VALID = 'VALID'
     SAME = 'SAME'
     CIRCULAR = 'CIRCULAR'
 
 
 def named_padding(name, padding):
-    """One of PADDINGS, given in any case, or a `Padding`."""
+    """Return one of PADDINGS for its name in any case or for a `Padding`; raise ValueError for others."""
     padding = padding.value if isinstance(padding, Padding) else padding
     if not isinstance(padding, str) or padding.upper() not in PADDINGS:
         raise ValueError(f'{name}: expected padding to be one of {", ".join(PADDINGS)}, got {padding!r:.100}.'
@@ -35,7 +38,7 @@ def named_padding(name, padding):
 
 
 def strides_of(name, strides, shape):
-    """As many whole numbers >= 1 as the window has axes; None stays."""
+    """Return the strides as whole numbers >= 1, one for each axis of the window; None stays None."""
     if strides is None:
         return None
     strides = as_wholes(strides, f'{name}: strides', 1)
@@ -45,7 +48,7 @@ def strides_of(name, strides, shape):
 
 
 def _are_letters(numbers, positions):
-    """Do they name the axes of inputs, filter and outputs, so many of them spatial?"""
+    """True if `numbers` name the axes of inputs, filter and outputs, with `positions` spatial letters each."""
     if not isinstance(numbers, (tuple, list)) or len(numbers) != 3 or not all(isinstance(n, str) for n in numbers):
         return False
     spatial = set(numbers[0]) - set('NCIO')
@@ -55,7 +58,7 @@ def _are_letters(numbers, positions):
 
 @dataclass(frozen=True, repr=False)
 class _Convolution(Weighted, abstract=True):
-    """What the convolutions share; `window` is the `Window` of an axis."""
+    """Base of the convolutions; `window` makes the `Window` of an axis."""
     out_chan: int
     filter_shape: tuple
     strides: tuple | None = None
@@ -86,7 +89,7 @@ class _Convolution(Weighted, abstract=True):
 
     @property
     def letters(self):
-        """Of the axes of input, filter and output."""
+        """The letters of the axes of input, filter and output."""
         if self.dimension_numbers is not None:
             return self.dimension_numbers
         spatial = 'ABDEFGHJKLM'[:len(self.filter_shape)]
@@ -99,7 +102,10 @@ class _Convolution(Weighted, abstract=True):
 
     @property
     def axes(self):
-        """From the nearer end, so that `out` comes to see, and to refuse, inputs with another number of axes."""
+        """Batch and channel axes of the input, counted from the nearer end.
+
+        With an input of another number of axes, `out` is then reached and refuses it.
+        """
         lhs = self.letters[0]
         return Axes(*(i if 2 * i < len(lhs) else i - len(lhs) for i in map(lhs.index, 'NC')))
 
@@ -108,7 +114,7 @@ class _Convolution(Weighted, abstract=True):
         return prod(self.filter_shape)
 
     def windows(self, shape):
-        """The `Window` of each spatial axis of inputs of this shape."""
+        """Return the `Window` of each spatial axis, for inputs of this shape."""
         inputs, sizes, _ = self.spatial
         strides = self.strides or (1,) * len(self.filter_shape)
         return [self.window(shape[self.letters[0].index(c)], self.filter_shape[i], strides[i], self.padding)
@@ -134,11 +140,11 @@ class _Convolution(Weighted, abstract=True):
         return new.remasked(lambda mask: self.in_order(self.moved(mask, signal.shape)))
 
     def moved(self, mask, shape):
-        """The mask of the outputs, of inputs of this shape, in the order of the input."""
+        """Return the mask of the outputs for inputs of this shape, with axes in the order of the input."""
         return slid(mask, self.windows(shape), self.padding)
 
     def in_order(self, mask):
-        """Positions in the order of the output."""
+        """Return the mask with its positions in the order of the output."""
         inputs, _, outputs = self.spatial
         xp = namespace(mask)
         return xp.moveaxis(mask, [1 + inputs.index(c) for c in outputs], range(1, mask.ndim))
@@ -148,7 +154,7 @@ class _Convolution(Weighted, abstract=True):
         return self.drawn(rng, shape, signal.channels * self.taps, bias_shape)
 
     def shapes(self, signal):
-        """Of W and b."""
+        """Return the shapes of W and b."""
         sizes = {'I': signal.channels, 'O': self.widened(self.out_chan)} | dict(zip(self.spatial[1], self.filter_shape))
         return [sizes[c] for c in self.letters[1]], [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
 
@@ -165,7 +171,7 @@ class _Convolution(Weighted, abstract=True):
         return self.scaled(namespace(Wh).moveaxis(Wh, range(Wh.ndim), source), b, n)
 
     def patches(self, x):
-        """(N, *output positions, taps x channels): the inputs under the window, zero outside."""
+        """Return the inputs under the window, zero outside, as (N, *output positions, taps x channels)."""
         xp = namespace(x)
         lhs = self.letters[0]
         m = len(self.filter_shape)
@@ -177,15 +183,15 @@ class _Convolution(Weighted, abstract=True):
         return x.reshape(*x.shape[:1 + m], prod(x.shape[1 + m:]))
 
     def matrices(self, W):
-        """W as (taps x channels, outputs)."""
+        """Return W as (taps x channels, outputs)."""
         return self.channels_last(W).reshape(-1, W.shape[self.letters[1].index('O')])
 
     def channels_last(self, W):
-        """W (*spatial axes in the order of the input, I, O)."""
+        """Return W with the axes (*spatial axes in the order of the input, I, O)."""
         return namespace(W).moveaxis(W, [self.letters[1].index(c) for c in (*self.spatial[0], 'I', 'O')], range(W.ndim))
 
     def product(self, patches, W):
-        """W h: one matrix product for all positions."""
+        """Return W h, computed by one matrix product for all positions."""
         n, positions, m = patches.shape
         return (patches.reshape(n * positions, m) @ W).reshape(n, positions, W.shape[-1])
 
@@ -195,7 +201,10 @@ class _Convolution(Weighted, abstract=True):
         return self.reordered(k.in_rows(self.windows(k.shape1), self.convolved))
 
     def convolved(self, k, slides):
-        """The convolution along `slides`, for each spatial axis the (axis, Window) of both members of a pair."""
+        """Return the convolution of k along `slides`.
+
+        For each spatial axis, `slides` has the (axis, Window) of both members of a pair.
+        """
         def total(c):
             for pair in slides:
                 c = window_sum(c, pair)
@@ -208,7 +217,7 @@ class _Convolution(Weighted, abstract=True):
         return self.affine(k, sums, total, self.taps)
 
     def reordered(self, k):
-        """Spatial axes in the order of the output."""
+        """Return k with its spatial axes in the order of the output."""
         inputs, _, outputs = self.spatial
         if inputs == outputs:
             return k
@@ -221,7 +230,10 @@ class _Convolution(Weighted, abstract=True):
 
 
 def gap_sum(p, slides):
-    """The gap summed over the window: to a position outside, which is zero, it is the variance of the other."""
+    """Return the gap summed over the window.
+
+    A position outside is zero, and the gap to it is the variance of the other position.
+    """
     gap = p.gap
     q1 = p.q1
     q2 = p.q2
@@ -239,23 +251,23 @@ def gap_sum(p, slides):
 class Conv(_Convolution):
     r"""Convolution: weights shared between positions, on any number of spatial axes.
 
-    With n channels and a window of k taps, N = n k; at position i (stride and padding understood)
+    With n channels, a window of k taps and N = n k, at position i (strides and padding are implied)
 
     .. math::
         z_i = \frac{\sigma_w}{\sqrt N} \sum_a W_a h_{i+a} + \sigma_b b, \qquad
         K'(i, j) = \frac{\sigma_w^2}{k} \sum_a K(i + a, j + a) + \sigma_b^2, \qquad
         \Theta'(i, j) = K'(i, j) + \frac{\sigma_w^2}{k} \sum_a \Theta(i + a, j + a) .
 
-    Inputs outside are zero, and masked ones (docs/masks.md); k counts them. 'standard': Theta' = n / s[0] sum_a K
-    + sigma_w^2 / k sum_a Theta (+ 1 with a bias).
+    Inputs outside and masked inputs (docs/masks.md) are zero, and k counts them. With 'standard',
+    Theta' = n / s[0] sum_a K + sigma_w^2 / k sum_a Theta (+ 1 with a bias).
 
     Parameters
     ----------
     out_chan : int                      channels of the output (without effect on the kernel in 'ntk').
     filter_shape : tuple of int         lengths of the window, in the order of the spatial letters of the filter.
-    strides : tuple of int, optional    its steps, in the same order; None: 1.
+    strides : tuple of int, optional    steps of the window, in the same order; None: 1.
     padding : str                       'VALID': none; 'SAME': zeros, so that out = ceil(n / stride); 'CIRCULAR': as
-                                        many entries from the other end. In any case.
+                                        many entries from the other end. Upper or lower case.
     W_std, b_std : float                sigma_w and sigma_b; b_std=None: no bias. Only their squares enter the kernel.
     dimension_numbers : (str, str, str), optional
         Letters of the axes of input (N batch, C channels), filter (I, O: channels) and output, such as
@@ -271,8 +283,9 @@ class Conv(_Convolution):
 
     Accuracy
     --------
-    K and Theta to rounding, also at nearly equal inputs: the gap goes through the window as K does. The area does not:
-    where patches are multiples of each other and there is no bias, Theta is good to 1e-8 (docs/accuracy.md).
+    K and Theta are accurate to rounding, also at nearly equal inputs: the gap goes through the window as K does. The
+    area does not: where patches are multiples of each other and there is no bias, Theta is accurate to 1e-8
+    (docs/accuracy.md).
 
     Source
     ------
@@ -290,13 +303,13 @@ class Conv(_Convolution):
 class ConvTranspose(_Convolution):
     """Transposed (fractionally strided) convolution: `Conv` whose output is `strides` times longer than its input.
 
-    Tap a of output o sees input i where o = i stride - a + low. K' and Theta' as for `Conv`, with the sum over those
-    taps; the divisor k counts all, so that q' differs between positions.
+    Tap a of output o sees input i where o = i stride - a + low. K' and Theta' are as for `Conv`, summed over
+    those taps; the divisor k counts all taps, so that q' differs between positions.
 
     Parameters
     ----------
-    padding : str       'SAME': out = n stride; 'VALID': max(k - stride, 0) more; 'CIRCULAR': 'SAME' with positions
-                        counted modulo their number.
+    padding : str       'SAME': out = n stride; 'VALID': max(k - stride, 0) more; 'CIRCULAR': as 'SAME', with
+                        positions counted modulo their number.
     others              as for `Conv`.
 
     Raises
@@ -324,7 +337,7 @@ class ConvTranspose(_Convolution):
 class ConvLocal(_Convolution):
     """Convolution without weight sharing: every output position has weights and a bias of its own.
 
-    K'(i, i) and Theta'(i, i) as for `Conv`; K'(i, j) = Theta'(i, j) = 0 at different positions.
+    K'(i, i) and Theta'(i, i) are as for `Conv`; K'(i, j) = Theta'(i, j) = 0 at different positions.
 
     Parameters
     ----------
@@ -350,12 +363,12 @@ class ConvLocal(_Convolution):
         return [sizes[c] for c in self.letters[1]], [1 if c == 'N' else sizes[c] for c in self.letters[2]]
 
     def matrices(self, W):
-        """W as (positions, taps x channels, outputs)."""
+        """Return W as (positions, taps x channels, outputs)."""
         W = self.channels_last(W)
         return W.reshape(-1, *W.shape[-2:])
 
     def product(self, patches, W):
-        """W h: a matrix product for each position."""
+        """Return W h, computed by one matrix product for each position."""
         xp = namespace(patches, W)
         return xp.moveaxis(xp.moveaxis(patches, 1, 0) @ W, 0, 1)
 

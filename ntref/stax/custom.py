@@ -16,7 +16,7 @@ __all__ = ['Elementwise', 'ElementwiseNumerical']
 
 @dataclass(frozen=True, repr=False)
 class Elementwise(Nonlinearity):
-    """phi = fn with the dual activation given as a function.
+    """Nonlinearity phi = fn whose dual activation is given as a function.
 
     Parameters
     ----------
@@ -27,17 +27,17 @@ class Elementwise(Nonlinearity):
 
     Raises
     ------
-    ValueError : neither fn nor nngp_fn; an nngp_fn that is no covariance: |K'| > sqrt(Q Q'), Q = nngp_fn(q, q, q), or
-        other numbers where q and q' change places, by more than rounding (half of the digits), or NaN; a derivative
-        that is NaN or infinite, such as that of arccos(K / sqrt(q q')) where inputs coincide, or that autograd cannot
-        see.
+    ValueError : neither fn nor nngp_fn is given; nngp_fn gives no covariance: NaN, or |K'| > sqrt(Q Q') with Q =
+        nngp_fn(q, q, q), or values that change by more than rounding (half of the digits) when q and q' change places;
+        a derivative is NaN or infinite, such as that of arccos(K / sqrt(q q')) where inputs coincide, or autograd
+        cannot see it.
     NotImplementedError : `apply_fn` without fn, `kernel_fn` without nngp_fn.
 
     Source
     ------
     Price's theorem: docs/theory/duals.md#price.
     """
-    in_tiles = False                 # functions of the user: not known to be safe in threads
+    in_tiles = False                 # functions of the user may not be thread-safe
 
     fn: Callable | None = None
     nngp_fn: Callable | None = None
@@ -66,7 +66,7 @@ class Elementwise(Nonlinearity):
         return new if k.ntk is None else new.but(ntk=self.slope(pairs[0], nothing[0]) * k.ntk)
 
     def covariance(self, p, nothing=False):
-        """K', checked but where there is `nothing`, an array of bool."""
+        """Return K', checked except where `nothing`, an array of bool, is True."""
         if self.nngp_fn is None:
             raise NotImplementedError(f'{self!r} has no kernel: give nngp_fn, or use ElementwiseNumerical.')
         given = _spread(p)
@@ -99,25 +99,25 @@ class Elementwise(Nonlinearity):
 
 @dataclass(frozen=True, repr=False)
 class ElementwiseNumerical(Nonlinearity):
-    """phi = fn with its dual activation by quadrature.
+    """Nonlinearity phi = fn whose dual activation is computed by quadrature.
 
     Parameters
     ----------
     fn : callable               phi, elementwise; `fn.kinks` may name the points where it is not smooth.
-    deg : int, optional         None: to 1e-12 (`ntref.quadrature`). A number: Gauss-Hermite on deg x deg nodes, as
-                                Neural Tangents has it; its error is several percent for kinked functions.
+    deg : int, optional         None: accurate to 1e-12 (`ntref.quadrature`). A number: Gauss-Hermite on deg x deg
+                                nodes, as in Neural Tangents; the error is several percent for functions with kinks.
     df : callable, optional     phi'. None: by autograd; fn must then compute with autograd.numpy.
 
     Raises
     ------
-    ValueError : a derivative that autograd cannot see. QuadratureError : the tolerance cannot be reached.
-    TypeError : arrays other than NumPy's with deg=None.
+    ValueError : autograd cannot see a derivative. QuadratureError : the tolerance cannot be reached.
+    TypeError : arrays are not of NumPy, with deg=None.
 
     Source
     ------
     docs/theory/duals.md#quadrature.
     """
-    in_tiles = False                 # functions of the user: not known to be safe in threads
+    in_tiles = False                 # functions of the user may not be thread-safe
 
     fn: Callable
     deg: int | None = None
@@ -149,7 +149,7 @@ SMOOTH = 'smooth'
 
 
 class _Numerical(Products):
-    """Expectations of (SMOOTH, n), the n-th derivative of fn between its kinks, and of deltas where it jumps."""
+    """Expectations of (SMOOTH, n), the n-th derivative of fn between its kinks, and of deltas where fn jumps."""
 
     def __init__(self, p, fn, df, deg):
         super().__init__(p)
@@ -205,12 +205,12 @@ class _Numerical(Products):
 
 
 def _spread(p):
-    """K, q and q' of a pair, of one shape."""
+    """Return K, q and q' of a pair as arrays of one shape."""
     return p.k, p.q1 + 0 * p.k, p.q2 + 0 * p.k
 
 
 def _first(p, holds):
-    """The index of the first entry where it does not hold; None: it does everywhere."""
+    """Return the index of the first entry where `holds` is False, or None if there is none."""
     if bool(p.xp.all(holds)):
         return None
     return tuple(int(i[0]) for i in p.xp.nonzero(~holds))

@@ -1,4 +1,4 @@
-"""Layers with weights: what they share, and Dense."""
+"""Dense, and the base class of layers with weights."""
 from dataclasses import dataclass, replace
 
 from ..arguments import as_number, as_whole, suggestion
@@ -10,7 +10,10 @@ __all__ = ['Dense', 'Weighted']
 
 
 class Weighted(Layer, abstract=True):
-    """z = sigma_w W h / sqrt(N) + sigma_b b, for N inputs; 'standard': z = W h / sqrt(s[0]) + b, W and b as large."""
+    """Base of layers with weights: z = sigma_w W h / sqrt(N) + sigma_b b for N inputs.
+
+    With 'standard', z = W h / sqrt(s[0]) + b, and the scales of the weights and biases are part of W and b.
+    """
 
     def __post_init__(self):
         super().__post_init__()
@@ -29,32 +32,35 @@ class Weighted(Layer, abstract=True):
         return self.parameterization == 'standard'
 
     def widened(self, n):
-        """Channels of the output of the finite network."""
+        """Return the number of channels of the output of the finite network, where n are asked for."""
         return int(n * self.s[1]) if self.is_standard else n
 
     def check_channels(self, signal):
-        """Raises ValueError where there is nothing to weigh."""
+        """Raise ValueError if the input has no channels."""
         if signal.channels == 0:
             raise ValueError(f'expected at least one channel on axis {signal.axes.channel}, got shape {signal.shape}.')
 
     def drawn(self, rng, shape, n, bias_shape):
-        """W of `shape` for n inputs, and b (or ())."""
+        """Draw W of `shape` for n inputs, and b (or () without a bias)."""
         w, b = (self.W_std / (n / self.s[0]) ** .5, self.b_std) if self.is_standard else (1., 1.)
         W = w * rng.standard_normal(shape)
         return W, () if self.b_std is None else b * rng.standard_normal(bias_shape)
 
     def scaled(self, Wh, b, n):
-        """z from the product W h over n inputs."""
+        """Return z, computed from the product W h over n inputs and the bias b."""
         z = Wh / self.s[0] ** .5 if self.is_standard else self.W_std / n ** .5 * Wh
         return z if self.b_std is None else z + (b if self.is_standard else self.b_std * b)
 
     def affine(self, k, sums=lambda pair: pair, total=lambda c: c, taps=1):
-        """K' = w sum K + b,  Theta' = K' + w sum Theta,  with sums over `taps` inputs: of a Pair, of an array."""
+        """Return the next `Kernel`, with K' = w sum K + b,  Theta' = K' + w sum Theta.
+
+        The sums are over `taps` inputs: `sums` is that of a Pair, `total` that of an array.
+        """
         w = self.W_std ** 2 / taps
         b = 0 if self.b_std is None else self.b_std ** 2
         n, weights = k.signals[0].channels / self.s[0], None
         if self.is_standard and k.ntk is not None:
-            weights = n * total(k.nngp) + (self.b_std is not None)           # of K before it is written over
+            weights = n * total(k.nngp) + (self.b_std is not None)           # before K is overwritten
         new = k.map(lambda pair: sums(pair).affine(w, b))
         if k.ntk is None:
             return new
@@ -66,14 +72,14 @@ class Weighted(Layer, abstract=True):
 class Dense(Weighted):
     r"""Fully connected layer. On inputs with positions (images) it acts on each alone, and positions stay.
 
-    With n the channels of the input and W, b of independent standard normal entries ('ntk' parameterization):
+    The input has n channels, and the entries of W and b are independent and standard normal ('ntk' parameterization):
 
     .. math::
         z = \sigma_w W h / \sqrt n + \sigma_b b, \qquad
         K' = \sigma_w^2 K + \sigma_b^2, \qquad  \Theta' = K' + \sigma_w^2 \Theta .
 
-    'standard': W and b have standard deviations sigma_w / sqrt n and sigma_b, z = W h + b, and the tangent kernel is
-    that of the finite width n:  Theta' = n K + sigma_w^2 Theta (+ 1 with a bias).
+    With 'standard', W and b have standard deviations sigma_w / sqrt n and sigma_b, z = W h + b, and the tangent kernel
+    is that of the finite width n:  Theta' = n K + sigma_w^2 Theta (+ 1 with a bias).
 
     Parameters
     ----------
@@ -91,7 +97,7 @@ class Dense(Weighted):
 
     Accuracy
     --------
-    K to rounding; gap and area without cancellation (docs/accuracy.md).
+    K is accurate to rounding; gap and area are computed without cancellation (docs/accuracy.md).
 
     Source
     ------

@@ -1,4 +1,4 @@
-"""DotGeneral: a product with a constant, not trained array, along any axes but the channels."""
+"""DotGeneral: the product with a constant array, which is not trained, along any axes except the channels."""
 from dataclasses import dataclass, replace
 
 from ..arguments import as_nested, as_wholes
@@ -10,7 +10,7 @@ from .pooling import Mixing
 
 __all__ = ['DotGeneral']
 
-LETTERS = 'abcdefghijklmnopqrstuvwx'           # of axes; upper case: of the other member of a pair; y, z: of the batch
+LETTERS = 'abcdefghijklmnopqrstuvwx'           # of axes; upper case: the other member of a pair; y, z: the batch
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -18,29 +18,30 @@ class DotGeneral(Mixing):
     """Product with a constant:  z = sum h c over the contracted axes, entry by entry along those in common.
 
     K' = sum sum c K c',  Theta' = sum sum c Theta c', one sum for each member of a pair of positions. The axes of z are
-    those in common (`batch` in `dimension_numbers`), the others of the left operand, the others of the right one; those
-    of the constant are new positions. Without a constant the layer is the identity.
+    those in common (`batch` in `dimension_numbers`), then the other axes of the left operand, then those of the right
+    one; the other axes of the constant are new positions. Without a constant the layer is the identity.
 
     Parameters
     ----------
     lhs, rhs : number or array, optional
-        The constant, to the left or to the right of the input. At most one of them.
+        The constant, to the left or to the right of the input. Give at most one of them.
     dimension_numbers : ((axes of lhs, axes of rhs), (axes of lhs, axes of rhs))
-        Pairs of axes that are contracted, and of those that are in common; axes count from 0.
+        The axes that are contracted, and those that are in common; axes count from 0.
     precision       accepted for old scripts, without effect.
     batch_axis, channel_axis : int
-        Of the input.
+        Axes of the input.
 
     Raises
     ------
-    TypeError  : a constant that is not of real numbers.
-    ValueError : two constants; axes without a constant; axes that are none, come twice or differ in length; a product
-        over the channels, or a sum over the batch; diagonal_spatial=True where positions are contracted.
+    TypeError  : the constant does not consist of real numbers.
+    ValueError : two constants; axes without a constant; axes that do not exist, come twice or differ in length; a
+        product over the channels, or a sum over the batch; diagonal_spatial=True where positions are contracted.
 
     Accuracy
     --------
-    K and Theta to rounding; the constant is taken in the precision of the inputs. Gap and area are carried where
-    nothing is contracted, else recovered by subtraction, as after a pool: docs/theory/graphs.md#gap.
+    K and Theta are accurate to rounding; the constant is converted to the precision of the inputs. Gap and area are
+    carried where nothing is contracted, and otherwise recovered by subtraction, as after a pool:
+    docs/theory/graphs.md#gap.
 
     Source
     ------
@@ -81,13 +82,13 @@ class DotGeneral(Mixing):
 
     @property
     def _axes(self):
-        """(contracted, in common) of the input, and the same of the constant."""
+        """The axes (contracted, in common) of the input, and the same of the constant."""
         left, right = zip(*self.dimension_numbers)
         return (left, right) if self.lhs is None else (right, left)
 
     @property
     def picks(self):
-        """Is nothing summed over?"""
+        """True if nothing is summed over."""
         return not self._axes[0][0]
 
     def tileable(self, signal):
@@ -96,7 +97,7 @@ class DotGeneral(Mixing):
     # -------------------------------------------------------------- which axis is which
 
     def letters(self, ndim):
-        """Of the axes of the input, the constant and the output."""
+        """Return the letters of the axes of the input, the constant and the output."""
         (summed, common), fixed = self._axes
         x = LETTERS[:ndim]
         c = list(LETTERS[ndim:ndim + len(_shape(self.constant))])
@@ -127,7 +128,7 @@ class DotGeneral(Mixing):
         return new.remasked(lambda mask: self.moved(mask, signal, new))
 
     def moved(self, mask, signal, new):
-        """The mask of the outputs: where all inputs with a weight are masked, or where all inputs are."""
+        """Return the mask of the outputs, True where all inputs with a weight are masked, or where all inputs are."""
         x, c, out = self.letters(len(signal.shape))
         old, new = (''.join(letters[axis] for axis in s.layout) for letters, s in ((x, signal), (out, new)))
         weights = 1. * (self.like(1. * mask) != 0)
@@ -139,7 +140,7 @@ class DotGeneral(Mixing):
     # -------------------------------------------------------------- products
 
     def like(self, a):
-        """The constant in the numbers of `a`."""
+        """Return the constant in the kind and precision of the array `a`."""
         return as_like(self.constant if is_array(self.constant) else namespace(a).asarray(self.constant), a)
 
     def apply(self, params, x, rng=None, **given):
@@ -182,7 +183,7 @@ class DotGeneral(Mixing):
 
 
 def _zipped(first, second):
-    """'ab', 'AB' to 'aAbB'."""
+    """Interleave two strings: 'ab' and 'AB' give 'aAbB'."""
     return ''.join(a + b for a, b in zip(first, second))
 
 
@@ -193,7 +194,7 @@ def _shape(nested):
 
 
 def _as_dimension_numbers(numbers):
-    """((lhs, rhs), (lhs, rhs)) of tuples of whole numbers, equally many in lhs and rhs."""
+    """Return ((lhs, rhs), (lhs, rhs)) as tuples of whole numbers, equally many in lhs and rhs."""
     try:
         summed, common = (tuple(as_wholes(axes, 'DotGeneral: axes', 0) for axes in pair) for pair in numbers)
     except (TypeError, ValueError) as e:

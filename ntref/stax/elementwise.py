@@ -1,6 +1,6 @@
-"""Nonlinearities: the finite function phi beside its dual activation (`ntref.duals`). Here the smooth ones.
+"""Smooth nonlinearities: the function phi of the finite network beside its dual activation (`ntref.duals`).
 
-All need a Gaussian input, which a layer with weights gives, and do
+All need a Gaussian input, which a layer with weights gives, and compute
 
     K' = E[phi(u) phi(v)],   Theta' = E[phi'(u) phi'(v)] Theta      for (u, v) Gaussian with the variances q, q' and K.
 """
@@ -21,8 +21,11 @@ __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'H
 
 
 class Nonlinearity(Layer, abstract=True):
-    """A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope."""
-    fused = far = None       # the same in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
+    """Base of nonlinearities, each a function with its dual activation.
+
+    A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope.
+    """
+    fused = far = None       # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
     row_by_row = elementwise = True
 
     def check(self, signal):
@@ -95,7 +98,7 @@ class Gelu(Nonlinearity):
 
     Parameters
     ----------
-    approximate : bool      the finite network uses the tanh form; the kernel is that of the exact function.
+    approximate : bool      True if the finite network uses the tanh form; the kernel is that of the exact function.
 
     Source
     ------
@@ -174,7 +177,7 @@ class Sin(Nonlinearity):
         return duals.sin(p, self.a, self.b, self.cos_2c(p))
 
     def cos_2c(self, p):
-        """Of the phase c, in the precision of the pair."""
+        """Return cos 2c for the phase c, in the precision of the pair."""
         return namespace(p.k, self.c).cos(2 * self.c + 0 * p.q1)
 
 
@@ -245,7 +248,7 @@ class ExpNormalized(Nonlinearity):
 
     Accuracy
     --------
-    At an input that is zero the kernel has a kink and no gradient: derivatives there are given as 0.
+    At an input that is zero, the kernel has a kink and no gradient; derivatives there are returned as 0.
 
     Raises
     ------
@@ -345,7 +348,7 @@ class Hermite(_Power):
 
     @property
     def coef(self):
-        """He_n:  He_(m+1) = z He_m - m He_(m-1)."""
+        """The coefficients of He_n, by the recursion He_(m+1) = z He_m - m He_(m-1)."""
         last, he = [0], [1]
         for m in range(self.degree):
             last, he = he, [a - m * b for a, b in zip([0, *he], [*last, 0, 0])]

@@ -1,10 +1,10 @@
-"""Graphs: Aggregate, sums over neighbours along edges that come with the inputs, as `pattern`.
+"""Aggregate: sums over neighbours in graphs, whose edges come with the inputs as `pattern`.
 
 A pattern P[n, i, j] is the weight of the edge from node i to node j of graph n:
 
     z_j = sum_i P[i, j] h_i,    K'(j, j') = sum_i sum_i' P[i, j] K(i, i') P'[i', j'],    Theta' likewise.
 
-Both members of a pair of nodes move on their own, each along the edges of its graph. docs/theory/graphs.md#aggregate
+Both nodes of a pair move independently, each along the edges of its graph. docs/theory/graphs.md#aggregate
 """
 from dataclasses import dataclass
 from enum import Enum
@@ -21,12 +21,12 @@ from .pooling import Mixing
 __all__ = ['Aggregate', 'AggregateImplementation']
 
 
-LARGEST = 64             # axes that NumPy's arrays may have
-CHUNK = 2 ** 22          # numbers that edges take at a time, on the way to a matrix
+LARGEST = 64             # number of axes that a NumPy array may have
+CHUNK = 2 ** 22          # numbers that are held at a time while edges are made a matrix
 
 
 class AggregateImplementation(Enum):
-    """How patterns are written: as weights of all edges, or as a list of those that there are."""
+    """How patterns are written: as the weights of all pairs of nodes, or as a list of the edges that exist."""
     DENSE = 'DENSE'
     SPARSE = 'SPARSE'
 
@@ -42,27 +42,27 @@ class Aggregate(Mixing):
     Parameters
     ----------
     aggregate_axis : int or tuple of int, optional
-        Axes of the inputs that are nodes. None: all but batch and channels. Along the other positions graphs are the
-        same. (): each graph is one node, and its pattern, an array (N,), the weight that multiplies it.
+        Axes of the inputs that are nodes. None: all but batch and channels. Along other spatial axes the graphs are
+        the same. (): each graph is one node, and its pattern, an array (N,), is the weight that multiplies it.
     batch_axis, channel_axis : int
     to_dense : callable, optional
-        With 'DENSE' the pattern is to_dense(pattern). None: it is dense.
+        With 'DENSE' the pattern used is to_dense(pattern). None: the pattern given is dense already.
     implementation : str or AggregateImplementation
         How the N patterns are written, for nodes (X, ...) along the axes:
         'DENSE': numbers (N, X, ..., X, ...), P[n, i, j] the weight of the edge from i to j. [1]
-        'SPARSE': whole numbers (N, E, axes, 2), or (N, E, 2) for one axis: of each of E edges of weight 1 the nodes i
-        and j. Edges that come twice count twice; those with a negative number in them are left out (padding).
+        'SPARSE': whole numbers (N, E, axes, 2), or (N, E, 2) for one axis: the nodes i and j of each of E edges, which
+        have weight 1. Edges that are listed twice count twice; edges with a negative number are left out (padding).
 
     Raises
     ------
-    ValueError : an axis that is batch, channels or not there; a pattern of another shape, with NaN, with edges out of
-        range; a pattern of x1 or x2 alone; diagonal_spatial=True.
+    ValueError : an axis that is batch or channels or does not exist; a pattern of another shape, with NaN, or with
+        edges out of range; a pattern for only one of x1 and x2; diagonal_spatial=True.
     TypeError  : a pattern of another kind than the inputs (of NumPy, with inputs of NumPy, autograd or mpmath).
 
     Accuracy
     --------
-    K and Theta to rounding; weights are taken in the precision of the inputs. The gap is recovered by subtraction after
-    it, as after a pool: docs/theory/graphs.md#gap.
+    K and Theta are accurate to rounding; weights are converted to the precision of the inputs. The gap is recovered by
+    subtraction, as after a pool: docs/theory/graphs.md#gap.
 
     Source
     ------
@@ -102,12 +102,12 @@ class Aggregate(Mixing):
 
     @property
     def in_tiles(self):
-        return self.to_dense is None                              # the user's: maybe not safe in threads
+        return self.to_dense is None                              # users' code may not be thread-safe
 
     # -------------------------------------------------------------- nodes
 
     def places(self, signal):
-        """Which of the spatial axes, counted from 0, are nodes."""
+        """Return which of the spatial axes, counted from 0, are axes of nodes."""
         spatial = signal.layout[1:]
         given = (self.aggregate_axis,) if isinstance(self.aggregate_axis, int) else self.aggregate_axis
         axes = spatial if given is None else [axis_of(axis, len(signal.shape)) for axis in given]
@@ -117,7 +117,7 @@ class Aggregate(Mixing):
         return sorted(map(spatial.index, axes))
 
     def sizes(self, signal):
-        """Numbers of nodes along their axes."""
+        """Return the numbers of nodes along their axes."""
         return [signal.shape[signal.layout[1 + i]] for i in self.places(signal)]
 
     # -------------------------------------------------------------- patterns
@@ -139,13 +139,13 @@ class Aggregate(Mixing):
             self.check_entries(signal.patterns[0], self.sizes(signal))
 
     def written(self, pattern):
-        """The pattern as `implementation` says; sparse (N, E, axes, 2)."""
+        """Return the pattern in the form of `implementation`; a sparse one has shape (N, E, axes, 2)."""
         if self.implementation == 'SPARSE':
             return pattern[:, :, None] if is_array(pattern) and pattern.ndim == 3 else pattern
         return pattern if self.to_dense is None else self.to_dense(pattern)
 
     def check_pattern(self, pattern, n, sizes):
-        """Raises ValueError where it is not a pattern of n graphs with so many nodes."""
+        """Raise ValueError if `pattern` does not describe n graphs with nodes of these sizes."""
         check_entries(pattern, 'the pattern')
         P, m = self.written(pattern), len(sizes)
         if self.implementation == 'SPARSE':
@@ -161,7 +161,7 @@ class Aggregate(Mixing):
                              f'{got}. Pad graphs to equal sizes: weights with zeros, edges with -1.')
 
     def check_entries(self, pattern, sizes):
-        """Raises ValueError for weights that are no numbers, and for nodes that there are not."""
+        """Raise ValueError for weights that are NaN or infinite, and for nodes that do not exist."""
         P = self.written(pattern)
         xp = namespace(P)
         if self.implementation == 'DENSE' and not bool(xp.all(xp.isfinite(P))):
@@ -172,7 +172,10 @@ class Aggregate(Mixing):
                                  'Pad with negative numbers, such as -1.')
 
     def weights(self, pattern, sizes, like):
-        """The pattern as matrices (N, V, V), V nodes numbered along their axes, in the precision of `like`."""
+        """Return the pattern as matrices (N, V, V) in the precision of `like`.
+
+        The V nodes are numbered along their axes.
+        """
         P, V = self.written(pattern), prod(sizes)
         if self.implementation == 'DENSE':
             return as_like(P, like).reshape(len(P), V, V)
@@ -221,7 +224,7 @@ class Aggregate(Mixing):
 
 
 def aggregated(c, nodes, P, Q):
-    """sum_ii' P[i, j] c[i, i'] Q[i', j'] over the pairs of axes `nodes` of c; P and Q (*batch, V, V)."""
+    """Return sum_ii' P[i, j] c[i, i'] Q[i', j'] over the pairs of axes `nodes` of c, for P and Q (*batch, V, V)."""
     xp, m = namespace(c, P), 2 * len(nodes)
     source = [axis for side in (0, 1) for axis in (pair[side] for pair in nodes)]
     target = range(-m, 0)

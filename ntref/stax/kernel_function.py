@@ -1,4 +1,4 @@
-"""`kernel_fn`: from inputs, or a state, to the kernels that are asked for."""
+"""`kernel_fn`: computes the kernels that are asked for, from inputs or from a `Kernel`."""
 from collections import namedtuple
 from dataclasses import dataclass, fields, replace
 from math import isqrt, nan, prod
@@ -20,7 +20,7 @@ from .trees import each_branch, input_signal, tree_signal
 
 __all__ = ['KernelFunction']
 
-WHOLE = 24               # arrays as large as a kernel, at the peak, where a `Kernel` is computed in one piece: measured
+WHOLE = 24               # measured peak, in arrays as large as a kernel, of a `Kernel` computed in one piece
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,23 +32,24 @@ class KernelFunction:
     x1 : array (n1, ..., channels), or Kernel, or a list of them
         Inputs; axes other than batch and channels are spatial. float32 gives float32, integers are made float64.
     x2 : array (n2, ..., channels), optional
-        The same for the second argument; None: x2 is x1.
+        The second inputs; None: x2 is x1.
     get : str or tuple of str, optional
         'nngp', 'ntk', or another field of `Kernel`. A string gives an array, a tuple a named tuple, None the
-        `Kernel`, which can be fed to another `kernel_fn`. 'ntk' is computed only if it is among them. For more
+        `Kernel`, which can be fed to another `kernel_fn`. 'ntk' is computed only if it is asked for. For more
         than a few hundred inputs ask for 'nngp' and 'ntk' by name: they are then computed tile by tile, in the
         memory of the result.
     diagonal_spatial : bool, optional
-        None: covariances between any two positions where a layer needs them, such as pooling, or the output has
-        positions. True: at equal positions only, from input to output. False: between any two throughout.
+        None: covariances between any two positions are computed where a layer such as pooling needs them or the output
+        has positions. True: only those at equal positions, from input to output. False: those between any two
+        positions, throughout.
     pattern : (array (n1, ...), array (n2, ...)), optional
-        Edges of the graphs x1 and of the graphs x2, see `Aggregate`. With x2=None those of x1 will do. All of a list of
-        inputs have the same. None: no graphs, or those of the `Kernel`.
+        Edges of the graphs x1 and of the graphs x2, see `Aggregate`. With x2=None the pattern of x1 is enough. All
+        inputs of a list have the same patterns. None: no graphs, or the patterns of the `Kernel`.
 
     mask_constant : float, optional
-        What inputs of different lengths are padded with (a number, NaN or infinity): where all channels of a position
-        are equal to it there is nothing, and the kernel is that of the inputs without it; docs/masks.md. None: no
-        masks.
+        The constant with which inputs of different lengths are padded (a number, NaN or infinity). A position is masked
+        where all of its channels are equal to it, and the kernel is that of the inputs without masked positions;
+        docs/masks.md. None: no masks.
 
     Returns
     -------
@@ -63,12 +64,12 @@ class KernelFunction:
 
     Accuracy
     --------
-    docs/accuracy.md, per activation, depth, separation of the inputs and precision.
+    See docs/accuracy.md, for each activation, depth, separation of the inputs and precision.
     """
 
     layer: Any
 
-    is_part = False          # of a larger kernel: need inputs not have what all together have?
+    is_part = False          # True for parts of a larger kernel, whose inputs need not have what all together have
 
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
         layer, names = self.layer, _requested(get)
@@ -108,24 +109,24 @@ class KernelFunction:
         return each_branch(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
 
     def cost(self, shape1, shape2=None, get=None, dtype='float64'):
-        """Memory and time of a call, from a trial with a few inputs, which takes as long as a few tiles.
+        """Predict memory and time of a call by a trial with a few inputs, which takes as long as a few tiles.
 
         Parameters
         ----------
-        shape1 : tuple, or a list of them    of x1, the number of inputs included
-        shape2 : the same, optional          of x2; None: x2 is x1
+        shape1 : tuple, or a list of them    shape of x1, with the number of inputs
+        shape2 : the same, optional          shape of x2; None: x2 is x1
         get : as in the call
-        dtype : of the inputs
+        dtype : the dtype of the inputs
 
         Returns
         -------
         Cost (bytes, seconds)
-            At the peak, beyond the inputs; on this machine, on its threads. Both within a few ten per cent, if the
-            machine is as busy as now.
+            Bytes at the peak, beyond the inputs, and seconds on this machine, on its threads. Both are accurate within
+            a few ten per cent, if the machine is as busy as now.
 
         Raises
         ------
-        ValueError : a shape without inputs or without channels; as the call raises. TypeError : no shape; dtype.
+        ValueError : a shape without inputs or channels, and as for the call. TypeError : not a shape; another dtype.
 
         Examples
         --------
@@ -155,7 +156,10 @@ class KernelFunction:
         return predicted(lambda: self(x1, x2, get), trial, asked, not names)
 
     def of_blocks(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
-        """Of the same arguments: the `KernelOfBlock` for blocks of these inputs; None where layers mix the batch."""
+        """Return the `KernelOfBlock` for blocks of these inputs, or None if layers mix the batch.
+
+        The arguments are those of the call.
+        """
         inputs = [masked_inputs(x, mask_constant) for x in (x1, x2)]
         if not self.is_part:
             check_found(mask_constant, *(masks for _, masks in inputs))
@@ -164,7 +168,10 @@ class KernelFunction:
         return KernelOfBlock(self.layer, is_one) if all(map(self.layer.tileable, signals)) else None
 
     def _read(self, masked1, masked2, diagonal_spatial, pattern):
-        """x1 and x2, checked; their signals, with masks and patterns; the demands on them. Of `masked_inputs`."""
+        """Return x1 and x2, checked, their signals with masks and patterns, and the demands on them.
+
+        `masked1` and `masked2` are what `masked_inputs` returns for x1 and x2.
+        """
         (x1, masks1), (x2, masks2) = masked1, masked2
         x1, x2, demand = _checked(x1, x2, self.layer.asked(diagonal_spatial))
         x1, x2, masks1, masks2 = (_without_positions(tree, demand) for tree in (x1, x2, masks1, masks2))
@@ -176,20 +183,20 @@ class KernelFunction:
         return x1, x2, signals, demand
 
     def _side(self, signals, demand):
-        """Inputs on either side of a block; 0 for all in one piece."""
+        """Return the number of inputs on either side of a block, or 0 if all are computed in one piece."""
         entries = max(_entries(signal, demand.paired) for signal in signals)
         side = max(1, isqrt(ENTRIES // entries))
         return side if not self.is_part and signals[0].axes.batch == 0 and max(s.inputs for s in signals) > side else 0
 
     def _in_blocks(self, side, x1, x2, signals, get, **given):
-        """Kernels of inputs with masks, block by block, each in one piece."""
+        """Return the kernels of inputs with masks, computed block by block, each block in one piece."""
         x1, x2 = (None if x is None else namespace(x).where(in_layout(s.mask, s.axes), nan, x)
                   for x, s in zip((x1, x2), signals))
         return batch(KernelOfBlock(self.layer), side)(
             x1, x2, get, mask_constant=nan, pattern=signals[0].patterns, **given)
 
     def _check_memory(self, x, signals, outputs, demand, names, in_tiles):
-        """Raises MemoryError where the kernels of inputs like x, or what is computed on the way, would not fit."""
+        """Raise MemoryError if the kernels of inputs like x, or the intermediate results, would not fit."""
         paired, size = _leaf(demand).paired, x.dtype.itemsize
         out = max(_entries(_leaf(signal), paired) for signal in outputs)
         widest = max(out, *(_entries(_leaf(signal), paired) for signal in signals))
@@ -203,24 +210,25 @@ class KernelFunction:
 
 @dataclass(frozen=True, repr=False)
 class KernelOfBlock(KernelFunction):
-    """The kernel function of blocks out of more inputs: x2=None for those on the diagonal, where x2 is x1.
+    """The kernel function of blocks of a larger kernel; x2=None stands for blocks on the diagonal, where x2 is x1.
 
-    A block does not tell whether its inputs are the same: others may have the same values. Nor need each have masks.
+    A block cannot tell whether its inputs are the same, since different inputs may have the same values. Nor does each
+    block need to contain masks.
     """
-    is_one: bool = False         # was x2 the same as x1, of the whole?
+    is_one: bool = False         # True if x2 was the same as x1 in the whole
 
     is_part = True
 
 
 def _leaf(tree):
-    """The first one; an empty list is its own."""
+    """Return the first leaf of the tree; an empty list is its own leaf."""
     while isinstance(tree, (list, tuple)) and tree:
         tree = tree[0]
     return tree
 
 
 def _filled(signal):
-    """The signal itself; ValueError where an axis has no entries."""
+    """Return the signal itself; raise ValueError if an axis has no entries."""
     if min(signal.shape) < 1:
         raise ValueError(f'kernel_fn.cost: expected at least one input and one entry on each axis, got shape '
                          f'{signal.shape}.')
@@ -228,12 +236,12 @@ def _filled(signal):
 
 
 def _entries(signal, paired):
-    """Of a kernel, for a pair of inputs."""
+    """Return the number of entries of a kernel for one pair of inputs."""
     return prod(signal.shape[axis] for axis in signal.layout[1:]) ** (2 if paired else 1)
 
 
 def _requested(get):
-    """The names in `get`, lower case; empty for None."""
+    """Return the names in `get` in lower case; the tuple is empty for None."""
     if get is None:
         return ()
     names = get if isinstance(get, (tuple, list)) else (get,)
@@ -249,7 +257,7 @@ def _requested(get):
 
 
 def _check_places(x1, x2):
-    """Raises TypeError where something else is in the place of inputs."""
+    """Raise TypeError if something else is in the place of inputs."""
     if x1 is None:
         raise TypeError('expected x1 to be an array of inputs, got no array but None.')
     if isinstance(x2, str):
@@ -261,7 +269,7 @@ def _check_places(x1, x2):
 
 
 def _fitting(k):
-    """The state, if its arrays and what describes them fit together; ValueError or TypeError otherwise."""
+    """Return the state if its arrays and their description fit together; raise ValueError or TypeError otherwise."""
     for name in ('shape1', 'shape2'):
         shape = getattr(k, name)
         if not isinstance(shape, (tuple, list)):
@@ -288,20 +296,20 @@ def _fitting(k):
 
 def _select(k, get, names, diagonal_spatial):
     k = k.finished()
-    if diagonal_spatial and len(k.shape1) > 2:                # positions that came after a layer that takes them all
+    if diagonal_spatial and len(k.shape1) > 2:                # positions made after a layer that removes them
         k = k.aligned()
     return k if get is None else _given({name: getattr(k, name) for name in names}, get)
 
 
 def _given(arrays, get):
-    """A single array where `get` is a name, else a named tuple."""
+    """Return a single array if `get` is a name, and a named tuple otherwise."""
     if isinstance(get, str):
         return next(iter(arrays.values()))
     return namedtuple('AnalyticKernel', arrays)(**arrays)
 
 
 def _checked(x1, x2, demand):
-    """`checked` on trees of inputs, with the tree of demands on them."""
+    """Apply `checked` to trees of inputs, and return them with the tree of demands on them."""
     if not isinstance(x1, (list, tuple)):
         demand = demand[0] if isinstance(demand, list) else demand
         demand = replace(demand, axes=demand.axes or Axes())
@@ -315,9 +323,9 @@ def _checked(x1, x2, demand):
 
 
 def _without_positions(tree, demand):
-    """Inputs, or which entries of them are masked, flattened where that is enough; None: there are none."""
+    """Flatten inputs, or masks of their entries, where flat ones are enough; None stays None."""
     def flattened(a, demand):
-        is_left = a is None or not demand.flat or 0 in a.shape[1:]              # without any: refused later
+        is_left = a is None or not demand.flat or 0 in a.shape[1:]              # empty: refused later
         return a if is_left else a.reshape(a.shape[0], prod(a.shape[1:]))
     return None if tree is None else each_branch(flattened, tree, demand)
 
@@ -329,7 +337,10 @@ def _second(x1, x2):
 # ------------------------------------------------------------------ what comes beside the inputs
 
 def _masked(signals, x1, masks1, x2, masks2):
-    """The signals of x1 and x2 with these masks; None: no entry is masked, or that of x1 where x2 is x1."""
+    """Return the signals of x1 and x2 with these masks.
+
+    None means that no entry is masked or, where x2 is x1, that the masks are those of x1.
+    """
     def entries(x, masks):
         return each_branch(lambda x: x if x is None else x != x, x) if masks is None else masks
     masks1 = entries(x1, masks1)
@@ -339,14 +350,17 @@ def _masked(signals, x1, masks1, x2, masks2):
 
 
 def _with_given(k, signal1, signal2):
-    """The state with what came beside its inputs: masks and patterns."""
+    """Return the state with the masks and patterns that came beside its inputs."""
     pattern1, pattern2 = signal1.patterns
     mask2 = signal1.mask if k.cov2 is None else signal2.mask
     return k.but(pattern1=pattern1, pattern2=pattern2, mask1=signal1.mask, mask2=mask2).masked()
 
 
 def _with_patterns(k, pattern):
-    """A state, given, with other patterns; the same inputs with others are other inputs."""
+    """Return a given state with other patterns.
+
+    Equal inputs with different patterns are different inputs.
+    """
     if pattern is None:
         return k
     p1, p2 = _patterns(pattern, k.cov2 is None)
@@ -354,9 +368,10 @@ def _with_patterns(k, pattern):
 
 
 def _are_same(x1, x2, signals):
-    """Is each of x2 the same input as the x1 of its place: x2=None, or all values, masks and patterns equal?
+    """True if each of x2 is the same input as the x1 in its place: x2=None, or equal values, masks and patterns.
 
-    Asked of all inputs of a call, here alone, and handed on: of blocks only their places tell, see `KernelOfBlock`.
+    This is decided only here, for all inputs of a call, and handed on: for blocks only their places tell, see
+    `KernelOfBlock`.
     """
     if isinstance(x1, (list, tuple)):
         return all(_are_same(*parts) for parts in zip(x1, x2, zip(*signals)))
@@ -365,7 +380,7 @@ def _are_same(x1, x2, signals):
 
 
 def _patterns(pattern, is_one):
-    """Those of x1 and of x2; `is_one`: x2 is x1."""
+    """Return the patterns of x1 and of x2; `is_one` says that x2 is x1."""
     if not isinstance(pattern, (tuple, list)):
         if pattern is not None and not is_one:
             raise ValueError('expected pattern=(that of x1, that of x2), got a single one. If it is that of both, give '

@@ -1,8 +1,8 @@
-"""What a layer is: a finite network and a step of the kernel recursion, side by side.
+"""The base class of layers: a finite network and a step of the kernel recursion, side by side.
 
-A layer defines `out` (shapes), `init` and `apply` (the finite network) and `kernel` (the infinite one); from these it
-has the triple `init_fn, apply_fn, kernel_fn`, unpacks into it, prints as the expression that builds it and goes into
-plain JSON and back.
+A layer defines `out` (shapes), `init` and `apply` (the finite network) and `kernel` (the infinite one). From these the
+base class makes the triple `init_fn, apply_fn, kernel_fn`. A layer unpacks into this triple, prints as the expression
+that builds it, and is written as plain JSON and read back.
 """
 import sys
 import typing
@@ -23,7 +23,7 @@ __all__ = ['Layer', 'LayerError', 'as_text', 'located']
 
 
 class LayerError(ValueError):
-    """What is wrong with a layer or its input, which layer, and its place in the network (indices of `serial`s)."""
+    """The error in a layer or its input, with the layer and its place in the network (indices of `serial`s)."""
 
     def __init__(self, message, layer):
         super().__init__(message)
@@ -36,7 +36,7 @@ class LayerError(ValueError):
 
 @contextmanager
 def located(layer, index=None):
-    """Errors inside say that they concern `layer`, at `index` of the network around it."""
+    """Make errors inside say that they concern `layer`, at `index` of the network around it."""
     try:
         yield
     except LayerError as e:
@@ -51,13 +51,13 @@ def located(layer, index=None):
 class Layer:
     """Base of all layers; subclasses are frozen dataclasses whose fields are the arguments of the layer."""
 
-    axes = None              # the Axes a layer asks of its input; None: any
-    several = False          # does it take a list of inputs?
-    in_tiles = True          # may large kernels be computed by `in_parts`, in threads?
-    row_by_row = False       # does `kernel` take what is pending of a tile?
-    elementwise = False      # does each entry of its output come from that of its input alone? Then any shape will do
-    knows_flat = False       # is a `demand` of it that says `flat` meant? Others may hand on what they got
-    name = None              # under which `repr` and `to_spec` know it
+    axes = None              # the Axes that the layer requires of its input; None: any
+    several = False          # True if the layer takes a list of inputs
+    in_tiles = True          # True if large kernels may be computed by `in_parts`, in threads
+    row_by_row = False       # True if `kernel` accepts tiles with pending steps
+    elementwise = False      # True if each output entry depends on its input entry alone; then any shape will do
+    knows_flat = False       # True if `flat` in its demands is meant; other layers may just hand it on
+    name = None              # the name in `repr` and `to_spec`
     registry = {}
 
     def __init_subclass__(cls, abstract=False):
@@ -74,30 +74,33 @@ class Layer:
     # -------------------------------------------------------------- what a layer defines
 
     def out(self, signal):
-        """The `Signal` after the layer; raises ValueError where the shapes do not fit."""
+        """Return the `Signal` after the layer; raise ValueError if the shapes do not fit."""
         return signal
 
     def init(self, rng, signal):
-        """Random parameters for inputs like `signal`."""
+        """Return random parameters for inputs like `signal`."""
         return ()
 
     def apply(self, params, x, rng=None, **given):
-        """The finite network; `given` is what was given to `apply_fn` beside the inputs."""
+        """Return the outputs of the finite network; `given` is what was given to `apply_fn` beside the inputs."""
         raise NotImplementedError(f'{self!r} has no finite network.')
 
     def kernel(self, k):
-        """The infinite network: the next `Kernel`. What describes it (shapes, is_gaussian) is taken from `out`."""
+        """Return the next `Kernel` of the infinite network.
+
+        What describes it (shapes, is_gaussian) is taken from `out`.
+        """
         raise NotImplementedError(f'{self!r} has no kernel.')
 
     def check(self, signal):
-        """Raises ValueError where the infinite limit does not exist."""
+        """Raise ValueError if the infinite limit does not exist."""
 
     def tileable(self, signal):
-        """Is a block of its kernel that of a block of the inputs?"""
+        """True if a block of the kernel after the layer depends only on the same block of the inputs."""
         return True
 
     def demand(self, demand):
-        """What the layer needs of its input to meet `demand` on its output."""
+        """Return what the layer needs of its input to meet `demand` on its output."""
         if isinstance(demand, list):
             raise ValueError(f'expected to be followed by a layer with one input, got one with {len(demand)}. If its '
                              f'output goes to all of them, put FanOut({len(demand)}) between them; if it has as many '
@@ -107,12 +110,15 @@ class Layer:
     # -------------------------------------------------------------- what every layer has
 
     def to_meet(self, demand):
-        """`demand`, with `flat` only of a layer that knows it: its kernel commutes with the mean over positions."""
+        """Return what the layer needs to meet `demand`, with `flat` only if the layer knows it.
+
+        The kernel of such a layer commutes with the mean over positions.
+        """
         needed = self.demand(demand)
         return needed if self.knows_flat else each_branch(lambda d: replace(d, flat=False) if d.flat else d, needed)
 
     def init_fn(self, rng, input_shape):
-        """Shape of the output and random parameters.
+        """Return the shape of the output and random parameters.
 
         Parameters
         ----------
@@ -129,19 +135,20 @@ class Layer:
             return each_branch(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
     def apply_fn(self, params, inputs, rng=None, *, pattern=None, mask_constant=None):
-        """Outputs of the finite network; a `MaskedArray`, or a list of them, if there are masks.
+        """Return the outputs of the finite network; a `MaskedArray`, or a list of them, if there are masks.
 
         Parameters
         ----------
-        params : what `init_fn` gave
+        params : the parameters that `init_fn` returned
         inputs : array (n, ...), or a list of them; of any shape where the layer acts on each entry alone
         rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
         pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
-        mask_constant : float                   what inputs are padded with, see docs/masks.md; None: no masks
+        mask_constant : float                   the constant that pads inputs, see docs/masks.md; None: no masks
 
         Raises
         ------
-        ValueError : NaN or infinity in params, and in inputs without masks; shapes that do not fit; what layers lack.
+        ValueError : NaN or infinity in params, or in inputs without masks; shapes that do not fit; layers that lack
+            something they need.
         """
         with located(self):
             for leaf in leaves(params):
@@ -162,7 +169,10 @@ class Layer:
             return each_branch(published, self.step(params, masked, rng, pattern=pattern))
 
     def step(self, params, x, rng=None, **given):
-        """`apply`, also to what is `Masked`, which stays so: `out` says where, and there it is 0."""
+        """Apply the layer to an array, or to a `Masked`, for which it returns a `Masked`.
+
+        Outputs are 0 where they are masked, and `out` says where that is.
+        """
         if not is_masked(x):
             return self.apply(params, x, rng=rng, **given)
         signal = each_branch(lambda h: h.signal, x)
@@ -171,12 +181,12 @@ class Layer:
         return each_branch(zeroed, new, self.out(signal))
 
     def __call__(self, x1, x2=None, get=None, **options):
-        """The kernels of the infinitely wide network: `kernel_fn`, where the network itself is given for it."""
+        """Return the kernels of the infinitely wide network, so that a network can be given as its own `kernel_fn`."""
         return self.kernel_fn(x1, x2, get, **options)
 
     @property
     def kernel_fn(self):
-        """The kernels of the infinitely wide network, see `KernelFunction`."""
+        """The function that computes the kernels of the infinitely wide network, see `KernelFunction`."""
         return KernelFunction(self)
 
     def check_single(self, x):
@@ -185,7 +195,10 @@ class Layer:
                              'numpy.asarray; lists of inputs are for `parallel`.', self)
 
     def laid_out(self, k, diagonal_spatial):
-        """The state `k` with as many positions as asked for: True, False, or None for what it has."""
+        """Return the state `k` with the positions that are asked for.
+
+        `diagonal_spatial` is True, False, or None for the positions that `k` has.
+        """
         paired = not (k.diagonal_spatial if diagonal_spatial is None else diagonal_spatial)
         if paired and k.diagonal_spatial:
             raise LayerError('expected a Kernel with covariances between positions for diagonal_spatial=False, got one '
@@ -193,28 +206,31 @@ class Layer:
         return k if paired else k.aligned()
 
     def asked(self, diagonal_spatial):
-        """What the network needs of its inputs for so many positions: True, False, or None, see `KernelFunction`."""
+        """Return the demand of the network on its inputs; for `diagonal_spatial` see `KernelFunction`."""
         with located(self):
             demand = self.to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
         return each_branch(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
 
     def trace(self, signal):
-        """The `Signal` after the layer in the infinite network; raises `LayerError` before anything is computed."""
+        """Return the `Signal` after the layer in the infinite network.
+
+        Raises `LayerError` before anything is computed.
+        """
         with located(self):
             self.check_single(signal)
             self.check(signal)
             return self.out(signal)
 
     def check_axes(self, signal, axes):
-        """Raises ValueError where `axes` are not those of the signal."""
+        """Raise ValueError if `axes` are not those of the signal."""
         if axes != signal.axes:
             raise ValueError(f'expected batch and channels on axes {axes.batch} and {axes.channel}, got them on '
                              f'{signal.axes.batch} and {signal.axes.channel} of shape {signal.shape}: the infinite '
                              'limit is one of many channels.')
 
     def parts(self, params, n):
-        """`params`, if there are n of them; ValueError otherwise."""
-        tree = untraced(params)                                         # autograd has boxes of tuples and lists
+        """Return `params` if they have n parts; raise ValueError otherwise."""
+        tree = untraced(params)                                         # autograd wraps tuples and lists
         if not isinstance(tree, (tuple, list)) or len(tree) != n:
             got = f'{len(tree)} of them' if isinstance(tree, (tuple, list)) else type(tree).__name__
             raise ValueError(f'expected params as init_fn gives them for this layer, {n} in a tuple or list, got '
@@ -222,7 +238,7 @@ class Layer:
         return params
 
     def check_weights(self, W, shape, signal):
-        """Raises ValueError where W has not the `shape` that inputs like `signal` ask for."""
+        """Raise ValueError if W does not have the `shape` that inputs like `signal` ask for."""
         if not hasattr(W, 'shape'):
             raise ValueError(f'expected weights of shape {tuple(shape)}, got {W!r:.100}.')
         if tuple(W.shape) != tuple(shape):
@@ -230,7 +246,7 @@ class Layer:
                              f'{tuple(W.shape)}. Take those of init_fn for inputs of this shape.')
 
     def propagate(self, k):
-        """The next state, described."""
+        """Return the next state, described by the signals after the layer."""
         with located(self):
             k = k if self.row_by_row else each_branch(lambda k: k.computed(), k)
             with beyond_range():
@@ -242,7 +258,7 @@ class Layer:
             return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
     def exactly(self, k):
-        """The layer with its numbers as the arrays of the state compute with them."""
+        """Return the layer with its numbers converted to those that the arrays of the state compute with."""
         like = k[0].nngp if isinstance(k, (list, tuple)) else k.nngp
         if kind(like) != 'mpmath':
             return self
@@ -263,28 +279,28 @@ class Layer:
 
     @classmethod
     def is_ours(cls):
-        """Is it one of this library? Its names are not given to others."""
+        """True if the layer belongs to this library, whose names are not given to other layers."""
         return cls.__module__.startswith('ntref.')
 
     @classmethod
     def parameters(cls):
-        """{argument: default, or MISSING}."""
+        """Return {argument: default, or MISSING}."""
         return {f.name: f.default for f in fields(cls)}
 
     @classmethod
     def types(cls):
-        """{argument: its type}; also where annotations are text, as under `from __future__ import annotations`."""
+        """Return {argument: type}, also if annotations are text, as under `from __future__ import annotations`."""
         if '_types' not in vars(cls):
             cls._types = {f.name: _resolved(cls, f) for f in fields(cls)}
         return cls._types
 
     @classmethod
     def of(cls, given):
-        """The layer with the arguments of a dict."""
+        """Return the layer with the arguments in the dict `given`."""
         return cls(**given)
 
     def arguments(self):
-        """{argument: value} where it differs from the default."""
+        """Return {argument: value} for values that differ from the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {f.name: values[f.name] for f in fields(self)
                 if f.default is MISSING or hasattr(values[f.name], 'shape') or values[f.name] != f.default}
@@ -301,12 +317,12 @@ class Layer:
         return f'{self.name}({", ".join(parts)})'
 
     def to_spec(self):
-        """The layer as plain JSON: {'layer': name, argument: value, ...}, defaults left out.
+        """Return the layer as plain JSON: {'layer': name, argument: value, ...}, without defaults.
 
         Raises
         ------
-        ValueError : an argument that JSON cannot hold (a Python function, a traced number); a layer of the user whose
-            name is that of another.
+        ValueError : an argument that JSON cannot hold (a Python function, a traced number); a user-defined layer that
+            has the name of another one.
 
         Examples
         --------
@@ -322,7 +338,7 @@ class Layer:
 
 
 def _resolved(cls, field):
-    """The type of a field, out of its annotation where that is text; the text, if it names what is not there."""
+    """Return the type of a field, evaluated if its annotation is text; return the text if a name in it is unknown."""
     origin = next(base for base in cls.__mro__ if field.name in vars(base).get('__annotations__', ()))
     known = vars(typing) | vars(sys.modules.get(origin.__module__, typing))
     annotated = SimpleNamespace(__annotations__={field.name: field.type})
@@ -333,7 +349,7 @@ def _resolved(cls, field):
 
 
 def as_text(value):
-    """As `repr` of a layer has its arguments: functions by their names."""
+    """Return an argument as `repr` of a layer writes it: functions by their names."""
     return value.__name__ if callable(value) and hasattr(value, '__name__') else repr(value)
 
 

@@ -1,12 +1,12 @@
-"""Masks: inputs of different lengths, padded to one length with a constant that says where there is nothing.
+"""Masks: inputs of different lengths are padded to one length with a constant, which marks positions as empty.
 
-A mask (n, *positions) is True where an input ends before: at such positions everything is 0, after every layer. What
-averages over positions averages over the others:
+A mask (n, *positions) is True at positions beyond the end of an input; there everything is 0, after every layer. Layers
+that average over positions average over the other ones:
 
-    z = P (u h) / P u        P the average over all positions, u = 1 where there is something, 0 where there is nothing
+    z = P (u h) / P u        P the average over all positions, u = 0 at masked positions, u = 1 at the others
 
-`Signal.mask` says how each layer moves masks; they are applied by `Kernel.masked` to kernels and by `zeroed` to arrays.
-docs/masks.md
+Each layer says in the `Signal.mask` of its output how masks move; `Kernel.masked` applies them to kernels and `zeroed`
+to arrays. docs/masks.md
 """
 import warnings
 from dataclasses import dataclass
@@ -26,15 +26,15 @@ __all__ = ['Masked', 'MaskedArray', 'average', 'check_found', 'everywhere', 'in_
 
 @dataclass(frozen=True, eq=False)
 class MaskedArray:
-    """Outputs of a finite network with `mask_constant`, and where they are masked.
+    """Outputs of a finite network that was called with `mask_constant`, and their mask.
 
     Attributes
     ----------
     masked_value : array      the outputs, 0 where they are masked.
-    mask : array of bool      True where there is nothing; shaped like the outputs, with one channel.
+    mask : array of bool      True where outputs are masked; shaped like the outputs, with one channel.
 
-    As input of `apply_fn` or `kernel_fn` it says where there is nothing without a constant; its mask may then have any
-    shape that broadcasts against its values.
+    As an input of `apply_fn` or `kernel_fn` it says which entries are masked without a constant; its mask may then have
+    any shape that broadcasts against its values.
 
     Examples
     --------
@@ -68,15 +68,15 @@ class MaskedArray:
 
 
 def unmask_fn(fn):
-    """`fn` with plain arrays in the place of each `MaskedArray` it returns, 0 where they are masked.
+    """Return `fn` with each `MaskedArray` in its result replaced by a plain array, 0 where it is masked.
 
     Parameters
     ----------
-    fn : callable       that returns arrays, MaskedArrays, or lists or tuples of them.
+    fn : callable       a function that returns arrays, MaskedArrays, or lists or tuples of them.
 
     Returns
     -------
-    callable : with the same arguments.
+    callable : a function of the same arguments.
 
     Examples
     --------
@@ -104,11 +104,11 @@ def unmask_fn(fn):
 # ------------------------------------------------------------------ inputs
 
 def masked_inputs(x, mask_constant):
-    """Tree of inputs as arrays that are 0 where they are masked, and the tree of where; None for the latter: nowhere.
+    """Return the tree of inputs as arrays that are 0 where masked, and the tree of masks, or None without masks.
 
     Raises
     ------
-    TypeError : a constant that is no number.
+    TypeError : the constant is not a number.
     """
     if mask_constant is None and not _any_leaf(lambda x: isinstance(x, MaskedArray), x):
         return x, None
@@ -122,14 +122,17 @@ def masked_inputs(x, mask_constant):
 
 
 def check_found(mask_constant, *masks):
-    """Warns where the constant is in none of the inputs: what was padded with another one is taken at face value."""
+    """Warn if the constant is in none of the inputs.
+
+    Inputs that were padded with another constant would be taken at face value.
+    """
     if mask_constant is not None and not _any_leaf(lambda mask: mask is not None and bool(mask.any()), list(masks)):
         warnings.warn(f'expected mask_constant={mask_constant} in the inputs, found it in none of them: nothing is '
                       'masked. Pad with this constant, or leave it out where nothing is padded.', stacklevel=3)
 
 
 def _as_constant(value):
-    """A Python number; NaN and infinity are."""
+    """Return the constant as a Python number; NaN and infinity are allowed."""
     try:
         return as_number(value, 'mask_constant')
     except ValueError:
@@ -143,7 +146,7 @@ def _value(x):
 
 
 def _where_masked(x, constant):
-    """Which entries of the array x, or None."""
+    """Return which entries of the array x are masked, or None if x is None."""
     if x is None:
         return None
     value, = as_floats(_value(x))
@@ -162,7 +165,7 @@ def _any_leaf(f, tree):
 
 @dataclass(frozen=True, eq=False)
 class Masked:
-    """Between layers: an array, and the `Signal` that describes it."""
+    """An array between two layers, with the `Signal` that describes it."""
     value: Any
     signal: Any
 
@@ -172,12 +175,12 @@ def is_masked(tree):
 
 
 def state(x, entries, signal):
-    """The array x of a `signal`, masked where all channels of these entries are."""
+    """Return the array x of a `signal` as a `Masked`, masked at positions where all channels of `entries` are True."""
     return Masked(x, signal.masked_where(entries))
 
 
 def zeroed(x, signal):
-    """x, and 0 where the signal is masked."""
+    """Return x as a `Masked` that is 0 where the signal is masked."""
     if signal.mask is None:
         raise ValueError('expected `out` to say where outputs are masked, got a Signal without a mask. Make it of the '
                          'one given, by dataclasses.replace.')
@@ -189,20 +192,20 @@ def published(masked):
 
 
 def in_layout(a, axes):
-    """a (n, *positions) as activations with these axes, of one channel."""
+    """Return the array a (n, *positions) in the layout of activations with these axes and one channel."""
     return namespace(a).moveaxis(a[..., None], (0, -1), (axes.batch, axes.channel))
 
 
 # ------------------------------------------------------------------ averages over what is there
 
 def share(mask, like, mean):
-    """mean(u) for u = 0 where masked and 1 elsewhere; 1 where there is nothing to average."""
+    """Return mean(u) for u = 0 where masked and 1 elsewhere, and 1 where there is nothing to average."""
     u = mean(as_like(~mask, like))
     return namespace(u).where(u == 0, 1, u)
 
 
 def average(a, axis, mask=None):
-    """The mean of a over some axes, which stay with length one; of what is not masked."""
+    """Return the mean of a over some axes, which stay with length one; entries that are masked do not count."""
     def mean(a):
         return namespace(a).mean(a, axis, keepdims=True)
     return mean(a) if mask is None else mean(namespace(a).where(mask, 0, a)) / share(mask, a, mean)
@@ -211,21 +214,28 @@ def average(a, axis, mask=None):
 # ------------------------------------------------------------------ how masks move
 
 def everywhere(mask):
-    """(n, *positions) to (n,): is there nothing at all?"""
+    """Reduce a mask (n, *positions) to (n,), True where all positions of an input are masked."""
     return namespace(mask).all(mask.reshape(len(mask), prod(mask.shape[1:])), axis=1)
 
 
 def slid(mask, windows, padding):
-    """Under a `Window` along each axis: masked where any tap is ('VALID'), else where the middle one is."""
+    """Return the mask after a `Window` has moved along each axis.
+
+    An output is masked where any tap is masked ('VALID'), and otherwise where the middle tap is.
+    """
     for axis, window in enumerate(windows, 1):
         if padding != 'VALID':
             window = window.only(((len(window.taps) - 1) // 2,))
-        mask = window_sum(mask, [(axis, window)])                    # of bools: any
+        mask = window_sum(mask, [(axis, window)])                    # of bools: True if any is
     return mask
 
 
 def spread(mask, sizes, strides, padding):
-    """Under windows of these sizes, transposed: an input owns `stride` outputs, under 'VALID' all that it reaches."""
+    """Return the mask after transposed windows of these sizes.
+
+    An output is not masked if an input that owns it is not. An input owns `stride` outputs, under 'VALID' all that it
+    reaches.
+    """
     there = ~mask
     for axis, (size, stride) in enumerate(zip(sizes, strides), 1):
         size = max(size, stride) if padding == 'VALID' else stride

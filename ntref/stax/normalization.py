@@ -38,7 +38,7 @@ class LayerNorm(Layer):
         h = (z - \bar z) / \sqrt{\mathrm{var}\, z + \epsilon}, \qquad
         K' = K / \sqrt{(q + \epsilon)(q' + \epsilon)}, \qquad \Theta' = \Theta / \sqrt{(q + \epsilon)(q' + \epsilon)} .
 
-    With more axes than the channels, q is the mean variance over them, of what is not masked.
+    If other axes than the channels are among them, q is the mean variance over these, without masked positions.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class LayerNorm(Layer):
 
     Raises
     ------
-    ValueError : channels not among the axes; input not Gaussian; axes that differ from those of the input.
+    ValueError : channels not among the axes; an input that is not Gaussian; axes that differ from those of the input.
 
     Accuracy
     --------
-    To rounding; a zero vector gives 0.
+    Accurate to rounding; a zero vector gives 0.
 
     Source
     ------
@@ -113,7 +113,7 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float          probability to keep, 0 < rate <= 1.
-    mode : str            'train', or 'test': the identity.
+    mode : str            'train', or 'test', which makes the layer the identity.
 
     Raises
     ------
@@ -161,7 +161,7 @@ class Dropout(Layer):
         return k.map(lambda pair: self._covariance(pair, next(pairs))).but(ntk=ntk)
 
     def _covariance(self, p, same):
-        """K' = K but where an entry meets itself; gap and area grow with the variances."""
+        """Return K' = K, or K / rate where an entry meets itself; gap and area grow with the variances."""
         xp, r = namespace(p.k, self.rate), self.rate
         gap = p.gap + (1 / r - 1) * (p.q1 + p.q2)
         area = xp.hypot(p.area, xp.sqrt(1 / r ** 2 - 1 + 0 * p.s) * p.s)

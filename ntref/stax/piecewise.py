@@ -36,11 +36,12 @@ class ABRelu(_Rectifier):
     Parameters
     ----------
     a, b : float            slopes below and above 0.
-    do_stabilize : bool     accepted for old scripts, without effect: the recursion does not overflow where it helped.
+    do_stabilize : bool     accepted for old scripts, without effect: the recursion does not overflow without it.
 
     Accuracy
     --------
-    K and Theta within 1e-14 relative in float64 (3e-6 in float32) at every separation of the inputs: docs/accuracy.md.
+    K and Theta have relative errors within 1e-14 in float64 (3e-6 in float32) at every separation of the inputs:
+    docs/accuracy.md.
 
     Source
     ------

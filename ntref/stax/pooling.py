@@ -1,10 +1,10 @@
 """Pooling: averages and sums over windows, or over all positions.
 
-Both members of a pair of positions move on their own, so that covariances between positions are needed:
+Both members of a pair of positions move independently, so that covariances between positions are needed:
 
     K'(i, j) = sum_a sum_b K(i + a, j + b) / (v_i v_j),    Theta' likewise,
 
-v = 1 (sum) or the number of taps (average). Derivation: docs/theory/conv.md#pooling.
+where v is 1 (sum) or the number of taps (average). Derivation: docs/theory/conv.md#pooling.
 """
 from dataclasses import dataclass, replace
 from math import prod
@@ -21,18 +21,19 @@ __all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
 
 
 def check_positions(signal):
-    """Raises ValueError where an average would be over nothing."""
+    """Raise ValueError if there are no positions to average over."""
     if 0 in signal.positions:
         raise ValueError(f'expected at least one position to average over, got shape {signal.shape}.')
 
 
 class Mixing(Layer, abstract=True):
-    """Positions to positions, each output of several inputs. Linear and without weights: by `mixed(c, groups)`.
+    """Base of linear layers without weights that combine several positions, by `mixed(c, groups)`.
 
-    `groups` are, for each spatial axis, the axes of the array that are positions along it; each is treated the same.
+    `groups` has, for each spatial axis, the axes of the array that are positions along it; each of them is treated the
+    same.
     """
-    picks = False            # is every output one of the inputs?
-    averages = False         # is every output an average of those that there are?
+    picks = False            # True if every output is one of the inputs
+    averages = False         # True if every output is an average of the unmasked inputs
 
     @property
     def axes(self):
@@ -56,7 +57,7 @@ class Mixing(Layer, abstract=True):
         return z / in_layout(self.share(mask, x), self.out(signal).axes) if self.averages and mask is not None else z
 
     def share(self, mask, like):
-        """Of what each output is an average of, the part that is not masked."""
+        """Return, for each output, the fraction of the averaged inputs that is not masked."""
         return share(mask, like, lambda u: self.mixed(u, [(axis,) for axis in range(1, u.ndim)]))
 
     def check_layout(self, k):
@@ -73,7 +74,7 @@ class Mixing(Layer, abstract=True):
         return self.renormalized(k.linear(mixed, gap=self.picks), k).meeting(met)
 
     def renormalized(self, new, k):
-        """The averages `new` of all inputs as those of what is not masked in k."""
+        """Turn `new`, averages over all inputs, into averages over those that are not masked in k."""
         if not self.averages or k.mask1 is None:
             return new
         return new.divide(*(self.share(mask, k.nngp) ** 2 for mask in (k.mask1, k.mask2)))
@@ -82,7 +83,7 @@ class Mixing(Layer, abstract=True):
 # ------------------------------------------------------------------ windows
 
 class _Pool(Mixing, abstract=True):
-    """Sums over a window, divided by what `_divided` says."""
+    """Base of sums over a window, divided as `_divided` says."""
     row_by_row = True
 
     def __post_init__(self):
@@ -121,7 +122,10 @@ class _Pool(Mixing, abstract=True):
         return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k).meeting(met)
 
     def _pooled_kernel(self, k, slides):
-        """By Jensen's inequality E(sum_a (h_a - h'_a))^2 <= T sum_a E(h_a - h'_a)^2, for T taps."""
+        """Return the pooled kernel, with a bound of its gap.
+
+        By Jensen's inequality E(sum_a (h_a - h'_a))^2 <= T sum_a E(h_a - h'_a)^2, for T taps.
+        """
         both = [one for pair in slides for one in pair]
 
         def bound(p):
@@ -144,11 +148,11 @@ class AvgPool(_Pool):
 
     Parameters
     ----------
-    window_shape : tuple of int         one length a spatial axis.
+    window_shape : tuple of int         one length for each spatial axis.
     strides : tuple of int, optional    None: 1.
     padding : str                       'VALID', 'SAME' (zeros) or 'CIRCULAR', as in `Conv`.
-    normalize_edges : bool              divide by the number of inputs under the window that are not masked, not by its
-                                        size.
+    normalize_edges : bool              True: divide by the number of unmasked inputs under the window instead of by
+                                        its size.
     batch_axis, channel_axis : int
 
     Raises
@@ -157,8 +161,8 @@ class AvgPool(_Pool):
 
     Accuracy
     --------
-    K and Theta to rounding. The gap is recovered by subtraction after it, but no larger than that of the inputs allows:
-    inputs and patches that are equal stay so to the last bit; docs/theory/conv.md#gap, docs/accuracy.md.
+    K and Theta are accurate to rounding. The gap is recovered by subtraction, but is no larger than the gap of the
+    inputs allows: equal inputs and equal patches stay equal to the last bit; docs/theory/conv.md#gap, docs/accuracy.md.
 
     Source
     ------
@@ -222,7 +226,7 @@ class SumPool(_Pool):
 
 @dataclass(frozen=True, repr=False)
 class _GlobalPool(Mixing, abstract=True):
-    """Positions disappear."""
+    """Base of pools over all positions; the output has none."""
     batch_axis: int = 0
     channel_axis: int = -1
 
@@ -238,7 +242,7 @@ class _GlobalPool(Mixing, abstract=True):
     def mixed(self, c, groups):
         axes = sorted((axis % c.ndim for group in groups for axis in group), reverse=True)
         n = prod(c.shape[axis] for axis in axes)
-        for axis in axes:                        # one by one: partial sums, which lose fewer digits
+        for axis in axes:                        # one by one: partial sums lose fewer digits
             c = namespace(c).sum(c, axis)
         return c / self._divisor(n)
 
@@ -249,7 +253,7 @@ class GlobalAvgPool(_GlobalPool):
 
     Parameters
     ----------
-    batch_axis, channel_axis : int      they stay in their order, the others disappear.
+    batch_axis, channel_axis : int      these axes keep their order, the others disappear.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What layers of three functions need of the kernels that they are given: `requires`, `Diagonal`, `Bool`."""
+"""What layers made of three functions need of the kernels given to them: `requires`, `Diagonal`, `Bool`."""
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import wraps
@@ -11,7 +11,7 @@ REQUIREMENTS = 'batch_axis', 'channel_axis', 'diagonal_spatial', 'diagonal_batch
 
 
 class Bool(IntEnum):
-    """NO < MAYBE < YES; `a & b` is the lesser.
+    """Answers in the order NO < MAYBE < YES; `a & b` is the lesser of the two.
 
     Examples
     --------
@@ -30,16 +30,19 @@ class Bool(IntEnum):
 
 @dataclass(frozen=True)
 class Diagonal:
-    """Are covariances at equal positions enough?  `a >> b` is b after a, `a & b` a beside b, `b << a` is `a >> b`.
+    """Whether covariances at equal positions are enough for a layer.
+
+    `a >> b` is b after a, `a & b` is a beside b, `b << a` is `a >> b`.
 
     Parameters
     ----------
-    input : Bool     YES: the layer can do with them. MAYBE: if all others are 0, as between the outputs of ConvLocal;
-                     they are asked for here. NO: it needs the others, as a pool does.
-    output : Bool    YES: no others are needed after it, whatever follows, as after Flatten. MAYBE: the others are 0 if
-                     those of its input are not needed. NO: what follows says.
+    input : Bool     YES: they are enough for the layer. MAYBE: they are enough if all others are 0, as between the
+                     outputs of ConvLocal; the others are then asked for here. NO: the layer needs the others, as a pool
+                     does.
+    output : Bool    YES: no others are needed after the layer, whatever follows, as after Flatten. MAYBE: the others
+                     are 0 if those of its input are not needed. NO: it depends on what follows.
 
-    `bool` of it: are they enough for a network that is `a >> b >> ...`?
+    `bool(a >> b >> ...)` is True if they are enough for the network of these layers.
 
     Examples
     --------
@@ -76,14 +79,14 @@ class Diagonal:
 
 
 def requires(**static_reqs):
-    """Decorator of a `kernel_fn`: what it needs of the kernels that it is given.
+    """Decorate a `kernel_fn` with what it needs of the kernels that it is given.
 
     Parameters
     ----------
-    batch_axis, channel_axis : int       axes of the inputs of the layer; channel_axis=None: any. Not said: any.
-    diagonal_spatial : Diagonal          which covariances between positions. Not said: those that what follows needs.
-    diagonal_batch : bool or Diagonal    True alone: each input has covariances with itself, and no others, in cov1.
-    use_dropout : bool                   is the layer random? Without effect here.
+    batch_axis, channel_axis : int       axes of the inputs of the layer; any, if left out or channel_axis=None.
+    diagonal_spatial : Diagonal          which covariances between positions. Left out: those that the next layers need.
+    diagonal_batch : bool or Diagonal    only True: cov1 has the covariances of each input with itself, and no others.
+    use_dropout : bool                   True if the layer is random; without effect here.
 
     Raises
     ------

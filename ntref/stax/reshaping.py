@@ -18,13 +18,13 @@ __all__ = ['Flatten', 'ImageResize', 'Index', 'Slice']
 class Flatten(Layer):
     """Positions become channels: (N, h, w, C) to (N, h w C).
 
-    K' = mean_i K(i, i),  Theta' = mean_i Theta(i, i): only equal positions matter, and only they are computed where
-    nothing before mixes positions; not even they at the input, which is flattened itself where nothing but Identity,
-    Dropout and FanOut comes before. Masked positions count: there are weights for them.
+    K' = mean_i K(i, i),  Theta' = mean_i Theta(i, i): only covariances at equal positions matter, and no others are
+    computed if no layer before mixes positions. If nothing but Identity, Dropout and FanOut comes before, the input
+    itself is flattened, and not even those are needed. Masked positions count, since there are weights for them.
 
     Parameters
     ----------
-    batch_axis : int            of the input.
+    batch_axis : int            batch axis of the input.
     batch_axis_out : int        0: (N, h w C); 1 or -1: (h w C, N).
 
     Raises
@@ -33,7 +33,7 @@ class Flatten(Layer):
 
     Accuracy
     --------
-    To rounding; the gap is carried.
+    Accurate to rounding; the gap is carried.
 
     Source
     ------
@@ -105,10 +105,10 @@ class Index(Layer):
     Parameters
     ----------
     idx : int, slice, Ellipsis or tuple of them
-        For all axes, written as `Slice[:, 1:4, ::2]`. A number on an axis removes it. For a kernel the batch takes a
-        slice, and the channels all of them. Slices may pick nothing.
+        Indices of all axes, written as `Slice[:, 1:4, ::2]`. A number on an axis removes it. A kernel needs a slice of
+        the batch and all of the channels. Slices may pick nothing.
     batch_axis, channel_axis : int
-        Of the input. Where one of them is removed, batch and channels are the first and the last of what is left.
+        Axes of the input. If one of them is removed, batch and channels are the first and the last of the other axes.
 
     Raises
     ------
@@ -142,7 +142,7 @@ class Index(Layer):
         object.__setattr__(self, 'idx', tuple(map(_plain, idx)))
 
     def __hash__(self):
-        return hash(repr(self))              # slices have none before Python 3.12
+        return hash(repr(self))              # slices have no hash before Python 3.12
 
     @property
     def axes(self):
@@ -156,7 +156,7 @@ class Index(Layer):
         return f'Index(Slice[{", ".join(map(_as_text, self.idx)) or "()"}]{others})'
 
     def _for(self, shape):
-        """One index an axis."""
+        """Return one index for each axis of an array of this shape."""
         idx = list(self.idx) if Ellipsis in self.idx else [*self.idx, Ellipsis]
         i = idx.index(Ellipsis)
         if len(idx) - 1 > len(shape):
@@ -176,7 +176,7 @@ class Index(Layer):
         kept = [a for a, i in enumerate(idx) if isinstance(i, slice)]
         for n, i in zip(signal.shape, idx):
             if isinstance(i, slice):
-                shape.append(n if n == -1 else len(range(n)[i]))          # a batch of any size stays one
+                shape.append(n if n == -1 else len(range(n)[i]))          # -1, any size, stays -1
             elif n != -1 and not -n <= i < n:
                 raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}.')
         if axes.batch in kept and axes.channel in kept:
@@ -204,14 +204,14 @@ def _parts(i):
 
 
 def _numbers(i):
-    """Those of an index."""
+    """Return the numbers in an index."""
     if isinstance(i, slice):
         return [n for n in _parts(i) if n is not None]
     return [] if i is Ellipsis else [i]
 
 
 def _plain(i):
-    """With Python's numbers."""
+    """Return the index with Python's numbers."""
     if isinstance(i, slice):
         return slice(*(None if n is None else index(n) for n in _parts(i)))
     return i if i is Ellipsis else index(i)
@@ -235,21 +235,22 @@ class ImageResize(Mixing):
 
     Parameters
     ----------
-    shape : tuple of int        of the output, all axes; -1: as it is. Batch and channels have to stay.
+    shape : tuple of int        lengths of all axes of the output; -1 keeps a length. Batch and channels keep theirs.
     method : str                'nearest', 'linear' ('bilinear', 'trilinear', 'triangle'), 'cubic' ('bicubic',
                                 'tricubic'; Keys, a = -1/2), 'lanczos3', 'lanczos5'.
-    antialias : bool            see above; without effect on 'nearest'.
+    antialias : bool            see above; it has no effect on 'nearest'.
     precision                   accepted for old scripts, without effect.
     batch_axis, channel_axis : int
 
     Raises
     ------
-    ValueError : an unknown method; another number of axes; another length of batch or channels; diagonal_spatial=True,
-        where positions are mixed: not by 'nearest', nor with -1 for all of them.
+    ValueError : an unknown method; another number of axes; another length of batch or channels; diagonal_spatial=True
+        where positions are mixed, which 'nearest', or -1 for all of them, does not do.
 
     Accuracy
     --------
-    K and Theta to rounding. The gap is carried by 'nearest', else recovered by subtraction: docs/accuracy.md.
+    K and Theta are accurate to rounding. The gap is carried by 'nearest', and otherwise recovered by subtraction:
+    docs/accuracy.md.
 
     Source
     ------
@@ -288,12 +289,12 @@ class ImageResize(Mixing):
 
     @property
     def sizes(self):
-        """Numbers of positions of the output."""
+        """Numbers of positions of the output along the spatial axes."""
         axes = self.axes.of(len(self.shape))
         return [n for a, n in enumerate(self.shape) if a not in (axes.batch, axes.channel)]
 
     def picked(self, mask):
-        """The mask at the nearest of its positions."""
+        """Return the mask, which takes at each output the value at the nearest input position."""
         for axis, size in enumerate(self.sizes, 1):
             if size != -1:
                 mask = self._nearest(mask, axis, size)

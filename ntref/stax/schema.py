@@ -1,4 +1,4 @@
-"""The JSON Schema of networks, made of the layers' arguments: `python -m ntref.stax.schema` writes it anew."""
+"""The JSON Schema of networks, made from the layers' arguments; `python -m ntref.stax.schema` writes it anew."""
 import json
 from dataclasses import MISSING, fields
 from inspect import getdoc
@@ -27,7 +27,7 @@ LAYER = {'$ref': '#/$defs/layer'}
 NUMBERS = {'$ref': '#/$defs/numbers'}
 SLICE = {'type': 'object', 'required': ['slice'], 'additionalProperties': False, 'properties': {'slice': {'anyOf': [
     {'const': '...'}, _list({'type': ['integer', 'null']}, 3, 3)]}}}
-OF_FUNCTIONS = 'Elementwise', 'ElementwiseNumerical'          # which JSON cannot hold
+OF_FUNCTIONS = 'Elementwise', 'ElementwiseNumerical'          # JSON cannot hold functions
 
 TYPES = {float: NUMBER, int: WHOLE, bool: {'type': 'boolean'}, str: {'type': 'string'}, tuple: _list(WHOLE),
          type(None): NULL, Layer: LAYER}
@@ -58,7 +58,7 @@ Names as `to_spec` writes them; `from_spec` reads them in any case."""
 
 
 def schema():
-    """JSON Schema (draft 2020-12) of what `from_spec` reads, for the layers of this library.
+    """Return the JSON Schema (draft 2020-12) of what `from_spec` reads, for the layers of this library.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def _argument(layer, name, given, default):
 
 
 def written():
-    """The schema as it stands in the file."""
+    """Return the schema as the text that stands in the file."""
     return json.dumps(schema(), indent=1) + '\n'
 
 

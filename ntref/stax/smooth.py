@@ -2,10 +2,11 @@
 
 Accuracy
 --------
-K' and slope within 1e-13 of the largest that they can be, for variances of 0 to 1000 at every separation of the inputs,
-gap and all (tests/test_activations.py); float32 to a few of its eps. With mpmath to the working precision, slowly.
-The time is that of the series: some 130 terms at variances of 1; above 100 it is tens of thousands for inputs that
-nearly coincide or are nearly opposite, which takes seconds to a minute. Variances above 1100 are refused.
+K' and slope have errors within 1e-13 of the largest values that they can take, for variances of 0 to 1000 at every
+separation of the inputs, the gap included (tests/test_activations.py); in float32 errors are a few eps. With mpmath
+they reach the working precision, slowly. The time is that of the series: it has some 130 terms at variances of 1, and
+above 100 tens of thousands for inputs that nearly coincide or are nearly opposite, which takes seconds to a minute.
+Variances above 1100 are refused.
 """
 from dataclasses import dataclass
 from math import pi
@@ -17,17 +18,18 @@ __all__ = ['Mish', 'Sigmoid', 'Softplus', 'Swish', 'Tanh']
 
 
 class _Expanded(Nonlinearity, abstract=True):
-    """A subclass has phi, its derivative `dphi` and `poles`, their distance from the real axis.
+    """Base of nonlinearities with a Hermite series; a subclass has phi, its derivative `dphi` and `poles`.
 
-    Of higher derivatives, dphi as a polynomial in `variables(xp, z)`, whose derivatives are the polynomials `rules`:
-    a polynomial is {powers of the variables: coefficient}.
+    `poles` is the distance of the poles of phi from the real axis. For higher derivatives the subclass has dphi as the
+    `polynomial` in `variables(xp, z)`, and the derivatives of the variables as the polynomials `rules`. A polynomial is
+    {powers of the variables: coefficient}.
     """
 
     def dual(self, p):
         return hermite(p, self.phi, self.dphi, self.poles, self.of_order)
 
     def of_order(self, n):
-        """The n-th derivative of phi, n > 0."""
+        """Return the n-th derivative of phi, n > 0, as a function of (xp, z)."""
         polynomial = self.polynomial
         for _ in range(n - 1):
             polynomial = _derived(polynomial, self.rules)
@@ -44,7 +46,7 @@ class _Expanded(Nonlinearity, abstract=True):
 
 
 def _derived(polynomial, rules):
-    """Its derivative, for those of the variables."""
+    """Return the derivative of a polynomial in variables whose derivatives are the polynomials `rules`."""
     total = {}
     for powers, coefficient in polynomial.items():
         for i, (power, rule) in enumerate(zip(powers, rules)):
@@ -65,7 +67,7 @@ def softplus(xp, z):
 
 
 class _Logistic(_Expanded, abstract=True):
-    """Polynomials in z, t = tanh(z / 2) and 1 - t^2."""
+    """Base of functions whose derivatives are polynomials in z, t = tanh(z / 2) and 1 - t^2."""
     rules = {(0, 0, 0): 1}, {(0, 0, 1): 1 / 2}, {(0, 1, 1): -1}
 
     def variables(self, xp, z):
@@ -83,7 +85,7 @@ class Tanh(_Expanded):
 
     Accuracy
     --------
-    1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
 
     Source
     ------
@@ -123,7 +125,7 @@ class Sigmoid(_Logistic):
 
     Accuracy
     --------
-    1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
 
     Source
     ------
@@ -150,7 +152,7 @@ class Softplus(_Logistic):
 
     Accuracy
     --------
-    1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
 
     Source
     ------
@@ -176,7 +178,7 @@ class Swish(_Logistic):
 
     Accuracy
     --------
-    1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
 
     Source
     ------
@@ -203,7 +205,7 @@ class Mish(_Expanded):
 
     Accuracy
     --------
-    1e-13 of the largest that K and Theta can be, variances 0 to 1000.
+    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
 
     Source
     ------
@@ -215,7 +217,7 @@ class Mish(_Expanded):
              {(0, 0, 0, 1, 1): -1})
 
     def variables(self, xp, z):
-        """z, t = tanh(log(1 + exp z)), 1 - t^2, the logistic function and 1 less that."""
+        """Return z, t = tanh(log(1 + exp z)), 1 - t^2, the logistic function and 1 minus the logistic function."""
         t = xp.tanh(softplus(xp, z))
         return z, t, (1 - t) * (1 + t), logistic(xp, z), logistic(xp, -z)
 

@@ -1,7 +1,7 @@
-"""Networks as JSON, read: {'layer': name, argument: value, ...}, alone or as {'ntref': 1, 'network': {...}}.
+"""Networks read from JSON: {'layer': name, argument: value, ...}, alone or as {'ntref': 1, 'network': {...}}.
 
-Nothing is evaluated: names are looked up, numbers are numbers. `Layer.to_spec` writes; `network.schema.json` says to
-others what there is, see `ntref.stax.schema`.
+Nothing is evaluated: names are looked up, numbers are numbers. `Layer.to_spec` writes them; `network.schema.json`
+describes them to other programs, see `ntref.stax.schema`.
 """
 from dataclasses import MISSING
 from numbers import Real
@@ -13,8 +13,8 @@ from .layer import Layer
 __all__ = ['VERSION', 'from_spec']
 
 VERSION = 1
-DEPTH = 200             # of layers and lists in one another
-LAYERS = 10_000         # in all, those of a `repeat` each time
+DEPTH = 200             # how deep layers and lists may be nested
+LAYERS = 10_000         # how many layers there may be; those of a `repeat` count each time
 MOST = {'num': 1000, 'degree': 100, **dict.fromkeys(('filter_shape', 'window_shape', 'strides'), 10_000),
         **dict.fromkeys(('out_dim', 'out_chan', 'n_chan_out', 'n_chan_key', 'n_chan_val', 'n_heads', 'n_chan_pos_emb'),
                         10 ** 6)}
@@ -33,7 +33,7 @@ FITS = {
 
 
 def from_spec(spec):
-    """The layer or network that `to_spec` wrote. Nothing is evaluated: names are looked up, numbers are numbers.
+    """Return the layer or network that `to_spec` wrote. Nothing is evaluated: names are looked up, numbers are numbers.
 
     Parameters
     ----------
@@ -45,8 +45,9 @@ def from_spec(spec):
 
     Raises
     ------
-    ValueError : not of that form, another version, an unknown layer or argument, a value that does not fit, more layers
-        or larger numbers than docs/oracle.md#networks-as-json has; names the place, such as layers[2].layers[0].
+    ValueError : another form, another version, an unknown layer or argument, a value that does not fit, more layers or
+        larger numbers than docs/oracle.md#networks-as-json allows. The message names the place, such as
+        layers[2].layers[0].
 
     Examples
     --------
@@ -71,9 +72,9 @@ def _network(spec, place):
 
 
 def _count(spec, place, depth):
-    """How many layers there are; raises ValueError where there are too many."""
+    """Return the number of layers in `spec`; raise ValueError if there are too many."""
     if not depth or not isinstance(spec, (dict, list, tuple)):
-        return 0                                       # too deep: is refused with its place
+        return 0                                       # too deep: refused later, with its place
     children = [(f'{place}.{key}' if place else f'{key}', value) for key, value in spec.items()] if isinstance(
         spec, dict) else [(f'{place}[{i}]', value) for i, value in enumerate(spec)]
     n = sum(_count(value, inside, depth - 1) for inside, value in children)
@@ -109,7 +110,7 @@ def _layer(spec, place, depth):
         _check_type(name, key, value, types.get(key), place)
     try:
         return cls.of(given)
-    except Exception as e:                              # of arguments that do not go together
+    except Exception as e:                              # raised for arguments that do not go together
         raise _misfit(place, str(e) if str(e).startswith(name) else f'{name}: {type(e).__name__}: {e}') from e
 
 
@@ -132,7 +133,7 @@ def _value(value, place, depth):
 
 
 def _check_type(name, key, value, expected, place):
-    """Raises ValueError where a value is not of the type of the argument."""
+    """Raise ValueError if a value is not of the type of its argument."""
     types = get_args(expected) or (expected,)
     if all(t in FITS for t in types) and not any(FITS[t][1](value) for t in types):
         words = ' or '.join(FITS[t][0] for t in types)
@@ -140,17 +141,17 @@ def _check_type(name, key, value, expected, place):
 
 
 def _check_size(name, key, value, place):
-    """Raises ValueError where a whole number is larger than is good for anything."""
+    """Raise ValueError if a whole number is larger than `MOST` allows for its argument."""
     for n in value if isinstance(value, tuple) else (value,):
         if key in MOST and is_whole(n) and n > MOST[key]:
             raise _misfit(place, f'{name}: expected {key} of at most {MOST[key]}, got {_text(n)}.')
 
 
 def _text(value):
-    """As Python shows it, in a few words."""
+    """Return the value as Python shows it, shortened."""
     try:
         return f'{value!r:.200}'
-    except (RecursionError, ValueError):               # ValueError: of a whole number with thousands of digits
+    except (RecursionError, ValueError):               # ValueError: a whole number with thousands of digits
         return f'{type(value).__name__} that is too long to be shown'
 
 

@@ -1,22 +1,25 @@
-"""Trees: inputs, states and shapes of `parallel` are lists, one for each branch."""
+"""Trees: the inputs, states and shapes of `parallel` are lists with one member for each branch."""
 from operator import index
 
 from ..recursion.signal import Axes, Signal
 
 __all__ = ['each_branch', 'input_signal', 'tree_signal']
 
-AXES = 64               # that arrays can have
+AXES = 64               # number of axes that an array can have
 
 
 def each_branch(f, tree, *others):
-    """f on the leaves of lists and tuples of equal form; the type of the first is kept."""
+    """Apply f to the leaves of lists and tuples of equal form; the types of the first tree are kept."""
     if isinstance(tree, (list, tuple)):
         return type(tree)(each_branch(f, *leaves) for leaves in zip(tree, *others, strict=True))
     return f(tree, *others)
 
 
 def input_signal(shape, demand, patterns=(None, None)):
-    """That of inputs of this shape, with the patterns of them and of those they are paired with."""
+    """Return the signal of inputs of this shape.
+
+    `patterns` are those of the inputs and of the inputs they are paired with.
+    """
     if not 1 <= len(shape) <= AXES:
         raise ValueError(f'expected a shape with a batch axis and a channel axis, at most {AXES} in all, got '
                          f'{len(shape)} of them: {shape!r:.100}.')
@@ -28,7 +31,7 @@ def input_signal(shape, demand, patterns=(None, None)):
 
 
 def tree_signal(shape, demand, patterns=(None, None)):
-    """The input signal for a shape, or for a list of shapes."""
+    """Return the input signal for a shape, or a list of them for a list of shapes."""
     if not isinstance(shape, (list, tuple)):
         raise TypeError(f'expected a shape, a tuple of whole numbers such as x.shape, or a list of shapes, got '
                         f'{shape!r:.100} of type {type(shape).__name__}.')
@@ -37,5 +40,5 @@ def tree_signal(shape, demand, patterns=(None, None)):
     if not all(isinstance(s, (list, tuple)) for s in shape):
         raise ValueError(f'expected a shape (whole numbers) or a list of shapes, got {shape!r}.')
     if not isinstance(demand, list) or len(demand) != len(shape):
-        demand = [demand] * len(shape)                                  # another number of them `parallel` refuses
+        demand = [demand] * len(shape)                                  # `parallel` refuses another number of them
     return [tree_signal(s, d, patterns) for s, d in zip(shape, demand)]

@@ -1,6 +1,6 @@
 """Layers given as three functions, as scripts for Neural Tangents write them: `layer`, `supports_masking`.
 
-The other way to a layer of one's own, a subclass of `Layer`, is that of this library: docs/add-a-layer.md has both.
+The other way to define a layer, a subclass of `Layer`, is native to this library; docs/add-a-layer.md shows both.
 """
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, replace
@@ -24,7 +24,7 @@ __all__ = ['as_layer', 'layer', 'supports_masking']
 # ------------------------------------------------------------------ three functions
 
 class Functions(NamedTuple):
-    """What a function under `layer` gives; `mask_fn` and `remask_kernel` by `supports_masking`."""
+    """The functions that a function under `layer` returns; `supports_masking` adds `mask_fn` and `remask_kernel`."""
     init_fn: Any
     apply_fn: Any
     kernel_fn: Any
@@ -33,12 +33,12 @@ class Functions(NamedTuple):
 
 
 def supports_masking(remask_kernel):
-    """Decorator between `layer` and its function: the layer has something to say on masks.
+    """Declare that a layer handles masks, by a decorator between `layer` and its function.
 
-    The function may give a fourth one, mask_fn(mask, input_shape), the mask of the output; without it masks stay as
-    they are. Masks are bools, True where masked, shaped like the inputs, with one channel. `apply_fn` gets that of its
-    inputs as `mask`; the Kernel has `mask1` and `mask2` of shape (n, *positions). What is masked is set to 0 after
-    the layer.
+    The function may return a fourth one, mask_fn(mask, input_shape), which gives the mask of the output; without it
+    masks stay as they are. Masks are bools, True where masked, shaped like the inputs, with one channel. `apply_fn`
+    gets the mask of its inputs as `mask`; the Kernel has `mask1` and `mask2` of shape (n, *positions). Masked entries
+    are set to 0 after the layer.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def supports_masking(remask_kernel):
 
     Raises
     ------
-    TypeError : remask_kernel is neither True nor False, such as in `@supports_masking` without arguments.
+    TypeError : remask_kernel is neither True nor False, as in `@supports_masking` without arguments.
     """
     if not isinstance(remask_kernel, bool):
         raise TypeError(f'supports_masking: expected remask_kernel=True or False, got {remask_kernel!r}. Write '
@@ -62,30 +62,30 @@ def supports_masking(remask_kernel):
 
 
 def layer(layer_fn):
-    """Decorator that makes layers of what `layer_fn` gives: `init_fn, apply_fn, kernel_fn`.
+    """Decorate a function that returns `init_fn, apply_fn, kernel_fn`, so that it returns a layer.
 
-    They are `Layer`s of one input: they go into `serial` and `parallel`, take `get`, are printed and, if arguments
-    are plain, written as JSON. What the functions are expected to be:
+    The layers are `Layer`s of one input: they go into `serial` and `parallel`, take `get`, are printed and, if their
+    arguments are plain, written as JSON. The three functions are expected to be:
 
     ===========================================  =======================================================================
-    init_fn(rng, input_shape)                    to (output_shape, params); rng is a `numpy.random.Generator`
-    apply_fn(params, inputs, **kwargs)           to outputs; kwargs has `rng`, `pattern`, as far as they are given
-    kernel_fn(k, **kwargs)                       from `Kernel` to `Kernel`, by k.replace(nngp=..., ntk=..., cov1=...,
+    init_fn(rng, input_shape)                    returns (output_shape, params); rng is a `numpy.random.Generator`
+    apply_fn(params, inputs, **kwargs)           returns outputs; kwargs has `rng` and `pattern` if they are given
+    kernel_fn(k, **kwargs)                       takes and returns a `Kernel`: k.replace(nngp=..., ntk=..., cov1=...,
                                                  cov2=..., is_gaussian=...); kwargs has `pattern` if it is given
     ===========================================  =======================================================================
 
-    ntk is None where it is not asked for, cov2 where x2 is x1. Positions are in their natural order. `replace` drops
-    gap and area of covariances that it replaces, and half the digits of nearly equal inputs with them: see
-    docs/add-a-layer.md#gap-and-area. What needs no other way than this is quickest: kernels are not computed in tiles.
+    ntk is None where it is not asked for, and cov2 where x2 is x1. Positions are in their natural order. `replace`
+    drops gap and area of the covariances that it replaces, and half the digits of nearly equal inputs with them: see
+    docs/add-a-layer.md#gap-and-area. Kernels of such layers are not computed in tiles.
 
     Parameters
     ----------
-    layer_fn : callable       its name and arguments are those of the layer.
+    layer_fn : callable       its name and arguments become those of the layer.
 
     Raises
     ------
-    TypeError  : no three functions; a `kernel_fn` that gives no Kernel.
-    ValueError : covariances of other shapes than the outputs have; of the layer's name, as `LayerError`.
+    TypeError  : `layer_fn` does not return three functions; `kernel_fn` does not return a Kernel.
+    ValueError : covariances have other shapes than the outputs; it is a `LayerError`, which names the layer.
 
     Examples
     --------
@@ -122,7 +122,9 @@ def layer(layer_fn):
 
 
 def as_layer(given):
-    """The layer; that of a triple (init_fn, apply_fn, kernel_fn), as functions without `layer` give it. Else as it is.
+    """Return the layer of a triple (init_fn, apply_fn, kernel_fn); return anything else as it is.
+
+    Functions without `layer` return such triples.
     """
     if isinstance(given, Layer) or not isinstance(given, tuple) or not 3 <= len(given) <= len(Functions._fields) or \
             not all(map(callable, given[:3])):
@@ -136,8 +138,8 @@ def as_layer(given):
 
 @dataclass(frozen=True, repr=False)
 class _Triple(Layer, abstract=True):
-    """A layer of three functions; `given` are the arguments of the function that made them, as (name, value)."""
-    in_tiles = False                 # functions of the user: not known to be safe in threads, and they read cov1
+    """A layer of three functions; `given` has the arguments of the function that made them, as (name, value)."""
+    in_tiles = False                 # functions of the user may not be thread-safe, and they read cov1
     given: tuple = ()
 
     def __post_init__(self):
@@ -154,7 +156,7 @@ class _Triple(Layer, abstract=True):
 
     @classmethod
     def of(cls, given):
-        """With these arguments; the layer itself, where that is what the function gave."""
+        """Return the layer with these arguments, or the `Layer` itself if the function returned one."""
         bound = BoundArguments(cls.signature, dict(given))
         bound.apply_defaults()
         new = cls(tuple(bound.arguments.items()))
@@ -178,7 +180,7 @@ class _Triple(Layer, abstract=True):
         return f'{self.name}({", ".join(parts)})'
 
     def __reduce__(self):
-        bound = BoundArguments(self.signature, dict(self.given))      # the class has no name to be found by
+        bound = BoundArguments(self.signature, dict(self.given))      # pickle cannot find the class by name
         return partial(self.constructor, **bound.kwargs), bound.args
 
     # -------------------------------------------------------------- the finite network
@@ -192,7 +194,7 @@ class _Triple(Layer, abstract=True):
         return new if signal.mask is None else self._masked(signal, new)
 
     def _masked(self, signal, new):
-        """The new signal, masked where mask_fn says."""
+        """Return the new signal, masked where mask_fn says."""
         if self.functions.mask_fn is None:
             raise ValueError('expected inputs without masks, or a function under `supports_masking`, which says what '
                              'becomes of them.')
@@ -213,7 +215,7 @@ class _Triple(Layer, abstract=True):
         return self.functions.apply_fn(params, x, **given)
 
     def _shape(self, shape):
-        """Of the outputs, as `init_fn` says."""
+        """Return the shape of the outputs, as `init_fn` says."""
         if shape not in self.known:
             self.known[shape] = tuple(self.functions.init_fn(generator(0), shape)[0])
         return self.known[shape]
@@ -222,7 +224,7 @@ class _Triple(Layer, abstract=True):
 
     @property
     def axes(self):
-        """Those required: both, where one is said."""
+        """The axes that are required; if only one is, the other has its default."""
         batch = self.needs.get('batch_axis')
         channel = self.needs.get('channel_axis')
         if batch is channel is None or self.needs.get('channel_axis', -1) is None:
@@ -269,7 +271,7 @@ class _Triple(Layer, abstract=True):
         return self._checked(new, k)
 
     def _checked(self, new, k):
-        """The new state, if its arrays have the shapes of the outputs."""
+        """Return the new state if its arrays have the shapes of the outputs; raise an error otherwise."""
         if not isinstance(new, Kernel):
             raise TypeError(f'{self!r}: expected kernel_fn to give a Kernel, got {type(new).__name__}.')
         shape = self._shape(k.shape1)
@@ -297,7 +299,7 @@ class _Triple(Layer, abstract=True):
         return new
 
     def _outcome(self, signal):
-        """Axes of the outputs, and are they Gaussian? From `kernel_fn`, of one random input."""
+        """Return the axes of the outputs and whether they are Gaussian, from `kernel_fn` of one random input."""
         one = signal.with_inputs(1)
         key = one.shape, one.axes, one.is_gaussian
         if key not in self.known:
@@ -306,9 +308,10 @@ class _Triple(Layer, abstract=True):
         return self.known[key]
 
     def _trial(self, signal):
-        """What becomes of a random input: without a tangent kernel and at equal positions, where these may do.
+        """Return the state of a random input after the layer.
 
-        An image has many pairs of positions; a layer may refuse a tangent kernel, and another one may expect it.
+        Trials without a tangent kernel and at equal positions come first, since an image has many pairs of
+        positions. A layer may refuse a tangent kernel while another one expects it.
         """
         x = generator(0).standard_normal(signal.shape)
         patterns = (None if p is None else p[:1] for p in signal.patterns)
@@ -320,14 +323,14 @@ class _Triple(Layer, abstract=True):
         paired = len(signal.shape) == 2 or not unsaid and self.diagonal.input < Bool.YES
         *others, last = product((False, True) if unsaid else (paired,), (False, True))
         for one in others:
-            with suppress(Exception):                            # what is missing in it may be in the next
+            with suppress(Exception):                            # what this one lacks the next may have
                 return trial(*one)
         return trial(*last)
 
 
 @dataclass(frozen=True, repr=False)
 class _Unnamed(_Triple, abstract=True):
-    """Three functions alone, that no function under `layer` gave."""
+    """A layer of three functions that were not returned by a function under `layer`."""
 
     def __repr__(self):
         return f'{self.name}(...)'
