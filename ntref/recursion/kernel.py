@@ -160,9 +160,9 @@ class Kernel:
         return self.ntk if self.ntk is None or isinstance(self.ntk, int) else f(self.ntk)
 
     def linear(self, f, gap=False, area=False, bound=None):
-        """Apply a linear f to K and Theta.
+        """Apply a linear f to K and Theta, and to gap and area if these flags are True.
 
-        f is applied to gap and area, too, if these flags are True; otherwise they are recovered by subtraction later.
+        Gap and area are recovered by subtraction later if f is not applied to them.
         `bound` is an upper bound of the gap as a function of the Pair; see `bounded`.
         """
         def cov(p):

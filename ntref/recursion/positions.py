@@ -39,8 +39,9 @@ def matrices(k, positions):
 
 
 def zipped(k, left, right):
-    """Return matrices k (*batch, h w ..., h' w' ...) as (*batch, h, h', w, w', ...), for left = (h, w, ...) and
-    right = (h', w', ...).
+    """Return matrices k (*batch, h w ..., h' w' ...) as paired positions (*batch, h, h', w, w', ...).
+
+    left = (h, w, ...),  right = (h', w', ...).
     """
     batch, m = k.ndim - 2, len(left)
     k = k.reshape(*k.shape[:batch], *left, *right)
