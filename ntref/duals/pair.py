@@ -141,7 +141,7 @@ class Pair:
 
     @cached_property
     def squared(self):
-        """A^2, with the derivatives of A times A, or those of `det` where A is 0 or far below the difference of lengths.
+        """A^2, with the derivatives of A times A, or of `det` where A is 0 or far below the difference of lengths.
 
         Derivatives of `det` lose digits where u and v nearly coincide; those of A lose all of them where u and v are
         nearly parallel.
