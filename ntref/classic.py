@@ -20,7 +20,7 @@ __all__ = ['analytic_mse_predictor', 'gradient_descent_predictor', 'momentum_pre
 
 
 def ntk(f, batch_size=None):
-    r"""Return the NTK of a finite network between all pairs of its outputs, J(x1) J(x2)^T, as a matrix.
+    r"""Return a function for the NTK of a finite network with all pairs of its outputs, J(x1) J(x2)^T, as a matrix.
 
     Parameters
     ----------
@@ -77,13 +77,16 @@ def _flat(k):
 
 
 def analytic_mse_predictor(g_dd, y_train, g_td=None):
-    r"""Return the outputs during gradient flow on L = 1/2 mean (f - y)^2, as `predict.gradient_descent_mse` does.
+    r"""Return a closed-form predictor of outputs during gradient flow on L = 1/2 mean (f - y)^2.
+
+    It computes with `predict.gradient_descent_mse`.
 
     .. math:: f_t(t) = y + e^{-\Theta t/N} (f_t(0) - y), \qquad N = n o
 
     Parameters
     ----------
-    g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
+    g_dd, g_td : arrays, kernels of the training set with itself and of test with training set.
+        They have any of the three forms of `ntref.classic`: (m o, n o), (m, n, o, o) or (m, n).
     y_train : array (n, o), targets; or (n,).
 
     Returns
@@ -116,11 +119,12 @@ def analytic_mse_predictor(g_dd, y_train, g_td=None):
 
 
 def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
-    """Return the outputs during gradient flow on any loss, as `predict.gradient_descent` does.
+    """Return a predictor of outputs during gradient flow on any loss, by `predict.gradient_descent`.
 
     Parameters
     ----------
-    g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
+    g_dd, g_td : arrays, kernels of the training set with itself and of test with training set.
+        They have any of the three forms of `ntref.classic`: (m o, n o), (m, n, o, o) or (m, n).
     y_train : array (n, o), targets; or (n,).
     loss : function (fx_train, y_train) -> number, of arrays (n, o), written with `autograd.numpy`. (The first release
         gave it arrays (n o,), so that a softmax ran over all examples; here a softmax may run over the last axis.)
@@ -177,14 +181,15 @@ class _OfBoth:
 
 
 def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0.9):
-    r"""Return the outputs during gradient descent with momentum (heavy ball), as `predict.gradient_descent` does.
+    r"""Return functions for gradient descent with momentum (heavy ball) on any loss, by `predict.gradient_descent`.
 
     .. math:: \frac{d^2f}{dt^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{dt}
         - \Theta \frac{\partial L}{\partial f_t}
 
     Parameters
     ----------
-    g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
+    g_dd, g_td : arrays, kernels of the training set with itself and of test with training set.
+        They have any of the three forms of `ntref.classic`: (m o, n o), (m, n, o, o) or (m, n).
     y_train : array (n, o), targets; or (n,).
     loss : as in `gradient_descent_predictor`.
     learning_rate : float > 0.

@@ -3,7 +3,7 @@ r"""Dual activations: from a Gaussian pair (u, v) to the covariance of (phi(u), 
 =====================  =========================  ====================================================
 on paper               in code                    meaning
 =====================  =========================  ====================================================
-q, q', K, A, theta     see `ntref.duals.pair`     numbers of the pair
+q, q', K, A, theta     see `ntref.duals.pair`     numbers of the pair (u, v)
 E[phi(u) phi(v)]       ``Cov.k``                  the dual activation, a function of q, q', K
 E[phi'(u) phi'(v)]     ``slope``                  its derivative with respect to K (Price's theorem)
 =====================  =========================  ====================================================

@@ -1,4 +1,4 @@
-r"""The dual of phi(u) = u for u > 0, alpha (e^u - 1) for u < 0.
+r"""Dual of the exponential linear unit, phi(u) = u for u > 0 and alpha (e^u - 1) for u < 0.
 
 In polar coordinates of two independent standard normals, u = -sigma r cos t, v = -sigma' r cos(t - theta). The
 integral over r is

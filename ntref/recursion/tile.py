@@ -269,7 +269,7 @@ class Tile(Kernel):
         return tuple(None if p is None else p[rows] for p, rows in zip((self.pattern1, self.pattern2), self.rows))
 
     def _with(self, covs):
-        """Return the next tile; an unknown area stays unknown, which only layers like `Dense` do by themselves."""
+        """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
         cov, = covs
         gap = None if self.is_far else cov.gap
         area = None if self.area is None else cov.area
