@@ -1,4 +1,4 @@
-"""`python -m ntref` is the command `ntref`."""
+"""Entry point of `python -m ntref`, which is the command `ntref`."""
 import sys
 
 from .cli import main

@@ -1,4 +1,4 @@
-"""Arguments of layers and functions: numbers, arrays of them and whole numbers, or an error that names them."""
+"""Checks of arguments: they return numbers, arrays of numbers or whole numbers, or raise an error that names them."""
 import importlib
 from difflib import get_close_matches
 from numbers import Real
@@ -20,11 +20,11 @@ LARGEST = float_info.max
 
 
 def as_number(value, name):
-    """`value` as a Python number, which leaves float32 arrays in float32; traced numbers and `mpmath.mpf` stay.
+    """Return `value` as a Python number, which leaves float32 arrays in float32; traced ones and `mpmath.mpf` stay.
 
     Raises
     ------
-    TypeError  : not a real number. ValueError : NaN or infinite. Both say `name`.
+    TypeError  : `value` is not a real number. ValueError : it is NaN or infinite. Both messages say `name`.
     """
     check_entries(value, name)
     if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
@@ -38,11 +38,12 @@ def as_number(value, name):
 
 
 def as_nested(value, name):
-    """`value`, a number or an array of numbers, as Python's in nested tuples; traced arrays stay.
+    """Return `value`, a number or an array, as nested tuples of Python numbers; traced arrays stay.
 
     Raises
     ------
-    TypeError  : not real numbers, or rows of different lengths. ValueError : NaN, infinite or empty. Both say `name`.
+    TypeError  : not real numbers, or rows of different lengths. ValueError : NaN, infinite or empty.
+        Both messages say `name`.
     """
     def tuples(v):
         return tuple(map(tuples, v)) if isinstance(v, list) else as_number(v, name)
@@ -59,11 +60,11 @@ def as_nested(value, name):
 
 
 def as_flag(value, name):
-    """`value`, True or False (NumPy's too), as a Python bool: an argument in the wrong place is not taken for True.
+    """Return `value`, True or False (also NumPy's), as a Python bool; misplaced arguments are not taken for True.
 
     Raises
     ------
-    TypeError : anything else; says `name`.
+    TypeError : `value` is anything else. The message says `name`.
     """
     check_entries(value, name)
     if isinstance(value, numpy.ndarray) and value.shape == ():
@@ -74,7 +75,7 @@ def as_flag(value, name):
 
 
 def is_whole(value):
-    """Is `value` a whole number? True and False are not, nor are numbers that may be masked."""
+    """True if `value` is a whole number; True, False and numbers that may be masked are not."""
     try:
         check_entries(value, 'a whole number')
         index(value)
@@ -84,12 +85,13 @@ def is_whole(value):
 
 
 def as_whole(value, name, least=None, most=maxsize):
-    """`value` as a Python int.
+    """Return `value` as a Python int.
 
     Raises
     ------
-    TypeError  : what is like an array, such as a masked one.
-    ValueError : not a whole number, below `least` or above `most`, which is what sizes can be. Both say `name`.
+    TypeError  : `value` is like an array, such as a masked one.
+    ValueError : it is not a whole number, or below `least`, or above `most`, by default the largest possible size.
+        Both messages say `name`.
     """
     check_entries(value, name)
     if not is_whole(value) or least is not None and index(value) < least:
@@ -102,7 +104,7 @@ def as_whole(value, name, least=None, most=maxsize):
 
 
 def as_typed(value, hint, name):
-    """`value` by the type of an argument: float, int or bool, or one of them or None; as it is under other types.
+    """Return `value` converted by the type hint float, int or bool, or one of these or None; unchanged for other hints.
 
     Raises
     ------
@@ -118,11 +120,11 @@ def as_typed(value, hint, name):
 
 
 def as_wholes(values, name, least):
-    """`values`, one for each axis, as a tuple of Python ints.
+    """Return `values`, one for each axis, as a tuple of Python ints.
 
     Raises
     ------
-    TypeError : not a sequence, or a masked one. ValueError : as for `as_whole`. Both say `name`.
+    TypeError : `values` is no sequence, or a masked one. ValueError : as for `as_whole`. Both messages say `name`.
     """
     check_entries(values, name)
     try:
@@ -134,11 +136,12 @@ def as_wholes(values, name, least):
 
 
 def check_finite(value, name):
-    """Refuses a NumPy array or number with NaN or infinity in it; what is no NumPy array passes.
+    """Refuse a NumPy array or number that has NaN or infinity in it; other objects pass.
 
     Raises
     ------
-    TypeError : what is like an array, such as a masked one or a matrix. ValueError : NaN or infinity. Both say `name`.
+    TypeError : `value` is like an array, such as a masked one or a matrix. ValueError : it has NaN or infinity.
+        Both messages say `name`.
     """
     check_entries(value, name)
     if not isinstance(value, (float, numpy.ndarray, numpy.generic)) or numpy.asarray(value).dtype.kind not in 'fc':
@@ -151,11 +154,11 @@ def check_finite(value, name):
 
 
 def as_axes(axes, name):
-    """One axis or several as a tuple of Python ints.
+    """Return one axis or several as a tuple of Python ints.
 
     Raises
     ------
-    TypeError : anything else; says `name`.
+    TypeError : `axes` is anything else. The message says `name`.
     """
     check_entries(axes, name)
     is_one = is_whole(axes)
@@ -167,11 +170,11 @@ def as_axes(axes, name):
 
 
 def as_function(f, name):
-    """`f` itself.
+    """Return `f` itself if it is a function.
 
     Raises
     ------
-    TypeError : not a function, or a network; says `name`.
+    TypeError : `f` is not a function, or it is a network. The message says `name`.
     """
     if not callable(f) or hasattr(f, 'kernel_fn'):
         hint = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else \
@@ -181,11 +184,11 @@ def as_function(f, name):
 
 
 def as_part(f, part, name):
-    """`f`, or the function `part` ('init_fn', 'apply_fn', 'kernel_fn') of the network that it is.
+    """Return `f` or, if it is a network, its function `part` ('init_fn', 'apply_fn' or 'kernel_fn').
 
     Raises
     ------
-    TypeError : not a function, or another one of a network; says `name`.
+    TypeError : `f` is not a function, or another function of a network. The message says `name`.
     """
     if isinstance(f, type) and hasattr(f, 'kernel_fn'):
         raise TypeError(f'expected {name} to be a function, got the class {f.__name__}. Call it: {f.__name__}(...) is '
@@ -198,7 +201,7 @@ def as_part(f, part, name):
 
 
 def suggestion(name, names):
-    """ Did you mean 'x'? for the one of `names` that is most like an unknown `name`; '' if none is."""
+    """Return " Did you mean 'x'?" for the one of `names` most like an unknown `name`, or '' if none is similar."""
     if not isinstance(name, str):
         return ''
     known = {str(one).lower(): str(one) for one in names}
@@ -207,7 +210,7 @@ def suggestion(name, names):
 
 
 def unknown_name(module, instead):
-    """`__getattr__` of a module: an AttributeError that says what to take `instead`, or which name is like it."""
+    """Return a module's `__getattr__`: its AttributeError says what to use `instead`, or which name is similar."""
     def __getattr__(name):
         public = importlib.import_module(module).__all__
         hint = f' {instead[name]}' if name in instead else suggestion(name, public)
@@ -218,12 +221,12 @@ def unknown_name(module, instead):
 # ------------------------------------------------------------------ kernel functions and their keywords, block by block
 
 def function_of_blocks(kernel_fn, x1, x2, kwargs):
-    """What computes blocks of kernel_fn(x1, x2, **kwargs).
+    """Return the function that computes blocks of kernel_fn(x1, x2, **kwargs).
 
     Raises
     ------
-    TypeError  : a single array of what belongs to the inputs, for two sets of them.
-    ValueError : a layer mixes the batch; what kernel_fn refuses.
+    TypeError  : an argument that belongs to the inputs is a single array, but there are two sets of inputs.
+    ValueError : a layer mixes the batch, or kernel_fn refuses the arguments.
     """
     of_block(kwargs, slice(0), slice(0), x2 is None)
     if not hasattr(kernel_fn, 'of_blocks'):
@@ -237,14 +240,14 @@ def function_of_blocks(kernel_fn, x1, x2, kwargs):
 
 
 def is_per_input(value):
-    """Does it belong to the inputs: an array, one entry each, or a pair of arrays for x1 and x2?"""
+    """True if `value` belongs to the inputs: an array with one entry for each, or a pair of arrays for x1 and x2."""
     pair = isinstance(value, (tuple, list)) and len(value) == 2
     return is_array(value) and value.ndim > 0 or pair and any(map(is_array, value)) and all(
         v is None or is_array(v) for v in value)
 
 
 def check_per_input(kwargs, shape):
-    """Raises ValueError where what belongs to the inputs has not `shape` entries, for x1 and for x2."""
+    """Raise ValueError if a keyword that belongs to the inputs has not shape[0] entries for x1 and shape[1] for x2."""
     for name, value in kwargs.items():
         for a in value if isinstance(value, (tuple, list)) else (value,):
             check_entries(a, name)
@@ -256,11 +259,13 @@ def check_per_input(kwargs, shape):
 
 
 def of_block(kwargs, rows, columns, is_one):
-    """Keywords for x1[rows] against x2[columns]: what belongs to the inputs in pairs; `is_one`: x2 is x1.
+    """Return the keywords for x1[rows] against x2[columns], with those that belong to the inputs as pairs.
+
+    `is_one` means that x2 is x1.
 
     Raises
     ------
-    TypeError : a single array for two sets of inputs.
+    TypeError : a keyword is a single array, but there are two sets of inputs.
     """
     def taken(name, value):
         if not is_per_input(value):

@@ -1,18 +1,18 @@
-"""Which library computes: one namespace per kind of array, read off the arguments.
+"""Choice of the library that computes: one namespace per kind of array, found from the arguments.
 
     xp = namespace(k12)          # NumPy, CuPy, autograd or mpmath, whichever made k12
     s = xp.sqrt(k12)
 
-Every namespace answers to the same NumPy names, ALPHABET, and to no other; tests call each name on each
-kind. The rest of the package computes with these names, operators, indexing, `.shape` and `.T`, and never
-asks which kind it got. Nothing is imported before an array of that kind arrives.
+Every namespace has the same NumPy names, ALPHABET, and no others; tests call each name on each kind. The rest
+of the package computes with these names, operators, indexing, `.shape` and `.T`, and never asks which kind it
+got. A library is imported only when an array of its kind arrives.
 
 =========  ============================================================================================
-kind       what it is
+kind       arrays
 =========  ============================================================================================
 numpy      `numpy.ndarray` (or memmap) and NumPy scalars, float32 or float64; no other subclass
 cupy       `cupy.ndarray`: the same names on a GPU
-autograd   the boxes inside `autograd.grad` and its like (they may meet NumPy arrays, which they wrap)
+autograd   boxes inside `autograd.grad` and the like; they may be mixed with NumPy arrays, which they wrap
 mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
 =========  ============================================================================================
 """
@@ -37,7 +37,7 @@ ALPHABET = tuple("""
 
 
 class Namespace:
-    """The functions of ALPHABET for one kind of array."""
+    """Functions of ALPHABET for one kind of array."""
 
     def __init__(self, kind, *modules, **functions):
         self.kind = kind
@@ -61,38 +61,38 @@ def _numpy_like(kind, root, special, linalg, **functions):
 
 
 def _eps(a):
-    """Machine epsilon of the numbers in `a`, a Python float."""
+    """Return the machine epsilon of the numbers in `a`, a Python float."""
     return float(numpy.finfo(a.dtype).eps)
 
 
 def _patch(a, index, values):
-    """A copy of `a` with `values` at `index` (no repeats)."""
+    """Return a copy of `a` with `values` at `index`, which has no repeats."""
     out = a.copy()
     out[index] = values
     return out
 
 
 def _all_of(a):
-    """In place of the distinct numbers in `a` and where they stand, all of them: each has its own derivative."""
+    """Return all numbers of `a` and their indices, in place of the distinct ones: each has its own derivative."""
     return a, numpy.arange(len(a))
 
 
 def _autograd():
-    """autograd.numpy; `sqrt`, `hypot` and `arctan2` take the derivative 0 where theirs is infinite or undefined.
+    """Return autograd's namespace; `sqrt`, `hypot`, `arctan2` have derivative 0 where theirs is infinite or undefined.
 
-    A kernel has a cusp where two inputs coincide, |x - x'| in the angle between them; 0 is the symmetric
+    A kernel has a cusp where two inputs coincide, like |x - x'| in the angle between them; 0 is the symmetric
     derivative there, and the true one along the diagonal, where both inputs move together.
     """
     def over(a, b):
-        """a / b, and 0 where b is 0."""
+        """Return a / b, and 0 where b is 0."""
         return where(b == 0, 0., a / where(b == 0, 1., b))
 
     def larger(ans, x, y):
-        """1 where x > y, 1/2 where they are equal, 0 elsewhere, in the precision of ans (autograd's own is double)."""
+        """Return 1 where x > y, 1/2 where x = y, else 0, in the precision of ans (autograd's own is double)."""
         return where(x > y, 1 + 0 * ans, where(x == y, .5 + 0 * ans, 0 * ans))
 
     def mean(a, axis=None, **options):
-        """The sum over a Python number: autograd's own divides derivatives by one that is double."""
+        """Return the sum over a Python number, since autograd's own mean divides derivatives by a double."""
         total = import_module('autograd.numpy').sum(a, axis, **options)
         return total / (a.size // max(total.size, 1))
     rules = _elementwise_rules()
@@ -104,7 +104,7 @@ def _autograd():
         distinct=_all_of,
         where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
         tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
-        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # nor has it a forward mode of these
+        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # autograd's lacks forward mode
         erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         mean=mean,
         maximum=rules(numpy.maximum, larger, lambda ans, x, y: larger(ans, y, x)),
@@ -118,12 +118,12 @@ def _autograd():
 
 
 def unbroadcast(x, f):
-    """The pullback f, summed over the axes along which x was broadcast."""
+    """Return the pullback f followed by a sum over the axes along which x was broadcast."""
     return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(x, f)
 
 
 def _elementwise_rules():
-    """rules(f, *partials): f as an autograd primitive, for partial derivatives of (ans, *x)."""
+    """Return rules(f, *partials), which makes f an autograd primitive with partial derivatives of (ans, *x)."""
     extend = import_module('autograd.extend')
     shape = numpy.shape
     broadcast_to = _broadcast_to()
@@ -161,7 +161,7 @@ def _where():
 
 
 def _differentiable_patch():
-    """`patch` and, for its derivatives, gather a[index] and its adjoint scatter."""
+    """Return `patch` as an autograd primitive; its derivatives are gather a[index] and its adjoint scatter."""
     extend = import_module('autograd.extend')
 
     def scattered(shape, index, g):
@@ -181,18 +181,18 @@ def _differentiable_patch():
 
 
 def _mpmath():
-    """NumPy's shape functions on object arrays, mpmath's functions entry by entry, at the working precision."""
+    """Return NumPy's shape functions for object arrays and mpmath's functions by entry, at the working precision."""
     mp = import_module('mpmath')
 
     def each(f, nin=1):
         return numpy.frompyfunc(f, nin, 1)
 
     def asarray(a):
-        with numpy.errstate(invalid='ignore'):      # mpf(inf) raises the flag
+        with numpy.errstate(invalid='ignore'):      # mpf(inf) sets the flag
             return numpy.asarray(each(mp.mpf)(numpy.asarray(a, dtype=object)), dtype=object)
 
     def exact(f):
-        """`f` with the Python numbers among its arguments as mpf: 1. / 3. in an object array would be a double."""
+        """Return `f` with a result of mpf alone: a Python float left in an object array would compute in double."""
         return lambda *a: asarray(f(*a))
 
     def array(m):
@@ -237,7 +237,7 @@ _loaded = {}
 
 
 def load(kind):
-    """The namespace of a kind, made when first asked for."""
+    """Return the namespace of a kind, made when it is first asked for."""
     if kind not in _loaded:
         _loaded[kind] = KINDS[kind]()
     return _loaded[kind]
@@ -246,9 +246,10 @@ def load(kind):
 # ------------------------------------------------------------------ reading the kind off the arguments
 
 def kind(a):
-    """The library `a` comes from, 'mpmath' for object arrays; None for None and Python numbers.
+    """Return the library `a` comes from, 'mpmath' for object arrays, None for None and Python numbers.
 
-    Anything else by its full name, also what is a NumPy array by inheritance alone: it may mean something of its own.
+    For any other object it is the full name of its type, also for subclasses of NumPy's arrays, whose entries may have
+    a meaning of their own.
     """
     if type(a) in PLAIN or isinstance(a, numpy.generic):
         return 'mpmath' if a.dtype.hasobject else 'numpy'
@@ -259,17 +260,17 @@ def kind(a):
 
 
 def is_array(a):
-    """Is `a` an array of one of the KINDS?"""
+    """True if `a` is an array of one of the KINDS."""
     return kind(a) in KINDS and hasattr(a, 'shape')
 
 
 def namespace(*arrays):
-    """The namespace all `arrays` share; None and Python numbers do not count.
+    """Return the namespace that all `arrays` share; None and Python numbers do not count.
 
     Raises
     ------
-    TypeError : no array among them, one of a kind not in KINDS, or two kinds together (a NumPy array may
-        meet autograd boxes: both are NumPy).
+    TypeError : there is no array among them, or one of a kind not in KINDS, or two kinds together (but NumPy
+        arrays may be mixed with autograd boxes: both are NumPy).
 
     Examples
     --------
@@ -289,14 +290,14 @@ def namespace(*arrays):
 
 
 def untraced(a):
-    """The numbers of `a`, without what autograd knows of where they come from."""
+    """Return the numbers of `a`, out of any boxes in which autograd records where they come from."""
     while kind(a) == 'autograd':
         a = a._value
     return a
 
 
 def free_on_device(a):
-    """Bytes that are free on the GPU of the array a, also in CuPy's own store; None for arrays of the host."""
+    """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
     if kind(a) != 'cupy':
         return None
     cupy = import_module(kind(a))
@@ -304,12 +305,12 @@ def free_on_device(a):
 
 
 def plain(a):
-    """A Python float of a number of any kind, for decisions and messages."""
+    """Return a number of any kind as a Python float, for decisions and messages."""
     return float(untraced(a))
 
 
 def exact(value, like):
-    """`value` as `like` computes with it: mpmath squares a Python float in double precision unless it is an mpf."""
+    """Return `value` exact in the kind of `like`: mpmath squares floats in double precision unless they are mpf."""
     if kind(like) != 'mpmath':
         return value
     if isinstance(value, tuple):
@@ -318,7 +319,7 @@ def exact(value, like):
 
 
 def scaled(a, w, is_spare):
-    """w a, written into the array a if that is spare."""
+    """Return w a, written into the array a if `is_spare`."""
     if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
         return w * a
     a *= w
@@ -326,7 +327,7 @@ def scaled(a, w, is_spare):
 
 
 def increased(a, b, where=None):
-    """a + b, or with b at the index `where`, written into a; a new array where autograd traces one of them."""
+    """Add b to a, or to a[where], in place; return a, or a new array if autograd traces a or b."""
     if 'autograd' in (kind(a), kind(b)):
         return a + b if where is None else namespace(a, b).patch(a, where, a[where] + b)
     if where is None:
@@ -337,13 +338,13 @@ def increased(a, b, where=None):
 
 
 def generator(rng):
-    """A `numpy.random.Generator` that spawns, from a seed, a SeedSequence or a Generator.
+    """Return a `numpy.random.Generator` that can spawn, from a seed, a SeedSequence or a Generator.
 
-    From a RandomState, and from a Generator that cannot spawn, by a seed drawn of it.
+    From a RandomState or a Generator that cannot spawn, a seed is drawn.
 
     Raises
     ------
-    TypeError : anything else, which may crash NumPy.
+    TypeError : `rng` is anything else, which may crash NumPy.
     """
     random = numpy.random
     bits = getattr(rng, 'bit_generator', rng)
@@ -366,12 +367,12 @@ def _is_seed(rng):
 
 
 def as_floats(*arrays):
-    """The arrays as floating point of one precision: float32 if all are, otherwise float64 (object arrays stay mpmath).
+    """Return the arrays in one floating-point precision: float32 if all are, else float64; object arrays stay mpmath.
 
     Raises
     ------
-    TypeError : not an array (a list, a string, a masked array, a matrix), of mixed kinds, or not real numbers (complex,
-        text, dates).
+    TypeError : one is not an array (a list, a string, a masked array, a matrix), or the kinds are mixed, or the entries
+        are not real numbers (complex, text, dates).
     """
     for a in arrays:
         if not is_array(a):
@@ -392,7 +393,7 @@ def as_floats(*arrays):
 
 
 def as_like(a, like):
-    """The real array `a` as one that `like` computes with: of its precision; NumPy's also as mpmath's."""
+    """Return the real array `a` in the precision of `like`; a NumPy array also becomes one of mpmath's."""
     if kind(like) == 'mpmath':
         return namespace(like).asarray(a)
     namespace(a, like)                               # or a TypeError that names both kinds

@@ -11,7 +11,7 @@ __all__ = ['main']
 
 
 def main(argv=None):
-    """`ntref demo`, `ntref kernel`, `ntref certify`, `ntref conform`. Returns the exit status."""
+    """Run `ntref demo`, `ntref kernel`, `ntref certify` or `ntref conform`, and return the exit status."""
     parser = Parser(prog='ntref', description='Infinitely wide neural networks.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _demo_arguments(commands)
@@ -29,17 +29,17 @@ def main(argv=None):
         return 130
 
 
-# ------------------------------------------------------------------ what flags may be
+# ------------------------------------------------------------------ values of flags
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Argument parser that reports an error in one line."""
 
     def error(self, message):
         self.exit(1, f'{self.prog}: {message}. {self.prog} --help says what there is.\n')
 
 
 def _whole(least):
-    """Reads whole numbers."""
+    """Return a function that reads whole numbers >= least."""
     def read(text):
         try:
             if int(text) >= least:
@@ -60,7 +60,7 @@ def _seconds(text):
 
 
 def _new_file(text):
-    """The path of a file that can be written."""
+    """Return `text` if it is the path of a file that can be written."""
     path, folder = Path(text), Path(text).parent
     if not text or path.is_dir():
         raise argparse.ArgumentTypeError(f'expected a file to write, got {text!r}')
@@ -152,7 +152,7 @@ def _certify(args):
     return 1 if min(certified.digits for certified in found) < args.digits else 0
 
 
-# ------------------------------------------------------------------ what commands share
+# ------------------------------------------------------------------ shared by commands
 
 def _network_arguments(command):
     command.add_argument('spec', metavar='NET.json', help='the network, as net.to_spec() gives it')
@@ -161,7 +161,7 @@ def _network_arguments(command):
 
 
 def _network(args):
-    """The network, x1, and x2 or None."""
+    """Return the network, x1, and x2 or None."""
     from .stax import from_spec
     return from_spec(_json(args.spec)), _array(args.x1), args.x2 and _array(args.x2)
 

@@ -1,4 +1,4 @@
-"""`Cov` and `Pair` under the name by which layers of users import them; they are those of `ntref.duals`."""
+"""`Cov` and `Pair` of `ntref.duals`, under the name by which user-defined layers import them."""
 from .duals import Cov, Pair
 
 __all__ = ['Cov', 'Pair']

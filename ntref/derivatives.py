@@ -1,9 +1,9 @@
-"""Derivatives that are stated rather than traced: of elementwise functions, linear ones, and carried values.
+"""Derivatives that are stated rather than traced: of elementwise functions, linear functions and carried values.
 
-autograd differentiates what is written with the names of `ntref.arrays`. Three things are stated instead: functions
-that have derivatives of their own (`differentiable`), linear functions that are each other's adjoint (`adjoint_pair`),
-and numbers known to more digits than the formula they obey (`carried`). Whatever is stated is a formula again, so that
-derivatives of any order, forward, reverse and mixed, follow.
+autograd differentiates code that is written with the names of `ntref.arrays`. Three kinds of derivatives are stated
+instead: those of functions with derivatives of their own (`differentiable`), of linear functions that are each other's
+adjoint (`adjoint_pair`), and of numbers known to more digits than the formula they obey (`carried`). A stated
+derivative is a formula again, so that derivatives of any order, forward, reverse and mixed, follow.
 """
 import warnings
 from functools import cache
@@ -15,14 +15,14 @@ __all__ = ['adjoint_pair', 'carried', 'carried_root', 'derivative', 'differentia
 
 
 def derivative(f, argnum=0):
-    """The derivative of the elementwise function `f` with respect to its argument `argnum`, by autograd.
+    """Return the derivative of the elementwise function `f` in its argument `argnum`, by autograd.
 
-    `f` must compute with `autograd.numpy` (or operators). Plain NumPy would give a derivative that is zero
-    everywhere and silent about it; this raises instead.
+    `f` must compute with `autograd.numpy` or operators. With plain NumPy the derivative would silently be zero
+    everywhere; this raises instead.
 
     Raises
     ------
-    ValueError : `f` does not depend on the argument in a way autograd can see.
+    ValueError : `f` does not depend on the argument in a way that autograd can see.
     """
     def df(*x):
         with warnings.catch_warnings():
@@ -37,14 +37,14 @@ def derivative(f, argnum=0):
 
 
 def is_traced(a):
-    """Does autograd follow it?"""
+    """True if autograd follows `a`."""
     return kind(a) == 'autograd'
 
 
 def differentiable(f, *partials):
-    """The elementwise function `f` with its partial derivatives, each a function of the same arguments.
+    """Return the elementwise function `f` with stated partial derivatives, each a function of the same arguments.
 
-    On plain arrays it is `f`; on autograd boxes the derivatives are used in place of tracing `f`.
+    On plain arrays the result is `f`; on autograd boxes the stated derivatives are used instead of tracing `f`.
     """
     def call(*x):
         if not any(is_traced(a) for a in x):
@@ -55,9 +55,9 @@ def differentiable(f, *partials):
 
 @cache
 def _stated():
-    """The one autograd primitive of all `differentiable` functions: ((f, partials), *x) -> f(*x).
+    """Return the one autograd primitive of all `differentiable` functions: ((f, partials), *x) -> f(*x).
 
-    One for each function would stay in autograd's tables for ever.
+    A primitive for each function would stay in autograd's tables for ever.
     """
     extend = import_module('autograd.extend')
     broadcast_to = load('autograd').broadcast_to
@@ -80,14 +80,14 @@ def _stated():
 
 
 def carried(value, formula):
-    """`value`, with the derivatives of `formula`: the same number, of which the formula loses digits."""
+    """Return `value` with the derivatives of `formula`, which gives the same number with fewer digits."""
     if not is_traced(formula):
         return value
     return _OF_FORMULA(untraced(value), formula)
 
 
 def carried_root(value, squared):
-    """`value`, with the derivatives of the root of `squared`; 0 where it is 0."""
+    """Return `value` with the derivatives of the root of `squared`, which are 0 where it is 0."""
     if not is_traced(squared):
         return value
     number = untraced(value)
@@ -98,7 +98,7 @@ _OF_FORMULA = differentiable(lambda value, formula: value, None, lambda value, f
 
 
 def adjoint_pair(f, g):
-    """Linear functions f and g of an array (and what is fixed), each the other's adjoint, with their derivatives."""
+    """Return f and g, linear in an array (other arguments are fixed) and adjoint to each other, with derivatives."""
     traced = []
 
     def call(i):

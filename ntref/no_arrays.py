@@ -1,4 +1,4 @@
-"""What is taken for an array by mistake, and what to do: masked arrays, matrices, sparse ones, a `Kernel`, lists."""
+"""Errors for objects mistaken for arrays, with advice: masked arrays, matrices, sparse ones, a `Kernel`, lists."""
 import numpy
 
 __all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'no_array']
@@ -8,7 +8,7 @@ PLAIN = numpy.ndarray, numpy.memmap
 
 
 def is_followed(a):
-    """Is it one of autograd's boxes? It is not imported for that."""
+    """True if `a` is one of autograd's boxes; autograd is not imported for the check."""
     return type(a).__module__.partition('.')[0] == 'autograd'
 
 
@@ -31,21 +31,21 @@ INSTEAD = (
 
 
 def no_array(a, expected):
-    """The TypeError for `a` in the place of what is `expected`: what to take instead of it."""
+    """Return the TypeError for `a` where `expected` was expected; it says what to use instead."""
     instead = next(text for fits, text in INSTEAD if fits(a))
     return TypeError(f'expected {expected}, got {type(a).__name__}. {instead}')
 
 
 def check_entries(a, name):
-    """Raises TypeError where `a` is like an array, but its entries are not what they seem.
+    """Raise TypeError if `a` is like an array, but its entries are not what they seem.
 
-    For what is handed on to functions of the user; numbers, and arrays of any library, pass.
+    This checks values that are handed on to user-defined functions; numbers and arrays of any library pass.
     """
     if isinstance(a, numpy.ndarray) and type(a) not in PLAIN or hasattr(a, 'toarray'):
         raise no_array(a, f'{name} to be an array')
 
 
 def check_unfollowed(a, name):
-    """Raises TypeError where autograd follows `a`, for functions that no derivatives go through."""
+    """Raise TypeError if autograd follows `a`, for functions that no derivatives go through."""
     if is_followed(a):
         raise no_array(a, f'{name} to be numbers')

@@ -1,13 +1,14 @@
-"""Properties that are computed once."""
+"""Properties that are computed once per instance."""
 
 __all__ = ['cached_property']
 
 
 class cached_property:
-    """The property of an instance, computed when it is first asked for, and kept in its __dict__.
+    """Property of an instance that is computed when it is first asked for and kept in its __dict__.
 
-    That of functools has a lock before Python 3.12, one for all instances. A process that is forked while another
-    thread computes inherits it held, and waits for ever. Here two threads may compute the same twice.
+    `functools.cached_property` has one lock for all instances before Python 3.12. A process that is forked while
+    another thread computes inherits the held lock and waits for ever. Here two threads may compute the same value
+    twice instead.
 
     Examples
     --------

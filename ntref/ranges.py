@@ -1,4 +1,4 @@
-"""What numbers of a precision hold: variances and kernels too large or too small for it are refused by name."""
+"""Ranges of floating-point precisions: variances and kernels too large or too small for their dtype are refused."""
 import numpy
 
 from .arrays import namespace, untraced
@@ -10,7 +10,7 @@ WIDER = {'float32': 'Convert the inputs to float64, which reaches from 2.2e-308 
 
 
 def check_range(a):
-    """Raises ValueError if a number computed from finite ones is not: it went out of the range of its dtype."""
+    """Raise ValueError if `a`, computed from finite numbers, is not finite: it went out of the range of its dtype."""
     a, xp = untraced(a), namespace(untraced(a))
     with beyond_range():
         if bool(xp.isfinite(xp.sum(a))) or bool(xp.all(xp.isfinite(a))):
@@ -23,14 +23,14 @@ def check_range(a):
 
 
 def check_small(q, is_lost):
-    """Raises ValueError if variances q are below what holds all their digits, though they should not: `is_lost(q)`."""
+    """Raise ValueError if variances q are too small for all their digits where `is_lost(q)` says that it matters."""
     q = untraced(q)
-    tiny = numpy.finfo(q.dtype).tiny / 64 if q.dtype.kind == 'f' and q.size else 0         # six of its bits are lost
+    tiny = numpy.finfo(q.dtype).tiny / 64 if q.dtype.kind == 'f' and q.size else 0         # there six bits are lost
     if tiny and float(q.min()) < tiny and bool(namespace(q).any((q < tiny) & is_lost(q))):
         raise ValueError(f'expected variances that {q.dtype} holds, down to {tiny:.2g}; got smaller ones, which would '
                          f'be taken for 0. {WIDER[str(q.dtype)]}, or scale the inputs or W_std up.')
 
 
 def beyond_range():
-    """Where numbers may go out of range without a warning, since `check_range` follows."""
+    """Return a context in which numbers may go out of range without a warning, since `check_range` follows."""
     return numpy.errstate(over='ignore', invalid='ignore')

@@ -1,14 +1,14 @@
-"""Trees: tuples, lists and dicts of arrays, nested, as parameters and outputs of networks are; None holds nothing."""
+"""Trees of parameters and outputs: nested tuples, lists and dicts of arrays, in which None is an empty tree."""
 
 __all__ = ['check_each', 'leaves', 'named', 'rebuilt', 'tree_map']
 
 
 def tree_map(f, tree, *others):
-    """f on the leaves of trees of equal form; the type of the first is kept.
+    """Apply f to the leaves of trees of equal form; the result has the types of the first tree.
 
     Raises
     ------
-    ValueError : trees of different forms.
+    ValueError : the trees have different forms.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def tree_map(f, tree, *others):
 
 
 def leaves(tree):
-    """The arrays of a tree, in order.
+    """Return the arrays of a tree, in order.
 
     >>> leaves(({'b': 3, 'a': 2}, [], 5))
     [3, 2, 5]
@@ -38,7 +38,7 @@ def leaves(tree):
 
 
 def named(tree, name):
-    """[(name, leaf)] in the order of the tree, named as Python would reach them: params[0]['W']."""
+    """Return [(name, leaf)] in the order of the tree, with names as in Python code, such as params[0]['W']."""
     if tree is None:
         return []
     if isinstance(tree, dict):
@@ -49,19 +49,19 @@ def named(tree, name):
 
 
 def check_each(check, tree, name):
-    """check(leaf, its name) of every leaf of a tree."""
+    """Call check(leaf, its name) for every leaf of a tree."""
     for where, leaf in named(tree, name):
         check(leaf, where)
 
 
 def rebuilt(tree, arrays):
-    """A tree like `tree` with these arrays, in the order of `leaves`."""
+    """Return a tree like `tree` that holds these arrays, given in the order of `leaves`."""
     arrays = iter(arrays)
     return tree_map(lambda leaf: next(arrays), tree)
 
 
 def _form(tree):
-    """What has to agree at this level."""
+    """Return the part of the form that has to agree at the top level: keys, length, or whether there is a tree."""
     tree = _unboxed(tree)
     if isinstance(tree, dict):
         return set(tree)
@@ -69,7 +69,7 @@ def _form(tree):
 
 
 def _unboxed(tree):
-    """autograd has boxes of tuples, lists and dicts, too, and boxes of these for derivatives of derivatives."""
+    """Return the tree without autograd's boxes, which exist for containers, too, and nest for higher derivatives."""
     while hasattr(tree, '_value'):
         tree = tree._value
     return tree

@@ -4,11 +4,11 @@ A `Window` says which inputs each output sees: tap a of output o is input i with
 
     i = o * stride + a - low      convolution              o = i * stride - a + low      its transpose
 
-and nothing (zero) where there is no such i; with 'CIRCULAR' padding positions count modulo their number. On arrays:
+and zero where there is no such i; with 'CIRCULAR' padding positions count modulo their number. On arrays:
 
     window_sum(c, slides)     sum over the taps; the (axis, Window) of `slides` move together   adjoint: window_spread
     windows(x, axis, window)  the taps side by side: axis n becomes axes out, size              adjoint: unwindows
-    bordered(c, q, ...)       c and what a tap inside on the left adds where it is outside on the right
+    bordered(c, q, ...)       c plus q at taps that are inside on the left and outside on the right
 """
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,12 +22,12 @@ __all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'r
            'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
-LOOKUPS = 2 ** 14         # of windows, their parts and indices, that are kept: a deep network's, for all blocks of rows
+LOOKUPS = 2 ** 14         # windows, parts and indices that are cached: enough for all blocks of rows of a deep network
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """How a window moves along one axis.
+    """Movement of a window along one axis.
 
     Attributes
     ----------
@@ -41,7 +41,10 @@ class Window:
     @classmethod
     @lru_cache(LOOKUPS)
     def of(cls, n, size, stride, padding):
-        """Convolution: 'VALID' out = (n - size) // stride + 1; 'SAME', 'CIRCULAR' out = ceil(n / stride), centred."""
+        """Return a convolution's window.
+
+        'VALID': out = (n - size) // stride + 1. 'SAME', 'CIRCULAR': out = ceil(n / stride), centred.
+        """
         if padding == 'VALID':
             if size > n:
                 raise ValueError(f"expected a window no longer than the input under padding 'VALID', got {size} over "
@@ -58,7 +61,7 @@ class Window:
     @classmethod
     @lru_cache(LOOKUPS)
     def transposed(cls, n, size, stride, padding):
-        """Its transpose: out = n stride, and max(size - stride, 0) more under 'VALID'."""
+        """Return a transposed convolution's window: out = n stride, plus max(size - stride, 0) under 'VALID'."""
         more = max(size - stride, 0)
         out = n * stride + (more if padding == 'VALID' else 0)
         low = size - 1 - (0 if padding == 'VALID' else more // 2)
@@ -69,29 +72,29 @@ class Window:
 
     @cached_property
     def reached(self):
-        """reached[a][o]: is there an input under tap a of output o?"""
+        """Nested lists: reached[a][o] is True if there is an input under tap a of output o."""
         seen = [{o for outputs, _ in tap for o in range(self.out)[outputs]} for tap in self.taps]
         return [[o in tap for o in range(self.out)] for tap in seen]
 
     @cached_property
     def partial(self):
-        """Outputs of which not all taps see inputs."""
+        """Outputs that have taps without an input."""
         return [o for o, inside in enumerate(zip(*self.reached)) if not all(inside)]
 
     @lru_cache(LOOKUPS)                  # windows live as long as the process, see `of`
     def only(self, taps):
-        """The window with these taps."""
+        """Return the window that has these taps only."""
         return Window(self.n, self.out, tuple(self.taps[a] for a in taps))
 
     @cached_property
     def overlaps(self):
-        """Do outputs share inputs?"""
+        """True if outputs share inputs."""
         seen = [i for tap in self.taps for _, inputs in tap for i in range(self.n)[inputs]]
         return len(seen) > len(set(seen))
 
     @lru_cache(LOOKUPS)
     def part(self, start, stop):
-        """(inputs, Window) that the outputs from start to stop need."""
+        """Return the slice of inputs that the outputs from start to stop need, and the Window between them."""
         outputs = range(start, stop)
         hits = [[(o, i) for run in tap for o, i in zip(*(range(m)[s] for m, s in zip((self.out, self.n), run)))
                  if o in outputs] for tap in self.taps]
@@ -103,12 +106,12 @@ class Window:
 
     @cached_property
     def back(self):
-        """The adjoint: inputs and outputs change places."""
+        """The adjoint window, with inputs and outputs exchanged."""
         return Window(self.out, self.n, tuple(tuple((i, o) for o, i in tap) for tap in self.taps))
 
 
 def _runs(hits, do, di):
-    """The pairs (o, i) as slices with steps do and di."""
+    """Return the pairs (o, i) as runs of slices with steps do and di."""
     runs = []
     for o, i in hits:
         if runs and (o, i) == (runs[-1][-1][0] + do, runs[-1][-1][1] + di):
@@ -119,24 +122,24 @@ def _runs(hits, do, di):
 
 
 def _at(ndim, axes, indices):
-    """An index with indices[j] on axes[j]."""
+    """Return an index with indices[j] on axes[j] and full slices elsewhere."""
     where = dict(zip((axis % ndim for axis in axes), indices, strict=True))
     return tuple(where.get(axis, slice(None)) for axis in range(ndim))
 
 
 def zeros(like, shape):
-    """Zeros of the kind and precision of `like`."""
+    """Return zeros of the kind and precision of `like`."""
     return namespace(like).zeros(tuple(shape)).astype(like.dtype, copy=False)
 
 
 def zeros_like(a, shape):
-    """Zeros of another shape, in memory in the order of a."""
+    """Return zeros of the given shape, with the memory order of a."""
     order = sorted(range(a.ndim), key=lambda axis: -a.strides[axis])
     return namespace(a).moveaxis(zeros(a, (shape[axis] for axis in order)), range(a.ndim), order)
 
 
 def packed(a, batch_axes):
-    """a, in memory with its first axes last: what moves along the others then moves long runs."""
+    """Return a with its first axes innermost in memory, so that windows along the other axes move long runs."""
     xp = namespace(a)
     first = range(batch_axes)
     last = range(a.ndim - batch_axes, a.ndim)
@@ -145,7 +148,7 @@ def packed(a, batch_axes):
 
 
 def taken(a, rows):
-    """a[rows], in the same order in memory for what is `packed` for one batch axis."""
+    """Return a[rows], which keeps the memory order of arrays that are `packed` for one batch axis."""
     if isinstance(rows, slice) or a.flags.c_contiguous:
         return a[rows]
     xp = namespace(a)
@@ -174,10 +177,10 @@ def _window_sum(c, slides):
 
 @lru_cache(LOOKUPS)
 def _shifts(ndim, slides):
-    """Indices of a sum over the taps.
+    """Return the indices of a sum over the taps.
 
-    Inputs of one tap that all outputs see, or None; slabs of outputs that the first of the other taps does not reach;
-    (outputs, inputs) of all runs of all other taps.
+    These are the inputs of one tap that all outputs see, or None; slabs of outputs that the first of the other taps
+    does not reach; and (outputs, inputs) of all runs of all other taps.
     """
     axes, slid = zip(*slides)
     shifts, whole = [], None
@@ -192,7 +195,7 @@ def _shifts(ndim, slides):
 
 
 def _beyond(ndim, slides, here):
-    """Slabs that cover the outputs beyond `here`."""
+    """Return slabs that cover the outputs beyond `here`."""
     slabs = []
     for axis, window in slides:
         o = here[axis]
@@ -227,7 +230,7 @@ windows, unwindows = adjoint_pair(_windows, _unwindows)
 
 
 def bordered(c, q, left, right):
-    """c + sum_a q(tap a of i) over the taps that are inside at i and outside at j, written into c; see `increased`.
+    """Add sum_a q(tap a of i) to c in place, over taps that are inside at i and outside at j; see `increased`.
 
     `left` and `right` are (axis, Window); these axes of q, of length n and 1, become i and j.
     """
@@ -241,12 +244,12 @@ def bordered(c, q, left, right):
 # ------------------------------------------------------------------ resampling
 
 def nearest(n, out):
-    """For each of `out` pixels the nearest of n, by its centre."""
+    """Return for each of `out` pixels the index of the nearest of n pixels, by their centres."""
     return [(2 * o + 1) * n // (2 * out) for o in range(out)]
 
 
 def resize_matrix(xp, n, out, filter, antialias):
-    """Weights (out, n) of resampling: filter(distance of the centres), rows of sum one."""
+    """Return weights (out, n) of resampling: filter(distance of the centres), with rows that sum to one."""
     here, there = (xp.asarray([float(2 * i + 1) for i in range(m)]) / 2 for m in (out, n))       # centres of the pixels
     shrink = max(n, out) if antialias else out
     weights = filter(xp, abs(here[:, None] * n - there[None] * out) / shrink)
@@ -258,7 +261,7 @@ def linear(xp, d):
 
 
 def cubic(xp, d):
-    """Keys 1981 eq. 15, with a = -1/2."""
+    """Return the cubic filter of Keys 1981 eq. 15, with a = -1/2."""
     inner = (3 * d - 5) * d * d / 2 + 1
     outer = ((5 - d) * d - 8) * d / 2 + 2
     return xp.where(d < 1, inner, xp.where(d < 2, outer, 0))

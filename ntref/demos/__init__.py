@@ -1,4 +1,4 @@
-"""What `ntref demo` shows: digits classified by infinitely wide networks, dense and convolutional."""
+"""Demonstrations of `ntref demo`: digits classified by infinitely wide networks, dense and convolutional."""
 from . import conv, dense
 
 __all__ = ['conv', 'dense']

@@ -1,7 +1,7 @@
-"""`ntref demo --net conv`: what convolution and pooling know of images, on few handwritten digits.
+"""Demo `ntref demo --net conv`: the advantage of convolution and pooling on few handwritten digits.
 
-An infinitely wide convolutional network with pooling, trained to the end, against a fully connected one on the same
-images.
+An infinitely wide convolutional network with pooling, trained to the end, is compared with a fully connected one on the
+same images.
 """
 import time
 
@@ -18,7 +18,7 @@ FEW = 60                               # images whose kernels are shown
 
 
 def run(n_train=200, seed=0, figure='ntref-demo.png'):
-    """Prints the accuracy of both networks on three splits, saves the figure; raises as the other demo does."""
+    """Print the accuracy of both networks on three splits and save the figure; errors are those of the other demo."""
     load_digits = needs('sklearn.datasets').load_digits
     figures = needs('matplotlib.figure')
     refuse_format(figures, figure)
@@ -56,7 +56,7 @@ def run(n_train=200, seed=0, figure='ntref-demo.png'):
 
 
 def convolutional():
-    """Two convolutions, a pool, a third, and the average over all positions."""
+    """Return a network of two convolutions, a pool, a third convolution and the average over all positions."""
     conv = stax.Conv(256, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1)
     relu = stax.Relu()
     pool = stax.AvgPool((2, 2), (2, 2))
@@ -64,13 +64,13 @@ def convolutional():
 
 
 def standardized(x, n):
-    """Pixels less their mean, over their standard deviation, both of the first n images as a whole; float32 will do."""
+    """Standardize pixels by mean and standard deviation over the first n images as a whole; float32 is enough."""
     x = x - x[:n].mean()
     return (x / (x[:n] ** 2).mean() ** .5).astype('float32')
 
 
 def accuracy(k, labels, n):
-    """Of the network trained to the end on the first n, tested on the others."""
+    """Return the accuracy of the network trained to the end on the first n images and tested on the others."""
     k = k.astype('float64')
     y = (labels[:n, None] == sorted(set(labels))) - .1
     mean = predict.gp_inference(k[:n, :n], y, diag_reg=REG)(get='ntk', k_test_train=k[n:, :n])
@@ -78,7 +78,7 @@ def accuracy(k, labels, n):
 
 
 def draw(figures, path, names, kernels, labels, results):
-    """How similar the kernels take images to be, by class; the accuracies beside it."""
+    """Draw the correlations of the kernels between images, sorted by class, and the accuracies beside them."""
     figure = figures.Figure(figsize=(11, 3.8), layout='constrained')
     *maps, bars = figure.subplots(1, 3)
     order = labels[:FEW].argsort(kind='stable')

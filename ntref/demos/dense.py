@@ -1,7 +1,7 @@
-"""`ntref demo`: what the library does, on scikit-learn's 1,797 handwritten digits of 8 x 8 pixels.
+"""Demo `ntref demo`: a tour of the library on scikit-learn's 1,797 handwritten digits of 8 x 8 pixels.
 
-An infinitely wide network trained to the end classifies all of them; along training time and with its uncertainty; and
-an ensemble of finite networks, trained by plain gradient descent, is compared with it.
+An infinitely wide network trained to the end classifies all of them, also along training time and with its uncertainty.
+An ensemble of finite networks, trained by plain gradient descent, is compared with it.
 """
 import time
 from importlib import import_module
@@ -24,11 +24,12 @@ REG = 1e-4                             # diag_reg, relative to the mean variance
 
 
 def run(n_train=1000, seed=0, figure='ntref-demo.png'):
-    """Prints accuracies and calibration, saves the figure.
+    """Print accuracies and calibration, and save the figure.
 
     Raises
     ------
-    ImportError : what it takes is not installed; says how to. ValueError : n_train; an ending of no known format.
+    ImportError : a package that is needed is not installed; the message says how to install it.
+    ValueError : n_train is out of range, or the ending of `figure` is no known format.
     """
     load_digits = needs('sklearn.datasets').load_digits
     figures = needs('matplotlib.figure')
@@ -46,14 +47,14 @@ def run(n_train=1000, seed=0, figure='ntref-demo.png'):
     of_pair = (labels == PAIR[0]) | (labels == PAIR[1])
     train = of_pair.nonzero()[0][:N_PAIR]
     test = of_pair.nonzero()[0][-N_PAIR // 2:]
-    with threadpool_limits(1):                     # matrices so small that threads of BLAS only wait for each other
+    with threadpool_limits(1):                     # threads of BLAS only wait for each other on small matrices
         curves = compare(x[train], (labels[train] == PAIR[1]) * 2. - 1, x[test], seed)
     draw(figures, figure, *curves)
     print(f'\nFigure: {figure}')
 
 
 def refuse_format(matplotlib_figure, path):
-    """Raises ValueError where matplotlib saves no figure as `path` ends."""
+    """Raise ValueError if matplotlib has no format for the ending of `path`."""
     known = matplotlib_figure.Figure().canvas.get_supported_filetypes()
     ending = PurePath(path).suffix[1:].lower()
     if ending and ending not in known:
@@ -61,12 +62,12 @@ def refuse_format(matplotlib_figure, path):
 
 
 def network(depth, out):
-    """A deep ReLU network that keeps the variance of its activations."""
+    """Return a deep ReLU network that keeps the variance of its activations."""
     return stax.serial(*[stax.Dense(WIDTH, 2 ** .5, .1), stax.Relu()] * depth, stax.Dense(out, 1., 0.))
 
 
 def classify(net, x, labels, n):
-    """Accuracy of the network trained to the end and along time; calibration of the NNGP posterior."""
+    """Print the accuracy of the network along time and trained to the end, and the calibration of the posterior."""
     xp = namespace(x)
     y = (labels[:, None] == sorted(set(labels))) - .1
     start = time.perf_counter()
@@ -100,12 +101,12 @@ QUANTILES = ((.5, .6745), (.8, 1.2816), (.9, 1.6449), (.95, 1.9600), (.99, 2.575
 
 
 def smooth(k, y):
-    """The fit to the training targets: K (K + reg)^-1 y, so that y - fit = reg (K + reg)^-1 y."""
+    """Return the fit to the training targets, K (K + reg)^-1 y, so that y - fit = reg (K + reg)^-1 y."""
     return predict.gp_inference(k, y, diag_reg=REG)(get='nngp', k_test_train=k)
 
 
 def compare(x, y, x_test, seed):
-    """Outputs on x_test along training: times, those of the finite networks, mean and sd of the infinite ensemble."""
+    """Return times, and along them the finite networks' outputs on x_test, and the infinite ensemble's mean and sd."""
     net, y = network(depth=2, out=1), y[:, None]
     init_fn, apply_fn, kernel_fn = net
     rate = .3 * predict.max_learning_rate(kernel_fn(x, None, 'ntk'), y_train_size=y.size)
@@ -139,14 +140,14 @@ def rms(a):
 
 
 def descend(params, gradient, rate):
-    """params - rate gradient, on nested lists and tuples."""
+    """Return params - rate gradient, for nested lists and tuples."""
     if isinstance(params, (list, tuple)):
         return type(params)(descend(p, g, rate) for p, g in zip(params, gradient))
     return params - rate * gradient
 
 
 def draw(matplotlib_figure, path, times, outputs, mean, sd):
-    """Three test images: the networks' outputs along training over the mean and band of the infinite ensemble."""
+    """Draw, for three test images, the networks' outputs along training over the infinite ensemble's mean and band."""
     shown = [int(mean[-1].argmin()), int(abs(mean[-1]).argmin()), int(mean[-1].argmax())]
     figure = matplotlib_figure.Figure(figsize=(11, 3.8), layout='constrained')
     names = f'clearest {PAIR[0]}', 'most doubtful', f'clearest {PAIR[1]}'

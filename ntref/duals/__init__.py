@@ -1,6 +1,6 @@
-"""Dual activations: the covariance of what a nonlinearity makes of a pair of Gaussians, with its slope, gap and area.
+"""Dual activations: the covariance of a nonlinearity's outputs for a pair of Gaussians, with its slope, gap and area.
 
-`Pair` and `Cov` are the pair and its covariance; the functions are the closed forms, of arrays of any shape.
+`Pair` and `Cov` are the pair and its covariance; the functions are the closed forms, for arrays of any shape.
 """
 from .closed_form import (
     abrelu, erf, exp, exp_normalized, gabor, gaussian, gelu, polynomial, rbf, rectified_monomial, sign, sin, step)

@@ -3,13 +3,13 @@ r"""Dual activations: from a Gaussian pair (u, v) to the covariance of (phi(u), 
 =====================  =========================  ====================================================
 on paper               in code                    meaning
 =====================  =========================  ====================================================
-q, q', K, A, theta     see `ntref.duals.pair`            of the pair
+q, q', K, A, theta     see `ntref.duals.pair`     numbers of the pair (u, v)
 E[phi(u) phi(v)]       ``Cov.k``                  the dual activation, a function of q, q', K
 E[phi'(u) phi'(v)]     ``slope``                  its derivative with respect to K (Price's theorem)
 =====================  =========================  ====================================================
 
-Each dual takes a `Pair` and parameters and returns `(Cov, slope)`; numbers are Python's, so that float32 stays float32
-and mpmath keeps its digits. The accuracy of each is tabulated in docs/accuracy.md.
+Each dual takes a `Pair` and parameters and returns `(Cov, slope)`. Constants are Python numbers, so that float32 stays
+float32 and mpmath keeps its digits. docs/accuracy.md tabulates the accuracy of each dual.
 """
 from math import factorial
 
@@ -29,7 +29,7 @@ def abrelu(p, a, b):
 
     With c = (a^2 + b^2) / 2 and e = (a - b)^2 / (2 pi), where K >= 0:
     K' = c K + e near,  slope = c - e theta,  gap' = c gap - 2 e near,  lack' = c (s - K) - e near.
-    The same without cancellation where K < 0:
+    Where K < 0, the equal formulas without cancellation are
     K' = (c far - a b near) / pi,  slope = (c delta + a b theta) / pi.
     Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
     """
@@ -50,7 +50,7 @@ def abrelu(p, a, b):
 
 
 def sign(p):
-    """phi = sign:  K' = 1 - 2 theta / pi, and 0 with a variable that is constantly zero; phi' = 0 almost everywhere."""
+    """phi = sign:  K' = 1 - 2 theta / pi, or 0 if a variable is constantly 0; phi' = 0 almost everywhere."""
     xp = p.xp
     k = xp.where(p.s > 0, (p.delta - p.theta) / xp.pi, 0)
     gap = xp.where(p.s > 0, 4 * p.theta / xp.pi, (p.q1 > 0) + (p.q2 > 0))
@@ -59,7 +59,7 @@ def sign(p):
 
 
 def step(p):
-    """phi(u) = 1[u >= 0]:  K' = (pi - theta) / (2 pi), and phi = 1 where u is constantly 0; slope 0."""
+    """phi(u) = 1[u >= 0]:  K' = (pi - theta) / (2 pi),  slope = 0;  phi = 1 where u is constantly 0."""
     xp = p.xp
     on1, on2 = (xp.where(q > 0, .5, 1 + 0 * q) for q in (p.q1, p.q2))         # E phi(u), E phi(v)
     k = xp.where(p.s > 0, p.delta / (2 * xp.pi), on1 * on2)
@@ -70,15 +70,16 @@ def step(p):
 def rectified_monomial(p, n):
     """phi(u) = 1[u >= 0] u^n:  K' = F_n,  slope = n^2 F_(n-1),  F_(m+1) = (2 m + 1) K F_m + m^2 A^2 F_(m-1), n >= 1.
 
-    From F_0 = delta / (2 pi) and F_1 = far / (2 pi); F_n = s^n J_n(theta) / (2 pi) in Cho & Saul 2009 (NIPS 22) eq. 4.
-    Derivation: docs/theory/duals.md#rectified-monomial. Relative to s^n accurate to rounding.
+    The recursion starts from F_0 = delta / (2 pi) and F_1 = far / (2 pi). F_n is s^n J_n(theta) / (2 pi) in Cho & Saul
+    2009 (NIPS 22) eq. 4. It is accurate to rounding, relative to s^n.
+    Derivation: docs/theory/duals.md#rectified-monomial.
     """
     f = gaps.arc_cosine(p.delta, p.far, p.k, p.det, n)
     return Cov(f[n], *gaps.beside(p, f[n], gaps.rectified_monomial, n)), n * n * f[n - 1]
 
 
 def exp_normalized(p, gamma, shift, do_clip):
-    """K' = s exp(gamma (rho + shift)), rho = K / s; no phi.  docs/theory/duals.md#expnormalized"""
+    """K' = s exp(gamma (rho + shift)), rho = K / s; there is no phi.  docs/theory/duals.md#expnormalized"""
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
     rho = carried(xp.minimum(xp.maximum(untraced(rho), -1), 1), rho) if do_clip else rho
@@ -92,8 +93,8 @@ def exp_normalized(p, gamma, shift, do_clip):
 def sin(p, a, b, c):
     """phi(u) = a sin(b u + phase), c = cos(2 phase):  K' = a^2/2 (m - c p),  slope = a^2 b^2/2 (m + c p).
 
-    m = exp(-b^2 gap / 2) and p = exp(-b^2 antigap / 2), from E exp(i w) = exp(-E[w^2] / 2) at w = b (u -+ v);
-    m - p without cancellation, so that small K' keep their digits; docs/theory/duals.md#sin
+    m = exp(-b^2 gap / 2) and p = exp(-b^2 antigap / 2), from E exp(i w) = exp(-E[w^2] / 2) at w = b (u -+ v).
+    m - p is computed without cancellation, so that small K' keep their digits; docs/theory/duals.md#sin
     """
     xp, t = namespace(p.k, a, b, c), b * b
     minus = xp.exp(-t * p.gap / 2)
@@ -146,7 +147,7 @@ def erf(p, a, b, c):
     if p.is_far:
         return Cov(value), slope
     negative = k < 0
-    size = xp.where(negative, -k, k)                 # of abs, autograd's second derivative is 1 / |k| - k^2 / |k|^3
+    size = xp.where(negative, -k, k)                 # autograd's second derivative of abs is 1 / |k| - k^2 / |k|^3
     e1 = _erf_lack(p, b, q1, q1 - q2, size, root)
     e2 = _erf_lack(p, b, q2, q2 - q1, size, root)
     gap = gaps.not_negative(m * (e1 + e2 - 4 * xp.where(negative, alpha, 0)))
@@ -154,7 +155,10 @@ def erf(p, a, b, c):
 
 
 def _erf_lack(p, b, q, dq, k, root):
-    """alpha(q) - alpha of k = |K|, by sine and cosine: atan2(2 k, sqrt D), and atan2(2 q, sqrt(1 + 4 q))."""
+    """Return alpha(q) - alpha(k) at k = |K|, by sine and cosine.
+
+    alpha(k) = atan2(2 k, sqrt D),  alpha(q) = atan2(2 q, sqrt(1 + 4 q)).
+    """
     xp = namespace(k)
     x = q / (1 + 2 * q)
     r = p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)

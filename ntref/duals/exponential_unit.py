@@ -1,10 +1,11 @@
-r"""The dual of phi(u) = u for u > 0, alpha (e^u - 1) for u < 0.
+r"""Dual of the exponential linear unit, phi(u) = u for u > 0 and alpha (e^u - 1) for u < 0.
 
-In polar coordinates of two independent standard normals, u = -sigma r cos t, v = -sigma' r cos(t - theta). Over r
+In polar coordinates of two independent standard normals, u = -sigma r cos t, v = -sigma' r cos(t - theta). The
+integral over r is
 
     M(c) = int_0^oo r exp(-r^2 / 2 - c r) dr = 1 - F(c),   F(c) = c sqrt(pi/2) erfcx(c / sqrt 2),
 
-and over the angle, with R^2 = q + q' + 2 K and tan psi = A / (q + K), as u + v = -R r cos(t - psi),
+and those over the angle are, with R^2 = q + q' + 2 K, tan psi = A / (q + K) and u + v = -R r cos(t - psi),
 
     B(sigma, theta) = 1 / (2 pi) int_0^theta F(sigma sin t) dt,   B(sigma, pi) = [1 - erfcx(sigma / sqrt 2)] / 2,
     E[e^u - 1; u < 0 < v] = -B(sigma, theta),   E[e^u - 1; u, v < 0] = -B(sigma, delta),   delta = pi - theta,
@@ -12,8 +13,8 @@ and over the angle, with R^2 = q + q' + 2 K and tan psi = A / (q + K), as u + v 
     W = E[(e^u - 1) (e^v - 1); u, v < 0]
       = B(sigma, delta) + B(sigma', delta) - B(R, pi) + B(R, psi) + B(R, theta - psi),
 
-and K' = E[u+ v+] + alpha (X + X') + alpha^2 W; the slope and derivatives are sums of such products too. In the code
-`_wedge` is B, `_edge` the last term of X.  Derivation: docs/theory/duals.md#elu
+and K' = E[u+ v+] + alpha (X + X') + alpha^2 W. The slope and derivatives are sums of such products, too. In the code
+`_wedge` is B, and `_edge` is the last term of X.  Derivation: docs/theory/duals.md#elu
 """
 from ..arrays import namespace, plain, untraced
 from .pair import over
@@ -22,9 +23,9 @@ from .truncated import DELTA, HINGE, STEP, Products, combined, legendre, parted
 
 __all__ = ['elu']
 
-LARGEST = 1e8           # of the variances
-SMALL = 1.              # sigma + sigma' of W by its series: else a difference of numbers of order 1
-UNLIKE = .25            # the smaller of sigma and sigma' of W by F(c + c') - F(c): else likewise
+LARGEST = 1e8           # largest variance that is accepted
+SMALL = 1.              # sigma + sigma' below which W is a series: its formula cancels there
+UNLIKE = .25            # the smaller of sigma and sigma' below which W is an integral, for the same reason
 BENT = 'bent'           # (e^u - 1) for u < 0
 RAMP, BEND = (combined([(function, 1)]) for function in ((HINGE, 1, 0), (BENT,)))
 
@@ -36,7 +37,7 @@ def elu(p, alpha):
     cov, slope, products = _elu(pair, number)
     if pair is p and number is alpha:
         return cov, slope
-    phi = RAMP, BEND                                               # a polynomial in alpha, its coefficients functions
+    phi = RAMP, BEND                                               # a polynomial in alpha of functions
     price = Price(p, lambda f, g: products.total(_at(f, number), _at(g, number)),
                   lambda f: tuple(map(products.derived, f)),
                   {(phi, phi): cov.k}, (alpha,), (lambda f: f[1:],))
@@ -46,7 +47,7 @@ def elu(p, alpha):
 
 
 def _elu(p, alpha):
-    """Its covariances and slope, and the products they are made of."""
+    """Return the Cov and slope of `elu`, and the products that they are made of."""
     products = _Products(p)
     phi = _at((RAMP, BEND), alpha)
     dphi = products.derived(phi)
@@ -55,12 +56,12 @@ def _elu(p, alpha):
 
 
 def _at(f, alpha):
-    """The sum of functions f_0 + alpha f_1."""
+    """Return the sum of functions f_0 + alpha f_1 + ... for f = (f_0, f_1, ...)."""
     return combined([(function, c * alpha ** n) for n, each in enumerate(f) for function, c in each])
 
 
 class _Products(Products):
-    """With (BENT,) among the functions."""
+    """Products of functions that may include (BENT,)."""
 
     def derivative(self, name, *at):
         return [((BENT,), 1), ((STEP, -1, 0), 1)] if name == BENT else super().derivative(name, *at)
@@ -73,7 +74,7 @@ class _Products(Products):
             return _both_bent(p)
         opposite = there[0] > 0
         y, x = p.area, p.k if opposite else -p.k
-        missing = _wedge(p, p.n1, y, x, p.s)                                  # -E[e^u - 1; u < 0, v of that sign]
+        missing = _wedge(p, p.n1, y, x, p.s)                                  # -E[e^u - 1; u < 0, v of the given sign]
         if other == STEP:
             return -missing
         return p.k * (p.theta / (2 * p.xp.pi) - missing) - _edge(p, p.n2)
@@ -85,7 +86,7 @@ class _Products(Products):
 
 
 def _sum(p, q, other):
-    """q + K, without cancellation where u and v are opposite."""
+    """Return q + K, without cancellation where u and v are opposite."""
     opposite = p.antigap + abs(q - other) < abs(p.k)
     return p.xp.where(opposite, (p.antigap + (q - other)) / 2, q + p.k)
 
@@ -96,21 +97,21 @@ def _half(xp, sigma):
 
 
 def _unity_less_erfcx(xp, c):
-    """1 - erfcx(c), below 1 as exp(c^2) erf(c) - (exp(c^2) - 1)."""
+    """Return 1 - erfcx(c), for c < 1 as exp(c^2) erf(c) - (exp(c^2) - 1)."""
     small = c < 1
     d = xp.where(small, c, 0)
     return xp.where(small, xp.exp(d * d) * xp.erf(d) - xp.expm1(d * d), 1 - xp.erfcx(c))
 
 
 def _root_half(like):
-    """1 / sqrt 2 in the precision of an array."""
+    """Return 1 / sqrt 2 in the precision of the array `like`."""
     return namespace(like).sqrt(0 * like + .5)
 
 
 def _wedge(p, sigma, y, x, length):
-    """B(sigma, angle) for the angle of (x, y), y >= 0, of this length; t = tan(angle / 2)."""
+    """Return B(sigma, angle) for the angle of the vector (x, y), y >= 0, of this length; t = tan(angle / 2)."""
     xp, acute = p.xp, x >= 0
-    is_angle = length > 0                                                    # else a right one, as for a variance of 0
+    is_angle = length > 0                                                    # else a right angle: a variance is 0
     top = xp.where(is_angle, y, 1) / xp.where(is_angle, length + abs(x), 1)
     total = 0 * (x + sigma)
     for node, weight in legendre(xp, x, _nodes(sigma)):
@@ -122,25 +123,25 @@ def _wedge(p, sigma, y, x, length):
 
 
 def _f(xp, c):
-    """F(c)."""
+    """Return F(c) = c sqrt(pi/2) erfcx(c / sqrt 2)."""
     c = c * _root_half(c)
     return xp.pi ** .5 * c * xp.erfcx(c)
 
 
 def _nodes(sigma):
-    """As many as give 1e-13."""
+    """Return the number of quadrature nodes that gives 1e-13."""
     widest = plain(sigma.max()) if sigma.size else 0.
     return 20 + round(min(8 + .45 * widest, 6 * widest ** .5))
 
 
 def _edge(p, sigma):
-    """sigma [1 - erfcx(A / (sigma sqrt 2))] / sqrt(8 pi)."""
+    """Return sigma [1 - erfcx(A / (sigma sqrt 2))] / sqrt(8 pi)."""
     c = over(p.area, sigma) * _root_half(p.area)
     return sigma * _unity_less_erfcx(p.xp, c) / (8 * p.xp.pi) ** .5
 
 
 def _both_bent(p):
-    """W."""
+    """Return W = E[(e^u - 1) (e^v - 1); u, v < 0]."""
     xp, r = p.xp, p.xp.sqrt(p.antigap)
     small = p.n1 + p.n2 < SMALL
     least = xp.minimum(p.n1, p.n2) + 0 * p.k
@@ -156,11 +157,11 @@ def _both_bent(p):
 
 
 def _integral(p, i):
-    """W of the pairs i, one of whose variances is small: the integral of F(c) + F(c') - F(c + c') itself."""
+    """Return W of pairs i with one small variance, by the integral of F(c) + F(c') - F(c + c') itself."""
     xp = p.xp
     delta, s1, s2 = (xp.broadcast_to(c, p.k.shape)[i] for c in (p.delta, p.n1, p.n2))
     sin, cos = xp.sin(delta), xp.cos(delta)
-    top = xp.sin(delta / 4) / xp.cos(delta / 4)                              # of half of the wedge, from either end
+    top = xp.sin(delta / 4) / xp.cos(delta / 4)                              # half of the wedge, from either end
     total = 0 * delta
     for node, weight in legendre(xp, delta, _nodes(xp.maximum(s1, s2))):
         t = node * top
@@ -172,7 +173,7 @@ def _integral(p, i):
 
 
 def _bend_unlike(xp, c1, c2):
-    """F(c) + F(c') - F(c + c') for a small c or c':  F(c + c') - F(c) = c' int_0^1 F'(c + c' t) dt,
+    """Return F(c) + F(c') - F(c + c') for a small c or c', from F(c + c') - F(c) = c' int_0^1 F'(c + c' t) dt with
 
     F'(c) = (1 + c^2) F(c) / c - c.
     """
@@ -185,13 +186,13 @@ def _bend_unlike(xp, c1, c2):
 
 
 def _series(p, i):
-    """W of the pairs i, by F(c) = sum_n (-1)^(n + 1) m_n c^n / n!,  m_n = E[r^n], where c is small:
+    """Return W of the pairs i, where c is small, by F(c) = sum_n (-1)^(n + 1) m_n c^n / n!,  m_n = E[r^n]:
 
     W = 1 / (2 pi) int [F(c) + F(c') - F(c + c')] dt,  c = sigma cos t,  c' = sigma' cos(t - theta), both positive.
     """
     xp = p.xp
     k, area, delta, s1, s2 = (xp.broadcast_to(c, p.k.shape)[i] for c in (p.k, p.area, p.delta, p.n1, p.n2))
-    cos, sin = over(k, s1), over(area, s1)                                   # sigma' times those of theta
+    cos, sin = over(k, s1), over(area, s1)                                   # sigma' times cos and sin of theta
     total = 0 * k
     for node, weight in legendre(xp, k, 20):
         b = node * delta                                                     # pi / 2 - t

@@ -1,6 +1,6 @@
 """Duals in few passes over memory, for NumPy arrays that fit in the cache.
 
-Each says the same as its plain form in `ntref.duals`, and hands the pairs that need care back to it.
+Each function has the value of its plain form in `ntref.duals`, and leaves the pairs that need care to that form.
 """
 from .. import duals
 from ..arrays import scaled
@@ -8,34 +8,34 @@ from .pair import UNLIKE
 
 __all__ = ['BLOCK', 'Near', 'abrelu', 'erf', 'far', 'gelu']
 
-BLOCK = 2 ** 18        # float64 entries of a block: threads with smaller ones wait for each other; validation/bench.py
+BLOCK = 2 ** 18        # float64 entries of a block: with smaller ones threads wait for each other; validation/bench.py
 
 
 class Near(Exception):
-    """Pairs were said to be far from coincidence and opposition, and some are not."""
+    """Raised if some pairs are near, though they were said to be far from coincidence and opposition."""
 
 
 # ------------------------------------------------------------------ far pairs
 
-RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}       # of variances, by the bytes of a number: see `_squares`
-FAR = .2                      # angles of far pairs are beyond, where K alone gives them to 1e-14 or so
+RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}       # range of variances, by the bytes of a number: see `_squares`
+FAR = .2                      # smallest angle of far pairs: K alone gives larger ones to about 1e-14
 
 
 def far(p, ntk, dual):
-    """K' and Theta' by any dual; raises Near."""
+    """Return K' and Theta' of far pairs by any dual; raise Near if a pair is near."""
     _check(p.theta, FAR, LARGE)
     cov, slope = dual(p)
     return cov.k, None, None, None if ntk is None else slope * ntk
 
 
 def _squares(p):
-    """Can variances be multiplied with each other, and differences of them, within the range of the numbers?"""
+    """True if products of variances and of their differences stay within the range of the numbers."""
     xp, (tiny, huge) = p.xp, RANGE[p.k.dtype.itemsize]
     return all(q.max() < huge and xp.where(q > 0, q, 1).min() > tiny for q in (p.q1, p.q2) if q.size)
 
 
 def _alike(p):
-    """Are no lengths but 0 so different that the gap does not tell the angle?"""
+    """True if no lengths other than 0 are so different that the angle cannot be taken from the gap."""
     least = min((p.xp.where(q > 0, q, q.max()).min() for q in (p.q1, p.q2) if q.size), default=1)
     return all(q.max() <= UNLIKE ** 2 * least for q in (p.q1, p.q2) if q.size)
 
@@ -96,7 +96,7 @@ def gelu(p, ntk):
 
 
 def _root(p, r1, r2, k):
-    """sqrt(r1 r2 - k^2), in memory in the order of k."""
+    """Return sqrt(r1 r2 - k^2), with the memory order of k."""
     xp = p.xp
     if not _squares(p):
         raise Near
@@ -107,7 +107,7 @@ def _root(p, r1, r2, k):
 
 # ------------------------------------------------------------------ all pairs
 
-SMALL, LARGE = .05, 2.7       # angles beyond: near = A - theta K, or K', would lose more digits than 1e-14 or so
+SMALL, LARGE = .05, 2.7       # angles beyond which near = A - theta K, or K', would be less accurate than about 1e-14
 
 
 def abrelu(p, ntk, a, b):
@@ -126,7 +126,7 @@ def abrelu(p, ntk, a, b):
 
 def _abrelu_far(p, ntk, c, e):
     """K' = (c - e theta) K + e A,  A^2 = q q' - K^2,  Theta' = (c - e theta) Theta."""
-    xp, area = p.xp, p.xp.multiply(p.q1, p.q2, out=p.xp.empty_like(p.k))     # in memory in the order of K
+    xp, area = p.xp, p.xp.multiply(p.q1, p.q2, out=p.xp.empty_like(p.k))     # memory order of K
     theta = p.k * p.k
     area -= theta
     xp.sqrt(xp.maximum(area, 0, out=area), out=area)
@@ -152,12 +152,12 @@ def _abrelu(p, ntk, c, e, plain):
     xp.sqrt(xp.maximum(near, 0, out=near), out=near)                         # the area
     theta = xp.arctan2(near, p.k)
     if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
-        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                     # in the same order in memory
+        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                     # the memory order stays
     small = xp.nonzero(theta.ravel('K') < SMALL)[0] if theta.size and theta.min() < SMALL else []
     near_small = near.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small]) if len(small) else None
     near -= xp.multiply(theta, p.k, out=t)
     if len(small):
-        near.ravel('K')[small] = near_small                                  # of a view: near is without gaps
+        near.ravel('K')[small] = near_small                                  # writes through a view: near is contiguous
     near *= e
     k, gap = c * p.k, c * p.gap
     k += near
@@ -175,6 +175,6 @@ def _abrelu(p, ntk, c, e, plain):
 
 
 def one_minus_t_cot(t):
-    """1 - t cot t = t^2/3 + t^4/45 + 2 t^6/945 + t^8/4725 + ..., for t < SMALL."""
+    """Return 1 - t cot t = t^2/3 + t^4/45 + 2 t^6/945 + t^8/4725 + ..., for t < SMALL."""
     tt = t * t
     return tt / 3 * (1 + tt * (1 / 15 + tt * (2 / 315 + tt / 1575)))

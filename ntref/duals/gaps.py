@@ -1,7 +1,8 @@
-r"""Gap and area of what duals give, beside K': without cancellation, as docs/theory/duals.md derives them.
+r"""Gap and area of the outputs of duals, without cancellation; docs/theory/duals.md derives them.
 
-`beside` gives a dual its gap' and area' as numbers: what autograd needs are the derivatives of the formulas they obey,
-Q + Q' - 2 K' and sqrt(Q Q' - K'^2), which `ntref.duals.Pair` knows. Q and Q' are K' of u with itself and v with itself.
+`beside` gives a dual its gap' and area' as numbers. Autograd needs only derivatives of the formulas that they obey,
+Q + Q' - 2 K' and sqrt(Q Q' - K'^2), and `ntref.duals.Pair` has those. Q and Q' are K' of u with itself and of v with
+itself.
 """
 from math import factorial
 
@@ -12,23 +13,26 @@ from .pair import over, sin_minus_t_cos
 __all__ = ['arc_cosine', 'beside', 'erf_area', 'exp_normalized', 'gabor', 'gaussian_lack', 'gelu',
            'hermite_coefficient', 'not_negative', 'polynomial', 'rectified_monomial', 'root_of_product', 'sin_area']
 
-SMALL = .1           # sin^2 of an angle below which it is not taken from the cosine
+SMALL = .1           # sin^2 of an angle below which the sine is not computed from the cosine
 
 
 def beside(p, k, f, *parameters):
-    """f = (gap', area') as numbers, whose derivatives `Pair` takes from the formulas they obey; None of far pairs."""
+    """Return (gap', area') by f, as numbers; (None, None) for far pairs.
+
+    `Pair` takes their derivatives from the formulas that they obey.
+    """
     if p.is_far:
         return None, None
     return f(p.numbers, untraced(k), *map(untraced, parameters))
 
 
 def not_negative(gap):
-    """A gap that rounding may have made negative, with its derivatives."""
+    """Return max(gap, 0), since rounding may have made the gap negative, with the derivatives of the gap."""
     return carried(namespace(gap).maximum(untraced(gap), 0), gap)
 
 
 def root_of_product(a, b):
-    """sqrt(a b), a number, of what is never negative."""
+    """Return sqrt(a b) as a number, for a and b that are never negative."""
     a, b = untraced(a), untraced(b)
     xp = namespace(a, b)
     return xp.sqrt(a) * xp.sqrt(b)
@@ -37,7 +41,7 @@ def root_of_product(a, b):
 # ------------------------------------------------------------------ piecewise, and polynomials
 
 def arc_cosine(delta, far, k, det, n):
-    """F_0 to F_n."""
+    """Return F_0 to F_n of `rectified_monomial` in `ntref.duals`."""
     xp = namespace(k)
     f = [delta / (2 * xp.pi), far / (2 * xp.pi)]
     for m in range(1, n):
@@ -46,7 +50,7 @@ def arc_cosine(delta, far, k, det, n):
 
 
 def rectified_monomial(p, k, n):
-    """lack = {(2 n - 1)!! s^n - E[u^n v^n]} / 2 + (-1)^n F_n(-K)."""
+    """Return gap' and area', from lack = {(2 n - 1)!! s^n - E[u^n v^n]} / 2 + (-1)^n F_n(-K)."""
     own = factorial(2 * n) // (2 ** n * factorial(n))                                  # (2 n - 1)!! = 2 Q / q^n
     top = own * p.s ** n / 2
     lack = _monomial_lack(p, n, p.k, p.minus) / 2 + (-1) ** n * arc_cosine(p.theta, p.near, -p.k, p.det, n)[n]
@@ -56,7 +60,7 @@ def rectified_monomial(p, k, n):
 
 
 def polynomial(p, k, *coef):
-    """gap' term by term; A'^2 as a sum of squares of minors, of a single power by its factors."""
+    """Return gap', summed term by term, and A': A'^2 is a sum of squares of minors, or for a single power a product."""
     xp, orders = p.xp, range(len(coef))
     left, right = ([hermite_coefficient(coef, order, q) * n ** order for order in orders]
                    for q, n in ((p.q1, p.n1), (p.q2, p.n2)))
@@ -75,7 +79,7 @@ def polynomial(p, k, *coef):
 
 
 def _minors(p, left, right):
-    """sin^2 of the angle between the vectors (a_l) and (b_l rho^l, b_l sqrt(1 - rho^(2 l))) over sqrt(l!), rho = K / s:
+    """Return sin^2 of the angle between (a_l) and (b_l rho^l, b_l sqrt(1 - rho^(2 l))), over sqrt(l!), rho = K / s:
 
     sum_(i<j) (a_i b_j rho^j - a_j b_i rho^i)^2 + sum_l b_l^2 (1 - rho^(2 l))  for sum_l a_l^2 = sum_l b_l^2 = 1.
     """
@@ -95,13 +99,13 @@ def _minors(p, left, right):
 
 
 def _monomial_lack(p, n, k, minus):
-    """(2 n - 1)!! s^n - E[u^n v^n] for the covariance k, and minus = s - k."""
+    """Return (2 n - 1)!! s^n - E[u^n v^n] for the covariance k and minus = s - k."""
     return sum((factorial(n) // (2 ** i * factorial(i))) ** 2 * p.s ** (2 * i) / factorial(n - 2 * i)
                * _power_lack(k, p.s, minus, p.det, n - 2 * i) for i in range(n // 2 + 1))
 
 
 def _monomial_area(p, n):
-    """A' of u^n, which is 0 where A is: root of lack times s' + K', for odd n the lack of -K."""
+    """Return A' of u^n, 0 where A is: the root of lack times s' + K', which for odd n is the lack of -K."""
     own = factorial(2 * n) // (2 ** n * factorial(n)) * p.s ** n
     lack = _monomial_lack(p, n, p.k, p.minus)
     rest = _monomial_lack(p, n, -p.k, p.plus) if n % 2 else 2 * own - lack
@@ -109,7 +113,7 @@ def _monomial_area(p, n):
 
 
 def _power_lack(k, s, minus, det, n):
-    """s^n - k^n = (s - k) (...) or (s^2 - k^2) (...), for minus = s - k."""
+    """Return s^n - k^n = (s - k) (...) or (s^2 - k^2) (...), for minus = s - k and det = s^2 - k^2."""
     if n == 0:
         return 0 * s
     step, factor = (1, minus) if n % 2 else (2, det)
@@ -122,7 +126,7 @@ def hermite_coefficient(coef, order, q):
 
 
 def exp_normalized(p, k, gamma, shift):
-    """sqrt(Q Q') = s peak,  lack = -s peak expm1(-gamma (s - K) / s)."""
+    """Return gap' and area', from sqrt(Q Q') = s peak,  lack = -s peak expm1(-gamma (s - K) / s)."""
     xp = namespace(p.k, gamma, shift)
     peak = xp.exp(gamma * (1 + shift) + 0 * p.s)
     lack = xp.maximum(-p.s * peak * xp.expm1(-gamma * over(p.minus, p.s)), 0)
@@ -132,7 +136,7 @@ def exp_normalized(p, k, gamma, shift):
 # ------------------------------------------------------------------ trigonometric
 
 def sin_area(p, k, a, b, c):
-    """A' = sqrt(Q Q') sin of the angle, from its cosine but where that loses digits; there by `_small_sin_area`."""
+    """Return A' = sqrt(Q Q') sin(angle), from the cosine or, where that loses digits, by `_small_sin_area`."""
     xp, t = namespace(p.k, a, b, c), b * b
     n1, n2 = (xp.sqrt(a * a / 2 * (1 - c - c * xp.expm1(-2 * t * q))) for q in (p.q1, p.q2))
     s = n1 * n2
@@ -147,7 +151,7 @@ def sin_area(p, k, a, b, c):
 
 
 def _small_sin_area(p, a, b, c):
-    """4 A'^2 / a^4 = (1 - m^2) (1 - c^2 p^2) - c (e - e')^2,  e = exp(-b^2 q), by what is not negative."""
+    """Return A' from 4 A'^2 / a^4 = (1 - m^2) (1 - c^2 p^2) - c (e - e')^2,  e = exp(-b^2 q), by terms >= 0."""
     xp, t = namespace(p.k, a, b, c), b * b
     rise, fall = xp.sqrt(-xp.expm1(-t * p.gap)), xp.expm1(-t * p.antigap)              # sqrt(1 - m^2), p^2 - 1
     sine = _sine_area(xp, t * (p.q1 + p.q2), 2 * t * abs(p.k), t * abs(p.q1 - p.q2) / 2, t * p.area)
@@ -158,7 +162,7 @@ def _small_sin_area(p, a, b, c):
 
 
 def _sine_area(xp, total, d, w, area):
-    """2 A' of a = b = c = 1, of total = q + q', d = 2 |K|, w = |q - q'| / 2, A: the root of
+    """Return 2 A' at a = b = c = 1, for total = q + q', d = 2 |K|, w = |q - q'| / 2 and A: the root of
 
     4 exp(-q - q') [sinh(r + w) sinh(r - w) + sinh x sinh y - sinh^2 r],  x = gap / 2, y = antigap / 2, r^2 = x y.
     """
@@ -176,7 +180,7 @@ def _sine_area(xp, total, d, w, area):
 
 
 def _bend(xp, a, b):
-    """f(a + b) - f(a) - f(b) + f(0) for f(z) = cosh(sqrt z) = sum_n z^n / (2 n)!, of a, b >= 0, a + b < 1."""
+    """Return f(a + b) - f(a) - f(b) + f(0) for f(z) = cosh(sqrt z) = sum_n z^n / (2 n)!, a, b >= 0, a + b < 1."""
     a, b = (xp.minimum(c, 1) for c in (a, b))
     power1 = a
     power2 = b
@@ -200,7 +204,7 @@ def erf_area(p, gap, a, b, c):
     """A'^2 = m^2 [alpha(q) alpha(q') - alpha^2] + c^2 gap';  alpha(q) = q f,  alpha = s F of parallel u and v."""
     xp, m = namespace(p.k, a, b, c), 2 * a * a / p.xp.pi
     x = _Angles(p, 2 * b * b)
-    s = x.s * x.r1 * x.r2                                                              # all but A' is divided by it
+    s = x.s * x.r1 * x.r2                                                              # all but A' is divided by s
     f, fall, e1, e2 = (over(angle, s) for angle in (x.alpha_s, x.lack, x.e1, x.e2))
     bent = over(_t_minus_sin(xp, x.alpha_s), s)
     r = x.r1 + x.r2
@@ -213,20 +217,20 @@ def erf_area(p, gap, a, b, c):
 
 
 def _bent(xp, e, alpha):
-    """t - sin t from t = alpha to alpha + e."""
+    """Return the increase of t - sin t from t = alpha to alpha + e."""
     half = xp.sin(e / 2)
     return 2 * _t_minus_sin(xp, e / 2) + 4 * half * xp.sin(alpha / 2 + e / 4) ** 2
 
 
 def _t_minus_sin(xp, t):
-    """t - sin t = t (1 - cos t) - (sin t - t cos t)."""
+    """Return t - sin t = t (1 - cos t) - (sin t - t cos t)."""
     small = abs(t) < 1
     series = 2 * t * xp.sin(t / 2) ** 2 - sin_minus_t_cos(xp.where(small, t, 0))
     return xp.where(small, series, t - xp.sin(t))
 
 
 class _Angles:
-    """alpha = atan2(K, sqrt D), D = (1 + q) (1 + q') - K^2, by |K|, of a pair times m; docs/theory/duals.md#gelu
+    """Angles alpha = atan2(|K|, sqrt D), D = (1 + q) (1 + q') - K^2, of a pair times m; docs/theory/duals.md#gelu
 
     alpha_s is alpha of parallel u and v (K = s), lack = alpha_s - alpha, e_1 = alpha(q) - alpha_s, e_2 likewise.
     """
@@ -254,14 +258,17 @@ class _Angles:
         self.lack = xp.arctan2(area * over(area, s * root + k * both), root * both + s * k)
 
     def _rise(self, q, n, other, dq, own, x):
-        """sin and cos of alpha(q) - alpha_s, of vectors of length one: products would be beyond the largest number."""
+        """Return alpha(q) - alpha_s by sin and cos of unit vectors: products of longer ones could overflow."""
         sin = n * self.r1 * self.r2 * over(dq, n * self.both + other * own)
         cos = own * x * (self.both * self.r1 * self.r2) + q * x * (self.s * self.r1 * self.r2)
         return self.xp.arctan2(sin, cos)
 
 
 def gelu(p, k):
-    """phi = u / 2 + psi, psi even: of psi  Q = q f / (2 pi),  E = s (F - fall) / (2 pi), and fall = 0 where A is."""
+    """Return gap' and area' by phi = u / 2 + psi with psi even, which has Q = q f / (2 pi),  E = s (F - fall) / (2 pi).
+
+    fall is 0 where A is.
+    """
     xp = p.xp
     x = _Angles(p, 1)
     circle = 2 * p.xp.pi
@@ -274,7 +281,7 @@ def gelu(p, k):
     half, less = xp.sin(x.lack / 2), over(x.minus, x.s)                                # less = 1 - |cos|
     fall = (x.alpha_s - x.lack) * less + _t_minus_sin(xp, x.lack) + 2 * x.both * half * over(half, x.s)
     fall = fall + sin * x.area / (x.root + x.both) * (sum_x + 1 / (x.root * x.both))
-    e, f1, f2 = f - fall, xp.maximum(f + d1, 0), xp.maximum(f + d2, 0)                 # rounding, of unlike lengths
+    e, f1, f2 = f - fall, xp.maximum(f + d1, 0), xp.maximum(f + d2, 0)                 # rounding at unlike lengths
     squares = xp.maximum(f * (d1 + d2) + d1 * d2 + fall * (f + e), 0)                  # f f' - (F - fall)^2
     top = xp.sqrt(f1 * f2)
     lack = over(squares, top + e)
@@ -286,12 +293,12 @@ def gelu(p, k):
 
 
 def _gelu_rise(x, q, n, dq, dn, x1, x2, own):
-    """2 q x / sqrt D(q) - s (x + x') / sqrt D of parallel u and v,  x = 1 / (1 + q)."""
+    """Return 2 q x / sqrt D(q) - s (x + x') / sqrt D for parallel u and v,  x = 1 / (1 + q)."""
     return (n * dn * x1 * (1 + x2 * (1 - x.s)) - 2 * q * x1 * dq / (own * (own + x.both))) / x.both
 
 
 class _Determinants:
-    """Of D = 1 - 2 b (q + q') + 4 b^2 A^2 and of D(q) = 1 - 4 b q, the products r r' and ratios that stay in range.
+    """Products and ratios that stay in range, of D = 1 - 2 b (q + q') + 4 b^2 A^2 and D(q) = 1 - 4 b q.
 
     r = sqrt D(q),  i = 1 / (r r'),  rest = D i,  lack = 1 / (r r') - 1 / D.
     """
@@ -310,13 +317,16 @@ class _Determinants:
 
 
 def gaussian_lack(p, b):
-    """sqrt(1 - 4 b q), the same of q', and 1 / (product of both) - 1 / D."""
+    """Return r = sqrt(1 - 4 b q), r' = sqrt(1 - 4 b q') and 1 / (r r') - 1 / D."""
     x = _Determinants(p, b)
     return x.r1, x.r2, x.lack
 
 
 def gabor(p, k):
-    """Q = v / (2 sqrt D(q)),  v = 1 - exp(-2 q / D(q)),  D(q) = 1 + 4 q;  v (1 - shift): with K's D."""
+    """Return gap' and area', from Q = v / (2 sqrt D(q)),  v = 1 - exp(-2 q / D(q)),  D(q) = 1 + 4 q.
+
+    v (1 - shift) is v with the D of K in place of D(q).
+    """
     xp = p.xp
     k = abs(k)
     x = _Determinants(p, -1)
@@ -335,7 +345,7 @@ def gabor(p, k):
     sin2 = x.lack + (over(sine, size) ** 2 + shift1 + (1 - shift1) * shift2) * (x.i / x.rest)
     area = size / 2 * xp.sqrt(xp.maximum(sin2, 0))
     top = size / (2 * xp.sqrt(x.r1) * xp.sqrt(x.r2))
-    v, r = xp.where(dq > 0, v2, v1), xp.where(dq > 0, x.r1, x.r2)                      # of the shorter, the longer
+    v, r = xp.where(dq > 0, v2, v1), xp.where(dq > 0, x.r1, x.r2)                      # v of shorter, r of longer
     step = p.q1 - p.q2
     rise = -2 * v * x.dq / (x.r1 + x.r2) - e2 * xp.expm1(-2 * step / x.d1 / x.d2) / (2 * r)         # Q - Q'
     dn = over(rise, xp.sqrt(v1 / (2 * x.r1)) + xp.sqrt(v2 / (2 * x.r2)))

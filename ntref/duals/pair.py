@@ -1,4 +1,4 @@
-r"""Gaussian pairs (u, v): their covariance, how far apart they are, and the angle between them.
+r"""Gaussian pairs (u, v): their covariance, the distance between them, and the angle between them.
 
 =====================  =========================  ====================================================
 on paper               in code                    meaning
@@ -10,10 +10,10 @@ A                      ``p.area``                 sqrt(q q' - K^2): the parallel
 theta                  ``p.theta``                angle between them: K = s cos theta, A = s sin theta, s = sqrt(q q')
 =====================  =========================  ====================================================
 
-`gap` and `area` are functions of q, q' and K, but differences of large numbers where u and v nearly coincide (or
-are nearly parallel): computed afresh there they keep half the digits, and so does every kernel with a kink. They are
-therefore carried from layer to layer beside K, and a dual that can states them for its outputs without cancellation;
-one that cannot leaves them None, and `Pair` recovers them by subtraction. Derivations: docs/theory/duals.md.
+`gap` and `area` are functions of q, q' and K, but differences of large numbers where u and v nearly coincide (or are
+nearly parallel). If they were recomputed there, they would keep half the digits, and so would every kernel with a kink.
+They are therefore carried from layer to layer beside K. A dual states them for its outputs without cancellation if it
+can; otherwise it leaves them None, and `Pair` recovers them by subtraction. Derivations: docs/theory/duals.md.
 """
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,11 +27,11 @@ __all__ = ['Cov', 'Pair', 'UNLIKE', 'check_kept', 'check_variances', 'over', 'si
 
 
 UNLIKE = 64             # ratio of lengths beyond which an angle is not taken from the gap
-PARALLEL = 1e-3         # A over the difference of lengths below which derivatives are not those of A
+PARALLEL = 1e-3         # A over the difference of lengths below which derivatives are not taken from A
 
 
 class Cov(NamedTuple):
-    """Covariances k of pairs of variables, with their gap and area (None: to be recovered from k by subtraction)."""
+    """Covariances k of pairs of variables, with gap and area; None means to be recovered from k by subtraction."""
     k: Any
     gap: Any = None
     area: Any = None
@@ -41,8 +41,8 @@ class Cov(NamedTuple):
 class Pair:
     """Gaussian pairs (u, v), elementwise: variances q1, q2 that broadcast against the covariances in `cov`.
 
-    `is_far`: none of them nearly coincide or are opposite, so that k tells all, and no gap is carried along.
-    `is_spare`: nobody else holds k, nor the tangent kernel beside it: they may be written into.
+    `is_far` means that no pair nearly coincides or is nearly opposite: k is enough, and no gap is carried along.
+    `is_spare` means that nothing else holds k or the tangent kernel beside it: they may be written into.
     """
     q1: Any
     q2: Any
@@ -52,7 +52,7 @@ class Pair:
 
     @classmethod
     def same(cls, q):
-        """A variable with itself."""
+        """Return the pairs of variables of variance q with themselves."""
         return cls(q, q, Cov(q, 0 * q, 0 * q))
 
     @property
@@ -61,7 +61,7 @@ class Pair:
 
     @property
     def is_same(self):
-        """Is every variable paired with itself, as by `same`?"""
+        """True if every variable is paired with itself, as by `same`."""
         return self.k is self.q1
 
     @cached_property
@@ -83,24 +83,24 @@ class Pair:
 
     @cached_property
     def dn2(self):
-        """(sqrt q - sqrt q')^2, of the gap the part that is due to the lengths."""
+        """(sqrt q - sqrt q')^2, the part of the gap that is due to the lengths."""
         return (self.n1 - self.n2) ** 2
 
     def at(self, index):
-        """The pairs at an index, in a row."""
+        """Return the pairs at an index, as one-dimensional arrays."""
         q1, q2 = (self.xp.broadcast_to(q, self.k.shape)[index] for q in (self.q1, self.q2))
         return Pair(q1, q2, Cov(*(None if c is None else c[index] for c in self.cov)), self.is_far)
 
-    # -------------------------------------------------------------- what vanishes where u and v meet, or are opposite
+    # -------------------------------------------------------------- numbers that vanish at coincidence or opposition
 
     @cached_property
     def is_traced(self):
-        """Does autograd follow it?"""
+        """True if autograd follows any of the arrays."""
         return any(is_traced(c) for c in (self.q1, self.q2, *self.cov))
 
     @cached_property
     def numbers(self):
-        """The same without what autograd knows of it."""
+        """The same pairs as plain numbers that autograd does not follow."""
         if not self.is_traced:
             return self
         q1 = untraced(self.q1)
@@ -109,7 +109,7 @@ class Pair:
 
     @cached_property
     def gap(self):
-        """|u - v|^2, with the derivatives of q + q' - 2 K where none of its own are carried."""
+        """|u - v|^2, with its own derivatives if they are carried, else those of q + q' - 2 K."""
         if is_traced(self.cov.gap):
             return self.cov.gap
         if self.is_traced:
@@ -118,7 +118,7 @@ class Pair:
 
     @cached_property
     def area(self):
-        """A, with the derivatives of sqrt(q q' - K^2) where none of its own are carried; 0 where it is 0."""
+        """A, with its own derivatives if they are carried, else those of sqrt(q q' - K^2), which are 0 where A is 0."""
         if is_traced(self.cov.area):
             return self.cov.area
         if self.is_traced:
@@ -127,23 +127,24 @@ class Pair:
 
     def _area_of_gap(self):
         plus = self.s + self.k
-        unlike = self.dn2 > UNLIKE * self.s                              # what is left of the gap is small beside it
+        unlike = self.dn2 > UNLIKE * self.s                              # s - K is small beside dn2
         minus = self.xp.where(unlike, self.s - self.k, (self.gap - self.dn2) / 2)
         return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
 
     @cached_property
     def det(self):
-        """A^2, with the derivatives of q q' - K^2: smooth where A is not."""
+        """A^2, with the derivatives of q q' - K^2, which is smooth where A is not."""
         if not self.is_traced:
             return self.area * self.area
-        q, dq, gap = self.q1 + self.q2, self.q1 - self.q2, self.gap          # no difference of large derivatives
+        q, dq, gap = self.q1 + self.q2, self.q1 - self.q2, self.gap          # avoids differences of large derivatives
         return carried(self.numbers.det, (gap * (2 * q - gap) - dq * dq) / 4)
 
     @cached_property
     def squared(self):
-        """A^2, with the derivatives of A times A; where A is 0, or the difference of lengths by far larger, of `det`.
+        """A^2, with the derivatives of A times A, or of `det` where A is 0 or far below the difference of lengths.
 
-        Those of `det` lose digits where u and v nearly coincide, those of A all where they are nearly parallel.
+        Derivatives of `det` lose digits where u and v nearly coincide; those of A lose all of them where u and v are
+        nearly parallel.
         """
         if not self.is_traced:
             return self.det
@@ -163,7 +164,7 @@ class Pair:
         return self._lack(-self.k)
 
     def _lack(self, k):
-        """s - k = A^2 / (s + k)."""
+        """Return s - k = A^2 / (s + k)."""
         positive = k > 0
         if self.is_traced:
             lack = over(self.squared, self.s + k)
@@ -179,13 +180,13 @@ class Pair:
         return self.xp.where(self.k < 0, self.dn2 + 2 * self.plus, self.q1 + self.q2 + 2 * self.k)
 
     def root(self, c, m):
-        """sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2."""
+        """Return sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2."""
         xp = namespace(c, m, self.k)
         value = xp.hypot(xp.sqrt(c), m * self.area)
         return carried_root(value, c + m * m * self.det) if is_traced(value) else value
 
     def det_over(self, c, m):
-        """m^2 A^2 / c, 0 where c is, with the derivatives of A^2."""
+        """Return m^2 A^2 / c, which is 0 where c is, with the derivatives of A^2."""
         value = m * self.area * over(m * self.area, c)
         return carried(value, over(m * m * self.det, c)) if is_traced(value) else value
 
@@ -193,7 +194,7 @@ class Pair:
 
     @cached_property
     def theta(self):
-        """Angle between u and v in [0, pi]; pi/2 to a variable that is constantly zero."""
+        """Angle between u and v in [0, pi]; pi/2 if one of them is constantly zero."""
         xp, theta = self.xp, self.xp.arctan2(self.area, self.k)
         return theta if xp.all(self.q1 > 0) and xp.all(self.q2 > 0) else xp.where(self.s > 0, theta, xp.pi / 2)
 
@@ -203,14 +204,14 @@ class Pair:
 
     @cached_property
     def delta(self):
-        """pi - theta, to its last digits also where u and v are nearly opposite."""
+        """pi - theta, accurate to its last digits also where u and v are nearly opposite."""
         i = self._obtuse
         delta = self.xp.pi - self.theta
         return self.xp.patch(delta, i, self.xp.arctan2(self.area[i], -self.k[i])) if len(i[0]) else delta
 
     @cached_property
     def near(self):
-        """s (sin theta - theta cos theta): vanishes as theta^3 / 3 where u and v coincide."""
+        """s (sin theta - theta cos theta), which vanishes as s theta^3 / 3 where u and v coincide."""
         if not self.xp.any(self.theta):
             return 0 * self.s
         small = self.theta < .5
@@ -222,24 +223,23 @@ class Pair:
 
     @cached_property
     def far(self):
-        """s (sin delta - delta cos delta): vanishes as delta^3 / 3 where u and v are opposite."""
+        """s (sin delta - delta cos delta), which vanishes as s delta^3 / 3 where u and v are opposite."""
         i = self._obtuse
         far = self.area + self.delta * self.k
         return self.xp.patch(far, i, self.s[i] * sin_minus_t_cos(self.delta[i])) if len(i[0]) else far
 
     def refuse_beyond(self, largest):
-        """Raises ValueError at variances for which a dual is not accurate."""
+        """Raise ValueError if variances are above `largest`, where a dual is not accurate."""
         for q in (self.q1, self.q2):
             if not self.xp.all(q <= largest):
                 raise ValueError(f'expected variances up to {largest:g}, for which the kernel is accurate, got '
                                  f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm before.')
 
     def settled(self, before):
-        """K by the gap where that is small, by E(u + v)^2 where that is, and never beyond s.
+        """Recompute K from the gap or E(u + v)^2 where one of these is small, and clip it to |K| <= s.
 
-        Errors of its own could be amplified by deep networks.
-        `before` is the pair whose functions u and v are: where they were the same, they are, though a dual may not
-        state its gap.
+        Deep networks could amplify errors of K. `before` is the pair that u and v are functions of: where its members
+        coincide, u and v do, even if a dual does not state its gap.
         """
         k, gap, s, q = (untraced(c) for c in (self.k, self.cov.gap, self.s, self.q1 + self.q2))
         xp = namespace(k)
@@ -253,7 +253,7 @@ class Pair:
         return Cov(carried(value, self.k), gap if self.cov.gap is None else self.cov.gap, self.cov.area)
 
     def affine(self, w, b):
-        """sqrt(w) u + c, sqrt(w) v + c, c of variance b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
+        """Map to sqrt(w) u + c, sqrt(w) v + c, Var c = b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
         xp = namespace(self.k, w, b)
         gap = None if self.is_far else w * self.gap
         area = None if self.cov.area is None else w * self.area
@@ -265,13 +265,13 @@ class Pair:
         return Cov(increased(scaled(self.k, w, self.is_spare), b), gap, area)
 
     def divide(self, v1, v2):
-        """u / sqrt(v1), v / sqrt(v2)."""
+        """Return the Cov of u / sqrt(v1) and v / sqrt(v2)."""
         v1, v2 = self.xp.sqrt(v1), self.xp.sqrt(v2)
         gap = (self.n1 / v1 - self.n2 / v2) ** 2 + 2 * self.minus / v1 / v2
         return Cov(self.k / v1 / v2, untraced(gap), self.area / v1 / v2)
 
     def add(self, other):
-        """u + x, v + y for (x, y) the `other` pair, independent:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
+        """Add an independent pair (x, y), u + x and v + y:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
         p = other
         area = self.numbers._area_of_sum(p.numbers)
         if self.is_traced or p.is_traced:
@@ -279,7 +279,7 @@ class Pair:
         return Cov(self.k + p.k, self.gap + p.gap, area)
 
     def multiply(self, other):
-        """u x, v y for (x, y) the `other` pair, independent:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
+        """Multiply by an independent pair (x, y), u x and v y:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
         p = other
         gap, area = self.numbers._gap_and_area_of_product(p.numbers)
         if self.is_traced or p.is_traced:
@@ -288,12 +288,12 @@ class Pair:
         return Cov(self.k * p.k, gap, area)
 
     def _mixed(self, p, sign):
-        """q p + q' p' - 2 K M, or (sign -1) q p' + q' p - 2 K M, of terms that vanish as the gaps do."""
+        """Return q p + q' p' - 2 K M or, if sign is -1, q p' + q' p - 2 K M, from terms that vanish as the gaps do."""
         gaps = self.gap * (p.q1 + p.q2) + p.gap * (self.q1 + self.q2) - self.gap * p.gap
         return (gaps + sign * (self.q1 - self.q2) * (p.q1 - p.q2)) / 2
 
     def _area_of_sum(self, p):
-        """By lengths: no product of variances, which might be beyond the range of the numbers."""
+        """Return the area of a sum by lengths, since products of variances may exceed the range of the numbers."""
         xp = self.xp
         lengths = self.n1 * p.n2 - self.n2 * p.n1
         return xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, self._root_lack_of_product(p)))
@@ -304,7 +304,7 @@ class Pair:
         return lengths * lengths + lack * lack, self.xp.hypot(self.area * p.s, self.k * p.area)
 
     def _root_lack_of_product(self, p):
-        """sqrt(2 (s s' - K M)), s s' - K M = (s - K) s' + K (s' - M), or of s + K and s' + M where K < 0."""
+        """Return sqrt(2 (s s' - K M)),  s s' - K M = (s - K) s' + K (s' - M), from s + K and s' + M where K < 0."""
         xp, opposite = self.xp, self.k < 0
         mine = xp.where(opposite, self.plus, self.minus)
         other = xp.where(opposite, p.plus, p.minus)
@@ -313,13 +313,13 @@ class Pair:
 
 
 def over(a, b):
-    """a / b, and 0 where b is 0."""
+    """Return a / b, and 0 where b is 0."""
     xp = namespace(a, b)
     return xp.where(b == 0, 0, a) / xp.where(b == 0, 1, b)
 
 
 def sin_minus_t_cos(t):
-    """sin t - t cos t = t^3/3 - t^5/30 + t^7/840 - ..., by its series below 1.
+    """Return sin t - t cos t = t^3/3 - t^5/30 + t^7/840 - ..., by this series, for t below 1.
 
     >>> import numpy
     >>> float(sin_minus_t_cos(numpy.array(1e-4)) / 1e-12)
@@ -340,13 +340,13 @@ def sin_minus_t_cos(t):
 
 
 def check_variances(q):
-    """Raises ValueError where variances are too large, or too small but not 0, for the range of their numbers."""
+    """Raise ValueError if variances are too large, or too small but not 0, for the range of their dtype."""
     check_range(q)
     check_small(q, lambda q: q > 0)
 
 
 def check_kept(dual, q, new):
-    """Raises ValueError where a function that is not 0 made variances q > 0 vanish: they are too small."""
+    """Raise ValueError if a dual that is not 0 made variances q > 0 vanish, since they are too small."""
     def is_lost(new):
         xp, old = namespace(new), untraced(q)
         one = 0 * new.reshape(-1)[:1] + 1

@@ -1,9 +1,12 @@
 """Expectations E[f(u) g(v)] of a Gaussian pair, with their derivatives stated by Price's theorem.
 
+The derivatives
+
     d/dK E[f(u) g(v)] = E[f'(u) g'(v)],   d/dq E[f(u) g(v)] = E[f''(u) g(v)] / 2,   d/dq' likewise
 
-are such expectations again, so that derivatives of any order follow; nothing is divided by a variance, and nothing
-happens where u and v coincide, are opposite or are zero. f and g may be anything that has a derivative of the kind.
+are such expectations again, so that derivatives of any order follow. Nothing is divided by a variance, and there are no
+special cases where u and v coincide, are opposite or are zero. f and g may be objects of any kind for which `derived`
+gives a derivative of the same kind.
 Derivation: docs/theory/duals.md#price
 """
 from ..derivatives import differentiable
@@ -12,15 +15,15 @@ __all__ = ['Price']
 
 
 class Price:
-    """E[f(u) g(v)] of the pairs p, a function of f and g.
+    """Function (f, g) -> E[f(u) g(v)] for the pairs p.
 
     Parameters
     ----------
-    expected : callable         (f, g, *parameters) -> E[f(u) g(v)] of `p.numbers`
+    expected : callable         (f, g) -> E[f(u) g(v)] of `p.numbers`
     derived : callable          f -> f'
-    known : dict                {(f, g): E[f(u) g(v)]} where it is known
-    parameters : tuple          that f and g depend on
-    varied : tuple              for each of them, a function f -> df / dparameter
+    known : dict                {(f, g): E[f(u) g(v)]} that are known already
+    parameters : tuple          parameters that f and g depend on
+    varied : tuple              for each parameter, a function f -> df / dparameter
     """
 
     def __init__(self, p, expected, derived, known, parameters=(), varied=()):

@@ -1,4 +1,4 @@
-r"""Duals of smooth functions by Hermite expansion (Mehler's series), of as many terms as each pair needs.
+r"""Duals of smooth functions by Hermite expansion (Mehler's series), with as many terms as each pair needs.
 
 With sigma = sqrt q, rho = K / s, h_l = He_l / sqrt(l!) and x standard normal,
 
@@ -6,11 +6,12 @@ With sigma = sqrt q, rho = K / s, h_l = He_l / sqrt(l!) and x standard normal,
     a_0 = E[phi(sigma x)],           a_(l+1) = sigma b_l / sqrt(l + 1),   K' = sum_l a_l a'_l rho^l,
     lack = sqrt(Q Q') - K' = sqrt(Q Q') sum_l (c_l - c'_l)^2 / 2 + c_l c'_l (1 - rho^l),   c_l = a_l / sqrt Q.
 
-Coefficients belong to one input each; a pair costs a few operations a term. What is left out is known: the b_l^2 add up
-to E[phi'^2] (Parseval), and the terms from l on are at most |rho|^l times the roots of what is still missing of both.
-A pair leaves the sum when that is below rounding. phi'(sigma x) is analytic for |Im x| < d / sigma, where d is the
-distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(l) d / sigma): for d = pi / 2 some 130
-terms at q = 1, 160 000 at q = 1000, if the pair coincides. Derivatives are series of higher derivatives of phi.
+Each coefficient belongs to one input; a pair costs a few operations per term. The truncation error is known: the
+b_l^2 add up to E[phi'^2] (Parseval), and the terms from l on are at most |rho|^l times the roots of the missing parts
+of both sums. A pair leaves the sum when that is below rounding. phi'(sigma x) is analytic for |Im x| < d / sigma, where
+d is the distance of the poles of phi from the real axis, and b_l^2 falls as exp(-2 sqrt(l) d / sigma): for d = pi / 2 a
+pair that coincides takes some 130 terms at q = 1 and 160 000 at q = 1000. Derivatives are series of higher derivatives
+of phi.
 Derivation: docs/theory/duals.md#hermite
 """
 from itertools import islice
@@ -22,16 +23,16 @@ from .price import Price
 
 __all__ = ['LARGEST', 'hermite', 'mehler']
 
-LARGEST = 1100.         # of the variances: beyond, the series is too long
-STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees, each up to here with nodes of its own
-BLOCK = 32              # terms between two looks at what is left
-FEW = 8                 # last terms of a block, which tell of the rest where that is rounding
-INSIDE = .6             # of the strip for derivatives: the higher, the sooner they are huge towards its edge
-ROUNDING = 16           # eps: what may be left out, relative to the largest that the slope can be
+LARGEST = 1100.         # largest variance that is accepted: beyond, the series is too long
+STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees at which the quadrature nodes change
+BLOCK = 32              # terms between two checks of the remainder
+FEW = 8                 # last terms of a block, which estimate the remainder where that is below rounding
+INSIDE = .6             # fraction of the strip used for derivatives: high ones are huge towards its edge
+ROUNDING = 16           # eps: remainder that may be left out, relative to the largest possible slope
 
 
 def hermite(p, f, df, d, of_order):
-    """The dual of f with derivative df, of_order(n) for n > 1, functions of (xp, z), analytic for |Im z| < d."""
+    """Return the dual of f with derivatives df and of_order(n > 1), functions of (xp, z), analytic for |Im z| < d."""
     p.refuse_beyond(LARGEST)
     plain = p.numbers
     cov, slope = _dual(plain, f, df, d)
@@ -64,13 +65,13 @@ def _dual(p, f, df, d):
 
 
 def _distinct(p):
-    """The distinct variances of the pairs, and where those of u and of v stand among them."""
+    """Return the distinct variances of the pairs, and the indices among them of those of u and of v."""
     q, places = p.xp.distinct(p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]))
     return q, (places[:p.q1.size].reshape(p.q1.shape), places[p.q1.size:].reshape(p.q2.shape))
 
 
 def mehler(p, f, g, d):
-    """E[f(u) g(v)] = sum_l E[f(sigma x) h_l(x)] E[g(sigma' x) h_l(x)] rho^l, f and g as above."""
+    """Return E[f(u) g(v)] = sum_l E[f(sigma x) h_l(x)] E[g(sigma' x) h_l(x)] rho^l, f and g as in `hermite`."""
     xp = p.xp
     q, places = _distinct(p)
     d = INSIDE * d
@@ -101,9 +102,10 @@ def mehler(p, f, g, d):
 
 
 def _sum(rows, places, rho, lack1, power=1., fall=0.):
-    """Slope, (K' - a_0 a'_0) / s and lack of pairs of rows, from the next degree l on; power = rho^l, fall = 1 - rho^l.
+    """Return slope, (K' - a_0 a'_0) / s and lack of pairs of rows, summed from the next degree l on.
 
-    Pairs stay together until fewer than half are not done. lack1 = 1 - rho is None if no gap is asked for.
+    power = rho^l, fall = 1 - rho^l. Pairs stay together until fewer than half of them are unfinished. lack1 = 1 - rho
+    is None if no gap is asked for.
     """
     xp = namespace(rho)
     power = power + 0 * rho
@@ -127,7 +129,7 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
         i = xp.nonzero(left)
         if 2 * len(i[0]) >= rho.size > 0:
             continue
-        if lack is not None:                    # what is left as one more term, of the size of all of them together
+        if lack is not None:                    # add the remainder as one more term of its full size
             lack = lack + xp.where(left, 0, _lack(*rows.rest(places), fall))
         if len(i[0]):
             found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
@@ -139,12 +141,14 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
 
 
 def _lack(c1, c2, fall):
-    """What two coefficients of unit vectors lack of 1: (c^2 + c'^2) / 2 - c c' rho^l."""
+    """Return the part of 1 - cos due to two coefficients of unit vectors: (c^2 + c'^2) / 2 - c c' rho^l."""
     return (c1 - c2) ** 2 / 2 + c1 * c2 * fall
 
 
 class _Coefficients:
-    """b_l = E[f(sigma x) h_l(x)], a row for each variance and BLOCK of them at a time; what of their squares is left.
+    """Coefficients b_l = E[f(sigma x) h_l(x)], BLOCK degrees at a time, and bounds of the remainder of sum b_l^2.
+
+    There is a row for each variance.
 
     The integrals are sums over equidistant nodes; they converge as exp(-2 pi c / step), c the half-width of the strip
     where the integrand is analytic.
@@ -171,28 +175,28 @@ class _Coefficients:
         self.unseen = self.rise
 
     def with_itself(self, g):
-        """E[f(u) g(u)]."""
+        """Return E[f(u) g(u)]."""
         return self._like(self.xp.matmul(self.values * g(self.xp, self.z), self.weight))
 
     def _like(self, c):
-        """In the precision of the pairs."""
+        """Return c in the precision of the pairs."""
         return c if c.dtype == self.like.dtype else c.astype(self.like.dtype)
 
     def missing(self):
-        """Root of what the sum of the b_l^2 can still get, relative to E[f^2].
+        """Return the root of a bound of the remainder of sum b_l^2, relative to E[f^2].
 
-        They fall as exp(-c sqrt l), and add up to less than the last block, repeated as often as there were some.
+        The b_l^2 fall as exp(-c sqrt l), so that the rest is less than the last block times the number of blocks.
         """
         left = over(self.unseen, self.rise)
         tail = over(self.last, self.rise) * (self.degree // BLOCK)
         return self._root(left, self.xp.minimum(tail, abs(left)), 16 * ROUNDING)
 
     def _root(self, left, tail, noise):
-        """Root of what is left of a sum of squares of size 1; below the noise (of so many eps) `tail` tells."""
+        """Return the root of the remainder of a sum of squares of size 1, or of `tail` if it is below noise eps."""
         return self._like(self.xp.sqrt(self.xp.where(left < noise * self.eps, tail, abs(left))))
 
     def _nodes(self, degree):
-        """x and their distance, for h_l with l up to the degree."""
+        """Return the nodes x and their distance, for h_l with l up to the degree."""
         strip = (2 * self.digits) ** .5
         strip = min(strip, .9 * self.d / self.widest) if self.widest else strip
         step = 2 * pi / (degree ** .5 + strip / 2 + self.digits / strip)
@@ -200,7 +204,7 @@ class _Coefficients:
         return step * self.xp.asarray(list(range(-n, n + 1))), step
 
     def _blocks(self):
-        """Arrays (rows, BLOCK) of b_l."""
+        """Yield arrays (rows, BLOCK) of b_l."""
         xp, start = self.xp, 0
         for stop in STAGES:
             x, step = self._nodes(stop)
@@ -216,7 +220,7 @@ class _Coefficients:
             start = stop
 
     def advance(self):
-        """The next degrees; their coefficients."""
+        """Go on to the next BLOCK degrees, and return their coefficients."""
         b = next(self.blocks)
         self.last = self.xp.sum(b * b, 1)
         self.unseen = self.unseen - self.last
@@ -225,7 +229,7 @@ class _Coefficients:
         return b
 
     def keep(self, places):
-        """Only these rows go on; their new places."""
+        """Keep only the rows at these places, and return their new places."""
         xp, rows = namespace(self.numbers), 0 * self.numbers
         for at in places:
             rows = xp.patch(rows, at, 1)
@@ -238,7 +242,7 @@ class _Coefficients:
 
 
 class _Rows(_Coefficients):
-    """b_l = E[phi'(sigma x) h_l(x)] and c_(l+1) = a_(l+1) / sqrt Q."""
+    """Coefficients b_l = E[phi'(sigma x) h_l(x)] and c_(l+1) = a_(l+1) / sqrt Q of each variance."""
     kept = *_Coefficients.kept, 'stretch', 'left', 'tail'
 
     def __init__(self, q, like, phi, dphi, d):
@@ -253,16 +257,16 @@ class _Rows(_Coefficients):
         return self._like(getattr(self, name))[place]
 
     def coefficients(self, n, places):
-        """b, b', c, c' of degrees n - 1, n - 1, n, n."""
+        """Return b, b', c, c' of degrees n - 1, n - 1, n, n."""
         return [c[n - 1 - self.degree][at] for c in (self.b, self.c) for at in places]
 
     def rest(self, places):
-        """Roots of what the sums of the c_l^2 and of the c'_l^2 lack of 1; the last of them as a geometric series."""
+        """Return the roots of 1 - sum c_l^2 and 1 - sum c'_l^2; below rounding, the rest is a geometric series."""
         root = self._root(self.left, self.tail, ROUNDING)
         return [root[at] for at in places]
 
     def advance(self):
-        """The next degrees."""
+        """Go on to the next BLOCK degrees."""
         xp, first = self.xp, self.degree + 1
         b = super().advance()
         n = xp.asarray([float(i) for i in range(first, first + BLOCK)])
@@ -277,7 +281,7 @@ class _Rows(_Coefficients):
 
 
 def _hermite_functions(xp, x, root):
-    """h_l(x) exp(-x^2 / 4) for l = 0, 1, ..., from that for l = 0."""
+    """Yield h_l(x) exp(-x^2 / 4) for l = 0, 1, ...; `root` is that for l = 0."""
     last = 0 * x
     now = root
     n = 0

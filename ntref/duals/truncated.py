@@ -1,4 +1,4 @@
-r"""Duals of functions that are cut off or bent, by the bivariate normal distribution.
+r"""Duals of functions that are cut off or have kinks, by the bivariate normal distribution.
 
 With h = a / sigma, h' = a' / sigma', c = (h - rho h') / sin theta, c' = (h' - rho h) / sin theta, density n and upper
 tail Q of a standard normal, and Owen's T(h, c / h) = 1 / (2 pi) int_0^(c/h) exp(-h^2 (1 + x^2) / 2) / (1 + x^2) dx,
@@ -17,8 +17,8 @@ from .price import Price
 
 __all__ = ['DELTA', 'HINGE', 'STEP', 'Products', 'clipped', 'combined', 'legendre', 'parted']
 
-LARGEST = 1e5           # of the variances: hinges of this size leave a kernel of order 1, to 1e-11
-FAR_OUT = 1e4           # standard deviations: nothing is left of a normal distribution, at 50 digits either
+LARGEST = 1e5           # largest variance: hinges of this size leave a kernel of order 1, accurate to 1e-11
+FAR_OUT = 1e4           # standard deviations beyond which nothing is left of a normal distribution, even at 50 digits
 
 
 def clipped(p, slope, hinges):
@@ -55,7 +55,7 @@ def _clipped(p, slope, hinges):
 
 
 def parted(p, k, dual):
-    """K' with its gap: 0 where u and v are the same, else Q + Q' - 2 K', whose absolute error is that of K'."""
+    """Return K' with its gap: 0 where u and v coincide, else Q + Q' - 2 K', with the absolute error of K'."""
     if p.is_same:
         return Cov(k, 0 * k, 0 * k)
     if p.is_far:
@@ -65,7 +65,7 @@ def parted(p, k, dual):
 
 
 def _hinges(p, a1, a2, e):
-    """P(u > a, e v > a') and E[(u - a)+ (e v - a')+]."""
+    """Return P(u > a, e v > a') and E[(u - a)+ (e v - a')+]."""
     if a1 == a2 == 0:
         theta, far = (p.delta, p.far) if e > 0 else (p.theta, p.near)
         return theta / (2 * p.xp.pi), far / (2 * p.xp.pi)
@@ -76,7 +76,7 @@ def _hinges(p, a1, a2, e):
 
 
 def _corner(p, a1, a2, e):
-    """rho, sin theta, h, h', c, c' and L of the pair (u, e v); a right angle to a variance of 0."""
+    """Return rho, sin theta, h, h', c, c' and L of the pair (u, e v); theta is pi/2 where a variance is 0."""
     xp = p.xp
     lack = over(p.minus if e > 0 else p.plus, p.s)
     rho = e * over(p.k, p.s)
@@ -90,7 +90,7 @@ def _corner(p, a1, a2, e):
 
 
 def _hinge_and_step(p, a1, a2, e):
-    """E[(u - a)+; e v > a'] = sigma [n(h) Q(c') + rho n(h') Q(c) - h L]."""
+    """Return E[(u - a)+; e v > a'] = sigma [n(h) Q(c') + rho n(h') Q(c) - h L]."""
     xp = p.xp
     if a1 == a2 == 0:                                              # (s + K) / (2 sigma' sqrt(2 pi))
         reach = xp.where(p.n2 > 0, over(p.plus if e > 0 else p.minus, p.n2), p.n1)
@@ -99,7 +99,7 @@ def _hinge_and_step(p, a1, a2, e):
     return p.n1 * (_density(xp, h1) * _tail(xp, c2) + rho * _density(xp, h2) * _tail(xp, c1) - h1 * chance)
 
 
-# ------------------------------------------------------------------ functions that are closed under derivation
+# ------------------------------------------------------------------ functions that are closed under differentiation
 
 LINE = 'line'
 ONE = 'one'
@@ -109,10 +109,10 @@ DELTA = 'delta'
 
 
 def combined(terms):
-    """A sum of (function, coefficient): as a frozenset, without what cancels.
+    """Return a sum of terms (function, coefficient) as a frozenset, without terms that cancel.
 
-    Functions of u:  (LINE,) u;  (ONE,) 1;  (HINGE, e, a) (e u - a)+;  (STEP, e, a) 1[e u > a];  (DELTA, j, c) the j-th
-    derivative of Dirac's delta at c.
+    Functions of u are  (LINE,) u;  (ONE,) 1;  (HINGE, e, a) (e u - a)+;  (STEP, e, a) 1[e u > a];  (DELTA, j, c) the
+    j-th derivative of Dirac's delta at c.
     """
     total = {}
     for function, coefficient in terms:
@@ -121,10 +121,10 @@ def combined(terms):
 
 
 class Products:
-    """E[f(u) g(v)] of such sums f and g, for the pairs p.
+    """Expectations E[f(u) g(v)] of sums f and g, see `combined`, for the pairs p.
 
-    Where it is infinite (of two deltas where u and v are the same, of one at 0 where the variance is) it is taken as 0,
-    like the derivative of a cusp.
+    An infinite expectation is taken as 0, like the derivative of a cusp: that of two deltas where u and v are the same,
+    or of a delta at 0 where the variance is 0.
     """
 
     def __init__(self, p):
@@ -132,11 +132,11 @@ class Products:
         self.turned = p if p.is_same else Pair(p.q2, p.q1, p.cov, p.is_far)
 
     def derived(self, f):
-        """The derivative of f."""
+        """Return the derivative of f."""
         return combined([(each, c * factor) for function, c in f for each, factor in self.derivative(*function)])
 
     def derivative(self, name, *at):
-        """That of one function, [(function, factor)]."""
+        """Return the derivative of one function, [(function, factor)]."""
         if name == HINGE:
             return [((STEP, *at), at[0])]
         if name == STEP:
@@ -155,7 +155,7 @@ class Products:
         return self.known[f, g]
 
     def product(self, p, f, g):
-        """E[f(u) g(v)] of two functions, or None: ask for E[g(v) f(u)]."""
+        """Return E[f(u) g(v)] of two functions, or None if E[g(v) f(u)] is to be asked for instead."""
         (name, *at), (other, *there) = f, g
         if name == DELTA:
             return self._at_a_point(p, *at, g)
@@ -171,11 +171,11 @@ class Products:
         return None
 
     def _own(self, p, g):
-        """E[g(v)]."""
+        """Return E[g(v)]."""
         return sum((c * self.mean(p.xp, each, 0 * p.n2, p.n2, lambda e, a: 0 * p.n2 - a) for each, c in g), 0 * p.n2)
 
     def _at_a_point(self, p, j, c, g):
-        """E[delta_j(u - c) g(v)] = (-d/du)^j (density of u) E[g(v) | u] at c; v | u is K c / q + A y / sigma there."""
+        """Return E[delta_j(u - c) g(v)] = (-d/du)^j (density of u) E[g(v) | u] at c, v = K c / q + A y / sigma."""
         xp, some = p.xp, p.n1 > 0
         h = _steps(p, abs(c), p.n1) * (1 if c >= 0 else -1)
         slant = over(p.k, p.q1)
@@ -193,7 +193,7 @@ class Products:
         return total
 
     def mean(self, xp, function, m, t, beyond):
-        """E[g(m + t y)], y standard normal, for beyond(e, a) = e m - a."""
+        """Return E[g(m + t y)] of one function g, y standard normal, for beyond(e, a) = e m - a."""
         name, *at = function
         if name == LINE:
             return m
@@ -209,7 +209,7 @@ class Products:
 
 
 def _beyond(p, c, e, a):
-    """e K c / q - a, without cancellation where u and v coincide or are opposite."""
+    """Return e K c / q - a, without cancellation where u and v coincide or are opposite."""
     xp = p.xp
     c = e * c
     short = p.k > 0
@@ -219,7 +219,7 @@ def _beyond(p, c, e, a):
 
 
 def _polynomial(n, x):
-    """Hermite's He_n."""
+    """Return Hermite's polynomial He_n(x)."""
     last, now = 0, 0 * x + 1
     for m in range(n):
         last, now = now, x * now - m * last
@@ -227,12 +227,12 @@ def _polynomial(n, x):
 
 
 def _steps(p, a, sigma):
-    """a in standard deviations."""
+    """Return a / sigma, at most FAR_OUT."""
     return p.xp.where(sigma * FAR_OUT > a, over(a + 0 * sigma, sigma), FAR_OUT) if a else 0 * sigma
 
 
 def _ratio(xp, c, sin):
-    """c / sin, no further out than matters."""
+    """Return c / sin, clipped to +-FAR_OUT."""
     inside = abs(c) < FAR_OUT * sin
     return xp.where(inside, c, FAR_OUT * xp.sign(c)) / xp.where(inside, sin, 1)
 
@@ -246,7 +246,7 @@ def _density(xp, h):
 
 
 def _owen(xp, h, c):
-    """T(h, c / h) for h >= 0; T(h, a) + T(a h, 1 / a) = 1/4 - G(h) G(a h) for a > 0, G = 1/2 - Q."""
+    """Return T(h, c / h) for h >= 0, by T(h, a) + T(a h, 1 / a) = 1/4 - G(h) G(a h) for a > 0, G = 1/2 - Q."""
     size = abs(c)
     is_steep = size > h
     m = xp.maximum(size, h)
@@ -262,13 +262,13 @@ def _owen(xp, h, c):
 
 
 def legendre(xp, like, n):
-    """Gauss-Legendre nodes and weights on [0, 1], as many as double precision needs n of; by Newton's iteration."""
+    """Return Gauss-Legendre nodes and weights on [0, 1], n in double precision, more in higher; by Newton's method."""
     return _legendre(xp, max(n, round(-n * log(xp.eps(like)) / 36)), float(xp.eps(like)))
 
 
 @lru_cache
 def _legendre(xp, n, eps):
-    """To the precision of xp, of which eps tells."""
+    """Return n nodes and weights to the precision of xp, which has this eps."""
     x = xp.cos(xp.pi * (xp.asarray([i + .75 for i in range(n)]) / (n + .5)))
     for _ in range(8):
         last, now = 0 * x + 1, x

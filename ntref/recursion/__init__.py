@@ -1,4 +1,4 @@
-"""The recursion: its state, what describes it, where it starts, and how it runs, whole or a tile at a time."""
+"""The recursion over layers: its state, the descriptions of the state, its start, and how it runs whole or in tiles."""
 from .kernel import Kernel
 from .signal import Axes, Demand, Signal
 

@@ -1,4 +1,4 @@
-"""Axes of positions of a covariance: paired (*batch, h, h', w, w', ...), at equal positions, or as matrices."""
+"""Layouts of the positions of a covariance: paired (*batch, h, h', w, w', ...), at equal positions, as matrices."""
 from math import prod
 
 from ..arrays import namespace
@@ -7,9 +7,9 @@ __all__ = ['diagonal', 'diagonal_sum', 'matrices', 'swapped', 'zipped']
 
 
 def diagonal(k, batch):
-    """Equal positions (*batch, h, w, ...) out of paired ones (*batch, h, h', w, w', ...), for so many batch axes.
+    """Return equal positions (*batch, h, w, ...) of paired ones (*batch, h, h', w, w', ...), with `batch` batch axes.
 
-    A view, where h and h', w and w', ... are neighbours in memory; there may be fewer h than h'.
+    The result is a view where h and h', w and w', ... are adjacent in memory; there may be fewer h than h'.
     """
     for axis in range(batch, batch + (k.ndim - batch) // 2):
         shape, (size, other) = k.shape, k.shape[axis:axis + 2]
@@ -19,27 +19,30 @@ def diagonal(k, batch):
 
 
 def diagonal_sum(k, batch):
-    """Sum over equal positions of paired ones (*batch, h, h', w, w', ...); `diagonal` may copy all of k."""
+    """Sum over equal positions of paired k (*batch, h, h', w, w', ...), without the copy that `diagonal` may make."""
     outer = 'yz'[:batch]
     inner = ''.join(2 * letter for letter in 'abcdefghijklm'[:(k.ndim - batch) // 2])
     return namespace(k).einsum(f'{outer}{inner}->{outer}', k)
 
 
 def swapped(k, batch):
-    """Paired (*batch, h', h, w', w, ...) out of (*batch, h, h', w, w', ...), for so many batch axes."""
+    """Swap the members of paired positions: (*batch, h, h', w, w', ...) becomes (*batch, h', h, w', w, ...)."""
     there = range(batch, k.ndim)
     return namespace(k).moveaxis(k, [axis + 1 if (axis - batch) % 2 == 0 else axis - 1 for axis in there], there)
 
 
 def matrices(k, positions):
-    """(*batch, h, h', w, w', ...) as matrices (*batch, h w ..., h' w' ...), in memory one after the other."""
+    """Return k (*batch, h, h', w, w', ...) as matrices (*batch, h w ..., h' w' ...), contiguous in memory."""
     batch, shape = k.ndim - 2 * positions, k.shape
     k = namespace(k).moveaxis(k, range(batch, k.ndim, 2), range(batch, batch + positions))
     return k.reshape(prod(shape)).reshape(*shape[:batch], prod(shape[batch::2]), prod(shape[batch + 1::2]))
 
 
 def zipped(k, left, right):
-    """Matrices (*batch, positions, positions') as (*batch, h, h', w, w', ...), left = (h, w, ...), right likewise."""
+    """Return matrices k (*batch, h w ..., h' w' ...) as paired positions (*batch, h, h', w, w', ...).
+
+    left = (h, w, ...),  right = (h', w', ...).
+    """
     batch, m = k.ndim - 2, len(left)
     k = k.reshape(*k.shape[:batch], *left, *right)
     order = [batch + i + side * m for i in range(m) for side in (0, 1)]

@@ -1,7 +1,7 @@
-"""What is known of a layer's input or output before anything is computed, and what a layer needs of its input.
+"""Descriptions of a layer's input and output that exist before anything is computed, and demands on the input.
 
-`Axes` say which axes are batch and channels, `Signal` has the shape of the activations and what comes with them; both
-go forward through a network. `Demand` goes backward: which covariances a layer needs.
+`Axes` say which axes are batch and channels. `Signal` has the shape of the activations with their masks and patterns.
+Both go forward through a network. `Demand` goes backward: it says which covariances a layer needs.
 """
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ['Axes', 'Demand', 'Signal', 'axis_of']
 
 
 def axis_of(axis, ndim):
-    """A non-negative axis; TypeError if it is no whole number, ValueError if there is none such."""
+    """Return the axis as a non-negative number; TypeError if it is no whole number, ValueError if it does not exist."""
     if not is_whole(axis):
         raise TypeError(f'expected an axis to be a whole number, got {axis!r:.100} of type {type(axis).__name__}.')
     if not -ndim <= axis < ndim:
@@ -23,7 +23,7 @@ def axis_of(axis, ndim):
 
 @dataclass(frozen=True)
 class Axes:
-    """Which axes of inputs and activations are batch and channels."""
+    """The batch axis and the channel axis of inputs and activations."""
     batch: int = 0
     channel: int = -1
 
@@ -33,7 +33,7 @@ class Axes:
                             f'{self.channel!r:.100}.')
 
     def of(self, ndim):
-        """The same with non-negative numbers, for arrays of `ndim` axes; ValueError if there are no such two."""
+        """Return both as non-negative axes of arrays with `ndim` axes; ValueError if they do not exist or coincide."""
         axes = Axes(axis_of(self.batch, ndim), axis_of(self.channel, ndim))
         if axes.batch == axes.channel:
             raise ValueError(f'expected batch and channels on different axes, got batch axis {self.batch} and channel '
@@ -43,12 +43,12 @@ class Axes:
 
 @dataclass(frozen=True)
 class Signal:
-    """What is known of a layer's input or output before anything is computed."""
-    shape: tuple                  # of the activations of the finite network
+    """Description of a layer's input or output before anything is computed: shape, axes, masks and patterns."""
+    shape: tuple                  # shape of the activations of the finite network
     axes: Axes                    # non-negative
-    is_gaussian: bool = False     # are the activations Gaussian in the infinite limit?
-    patterns: tuple = field(default=(None, None), compare=False)     # of these inputs, and of those paired with them
-    mask: Any = field(default=None, compare=False)                   # (n, *positions), True: nothing there; or None
+    is_gaussian: bool = False     # True if the activations are Gaussian in the infinite limit
+    patterns: tuple = field(default=(None, None), compare=False)     # for these inputs, for those paired with them
+    mask: Any = field(default=None, compare=False)                   # (n, *positions), True where masked; or None
 
     @property
     def channels(self):
@@ -56,17 +56,17 @@ class Signal:
 
     @property
     def inputs(self):
-        """How many there are."""
+        """Number of inputs."""
         return self.shape[self.axes.batch]
 
     @property
     def positions(self):
-        """How many there are along each spatial axis."""
+        """Numbers of positions along each spatial axis."""
         return tuple(self.shape[axis] for axis in self.layout[1:])
 
     @property
     def layout(self):
-        """The batch axis, then the spatial ones."""
+        """List of the batch axis, followed by the spatial axes."""
         others = (axis for axis in range(len(self.shape)) if axis not in (self.axes.batch, self.axes.channel))
         return [self.axes.batch, *others]
 
@@ -77,13 +77,13 @@ class Signal:
         return self._with_size(self.axes.batch, n)
 
     def masked_where(self, entries):
-        """Masked at the positions where all channels of `entries` are, bools shaped like the activations."""
+        """Return the signal masked where all channels of `entries`, bools shaped like the activations, are True."""
         xp = namespace(entries)
         entries = xp.moveaxis(entries, (self.axes.batch, self.axes.channel), (0, -1))
         return replace(self, mask=xp.all(entries, axis=-1))
 
     def remasked(self, f):
-        """With f(mask), if there is one."""
+        """Return the signal with f(mask) as its mask, if it has one."""
         return self if self.mask is None else replace(self, mask=f(self.mask))
 
     def _with_size(self, axis, n):
@@ -92,10 +92,10 @@ class Signal:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a layer needs of its input."""
-    paired: bool = True           # covariances between positions; else at equal ones only
-    axes: Axes = None             # which are batch and channels. None: any; Axes() at the input
-    area: bool = True             # areas beside the gaps
+    """Covariances, gaps and areas that a layer needs of its input."""
+    paired: bool = True           # True: covariances between any two positions; False: at equal ones only
+    axes: Axes = None             # batch and channel axes. None: any; Axes() at the input
+    area: bool = True             # areas are needed beside the gaps
     diagonal: bool = False        # the user asked for equal positions only
-    gap: bool = True              # gaps beside the covariances
-    flat: bool = False            # the mean of those at equal positions is enough: inputs may come flattened
+    gap: bool = True              # gaps are needed beside the covariances
+    flat: bool = False            # the mean over equal positions is enough: inputs may come flattened

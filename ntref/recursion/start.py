@@ -1,7 +1,7 @@
 """From inputs to the first state of the recursion: checks, and K = <x, x'> / channels with its gap and area.
 
-Both come from the matrix product where that keeps their digits, and from explicit differences for the few pairs of
-inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and-area).
+Gap and area come from the matrix product where that keeps their digits, and from explicit differences for the few pairs
+of inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and-area).
 """
 from math import log, prod
 
@@ -14,14 +14,14 @@ from .positions import zipped
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one', 'own_variances']
 
-NEAR = .1            # below this part of what it is the difference of, a difference is formed explicitly
-PARALLEL = .03       # sine of the angle below which that loses digits, too, and is formed of exact products
+NEAR = .1            # differences below this fraction of their terms are formed explicitly
+PARALLEL = .03       # sine of the angle below which that loses digits, too: differences come from exact products
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
-FEW = 8              # up to so many channels all differences are formed explicitly
+FEW = 8              # up to this number of channels all differences are formed explicitly
 
 
 def checked(x1, x2, axes):
-    """x1 and x2 (or None) as floating-point arrays of one kind and precision.
+    """Return x1 and x2 (or None) as floating-point arrays of one kind and precision.
 
     Raises
     ------
@@ -57,9 +57,9 @@ def _finite(name, x, batch):
 
 
 def input_kernel(x1, x2, demand, ntk, x1_is_x2=False):
-    """The state at the input: K = <x, x'> / channels at each pair of positions that `demand` asks for, Theta = 0.
+    """Return the state at the input: K = <x, x'> / channels at each pair of positions that `demand` needs, Theta = 0.
 
-    With x2=None x2 is x1; where both are given the caller knows whether they are the same inputs (`x1_is_x2`).
+    x2=None means that x2 is x1. If both are given, the caller says whether they are the same inputs (`x1_is_x2`).
     """
     same, axes = x2 is None, demand.axes.of(x1.ndim)
     a = channels_last(x1, axes)
@@ -76,7 +76,7 @@ def input_kernel(x1, x2, demand, ntk, x1_is_x2=False):
 
 
 def own_variances(x):
-    """Of inputs (n, *positions, channels): mean x^2. ValueError where it is too small for numbers that are not 0."""
+    """Return mean x^2 of inputs (n, *positions, channels); ValueError if it underflows for inputs that are not 0."""
     xp = namespace(x)
     q = xp.mean(x * x, -1)
     check_small(q, lambda q: xp.any(untraced(x) != 0, axis=-1))
@@ -84,14 +84,14 @@ def own_variances(x):
 
 
 def channels_last(x, axes):
-    """x (n, *positions, channels)."""
+    """Return x with its axes in the order (n, *positions, channels)."""
     return namespace(x).moveaxis(x, (axes.batch, axes.channel), (0, -1))
 
 
 def across(a, b, demand):
-    """Positions of every a (n1, *positions, channels) against those of every b: (n1, n2, h, h', w, w', ...).
+    """Return the Cov of every a (n1, *positions, channels) with every b: arrays (n1, n2, h, h', w, w', ...).
 
-    Equal positions, (n1, n2, h, w, ...), if `demand` is for these only.
+    If `demand` asks for equal positions only, the arrays are (n1, n2, h, w, ...).
     """
     xp, (*spatial, channels) = namespace(a), a.shape[1:]
     if not spatial:
@@ -106,9 +106,10 @@ def across(a, b, demand):
 
 
 def one_by_one(a, b, demand):
-    """Positions of each a (n, *positions, channels) against those of the b of its place: (n, h, h', w, w', ...).
+    """Return the Cov of each a[i] (n, *positions, channels) with b[i]: arrays (n, h, h', w, w', ...).
 
-    Equal positions, (n, h, w, ...), if `demand` is for these only; the numbers of positions may differ otherwise.
+    If `demand` asks for equal positions only, the arrays are (n, h, w, ...). Otherwise a and b may have different
+    numbers of positions.
     """
     if demand.paired:
         rows = [x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b)]
@@ -119,7 +120,7 @@ def one_by_one(a, b, demand):
 
 
 def at_pairs(a, b, i, j, demand):
-    """Rows a[i] (n1, channels) against b[j], one by one, where neighbours in i and j are close: from small products."""
+    """Return the Cov of rows a[i] with b[j], one by one, by small products: neighbours in i and in j are close."""
     xp = namespace(a, b)
 
     def part(i, j):
@@ -132,7 +133,7 @@ def at_pairs(a, b, i, j, demand):
 
 
 def _rowwise_gram(a, b, gap):
-    """Covariance and gap of vectors along the last axis."""
+    """Return covariance and gap of vectors along the last axis."""
     return Cov(_mean_product(a, b), _mean_square_difference(a, b) if gap else None)
 
 
@@ -145,7 +146,7 @@ def _mean_square_difference(x, y):
 
 
 def _mean(f, x, y):
-    """Mean over channels of f(x, y); a few of them one by one."""
+    """Return the mean over channels of f(x, y); up to FEW channels are added one by one."""
     n = x.shape[-1]
     if n > FEW:
         return namespace(x, y).mean(f(x, y), -1)
@@ -162,13 +163,14 @@ def _zipped(cov, left, right):
 # ------------------------------------------------------------------ rows against rows
 
 def gram(x, y, area=True, gap=True):
-    """Covariance, gap and area (or None) of rows of x (..., n1, c) against rows of y (..., n2, c): (..., n1, n2).
+    """Return covariance, gap and area (or None) of rows of x (..., n1, c) with rows of y (..., n2, c): (..., n1, n2).
 
     K = <x, y> / c,  gap = |x - y|^2 / c,  area = sqrt(|x|^2 |y|^2 - <x, y>^2) / c
 
     Accuracy
     --------
-    gap and area to a few eps of themselves, also at nearly equal and nearly parallel rows; exactly 0 at equal rows.
+    gap and area are accurate to a few eps of themselves, also at nearly equal and nearly parallel rows. They are
+    exactly 0 at equal rows.
     """
     xp = namespace(x, y)
     k = _inner(x, y)
@@ -191,7 +193,7 @@ def _inner(x, y):
 
 
 def _squared_distances(x, y):
-    """|x - y|^2 / c: by the matrix product about the mean where that keeps the digits, else directly."""
+    """Return |x - y|^2 / c, by the matrix product about the mean where that keeps the digits, else directly."""
     xp = namespace(x, y)
     if x.shape[-1] <= FEW:
         return _mean_square_difference(x[..., :, None, :], y[..., None, :, :])
@@ -204,7 +206,7 @@ def _squared_distances(x, y):
 
 
 def _rejection(x, y, k, i):
-    """Area by the part of y -+ x, or of y where that is shorter, that is perpendicular to x, at the pairs i."""
+    """Return the area at the pairs i, from the part perpendicular to x of y -+ x or, where that is shorter, of y."""
     sign = namespace(k).where(k[i] < 0, -1., 1.).astype(k.dtype)
 
     def area(x, y, sign):
@@ -222,15 +224,16 @@ def _rejection(x, y, k, i):
 
 
 def _perpendicular(e, x):
-    """The part of e that is perpendicular to x."""
+    """Return the part of e that is perpendicular to x."""
     xp = namespace(e, x)
     return e - over(xp.mean(e * x, -1), xp.mean(x * x, -1))[:, None] * x
 
 
 def _small_area(x, y):
-    """Area of rows that are nearly parallel, to the last digits; 0 if they are parallel.
+    """Return the area of rows that are nearly parallel, accurate to the last digits; 0 if they are parallel.
 
-    With m where x is largest, d = y - (y_m / x_m) x has the same part perpendicular to x as y, and is as small as that.
+    With m where x is largest, d = y - (y_m / x_m) x has the same part perpendicular to x as y, and is as small as that
+    part.
     """
     xp = namespace(x, y)
     at = abs(untraced(x)).argmax(-1)
@@ -243,7 +246,7 @@ def _small_area(x, y):
 
 
 def _minors(x, y, x_m, y_m):
-    """y - (y_m / x_m) x = (x_m y - y_m x) / x_m, the difference of the two products without rounding."""
+    """Return y - (y_m / x_m) x = (x_m y - y_m x) / x_m, with the two products subtracted without rounding."""
     dtype = x.dtype
     x, y, x_m, y_m = (c.astype('float64') if dtype == 'float32' else c for c in (x, y, x_m, y_m))
     scale_x, scale_y = _power_of_two(x), _power_of_two(y)
@@ -254,7 +257,7 @@ def _minors(x, y, x_m, y_m):
 
 
 def _power_of_two(x):
-    """Rows of x times it are of order 1: products of them neither overflow nor lose digits."""
+    """Return a power of two that scales each row of x to order 1, so that products neither overflow nor lose digits."""
     xp = namespace(x)
     largest = abs(x).max(-1, keepdims=True)
     exponent = xp.log(xp.where(largest > 0, largest, 1)) / log(2)
@@ -262,7 +265,7 @@ def _power_of_two(x):
 
 
 def _product(a, b):
-    """a b, rounded, and what that lost (Dekker 1971): a = a1 + a2 of half as many bits each, b likewise."""
+    """Return a b, rounded, and its rounding error (Dekker 1971): a = a1 + a2 of half as many bits each, b likewise."""
     def halves(a):
         c = (2 ** 27 + 1) * a
         high = c - (c - a)
@@ -274,7 +277,7 @@ def _product(a, b):
 
 
 def _rowwise(f, x, y, i, *more):
-    """f(rows of x, rows of y, *more) at the pairs i = (*batch, row of x, row of y), some at a time."""
+    """Return f(rows of x, rows of y, *more) at the pairs i = (*batch, row of x, row of y), computed in chunks."""
     def part(s):
         *batch, left, right = (j[s] for j in i)
         return f(x[(*batch, left)], y[(*batch, right)], *(m[s] for m in more))

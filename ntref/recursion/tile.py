@@ -1,18 +1,18 @@
-"""Kernels a tile at a time; with positions, row by row.
+"""Kernels computed a tile at a time and, if there are positions, row by row.
 
 A `Tile` is the state of the recursion for some of x1 against some of x2, or for inputs each with itself. Three things
 make it fast.
 
 Of the covariances within an input it needs the variances alone. They come from a first pass over the pairs
-(x[i], x[i]), on a tape that `recording` writes and `replaying` reads: layer by layer, in the order in which the network
-asks for them, which is the same for every tile.
+(x[i], x[i]), on a tape that `recording` writes and `replaying` reads layer by layer, in the order in which the network
+asks for them. This order is the same for every tile.
 
-A convolution and what follows it are `pending` until a layer asks for everything (`computed`). Then they are done
-together for some rows of positions at a time, which stay in the cache, and written over what they were computed from.
-Gaps are carried where there are near pairs only (`is_far`, `Near`).
+A convolution and the steps that follow it are `pending` until a layer asks for all positions (`computed`). They are
+then done together for some rows of positions at a time, which stay in the cache, and their results overwrite their
+inputs. Gaps are carried only where there are near pairs (`is_far`, `Near`).
 
-`rows` are two slices, of the rows of the left and of the right members: of inputs with themselves only the right ones
-from the first left one on are computed, and mirrored.
+`rows` are two slices, for the rows of the left and of the right members. For inputs with themselves only right rows
+from the first left row on are computed; the rest is mirrored.
 """
 from dataclasses import dataclass, replace
 from math import prod
@@ -32,21 +32,21 @@ WHOLE = ALL, ALL
 
 
 def recording(steps):
-    """Tape of a first pass: variances are computed, and appended to `steps`."""
+    """Return the tape of a first pass, which computes variances and appends them to `steps`."""
     def tape(compute):
-        steps.append(packed(compute(), 1).copy(order='K'))       # what it is of may be written into
+        steps.append(packed(compute(), 1).copy(order='K'))       # a copy: the original may be overwritten
         return steps[-1], steps[-1]
     return tape
 
 
 def replaying(steps1, steps2):
-    """Tape for x1 against x2: the variances of both after each step."""
+    """Return the tape for x1 against x2, which reads the variances of both after each step."""
     steps = zip(steps1, steps2, strict=True)
     return lambda compute: next(steps)
 
 
 def no_tape(compute):
-    """Of part of a tile: the whole has it."""
+    """Return no variances: the tape of a part of a tile, since the whole tile has the real tape."""
     return None, None
 
 
@@ -56,17 +56,17 @@ class Tile(Kernel):
 
     Attributes
     ----------
-    q1, q2 : array (n, *positions)     variances.
-    tape : callable                    compute -> the next q1, q2; compute() is q of inputs with themselves.
+    q1, q2 : array (n, *positions)     variances of the left and right members.
+    tape : callable                    compute -> the next q1, q2; compute() gives q of inputs with themselves.
     batch_axes : int                   2, or 1 for inputs x1[i] with x2[i].
-    is_own : bool                      are these the same?
-    is_far : bool                      see `Pair`: gap and area are None.
-    is_shared : bool                   do others hold the same arrays? Else a step may write into them.
-    pending : callable                 rows -> Tile of these. The arrays are then None.
-    sizes : tuple                      numbers of positions of what is pending.
-    source : (Tile, Window)            whose rows under the window it is computed from; None: from the inputs.
-    widest : int                       entries for a pair of inputs at the largest of the steps that are pending.
-    rows : tuple                       which of x1 and x2 these are: two slices, or two arrays for x1[i] with x2[i].
+    is_own : bool                      True for inputs with themselves.
+    is_far : bool                      True for far pairs, see `Pair`: gap and area are None.
+    is_shared : bool                   True if others hold the same arrays; otherwise a step may write into them.
+    pending : callable                 rows -> Tile of these rows, or None. While steps are pending the arrays are None.
+    sizes : tuple                      numbers of positions after the pending steps.
+    source : (Tile, Window)            tile whose rows under the window this one is computed from; None: the inputs.
+    widest : int                       entries for a pair of inputs at the largest of the pending steps.
+    rows : tuple                       which of x1 and x2 the tile has: two slices, or two arrays for x1[i] with x2[i].
     """
     q1: Any = None
     q2: Any = None
@@ -82,7 +82,7 @@ class Tile(Kernel):
     rows: tuple = WHOLE
 
     def __post_init__(self, *defaults):
-        """The arrays of what is pending are None."""
+        """Skip the checks of `Kernel`: the arrays are None while steps are pending."""
 
     # -------------------------------------------------------------- steps
 
@@ -112,9 +112,12 @@ class Tile(Kernel):
         return self._then(exactly, self.tape(own))
 
     def in_rows(self, windows, f, is_local=True):
-        """f(part, slides) for windows along the spatial axes; local: q' follows from q: equal positions stay equal."""
+        """Add the step f(part, slides) for windows along the spatial axes.
+
+        `is_local` means that q' follows from q: equal positions stay equal.
+        """
         tall = windows[0] if windows else None
-        base = self.computed() if tall is not None and tall.overlaps else self     # once, not for every row using it
+        base = self.computed() if tall is not None and tall.overlaps else self     # once, not for each row that uses it
         slides = base.slides(windows)
 
         def own():
@@ -131,7 +134,7 @@ class Tile(Kernel):
         return new._next(new._arrays)
 
     def _then(self, step, variances, windows=()):
-        """step(part of this tile, part of the next, windows of its rows or None) is pending."""
+        """Return the next tile, with step(part of this tile, part of the next, windows of its rows or None) pending."""
         tall = windows[0] if windows else None
         q1, q2 = variances
 
@@ -145,7 +148,7 @@ class Tile(Kernel):
             widest=max(self.widest, prod(self._shape[self.batch_axes:])),
             source=self.source if self.pending else (self, tall))
 
-    # -------------------------------------------------------------- all of it
+    # -------------------------------------------------------------- computing what is pending
 
     def computed(self):
         if self.pending is None:
@@ -159,7 +162,7 @@ class Tile(Kernel):
         for rows in (first, *more):
             arrays = self.pending(rows)._arrays
             outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
-            if waiting:                  # not before the next rows are computed, which may need those that are there
+            if waiting:                  # only now: the next rows may need what is overwritten
                 self._write(outs, *waiting)
             waiting = rows, arrays
         self._write(outs, *waiting)
@@ -176,7 +179,7 @@ class Tile(Kernel):
                 out[below] = swapped(a, 1)[:, left.stop - left.start:]
 
     def _row_blocks(self):
-        """Rows for which each pending step fits in the cache."""
+        """Return blocks of rows that are small enough for each pending step to fit in the cache."""
         shape, n = self._shape, self.batch_axes
         height, *rest = shape[n:] or [1]
         block = 8 * BLOCK // self.q1.dtype.itemsize
@@ -190,7 +193,7 @@ class Tile(Kernel):
 
     @property
     def _spare(self):
-        """Arrays of the source, if their rows are done with once those after them are computed; else Nones."""
+        """Arrays of the source if each block of rows may be overwritten once the next is computed, else Nones."""
         tile, tall = self.source or (self, None)
         if tile.pending or tile.is_shared or tile.nngp.shape != self._shape:
             return (None,) * 4
@@ -204,20 +207,20 @@ class Tile(Kernel):
 
     @property
     def _shape(self):
-        """Of nngp."""
+        """Shape of nngp, also while it is pending."""
         members = 1 if self.diagonal_spatial else 2
         q = (self.q1, self.q2)[:self.batch_axes]
         return *map(len, q), *(n for n in self._sizes for _ in range(members))
 
     def _part(self, rows):
-        """Some rows."""
+        """Return the part of the tile in these rows, computed if it is pending."""
         if self.pending:
             return self.pending(rows).described(*self.signals)
         part = self._holding(a if a is None or isinstance(a, int) else a[self._index(rows)] for a in self._arrays)
         return part._with_variances(self.q1, self.q2, rows).but(tape=no_tape, is_shared=self.is_shared)
 
     def _index(self, rows):
-        """Of rows in nngp and its like."""
+        """Return the index of rows in nngp, gap, area and ntk."""
         return (*(ALL,) * self.batch_axes, *rows[:1 if self.diagonal_spatial else 2]) if self._sizes else ALL
 
     def _with_variances(self, q1, q2, rows):
@@ -231,10 +234,10 @@ class Tile(Kernel):
         named = dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays))
         return self.but(**named, is_shared=False, pending=None, source=None, widest=0)
 
-    # -------------------------------------------------------------- what a Kernel does otherwise
+    # -------------------------------------------------------------- methods of Kernel that differ
 
     def in_range(self):
-        """Of inputs with themselves; other tiles have their variances."""
+        """Check the variances of inputs with themselves; those of other tiles were checked there."""
         if self.is_own:
             check_variances(self.q1)
         return self
@@ -247,12 +250,12 @@ class Tile(Kernel):
 
     @property
     def _is_same(self):
-        """Is every variable paired with itself?"""
+        """True if every variable is paired with itself."""
         return self.is_own and self.diagonal_spatial
 
     def _pairs(self):
         if self._is_same:
-            return [Pair.same(self.q1.copy(order='K'))]          # the tape's own must not be written into
+            return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
         return [Pair(p.q1, p.q2, p.cov, self.is_far, not self.is_shared) for p in super()._pairs()]
 
     def within(self, f):
@@ -266,7 +269,7 @@ class Tile(Kernel):
         return tuple(None if p is None else p[rows] for p, rows in zip((self.pattern1, self.pattern2), self.rows))
 
     def _with(self, covs):
-        """An area that is not known stays so: only `Dense` and its like know one from the other."""
+        """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
         cov, = covs
         gap = None if self.is_far else cov.gap
         area = None if self.area is None else cov.area
@@ -286,15 +289,15 @@ def _output(a, shape, spare):
 
 
 def _under(window, outputs):
-    """(inputs, Window) that outputs need, a slice."""
+    """Return the slice of inputs that a slice of outputs needs, and the Window between them."""
     return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
 def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
-    """The state at the input for rows i, j of a (n1, *positions, channels) and b, or a[i] with itself if b is None.
+    """Return the state at the input for rows i, j of a (n1, *positions, channels) and b.
 
-    `signals` describe the network's inputs. Slices i, j: each a[i] against each b[j]; arrays: each against the b of its
-    place.
+    If b is None, each a[i] is paired with itself. `signals` describe the network's inputs. With slices i, j each a[i]
+    is paired with each b[j]; with arrays the pairs are taken element by element.
     """
     listed = not isinstance(rows[0], slice)
     sizes = a.shape[1:-1]

@@ -1,4 +1,4 @@
-"""Kernels of inputs in memory, part by part: blocks of inputs against blocks, with positions and without."""
+"""Kernels of inputs in memory, computed in blocks of inputs against blocks of inputs, with or without positions."""
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from math import prod
@@ -16,13 +16,13 @@ from .tile import input_tile, recording, replaying
 __all__ = ['in_parts', 'is_large']
 
 
-FEW = 2 ** 16         # pairs of single numbers, up to which tiles take longer than all at once: measured
-HIGH = 64            # rows at least of a tile of single numbers: mirrored, they are what is written in one go
-MANY = 32            # of so many tiles the first one says whether it is worth trying the others without gaps
+FEW = 2 ** 16         # pairs without positions up to which tiles are slower than one pass: measured
+HIGH = 64            # least rows of a tile without positions: mirrored, they are written in one run
+MANY = 32            # if there are more tiles than this, the first tells whether to try the others without gaps
 
 
 def is_large(layer, x1, x2, signals, names):
-    """Is it worth it, and does no part of the kernel depend on another?"""
+    """True if tiles pay off and blocks of the kernel are independent of each other."""
     if not isinstance(signals[0], Signal) or not names or not set(names) <= {'nngp', 'ntk'}:
         return False
     if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
@@ -33,16 +33,16 @@ def is_large(layer, x1, x2, signals, names):
 
 
 def _in_tiles(value):
-    """Do all layers in it allow it, and is no number in it one that autograd follows?"""
+    """True if all layers in `value` allow tiles and autograd follows none of its numbers."""
     if is_dataclass(value):
         return getattr(value, 'in_tiles', True) and all(_in_tiles(getattr(value, f.name)) for f in fields(value))
     return all(map(_in_tiles, value)) if isinstance(value, tuple) else kind(value) != 'autograd'
 
 
 def in_parts(layer, x1, x2, signals, demand, names):
-    """{name: kernel} of a network for names out of 'nngp' and 'ntk'.
+    """Return {name: kernel} of a network, for names out of 'nngp' and 'ntk'.
 
-    First every input with itself, whose variances after each step are kept; then the other pairs.
+    Every input is first paired with itself, and the variances after each step are kept; the other pairs follow.
     """
     xp, symmetric = namespace(x1), x2 is None
     a, b = (None if x is None else _laid_out(channels_last(x, demand.axes.of(x.ndim))) for x in (x1, x2))
@@ -56,7 +56,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
         return k, [getattr(k, name) for name in names]
 
     def own(x, signal, names):
-        """Kernels of each x with itself, variances after every step, and numbers of positions at the end."""
+        """Return kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps, rows = [], (slice(lo, lo + size),) * 2
             k, values = tile(x, None, recording(steps), (signal, signal), names, rows)
@@ -66,7 +66,7 @@ def in_parts(layer, x1, x2, signals, demand, names):
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
     def block(job, is_far=True):
-        """Without gaps, unless there are near pairs, which need them; were there none?"""
+        """Compute one block, with gaps only if it has near pairs; return True if it was computed without gaps."""
         i, j = _pairs_within(xp, job) if isinstance(job, list) else job
         q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
         for is_far in (True, False) if is_far else (False,):
@@ -91,19 +91,19 @@ def in_parts(layer, x1, x2, signals, demand, names):
 
 
 def _laid_out(x):
-    """x (n, *positions, channels), in memory one input after the other, or with positions `packed`."""
+    """Return x (n, *positions, channels), contiguous input by input or, if there are positions, `packed`."""
     return packed(x, 1 if x.ndim > 2 else 0)
 
 
 def _pairs_within(xp, ranges):
-    """i < j out of the same range, as two arrays."""
+    """Return all i < j within the same range, as two arrays."""
     members = [xp.asarray(r) for r in ranges]
     places = [(r[0], xp.nonzero(r[:, None] < r)) for r in members]
     return [xp.concatenate([start + at[side] for start, at in places]) for side in (0, 1)]
 
 
 def _write(out, i, j, values, k, symmetric):
-    """Those of a tile k; and mirrored, of x2 against x1."""
+    """Write the values of a tile k to `out`; if symmetric, also mirrored, for x2 against x1."""
     out[i, j] = values
     if symmetric:
         values = values if k.diagonal_spatial else swapped(values, k.batch_axes)
