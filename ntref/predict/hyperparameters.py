@@ -76,7 +76,7 @@ class FitError(RuntimeError):
 
 def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, get='nngp', diag_reg=0.,
                                      diag_reg_absolute_scale=False, trace_axes=(-1,), **kernel_fn_kwargs):
-    r"""Return log p(y) of a network and its derivatives in all hyper-parameters, by one reverse pass through the kernel.
+    r"""Return log p(y) of a network and its derivatives in all hyper-parameters, in one reverse pass.
 
     .. math::
         \frac{\partial \log p}{\partial \vartheta} = \sum_{ij} G_{ij} \frac{\partial K_{ij}}{\partial \vartheta}, \qquad

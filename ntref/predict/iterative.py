@@ -110,7 +110,7 @@ class Solution(NamedTuple):
 # ------------------------------------------------------------------ the preconditioner
 
 def pivoted_cholesky(diagonal, row, rank):
-    """Return the first `rank` steps of the Cholesky decomposition of K, pivoted by the largest remaining diagonal entry.
+    """Return the first `rank` steps of the Cholesky decomposition of K, with the largest diagonal left as pivot.
 
     .. math:: l_m = (K_{i\\cdot} - \\sum_{j<m} l_j[i] l_j) / \\sqrt{d_i}, \\quad d \\leftarrow d - l_m^2,
         \\quad i = \\arg\\max d
@@ -208,7 +208,7 @@ class System:
         return State(a, r, z, (r * z).sum(0), steps, self.lower, self.rank, self.shift, y, self.trace)
 
     def resume(self, state, y, scale):
-        """Return the state, with y in units of `scale`, if it has this rank and reg; else start anew from its solution."""
+        """Return the state, of y in units of `scale`, if it has this rank and reg, else a new start from its solution."""
         if not isinstance(state, (tuple, list)) or len(state) != len(State._fields):
             raise TypeError(f'expected state to be the State of a Solution or of a NotConvergedError, got '
                             f'{type(state).__name__}.')
