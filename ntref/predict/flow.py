@@ -24,7 +24,7 @@ from .ode import METHODS, Options, integrate
 
 __all__ = ['NotReachedError', 'ODEState', 'gradient_descent']
 
-FACTORING = 4e-9       # seconds: a run's factorizations, over n^3; next an evaluation, and its part per entry of R times outputs
+FACTORING = 4e-9       # seconds: a run's factorizations, over n^3; an evaluation, and its part over R times outputs
 EVALUATION, PRODUCT = 3e-4, 1e-10
 FINEST = 1e-13         # least rtol; SciPy's solvers ask for at least 100 eps
 SMALL = 2 ** 22        # entries of R times outputs below which threads do not help

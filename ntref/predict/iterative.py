@@ -208,7 +208,7 @@ class System:
         return State(a, r, z, (r * z).sum(0), steps, self.lower, self.rank, self.shift, y, self.trace)
 
     def resume(self, state, y, scale):
-        """Return the state, of y in units of `scale`, if it has this rank and reg, else a new start from its solution."""
+        """Return the state, of y in units of `scale`, if it has this rank and reg; else restart from its solution."""
         if not isinstance(state, (tuple, list)) or len(state) != len(State._fields):
             raise TypeError(f'expected state to be the State of a Solution or of a NotConvergedError, got '
                             f'{type(state).__name__}.')

@@ -1,4 +1,4 @@
-"""A loss of the training outputs as a function of matrices: its gradient, and its Hessian in blocks if it has any.
+"""A loss of the training outputs as a function of matrices: its gradient, and its Hessian in blocks.
 
     gradient(f)        g = dL/df                        by autograd, or given
     hessian(f)         H = d2L/df2, times a matrix      by autograd, or given
@@ -34,7 +34,7 @@ class Loss:
         self._separates = 0 in layout.kept
 
     def check(self, f):
-        """Raise ValueError if loss or gradient at the start `f` are not a finite number and a finite array of its shape."""
+        """Raise ValueError unless the loss at the start `f` is a finite number and its gradient is finite."""
         if self._loss is not None:
             value = numpy.asarray(self._loss(self._array(f), self._y))
             if value.shape != () or value.dtype.kind not in 'biuf':
@@ -73,7 +73,7 @@ class Loss:
         return lambda v: self._layout.columns(vjp(self._array(v)))
 
     def blocks(self, f):
-        """Return H as an array (b, x, o, x, o): b examples of x rows of f, or one block if the loss couples examples."""
+        """Return H as an array (b, x, o, x, o): b examples of x rows of f, or one block if the loss couples them."""
         hessian, (rows, o) = self.hessian(f), f.shape
         if self._separates:
             b = self._y.shape[0]

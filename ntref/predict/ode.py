@@ -5,7 +5,7 @@ The `system` is an ordinary differential equation ds/dtau = derivative(tau, s), 
     jacobian(tau, s)      its derivative in s
     turn(tau, s)          |d2s/dtau2| and |ds/dtau|; None if they are not known
     outputs               the number of outputs, each of which may cross a kink
-    factoring             rough cost of the factorizations of a run by an implicit method, in evaluations of `derivative`
+    factoring             rough cost of the factorizations in a run by an implicit method, in calls of `derivative`
     rest(tau, s)          the distance to the state at rest, the distance that suffices, and why there is no such state
 """
 from importlib import import_module
@@ -27,7 +27,7 @@ RADAU = 2900.                                  # steps h of Radau: (h pace)^4 = 
 RUN = 240.                                     # evaluations of a run by Radau, times that h pace
 CALM = 100.                                    # tolerances by which the path may bend in a step that counts as at rest
 DECAY = 20.                                    # time until the state is at rest, in units of 1/pace
-JUMP = 1e-6                                    # relative jump of the derivative between neighbouring states that is a kink
+JUMP = 1e-6                                    # relative jump of the derivative between neighbours that is a kink
 PATIENCE = 4                                   # checks that see a kink to which both sides lead
 CROSSING, FEW = 16, 400                        # steps allowed at kinks for each output, and for all
 HALVINGS = 10                                  # halvings of an interval that a jump survives, and rounding does not
@@ -144,7 +144,7 @@ class _Solver:
         return why
 
     def does_not_get_on(self, kink):
-        """True if more kinks were seen than crossing them takes, and the rest takes too many steps at the pace since."""
+        """True if more kinks were seen than crossing them takes, and the pace since then is too slow for max_steps."""
         if not kink:
             return False
         self.kinks.append((self.now.t, self.steps, kink.holds))
@@ -199,7 +199,7 @@ class _Solver:
 
 
 def integrate(system, s, times, to_rest, options):
-    """Return the Path from s at tau = 0 through finite `times`, in their order, and with `to_rest` to the state at rest."""
+    """Return the Path from s at tau = 0 through finite `times`, in order, and with `to_rest` to the state at rest."""
     if not s.size or not to_rest and not any(times):
         return Path([s] * len(times), 0., s, Stats('none', 0, 0, 0, 0, 0., None), '')
     solver = _Solver(system, s, numpy.inf if to_rest else times[-1], options)

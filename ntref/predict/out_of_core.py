@@ -85,7 +85,7 @@ class ComputedKernel:
         return self._block(rows) if isinstance(rows, slice) and rows == columns else self._with_own(rows, columns)
 
     def _with_own(self, rows, columns):
-        """Return the block with entries of an input with itself computed as such: its values do not identify an input."""
+        """Return the block, with each input that meets itself computed as such: equal values do not tell this."""
         k = numpy.array(self._block(rows, columns))
         here, there = (numpy.arange(self.shape[0])[r] for r in (rows, columns))
         i, j = numpy.nonzero(here[:, None] == there)

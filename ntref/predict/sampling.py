@@ -54,8 +54,8 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
     number : int >= 0, the number of draws.
     rng : seed or numpy.random.Generator.
     trace_axes : as in `gp_inference`: axes of the mean that the covariance does not have.
-    prior : array like the covariance, from which the covariance was subtracted down, such as k_test_test for a
-        posterior. Rounding is then judged by the prior: needed if almost nothing is left, as on training points.
+    prior : array like the covariance: the covariance before something was subtracted, such as k_test_test for a
+        posterior. Rounding is then relative to the prior: needed if almost nothing is left, as on training points.
 
     Returns
     -------
