@@ -382,7 +382,7 @@ def recombined(test, train):
 
 
 def is_of_set(name, value):
-    """True if the value belongs to inputs: an array, a pair of equal length, or (value, None), for one set."""
+    """True if value belongs to inputs: an array, a pair of equal length, or (value, None) for kernel_fn(x, None)."""
     if name == 'params':
         return False
     if isinstance(value, (tuple, list)):

@@ -12,7 +12,7 @@ __all__ = ["KINKS", "Expectation", "conditional", "expectation", "kinks_of", "me
 
 KINKS = {np.absolute: (0.,), np.fabs: (0.,), np.sign: (0.,)}    # for functions that cannot have an attribute `kinks`
 DEGREES = (32, 128, 512, 2048)              # lengths tried for Mehler's series
-INNER = .75                                 # part of the reach for conditional means, whose weight is phi, not sqrt(phi)
+INNER = .75                                 # part of the reach for conditional means: the weight is phi, not sqrt(phi)
 
 
 class Expectation(NamedTuple):
@@ -249,7 +249,7 @@ def _expect(side1, side2, i, j, rho, sigma, rtol):
 
 
 def _series(side1, side2, i, j, rho, degree):
-    r"""Return Mehler's series :math:`\sum_{n < degree} r_n s_n \rho^n`, and c such that c rho**degree bounds the rest."""
+    r"""Return Mehler's series :math:`\sum_{n < degree} r_n s_n \rho^n`, and c such that |rest| <= c |rho|**degree."""
     if side1 is side2:
         used, ij = np.unique(np.concatenate([i, j]), return_inverse=True)
         i, j = ij.reshape(2, -1)
