@@ -130,11 +130,11 @@ def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
 
     Raises
     ------
-    ValueError, NotReachedError : shapes disagree; those of `predict.gradient_descent`.
+    ValueError, NotReachedError : shapes disagree; as `predict.gradient_descent`.
 
     Accuracy, Source
     ----------------
-    Of `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
+    As for `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
 
     Examples
     --------
@@ -200,11 +200,11 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
 
     Raises
     ------
-    ValueError, NotReachedError : shapes disagree; those of `predict.gradient_descent`.
+    ValueError, NotReachedError : shapes disagree; as `predict.gradient_descent`.
 
     Accuracy, Source
     ----------------
-    Of `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
+    As for `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
 
     Examples
     --------

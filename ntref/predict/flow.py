@@ -33,7 +33,7 @@ VANISHED, FAR = 1e-8, 1e-2             # no minimum: gradient below this part of
 
 
 class ODEState(NamedTuple):
-    """State of training, from which it can go on.
+    """State of gradient descent, from which training can go on.
 
     Attributes
     ----------

@@ -243,7 +243,7 @@ class System:
         return s._replace(a=a, r=r, p=next_p, rho=next_rho, steps=s.steps + 1)
 
     def solve(self, y, state=None):
-        """Return the State reached, y - A a, and |y - A a| / |y|; an unfinished solution goes on from .unfinished."""
+        """Return the State reached, y - A a, and |y - A a| / |y|; a solve that was stopped goes on from .unfinished."""
         scale = 2. ** (numpy.frexp(abs(y).max(0))[1] - 1)              # squares of y / scale are in range
         y = y / scale
         if state is None and self.unfinished is not None and numpy.array_equal(self.unfinished.y, y):

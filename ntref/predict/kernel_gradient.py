@@ -12,7 +12,7 @@ __all__ = ['KernelGradient', 'kernel_gradient']
 
 
 class KernelGradient(NamedTuple):
-    """Kernel gradient of a cost, with the derivative of the cost that it is made of.
+    """Kernel gradient of a cost, with the functional derivative it comes from and the decrease of the cost.
 
     Attributes
     ----------

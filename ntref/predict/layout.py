@@ -17,7 +17,7 @@ __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative',
 
 
 class Layout:
-    """Shapes of one training set: of targets `y`, or outputs, and of their kernel; `names` are theirs in messages."""
+    """Shapes of one training set: of targets `y`, or outputs, and of their kernel; messages call them by `names`."""
 
     def __init__(self, y, trace_axes, kernel, names=('y_train', 'k_train_train')):
         self.name = names[0]

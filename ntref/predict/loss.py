@@ -17,7 +17,7 @@ SAME = 1e-8            # relative difference allowed between products with H by 
 
 
 class Loss:
-    """loss(f, y) or its derivatives, for outputs f shaped like y; f and g are matrices (kept axes, traced axes)."""
+    """A loss(f, y) and its derivatives, for outputs f shaped like y; f and g are matrices (kept axes, traced axes)."""
 
     def __init__(self, loss, grad, hvp, layout, y):
         for name, f in (('loss', loss), ('grad', grad), ('hvp', hvp)):
@@ -68,7 +68,7 @@ class Loss:
             return lambda v: self._matrix('hvp(f, y, v)', self._hvp(f, self._y, self._array(v)))
         autograd = import_module('autograd')
         with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'Output seems independent')      # the gradient of a linear loss is
+            warnings.filterwarnings('ignore', 'Output seems independent')      # as the gradient of a linear loss is
             vjp, _ = autograd.make_vjp(self._grad or autograd.grad(self._loss))(f, self._y)
         return lambda v: self._layout.columns(vjp(self._array(v)))
 

@@ -110,7 +110,7 @@ class ComputedKernel:
 
 
 def _is_index(i):
-    """True for a slice, or whole numbers in a row."""
+    """True for a slice, or a one-dimensional sequence of whole numbers."""
     if isinstance(i, slice):
         return True
     return isinstance(i, (list, range)) and all(map(is_whole, i)) or \

@@ -9,7 +9,7 @@ from ..no_arrays import check_entries
 
 __all__ = ["Panels", "QuadratureError", "call", "expand", "gauss_hermite", "resolve"]
 
-ORDER, SMOOTH = 24, 16                      # nodes of a panel; degree that a function may have on its panels
+ORDER, SMOOTH = 24, 16                      # nodes of a panel; degree below which functions must be on their panels
 REACHES = (12, 16, 21, 28, 37, 50)          # ranges tried, in standard deviations; exp(-50**2/4) is still a float
 MAX_PANELS = 20_000
 EPS = np.finfo(float).eps
@@ -48,7 +48,7 @@ class Panels(NamedTuple):
     norm: np.ndarray        # (n,)      sqrt(E f(std x)**2)
     reach: float            # the range is |x| <= reach
     edges: np.ndarray       # (p + 1,)  ends of the panels, in units of f's argument
-    rough: np.ndarray       # (.,)      those edges about which f is no polynomial of degree < SMOOTH
+    rough: np.ndarray       # (.,)      edges about which f is not a polynomial of degree < SMOOTH
     error: float            # error of f as a polynomial on each panel, relative to norm
 
 
@@ -185,7 +185,7 @@ def _survey(f, a, b, std):
 
 
 def tiny(a, b):
-    """True for panels that cannot be bisected further."""
+    """True if a panel cannot be bisected further, for each panel."""
     return b - a <= np.maximum(8 * EPS * np.maximum(np.abs(a), np.abs(b)), 1e-30)
 
 

@@ -60,7 +60,7 @@ def same(net, x):
 
 
 def diagonal(net, x):
-    """cov1 is the diagonal of nngp: as the layers leave it, and to the last bit in the result of kernel_fn."""
+    """cov1 is the diagonal of nngp: to rounding as the layers leave it, to the last bit as kernel_fn returns it."""
     state = Dense(5, 1.2, .3, *axes_of(net)).kernel_fn(x)
     k = net.propagate(net.laid_out(state, None))
     i = numpy.arange(len(k.nngp))
