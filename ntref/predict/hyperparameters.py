@@ -204,7 +204,7 @@ class _Problem:
         return [name for name, slope in slopes.items() if slope == 0 and name != RIDGE]
 
     def refuse_unseen(self):
-        """Raise ValueError if the kernel changes with a hyper-parameter whose derivative autograd takes to be 0."""
+        """Raise ValueError if the kernel changes with a hyper-parameter on which, to autograd, it does not depend."""
         k = self.whole(self.initial)
         for name in self.idle(self.initial):
             if (self.whole(self.initial | {name: 1.01 * self.initial[name]}) != k).any():

@@ -288,7 +288,7 @@ class System:
 
 
 def _times(state, up, down):
-    """Return the state for right-hand sides times up / down, powers of two; overflow gives infinity."""
+    """Return the state for right-hand sides times up / down, powers of two; infinite beyond the range of float64."""
     with numpy.errstate(over='ignore', invalid='ignore'):
         return state._replace(**{name: numpy.asarray(getattr(state, name)) / down * up for name in 'arpy'})
 

@@ -46,7 +46,7 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
 
     Raises
     ------
-    ValueError                  shapes do not broadcast, q < 0, |k| > sqrt(q1 q2), area contradicts k, NaN, infinity, rtol;
+    ValueError                  shapes do not broadcast, q < 0, |k| > sqrt(q1 q2), area contradicts k, not finite, rtol;
                                 f or g does not return one real number for each argument
     QuadratureError             f or g is not finite, grows so fast that E f**2 is out of reach, or cannot be resolved;
                                 the tolerance is not reached
