@@ -77,7 +77,7 @@ def gp_train_covariance(a, tau):
 
 
 def without_rounding(c, prior, eps):
-    """Set variances of c (..., m, m) that are negative by rounding to 0; raise NegativeVarianceError for others.
+    """Return c (..., m, m) with variances negative by rounding set to 0; raise NegativeVarianceError for others.
 
     The rounding level is NEGATIVE max(m eps of the arithmetic, 4 eps of the entries) times the largest variance of the
     `prior`.
@@ -90,7 +90,7 @@ def without_rounding(c, prior, eps):
 
 
 def settled(variances, prior, eps):
-    """Set variances (..., m) that are negative by rounding to 0, where `prior` has the variances before.
+    """Return variances (..., m) with those that are negative by rounding set to 0; `prior` has the variances before.
 
     See `without_rounding`, which has the level of rounding and the error.
     """
@@ -187,8 +187,7 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
     ValueError : shapes disagree; NaN or infinity; diag_reg < 0; learning_rate <= 0; t < 0; no outputs asked for.
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
-    SingularKernelWarning : some eigenvalues of A count as zero, which affects the result:
-        docs/theory/dynamics.md#rounding.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Notes
     -----

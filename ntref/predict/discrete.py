@@ -166,8 +166,7 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
     TypeError  : lists in place of arrays, other objects in place of numbers, `nesterov` neither True nor False.
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
-    SingularKernelWarning : some eigenvalues of A count as zero, which affects the result:
-        docs/theory/dynamics.md#rounding.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Notes
     -----

@@ -88,7 +88,7 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
         variance is below 0 by more than rounding (NegativeVarianceError); less negative ones count as 0.
-    SingularKernelWarning : eigenvalues of A count as zero, which has an effect: docs/theory/dynamics.md#rounding.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
@@ -193,7 +193,7 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
         variance is below 0 by more than rounding (NegativeVarianceError); less negative ones count as 0.
-    SingularKernelWarning : eigenvalues of A count as zero, which has an effect: docs/theory/dynamics.md#rounding.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Accuracy
     --------

@@ -53,7 +53,7 @@ class Panels(NamedTuple):
 
 
 def gauss_hermite(deg):
-    r"""Return nodes and weights with :math:`\sum_i w_i p(x_i) = E[p(x)]`, x standard normal, for deg p < 2 deg.
+    r"""Return nodes and weights with :math:`\sum_i w_i p(x_i) = E[p(x)]`, x standard normal, p of degree < 2 deg.
 
     Parameters
     ----------
