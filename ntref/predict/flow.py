@@ -229,7 +229,7 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         - K \frac{\partial L}{\partial f_t}, \quad \tau = \sqrt{\text{learning_rate}}\; t
 
     for training and test outputs f and their kernel K with the training set. The second is the limit of the heavy ball
-    v <- momentum v + dL/dtheta, theta <- theta - learning_rate v; it depends on more than the product learning_rate t.
+    v <- momentum v + dL/dtheta, theta <- theta - learning_rate v, where learning_rate and t matter separately.
 
     Parameters
     ----------

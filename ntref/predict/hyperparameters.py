@@ -340,7 +340,7 @@ class _Search:
         return -value, numpy.array([-slope for slope in gradient.values()])
 
     def run(self, max_steps, tol):
-        """Run L-BFGS-B, restarting where it stepped to a point without a log p.
+        """Run L-BFGS-B, and restart it if it stepped to a point without a log p.
 
         It restarts from the best point so far, in a box around it, half as wide each time.
         """

@@ -226,7 +226,7 @@ def integrate(system, s, times, to_rest, options):
 
 
 def _between(now, times):
-    """Return the states at those of the times that the last step has passed."""
+    """Return the states at the given times that the last step has passed."""
     passed = [t for t in times if t <= now.t] if now.t_old is not None else []
     if not passed or passed[0] == now.t:
         return [now.y for t in passed]
