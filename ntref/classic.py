@@ -1,10 +1,10 @@
-"""Names of the first release of Neural Tangents, before it had `predict` and `empirical_ntk_fn`: docs/training.md.
+"""Functions of the first release, from before Neural Tangents had `predict` and `empirical_ntk_fn`: docs/training.md.
 
-Kernels of n training and m test points with o outputs each have one of three forms, the same for g_dd and g_td:
+Kernels of n training and m test points, with o outputs each, may have any of three forms, the same for both kernels:
 
-    g_dd (n o, n o)     g_td (m o, n o)       flattened: the outputs of a point are adjacent
+    g_dd (n o, n o)     g_td (m o, n o)       flattened, with the outputs of a point side by side
     g_dd (n, n, o, o)   g_td (m, n, o, o)
-    g_dd (n, n)         g_td (m, n)           equal for each output, zero between outputs
+    g_dd (n, n)         g_td (m, n)           the same kernel for each output, zero between outputs
 """
 from dataclasses import dataclass
 from math import prod
@@ -27,22 +27,21 @@ def ntk(f, batch_size=None):
     f : callable (params, x), arrays -> array (n, o)
         Written with `autograd.numpy`, see `empirical_kernel_fn`.
     batch_size : int > 0, optional
-        Number of inputs of x1 and of x2 that are done at a time, so that only their Jacobians are in memory. f has to
-        treat its inputs (on the first axis) one by one. None: all at once, and f may mix them.
+        Number of inputs of x1 and x2 at a time; only their Jacobians are then in memory. f has to treat its inputs (on
+        the first axis) one by one. None: all inputs at once, and f may mix them.
 
     Returns
     -------
-    ntk_fn(params, x1, x2=None) -> array (n1 o, n2 o), for outputs (n, o): the outputs of an input are adjacent
-        x2 = None pairs x1 with itself. Predictors of this module take the array as it is.
+    ntk_fn(params, x1, x2=None) -> array (n1 o, n2 o), for outputs (n, o), those of an input side by side
+        x2 = None: x1 with itself. Predictors of this module take this matrix as it is.
 
     Raises
     ------
-    ValueError : batch_size < 1; f mixes its inputs although batch_size is given; errors of `empirical_kernel_fn`.
+    ValueError : batch_size < 1; f mixes its inputs although batch_size is given; as `empirical_kernel_fn`.
 
     Accuracy, Source
     ----------------
-    The accuracy is that of `empirical_kernel_fn`.
-    Jacot et al. 2018 (arXiv:1806.07572): docs/theory/empirical.md#kernels.
+    As for `empirical_kernel_fn`. Jacot et al. 2018 (arXiv:1806.07572): docs/theory/empirical.md#kernels.
 
     Examples
     --------
@@ -64,29 +63,26 @@ def ntk(f, batch_size=None):
     def ntk_fn(params, x1, x2=None):
         for x in x1, x2:
             if x is not None and number_of_inputs(x, 'x1 or x2') > 1:
-                of_pairs(x[:2], None, params)                   # two inputs show mixing that one would not
+                of_pairs(x[:2], None, params)                   # two inputs show mixing that batches of one do not
         return _flat(in_batches(x1, x2, params))
     return ntk_fn
 
 
 def _flat(k):
-    """Return a kernel (n1, n2, o, o, ...) as a matrix (n1 o ..., n2 o ...)."""
+    """Convert a kernel (n1, n2, o, o, ...) to a matrix (n1 o ..., n2 o ...)."""
     xp, half = namespace(k), len(k.shape) // 2
     rows, columns = k.shape[::2], k.shape[1::2]
     return xp.reshape(xp.moveaxis(k, tuple(range(0, 2 * half, 2)), tuple(range(half))), (prod(rows), prod(columns)))
 
 
 def analytic_mse_predictor(g_dd, y_train, g_td=None):
-    r"""Return a closed-form predictor of outputs during gradient flow on L = 1/2 mean (f - y)^2.
-
-    It computes with `predict.gradient_descent_mse`.
+    r"""Predict outputs during gradient flow on L = 1/2 mean (f - y)^2, in closed form: `predict.gradient_descent_mse`.
 
     .. math:: f_t(t) = y + e^{-\Theta t/N} (f_t(0) - y), \qquad N = n o
 
     Parameters
     ----------
-    g_dd, g_td : arrays, kernels of the training set with itself and of test with training set.
-        They have any of the three forms of `ntref.classic`: (m o, n o), (m, n, o, o) or (m, n).
+    g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
     y_train : array (n, o), targets; or (n,).
 
     Returns
@@ -99,12 +95,11 @@ def analytic_mse_predictor(g_dd, y_train, g_td=None):
 
     Raises
     ------
-    ValueError : shapes disagree; errors of `gradient_descent_mse`.
+    ValueError : shapes disagree; as `gradient_descent_mse`.
 
     Accuracy, Source
     ----------------
-    The accuracy is that of `predict.gradient_descent_mse`.
-    Lee et al. 2019 (arXiv:1902.06720): docs/theory/dynamics.md#closed-form.
+    As for `predict.gradient_descent_mse`. Lee et al. 2019 (arXiv:1902.06720): docs/theory/dynamics.md#closed-form.
 
     Examples
     --------
@@ -119,28 +114,27 @@ def analytic_mse_predictor(g_dd, y_train, g_td=None):
 
 
 def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
-    """Return a predictor of outputs during gradient flow on any loss, by `predict.gradient_descent`.
+    """Predict the outputs during gradient flow on any loss: `predict.gradient_descent`.
 
     Parameters
     ----------
-    g_dd, g_td : arrays, kernels of the training set with itself and of test with training set.
-        They have any of the three forms of `ntref.classic`: (m o, n o), (m, n, o, o) or (m, n).
+    g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
     y_train : array (n, o), targets; or (n,).
     loss : function (fx_train, y_train) -> number, of arrays (n, o), written with `autograd.numpy`. (The first release
-        gave it arrays (n o,), so that a softmax ran over all examples; here a softmax may run over the last axis.)
+        passed arrays (n o,), so that a softmax ran over all examples; here a softmax may take the last axis.)
 
     Returns
     -------
     predict(fx_train, t), or with `g_td` predict(fx_train, fx_test, t)
-        The function has the arguments and results of that of `analytic_mse_predictor`.
+        As the predictor of `analytic_mse_predictor`.
 
     Raises
     ------
-    ValueError, NotReachedError : shapes disagree; errors of `predict.gradient_descent`.
+    ValueError, NotReachedError : shapes disagree; as `predict.gradient_descent`.
 
     Accuracy, Source
     ----------------
-    The accuracy is that of `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
+    As for `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
 
     Examples
     --------
@@ -155,13 +149,13 @@ def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
 
 
 def _in_its_order(predict_fn, k_test):
-    """Return predict_fn with the first release's arguments, with test outputs if there is a kernel for them."""
+    """Return a predictor with the first release's arguments; with a test kernel it has test outputs too."""
     return _OfTraining(predict_fn) if k_test is None else _OfBoth(predict_fn, k_test)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _OfTraining:
-    """Predictor of training outputs alone, with the first release's arguments."""
+    """The predictor of training outputs alone."""
 
     predict_fn: Any
 
@@ -171,7 +165,7 @@ class _OfTraining:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _OfBoth:
-    """Predictor of training and test outputs, with the first release's arguments."""
+    """The predictor of training and test outputs."""
 
     predict_fn: Any
     k_test: Any
@@ -181,15 +175,14 @@ class _OfBoth:
 
 
 def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0.9):
-    r"""Return functions for gradient descent with momentum (heavy ball) on any loss, by `predict.gradient_descent`.
+    r"""Predict the outputs during gradient descent with momentum (heavy ball) on any loss: `predict.gradient_descent`.
 
     .. math:: \frac{d^2f}{dt^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{dt}
         - \Theta \frac{\partial L}{\partial f_t}
 
     Parameters
     ----------
-    g_dd, g_td : arrays, kernels of the training set with itself and of test with training set.
-        They have any of the three forms of `ntref.classic`: (m o, n o), (m, n, o, o) or (m, n).
+    g_dd, g_td : arrays, kernels of the training set with itself, and of test with training set: see above.
     y_train : array (n, o), targets; or (n,).
     loss : as in `gradient_descent_predictor`.
     learning_rate : float > 0.
@@ -199,7 +192,7 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
     -------
     (init_fn, predict_fn, get_fn)
         init_fn(fx_train), or with `g_td` init_fn(fx_train, fx_test) : the state at rest with these outputs.
-        predict_fn(state, t) : the state after a time t, a number: sqrt(learning_rate) times the number of steps.
+        predict_fn(state, t) : the state a time t (a number) later; t is sqrt(learning_rate) times the number of steps.
         get_fn(state) : the training outputs, or the pair of training and test outputs.
 
         A state is (o, s) with s = (f_t, q_t) in a row, q = df/dt, each flattened to n o numbers; with `g_td` it is
@@ -207,11 +200,11 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
 
     Raises
     ------
-    ValueError, NotReachedError : shapes disagree; errors of `predict.gradient_descent`.
+    ValueError, NotReachedError : shapes disagree; as `predict.gradient_descent`.
 
     Accuracy, Source
     ----------------
-    The accuracy is that of `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
+    As for `predict.gradient_descent`, with its tolerances: docs/theory/dynamics.md#any-loss.
 
     Examples
     --------
@@ -231,7 +224,7 @@ def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Momentum:
-    """Functions of `momentum_predictor`, for targets of one shape."""
+    """The functions of `momentum_predictor`, for targets of one shape."""
 
     later: Any
     shape: tuple
@@ -260,7 +253,7 @@ class _Momentum:
         return *head, namespace(s).concatenate([a.reshape(-1) for a in parts])
 
     def parts(self, s):
-        """Return f_t, f_*, q_t, q_* of a state, in the order of an ODEState."""
+        """Return f_t, f_*, q_t, q_* of a state, as in an ODEState."""
         size = 2 * prod(self.shape)
         train = s[:size].reshape(2, *self.shape)
         test = (None, None) if self.k_test is None else s[size:].reshape(2, -1, *self.shape[1:])
@@ -272,7 +265,7 @@ class _Momentum:
 
 
 def _kernels(g_dd, g_td, y_train):
-    """Return the kernels in the form that `predict` takes, and the trace_axes that go with it."""
+    """Return the kernels in the form that `predict` takes, and the trace_axes of that form."""
     as_floats(g_dd, y_train, *(() if g_td is None else (g_td,)))
     if len(y_train.shape) not in (1, 2):
         raise ValueError(f'expected y_train of shape (n, o), or (n,) for one output, got {y_train.shape}.')
@@ -283,7 +276,7 @@ def _kernels(g_dd, g_td, y_train):
 
 
 def _zipped(name, g, o):
-    """Return a kernel (m o, n o) or (m, n, o, o) as (m, n, o, o)."""
+    """Convert a kernel (m o, n o) to (m, n, o, o)."""
     if len(g.shape) == 4:
         return g
     if len(g.shape) != 2 or g.shape[0] % o or g.shape[1] % o:

@@ -1,4 +1,4 @@
-"""What training does to an infinitely wide network: kernels in, predictions and their covariances out."""
+"""Training of infinitely wide networks: predictions and their covariances, computed from kernels."""
 from ..arguments import unknown_name
 from .bayes import LeaveOneOut, RidgeSweep, leave_one_out, log_marginal_likelihood, ridge_sweep
 from .closed_form import gradient_descent_mse

@@ -1,8 +1,8 @@
-"""Which Gaussian process? How likely the targets are, and what each input's are predicted to be from all others.
+"""Model selection for Gaussian processes: evidence of the targets, and predictions of each input from all others.
 
     A = K + diag_reg        alpha = A^-1 y        B_i the block of A^-1 that belongs to input i
 
-Below, y is a matrix (n c, o) of o independent columns, c of the rows belong to each of n inputs; `a` is A factored
+Below, y is a matrix (n c, o) of o independent columns with c rows for each of n inputs; `a` is the factorization of A
 (factor.py). Every formula is derived in docs/theory/bayes.md.
 """
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from .layout import field, nonnegative
 __all__ = ['LeaveOneOut', 'RidgeSweep', 'evidence', 'evidence_gradient', 'kernel_of', 'leave_one_out',
            'log_marginal_likelihood', 'ridge_sweep']
 
-PRIORS = {'nngp': 'nngp', 'ntkgp': 'ntk'}          # get: the kernel that is the covariance of the prior
+PRIORS = {'nngp': 'nngp', 'ntkgp': 'ntk'}          # get: the name of the kernel that is the prior covariance
 
 
 # ------------------------------------------------------------------ the formulas
@@ -32,7 +32,7 @@ def evidence(a, y):
 
 
 def evidence_gradient(a, y):
-    """d log p / dK and d log p / d diag_reg, by d log p / dA = G = (alpha alpha^T - o A^-1)/2."""
+    """Return d log p / dK and d log p / d diag_reg, from d log p / dA = G = (alpha alpha^T - o A^-1)/2."""
     xp, one = namespace(a.k, y), namespace(a.k).eye(a.n)
     a.refuse_singular()
     alpha = a.solve(y)
@@ -42,7 +42,7 @@ def evidence_gradient(a, y):
 
 
 def left_out(a, y, c):
-    """Mean y_i - B_i^-1 alpha_i and covariance B_i^-1 of each y_i given all others, and its log density."""
+    """Return mean y_i - B_i^-1 alpha_i, covariance B_i^-1 and log density of each y_i given all others."""
     xp, o = namespace(a.k, y), y.shape[1]
     blocks = a.inverse_blocks(c)
     alpha = xp.reshape(a.solve(y), (-1, c, o))
@@ -54,7 +54,7 @@ def left_out(a, y, c):
 
 
 def in_range(name, value):
-    """The log of a density, or of several, itself; ValueError if one is not finite."""
+    """Return `value`, one log density or several; raise ValueError if one of them is not finite."""
     xp = namespace(value)
     if not xp.all(xp.isfinite(value)):
         raise ValueError(f'expected a finite {name}, got {plain(xp.sum(value))}: y^T A^-1 y is out of range. '
@@ -63,7 +63,7 @@ def in_range(name, value):
 
 
 def inverted(blocks):
-    """B^-1 and log |B^-1| of positive definite blocks (n, c, c)."""
+    """Return B^-1 and log |B^-1| of positive definite blocks (n, c, c)."""
     xp, c = namespace(blocks), blocks.shape[-1]
     if c == 1:
         return 1 / blocks, -xp.log(blocks[:, 0, 0])
@@ -78,10 +78,10 @@ def log_2pi(like):
     return xp.log(2 * xp.pi * xp.eye(1))[0, 0]
 
 
-# ------------------------------------------------------------------ the doors
+# ------------------------------------------------------------------ the public functions
 
 def kernel_of(get):
-    """The kernel that is the prior covariance for `get`."""
+    """Return the name of the kernel that is the prior covariance for `get`."""
     kernel = PRIORS.get(str(get).lower())
     if kernel is None:
         raise ValueError(f"expected get to be 'nngp', or 'ntkgp' for the Gaussian process whose covariance is the NTK; "
@@ -92,13 +92,13 @@ def kernel_of(get):
 
 def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,),
                             get='nngp'):
-    r"""The log density of the targets under a Gaussian process and noise, the evidence for the network.
+    r"""Return the log density of the targets under a Gaussian process with noise: the evidence for the network.
 
     .. math::
         \log p(y) = -\tfrac12 y^T A^{-1} y - \tfrac12 \log |A| - \tfrac n2 \log 2\pi, \qquad A = K + \text{diag_reg}
 
     summed over traced axes, whose entries are independent. A = k_train_train + diag_reg * s * identity, s = trace/n of
-    k_train_train as an (n, n) matrix, or s = 1 with `diag_reg_absolute_scale`: then diag_reg is the variance of noise.
+    k_train_train as an (n, n) matrix, or s = 1 with `diag_reg_absolute_scale`: then diag_reg is the noise variance.
 
     Parameters
     ----------
@@ -107,20 +107,20 @@ def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolu
 
     Returns
     -------
-    number (float64; float32 if `k_train_train` and `y_train` are), in nats. autograd differentiates it; for the hyper-
-    parameters of a network `log_marginal_likelihood_gradient` takes less time and memory.
+    number (float64; float32 if `k_train_train` and `y_train` are), in nats. autograd can differentiate it; for the
+    hyper-parameters of a network `log_marginal_likelihood_gradient` takes less time and memory.
 
     Raises
     ------
-    ValueError : as `gp_inference`; A is singular to rounding (log 0), as where an input is there twice without noise;
-        log p(y) is out of the range of floating-point numbers.
+    ValueError : as `gp_inference`; A is numerically singular (log 0), for example because an input occurs twice
+        without noise; log p(y) is out of the range of floating-point numbers.
     ValueError : a diag_reg > 0 that is lost in the rounding of the kernel's entries: docs/theory/dynamics.md#rounding.
     NotPSDError : the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
 
     Accuracy
     --------
-    Off by at most eps cond(A) times (1/2 y^T A^-1 y + 1) for each traced entry, against mpmath at 40 digits (n = 6 to
-    30, cond(A) = 1e2 to 1e9; measured 0.4 of it).
+    The error is at most eps cond(A) times (1/2 y^T A^-1 y + 1) for each traced entry, compared with mpmath at 40 digits
+    (n = 6 to 30, cond(A) = 1e2 to 1e9; the measured error is 0.4 of this bound).
 
     Source
     ------
@@ -137,13 +137,13 @@ def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolu
 
 
 class LeaveOneOut(NamedTuple):
-    """Each input's targets predicted from all other inputs and their targets.
+    """Predictions of each input's targets from all other inputs and their targets.
 
     Attributes
     ----------
     mean : array, the shape of the targets.
-    variance : array (n,), of an input's target given the others, noise included; the same for every index of a traced
-        axis. With axes of sizes c, ... that are not traced (n, c, c, ...): their covariances.
+    variance : array (n,), variances of an input's target given the others, noise included; the same for every index of
+        a traced axis. With axes of sizes c, ... that are not traced, covariances (n, c, c, ...).
     log_density : array (n,), log p(targets of this input | all others), summed over traced axes, in nats.
 
     Examples
@@ -158,19 +158,19 @@ class LeaveOneOut(NamedTuple):
 
 
 def leave_one_out(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,), get='nngp'):
-    r"""Predictions of the targets of each input from all others, without fitting n times.
+    r"""Predict the targets of each input from all others, without n separate fits.
 
     .. math::
         \mu_i = y_i - B_i^{-1} \alpha_i, \qquad \Sigma_i = B_i^{-1}, \qquad
         \log p(y_i | y_{-i}) = -\tfrac12 \alpha_i^T B_i^{-1} \alpha_i + \tfrac12 \log |B_i| - \tfrac c2 \log 2\pi
 
-    with alpha = A^-1 y and B_i the block of A^-1 that belongs to input i. What is left out is an INPUT: where `y_train`
-    has axes of sizes c, ... that are not traced, all of these targets together, and B_i has c rows.
+    with alpha = A^-1 y and B_i the block of A^-1 that belongs to input i. One INPUT at a time is left out: if `y_train`
+    has axes of sizes c, ... that are not traced, all targets of the input are left out together, and B_i has c rows.
 
     Parameters
     ----------
     k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes, get : as in `log_marginal_likelihood`. The
-        inputs are axis 0 of `y_train`. reg = diag_reg * trace/n is that of all inputs, also where one is left out.
+        inputs are axis 0 of `y_train`. reg = diag_reg * trace/n is always that of all inputs, with none left out.
 
     Returns
     -------
@@ -182,8 +182,8 @@ def leave_one_out(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=F
 
     Accuracy
     --------
-    Means relative to the largest of targets and means, variances each: eps cond(A), against mpmath at 40 digits (n = 6
-    to 30, cond(A) = 1e2 to 1e9; measured 0.1 of it).
+    Errors are at most eps cond(A): of means relative to the largest of targets and means, of each variance relative to
+    itself. Compared with mpmath at 40 digits (n = 6 to 30, cond(A) = 1e2 to 1e9); the measured error is 0.1 of this.
 
     Source
     ------
@@ -201,11 +201,11 @@ def leave_one_out(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=F
 
 
 class RidgeSweep(NamedTuple):
-    """What each of several diag_reg would give; they are the first axis of every field.
+    """Results for several values of diag_reg, which are the first axis of every field.
 
     Attributes
     ----------
-    diag_reg : list of numbers, as given.
+    diag_reg : list of the numbers that were given.
     mean : array (r,) + the shape of the test outputs; None without k_test_train.
     leave_one_out : LeaveOneOut of arrays (r, ...).
     log_marginal_likelihood : array (r,).
@@ -224,7 +224,7 @@ class RidgeSweep(NamedTuple):
 
 def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_absolute_scale=False, trace_axes=(-1,),
                 get='nngp'):
-    r"""Predictions, leave-one-out and evidence for many diag_reg, with one eigendecomposition of the kernel.
+    r"""Compute predictions, leave-one-out and evidence for many diag_reg with one eigendecomposition of the kernel.
 
     .. math::
         K = V \Lambda V^T, \qquad A^{-1} = V (\Lambda + \text{reg})^{-1} V^T

@@ -3,9 +3,9 @@
     L = 1/2 mean (f - y)^2 over all entries of y          tau = learning_rate t / y.size
     df/dtau = -A (f - y)                                  A = K_train,train + diag_reg = V Lambda V^T
 
-Below, _t is the training set and _* the test set; `a` is A factored (factor.py), which knows decay = exp(-Lambda tau),
-growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time. Every formula is derived in
-docs/theory/dynamics.md.
+Below, _t is the training set and _* the test set; `a` is the factorization of A (factor.py), which provides
+decay = exp(-Lambda tau), growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time.
+Every formula is derived in docs/theory/dynamics.md.
 """
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,10 @@ def response(a, k, tau):
 
 
 def ntk_covariance(a, k, tau, s_tt, s_st, s_ss):
-    """Of f_* - B f_t with (f_t, f_*) ~ N(0, Sigma): Sigma_** - B Sigma_t* - Sigma_*t B^T + B Sigma_tt B^T."""
+    """Return the covariance of f_* - B f_t for (f_t, f_*) ~ N(0, Sigma).
+
+    It is Sigma_** - B Sigma_t* - Sigma_*t B^T + B Sigma_tt B^T.
+    """
     b = a.solve(k.T).T if tau is None else response(a, k, tau) @ a.vectors.T
     cross = b @ s_st.T
     return s_ss - cross - transpose(cross) + b @ s_tt @ transpose(b)
@@ -74,9 +77,10 @@ def gp_train_covariance(a, tau):
 
 
 def without_rounding(c, prior, eps):
-    """Covariances c (..., m, m) with variances that are negative by rounding as 0; others raise NegativeVarianceError.
+    """Return c (..., m, m) with variances negative by rounding set to 0; raise NegativeVarianceError for others.
 
-    Rounding is NEGATIVE max(m eps of arithmetic, 4 eps of the entries) times the largest variance of the `prior`.
+    The rounding level is NEGATIVE max(m eps of the arithmetic, 4 eps of the entries) times the largest variance of the
+    `prior`.
     """
     xp = namespace(c)
     one = xp.eye(c.shape[-1])
@@ -86,7 +90,10 @@ def without_rounding(c, prior, eps):
 
 
 def settled(variances, prior, eps):
-    """Variances (..., m) that are negative by rounding as 0, for variances `prior` before; see `without_rounding`."""
+    """Return variances (..., m) with those that are negative by rounding set to 0; `prior` has the variances before.
+
+    See `without_rounding`, which has the level of rounding and the error.
+    """
     xp = namespace(variances)
     before = max(map(plain, xp.reshape(prior, (-1,))))
     rounding = NEGATIVE * max(variances.shape[-1] * xp.eps(variances), 4 * eps) * before
@@ -107,14 +114,14 @@ class Training:
 
     def __init__(self, k, y, diag_reg, absolute, trace_axes):
         (k,), (y,) = as_floats(k), as_floats(y)
-        namespace(k, y)                                # one kind, or TypeError
+        namespace(k, y)                                # raises TypeError if k and y are of different kinds
         self.layout = Layout(y, trace_axes, k)
-        self.y = 1 * self.layout.columns(checked('y_train', y))        # theirs may be written into later
+        self.y = 1 * self.layout.columns(checked('y_train', y))        # a copy: the caller may change theirs
         self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg),
                         as_flag(absolute, 'diag_reg_absolute_scale'), namespace(k).eps(k))
 
     def refuse_arrays_as_times(self, t, fx_train_0, fx_test_0, k_test_train, name='t'):
-        """Raises TypeError where outputs or a kernel seem to stand first: such a shape, and numbers out of order."""
+        """Raise TypeError if outputs or a kernel are passed as times, seen by shape and numbers out of order."""
         if is_array(t) and not hasattr(fx_train_0, 'shape') and fx_test_0 is None and k_test_train is None:
             row = namespace(t).reshape(t, (-1,))
             if namespace(t).any(row[1:] < row[:-1]):
@@ -122,7 +129,7 @@ class Training:
                 times_alone(t, {'k_test_train': kernel, 'fx_train_0': self.layout.shape}, name)
 
     def predict(self, on_train, on_test, when, fx_train_0, fx_test_0, k_test_train):
-        """on_train(a, f0, y, when), f_*(0) + on_test(a, k, y - f0, when), or both, as arrays."""
+        """Return on_train(a, f0, y, when), f_*(0) + on_test(a, k, y - f0, when), or both, as arrays."""
         if fx_train_0 is None and fx_test_0 is None:
             raise ValueError('expected fx_train_0 or fx_test_0, got None for both: give those of the outputs wanted.')
         if fx_test_0 is not None and k_test_train is None:
@@ -142,7 +149,7 @@ class Training:
 
 def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., diag_reg_absolute_scale=False,
                          trace_axes=(-1,)):
-    r"""Outputs during gradient flow on the squared loss, the kernel held fixed.
+    r"""Predict the outputs during gradient flow on the squared loss, with the kernel held fixed.
 
     .. math::
         f_t(t) = f_t(0) - (1 - e^{-A\tau}) (f_t(0) - y), \qquad
@@ -155,45 +162,46 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
 
     Parameters
     ----------
-    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; as a rule the NTK.
+    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; usually the NTK.
         Rows and columns are the axes of `y_train` that are not traced, in pairs.
     y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
     learning_rate : float > 0. Only learning_rate * t matters.
     diag_reg : float >= 0.
     diag_reg_absolute_scale : bool.
-    trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
+    trace_axes : axes of `y_train` on which the kernel is the identity; the kernel array does not have them.
 
     Returns
     -------
     predict_fn(t=None, fx_train_0=0., fx_test_0=None, k_test_train=None)
         t : None or inf (the limit), or times >= 0 in any shape.
-        fx_train_0, fx_test_0 : outputs at t = 0, arrays or numbers. Leave out (None) what is not wanted; without
-            `fx_train_0` the test outputs start from fx_train_0 = 0.
+        fx_train_0, fx_test_0 : outputs at t = 0, arrays or numbers. Pass None for outputs that are not wanted; without
+            `fx_train_0` the test outputs are those for fx_train_0 = 0.
         k_test_train : array (m, n) or (m, n, c, c, ...), the same kernel test x train; needed with `fx_test_0`.
 
-        It returns the training outputs, the test outputs or the pair, of shape t.shape + the shape of the outputs,
-        float32 if `k_train_train` and `y_train` are, otherwise float64. The kernel is factored at most once for
-        t = None (Cholesky) and at most once for other t (eigenvectors), however often it is called.
+        It returns the training outputs, the test outputs or the pair of both, of shape t.shape + the shape of the
+        outputs, float32 if `k_train_train` and `y_train` are, otherwise float64. The kernel is factored at most once
+        for t = None (Cholesky) and at most once for other t (eigenvectors), however often predict_fn is called.
 
     Raises
     ------
-    ValueError : shapes disagree; NaN or infinity; diag_reg < 0; learning_rate <= 0; t < 0; nothing asked for.
+    ValueError : shapes disagree; NaN or infinity; diag_reg < 0; learning_rate <= 0; t < 0; no outputs asked for.
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
-    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
-    Eigenvalues up to rounding are zero: at t = inf the parts of the residual along them stay in the
-    training outputs (two copies of an input with different targets settle on the average) and, the kernel of train and
-    test being positive, do not reach the test outputs. Without them the training outputs at t = None are `y_train`.
+    Eigenvalues within rounding of zero count as zero: at t = inf the parts of the residual along them stay in the
+    training outputs (two copies of an input with different targets settle on the average). They do not reach the test
+    outputs, because the joint kernel of training and test set is positive semi-definite. If there are no such
+    eigenvalues, the training outputs at t = None are `y_train`.
 
     Accuracy
     --------
-    Largest error over largest value, against mpmath at 60 digits (n = 6 to 40, cond(A) = 5 to 7e4, tau = 0.1 to 1e6 and
-    infinity): at most 4 eps cond(A), and 1.5e-14 up to tau = 10. `fx_train_0` at t = 0 and `y_train` at t = None
-    are exact. float32 is computed in float64, the entries taken as they are, and rounded at the end: a decomposition in
-    float32 would lose to noise every eigenvalue below 1e-7 n times the largest.
+    Largest error over largest value, compared with mpmath at 60 digits (n = 6 to 40, cond(A) = 5 to 7e4, tau = 0.1 to
+    1e6 and infinity): at most 4 eps cond(A), and 1.5e-14 up to tau = 10. `fx_train_0` at t = 0 and `y_train` at
+    t = None are exact. float32 arrays are taken as exact, computed with in float64, and results are rounded at the end:
+    a decomposition in float32 would lose to noise every eigenvalue below 1e-7 n times the largest.
 
     Source
     ------

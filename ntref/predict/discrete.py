@@ -24,19 +24,19 @@ from .layout import checked, kernel_matrix, nonnegative, refuse_objects
 
 __all__ = ['gradient_descent_mse_steps', 'max_learning_rate']
 
-RANGE = {True: 60., False: 600.}       # log of how far residuals may grow in float32, in float64; targets need room
+RANGE = {True: 60., False: 600.}       # {is float32: log of the largest growth of residuals}, with room for targets
 
 
 # ------------------------------------------------------------------ the formulas
 
 def product(p, q, x, s):
-    """(1 - x gamma + beta w)(1 - x gamma' + beta' w) as such a sum, for p = (beta, gamma) and q = (beta', gamma')."""
+    """Return (beta, gamma) of (1 - x gamma + beta w)(1 - x gamma' + beta' w); p is (beta, gamma), q (beta', gamma')."""
     (b, g), (d, h) = p, q
     return b + d - x * (b * h + g * d) - s * b * d, g + h - x * g * h + b * d
 
 
 def power(k, x, s):
-    """(beta_k, gamma_k), of shape (len(k), len(x)), for the list k of whole numbers."""
+    """Return (beta_k, gamma_k), each of shape (len(k), len(x)), for the list k of whole numbers."""
     xp = namespace(x)
     result, square = (0 * x, 0 * x), (1 + 0 * x, 0 * x)
     for i in range(max(k).bit_length()):
@@ -47,7 +47,10 @@ def power(k, x, s):
 
 
 def gain(a, k, learning_rate, size, m, nesterov):
-    """learning_rate g_k / N, of shape (len(k), n); where lambda = 0, until rounding could have ended its growth."""
+    """Return learning_rate g_k / N, of shape (len(k), n).
+
+    For lambda = 0 it is set to 0 once rounding could have ended its growth.
+    """
     rate = exact(learning_rate, a.values) / size
     m = exact(m, a.values)
     x, c = a.values * rate, lookahead(m, nesterov)
@@ -68,26 +71,26 @@ def steps_test(a, k, r, g):
 
 
 def lookahead(m, nesterov):
-    """c: the first step is c times learning_rate, r_1 = (1 - c x) r_0."""
+    """Return c, the factor of learning_rate in the first step: r_1 = (1 - c x) r_0."""
     return 1 + m if nesterov else 1
 
 
 def edge(m, nesterov):
-    """The largest x whose roots are in the unit disk: there z = -1."""
+    """Return the largest x for which the roots are in the unit disk; there one root is z = -1."""
     return 2 * (1 + m) / (2 * lookahead(m, nesterov) - 1)
 
 
 def radius(x, m, nesterov):
-    """|z| of the largest root, for x beyond the edge."""
+    """Return |z| of the largest root, for x beyond the edge."""
     c = lookahead(m, nesterov)
     trace, determinant = 1 + m - c * x, m - (c - 1) * x
     return abs(trace) * (1 + sqrt(1 - 4 * determinant / trace / trace)) / 2
 
 
-# ------------------------------------------------------------------ what there is to predict
+# ------------------------------------------------------------------ the public functions
 
 def counted(steps):
-    """The whole numbers `steps` in a row, and their shape."""
+    """Return the whole numbers `steps` as a flat list, and their shape."""
     row, shape = [as_nested(steps, 'steps')], ()
     while isinstance(row[0], tuple):
         shape += (len(row[0]),)
@@ -96,9 +99,9 @@ def counted(steps):
 
 
 def check_range(k, x, m, nesterov, single):
-    """Refuses numbers of steps k (None: all there are) after which there is no limit, or residuals overflow.
+    """Raise ValueError if after k steps (None: infinitely many) there is no limit or residuals overflow.
 
-    x : learning_rate lambda / N of the largest eigenvalue.
+    x : learning_rate lambda / N for the largest eigenvalue lambda.
     """
     if not isfinite(x):
         raise ValueError('expected a learning_rate whose product with the largest eigenvalue is in the range of '
@@ -117,14 +120,15 @@ def check_range(k, x, m, nesterov, single):
 
 def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0., nesterov=False, diag_reg=0.,
                                diag_reg_absolute_scale=False, trace_axes=(-1,)):
-    r"""Outputs after steps of full-batch gradient descent on the squared loss, the kernel held fixed.
+    r"""Predict the outputs after steps of full-batch gradient descent on the squared loss, with the kernel held fixed.
 
     .. math::
         f_{k+1} = f_k + v_{k+1}, \qquad v_{k+1} = m v_k - \frac{\eta}{N} A (f_k - y), \qquad v_0 = 0
 
-    and for test outputs the same with K_{*t} in place of A. Loss: L = 1/2 mean (f - y)^2 over ALL N entries of
+    The same holds for test outputs with K_{*t} in place of A. Loss: L = 1/2 mean (f - y)^2 over ALL N entries of
     `y_train` (batch times outputs); A = k_train_train + diag_reg * s * identity, s = trace/n of k_train_train as an
-    (n, n) matrix, or s = 1 with `diag_reg_absolute_scale`. Beyond `max_learning_rate` the outputs diverge as they do.
+    (n, n) matrix, or s = 1 with `diag_reg_absolute_scale`. Beyond `max_learning_rate` the predicted outputs diverge, as
+    those of gradient descent do.
 
     With `nesterov` the outputs are those of the parameters at which the gradient is taken, as PyTorch, Keras and Optax
     keep them: v_{k+1} = m v_k - g(f_k), f_{k+1} = f_k + m v_{k+1} - g(f_k), g the term eta/N A (f - y). In the form of
@@ -134,7 +138,7 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
 
     Parameters
     ----------
-    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; as a rule the NTK.
+    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; usually the NTK.
         Rows and columns are the axes of `y_train` that are not traced, in pairs.
     y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
     learning_rate : float > 0, eta: theta moves by -eta dL/dtheta in the first plain step.
@@ -142,7 +146,7 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
     nesterov : bool.
     diag_reg : float >= 0.
     diag_reg_absolute_scale : bool.
-    trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
+    trace_axes : axes of `y_train` on which the kernel is the identity; the kernel array does not have them.
 
     Returns
     -------
@@ -150,31 +154,31 @@ def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0
         steps : whole numbers >= 0 in any shape, of any size; or None, the limit of infinitely many.
         fx_train_0, fx_test_0, k_test_train : as for `gradient_descent_mse`, at step 0.
 
-        It returns the training outputs, the test outputs or the pair, of shape steps.shape + the shape of the
-        outputs, float32 if `k_train_train` and `y_train` are, otherwise float64. The eigendecomposition is made once;
-        after that steps take log2(steps) products of vectors.
+        It returns the training outputs, the test outputs or the pair of both, of shape steps.shape + the shape of the
+        outputs, float32 if `k_train_train` and `y_train` are, otherwise float64. The eigendecomposition is computed
+        once; after that, any number of steps takes log2(steps) products of vectors.
 
     Raises
     ------
-    ValueError : as `gradient_descent_mse`; steps not whole or negative; momentum outside [0, 1); steps=None at or
-        beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first;
+    ValueError : as `gradient_descent_mse`; steps that are negative or not whole; momentum outside [0, 1); steps=None at
+        or beyond max_learning_rate, where there is no limit; residuals beyond 1e260 (1e26 in float32) times the first;
         learning_rate times the largest eigenvalue beyond 1e308.
-    TypeError  : lists in place of arrays, numbers that are none, `nesterov` neither True nor False.
+    TypeError  : lists in place of arrays, other objects in place of numbers, `nesterov` neither True nor False.
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest.
-    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
-    Zero eigenvalues as in `gradient_descent_mse`: their part of the training outputs stays.
+    Zero eigenvalues are treated as in `gradient_descent_mse`: the part of the training outputs along them stays.
 
     Accuracy
     --------
-    Largest error over largest value, against mpmath at 40 digits (n = 8, cond(A) = 5e1 to 6e4, up to 1e7 steps,
-    momentum 0 and .9, learning_rate up to .95 max_learning_rate): at most 4 eps cond(A). One mode, up to 1e9 steps: off
-    by what a rounding of x = learning_rate lambda / N and of m changes, and 3 eps. That is 1e-15 for positive real
-    roots; it grows as k eps |r_k| for those near -1, and to eps/(1 - m) for complex ones. `fx_train_0` is exact at 0
-    steps.
+    Largest error over largest value, compared with mpmath at 40 digits (n = 8, cond(A) = 5e1 to 6e4, up to 1e7 steps,
+    momentum 0 and .9, learning_rate up to .95 max_learning_rate): at most 4 eps cond(A). For one mode, up to 1e9 steps,
+    the error is the change that rounding x = learning_rate lambda / N and m causes, plus 3 eps. This is 1e-15 for
+    positive real roots; it grows as k eps |r_k| for roots near -1, and to eps/(1 - m) for complex roots. `fx_train_0`
+    is exact at 0 steps.
 
     Source
     ------
@@ -222,7 +226,7 @@ class _Steps:
         size = prod(train.layout.shape)
         train.refuse_arrays_as_times(steps, *start, name='steps')
         k, shape = (None, ()) if steps is None else counted(steps)
-        top = a.values[-1] if k else largest_eigenvalue(a.a) * (1 + a.level)           # its upper end
+        top = a.values[-1] if k else largest_eigenvalue(a.a) * (1 + a.level)           # an upper bound
         check_range(k and max(k), plain(top) * plain(rate) / size, plain(m), nesterov, train.layout.single)
         if k is None:
             result = train.predict(flow_train, flow_test, None, *start)
@@ -235,7 +239,7 @@ class _Steps:
 
 
 def as_momentum(momentum):
-    """`momentum` as a number, which must be in [0, 1)."""
+    """Return `momentum` as a number; raise ValueError unless it is in [0, 1)."""
     momentum = nonnegative('momentum', momentum)
     if not momentum < 1:
         raise ValueError(f'expected 0 <= momentum < 1, got {momentum}.')
@@ -243,7 +247,7 @@ def as_momentum(momentum):
 
 
 def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12, nesterov=False):
-    r"""The learning rate above which full-batch gradient descent on the squared loss diverges.
+    r"""Return the learning rate above which full-batch gradient descent on the squared loss diverges.
 
     .. math:: \frac{2 (1 + \text{momentum})\, \text{y_train_size}}{\lambda_{\max}(\Theta) + \text{eps}}
 
@@ -254,14 +258,14 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     Parameters
     ----------
     ntk_train_train : array (n, n), or (n, n, c, c, ...), symmetric.
-    y_train_size : the number of entries of the targets (batch times outputs); default: the side of the kernel matrix.
+    y_train_size : number of entries of the targets (batch times outputs); default: number of rows of the kernel matrix.
     momentum : float in [0, 1), of the heavy ball v <- momentum v + dL/dtheta, theta -= learning_rate v.
     eps : float >= 0, added to the largest eigenvalue.
-    nesterov : bool: theta -= learning_rate (momentum v + dL/dtheta), after the same v.
+    nesterov : bool; if True, a step is theta -= learning_rate (momentum v + dL/dtheta), after the same update of v.
 
     Returns
     -------
-    float, which autograd differentiates with respect to the kernel if the largest eigenvalue is a single one.
+    float, which autograd can differentiate with respect to the kernel if the largest eigenvalue is simple.
 
     Raises
     ------
@@ -270,11 +274,12 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
 
     Accuracy
     --------
-    1e-14 relative to the largest |eigenvalue|, against LAPACK on random, multiple and clustered eigenvalues, n <= 300.
+    1e-14 relative to the largest |eigenvalue|, compared with LAPACK for random, multiple and clustered eigenvalues,
+    n <= 300.
 
     Source
     ------
-    The condition for |eigenvalues of one step| <= 1: docs/theory/dynamics.md#max-learning-rate.
+    The condition that all |eigenvalues of one step| <= 1: docs/theory/dynamics.md#max-learning-rate.
 
     Examples
     --------

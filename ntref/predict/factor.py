@@ -1,17 +1,17 @@
 """A positive semi-definite matrix A = K + shift I, factored once: Cholesky for infinite time, eigenvectors for finite.
 
-Everything the closed forms need of A, singular or not:
+It provides everything that the closed forms need of A, singular or not:
 
     solve(b)          A^-1 b                          the pseudo-inverse where an eigenvalue is zero
     half(b)           W with W^T W = b^T A^-1 b
-    stuck(b)          lim exp(-A tau) b               what never moves: the part of b in the null space
+    stuck(b)          lim exp(-A tau) b               the part of b in the null space, which never moves
     modes(k)          k V                             rows of a test kernel in the eigenbasis
     decay(tau)        exp(-lambda tau)
     change(tau)       1 - exp(-lambda tau)
     growth(tau)       (1 - exp(-lambda tau)) / lambda   = tau where lambda = 0
 
-and, where no eigenvalue is zero, log |A| and the blocks on the diagonal of A^-1. `with_ridges(a, ...)` gives A for many
-shifts with one eigendecomposition, that of K.
+If no eigenvalue is zero, it also provides log |A| and the blocks on the diagonal of A^-1. `with_ridges(a, ...)` factors
+A for many shifts with one eigendecomposition, that of K.
 """
 import warnings
 from math import floor, inf, log10
@@ -22,18 +22,18 @@ from ..once import cached_property
 __all__ = ['Factor', 'NEGATIVE', 'NegativeVarianceError', 'NotPSDError', 'SingularKernelWarning', 'cholesky_solve',
            'largest_eigenvalue', 'norm', 'symmetric', 'with_ridges']
 
-NEGATIVE = 10          # an eigenvalue below -NEGATIVE * rounding level is not rounding any more
-LATE = 1e-6            # times the eigenvalues that count as zero, from which on it matters that they do
-STEPS = 100            # of Lanczos; kernels, whose largest eigenvalue stands alone, take 10 to 30
+NEGATIVE = 10          # an eigenvalue below -NEGATIVE * rounding level is more than rounding explains
+LATE = 1e-6            # eigenvalues that count as zero affect results once tau times their rounding level exceeds this
+STEPS = 100            # at most, of Lanczos; kernels, whose largest eigenvalue is well separated, take 10 to 30
 
 
 class NotPSDError(ValueError):
-    """A kernel that is not positive semi-definite.
+    """Error for a kernel that is not positive semi-definite.
 
     Attributes
     ----------
-    smallest : float, its smallest eigenvalue, with the diag_reg that was given.
-    diag_reg : float, what to pass instead; on the absolute scale if `absolute`.
+    smallest : float, the smallest eigenvalue of the kernel with the given diag_reg.
+    diag_reg : float, the diag_reg to pass instead; on the absolute scale if `absolute`.
     """
 
     def __init__(self, smallest, largest, diag_reg, absolute):
@@ -47,7 +47,7 @@ class NotPSDError(ValueError):
 
 
 class NegativeVarianceError(NotPSDError):
-    """A variance that is more negative than rounding: `smallest`. No diag_reg is known that mends it."""
+    """Error for a variance, `smallest`, that is negative by more than rounding; no diag_reg is known to repair it."""
 
     def __init__(self, smallest, prior, rounding, single):
         self.smallest = smallest
@@ -61,14 +61,14 @@ class NegativeVarianceError(NotPSDError):
 
 
 class SingularKernelWarning(UserWarning):
-    """Eigenvalues of a kernel count as zero: what is predicted is by its pseudo-inverse.
+    """Warning that eigenvalues of a kernel count as zero, so that predictions use its pseudo-inverse.
 
     Attributes
     ----------
-    zeros, n : int, how many of its n eigenvalues count as zero.
-    rounding : float, those up to this do.
-    part : float, the norm of the part of the targets along their eigenvectors, over that of the targets.
-    diag_reg, absolute : float, the least to pass instead, and on which scale: `diag_reg_absolute_scale`.
+    zeros, n : int, how many of the n eigenvalues count as zero.
+    rounding : float, the level up to which eigenvalues count as zero.
+    part : float, norm of the part of the targets along the eigenvectors of these, over the norm of the targets.
+    diag_reg, absolute : float, the least diag_reg to pass instead; bool, the `diag_reg_absolute_scale` to go with it.
     """
 
     def __init__(self, what, zeros, n, rounding, part, diag_reg, absolute, cure):
@@ -86,8 +86,8 @@ class SingularKernelWarning(UserWarning):
 class Factor:
     """A = k + diag_reg s I, with s = trace(k)/n, or 1 if `absolute`; `eps` is the precision of the entries of `k`.
 
-    Eigenvalues of A count as zero up to the rounding of the arithmetic, n eps times the largest, or that of the
-    entries of k: docs/theory/dynamics.md#rounding.
+    Eigenvalues of A count as zero up to the rounding of the arithmetic, n eps times the largest, or up to the rounding
+    of the entries of k: docs/theory/dynamics.md#rounding.
     """
 
     def __init__(self, k, diag_reg, absolute, eps):
@@ -106,7 +106,7 @@ class Factor:
         self.diag_reg = diag_reg
         self.shift = diag_reg * self.scale
 
-    # -------------------------------------------------------------- two factorizations, each made when first needed
+    # -------------------------------------------------------------- two factorizations, each computed when first needed
 
     @cached_property
     def a(self):
@@ -118,16 +118,16 @@ class Factor:
 
     @cached_property
     def lower(self):
-        """The Cholesky factor of A; None where A is singular to rounding, indefinite, or not to be told from it."""
+        """The Cholesky factor of A; None if A is numerically singular or indefinite."""
         try:
             lower = namespace(self.a).cholesky(self.a)
             return lower if regular(self.a, lower, self.level, self.of_entries) else None
-        except ValueError:                             # LinAlgError is one
+        except ValueError:                             # includes LinAlgError
             return None
 
     @cached_property
     def spectrum(self):
-        """Eigenvalues of A, exactly 0 where they are rounding, and its eigenvectors."""
+        """Eigenvalues of A, set to exactly 0 where they are rounding, and its eigenvectors."""
         return self.rounded(*namespace(self.a).eigh(self.a))
 
     def rounded(self, w, vectors):
@@ -153,7 +153,7 @@ class Factor:
 
     @cached_property
     def rates(self):
-        """The eigenvalues with 1 in place of 0 (so that 0 inf and 0 / 0 do not arise), and where that is."""
+        """Eigenvalues with 1 in place of 0 (so that 0 inf and 0 / 0 do not arise), and the mask of these zeros."""
         still = self.values == 0
         return namespace(self.values).where(still, 1., self.values), still
 
@@ -162,20 +162,20 @@ class Factor:
         return self.lower is None and bool(namespace(self.values).any(self.rates[1]))
 
     def inverse(self):
-        """1 / lambda, and 0 where lambda = 0."""
+        """Return 1 / lambda, and 0 where lambda = 0."""
         rates, still = self.rates
         return namespace(rates).where(still, 0., 1 / rates)
 
     def mend(self, smallest, largest):
-        """A diag_reg that lifts the smallest eigenvalue from -s to s or more; is it absolute?"""
+        """Return a diag_reg that lifts the smallest eigenvalue from -s to s or more, and whether it is absolute."""
         return self.as_diag_reg(plain(self.shift) - 2 * smallest + 2 * self.negative * (largest or 1.))
 
     def least(self):
-        """A diag_reg that is clear of rounding; is it absolute?"""
+        """Return a diag_reg that is clear of rounding, and whether it is absolute."""
         return self.as_diag_reg(4 * self.rounding or 1.)
 
     def as_diag_reg(self, shift):
-        """To two digits, upwards."""
+        """Return the diag_reg of a shift, rounded up to two digits, and whether it is absolute."""
         scale, absolute = plain(self.scale), self.absolute
         if not scale > 0:
             scale, absolute = 1., True
@@ -183,13 +183,13 @@ class Factor:
         return float(f'{(floor(shift / scale / unit) + 1) * unit:.2g}'), absolute
 
     def cure(self):
-        """What to do where rounding is too large."""
+        """Return the advice that messages give if rounding is too large."""
         diag_reg, absolute = self.least()
         finer = ', or compute the kernel in float64' if self.eps > 2 * namespace(self.k).eps(self.k) else ''
         return f'Pass diag_reg={diag_reg:.2g}, diag_reg_absolute_scale={absolute} (or more){finer}.'
 
     def announce(self, r, tau=None, what='k_train_train (with its diag_reg)'):
-        """Warns the caller of the caller if zero eigenvalues take part in what becomes of r until tau (None: inf)."""
+        """Warn the caller of the caller if zero eigenvalues affect the evolution of r until tau (None: infinite)."""
         xp = namespace(self.k)
         late = tau is None or tau > (LATE / self.rounding if self.rounding else inf)
         if not (late.any() if hasattr(late, 'any') else late):
@@ -234,7 +234,7 @@ class Factor:
                 f'the targets. {self.cure()}')
 
     def log_determinant(self):
-        """log |A|."""
+        """Return log |A|."""
         xp = namespace(self.k, self.shift)
         if self.lower is not None:
             return 2 * xp.sum(xp.log(xp.sum(self.lower * xp.eye(self.n), axis=0)))
@@ -242,7 +242,7 @@ class Factor:
         return xp.sum(xp.log(self.values))
 
     def inverse_blocks(self, size):
-        """The blocks (n / size, size, size) on the diagonal of A^-1 = W^T W."""
+        """Return the blocks (n / size, size, size) on the diagonal of A^-1 = W^T W."""
         xp = namespace(self.k, self.shift)
         if self.lower is not None:
             w = xp.solve_triangular(self.lower, xp.eye(self.n), lower=True)
@@ -255,24 +255,30 @@ class Factor:
     # -------------------------------------------------------------- finite time, in the eigenbasis
 
     def modes(self, k):
-        """k V; at a zero eigenvalue, where a jointly positive kernel has exactly 0, rounding is not kept."""
+        """Return k V.
+
+        At a zero eigenvalue, where a jointly positive kernel has exactly 0, entries within rounding are set to 0.
+        """
         c = k @ self.vectors
         return namespace(c).where(self.rates[1] & (abs(c) <= self.rounding), 0., c)
 
     def decay(self, tau):
-        """exp(-lambda tau), of shape tau.shape + (n,) like the next two; 1 where lambda = 0."""
+        """Return exp(-lambda tau), of shape tau.shape + (n,); 1 where lambda = 0."""
         rates, still = self.rates
         xp = namespace(rates, tau)
         return xp.where(still, 1., xp.exp(-rates * tau[..., None]))
 
     def change(self, tau):
-        """1 - exp(-lambda tau); 0 where lambda = 0."""
+        """Return 1 - exp(-lambda tau), of shape tau.shape + (n,); 0 where lambda = 0."""
         rates, still = self.rates
         xp = namespace(rates, tau)
         return xp.where(still, 0., -xp.expm1(-rates * tau[..., None]))
 
     def growth(self, tau):
-        """(1 - exp(-lambda tau)) / lambda; where lambda = 0 it is tau, until rounding could have ended the growth."""
+        """Return (1 - exp(-lambda tau)) / lambda, of shape tau.shape + (n,).
+
+        Where lambda = 0 it is tau, until rounding could have ended the growth, and then 0.
+        """
         rates, still = self.rates
         xp = namespace(self.values, tau)
         tau = tau[..., None]
@@ -281,7 +287,7 @@ class Factor:
 
 
 class Shifted(Factor):
-    """The same for another diag_reg, by the eigenvectors of K."""
+    """Factor of the same K with another diag_reg, from the eigenvectors of K."""
 
     lower = None
 
@@ -293,15 +299,16 @@ class Shifted(Factor):
 
 
 def with_ridges(factor, diag_regs):
-    """The same for each of the `diag_regs`; K is taken apart once."""
+    """Return a Factor of the same K for each of the `diag_regs`, with one eigendecomposition of K."""
     spectrum = namespace(factor.k).eigh(factor.k)
     return [Shifted(factor, diag_reg, *spectrum) for diag_reg in diag_regs]
 
 
 def regular(a, lower, level, of_entries):
-    """Is `lower` the Cholesky factor of `a` (CuPy fails silently), its smallest eigenvalue clear of rounding?
+    """True if `lower` is the Cholesky factor of `a`, and the smallest eigenvalue of `a` is clear of rounding.
 
-    That is `level` times the largest, in arithmetic, and `of_entries`.
+    The first is checked because CuPy fails silently. Rounding is `level` times the largest eigenvalue, in arithmetic,
+    and `of_entries`.
     """
     xp = namespace(a)
     v = start(xp, len(a))
@@ -314,7 +321,7 @@ def regular(a, lower, level, of_entries):
 
 
 def diagonal(n):
-    """Where it is in a matrix (n, n) whose rows are put one after the other."""
+    """Return the slice of the diagonal in a matrix (n, n) whose rows are put one after the other."""
     return slice(0, None, n + 1)
 
 
@@ -324,7 +331,7 @@ def cholesky_solve(lower, b):
 
 
 def norm(a):
-    """|a|, also where its square is out of range."""
+    """Return the norm |a|, also where its square is out of range."""
     xp = namespace(a)
     size = xp.sum(xp.abs(a))
     if not size > 0:
@@ -334,12 +341,15 @@ def norm(a):
 
 
 def start(xp, n):
-    """A column in general position, the same every time; large along the constant vector, as kernels are."""
+    """Return a column in general position, always the same; large along the constant vector, as kernels are."""
     return 2 + xp.cos(xp.asarray([[float(i)] for i in range(n)]))
 
 
 def symmetric(k, eps, what='kernel of a set with itself'):
-    """(k + k.T)/2; refuses a matrix that is not square, or not symmetric to a third of its digits, as no `what`."""
+    """Return (k + k.T)/2; raise ValueError if k is not square, or not symmetric to a third of its digits.
+
+    Messages call the matrix `what`.
+    """
     if k.shape != k.shape[::-1] or not len(k):
         raise ValueError(f'expected the {what}, got one that is {" x ".join(map(str, k.shape))}.')
     if not namespace(k).any(k != k.T):
@@ -352,7 +362,10 @@ def symmetric(k, eps, what='kernel of a set with itself'):
 
 
 def largest_eigenvalue(k):
-    """The largest eigenvalue of a symmetric matrix: Lanczos as Rayleigh-Ritz, each residual a new direction."""
+    """Return the largest eigenvalue of a symmetric matrix.
+
+    It uses Lanczos in the form of Rayleigh-Ritz, where each residual is a new direction.
+    """
     xp = namespace(k)
     q = start(xp, len(k))[:, 0]
     basis, image = [], []

@@ -3,8 +3,8 @@
     df/dtau = -K g(f)                                              g = dL/df, K = R R^T, tau = learning_rate t
     d2f/dtau2 = -c df/dtau - K g(f)                                c = (1 - momentum)/sqrt(learning_rate)
 
-Both move f within the range of K, so that f_t = f_t(0) + R w and f_* = f_*(0) + K_*t V Lambda^(-1/2) w for one w of as
-many rows as K has eigenvalues above zero: docs/theory/dynamics.md#any-loss. That w is what is integrated (ode.py).
+Both move f within the range of K, so that f_t = f_t(0) + R w and f_* = f_*(0) + K_*t V Lambda^(-1/2) w for one w, with
+as many rows as K has eigenvalues above zero: docs/theory/dynamics.md#any-loss. The solver integrates this w (ode.py).
 """
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ from .ode import METHODS, Options, integrate
 
 __all__ = ['NotReachedError', 'ODEState', 'gradient_descent']
 
-FACTORING = 4e-9       # seconds of a run's factorizations over n^3, of an evaluation, and of that over R times outputs
+FACTORING = 4e-9       # seconds: a run's factorizations, over n^3; an evaluation, and its part over R times outputs
 EVALUATION, PRODUCT = 3e-4, 1e-10
-FINEST = 1e-13         # rtol; the solvers ask for 100 eps
+FINEST = 1e-13         # least rtol; SciPy's solvers ask for at least 100 eps
 SMALL = 2 ** 22        # entries of R times outputs below which threads do not help
-NEAR = 10.             # tolerances from the minimum, where steps that stability holds back go to and fro
-VANISHED, FAR = 1e-8, 1e-2             # a gradient so much smaller than at first, a minimum so far away: there is none
+NEAR = 10.             # tolerances from the minimum that are near enough: steps limited by stability oscillate there
+VANISHED, FAR = 1e-8, 1e-2             # no minimum: gradient below this part of the first one, minimum further away
 
 
 class ODEState(NamedTuple):
-    """Where training is, to go on from.
+    """State of gradient descent, from which training can go on.
 
     Attributes
     ----------
-    fx_train, fx_test : arrays, the outputs; None: not computed.
-    qx_train, qx_test : arrays, their velocities df/dtau, tau = sqrt(learning_rate) t; None: zero, or no momentum.
+    fx_train, fx_test : arrays, the outputs; None if they are not computed.
+    qx_train, qx_test : arrays, their velocities df/dtau, tau = sqrt(learning_rate) t; None: zero or no momentum.
 
     Examples
     --------
@@ -53,15 +53,15 @@ class ODEState(NamedTuple):
 
 
 class NotReachedError(NotConvergedError):
-    """Gradient descent that ended before the times asked for.
+    """Error for gradient descent that ended before the requested times.
 
     Attributes
     ----------
-    times : array (k,), those of the times asked for that were reached, in increasing order.
-    result : what would have been returned for these times, with leading axis k.
+    times : array (k,), the requested times that were reached, in increasing order.
+    result : the result for these times, with leading axis k.
     t, state : float, the last time reached, and the ODEState there; pass it instead of fx_train_0 to go on.
-    stats, steps : Stats of the solver; its number of steps.
-    residual : float, how far the stationary point still was (t = None), in outputs.
+    stats, steps : Stats of the solver, and its number of steps.
+    residual : float, the remaining distance to the stationary point (t = None), in units of the outputs.
     """
 
     def __init__(self, why, times, result, state, stats):
@@ -80,7 +80,7 @@ class NotReachedError(NotConvergedError):
 # ------------------------------------------------------------------ the equations
 
 class Outputs(NamedTuple):
-    """Outputs that coast from f0 with the velocity q0 and are moved by w: by R w on the training set."""
+    """Outputs that start at f0 with the velocity q0 and are moved by w: by R w on the training set."""
 
     basis: Any
     f0: Any
@@ -110,19 +110,19 @@ class Modes:
 
     @property
     def size(self):
-        """The largest entry there is in R, |R| as an operator."""
+        """The norm |R| of R as an operator, which bounds the entries of R."""
         return float(self.values[-1]) ** .5 if len(self.values) else 1.
 
     def test(self, k):
-        """K_*t V Lambda^(-1/2), which is to test points what R is to training points."""
+        """Return K_*t V Lambda^(-1/2), which is to test points what R is to training points."""
         return self.a.modes(k)[:, self.moves] / numpy.sqrt(self.values)
 
     def projected(self, g):
-        """What of g moves anything."""
+        """Return the part of g that moves outputs."""
         return g if self.moves.all() else self.vectors @ (self.vectors.T @ g)
 
     def between(self, h):
-        """R^T H R as a matrix, for H in blocks (b, x, o, x, o)."""
+        """Return R^T H R as a matrix, for H in blocks (b, x, o, x, o)."""
         b, x, o = h.shape[:3]
         root = self.root.reshape(b, x, -1)
         r = root.shape[2]
@@ -132,7 +132,7 @@ class Modes:
 
 
 class Flow:
-    """ds/dtau for s = w, or with momentum s = (w, p), from the outputs `train` at tau = 0."""
+    """The differential equation ds/dtau for s = w, or with momentum s = (w, p), from the outputs `train` at tau = 0."""
 
     def __init__(self, modes, loss, train, enough):
         self.modes, self.loss, self.train, self.enough, self.damping = modes, loss, train, enough, train.damping
@@ -160,10 +160,10 @@ class Flow:
         j[:n, n:], j[n:, :n], j[n:, n:] = numpy.eye(n), -a, -self.damping * numpy.eye(n)
         return j
 
-    # -------------------------------------------------------------- what a solver has to know
+    # -------------------------------------------------------------- what a solver needs
 
     def turn(self, tau, s):
-        """|d2s/dtau2| and |ds/dtau|. None: H is not to be had."""
+        """Return |d2s/dtau2| and |ds/dtau|, or None if H is not available."""
         if not self.loss.second_order:
             return None
         ds, c = self.derivative(tau, s).reshape(self.shape), self.damping
@@ -174,7 +174,7 @@ class Flow:
 
     @property
     def is_small(self):
-        """Are its products over before a second thread is awake?"""
+        """True if products with R take less time than waking a second thread."""
         return self.modes.root.size * self.shape[2] < SMALL
 
     @property
@@ -183,7 +183,7 @@ class Flow:
         return FACTORING * self.s0.size ** 3 / evaluation
 
     def rest(self, tau, s):
-        """How far the minimum is by Newton's method, how near is enough, and why there is none."""
+        """Return the distance to the minimum by Newton's method, the distance that suffices, and why there is none."""
         f = self.f(tau, s)
         g, enough = self.modes.projected(self.loss.gradient(f)), NEAR * self.enough(numpy.abs(f).max())
         distance = self.cauchy(f, g)
@@ -199,17 +199,17 @@ class Flow:
         return float(distance), enough, why
 
     def cauchy(self, f, g):
-        """The largest over examples of |g|^3 / g^T H g, which is at most the step |H^-1 g|."""
+        """Return the largest over examples of |g|^3 / g^T H g, which is at most the step |H^-1 g|."""
         parts = self.loss.per_example
         hg, g = parts(self.loss.hessian(f)(g)), parts(g)
         size, bent = (g * g).sum(1), (g * hg).sum(1)
-        if not (bent[size > 0] > 0).all():                       # examples meet in the loss: all as one
+        if not (bent[size > 0] > 0).all():                       # the loss couples examples: take all as one
             size, bent = size.sum(keepdims=True), bent.sum(keepdims=True)
         with numpy.errstate(divide='ignore', invalid='ignore'):
             return float(numpy.where(size == 0, 0., numpy.where(bent > 0, size ** 1.5 / bent, numpy.inf)).max())
 
     def newton(self, f, g):
-        """The largest over examples of |H^+ g|."""
+        """Return the largest |H^+ g| over examples."""
         h = self.loss.blocks(f)
         b, x, o = h.shape[:3]
         step = numpy.linalg.pinv(h.reshape(b, x * o, x * o), hermitian=True) @ g.reshape(b, x * o, 1)
@@ -220,7 +220,7 @@ class Flow:
 
 def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=None, trace_axes=(-1,), *, grad=None,
                      hvp=None, rtol=1.4e-8, atol=1.4e-8, method='auto', max_steps=20000, progress=None):
-    r"""Outputs during gradient descent on any loss, with or without momentum, the kernel held fixed.
+    r"""Predict the outputs during gradient descent on any loss, with or without momentum, with the kernel held fixed.
 
     .. math::
         \frac{df}{d\tau} = -K \frac{\partial L}{\partial f_t}, \quad \tau = \text{learning_rate}\; t
@@ -228,59 +228,59 @@ def gradient_descent(loss, k_train_train, y_train, learning_rate=1., momentum=No
         \frac{d^2f}{d\tau^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{d\tau}
         - K \frac{\partial L}{\partial f_t}, \quad \tau = \sqrt{\text{learning_rate}}\; t
 
-    for training and test outputs f, K their kernel with the training set. The second is the limit of the heavy ball
-    v <- momentum v + dL/dtheta, theta <- theta - learning_rate v, in which learning_rate and t count each by itself.
+    for training and test outputs f and their kernel K with the training set. The second is the limit of the heavy ball
+    v <- momentum v + dL/dtheta, theta <- theta - learning_rate v, where learning_rate and t matter separately.
 
     Parameters
     ----------
-    loss : function (fx_train, y_train) -> number, of arrays of the shape of y_train, written with `autograd.numpy`. Its
-        value is not needed where `grad` is given: then it may be None.
-    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; as a rule the NTK.
-    y_train : array (n, ..., o), whatever `loss` compares with; its shape is that of the outputs.
+    loss : function (fx_train, y_train) -> number, of arrays of the shape of y_train, written with `autograd.numpy`. It
+        may be None if `grad` is given, because its value is then not needed.
+    k_train_train : array (n, n), or (n, n, c, c, ...): symmetric positive semi-definite; usually the NTK.
+    y_train : array (n, ..., o), the targets that `loss` takes; the outputs have the same shape.
     learning_rate : float > 0.
-    momentum : float in [0, 1), or None: gradient descent.
-    trace_axes : axes of `y_train` on which the kernel is the identity and which it does not carry.
+    momentum : float in [0, 1), or None for gradient descent without momentum.
+    trace_axes : axes of `y_train` on which the kernel is the identity; the kernel array does not have them.
     grad : function (fx_train, y_train) -> dL/df, of the shape of y_train; default: by autograd.
     hvp : function (fx_train, y_train, v) -> d2L/df2 v, of the same shape; default: by autograd, from `grad` if given.
-    rtol, atol : float > 0, of each step of the solver, for outputs; rtol >= 1e-13. With momentum 1 - momentum times as
-        much, as far as 1e-13 allows: so many errors of oscillations add up.
-    method : 'auto': DOP853, and Radau from where that takes less, unless `grad` is given without `hvp`; or a solver of
+    rtol, atol : float > 0, tolerances of each solver step, for outputs; rtol >= 1e-13. With momentum both are
+        multiplied by 1 - momentum (rtol >= 1e-13 remains), because errors of oscillations add up accordingly.
+    method : 'auto': DOP853, then Radau as soon as it costs less, unless `grad` is given without `hvp`; or a solver of
         scipy.integrate by name: 'DOP853', 'RK45', 'RK23'; implicit 'Radau', 'BDF', 'LSODA', with the Jacobian -K H.
-    max_steps : int >= 1, of one call.
-    progress : True: show steps and time (tqdm). None: on a terminal.
+    max_steps : int >= 1, the most steps of one call.
+    progress : True: show steps and time (tqdm). None: show them only on a terminal.
 
     Returns
     -------
     predict_fn(t=None, fx_train_or_state_0=0., fx_test_0=None, k_test_train=None, *, stats=False)
-        t : times >= 0 in any shape and order; None or inf: until nothing moves any more.
+        t : times >= 0 in any shape and order; None or inf: until the outputs are at rest.
         fx_train_or_state_0 : training outputs at t = 0, an array, a number or None; or an ODEState to go on from.
         fx_test_0 : test outputs at t = 0, an array, a number or None; None along with an ODEState, which has them.
         k_test_train : array (m, n) or (m, n, c, c, ...), the same kernel test x train; needed with test outputs.
-        stats : with True, the pair of the result and the solver's `Stats`.
+        stats : if True, return the pair of the result and the solver's `Stats`.
 
-        It returns the training outputs, the test outputs or the pair, of shape t.shape + the shape of the outputs; from
-        an ODEState an ODEState of such. float32 if `k_train_train` and `y_train` are, otherwise float64.
+        It returns the training outputs, the test outputs or both, of shape t.shape + the shape of the outputs; started
+        from an ODEState, an ODEState of these. float32 if `k_train_train` and `y_train` are, otherwise float64.
 
     Raises
     ------
-    ValueError : shapes disagree; NaN or infinity; parameters out of range; t < 0; nothing asked for; a loss that
+    ValueError : shapes disagree; NaN or infinity; parameters out of range; t < 0; no outputs asked for; a loss that
         returns no finite number, or does not depend on f as far as autograd sees; velocities without momentum.
-    TypeError : arrays not of NumPy; a loss, grad or hvp that is no function.
+    TypeError : arrays that are not NumPy's; a loss, grad or hvp that is not a function.
     NotPSDError : the smallest eigenvalue of k_train_train is below -10 max(n, 4) eps times the largest.
-    NotReachedError : max_steps; steps that become too small (NaN on the way); a loss with a kink on which outputs would
-        have to stay, or go to and fro, which is said; at t = None a loss that has no minimum. What was reached is in
-        it, and the state.
-    SingularKernelWarning : eigenvalues of the kernel count as zero where that matters.
+    NotReachedError : max_steps are used up; steps become too small (NaN on the way); the loss has a kink at which
+        outputs would have to stay or oscillate (the message says so); at t = None the loss has no minimum. The error
+        has the results so far, and the state.
+    SingularKernelWarning : some eigenvalues of the kernel count as zero, which affects the result.
 
     Notes
     -----
-    With t = None it ends where Newton's method sees the minimum within 10 (atol + rtol max|f|).
-    Test outputs cost nothing while it runs, and eigenvalues that are zero do not move anything.
+    With t = None integration ends when the minimum is within 10 (atol + rtol max|f|) by Newton's method.
+    Test outputs cost nothing during integration, and eigenvalues that are zero do not move anything.
 
     Accuracy
     --------
-    Up to 40 rtol, relative to the largest output (or 1), against closed forms and mpmath, with momentum 0 to .999, also
-    at times within steps: docs/training.md#accuracy.
+    Errors up to 40 rtol, relative to the largest output (or 1), compared with closed forms and mpmath, with momentum 0
+    to .999, also at times within steps: docs/training.md#accuracy.
 
     Source
     ------
@@ -367,7 +367,7 @@ class _Descent:
 
 
 def _time(learning_rate, momentum):
-    """tau / t, and the damping c."""
+    """Return tau / t, and the damping c."""
     if momentum is None:
         return learning_rate, None
     if not nonnegative('momentum', momentum) < 1:
@@ -376,7 +376,7 @@ def _time(learning_rate, momentum):
 
 
 def _state(start, fx_test_0, k_test_train, damping):
-    """The ODEState to start from."""
+    """Return the ODEState to start from."""
     given = isinstance(start, ODEState)
     if given and fx_test_0 is not None:
         raise ValueError('expected no fx_test_0 along with an ODEState, which has an fx_test of its own.')
@@ -393,7 +393,7 @@ def _state(start, fx_test_0, k_test_train, damping):
 
 
 class _Sets:
-    """Outputs on the training set and, where they are wanted, on the test set."""
+    """Outputs on the training set and, if they are wanted, on the test set."""
 
     def __init__(self, layout, modes, damping, y, state, k_test_train):
         self.layout = layout
@@ -410,7 +410,7 @@ class _Sets:
             self.sets[1] = outputs('test', modes.test(k), rows)
 
     def at(self, tau, s, shape):
-        """The ODEState at times tau (T,) and states (T, 1 or 2, r, o), its fields with leading axes `shape`."""
+        """Return the ODEState at times tau (T,) and states (T, 1 or 2, r, o), its fields with leading axes `shape`."""
         def field(which, name, i):
             if which is None or i == s.shape[1]:
                 return None

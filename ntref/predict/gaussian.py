@@ -17,7 +17,7 @@ from .layout import (
 
 __all__ = ['Gaussian', 'gp_inference', 'gradient_descent_mse_ensemble']
 
-NEEDS = {          # get: kernels for the mean, with the covariance, test x test
+NEEDS = {          # get: kernels needed for the mean; for mean and covariance; the kernel test x test
     'nngp': (('nngp',), ('nngp',), 'nngp'),
     'ntk': (('ntk',), ('nngp', 'ntk'), 'nngp'),
     'ntkgp': (('ntk',), ('ntk',), 'ntk'),
@@ -46,10 +46,10 @@ class Gaussian(NamedTuple):
     covariance: Any
 
 
-# ------------------------------------------------------------------ the two doors
+# ------------------------------------------------------------------ the public functions
 
 def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,)):
-    r"""Posterior of a Gaussian process, which is also the ensemble of networks trained for ever.
+    r"""Predict by the posterior of a Gaussian process, which is also the ensemble of networks trained to infinite time.
 
     ==========  ==========================  =====================================================================
     get         mean                        covariance
@@ -65,7 +65,7 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
 
     Parameters
     ----------
-    k_train_train : what has attributes `nngp` and/or `ntk` (a Kernel, a named tuple), or an array, used for either.
+    k_train_train : object with attributes `nngp` and/or `ntk` (a Kernel, a named tuple), or an array, used for either.
         Arrays of shape (n, n), or (n, n, c, c, ...): symmetric positive semi-definite.
     y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
     diag_reg, diag_reg_absolute_scale, trace_axes : as in `gradient_descent_mse`.
@@ -76,25 +76,25 @@ def gp_inference(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=Fa
         get : 'nngp', 'ntk' or 'ntkgp', a tuple of them, or None for ('nngp', 'ntk').
         k_test_train : like `k_train_train`, test x train; None predicts the training set, and gives `y_train` whatever
             the `diag_reg` (pass k_train_train here for the regularized fit).
-        k_test_test : like `k_train_train`, test x test; None: no covariances. An array is the NNGP. For the training
-            set anything that is not None, as True.
+        k_test_test : like `k_train_train`, test x test; None: no covariances. An array counts as the NNGP. For
+            covariances on the training set pass anything that is not None, such as True.
 
         For one name it returns the mean, or `Gaussian(mean, covariance)`; for a tuple a named tuple of those.
 
     Raises
     ------
     ValueError : shapes disagree; NaN or infinity; diag_reg < 0; unknown `get`; a kernel is missing: 'ntk' with
-        covariance needs nngp and ntk, 'ntkgp' with covariance an object with ntk for `k_test_test`.
+        covariance needs nngp and ntk, 'ntkgp' with covariance needs an object with ntk as `k_test_test`.
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
-        variance is below 0 by more than rounding (NegativeVarianceError); what is less counts as 0.
-    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
+        variance is below 0 by more than rounding (NegativeVarianceError); less negative ones count as 0.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Notes
     -----
-    Where A has eigenvalues that are zero to rounding its inverse is the pseudo-inverse, the limit of training; on the
-    training set the targets' part along them is then not reached: docs/theory/dynamics.md#infinite-time. That is
-    warned of: eigenvalues that are tiny and not zero are lost in it, and variances may be smaller by far.
+    If A has eigenvalues that are zero to rounding, its inverse is the pseudo-inverse, the limit of training; the
+    targets' part along them is then not reached on the training set: docs/theory/dynamics.md#infinite-time. A warning
+    says so, because eigenvalues that are tiny but not zero are lost too, and variances may be far too small.
 
     Accuracy
     --------
@@ -144,7 +144,7 @@ class _Posterior:
 
 def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1., diag_reg=0.,
                                   diag_reg_absolute_scale=False, trace_axes=(-1,), **kernel_fn_train_train_kwargs):
-    r"""Outputs of the ensemble of infinitely wide networks, each trained by gradient flow from random weights.
+    r"""Predict outputs of the ensemble of infinitely wide networks, each trained by gradient flow from random weights.
 
     ==========  ===============================================================================================
     get         mean and covariance on test points
@@ -162,13 +162,13 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
 
     Parameters
     ----------
-    kernel_fn : kernel_fn(x1, x2, get, **kwargs), an array for a string `get`, what has attributes for a tuple; or a
-        network, for its own.
-    x_train : the inputs, whatever `kernel_fn` takes.
+    kernel_fn : function (x1, x2, get, **kwargs) that returns an array for a string `get`, an object with attributes for
+        a tuple; or a network, whose kernel_fn is used.
+    x_train : the inputs, in any form that `kernel_fn` takes.
     y_train : array (n, ..., o), the targets; (n,) works with the default `trace_axes`.
     learning_rate, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gradient_descent_mse`.
-    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get). Arrays, pairs of them of equal length, and
-        pairs (value, None), are taken to belong to the inputs, as the `pattern` of graphs or `rng`; `params` never.
+    **kernel_fn_train_train_kwargs : passed to kernel_fn(x_train, None, get). Arrays, pairs of arrays of equal length,
+        and pairs (value, None) are taken to belong to inputs, like the `pattern` of graphs or `rng`; `params` never is.
 
     Returns
     -------
@@ -178,11 +178,12 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
         get : 'nngp', 'ntk' (or 'ntkgp' with t=None), a tuple of them, or None for ('nngp', 'ntk').
         compute_cov : whether to return covariances too.
         **kernel_fn_test_test_kwargs : passed to kernel_fn(x_test, None, get); each must also have been given for the
-            training set. kernel_fn(x_test, x_train, get) gets what belongs to inputs as pairs (test, train). Others,
-            as `mask_constant` or `params`, are those of the training set; if given they must agree, as trees do.
+            training set. kernel_fn(x_test, x_train, get) gets values that belong to inputs as pairs (test, train).
+            Others, like `mask_constant` or `params`, are those of the training set; if given, they must be equal, also
+            as trees.
 
-        It returns as `gp_inference` does, shapes with t.shape in front. The kernels of the training set are computed
-        and factored when first needed and kept; `kernel_fn` is asked for nothing that `get` does not need.
+        It returns results as `gp_inference` does, with t.shape in front of their shapes. The kernels of the training
+        set are computed and factored when first needed and kept; no kernel is computed that `get` does not need.
 
     Raises
     ------
@@ -191,8 +192,8 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
     NotImplementedError : 'ntkgp' at finite time.
     ValueError : (on calling predict_fn) a diag_reg > 0 that is lost in the rounding of the kernel's entries.
     NotPSDError : (on calling predict_fn) the smallest eigenvalue of A is below -10 max(n, 4) eps times the largest; a
-        variance is below 0 by more than rounding (NegativeVarianceError); what is less counts as 0.
-    SingularKernelWarning : eigenvalues of A count as zero where that matters: docs/theory/dynamics.md#rounding.
+        variance is below 0 by more than rounding (NegativeVarianceError); less negative ones count as 0.
+    SingularKernelWarning : eigenvalues of A that count as zero affect the result: docs/theory/dynamics.md#rounding.
 
     Accuracy
     --------
@@ -223,7 +224,7 @@ def gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, learning_rate=1.,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Ensemble:
-    """The predict_fn of `gradient_descent_mse_ensemble`; `train` has the kernels of the training set so far."""
+    """The predict_fn of `gradient_descent_mse_ensemble`; `train` has the training-set kernels computed so far."""
 
     kernel_fn: Callable
     x_train: Any
@@ -265,7 +266,7 @@ class _Ensemble:
 # ------------------------------------------------------------------ one prediction
 
 def predict(name, train, tau, k_test_train, k_test_test):
-    """The mean, or the Gaussian if `k_test_test` is given, for one name; `tau` None is infinite time."""
+    """Return the mean, or the Gaussian if `k_test_test` is given, for one name; `tau` None is infinite time."""
     kernel = NEEDS[name][0][0]
     p = chosen(train, kernel)
     if k_test_train is None:
@@ -291,7 +292,7 @@ def predict(name, train, tau, k_test_train, k_test_test):
 
 
 def both_kernels(train, k, tau, k_test_train, k_test_test, rows):
-    """The covariance for get='ntk', which takes the NNGP too, and the prior's."""
+    """Return the covariance for get='ntk', which needs the NNGP too, and the prior covariance."""
     a = train['ntk'].a
     if k is None and tau is None and not a.singular:
         return 0. * a.k, a.k
@@ -314,7 +315,10 @@ def chosen(train, kernel):
 
 
 def test_kernel(name, p, k_test_test, rows):
-    """Kernel test x test as a matrix; a bare array does not say which kernel it is and counts as the NNGP."""
+    """Return the kernel test x test as a matrix.
+
+    A bare array does not say which kernel it is and counts as the NNGP.
+    """
     if name == 'ntkgp' and is_array(k_test_test):
         raise ValueError("expected k_test_test with an attribute ntk for get='ntkgp', got an array, which may be the "
                          "NNGP. Pass what kernel_fn(x_test, None, get=('nngp', 'ntk')) gives.")
@@ -323,10 +327,10 @@ def test_kernel(name, p, k_test_test, rows):
     return kernel_matrix(k)
 
 
-# ------------------------------------------------------------------ what is asked for, and how it is handed back
+# ------------------------------------------------------------------ the names asked for, and the form of the results
 
 def requested(get):
-    """The names in `get`, lower case."""
+    """Return the names in `get`, in lower case."""
     if is_array(get):
         raise TypeError(f'expected get to be names of kernels, got an array of shape {get.shape}. Is it '
                         'k_test_train? Pass k_test_train=..., or None in front.')
@@ -342,7 +346,7 @@ def requested(get):
 
 
 def answer(get, names, results):
-    """For a string the one result, otherwise a named tuple."""
+    """Return the one result for a string, otherwise a named tuple of the results."""
     return results[0] if isinstance(get, str) else namedtuple('Gaussians', names)(*results)
 
 
@@ -351,7 +355,7 @@ def unique(names):
 
 
 def evaluate(kernel_fn, x1, x2, names, kwargs):
-    """kernel_fn's arrays by name, from one call, or from none if no name is given."""
+    """Return the arrays of kernel_fn by name, from a single call, or from none if no name is given."""
     if not names:
         return SimpleNamespace()
     if len(names) == 1:
@@ -361,7 +365,7 @@ def evaluate(kernel_fn, x1, x2, names, kwargs):
 
 
 def recombined(test, train):
-    """Keywords for kernel_fn(x_test, x_train): what belongs to inputs in pairs (test, train); others must agree."""
+    """Merge the keywords for kernel_fn(x_test, x_train): those of inputs to pairs (test, train); others must agree."""
     both = dict(train)
     for name, value in test.items():
         if name not in train:
@@ -378,7 +382,7 @@ def recombined(test, train):
 
 
 def is_of_set(name, value):
-    """Does it belong to a set of inputs: an array, a pair of equal length, or (value, None) for kernel_fn(x, None)?"""
+    """True if value belongs to inputs: an array, a pair of equal length, or (value, None) for kernel_fn(x, None)."""
     if name == 'params':
         return False
     if isinstance(value, (tuple, list)):
@@ -389,7 +393,7 @@ def is_of_set(name, value):
 
 
 def same(a, b):
-    """Are they equal, also as trees of arrays? NaN is NaN."""
+    """True if a and b are equal, also as trees of arrays; NaN equals NaN."""
     if isinstance(a, dict) and isinstance(b, dict):
         return set(a) == set(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
@@ -398,16 +402,16 @@ def same(a, b):
         return a.shape == b.shape and not namespace(a, b).any((a != b) & ((a == a) | (b == b)))
     try:
         return a is b or bool(a == b) or bool(a != a and b != b)
-    except ValueError:                                 # an array and a number, which do not answer yes or no
+    except ValueError:                                 # an array and a number: no single truth value
         return False
 
 
 def refuse(x_train, y_train, diag_reg):
-    """Raise for what can be seen to be wrong before any kernel is computed."""
+    """Raise an error for arguments that can be seen to be wrong before any kernel is computed."""
     nonnegative('diag_reg', diag_reg)
     y = checked('y_train', y_train)
     for name, x in named(x_train, 'x_train'):
-        if not hasattr(x, 'toarray'):                  # a function of the user may take sparse inputs
+        if not hasattr(x, 'toarray'):                  # a user's kernel_fn may take sparse inputs
             check_entries(x, name)
     if is_array(x_train) and x_train.shape[:1] != y.shape[:1]:
         raise ValueError(f'expected as many targets as inputs, got y_train of shape {y.shape} and x_train of shape '

@@ -1,4 +1,4 @@
-"""Evidence for a network as a function of its hyper-parameters: the gradient, and its maximum."""
+"""Evidence for a network as a function of its hyper-parameters: its gradient and its maximum."""
 from functools import partial
 from importlib import import_module
 from math import exp, inf, isfinite, isqrt, log, prod
@@ -19,25 +19,25 @@ from .layout import nonnegative
 
 __all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gradient']
 
-RIDGE = 'diag_reg'         # the hyper-parameter that is no argument of net_fn
+RIDGE = 'diag_reg'         # the hyper-parameter that is not an argument of net_fn
 ALL = slice(None)
-NARROW = 1e-3              # a box, in logarithms, in which the search gives up
+NARROW = 1e-3              # radius of a box, in logarithms, below which the search gives up
 UPHILL = 'no step along the gradient found more, which is rounding as a rule. A larger diag_reg, or bounds, may help.'
-FAR = 1e5                  # bounds, where none are given: so many times the start, and so many times less
+FAR = 1e5                  # default bounds: the start divided and multiplied by this
 
 
 class Fit(NamedTuple):
-    """What `fit_hyperparameters` found.
+    """Result of `fit_hyperparameters`.
 
     Attributes
     ----------
-    hyperparameters : dict, with the largest log marginal likelihood of all that were tried.
-    log_marginal_likelihood : float, there.
-    gradient : dict, d log p / d log hyper-parameter, there.
+    hyperparameters : dict, those with the largest log marginal likelihood of all that were tried.
+    log_marginal_likelihood : float, its value for these hyper-parameters.
+    gradient : dict, d log p / d log hyper-parameter for these hyper-parameters.
     at_bounds : tuple of the names that ended on one of their bounds: the maximum may lie beyond it.
     network : net_fn(**hyperparameters), without diag_reg.
-    trace : list of (hyperparameters, log marginal likelihood), all that were tried, the start first.
-    scipy : scipy.optimize.OptimizeResult of -log p in the logarithms; None if it was never finished.
+    trace : list of (hyperparameters, log marginal likelihood) of all that were tried, the start first.
+    scipy : scipy.optimize.OptimizeResult of -log p in the logarithms; None if the optimizer did not finish.
 
     Examples
     --------
@@ -55,11 +55,11 @@ class Fit(NamedTuple):
 
 
 class FitError(RuntimeError):
-    """The maximum was not reached.
+    """Error for a fit that did not reach the maximum.
 
     Attributes
     ----------
-    fit : Fit, the best so far, from which `fit_hyperparameters` goes on as its `initial`.
+    fit : Fit, the best so far; pass its hyperparameters as `initial` to `fit_hyperparameters` to go on.
     """
 
     def __init__(self, why, fit):
@@ -76,26 +76,26 @@ class FitError(RuntimeError):
 
 def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, get='nngp', diag_reg=0.,
                                      diag_reg_absolute_scale=False, trace_axes=(-1,), **kernel_fn_kwargs):
-    r"""log p(y) of a network, and its derivatives in all hyper-parameters, by one pass back through the kernel.
+    r"""Return log p(y) of a network and its derivatives in all hyper-parameters, in one reverse pass.
 
     .. math::
         \frac{\partial \log p}{\partial \vartheta} = \sum_{ij} G_{ij} \frac{\partial K_{ij}}{\partial \vartheta}, \qquad
         G = \tfrac12 (\alpha \alpha^T - o A^{-1}), \qquad \alpha = A^{-1} y
 
-    for o traced entries of the targets for each input. The pass is made block by block, above the diagonal only, if
-    entries of the kernel depend on their own pair of inputs alone (`kernel_fn.of_blocks` says so): the record of what
-    is differentiated is that of one block.
+    where each input has o traced entries of the targets. The pass is made block by block, above the diagonal only, if
+    each entry of the kernel depends on its own pair of inputs alone (`kernel_fn.of_blocks` tells): memory then holds
+    autograd's record of one block only.
 
     Parameters
     ----------
     net_fn : (**hyperparameters) -> network with a `kernel_fn`, or a kernel function (x1, x2, get), that autograd can
-        differentiate: the hyper-parameters may go through `autograd.numpy` and operators on their way, not through
-        float() or numpy.
-    x_train, y_train : NumPy arrays, inputs and targets. x_train is whatever the kernel function takes.
-    hyperparameters : dict of numbers > 0, arguments of net_fn, but 'diag_reg', which is the ridge.
-    get, diag_reg, diag_reg_absolute_scale, trace_axes : as in `log_marginal_likelihood`; diag_reg where it is not among
-        the `hyperparameters`.
-    **kernel_fn_kwargs : passed to the kernel function, as `pattern` or `mask_constant`.
+        differentiate: the hyper-parameters may pass through `autograd.numpy` and operators, but not through float() or
+        numpy.
+    x_train, y_train : NumPy arrays, inputs and targets. x_train may have any form that the kernel function takes.
+    hyperparameters : dict of numbers > 0: arguments of net_fn, except for 'diag_reg', which is the ridge.
+    get, diag_reg, diag_reg_absolute_scale, trace_axes : as in `log_marginal_likelihood`; diag_reg is used if it is not
+        among the `hyperparameters`.
+    **kernel_fn_kwargs : passed to the kernel function, such as `pattern` or `mask_constant`.
 
     Returns
     -------
@@ -105,13 +105,13 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
     ------
     ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0, or that
         changes the kernel in a way that autograd cannot see.
-    TypeError : arrays that are not NumPy's; net_fn is no function, or returns neither network nor kernel function.
+    TypeError : arrays that are not NumPy's; net_fn is not a function, or returns neither network nor kernel function.
 
     Accuracy
     --------
-    Each derivative in a logarithm, relative to the largest: 2 eps cond(A), against mpmath at 40 digits (linear network,
-    cond(A) = 30 to 1e7; measured 0.6 of eps cond(A)); layers of all kinds to 2e-9 against central differences, which
-    have no more.
+    Error of each derivative in a logarithm, relative to the largest: 2 eps cond(A), compared with mpmath at 40 digits
+    (linear network, cond(A) = 30 to 1e7; the measured error is 0.6 eps cond(A)). For layers of all kinds it is 2e-9
+    compared with central differences, which are not more accurate than that.
 
     Source
     ------
@@ -163,12 +163,12 @@ class _Problem:
         return getattr(network, 'kernel_fn', network)
 
     def whole(self, hyper):
-        """The kernel of all inputs."""
+        """Return the kernel of all inputs with themselves."""
         return self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
 
-    @numpy.errstate(over='ignore', invalid='ignore')               # what is not finite is refused
+    @numpy.errstate(over='ignore', invalid='ignore')               # results that are not finite are refused
     def value_and_gradient(self, hyper):
-        """log p and {name: its derivative}."""
+        """Return log p and {name: its derivative}."""
         k = self.whole(hyper)
         if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
             raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
@@ -184,7 +184,7 @@ class _Problem:
         return value, gradient
 
     def pullback(self, hyper, k, G):
-        """sum G dk/d hyper; blocks below the diagonal are those above it."""
+        """Return sum G dk/d hyper by name; blocks below the diagonal are equal to those above it."""
         total = dict.fromkeys(hyper, 0.)
         if set(hyper) == {RIDGE}:
             return total
@@ -198,13 +198,13 @@ class _Problem:
         return total
 
     def idle(self, hyper):
-        """Those on which no entry of the kernel depends, as far as autograd sees."""
+        """Return the hyper-parameters on which no entry of the kernel depends, as far as autograd sees."""
         k = self.whole(hyper)
         slopes = self.pullback(hyper, k, numpy.ones_like(k))
         return [name for name, slope in slopes.items() if slope == 0 and name != RIDGE]
 
     def refuse_unseen(self):
-        """Raises where the kernel changes with a hyper-parameter on which autograd sees it not depend."""
+        """Raise ValueError if the kernel changes with a hyper-parameter on which, to autograd, it does not depend."""
         k = self.whole(self.initial)
         for name in self.idle(self.initial):
             if (self.whole(self.initial | {name: 1.01 * self.initial[name]}) != k).any():
@@ -213,7 +213,7 @@ class _Problem:
                                  'autograd.numpy.')
 
     def block(self, rows, columns, hyper):
-        """The kernel of some inputs with others, as `blocks` has them."""
+        """Return the kernel of some inputs with others, for slices from `blocks`."""
         if rows == ALL:
             return self.whole(hyper)
         x2 = None if rows == columns else self.x[columns]
@@ -222,7 +222,10 @@ class _Problem:
         return of_blocks(self.x[rows], x2, self.kernel, **kwargs)
 
     def blocks(self, hyper):
-        """On and above the diagonal, of ENTRIES / 4 pairs of positions; or all in one, where entries are not alone."""
+        """Return slices (rows, columns) of blocks on and above the diagonal, of ENTRIES / 4 pairs of positions.
+
+        There is one block of all inputs if entries of the kernel depend on other inputs too.
+        """
         alone = getattr(self.kernel_fn(hyper), 'of_blocks', lambda *a, **k: None)
         if not is_array(self.x) or alone(self.x, None, **self.kwargs) is None:
             return [(ALL, ALL)]
@@ -236,24 +239,24 @@ class _Problem:
 
 def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=0., diag_reg_absolute_scale=False,
                         trace_axes=(-1,), bounds=None, max_steps=200, tol=1e-5, progress=None, **kernel_fn_kwargs):
-    r"""The hyper-parameters of a network, and the noise, that make the targets most likely.
+    r"""Find the hyper-parameters of a network, and the noise, that make the targets most likely.
 
     .. math:: \hat\vartheta = \arg\max_\vartheta \log p(y | \vartheta)
 
-    by L-BFGS-B in the logarithms of the hyper-parameters, from one start: what is found is a local maximum, never below
+    by L-BFGS-B in the logarithms of the hyper-parameters, from one start: the result is a local maximum, never below
     the start. Depth, nonlinearity and other choices are compared by the `log_marginal_likelihood` of their fits.
 
     Parameters
     ----------
     net_fn, x_train, y_train, get, diag_reg, diag_reg_absolute_scale, trace_axes, **kernel_fn_kwargs : as in
         `log_marginal_likelihood_gradient`.
-    initial : dict of numbers > 0, arguments of net_fn, and 'diag_reg' if it is to be fitted.
-    bounds : dict {name: (least, largest)} with numbers > 0; for others 1e-5 to 1e5 times the start.
-    max_steps : int >= 1, iterations of L-BFGS-B, each of one evaluation as a rule.
-    tol : float > 0, the largest |d log p / d log hyper-parameter| at the end. It ends, too, where an iteration gains
-        less than 2e-9 of |log p|.
-    progress : callable, called with (hyper-parameters, log p) after each evaluation. True: show them (tqdm). None: on a
-        terminal. After Ctrl-C there is what it kept.
+    initial : dict of numbers > 0: arguments of net_fn, and 'diag_reg' if it is to be fitted.
+    bounds : dict {name: (least, largest)} with numbers > 0; names not given have 1e-5 to 1e5 times the start.
+    max_steps : int >= 1, the most iterations of L-BFGS-B, which usually take one evaluation each.
+    tol : float > 0, the largest |d log p / d log hyper-parameter| at the end. The search also ends when an iteration
+        gains less than 2e-9 of |log p|.
+    progress : callable, called with (hyper-parameters, log p) after each evaluation. True: show them (tqdm). None: show
+        them only on a terminal. After Ctrl-C, whatever the callable kept is still there.
 
     Returns
     -------
@@ -261,14 +264,14 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
 
     Raises
     ------
-    FitError : `max_steps` were not enough, or the search came where log p cannot be had; its .fit has the best so far.
-    ValueError : as `log_marginal_likelihood_gradient`, at the start; bounds that do not hold the start; a
+    FitError : `max_steps` were not enough, or the search reached points without a log p; its .fit has the best so far.
+    ValueError : as `log_marginal_likelihood_gradient`, at the start; bounds that do not contain the start; a
         hyper-parameter that the kernel does not depend on.
 
     Notes
     -----
-    Memory: nine arrays of n^2 float64 (measured), and the record of one block. Time: n^3, and that of the kernel, a few
-    dozen times.
+    Memory: nine arrays of n^2 float64 (measured), and autograd's record of one block. Time: a few dozen times the sum
+    of n^3 and the time of the kernel.
 
     Source
     ------
@@ -296,7 +299,7 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
 
 
 def _limits(initial, bounds):
-    """Of log(value / start), for each hyper-parameter."""
+    """Return the bounds of log(value / start) for each hyper-parameter."""
     if not isinstance(bounds, dict):
         raise TypeError(f'expected bounds as a dict {{name: (least, largest)}}, got {bounds!r:.100}.')
     if unknown := set(bounds) - set(initial):
@@ -314,7 +317,7 @@ def _limits(initial, bounds):
 
 
 class _Search:
-    """-log p and its gradient for SciPy, in the logarithms of value / start; remembers."""
+    """-log p and its gradient for SciPy, in the logarithms of value / start; keeps all values and the best result."""
 
     def __init__(self, problem, limits, progress):
         self.problem = problem
@@ -337,7 +340,10 @@ class _Search:
         return -value, numpy.array([-slope for slope in gradient.values()])
 
     def run(self, max_steps, tol):
-        """L-BFGS-B; within a box around the best, half as wide each time, where it stepped on what has no log p."""
+        """Run L-BFGS-B, and restart it if it stepped to a point without a log p.
+
+        It restarts from the best point so far, in a box around it, half as wide each time.
+        """
         start = [0.] * len(self.limits)
         radius = inf
         steps = max_steps
@@ -353,7 +359,7 @@ class _Search:
                 if radius < NARROW:
                     raise FitError(f'{error} Fit diag_reg, too, or give bounds.', self.fit(None)) from error
             else:
-                steps -= found.get('nit', 0)               # not there if all bounds leave no room
+                steps -= found.get('nit', 0)               # missing if all bounds leave no room
                 if not found.success:
                     raise FitError(UPHILL if found.status == 2 else f'{found.message}.', self.fit(found))
                 if not any(v in edges and v not in limits for v, edges, limits in zip(found.x, box, self.limits)):

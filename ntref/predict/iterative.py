@@ -1,7 +1,7 @@
 """Solutions of (K + reg I) a = y without K in memory: conjugate gradients on tiles of K.
 
-K is read, or computed, tile by tile, once in every step and the upper half only. For the preconditioner a few rows of
-it are factored, K = L L^T + a rest: docs/theory/dynamics.md#without-the-kernel-in-memory.
+Every step reads, or computes, the upper half of K once, tile by tile. The preconditioner factors a few rows of K,
+K = L L^T + a rest: docs/theory/dynamics.md#without-the-kernel-in-memory.
 """
 from typing import Any, NamedTuple
 
@@ -18,11 +18,11 @@ from .out_of_core import Tiles
 __all__ = ['NotConvergedError', 'Solution', 'State', 'System', 'cg', 'pivoted_cholesky']
 
 EPS = 2. ** -52
-SAME = 1e-12           # traces of one kernel, read in one way or another
+SAME = 1e-12           # relative difference up to which traces are those of one kernel, read in different ways
 
 
 class NotConvergedError(RuntimeError):
-    """Conjugate gradients ended above the tolerance.
+    """Error for conjugate gradients that ended above the tolerance.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class NotConvergedError(RuntimeError):
 
 
 class _Indefinite(NotPSDError):
-    """A direction in which K + reg I is not positive; `smallest` is p^T (K + reg I) p / p^T p."""
+    """Error for a direction in which K + reg I is not positive; `smallest` is p^T (K + reg I) p / p^T p."""
 
     def __init__(self, quotient, shift):
         self.smallest, self.absolute = float(quotient), True
@@ -57,15 +57,15 @@ class _Indefinite(NotPSDError):
 
 
 class State(NamedTuple):
-    """Where conjugate gradients are: what a restart needs, in arrays that numpy.savez can keep.
+    """State of conjugate gradients: all that a restart needs, in arrays that numpy.savez can store.
 
     Attributes
     ----------
-    a, r, p : arrays (n, o), the solution, its residual as carried along, and the next directions.
+    a, r, p : arrays (n, o), the solution, its residual as updated in each step, and the next directions.
     rho : array (o,), r^T P^-1 r for right-hand sides divided by powers of two, so that their largest entry is 1 to 2.
-    steps : int, steps so far.
-    lower, rank, shift : array (rank, n), the rows l of K = sum l l^T + a rest; the rank asked for, and reg.
-    y, trace : the right-hand sides and the trace of K, by which a state of something else is told.
+    steps : int, number of steps so far.
+    lower, rank, shift : array (rank, n), the rows l of K = sum l l^T + a rest; the requested rank; reg.
+    y, trace : the right-hand sides and the trace of K, by which a state of another system is recognized.
 
     Examples
     --------
@@ -86,14 +86,14 @@ class State(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """What `cg` found.
+    """Result of `cg`.
 
     Attributes
     ----------
     a : array, the shape of y.
-    residual : array (o,), or float for one right-hand side (n,): |y - (K + reg I) a| / |y|, from a itself.
-    steps : int, all steps, those of the `state` given included.
-    state : State, to go on to a smaller `tol`.
+    residual : array (o,), or float for one right-hand side (n,): |y - (K + reg I) a| / |y|, computed from a.
+    steps : int, number of all steps, including those of the given `state`.
+    state : State, from which `cg` can go on to a smaller `tol`.
 
     Examples
     --------
@@ -110,16 +110,16 @@ class Solution(NamedTuple):
 # ------------------------------------------------------------------ the preconditioner
 
 def pivoted_cholesky(diagonal, row, rank):
-    """The first `rank` steps of the Cholesky decomposition of K, each with the largest diagonal entry left as pivot.
+    """Return the first `rank` steps of the Cholesky decomposition of K, with the largest diagonal left as pivot.
 
     .. math:: l_m = (K_{i\\cdot} - \\sum_{j<m} l_j[i] l_j) / \\sqrt{d_i}, \\quad d \\leftarrow d - l_m^2,
         \\quad i = \\arg\\max d
 
     Parameters
     ----------
-    diagonal : array (n,), of K, at first also d.
+    diagonal : array (n,), the diagonal of K, from which d starts.
     row : function i -> array (n,), a row of K.
-    rank : int; fewer where d is zero to rounding.
+    rank : int; fewer steps are made if d becomes zero to rounding.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def pivoted_cholesky(diagonal, row, rank):
 
 
 class _Preconditioner:
-    """r -> (L L^T + shift I)^-1 r, by the singular values of L: Woodbury without its cancellation."""
+    """The map r -> (L L^T + shift I)^-1 r, by the singular values of L: Woodbury without its cancellation."""
 
     def __init__(self, lower, shift):
         self.u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
@@ -171,7 +171,7 @@ class _Preconditioner:
 # ------------------------------------------------------------------ conjugate gradients
 
 class System:
-    """(K + shift I), its preconditioner, and how far to go."""
+    """The matrix K + shift I, its preconditioner, the tolerance and the most steps."""
 
     def __init__(self, k, diag_reg, absolute, tol, rank, max_steps, progress):
         self.k = k
@@ -193,7 +193,7 @@ class System:
         self.lower = self.unfinished = None
 
     def prepare(self, lower=None):
-        """The preconditioner, from `lower` if given."""
+        """Compute the preconditioner, from `lower` if given."""
         if self.lower is None or lower is not None:
             self.lower = pivoted_cholesky(self.diagonal, self.k.row, self.rank)[0] if lower is None else lower
             rest = numpy.maximum(self.diagonal - (self.lower ** 2).sum(0), 0.).mean()
@@ -208,7 +208,7 @@ class System:
         return State(a, r, z, (r * z).sum(0), steps, self.lower, self.rank, self.shift, y, self.trace)
 
     def resume(self, state, y, scale):
-        """The state itself, of y in units of `scale`, if it has this rank and reg; else with another preconditioner."""
+        """Return the state, of y in units of `scale`, if it has this rank and reg; else restart from its solution."""
         if not isinstance(state, (tuple, list)) or len(state) != len(State._fields):
             raise TypeError(f'expected state to be the State of a Solution or of a NotConvergedError, got '
                             f'{type(state).__name__}.')
@@ -224,7 +224,7 @@ class System:
         return self.start(state.a, self.residual(state.a, y), y, state.steps)
 
     def step(self, s, active):
-        """The next state; only columns that are `active` move."""
+        """Return the next state; only columns that are `active` change."""
         p, rho = s.p[:, active], s.rho[active]
         q = self.k.times(p) + self.shift * p
         curvature = (p * q).sum(0)
@@ -243,7 +243,7 @@ class System:
         return s._replace(a=a, r=r, p=next_p, rho=next_rho, steps=s.steps + 1)
 
     def solve(self, y, state=None):
-        """The State reached, y - A a, and |y - A a| / |y|; what did not get there goes on from .unfinished."""
+        """Return the State reached, y - A a, and |y - A a| / |y|; a solve that was stopped goes on from .unfinished."""
         scale = 2. ** (numpy.frexp(abs(y).max(0))[1] - 1)              # squares of y / scale are in range
         y = y / scale
         if state is None and self.unfinished is not None and numpy.array_equal(self.unfinished.y, y):
@@ -288,7 +288,7 @@ class System:
 
 
 def _times(state, up, down):
-    """The state of right-hand sides times up / down, powers of two; beyond the range of float64 infinite."""
+    """Return the state for right-hand sides times up / down, powers of two; infinite beyond the range of float64."""
     with numpy.errstate(over='ignore', invalid='ignore'):
         return state._replace(**{name: numpy.asarray(getattr(state, name)) / down * up for name in 'arpy'})
 
@@ -298,29 +298,30 @@ def _norm(a):
 
 
 def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max_steps=1000, state=None, progress=None):
-    r"""Solves (K + reg I) a = y by conjugate gradients; K need not be in memory.
+    r"""Solve (K + reg I) a = y by conjugate gradients; K need not be in memory.
 
     .. math::
         a \leftarrow a + \frac{\rho}{p^T A p} p, \quad r \leftarrow r - \frac{\rho}{p^T A p} A p, \quad
         \rho' = r^T P^{-1} r, \quad p \leftarrow P^{-1} r + \frac{\rho'}{\rho} p, \qquad
         A = K + \text{reg}\, I, \quad P = L L^T + \text{reg}\, I
 
-    with L (n, rank) from a pivoted Cholesky decomposition of K, applied by Woodbury's identity; every right-hand side
-    has its own rho and leaves when it is done. For reg = 0 the mean of the diagonal of K - L L^T takes its place in P.
+    with L (n, rank) from a pivoted Cholesky decomposition of K; P^-1 is applied by Woodbury's identity. Each right-hand
+    side has its own rho and drops out when it is done. For reg = 0, P has the mean of the diagonal of K - L L^T in
+    place of reg.
 
     Parameters
     ----------
-    k : array (n, n), symmetric positive semi-definite: of NumPy, a StoredKernel, of Zarr or Dask, a `ComputedKernel`:
-        whatever has shape, dtype and k[rows, columns]. It is read in tiles, the upper half once in each step.
+    k : array (n, n), symmetric positive semi-definite: of NumPy, Zarr or Dask, a StoredKernel, a `ComputedKernel`, or
+        any object with shape, dtype and k[rows, columns]. Each step reads its upper half once, in tiles.
     y : array (n,) or (n, o).
     diag_reg, diag_reg_absolute_scale : as in `gp_inference`: reg = diag_reg * trace(K)/n, or diag_reg itself.
-    tol : float > 0, of |y - A a| / |y|, for each right-hand side.
-    rank : int >= 0, of the preconditioner, which takes `rank` rows of K and rank * n numbers.
-    max_steps : int >= 1, steps of this call.
-    state : State of a `Solution` or of a NotConvergedError, to go on from there. With another `rank` or diag_reg its
-        solution is where conjugate gradients start anew.
-    progress : callable, called with the State after each step: to show it, or to keep it in a file. True: show steps
-        and residual (tqdm). None: on a terminal.
+    tol : float > 0, tolerance of |y - A a| / |y|, for each right-hand side.
+    rank : int >= 0, rank of the preconditioner, which reads `rank` rows of K and stores rank * n numbers.
+    max_steps : int >= 1, the most steps of this call.
+    state : State of a `Solution` or of a NotConvergedError, from which to go on. With another `rank` or diag_reg
+        conjugate gradients start anew from its solution.
+    progress : callable, called with the State after each step, to show it or to keep it in a file. True: show steps
+        and residual (tqdm). None: show them only on a terminal.
 
     Returns
     -------
@@ -332,12 +333,14 @@ def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max
         fit; NaN or infinity; diag_reg < 0; a state of something else.
     TypeError : k or y is not an array of real numbers.
     NotPSDError : p^T (K + reg I) p <= 0 for some direction p on the way.
-    NotConvergedError : `tol` not reached within `max_steps`, or out of reach in float64; its .state has what was done.
+    NotConvergedError : `tol` is not reached within `max_steps`, or out of reach in float64; its .state has the solution
+        so far.
 
     Accuracy
     --------
     The residual is recomputed from a, K and y at the end, and |a - A^-1 y| <= tol |y| / (the smallest eigenvalue of A).
-    Within reach is about eps |A| |a| / |y|. All is computed in float64, float32 entries taken as they are.
+    Residuals down to about eps |A| |a| / |y| can be reached. Everything is computed in float64; float32 entries are
+    taken as exact.
 
     Source
     ------

@@ -15,19 +15,19 @@ from .out_of_core import Tiles
 
 __all__ = ['gp_inference_iterative']
 
-COLUMNS = 128          # right-hand sides at a time, for variances
+COLUMNS = 128          # right-hand sides solved for at a time, for variances
 
 
 def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,),
                            tol=1e-8, rank=100, max_steps=1000, progress=None):
-    r"""`gp_inference` by conjugate gradients, for kernels that need not be in memory.
+    r"""Predict as `gp_inference` does, by conjugate gradients, for kernels that need not be in memory.
 
-    Means and covariances are those of `gp_inference`; its table of formulas holds.
+    Means and covariances are those of `gp_inference`, which has the table of formulas.
 
     Parameters
     ----------
-    k_train_train : what has attributes `nngp` and/or `ntk`, or an array, used for either. Arrays as in `cg`: in memory,
-        on disk, or a `ComputedKernel`; of shape (n, n), or (n, n, c, c, ...).
+    k_train_train : object with attributes `nngp` and/or `ntk`, or an array, used for either. Arrays are as in `cg`: in
+        memory, on disk, or a `ComputedKernel`; of shape (n, n), or (n, n, c, c, ...).
     y_train, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gp_inference`.
     tol, rank, max_steps, progress : as in `cg`.
 
@@ -38,9 +38,9 @@ def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolut
         k_test_train : like `k_train_train`, test x train.
         k_test_test : like `k_train_train`, test x test, which gives covariances, and takes six arrays n x m of memory;
             or its diagonal (m,), or (m, c, ...), which gives variances of that shape, 128 test points at a time.
-            None: neither. An array is the NNGP.
+            None: neither. An array counts as the NNGP.
 
-        It returns as `gp_inference` does. The targets are solved for when first needed, and this solution is kept.
+        It returns results as `gp_inference` does. The solution for the targets is computed when first needed, and kept.
         After a NotConvergedError or Ctrl-C the same call goes on from where it stopped.
 
     Raises
@@ -50,9 +50,9 @@ def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolut
 
     Accuracy
     --------
-    With s the smallest eigenvalue of A. Means: |error| <= |k_test| tol |y| / s, as a rule far less. Variances of 'nngp'
-    and 'ntkgp': 0 <= error <= tol^2 |k_test|^2 / s, for v^T (k + r) with r = k - A v is off by r^T A^-1 r; of 'ntk' the
-    error is of the order tol.
+    Let s be the smallest eigenvalue of A. Means: |error| <= |k_test| tol |y| / s, usually far less. Variances of 'nngp'
+    and 'ntkgp': 0 <= error <= tol^2 |k_test|^2 / s, because v^T (k + r) with r = k - A v has the error r^T A^-1 r.
+    Variances of 'ntk': the error is of the order tol.
 
     Source
     ------
@@ -73,7 +73,7 @@ def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolut
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Posterior:
-    """The predict_fn of `gp_inference_iterative`; `train` has the training sets so far."""
+    """The predict_fn of `gp_inference_iterative`; `train` has the training sets made so far."""
 
     kernel: Any
     y: Any
@@ -119,7 +119,7 @@ class _Training:
 
 
 def _predict(name, trained, k_test_train, k_test_test):
-    """The mean, or the Gaussian if `k_test_test` is given, for one name."""
+    """Return the mean, or the Gaussian if `k_test_test` is given, for one name."""
     kernel, wanted = NEEDS[name][0][0], NEEDS[name][2]
     p = trained(kernel)
     k = p.test(field(k_test_train, kernel, 'k_test_train', _is_arraylike))
@@ -148,7 +148,7 @@ def _predict(name, trained, k_test_train, k_test_test):
 
 
 def _explained(p, k, s, rows, variances):
-    """What is subtracted from the prior covariance of some test points; only its diagonal for `variances`."""
+    """Return what is subtracted from the prior covariance of some test points; only its diagonal for `variances`."""
     def inner(a, b):
         return (a * b).sum(0) if variances else a.T @ b
     t = k.band(rows)

@@ -12,14 +12,14 @@ __all__ = ['KernelGradient', 'kernel_gradient']
 
 
 class KernelGradient(NamedTuple):
-    """The direction in which a cost falls, seen by a kernel.
+    """Kernel gradient of a cost, with the functional derivative it comes from and the decrease of the cost.
 
     Attributes
     ----------
     d : the functional derivative of the cost at the training points, shaped like the outputs.
-    train : the kernel gradient at the training points; outputs follow minus this.
+    train : the kernel gradient at the training points; outputs move along minus this.
     test : the kernel gradient at the test points, or None.
-    decrease : ||d||_K^2 >= 0 up to rounding, how fast the cost falls, dC/dt = -decrease; a float.
+    decrease : float, ||d||_K^2 >= 0 up to rounding, the rate at which the cost falls: dC/dt = -decrease.
     """
 
     d: Any
@@ -29,7 +29,7 @@ class KernelGradient(NamedTuple):
 
 
 def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes=(-1,)):
-    r"""The functional derivative of a cost, its kernel gradient, and the decrease of the cost along it.
+    r"""Return the functional derivative of a cost, its kernel gradient, and the decrease of the cost along it.
 
     .. math::
         \partial_f C|_{f_0} = \langle d, \cdot\rangle_{p^{in}}, \qquad
@@ -43,12 +43,12 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
 
     Parameters
     ----------
-    cost : function of an array like `fx_train`, the outputs at the training points, to a number. Written with
-        `autograd.numpy` or operators: autograd differentiates it.
+    cost : function from an array like `fx_train`, the outputs at the training points, to a number. It must be written
+        with `autograd.numpy` or operators, because autograd differentiates it.
     fx_train : NumPy array (N, ..., o), or (N,): f_0 at the training points.
     k_train_train : array (N, N), or (N, N, c, c, ...), symmetric positive semi-definite.
-    k_test_train : array (m, N), or (m, N, c, c, ...), or None: for the gradient at other points, too.
-    trace_axes : axes of `fx_train` on which the kernel is the identity and which it does not carry.
+    k_test_train : array (m, N), or (m, N, c, c, ...), to get the gradient at other points, too; or None.
+    trace_axes : axes of `fx_train` on which the kernel is the identity; the kernel array does not have them.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
 
     Accuracy
     --------
-    That of autograd and of one product of matrices: 1e-14.
+    The accuracy of autograd and of one product of matrices: 1e-14.
 
     Source
     ------

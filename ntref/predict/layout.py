@@ -1,7 +1,7 @@
-"""Arrays in, matrices inside, arrays out: which axes of the targets the kernel sees, and the checks at the door.
+"""Conversion of arrays to matrices and back: which axes of the targets the kernel has; and checks of arguments.
 
-Targets `y` have any shape; `trace_axes` are the axes on which the kernel is `Theta (x) I` and which it therefore
-does not carry. With the remaining axes of sizes (n, c, ...), kernels come zipped: (n1, n2, c1, c2, ...).
+Targets `y` have any shape; `trace_axes` are the axes on which the kernel is `Theta (x) I` and which kernel
+arrays therefore do not have. With the remaining axes of sizes (n, c, ...), kernels come zipped: (n1, n2, c1, c2, ...).
 
     kernel  (n1, n2, c1, c2)   <->  matrix (n1 c1, n2 c2)
     outputs (n, ..., o)        <->  matrix (n c, o),       o the product of the traced axes
@@ -17,7 +17,7 @@ __all__ = ['Layout', 'axes', 'checked', 'field', 'kernel_matrix', 'nonnegative',
 
 
 class Layout:
-    """The shapes of one training set: targets `y`, or outputs, and the kernel of the set with itself; their names."""
+    """Shapes of one training set: of targets `y`, or outputs, and of their kernel; messages call them by `names`."""
 
     def __init__(self, y, trace_axes, kernel, names=('y_train', 'k_train_train')):
         self.name = names[0]
@@ -44,32 +44,32 @@ class Layout:
                 f'{self.name} that are not traced, in pairs: give the kernel of these inputs, or other trace_axes.')
 
     def inputs(self):
-        """How many there are, on axis 0; ValueError where that is traced."""
+        """Return the number of inputs, on axis 0; raise ValueError if that axis is traced."""
         if 0 not in self.kept:
             raise ValueError(f'expected the inputs on axis 0 of {self.name}, got trace_axes={self.trace_axes}, which '
                              'make all of them independent. Leave axis 0 out of trace_axes.')
         return self.shape[0]
 
     def columns(self, a):
-        """Outputs (shaped like y) -> matrix (kept axes, traced axes)."""
+        """Convert outputs (shaped like y) to a matrix (kept axes, traced axes)."""
         xp = namespace(a)
         rows = tuple(a.shape[i] for i in self.kept)
         first = xp.moveaxis(a, self.kept, tuple(range(len(rows))))
         return xp.reshape(first, (prod(rows), prod(self.sizes(self.traced))))
 
     def test_matrix(self, k_test_train):
-        """Kernel test x train -> matrix, and the sizes of the kept axes of the test outputs."""
+        """Return the kernel test x train as a matrix, and the sizes of the kept axes of the test outputs."""
         k = checked('k_test_train', k_test_train)
         self.check('k_test_train', k, zipped((None,) * len(self.rows), self.rows))
         return kernel_matrix(k), k.shape[::2]
 
     def test_shape(self, rows):
-        """The shape of test outputs whose kept axes have sizes `rows`."""
+        """Return the shape of test outputs whose kept axes have sizes `rows`."""
         sizes = dict(zip(self.kept, rows))
         return tuple(sizes.get(a, self.shape[a]) for a in range(len(self.shape)))
 
     def initial(self, name, f0, rows, like):
-        """Outputs at t = 0, an array or a number, as a matrix."""
+        """Return the outputs at t = 0, given as an array or a number, as a matrix."""
         shape = self.test_shape(rows)
         check_entries(f0, name)
         f0 = checked(name, f0) if is_array(f0) else as_number(f0, name)
@@ -79,11 +79,14 @@ class Layout:
         return self.columns(f0 + namespace(like).zeros(shape))
 
     def outputs(self, m, rows):
-        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs, in their precision."""
+        """Convert matrices (..., kept axes, traced axes) to (...) + the shape of the outputs, in their precision."""
         return self.cast(self.arrays(m, rows))
 
     def arrays(self, m, rows=None):
-        """Matrices (..., kept axes, traced axes) -> (...) + the shape of the outputs; without `rows`, of y_train."""
+        """Convert matrices (..., kept axes, traced axes) to (...) + the shape of the outputs.
+
+        Without `rows` these are outputs for y_train.
+        """
         xp = namespace(m)
         lead = len(m.shape) - 2
         rows = self.rows if rows is None else rows
@@ -92,7 +95,7 @@ class Layout:
         return xp.moveaxis(m, here, tuple(lead + a for a in self.traced))
 
     def covariance(self, m, rows):
-        """Matrices (..., kept axes, kept axes) -> (...) + the zipped shape; exactly symmetric."""
+        """Convert matrices (..., kept axes, kept axes) to (...) + the zipped shape, exactly symmetric."""
         xp = namespace(m)
         lead = len(m.shape) - 2
         r = len(rows)
@@ -105,7 +108,7 @@ class Layout:
 
 
 def axes(trace_axes, ndim, name):
-    """Sorted, without duplicates, counted from the front."""
+    """Return `trace_axes` sorted, without duplicates, counted from the front."""
     given = as_axes(trace_axes, 'trace_axes')
     if not all(-ndim <= a < ndim for a in given):
         raise ValueError(f'expected trace_axes between {-ndim} and {ndim - 1} for {name} with {ndim} axes, '
@@ -118,7 +121,7 @@ def zipped(rows, columns):
 
 
 def kernel_matrix(k):
-    """(n1, n2, c1, c2, ...) -> (n1 c1 ..., n2 c2 ...)."""
+    """Convert a kernel (n1, n2, c1, c2, ...) to a matrix (n1 c1 ..., n2 c2 ...)."""
     xp = namespace(k)
     rows = k.shape[::2]
     columns = k.shape[1::2]
@@ -128,10 +131,10 @@ def kernel_matrix(k):
     return xp.reshape(k, (prod(rows), prod(columns)))
 
 
-# ------------------------------------------------------------------ the checks at the door
+# ------------------------------------------------------------------ checks of arguments
 
 def checked(name, a):
-    """`a` in working precision (float64, or mpmath), every number finite."""
+    """Return `a` in working precision (float64, or mpmath); raise ValueError unless every number is finite."""
     a, = as_floats(a)
     xp = namespace(a)
     bad = ~xp.isfinite(a)
@@ -142,7 +145,7 @@ def checked(name, a):
 
 
 def field(kernel, name, whose, is_array=is_array):
-    """The array `name` ('nngp' or 'ntk') of a kernel object; what `is_array` stands for itself."""
+    """Return the array `name` ('nngp' or 'ntk') of a kernel object, or `kernel` itself if `is_array` holds for it."""
     refuse_function(kernel, whose)
     found = kernel if is_array(kernel) else getattr(kernel, name, None)
     if found is None:
@@ -152,7 +155,7 @@ def field(kernel, name, whose, is_array=is_array):
 
 
 def refuse_function(k, name='k_train_train'):
-    """Raises TypeError where a kernel function, a network or what is like an array stands for the kernel `name`."""
+    """Raise TypeError if a kernel function, a network or a mere array-like is passed as the kernel `name`."""
     if callable(k) or hasattr(k, 'kernel_fn'):
         given = f'the class {k.__name__}' if isinstance(k, type) else type(k).__name__
         raise TypeError(
@@ -162,7 +165,7 @@ def refuse_function(k, name='k_train_train'):
 
 
 def refuse_objects(k, name='k_train_train'):
-    """Raises TypeError where a kernel function, or what has kernels as attributes, stands for the array `name`."""
+    """Raise TypeError if a kernel function, or an object with kernels as attributes, is passed as the array `name`."""
     refuse_function(k, name)
     if not is_array(k) and hasattr(k, 'ntk'):
         raise TypeError(f'expected {name} to be an array, got {type(k).__name__}, which has several. Pass its .ntk, or '
@@ -170,7 +173,7 @@ def refuse_objects(k, name='k_train_train'):
 
 
 def nonnegative(name, value, positive=False):
-    """`value` as a number, which must be >= 0 (> 0)."""
+    """Return `value` as a number; raise ValueError unless it is >= 0, or > 0 if `positive`."""
     value = as_number(value, name)
     if not (value > 0 if positive else value >= 0):
         raise ValueError(f'expected {name} {">" if positive else ">="} 0, got {value}.')
@@ -178,9 +181,10 @@ def nonnegative(name, value, positive=False):
 
 
 def times_alone(t, shapes, name='t'):
-    """Raises TypeError if t, given without anything else, looks like what has another name.
+    """Raise TypeError if t, given without anything else, looks like another argument.
 
-    shapes : {name of an argument: its shape}, None for any size; of two axes and more, so that times in a row pass.
+    shapes : {name of an argument: its shape}, with None for any size. Only shapes of two or more axes count, so that a
+        row of times passes.
     """
     given = getattr(t, 'shape', ())
     for other, shape in shapes.items():
@@ -191,7 +195,7 @@ def times_alone(t, shapes, name='t'):
 
 
 def time(t, learning_rate, y, size=None):
-    """tau = learning_rate t / size, size that of `y` if not given: the time of df/dtau = -K (f - y)."""
+    """Return tau = learning_rate t / size, the time of df/dtau = -K (f - y); the default size is that of `y`."""
     if t is None:
         return None
     check_entries(t, 't')

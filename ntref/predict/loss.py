@@ -1,8 +1,8 @@
-"""A loss of the training outputs as a function of matrices: its gradient, and its Hessian where outputs meet in it.
+"""A loss of the training outputs as a function of matrices: its gradient, and its Hessian in blocks.
 
     gradient(f)        g = dL/df                        by autograd, or given
     hessian(f)         H = d2L/df2, times a matrix      by autograd, or given
-    blocks(f)          H in blocks                      one for each example, if no two examples meet in the loss
+    blocks(f)          H in blocks                      one for each example, if the loss does not couple examples
 """
 import warnings
 from importlib import import_module
@@ -13,11 +13,11 @@ from .layout import checked
 
 __all__ = ['Loss']
 
-SAME = 1e-8            # products with H, by blocks and as a whole
+SAME = 1e-8            # relative difference allowed between products with H by blocks and as a whole
 
 
 class Loss:
-    """loss(f, y) or its derivatives, of outputs f shaped like y; f, g as matrices (kept axes, traced axes)."""
+    """A loss(f, y) and its derivatives, for outputs f shaped like y; f and g are matrices (kept axes, traced axes)."""
 
     def __init__(self, loss, grad, hvp, layout, y):
         for name, f in (('loss', loss), ('grad', grad), ('hvp', hvp)):
@@ -34,7 +34,7 @@ class Loss:
         self._separates = 0 in layout.kept
 
     def check(self, f):
-        """Are loss and gradient what they should be, at the start? Raises ValueError."""
+        """Raise ValueError unless the loss at the start `f` is a finite number and its gradient is finite."""
         if self._loss is not None:
             value = numpy.asarray(self._loss(self._array(f), self._y))
             if value.shape != () or value.dtype.kind not in 'biuf':
@@ -62,18 +62,18 @@ class Loss:
         return self._layout.columns(vjp(numpy.ones_like(value)))
 
     def hessian(self, f):
-        """The function v -> H v."""
+        """Return the function v -> H v."""
         f = self._array(f)
         if self._hvp is not None:
             return lambda v: self._matrix('hvp(f, y, v)', self._hvp(f, self._y, self._array(v)))
         autograd = import_module('autograd')
         with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'Output seems independent')      # of a gradient: a linear loss
+            warnings.filterwarnings('ignore', 'Output seems independent')      # as the gradient of a linear loss is
             vjp, _ = autograd.make_vjp(self._grad or autograd.grad(self._loss))(f, self._y)
         return lambda v: self._layout.columns(vjp(self._array(v)))
 
     def blocks(self, f):
-        """H as an array (b, x, o, x, o): b examples of x rows of f, or one block of all, if examples meet."""
+        """Return H as an array (b, x, o, x, o): b examples of x rows of f, or one block if the loss couples them."""
         hessian, (rows, o) = self.hessian(f), f.shape
         if self._separates:
             b = self._y.shape[0]
@@ -87,7 +87,7 @@ class Loss:
         return self._probed(hessian, 1, rows, o)
 
     def _probed(self, hessian, b, x, o):
-        """Columns of H, the same one of all b blocks at once."""
+        """Compute the columns of H, the same one of all b blocks at once."""
         h = numpy.empty((b, x, o, x, o))
         for i in range(x):
             for j in range(o):
@@ -97,7 +97,7 @@ class Loss:
         return checked('the Hessian of the loss', h)
 
     def per_example(self, m):
-        """A matrix as (examples, the rest)."""
+        """Return a matrix as (examples, the rest)."""
         a = self._array(m)
         return a.reshape(len(a) if a.ndim else 1, -1)
 

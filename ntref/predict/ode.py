@@ -1,12 +1,12 @@
-"""From a state to later ones by the solvers of scipy.integrate: step by step, counted, shown, and stopped in time.
+"""Integration by the solvers of scipy.integrate: step by step, counted, shown, and stopped in time.
 
-The `system` is an ordinary differential equation ds/dtau = derivative(tau, s) that knows more of itself:
+The `system` is an ordinary differential equation ds/dtau = derivative(tau, s), which also provides:
 
     jacobian(tau, s)      its derivative in s
-    turn(tau, s)          |d2s/dtau2| and |ds/dtau|; None: not known
-    outputs               how many there are, each of which may cross a kink
-    factoring             the factorizations of a run by an implicit method, roughly, in evaluations of `derivative`
-    rest(tau, s)          how far the state at rest still is, what is near enough, and whether there is none
+    turn(tau, s)          |d2s/dtau2| and |ds/dtau|; None if they are not known
+    outputs               the number of outputs, each of which may cross a kink
+    factoring             rough cost of the factorizations in a run by an implicit method, in calls of `derivative`
+    rest(tau, s)          the distance to the state at rest, the distance that suffices, and why there is no such state
 """
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -20,22 +20,22 @@ __all__ = ['METHODS', 'Options', 'Path', 'Stats', 'integrate']
 METHODS = 'auto', 'DOP853', 'RK45', 'RK23', 'Radau', 'BDF', 'LSODA'
 IMPLICIT = 'Radau', 'BDF', 'LSODA'
 ONE_STEP = 'DOP853', 'RK45', 'RK23', 'Radau'
-FIRST, THEN = 'DOP853', 'Radau'                # of 'auto'
-EVALUATIONS = 12                               # in a step of the first
-CHECK = 25                                     # steps between two looks at the stiffness
-RADAU = 2900.                                  # its steps: (h pace)^4 = RADAU rtol
-RUN = 240.                                     # evaluations of a run by it, times that h pace
-CALM = 100.                                    # tolerances by which the course may turn in a step and yet be at rest
-DECAY = 20.                                    # 1/pace until it is at rest
-JUMP = 1e-6                                    # of the derivative, relative, between neighbouring states: a kink
-PATIENCE = 4                                   # looks that see a kink both sides of which lead to it
-CROSSING, FEW = 16, 400                        # steps at kinks for each output, and for all
-HALVINGS = 10                                  # of an interval that a jump survives, and rounding does not
-LEFT = .1                                      # of max_steps, with kinks
+FIRST, THEN = 'DOP853', 'Radau'                # the methods of 'auto'
+EVALUATIONS = 12                               # evaluations in a step of the first method
+CHECK = 25                                     # steps between two checks of stiffness and kinks
+RADAU = 2900.                                  # steps h of Radau: (h pace)^4 = RADAU rtol
+RUN = 240.                                     # evaluations of a run by Radau, times that h pace
+CALM = 100.                                    # tolerances by which the path may bend in a step that counts as at rest
+DECAY = 20.                                    # time until the state is at rest, in units of 1/pace
+JUMP = 1e-6                                    # relative jump of the derivative between neighbours that is a kink
+PATIENCE = 4                                   # checks that see a kink to which both sides lead
+CROSSING, FEW = 16, 400                        # steps allowed at kinks for each output, and for all
+HALVINGS = 10                                  # halvings of an interval that a jump survives, and rounding does not
+LEFT = .1                                      # part of max_steps allowed for the rest, with kinks
 
 
 class Options(NamedTuple):
-    """How to integrate: what the arguments of `gradient_descent` of these names say."""
+    """Options of an integration: the arguments of `gradient_descent` with these names."""
 
     method: str
     rtol: float
@@ -45,15 +45,15 @@ class Options(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """What the solver did.
+    """Statistics of the solver.
 
     Attributes
     ----------
-    method : str, of scipy.integrate; 'DOP853, Radau' if it was changed on the way.
+    method : str, the solver of scipy.integrate; 'DOP853, Radau' if it was changed on the way.
     steps, nfev, njev, nlu : int, steps, evaluations of the gradient and of the Hessian, factorizations; LSODA does not
-        tell the last two.
+        report the last two.
     t : float, the last time reached.
-    distance : float, how far the stationary point still was, in outputs; None but for t = None.
+    distance : float, the remaining distance to the stationary point, in units of outputs; None unless t = None.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Stats(NamedTuple):
 
 
 class Path(NamedTuple):
-    """The states at the first of the times asked for, the last one of all, and why it ended before the others."""
+    """States at the requested times that were reached, the last state of all, and why it ended early ('' if not)."""
 
     states: list
     tau: float
@@ -81,7 +81,7 @@ class Path(NamedTuple):
 
 
 class _Kink(NamedTuple):
-    """A jump of the derivative: its size, relative, and whether both sides lead to it."""
+    """A jump of the derivative: its relative size, and whether both sides lead to it."""
 
     jump: float
     holds: bool
@@ -93,7 +93,7 @@ class _Kink(NamedTuple):
 
 
 def _kink(before, beyond, change):
-    """The _Kink between the derivatives `before` and `beyond`; None if less than a quarter is left of their change."""
+    """Return the _Kink between two derivatives; None if `change` is less than a quarter of the jump between them."""
     jump = beyond - before
     if numpy.linalg.norm(jump) > 4 * change:
         return None
@@ -101,7 +101,7 @@ def _kink(before, beyond, change):
 
 
 class _Solver:
-    """The solvers used, one after the other, as one."""
+    """The solvers used, one after the other, behind one interface."""
 
     def __init__(self, system, s, end, options):
         self.system = system
@@ -120,7 +120,7 @@ class _Solver:
         self.used.append(method)
 
     def step(self):
-        """One step; what went wrong."""
+        """Make one step; return what went wrong, or None."""
         if self.steps % CHECK == CHECK - 1:
             kink = self.kink()
             if self.does_not_get_on(kink):
@@ -133,7 +133,7 @@ class _Solver:
         return self.take()
 
     def take(self):
-        """A step of the solver; where it began is kept if it was shorter than tried at first."""
+        """Make a step of the solver; keep the state before it if the step was shorter than first tried."""
         now = self.now
         tau = now.t
         s = now.y
@@ -144,7 +144,7 @@ class _Solver:
         return why
 
     def does_not_get_on(self, kink):
-        """Have kinks been seen more often than crossing them takes, with too many steps left at the pace since?"""
+        """True if more kinks were seen than crossing them takes, and the pace since then is too slow for max_steps."""
         if not kink:
             return False
         self.kinks.append((self.now.t, self.steps, kink.holds))
@@ -155,7 +155,7 @@ class _Solver:
         return (self.end - self.now.t) * (self.steps - steps) > LEFT * self.options.max_steps * (self.now.t - tau)
 
     def kink(self):
-        """The _Kink within the last step that was shortened, or None: where halving an interval leaves its change."""
+        """Return the _Kink within the last shortened step, or None; halving an interval leaves the change at a kink."""
         if self.shortened is None:
             return None
         f, (tau, s, h) = self.system.derivative, self.shortened
@@ -175,7 +175,7 @@ class _Solver:
         return None
 
     def is_stiff(self):
-        """Could an implicit method take longer steps, and do those that are left cost more than it would?"""
+        """True if an implicit method could take longer steps and costs less than the steps that are left."""
         now = self.now
         turn = self.system.turn(self.now.t, self.now.y)
         reach = (RADAU * self.options.rtol) ** .25
@@ -199,7 +199,7 @@ class _Solver:
 
 
 def integrate(system, s, times, to_rest, options):
-    """The Path from s at tau = 0 through finite `times`, in their order, and with `to_rest` to the state at rest."""
+    """Return the Path from s at tau = 0 through finite `times`, in order, and with `to_rest` to the state at rest."""
     if not s.size or not to_rest and not any(times):
         return Path([s] * len(times), 0., s, Stats('none', 0, 0, 0, 0, 0., None), '')
     solver = _Solver(system, s, numpy.inf if to_rest else times[-1], options)
@@ -226,7 +226,7 @@ def integrate(system, s, times, to_rest, options):
 
 
 def _between(now, times):
-    """The states at those of the times that the last step has passed."""
+    """Return the states at the given times that the last step has passed."""
     passed = [t for t in times if t <= now.t] if now.t_old is not None else []
     if not passed or passed[0] == now.t:
         return [now.y for t in passed]
@@ -237,7 +237,7 @@ def _between(now, times):
 
 
 def _shorter(now, t, inside):
-    """The state at t within the last step, by a step to it: interpolation has fewer digits than steps."""
+    """Return the state at t within the last step, by a step to t: interpolation has fewer digits than steps."""
     jac = {'jac': now.jac} if type(now).__name__ in IMPLICIT else {}
     solver = type(now)(now.fun, now.t_old, now.y_old, t, first_step=t - now.t_old, rtol=now.rtol, atol=now.atol, **jac)
     while solver.status == 'running':

@@ -1,4 +1,4 @@
-"""A kernel that need not be in memory, as a matrix: in tiles that are read or computed where they are used."""
+"""Kernels that need not be in memory, as matrices: tiles are read or computed when they are used."""
 from math import prod
 
 import numpy
@@ -10,33 +10,34 @@ from .layout import checked, kernel_matrix, refuse_function
 
 __all__ = ['ComputedKernel', 'Tiles']
 
-SIDE = 1024            # of a tile, at least; a multiple of the side of a chunk
+SIDE = 1024            # least side of a tile; sides are multiples of the side of a chunk
 CORNER = 64
 EPS = 2. ** -52
 
 
 class ComputedKernel:
-    """A kernel that is computed where it is read, like an array: k[rows, columns] calls `kernel_fn`.
+    """Kernel that is computed when it is read and indexed like an array: k[rows, columns] calls `kernel_fn`.
 
-    Each of the rows with each of the columns, which are slices or lists of numbers of inputs; k[rows] has all columns.
+    The result has each of the rows with each of the columns, which are slices or lists of indices of inputs; k[rows]
+    has all columns.
 
     Parameters
     ----------
     kernel_fn : (x1, x2, **kwargs) -> array, or (x1, x2, get, **kwargs) with `get`; x2 None: x1 with itself. Or a
-        network, for its kernel function.
+        network, whose kernel function is used.
     x1, x2 : arrays (n1, ...), (n2, ...); x2 None: x1 with itself.
     get : 'nngp' or 'ntk', passed to kernel_fn; None: not passed.
-    **kwargs : passed to kernel_fn. Of arrays (n1, ...), with x2 pairs of them (n1, ...), (n2, ...), it gets the entries
-        of the inputs that it gets, as of the `pattern` of graphs.
+    **kwargs : passed to kernel_fn. Of arrays (n1, ...), or with x2 pairs of arrays (n1, ...), (n2, ...), such as the
+        `pattern` of graphs, each call gets the entries that belong to its inputs.
 
     Attributes
     ----------
-    shape, dtype, ndim : of the kernel, read off that of the first inputs.
+    shape, dtype, ndim : those of the kernel, known from the kernel of the first inputs.
 
     Raises
     ------
     ValueError : no inputs; a network with a layer that mixes the batch, whose kernel has no blocks.
-    TypeError  : a keyword that is a single array, with x2; kernel_fn returns no array; k[3], which is no block.
+    TypeError  : a keyword that is a single array, with x2; kernel_fn returns no array; k[3], which is not a block.
 
     Examples
     --------
@@ -84,7 +85,7 @@ class ComputedKernel:
         return self._block(rows) if isinstance(rows, slice) and rows == columns else self._with_own(rows, columns)
 
     def _with_own(self, rows, columns):
-        """The block with each input that meets itself computed as such: values do not tell it from another one."""
+        """Return the block, with each input that meets itself computed as such: equal values do not tell this."""
         k = numpy.array(self._block(rows, columns))
         here, there = (numpy.arange(self.shape[0])[r] for r in (rows, columns))
         i, j = numpy.nonzero(here[:, None] == there)
@@ -95,7 +96,7 @@ class ComputedKernel:
         return k
 
     def _block(self, rows, columns=None):
-        """Of some inputs with others, or with themselves."""
+        """Return the kernel of some inputs with others, or with themselves."""
         is_own, itself = columns is None, self._x2 is None
         columns = rows if is_own else columns
         kwargs = of_block(self._kwargs, rows, columns, itself)
@@ -109,7 +110,7 @@ class ComputedKernel:
 
 
 def _is_index(i):
-    """A slice, or whole numbers in a row?"""
+    """True for a slice, or a one-dimensional sequence of whole numbers."""
     if isinstance(i, slice):
         return True
     return isinstance(i, (list, range)) and all(map(is_whole, i)) or \
@@ -117,7 +118,7 @@ def _is_index(i):
 
 
 class Tiles:
-    """What has a shape and k[rows, columns], as a matrix of float64 that is never whole."""
+    """An object with a shape and k[rows, columns] as a matrix of float64 that is never in memory as a whole."""
 
     def __init__(self, name, k):
         refuse_function(k, name)
@@ -143,7 +144,7 @@ class Tiles:
         return slice(s.start * self.each, s.stop * self.each)
 
     def band(self, rows):
-        """(all columns, rows) as right-hand sides."""
+        """Return the entries (all columns, rows), as right-hand sides."""
         return checked(self.name, self.tile(rows)).T
 
     def row(self, i):
@@ -151,7 +152,7 @@ class Tiles:
         return checked(self.name, self.tile(slice(point, point + 1))[here])
 
     def __matmul__(self, a):
-        """K a, any K."""
+        """Return K a, for any K."""
         out = numpy.zeros((self.n, a.shape[1]))
         for rows in self.rows:
             for columns in self.columns:
@@ -159,7 +160,7 @@ class Tiles:
         return self.finite(out)
 
     def times(self, a):
-        """K a for a symmetric K, from its upper half."""
+        """Return K a for a symmetric K, from its upper half."""
         out = numpy.zeros((self.n, a.shape[1]))
         for i, rows in enumerate(self.rows):
             for columns in self.rows[i:]:
@@ -172,7 +173,7 @@ class Tiles:
         return self.finite(out)
 
     def finite(self, out):
-        """A product, if no entry of the kernel spoilt it."""
+        """Return a product with the kernel; raise ValueError if entries of the kernel are not finite."""
         bad = numpy.nonzero(~numpy.isfinite(out).all(1))[0]
         if len(bad):
             raise ValueError(f'expected finite numbers, got {self.name} with NaN or infinite in {len(bad)} rows, the '
@@ -181,7 +182,7 @@ class Tiles:
         return out
 
     def diagonal(self):
-        """The diagonal; refuses what its tiles and the corners show to be not symmetric."""
+        """Return the diagonal; raise ValueError if tiles on it, or the corners, show that K is not symmetric."""
         parts = [symmetric(checked(self.name, self.tile(rows, rows)), self.eps) for rows in self.rows]
         n, corner = self.k.shape[0], CORNER
         if n > SIDE:
@@ -194,7 +195,7 @@ class Tiles:
 
 
 def _slices(n, chunk):
-    """Slices that cover n: whole chunks, at least SIDE; Dask has a tuple of chunks."""
+    """Return slices that cover n: whole chunks, at least SIDE; Dask has a tuple of chunks."""
     chunk = max(chunk) if isinstance(chunk, tuple) else chunk
     side = -(-SIDE // chunk) * chunk
     return [slice(i, min(i + side, n)) for i in range(0, n, side)]

@@ -1,4 +1,4 @@
-"""Draws from Gaussian predictions, prior or posterior."""
+"""Samples of Gaussian predictions, prior or posterior."""
 from ..arguments import as_whole
 from ..arrays import as_floats, generator, namespace, plain
 from ..no_arrays import no_array
@@ -10,7 +10,7 @@ __all__ = ['root', 'sample']
 
 
 class _NotACovariance(NotPSDError):
-    """`smallest` is the smallest eigenvalue; there is no diag_reg that mends it."""
+    """Error for a covariance with a negative eigenvalue, `smallest`; no diag_reg repairs it."""
 
     def __init__(self, smallest, largest, rounding):
         self.smallest = smallest
@@ -24,9 +24,9 @@ class _NotACovariance(NotPSDError):
 
 
 def root(c, level, top=0.):
-    """R = R^T with R R = C, for C = V Lambda V^T >= 0:  V sqrt(Lambda) V^T.
+    """Return R = R^T with R R = C, for C = V Lambda V^T >= 0: R = V sqrt(Lambda) V^T.
 
-    Down to -level times the largest eigenvalue, or `top` if that is more, negative ones count as 0.
+    Negative eigenvalues count as 0 down to -level times the largest eigenvalue, or `top` if that is larger.
     """
     xp = namespace(c)
     w, v = xp.eigh(c)
@@ -39,7 +39,7 @@ def root(c, level, top=0.):
 
 
 def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
-    r"""Draws from a Gaussian prediction.
+    r"""Draw samples from a Gaussian prediction.
 
     .. math:: f = \text{mean} + C^{1/2} z, \qquad z \sim N(0, 1)
 
@@ -50,12 +50,12 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
     ----------
     gaussian : Gaussian(mean, covariance), as `gp_inference` and `gradient_descent_mse_ensemble` give at one time;
         Gaussian(zeros, k_test_test) is the prior. mean (m, ..., o) or (m,); covariance (m, m), or (m, m, c, c, ...).
-        It is that of the outputs f; noise in new targets would add diag_reg * s to its diagonal.
-    number : int >= 0, of draws.
+        The covariance is that of the outputs f; noise in new targets would add diag_reg * s to its diagonal.
+    number : int >= 0, the number of draws.
     rng : seed or numpy.random.Generator.
-    trace_axes : as in `gp_inference`: axes of the mean that the covariance does not carry.
-    prior : array like the covariance: what the covariance is a difference from, as k_test_test for a posterior. Its
-        rounding is then what counts as rounding: needed where almost nothing is left, as on training points.
+    trace_axes : as in `gp_inference`: axes of the mean that the covariance does not have.
+    prior : array like the covariance: the covariance before something was subtracted, such as k_test_test for a
+        posterior. Rounding is then relative to the prior: needed if almost nothing is left, as on training points.
 
     Returns
     -------
@@ -69,9 +69,9 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
 
     Accuracy
     --------
-    Root times root is C to 10 eps times its largest eigenvalue (measured 3, up to 200 x 200). Where an eigenvalue is
-    within rounding of zero, e times the largest, so is its root: draws have noise of sqrt(e), 1e-7 or less, times the
-    largest standard deviation there.
+    R R is C to 10 eps times its largest eigenvalue (measured: 3 eps, up to 200 x 200). Along eigenvectors whose
+    eigenvalue is within rounding of zero, e times the largest, draws have noise of sqrt(e), 1e-7 or less, times the
+    largest standard deviation.
 
     Source
     ------

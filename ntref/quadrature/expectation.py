@@ -1,4 +1,4 @@
-"""Two functions: E[f g] by Mehler's series where it is short, by adaptive integration elsewhere."""
+"""E[f g] of two functions: by Mehler's series where it is short, by adaptive integration elsewhere."""
 from numbers import Real
 from typing import NamedTuple
 
@@ -10,20 +10,20 @@ from .panels import (
 
 __all__ = ["KINKS", "Expectation", "conditional", "expectation", "kinks_of", "mean"]
 
-KINKS = {np.absolute: (0.,), np.fabs: (0.,), np.sign: (0.,)}    # of functions that cannot carry an attribute `kinks`
+KINKS = {np.absolute: (0.,), np.fabs: (0.,), np.sign: (0.,)}    # for functions that cannot have an attribute `kinks`
 DEGREES = (32, 128, 512, 2048)              # lengths tried for Mehler's series
-INNER = .75                                 # part of the reach for conditional means: phi counts, not sqrt(phi)
+INNER = .75                                 # part of the reach for conditional means: the weight is phi, not sqrt(phi)
 
 
 class Expectation(NamedTuple):
-    """An expected value and an estimate, from above, of its error relative to sqrt(E f**2 E g**2); equal shapes."""
+    """Expected value, and an upper estimate of its error relative to sqrt(E f**2 E g**2), of equal shapes."""
 
     value: np.ndarray
     error: np.ndarray
 
 
 def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=1e-12):
-    r"""E[f(u) g(v)] for centred Gaussians with variances q1, q2 and covariance k, to a tolerance asked for.
+    r"""Return E[f(u) g(v)] for centred Gaussians with variances q1, q2 and covariance k, to a requested tolerance.
 
     .. math:: E[f(u) g(v)], \quad (u, v) \sim N\left(0, \begin{pmatrix} q_1 & k \\ k & q_2 \end{pmatrix}\right)
 
@@ -33,7 +33,7 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
     q1, q2 : array >= 0         variances, 1e-100 to 1e100, or 0: the constant 0
     k : array                   covariance, |k| <= sqrt(q1 q2) up to 1e-12. The shapes broadcast, (n, 1), (1, m), (n, m)
                                 for a kernel matrix, which then costs n + m one-dimensional expansions, not n * m.
-    area : array >= 0, optional sqrt(q1 q2 - k**2), where the caller knows it better than the rounded q1, q2, k tell.
+    area : array >= 0, optional sqrt(q1 q2 - k**2), if the caller knows it more exactly than the rounded q1, q2, k do.
     kinks_f, kinks_g : sequence of float, optional
         Where f, g or their derivatives jump. By default the attribute `kinks` of the function, or its entry in `KINKS`.
         Kinks that are not named are found by bisection (slower); 0 never needs a name.
@@ -57,7 +57,7 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
     0 to 1 - 1e-16 and +-1: at most 2e-15 for relu, leaky relu, abs and sign, x**5, sin; 2e-14 for exp(0.4 x); 9e-14 for
     erf, whose series stops where its bound permits. The reported error was at least twice the true one.
     Thousands of oscillations in the range, as sin(30 x) at variance 1e3 has, take seconds and a looser rtol near +-1.
-    Not seen: features narrower than about 1/50 of each standard deviation, neither near 0 nor named in `kinks`.
+    Features narrower than about 1/50 of each standard deviation, neither near 0 nor named in `kinks`, are not seen.
 
     Source
     ------
@@ -93,7 +93,7 @@ def expectation(f, g, q1, q2, k, *, area=None, kinks_f=None, kinks_g=None, rtol=
 
 
 def mean(f, q, *, kinks=None, rtol=1e-12):
-    r"""E[f(u)] for a centred Gaussian u of variance q, by Gauss-Legendre quadrature on panels.
+    r"""Return E[f(u)] for a centred Gaussian u of variance q, by Gauss-Legendre quadrature on panels.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def mean(f, q, *, kinks=None, rtol=1e-12):
     return Expectation(value[()], np.full(q.shape, side.error)[()])
 
 
-# ---- what was asked for ----
+# ---- checks of arguments ----
 
 def _check(rtol, *functions):
     for f in functions:
@@ -143,7 +143,7 @@ def _check(rtol, *functions):
 
 
 def kinks_of(f, kinks):
-    """Those given, or those that f is known to have."""
+    """Return the kinks that are given, or those that f is known to have."""
     if kinks is None:
         listed = KINKS.get(f, ()) if isinstance(f, np.ufunc) else ()
         kinks = getattr(f, "kinks", listed)
@@ -162,7 +162,7 @@ def _variance(name, q):
 
 
 def _product(a, b):
-    """a * b as the unevaluated sum of two floats (Dekker 1971)."""
+    """Return a * b as the unevaluated sum of two floats (Dekker 1971)."""
     a_high, b_high = (c * 134217729. - (c * 134217729. - c) for c in (a, b))
     a_low, b_low = a - a_high, b - b_high
     product = a * b
@@ -170,7 +170,7 @@ def _product(a, b):
 
 
 def _correlation(q1, q2, k, area):
-    """Broadcast q1, q2, k; rho and sigma = sqrt(1 - rho**2), without cancellation for the floats given."""
+    """Return broadcast q1, q2, k, with rho and sigma = sqrt(1 - rho**2) of these floats, without cancellation."""
     slack = _rounding(q1, q2, k)
     area = None if area is None else real("area", area)
     q1 = _variance("q1", q1)
@@ -200,7 +200,7 @@ def _correlation(q1, q2, k, area):
 
 
 def _rounding(*arrays):
-    """How far k**2 may exceed q1 q2, relatively: what rounding does in deep networks of the arrays' precision."""
+    """Return how far k**2 may exceed q1 q2, relatively: the rounding of deep networks in the arrays' precision."""
     return 1e-3 if any(np.asarray(a).dtype == np.float32 for a in arrays) else 2e-12
 
 
@@ -218,7 +218,7 @@ HERMITE_X, HERMITE_W = gauss_hermite(SMOOTH)
 
 
 def _expect(side1, side2, i, j, rho, sigma, rtol):
-    """Values and errors of all entries: function 1 at standard deviation i, function 2 at j."""
+    """Return values and errors of all entries: function 1 at standard deviation i, function 2 at j."""
     scale = side1.norm[i] * side2.norm[j]
     value = np.zeros(rho.size)
     error = np.where(scale > 0, np.inf, 0.)
@@ -249,7 +249,7 @@ def _expect(side1, side2, i, j, rho, sigma, rtol):
 
 
 def _series(side1, side2, i, j, rho, degree):
-    r"""Mehler's series :math:`\sum_{n < degree} r_n s_n \rho^n`, and what bounds the rest when times rho**degree."""
+    r"""Return Mehler's series :math:`\sum_{n < degree} r_n s_n \rho^n`, and c such that |rest| <= c |rho|**degree."""
     if side1 is side2:
         used, ij = np.unique(np.concatenate([i, j]), return_inverse=True)
         i, j = ij.reshape(2, -1)
@@ -267,7 +267,10 @@ def _series(side1, side2, i, j, rho, degree):
 
 
 def _direct(side1, side2, i, j, rho, sigma, rtol):
-    """Integral of phi(x) f(std1 x) E_y[g(std2 (rho x + sigma y))] by adaptive bisection; values and errors / scale."""
+    """Integrate phi(x) f(std1 x) E_y[g(std2 (rho x + sigma y))] by adaptive bisection.
+
+    Return values and errors, both divided by the scale.
+    """
     std1 = side1.std[i]
     std2 = side2.std[j]
     reach = side1.reach
@@ -301,14 +304,14 @@ def _direct(side1, side2, i, j, rho, sigma, rtol):
 
 
 def _images(side, std, rho, sigma):
-    """Ends in x of the panels of g(std rho x), and of the layers about rough ones where E_y[g] feels both sides."""
+    """Return ends in x of the panels of g(std rho x), and of layers about rough ends where E_y[g] feels both sides."""
     scale = (std * rho)[:, None]
     layer = INNER * side.reach * (std * sigma)[:, None]
     return side.edges / scale, (side.rough - layer) / scale, (side.rough + layer) / scale
 
 
 def conditional(side, centre, spread):
-    """E[g(centre + spread y)], y standard normal: (m,), (m,) -> (m,)."""
+    """Return E[g(centre + spread y)], y standard normal: (m,), (m,) -> (m,)."""
     reach = INNER * side.reach
     first, last = (np.searchsorted(side.edges, centre + c * reach * spread) for c in (-1, 1))
     alone = first == last                                   # one panel holds it all: a polynomial of degree < SMOOTH
@@ -322,7 +325,7 @@ def conditional(side, centre, spread):
 
 
 def _panelled(side, centre, spread, reach):
-    """As `conditional`, by Gauss-Legendre quadrature on the panels that lie within reach."""
+    """Return the same as `conditional`, by Gauss-Legendre quadrature on the panels that lie within reach."""
     grid = np.linspace(-reach, reach, int(reach / 2) + 2)
     ends = merge(grid, (side.edges - centre[:, None]) / spread[:, None], reach)
     inside = np.abs(centre[:, None] + spread[:, None] * (ends[:, 1:] + ends[:, :-1]) / 2) <= side.edges[-1]

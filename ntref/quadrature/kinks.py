@@ -1,4 +1,4 @@
-"""One function at given points: where it jumps, and its expected value about them."""
+"""Jumps of one function, and its expected value about given points."""
 import numpy as np
 
 from .expectation import conditional, kinks_of
@@ -6,12 +6,12 @@ from .panels import EPS, call, reach_of, resolve
 
 __all__ = ["around", "is_constant_in_parts", "jumps"]
 
-BESIDE = 64 * EPS                           # of a kink found by bisection: it lies within 8
-JUMP = 1e-9                                 # of the function's size: less is its slope
+BESIDE = 64 * EPS                           # distance from a kink found by bisection, which lies within 8 EPS
+JUMP = 1e-9                                 # least jump, in units of the function's size: less is its slope
 
 
 def jumps(f, q, *, kinks=None, rtol=1e-12):
-    """Where f jumps and by how much, [(c, f(c+) - f(c-))], within reach of Gaussians of the variances q."""
+    """Return where f jumps and by how much, [(c, f(c+) - f(c-))], within reach of Gaussians of the variances q."""
     std = np.unique(np.sqrt(q))
     std = std[std > 0]
     if not std.size:
@@ -29,16 +29,16 @@ def jumps(f, q, *, kinks=None, rtol=1e-12):
 
 
 def _named(first, last, kinks):
-    """Between first and last the point that is named, or 0, else the middle."""
+    """Return the point between first and last that is named, or 0, else the middle."""
     named = np.array([0., *kinks])
     inside = (named >= first[:, None]) & (named <= last[:, None])
     return np.where(inside.any(axis=1), named[inside.argmax(axis=1)], (first + last) / 2)
 
 
 def around(f, centre, spread, q, *, kinks=None, rtol=1e-12):
-    """E[f(centre + spread y)], y standard normal, arrays of equal shape; without spread the mean of both sides of f.
+    """Return E[f(centre + spread y)], y standard normal; without spread the mean of both sides of f.
 
-    q : the variances of all centre + spread y, which they have about 0.
+    All arrays have equal shape. q : the variances about 0 of all centre + spread y.
     """
     std = np.unique(np.sqrt(q))
     if not np.any(std > 0):
@@ -54,6 +54,6 @@ def around(f, centre, spread, q, *, kinks=None, rtol=1e-12):
 
 
 def is_constant_in_parts(f):
-    """Does f step from value to value, about 0? Then autograd sees no derivative, and is right."""
+    """True if f steps from value to value about 0; autograd then sees no derivative, and is right."""
     z = np.linspace(-3.1, 2.9, 61)
     return np.count_nonzero(call(f, z) != call(f, z + 1e-7)) <= 3

@@ -1,4 +1,4 @@
-"""One function: the panels that resolve it, its Hermite coefficients, Gauss-Hermite nodes."""
+"""Panels that resolve one function, its Hermite coefficients, and Gauss-Hermite nodes."""
 from numbers import Real
 from typing import NamedTuple
 
@@ -9,19 +9,22 @@ from ..no_arrays import check_entries
 
 __all__ = ["Panels", "QuadratureError", "call", "expand", "gauss_hermite", "resolve"]
 
-ORDER, SMOOTH = 24, 16                      # nodes of a panel; degree that a function may have on its panels
+ORDER, SMOOTH = 24, 16                      # nodes of a panel; degree below which functions must be on their panels
 REACHES = (12, 16, 21, 28, 37, 50)          # ranges tried, in standard deviations; exp(-50**2/4) is still a float
 MAX_PANELS = 20_000
 EPS = np.finfo(float).eps
-ROUNDING = 2e-15                            # of any result, relative to its scale; measured
+ROUNDING = 2e-15                            # rounding error of any result, relative to its scale; measured
 
 LEGENDRE_X = np.polynomial.legendre.leggauss(ORDER)[0]
 LEGENDRE_W = 1 / (np.polynomial.legendre.legvander(LEGENDRE_X, ORDER - 1)**2 @ (np.arange(ORDER) + .5))
-PROBES = np.concatenate([[-1 + 2e-13], LEGENDRE_X, [1 - 2e-13]])    # the ends show what hides beyond the last node
+PROBES = np.concatenate([[-1 + 2e-13], LEGENDRE_X, [1 - 2e-13]])    # the ends show features beyond the last node
 
 
 def _unresolved():
-    """Matrix (ORDER + 2, ORDER - SMOOTH + 2): values at PROBES -> high Legendre coefficients, misses at the ends."""
+    """Return the matrix from values at PROBES to high Legendre coefficients and misses at the ends.
+
+    Its shape is (ORDER + 2, ORDER - SMOOTH + 2).
+    """
     legendre = np.polynomial.legendre.legvander(PROBES, ORDER - 1)
     coefficient = np.linalg.inv(legendre[1:-1])
     matrix = np.zeros((ORDER + 2, ORDER - SMOOTH + 2))
@@ -34,7 +37,7 @@ UNRESOLVED = _unresolved()
 
 
 class QuadratureError(ArithmeticError):
-    """The tolerance cannot be reached: the integrand is not finite, grows too fast or is not resolved."""
+    """Error for a tolerance that cannot be reached: the integrand is not finite, grows too fast or is not resolved."""
 
 
 class Panels(NamedTuple):
@@ -44,13 +47,13 @@ class Panels(NamedTuple):
     std: np.ndarray         # (n,)
     norm: np.ndarray        # (n,)      sqrt(E f(std x)**2)
     reach: float            # the range is |x| <= reach
-    edges: np.ndarray       # (p + 1,)  of the panels, in units of f's argument
-    rough: np.ndarray       # (.,)      those edges about which f is no polynomial of degree < SMOOTH
-    error: float            # of f as a polynomial on each panel, relative to norm
+    edges: np.ndarray       # (p + 1,)  ends of the panels, in units of f's argument
+    rough: np.ndarray       # (.,)      edges about which f is not a polynomial of degree < SMOOTH
+    error: float            # error of f as a polynomial on each panel, relative to norm
 
 
 def gauss_hermite(deg):
-    r"""Nodes and weights with :math:`\sum_i w_i p(x_i) = E[p(x)]`, x standard normal, for degrees of p below 2 deg.
+    r"""Return nodes and weights with :math:`\sum_i w_i p(x_i) = E[p(x)]`, x standard normal, p of degree < 2 deg.
 
     Parameters
     ----------
@@ -99,14 +102,14 @@ def gauss_hermite(deg):
 
 
 def root_density(x):
-    """sqrt(phi(x)), also the zeroth Hermite function."""
+    """Return sqrt(phi(x)), which is also the zeroth Hermite function."""
     return np.exp(-x**2 / 4) / (2 * np.pi)**.25
 
 
-# ---- its range, its panels, its Hermite coefficients ----
+# ---- range, panels and Hermite coefficients of a function ----
 
 def real(name, a):
-    """Numbers as an array of floats; TypeError, with the name, for anything else."""
+    """Return numbers as an array of floats; raise TypeError, with the name, for anything else."""
     check_entries(a, name)
     try:
         found = np.asarray(a)
@@ -118,7 +121,7 @@ def real(name, a):
 
 
 def call(f, u):
-    """f(u), checked."""
+    """Return f(u), after checks of its type, shape and finiteness."""
     with np.errstate(all="ignore"):
         y = f(u)
     check_entries(y, "what a function returns")
@@ -135,7 +138,7 @@ def call(f, u):
 
 
 def reach_of(f, std):
-    """Number of standard deviations beyond which f**2 phi is negligible, for every standard deviation."""
+    """Return the number of standard deviations beyond which f**2 phi is negligible, for every standard deviation."""
     for reach in REACHES:
         x = np.linspace(-reach, reach, 20 * reach + 1)
         density = np.abs(call(f, std[:, None] * x)) * root_density(x)
@@ -143,7 +146,7 @@ def reach_of(f, std):
         if np.any((peak > 1e140) | (peak < 1e-140) & (peak > 0)):
             raise QuadratureError(f"E f**2 must be a float (or 0), got {density.max():.3g}**2: divide the function by "
                                   "its typical size, unless it grows too fast for these variances")
-        further = call(f, std[peak[:, 0] == 0, None] * np.linspace(-38, 38, 761))      # where floats of phi end
+        further = call(f, std[peak[:, 0] == 0, None] * np.linspace(-38, 38, 761))      # beyond, phi underflows
         if np.all(density[:, np.abs(x) > reach - 1] <= 1e-14 * peak) and not np.any(further):
             return reach
     raise QuadratureError(f"f(u)**2 times the density of u must be negligible at {reach} standard deviations, is not "
@@ -151,7 +154,7 @@ def reach_of(f, std):
 
 
 def resolve(f, kinks, std, reach, rtol):
-    """Panels on which f is a polynomial of degree < SMOOTH to the tolerance."""
+    """Return Panels on which f is a polynomial of degree < SMOOTH to the tolerance."""
     typical = np.unique(np.where(std > 0, std, std.max() or 1.))
     small, far = typical[0], reach * typical[-1]
     typical = typical[np.unique(np.linspace(0, typical.size - 1, 16).astype(int))]
@@ -170,7 +173,7 @@ def resolve(f, kinks, std, reach, rtol):
 
 
 def _survey(f, a, b, std):
-    """L2 norms of f (std x) on panels (a, b) in u: of the part not resolved, and of all of it; (p, n) each."""
+    """Return L2 norms (p, n) of f (std x) on panels (a, b) in u: of the part not resolved, and of all of it."""
     half, mid = (b - a)[:, None] / 2, (a + b)[:, None] / 2
     u = mid + half * PROBES
     y = call(f, u)
@@ -182,12 +185,12 @@ def _survey(f, a, b, std):
 
 
 def tiny(a, b):
-    """Panels that cannot be bisected further."""
+    """True if a panel cannot be bisected further, for each panel."""
     return b - a <= np.maximum(8 * EPS * np.maximum(np.abs(a), np.abs(b)), 1e-30)
 
 
 def _bisect(f, edges, std, tol):
-    """Edges (p + 1,) of panels that resolve f to tol, relative to its norms (n,), which come second."""
+    """Return the edges (p + 1,) of panels that resolve f to tol, relative to its norms (n,), and these norms."""
     a = edges[:-1]
     b = edges[1:]
     found = [edges[-1:]]
@@ -209,7 +212,7 @@ def _bisect(f, edges, std, tol):
 
 
 def _join(f, edges, fixed, std, tol):
-    """Fewer edges: neighbours are joined while the joint panel is resolved to tol (n,) and no fixed edge is lost."""
+    """Join neighbouring panels while the joint panel is resolved to tol (n,) and no fixed edge is lost."""
     idle = 0
     while idle < 2:
         inner = np.arange(1 + idle, edges.size - 1, 2)
@@ -221,7 +224,7 @@ def _join(f, edges, fixed, std, tol):
 
 
 def _rough(f, edges, std, tol):
-    """Inner edges that are not the middle of a panel, as wide as the wider neighbour, that resolves f to tol (n,)."""
+    """Return inner edges that are not the middle of a panel, as wide as the wider neighbour, that resolves f to tol."""
     widths, middle = np.diff(edges), edges[1:-1]
     half = np.maximum(widths[1:], widths[:-1]) / 2
     a = np.maximum(middle - half, edges[0])
@@ -230,7 +233,7 @@ def _rough(f, edges, std, tol):
 
 
 def expand(f, edges, std, reach, degree):
-    """Hermite coefficients (degree, n) of f(std x), relative to the norms (n,), which come second."""
+    """Return the Hermite coefficients (degree, n) of f(std x), relative to the norms (n,), and these norms."""
     width = min(2., 14 / np.sqrt(degree))                   # a Hermite function oscillates with frequency sqrt(degree)
     grid = np.linspace(-reach, reach, int(2 * reach / width) + 2)
     r = np.empty((degree, std.size))
@@ -254,13 +257,13 @@ def expand(f, edges, std, reach, degree):
 
 
 def merge(grid, edges, reach):
-    """Sorted ends (n, p) of panels between -reach and reach from a grid (.) common to all rows and edges (n, .)."""
+    """Return sorted ends (n, p) of panels in (-reach, reach), of a grid (.) common to all rows and edges (n, .)."""
     grid = np.broadcast_to(grid, edges.shape[:1] + grid.shape)
     return np.sort(np.clip(np.concatenate([grid, edges], axis=1), -reach, reach), axis=1)
 
 
 def nodes(ends):
-    """Gauss-Legendre nodes and weights (n, p * ORDER) on panels with ends (n, p + 1)."""
+    """Return Gauss-Legendre nodes and weights (n, p * ORDER) on panels with ends (n, p + 1)."""
     half = np.diff(ends)[..., None] / 2
     mid = (ends[:, 1:] + ends[:, :-1])[..., None] / 2
     shape = len(ends), half.shape[1] * ORDER

@@ -1,6 +1,6 @@
-"""The contracts of layers, of this library and of its users: `check_layer`, and what it is made of.
+"""Contracts for layers of this library and of its users: `check_layer`, and the functions that it is made of.
 
-Not loaded by `import ntref`.
+`import ntref` does not load this package.
 """
 from .check import CONTRACTS, check_layer
 from .comparing import (

@@ -1,4 +1,4 @@
-"""All contracts of a layer in one call."""
+"""A check of all contracts of a layer in one call."""
 import numpy
 
 from ..arguments import as_whole
@@ -19,37 +19,37 @@ CONTRACTS = {f.__name__: f for f in (*KERNEL, *ARGUMENTS, *FINITE)}
 
 
 def check_layer(layer, input_shape, *, without=(), most=2048, notices=.15):
-    """Runs the contracts on a layer, alone if it takes any input, and behind `Dense`, whose outputs are Gaussian.
+    """Check the contracts of a layer: alone if it takes any input, and behind `Dense`, whose outputs are Gaussian.
 
     =============  ==================================================================================================
     shapes         `init_fn`, `apply_fn` and `kernel_fn` agree on the shape of the outputs
     swap           k(y, x) is the transpose of k(x, y)
     same           k(x) is k(x, x)
     diagonal       `cov1` is the diagonal of `nngp`
-    blocks         the kernel of some inputs is that part of the kernel of all; not asked of layers that mix the batch
-    gaps           gap and area, where they are stated, are those of the covariances
-    get            `get` gives what it names
+    blocks         the kernel of some inputs is that part of the kernel of all; not asked if layers mix the batch
+    gaps           gap and area, if they are stated, are those of the covariances
+    get            `get` returns what it names
     compose        a `Kernel` can be fed to the next layer, as in `serial`
-    read_only      inputs and states that are given stay as they are
+    read_only      given inputs and states are not changed
     coincidences   zero, equal, opposite and tiny inputs give finite numbers
-    float32        gives float32, and the numbers of float64 to its digits
-    tiles          kernels of many inputs, in tiles, are those of the whole `Kernel`
-    text           `from_spec` undoes `to_spec`; not asked where the arguments are not plain
-    derivatives    in arguments that are floats, by autograd, are those of differences
-    finite_nngp    NNGP is the mean over finite networks as they grow; is_gaussian is said of Gaussian outputs alone
-    finite_ntk     NTK is that mean of Jacobians, behind `Dense` and in front of `Dense`
+    float32        float32 inputs give float32, and the numbers of float64 to its digits
+    tiles          kernels of many inputs, in tiles, equal those of the whole `Kernel`
+    text           `from_spec` undoes `to_spec`; not asked if the arguments are not plain
+    derivatives    derivatives in float arguments, by autograd, are those of finite differences
+    finite_nngp    NNGP is the mean over finite networks as they grow; only Gaussian outputs are is_gaussian
+    finite_ntk     NTK is that mean of products of Jacobians, behind `Dense` and in front of `Dense`
     =============  ==================================================================================================
 
     Parameters
     ----------
     layer : Layer, or function of the width that gives one
-        The function, where the layer has weights: finite networks have it at widths 64 and 128.
+        Pass a function if the layer has weights: finite networks use it at widths 64 and 128.
     input_shape : tuple
-        As for `init_fn`; the number of inputs in it does not matter. Few positions and channels do, and are quick.
+        As for `init_fn`; its number of inputs does not matter. A few positions and channels suffice, and are quick.
     without : tuple of str
         Contracts that are not to be run.
-    most : int                number of networks that may be drawn
-    notices : float           relative error of the kernel that they must be able to show
+    most : int                largest number of networks to draw
+    notices : float           relative error of the kernel that these networks must be able to show
 
     Returns
     -------
@@ -57,13 +57,14 @@ def check_layer(layer, input_shape, *, without=(), most=2048, notices=.15):
 
     Raises
     ------
-    AssertionError : a broken contract, with its name and the numbers.
-    TypeError, ValueError : not a layer, or one with a list of inputs; names of no contract.
+    AssertionError : a contract is broken; the message has its name and the numbers.
+    TypeError, ValueError : not a layer, or one with a list of inputs; unknown names of contracts.
 
     Accuracy
     --------
-    Numbers that should agree do to `EPS_MULTIPLES`. Random networks are the same in each call; a kernel that is right
-    is refused with a chance of 1e-4 (`LEVEL`), and networks are drawn until an error of `notices` would be.
+    Numbers that should agree must do so to `EPS_MULTIPLES`. Random networks are the same in each call; a kernel that is
+    right is refused with a probability of 1e-4 (`LEVEL`), and networks are drawn until an error of `notices` would be
+    refused.
 
     Examples
     --------

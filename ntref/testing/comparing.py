@@ -1,4 +1,4 @@
-"""Comparisons of kernels to so many eps, and inputs in the layout of a network."""
+"""Comparisons of kernels to multiples of eps, and inputs in the layout of a network."""
 import numpy
 
 from ..recursion.signal import Demand
@@ -13,10 +13,10 @@ EPS_MULTIPLES = {
     'kinds: nngp': 64,
     'kinds: ntk': 256,
     'kinds: apply': 512,
-    # the same numbers by another way through the same code
+    # the same numbers, computed another way by the same code
     'swap': 64,              # k(y, x) and k(x, y).T
     'same': 64,              # k(x, x) and k(x)
-    'slice': 64,             # the mean that input gaps are formed about is another one
+    'slice': 64,             # input gaps are formed about another mean
     'positions': 64,         # positions as further samples
     'compose': 8,            # layer by layer and in one go
     # identities
@@ -33,9 +33,10 @@ EPS_MULTIPLES = {
 # ------------------------------------------------------------------ comparisons
 
 def assert_close(actual, expected, quantity, scale=1., dtype=None):
-    """Equal shapes and dtypes, and no entry further apart than EPS_MULTIPLES[quantity] eps times `scale` (broadcast).
+    """Assert equal shapes and dtypes, and a difference of at most EPS_MULTIPLES[quantity] eps times `scale`.
 
-    NaN and infinity nowhere. With `dtype` the two may be of different precision, and eps is that of `dtype`.
+    `scale` is broadcast; NaN and infinity are refused. With `dtype` the two may have different precision, and eps is
+    that of `dtype`.
     """
     actual = numpy.asarray(actual)
     expected = numpy.asarray(expected)
@@ -49,7 +50,7 @@ def assert_close(actual, expected, quantity, scale=1., dtype=None):
 
 
 def variances(k):
-    """q of x1 and of x2, broadcasting against nngp."""
+    """Return the variances q of x1 and of x2, broadcasting against nngp."""
     def spread(cov, side):
         if k.diagonal_spatial:
             return cov[:, None] if side == 0 else cov[None]
@@ -61,18 +62,18 @@ def variances(k):
 
 
 def scale(k):
-    """sqrt(q q') for nngp."""
+    """Return sqrt(q q'), the scale of nngp."""
     return numpy.sqrt(numpy.multiply(*variances(k)))
 
 
 def ntk_scale(k):
-    """Of ntk: its size, and what a covariance of this scale would have at the largest ratio of the two."""
+    """Return the scale of ntk: the larger of |ntk| and of `scale` times the ratio of the largest |ntk| to it."""
     ratio = numpy.max(numpy.abs(k.ntk), initial=0.) / max(numpy.max(scale(k), initial=0.), 1e-300)
     return numpy.maximum(scale(k) * ratio, numpy.abs(k.ntk))
 
 
 def compare(actual, expected, quantity, dtype=None):
-    """The Kernels agree in nngp, ntk and everything that describes them."""
+    """Assert that the Kernels agree in nngp, ntk and everything that describes them."""
     assert_close(actual.nngp, expected.nngp, quantity, scale(expected), dtype)
     assert_close(actual.ntk, expected.ntk, quantity, ntk_scale(expected), dtype)
     for name in ('is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis', 'shape1', 'shape2'):
@@ -82,28 +83,28 @@ def compare(actual, expected, quantity, dtype=None):
 # ------------------------------------------------------------------ networks and their inputs
 
 def axes_of(net):
-    """Batch and channel axis of its inputs."""
+    """Return the batch axis and the channel axis of the network's inputs."""
     axes = net.demand(Demand()).axes
     return (0, -1) if axes is None else (axes.batch, axes.channel)
 
 
 def laid_out(net, x):
-    """(n, *positions, channels) in the layout of the network."""
+    """Return inputs x (n, *positions, channels) in the layout of the network."""
     return numpy.moveaxis(x, (0, -1), axes_of(net))
 
 
 def taken(net, x, i):
-    """Some inputs."""
+    """Return some of the inputs, those with index i."""
     return numpy.moveaxis(numpy.moveaxis(x, axes_of(net)[0], 0)[i], 0, axes_of(net)[0])
 
 
 def output(net, shape):
-    """The `Signal` after the network."""
+    """Return the `Signal` after the network."""
     return net.trace(input_signal(shape, net.demand(Demand())))
 
 
 def applied(net, params, x):
-    """Outputs of the finite network; None if there is none."""
+    """Return the outputs of the finite network; None if there is none."""
     try:
         return net.apply_fn(params, x, rng=3)
     except NotImplementedError:
@@ -111,13 +112,13 @@ def applied(net, params, x):
 
 
 def after_dense(layer, shape, width=5):
-    """The layer behind one with weights, whose outputs are Gaussian."""
+    """Return the layer behind a layer with weights, whose outputs are Gaussian."""
     batch, channel = axes_of(layer)
     return serial(Dense(width, 1.2, .4, batch_axis=batch, channel_axis=channel), layer)
 
 
 def accepts(layer, x):
-    """Does it take inputs that are not Gaussian?"""
+    """True if the layer takes inputs that are not Gaussian."""
     try:
         output(layer, x.shape)
     except (LayerError, NotImplementedError):

@@ -1,7 +1,7 @@
-"""Contracts of the kernel, each compared with itself, asked in another way; and of the arguments of a layer.
+"""Contracts of kernels, each compared with the same kernel found another way; and of the arguments of a layer.
 
-A contract is a function of a network and of inputs (n, ...), n >= 5. It raises AssertionError where it is broken, and
-gives the reason if it has nothing to ask.
+A contract is a function of a network and of inputs (n, ...), n >= 5. It raises AssertionError if it is broken, and
+returns the reason if there is nothing to check.
 """
 import json
 import warnings
@@ -52,7 +52,7 @@ def swap(net, x):
 
 
 def same(net, x):
-    """One argument is that argument twice: k(x) = k(x, x)."""
+    """One argument means that argument twice: k(x) = k(x, x)."""
     one, two = net.kernel_fn(x), net.kernel_fn(x, x.copy())
     assert one.cov2 is None and one.x1_is_x2 and two.x1_is_x2
     compare(one, two, 'same')
@@ -60,7 +60,7 @@ def same(net, x):
 
 
 def diagonal(net, x):
-    """cov1 is the diagonal of nngp: as the layers leave it, and of kernel_fn to the last bit."""
+    """cov1 is the diagonal of nngp: to rounding as the layers leave it, to the last bit as kernel_fn returns it."""
     state = Dense(5, 1.2, .3, *axes_of(net)).kernel_fn(x)
     k = net.propagate(net.laid_out(state, None))
     i = numpy.arange(len(k.nngp))
@@ -85,7 +85,7 @@ def blocks(net, x):
 
 
 def gaps(net, x):
-    """gap is q + q' - 2 K, area sqrt(q q' - K^2), or None; exactly 0 between a position of an input and itself."""
+    """gap is q + q' - 2 K, area sqrt(q q' - K^2), or None; both are exactly 0 between a position and itself."""
     k = net.kernel_fn(x, taken(net, x, slice(1, 4)))
     own = net.kernel_fn(x)
     q1, q2 = variances(k)
@@ -112,7 +112,7 @@ def gaps(net, x):
 
 
 def get(net, x):
-    """`get` names what is given, with the numbers that the whole Kernel has."""
+    """`get` names what is returned, with the numbers that the whole Kernel has."""
     y = taken(net, x, slice(2))
     x = taken(net, x, slice(2, None))
     k = net.kernel_fn(x, y)
@@ -130,7 +130,7 @@ def get(net, x):
 
 
 def compose(net, x):
-    """What kernel_fn gives can be fed to the next one, as in `serial`; without ntk too."""
+    """The result of kernel_fn can be fed to the next layer, as in `serial`; nngp is the same without ntk."""
     for arguments in [(x,), (x, taken(net, x, slice(2)))]:
         state = net.kernel_fn(*arguments)
         head = Dense(5, 1.2, .3, batch_axis=state.batch_axis, channel_axis=state.channel_axis)
@@ -142,7 +142,7 @@ def compose(net, x):
 
 
 def read_only(net, x):
-    """Inputs and states that are given stay as they are."""
+    """Given inputs and states are not changed."""
     given = x.copy()
     state = Dense(5, 1.2, .3, *axes_of(net)).kernel_fn(given)
     assert (given == x).all(), 'the inputs were written into'
@@ -153,7 +153,7 @@ def read_only(net, x):
 
 
 def coincidences(net, x):
-    """Zero, equal, opposite, parallel and tiny inputs give finite numbers, and equal ones equal numbers."""
+    """Zero, equal, opposite, parallel and tiny inputs give finite numbers, and equal inputs give equal numbers."""
     one = taken(net, x, slice(1))
     x = numpy.concatenate([0 * one, 0 * one, one, one, -one, 2 * one, 1e-9 * one], axes_of(net)[0])
     k = net.kernel_fn(x)
@@ -164,7 +164,7 @@ def coincidences(net, x):
 
 
 def float32(net, x):
-    """float32 in gives float32 out, and the numbers of float64 to its digits."""
+    """float32 inputs give float32 kernels, which agree with those of float64 to the digits of float32."""
     x, y = x.astype('float32'), taken(net, x, [1, 0]).astype('float32')
     for arguments in [(x,), (x, y)]:
         k = net.kernel_fn(*arguments)
@@ -176,7 +176,7 @@ def float32(net, x):
 
 
 def tiles(net, x):
-    """Many inputs, whose kernels by name come in tiles, have those of the whole Kernel."""
+    """Kernels of many inputs, which are computed in tiles if asked for by name, equal those of the whole Kernel."""
     positions = prod(n for axis, n in enumerate(x.shape) if axis not in (a % x.ndim for a in axes_of(net)))
     n = max(8, isqrt(ceil(1.5 * ENTRIES / positions ** 2)))
     shape = tuple(n if axis == axes_of(net)[0] % x.ndim else m for axis, m in enumerate(x.shape))
@@ -190,7 +190,7 @@ def tiles(net, x):
 # ------------------------------------------------------------------ arguments
 
 def text(layer, x):
-    """to_spec, where the arguments are plain, and from_spec give the layer again."""
+    """to_spec, if the arguments are plain, and from_spec give the layer again."""
     try:
         spec = json.dumps(layer.to_spec())
     except ValueError:
@@ -201,7 +201,7 @@ def text(layer, x):
 
 
 def derivatives(layer, x):
-    """Derivatives of kernels in arguments that are floats, by autograd, are those of differences."""
+    """Derivatives of kernels in arguments that are floats, by autograd, agree with finite differences."""
     cls, y = type(layer), taken(layer, x, [1, 0]) * .7
     values = {**cls.parameters(), **layer.arguments()}
     for name in [name for name, value in values.items() if type(value) is float]:
@@ -214,7 +214,7 @@ def derivatives(layer, x):
         try:
             there, here, back = (float(total(v)) for v in (value + h, value, value - h))
         except ValueError:
-            continue                                            # at the end of what is allowed
+            continue                                            # at the end of the allowed range
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', 'Output seems independent')
             exact = float(grad(total)(value))

@@ -1,4 +1,4 @@
-"""Finite networks drawn at random, and whether a kernel is their mean: as they are, or as they grow."""
+"""Random finite networks, and tests that a kernel is their mean, as they are or as they grow."""
 import numpy
 from autograd import make_vjp
 from scipy.stats import t as student
@@ -12,13 +12,16 @@ from .comparing import accepts, after_dense, applied, output, taken
 __all__ = ['LEVEL', 'ROUND', 'chance', 'check_mean', 'draws', 'empirical_ntk', 'finite_nngp', 'finite_ntk',
            'second_moment']
 
-LEVEL = 1e-4            # probability at which a test refuses a kernel that is right
+LEVEL = 1e-4            # probability that a test refuses a kernel that is right
 WIDTHS = 64, 128
 ROUND = 64              # networks that are drawn at a time
 
 
 def second_moment(net, x, rng, **given):
-    """The mean of h h' over the channels of one network, for x (n, ..., channels): (n, n, h, h', w, w', ...)."""
+    """Return the mean of h h' over the channels of one network, of shape (n, n, h, h', w, w', ...).
+
+    The inputs x have shape (n, ..., channels).
+    """
     axes = output(net, x.shape).axes
     _, params = net.init_fn(rng, x.shape)
     h = numpy.moveaxis(net.apply_fn(params, x, rng=rng, **given), (axes.batch, axes.channel), (0, -1))
@@ -27,7 +30,7 @@ def second_moment(net, x, rng, **given):
 
 
 def empirical_ntk(net, x, rng, **given):
-    """J J', summed over all parameters, of one network with a single output channel."""
+    """Return J J', summed over all parameters, of one network with a single output channel."""
     _, params = net.init_fn(rng, x.shape)
     axes = output(net, x.shape).axes
 
@@ -41,33 +44,33 @@ def empirical_ntk(net, x, rng, **given):
 
 
 def _paired(products, shape):
-    """(n h w, n h w) as (n, n, h, h', w, w'), for shape = (n, h, w)."""
+    """Return products (n h w, n h w) as (n, n, h, h', w, w'), for shape = (n, h, w)."""
     m = len(shape)
     order = [axis for i in range(m) for axis in (i, m + i)]
     return products.reshape(*shape, *shape).transpose(order)
 
 
 def draws(statistic, net, x, rng, n, **given):
-    """The statistic of n independent networks."""
+    """Return the statistic of n independent networks."""
     return numpy.array([statistic(net, x, generator, **given) for generator in rng.spawn(n)])
 
 
 def chance(samples, kernel):
-    """Bound on the probability that the mean of n samples is off by as much in any entry, if the kernel is right.
+    """Return a bound on the probability of as large a |mean - kernel| in any entry, if the kernel is right.
 
-    Each |mean - kernel| in standard errors, which come from the scatter of the samples, is Student's t with n - 1
-    degrees of freedom; the largest is taken, out of as many as there are entries.
+    Each |mean - kernel| in standard errors, which come from the scatter of the n samples, is Student's t with n - 1
+    degrees of freedom; the bound is for the largest of all entries.
     """
     kernel = numpy.asarray(kernel)
     assert samples.shape[1:] == kernel.shape, (samples.shape[1:], kernel.shape)
     error = samples.std(0, ddof=1) / len(samples) ** .5
-    floor = 1e-9 * abs(kernel).max() + 1e-300                   # of entries that are the same in each sample
+    floor = 1e-9 * abs(kernel).max() + 1e-300                   # for entries that are the same in each sample
     worst = (abs(samples.mean(0) - kernel) / (error + floor)).max()
     return 2 * error.size * student.sf(worst, len(samples) - 1)
 
 
 def check_mean(samples, kernel, notices):
-    """The samples have this mean, and are enough to refuse a kernel that is larger by a factor of 1 + notices."""
+    """Assert that the samples have this mean and are enough to refuse a kernel larger by a factor of 1 + notices."""
     p = chance(samples, kernel)
     i = abs(samples.mean(0) - kernel).argmax()
     mean, error = (a.flat[i] for a in (samples.mean(0), samples.std(0, ddof=1) / len(samples) ** .5))
@@ -91,7 +94,7 @@ def finite_nngp(layer, x, most=4096, notices=.15):
 
 
 def finite_ntk(layer, x, most=2048, notices=.15):
-    """NTK is the mean over finite networks as they grow, of Jacobians with respect to all parameters."""
+    """NTK is the mean of J J' over finite networks as they grow, J the Jacobian in all parameters."""
     make = _maker(layer)
     x = taken(_maker(layer)(2), x, slice(2))
     axes = output(after_dense(make(2), x.shape), x.shape).axes
@@ -101,12 +104,12 @@ def finite_ntk(layer, x, most=2048, notices=.15):
 
 
 def _maker(layer):
-    """From the width to the layer."""
+    """Return a function from the width to the layer."""
     return (lambda width: layer) if isinstance(layer, Layer) else layer
 
 
 def _check_limit(statistic, net, x, name, most, notices):
-    """Corrections to the infinite width go with its inverse: of widths n and 2 n, 2 C(2 n) - C(n) has none."""
+    """Check the infinite width against widths n and 2 n, of which 2 C(2 n) - C(n) has no correction of order 1 / n."""
     if applied(net(2), net(2).init_fn(0, x.shape)[1], x) is None:
         return 'no finite network'
     narrow, wide, samples, rng = *map(net, WIDTHS), None, numpy.random.default_rng(0)
