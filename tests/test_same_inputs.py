@@ -14,6 +14,7 @@ from ntref import batch, stax
 from ntref.oracle import certify
 from ntref.predict import log_marginal_likelihood_gradient
 from ntref.predict.out_of_core import ComputedKernel
+from ntref.recursion import tiled
 from ntref.stax import Aggregate, Conv, Dense, Dropout, FanInSum, Flatten, GlobalAvgPool, Relu, parallel, serial
 
 NTK = 'nngp', 'ntk'
@@ -237,7 +238,7 @@ def own(k):
 
 
 def set_sizes(monkeypatch, entries):
-    for module in stax.large, stax.kernel_function:
+    for module in tiled, stax.kernel_function:
         monkeypatch.setattr(module, 'ENTRIES', entries)
 
 

@@ -9,13 +9,14 @@ from numpy.testing import assert_allclose
 from ntref import stax
 from ntref.arrays import namespace
 from ntref.engine import cover
+from ntref.recursion import tiled
 from ntref.recursion.signal import Axes, Signal
 from ntref.stax import Dense, GlobalAvgPool, Relu, serial
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(stax.large, 'ENTRIES', 24)
+    monkeypatch.setattr(tiled, 'ENTRIES', 24)
 
 
 def whole(net, x1, x2, name):
@@ -74,7 +75,7 @@ def test_above_covers_once(n, size, rows):
     rows = min(rows, size)
     for job in cover.above(n, size, rows):
         if isinstance(job, list):
-            i, j = stax.large._pairs_within(namespace(count), job)
+            i, j = tiled._pairs_within(namespace(count), job)
             numpy.add.at(count, (i, j), 1)
             assert 0 < len(i) <= max(size, rows * (rows - 1) // 2)
         else:
