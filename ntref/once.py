@@ -6,7 +6,7 @@ __all__ = ['cached_property']
 class cached_property:
     """Property of an instance that is computed when it is first asked for and kept in its __dict__.
 
-    `functools.cached_property` has one lock for all instances before Python 3.12. A process that is forked while
+    That of `functools` has one lock for all instances before Python 3.12. A process that is forked while
     another thread computes inherits the held lock and waits for ever. Here two threads may compute the same value
     twice instead.
 

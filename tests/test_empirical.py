@@ -181,7 +181,7 @@ def test_examples_with_steps_of_their_own(others, rng):
 def test_fallback_is_logged(rng, caplog):
     caplog.set_level(logging.INFO, 'ntref.empirical')
     for name, text in [('mixed', 'Jacobian of params[0], there is no rule for argument 0 of cumsum'),
-                       ('looped', 'examples of x1 one by one')]:
+                       ('looped', 'axis of the examples of x1 cannot be found; they are processed one by one')]:
         f, params, x, _ = drawn(name, rng)
         empirical_ntk_fn(f, vmap_axes=0, implementation=3)(x, None, params)
         assert text in caplog.text
