@@ -4,6 +4,7 @@
 Both go forward through a network. `Demand` goes backward: it says which covariances a layer needs.
 """
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from ..arguments import is_whole
@@ -32,6 +33,7 @@ class Axes:
             raise TypeError(f'expected the axes of batch and channels to be whole numbers, got {self.batch!r:.100} and '
                             f'{self.channel!r:.100}.')
 
+    @lru_cache                                                          # asked for by every layer of every tile
     def of(self, ndim):
         """Return both as non-negative axes of arrays with `ndim` axes; ValueError if they do not exist or coincide."""
         axes = Axes(axis_of(self.batch, ndim), axis_of(self.channel, ndim))
