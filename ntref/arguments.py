@@ -76,6 +76,8 @@ def as_flag(value, name):
 
 def is_whole(value):
     """True if `value` is a whole number; True, False and numbers that may be masked are not."""
+    if type(value) is int:                                              # asked of axes by every layer of every tile
+        return True
     try:
         check_entries(value, 'a whole number')
         index(value)
