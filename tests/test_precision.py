@@ -14,6 +14,7 @@ import mpmath
 import numpy
 import pytest
 from mpmath import mp
+from two_inputs import TwoInputs
 
 from ntref import stax
 from ntref.duals.pair import Cov
@@ -22,7 +23,7 @@ from ntref.oracle.definitions import settled
 from ntref.oracle.precision import replaced, working
 from ntref.oracle.shaken import shaken
 from ntref.stax import (
-    Dense, Elementwise, ElementwiseNumerical, Erf, FanOut, Gelu, GlobalSelfAttention, Layer, LayerNorm, Relu, Sin,
+    Dense, Elementwise, ElementwiseNumerical, Erf, FanOut, Gelu, GlobalSelfAttention, LayerNorm, Relu, Sin,
     parallel, serial)
 from ntref.stax.elementwise import Nonlinearity
 
@@ -277,15 +278,7 @@ def with_dual(f):
 
 def with_kernel(f):
     """Of two inputs, their sum."""
-    class Own(Layer, abstract=True):
-        several = True
-
-        def out(self, signals):
-            return signals[0]
-
-        def demand(self, demand):
-            return [demand, demand]
-
+    class Own(TwoInputs, abstract=True):
         def kernel(self, k):
             return k[0].map(lambda p, q: Cov(each(f, p.k / 3) * (p.k + q.k) / 2), k[1])
     own = dataclass(frozen=True, repr=False)(Own)()

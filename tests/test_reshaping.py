@@ -11,6 +11,7 @@ from autograd import numpy as anp
 from brute import check
 from pixels import WB, before, draw
 from tolerances import assert_close
+from two_inputs import TwoInputs
 
 from ntref import batch, stax
 from ntref.recursion import tiled
@@ -477,15 +478,7 @@ def test_flattened_inputs_have_no_positions(name, mask, get, rng):
 def test_layers_of_others_keep_positions(rng):
     """Whether they hand on a demand as they get it or ask a layer inside for one."""
     @dataclass(frozen=True, repr=False)
-    class Product(Layer, abstract=True):
-        several = True
-
-        def out(self, signals):
-            return signals[0]
-
-        def demand(self, demand):
-            return [demand, demand]
-
+    class Product(TwoInputs, abstract=True):
         def kernel(self, k):
             return FanInProd().kernel(k)
 

@@ -209,8 +209,8 @@ class Kernel:
         pairs = self._pairs()
         covs, slopes = zip(*(dual(pair) for pair in pairs))
         new = self._with(covs)
-        for i in (1,) if self.cov2 is None else (1, 2):
-            check_kept(dual, self.variances(i), new.variances(i))
+        for q, new_q in zip(self.all_variances(), new.all_variances()):
+            check_kept(dual, q, new_q)
         new = new._with([pair.settled(old) for pair, old in zip(new._pairs(), pairs)])
         return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk).with_own()
 
@@ -236,8 +236,8 @@ class Kernel:
 
     def in_range(self):
         """Return self; raise ValueError if a variance, and so all later numbers, went out of range of its dtype."""
-        for i in (1,) if self.cov2 is None else (1, 2):
-            check_variances(self.variances(i))
+        for q in self.all_variances():
+            check_variances(q)
         return self
 
     def shared(self):
@@ -273,6 +273,10 @@ class Kernel:
         """Return the variances q of the inputs x1 (i = 1) or x2 (i = 2), an array (n, *positions)."""
         q = self.cov1 if i == 1 or self.cov2 is None else self.cov2
         return q if self.diagonal_spatial else diagonal(q, 1)
+
+    def all_variances(self):
+        """Return the variances of x1 and, if x2 are other inputs, those of x2."""
+        return [self.variances(i) for i in ((1,) if self.cov2 is None else (1, 2))]
 
     def aligned(self):
         """Return the kernel at equal positions only."""

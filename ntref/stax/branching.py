@@ -149,8 +149,8 @@ class FanInProd(_FanIn):
 
 def _product(k, m):
     both = k.map(Pair.multiply, m)
-    for i in (1,) if both.cov2 is None else (1, 2):
-        check_small(both.variances(i), lambda q: (untraced(k.variances(i)) > 0) & (untraced(m.variances(i)) > 0))
+    for q, left, right in zip(*(state.all_variances() for state in (both, k, m))):
+        check_small(q, lambda q: (untraced(left) > 0) & (untraced(right) > 0))
     return both.but(ntk=None if k.ntk is None else k.ntk * m.nngp + k.nngp * m.ntk)
 
 
