@@ -5,7 +5,7 @@ import warnings
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -66,7 +66,7 @@ def in_threads(work, jobs, threads=None, progress=iter):
         except BaseException:
             stopped.append(job)
             raise
-    with import_module('threadpoolctl').threadpool_limits(1), ThreadPoolExecutor(threads, initializer=begin) as pool:
+    with _one_thread_of_blas(), ThreadPoolExecutor(threads, initializer=begin) as pool:
         futures = [pool.submit(unless_stopped, job) for job in jobs]
         try:
             return [future.result() for future in progress(futures)]
@@ -74,6 +74,17 @@ def in_threads(work, jobs, threads=None, progress=iter):
             stopped.append(None)
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _one_thread_of_blas():
+    """Return a context in which BLAS computes on one thread."""
+    return _libraries(len(sys.modules)).limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _libraries(number_of_modules):
+    """Return the thread pools of the loaded libraries; they are looked for again only after further imports."""
+    return import_module('threadpoolctl').ThreadpoolController()
 
 
 def _can_start(threads):
@@ -203,7 +214,7 @@ def alone():
     """Keep this thread from starting others: BLAS and `in_threads` compute on this one alone."""
     busy, _here.busy = getattr(_here, 'busy', False), True
     try:
-        with import_module('threadpoolctl').threadpool_limits(1):
+        with _one_thread_of_blas():
             yield
     finally:
         _here.busy = busy
