@@ -22,6 +22,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in SOURCES.items()}
 
 ALLOWED = {
     # the base: arrays of every kind, expectations, and what both are good for
+    'types': {},
     'no_arrays': {},
     'arrays': {'no_arrays'},
     'ranges': {'arrays'},
@@ -196,7 +197,7 @@ ALLOWED = {
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
 
 ARRAY_LIBRARIES = dict.fromkeys((
-    'no_arrays', 'ranges',
+    'types', 'no_arrays', 'ranges',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
     'engine.forms', 'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss',
     'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
