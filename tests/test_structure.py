@@ -376,7 +376,8 @@ def test_modules_are_documented_and_list_their_names(name):
     assert all(hasattr(module, public) for public in module.__all__)
     if name != 'cov' and not name.endswith('__init__'):                               # that is another's name
         defined = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-        assigned = {t.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+        assigned = {t.id for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))
+                    for target in getattr(node, 'targets', None) or [node.target]
                     for t in ast.walk(target) if isinstance(t, ast.Name)}
         assert set(module.__all__) <= defined | assigned, 'lists what it does not define'
 
