@@ -608,7 +608,7 @@ def dense_ntk(formula):
         new, n = original(self, k), k.signals[0].channels / self.s[0]
         if k.ntk is None:
             return new
-        return new.replace(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self.is_standard))
+        return new.but(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self.is_standard))
     return method(Dense, 'kernel', change)
 
 
@@ -634,7 +634,7 @@ def conv_ntk(formula):
         new = original(self, sums, total, taps)
         if k.ntk is None or taps == 1 or self.is_standard:
             return new
-        return replace(new, ntk=formula(new, self.W_std ** 2 / taps, total(k.nngp), k.tangent(total)))
+        return new.but(ntk=formula(new, self.W_std ** 2 / taps, total(k.nngp), k.tangent(total)))
     return weighted(change)
 
 
@@ -678,7 +678,8 @@ def slab_left_out():
 
 def gap_of_pool(original, self, k, slides):
     """The mean of the gaps, for the gap of the means."""
-    return replace(original(self, k, slides), gap=self._pooled(k.gap, slides))
+    new = original(self, k, slides)
+    return new.but(mutual=new.mutual._replace(gap=self._pooled(k.mutual.gap, slides)))
 
 
 def resizing(change):
@@ -781,7 +782,7 @@ CONVOLUTIONS = {
     'ConvLocal: weights are shared': (lambda: method(
         ConvLocal, 'kernel', lambda f, self, k: conv._Convolution.kernel(self, k)), 'local'),
     'ConvLocal: no gap between positions': (lambda: method(
-        Kernel, 'uncorrelated', lambda f, k: replace(f(k), gap=0 * f(k).gap)), 'local'),
+        Kernel, 'uncorrelated', lambda f, k: f(k).replace(nngp=f(k).nngp, gap=0 * f(k).gap)), 'local'),
     'AvgPool: not divided': (lambda: method(AvgPool, '_divided', lambda f, self, c, *a: c), 'pool'),
     'AvgPool: divided by the size at the edges': (lambda: method(
         AvgPool, '_divided', lambda f, self, *a: f(replace(self, normalize_edges=False), *a)), 'pool'),
@@ -796,8 +797,8 @@ CONVOLUTIONS = {
         GlobalAvgPool, '_divisor', lambda self, n: n ** .5), 'conv, standard'),
     'Flatten: a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: branching.scaled(
         f(self, k), prod(k.shape1[1:-1]))), 'conv'),
-    'Flatten: Theta of a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: replace(
-        f(self, k), ntk=f(self, k).tangent(lambda t: t * prod(k.shape1[1:-1])))), 'pictures'),
+    'Flatten: Theta of a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: f(self, k).but(
+        ntk=f(self, k).tangent(lambda t: t * prod(k.shape1[1:-1])))), 'pictures'),
     'Index: the first positions': (lambda: method(Index, '_for', first_positions), 'pictures'),
     'ImageResize: corners aligned': (lambda: resizing(corner_aligned), 'pictures'),
     'ImageResize: not normalized': (lambda: resizing(
@@ -841,7 +842,7 @@ def aggregating(change):
 def patterns_of(rows):
     """A mutant of which graphs a tile has."""
     return mock.patch.object(Tile, 'patterns', property(lambda k: tuple(
-        None if p is None else p[rows(r)] for p, r in zip((k.pattern1, k.pattern2), k.rows))))
+        None if p is None else p[rows(r)] for p, r in zip((k.signal1.patterns[0], k.signal2.patterns[0]), k.block.rows))))
 
 
 GRAPHS = {
@@ -851,7 +852,7 @@ GRAPHS = {
     'Aggregate: the patterns of x1 for both': (lambda: method(
         Kernel, 'sides', lambda f, k, a, b: f(k, a, a) if a.ndim == 3 else f(k, a, b)), 'graphs'),
     'Aggregate: Theta stays': (lambda: method(
-        Aggregate, 'kernel', lambda f, self, k: replace(f(self, k), ntk=k.ntk)), 'graphs'),
+        Aggregate, 'kernel', lambda f, self, k: f(self, k).but(ntk=k.ntk)), 'graphs'),
     'Aggregate: edges the other way, finite': (lambda: method(
         Aggregate, 'apply', lambda f, self, p, x, rng, pattern: f(self, p, x, pattern=pattern.swapaxes(1, 2))),
         'graphs'),
@@ -1027,7 +1028,10 @@ MONTE_CARLO = {
 def masked_gap(f, k):
     """Gaps with what is masked are 0, or stay."""
     new = f(k)
-    return new if k.mask1 is None or new.gap is None else new.but(gap=numpy.where(new.nngp == 0, 0, new.gap))
+    gap = new.mutual.gap
+    if k.mask1 is None or gap is None:
+        return new
+    return new.but(mutual=new.mutual._replace(gap=numpy.where(new.nngp == 0, 0, gap)))
 
 
 MASKS = {
@@ -1035,7 +1039,7 @@ MASKS = {
     'masks: Theta stays': (lambda: method(Kernel, 'masked', lambda f, k: f(k).but(ntk=k.ntk)), 'masked conv'),
     'masks: gaps are 0': (lambda: method(Kernel, 'masked', masked_gap), 'masked conv'),
     'masks: of x1 on both sides': (lambda: method(
-        Kernel, '_spreads', lambda f, k, a, b: f(k, a, b) if a.dtype != bool else [
+        Kernel, 'spreads', lambda f, k, a, b: f(k, a, b) if a.dtype != bool else [
             (left, numpy.zeros_like(right)) for left, right in f(k, a, b)]), 'masked conv'),
     'masks: the average of all': (lambda: mock.patch.object(
         pooling, 'share', lambda mask, like, mean: 0 * mean(1. * mask) + 1), 'masked conv'),

@@ -106,5 +106,5 @@ def _write(out, i, j, values, k, symmetric):
     """Write the values of a tile k to `out`; if symmetric, also mirrored, for x2 against x1."""
     out[i, j] = values
     if symmetric:
-        values = values if k.diagonal_spatial else swapped(values, k.batch_axes)
+        values = swapped(values, k.batch_axes) if k.paired else values
         out[j, i] = values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)

@@ -212,7 +212,7 @@ class Aggregate(Mixing):
 
     def kernel(self, k):
         self.check_layout(k)
-        if k.pattern1 is None:
+        if k.patterns[0] is None:
             return k
         signal, _ = k.signals
         sizes = self.sizes(signal)

@@ -77,11 +77,11 @@ class Flatten(Layer):
         k = k.aligned()
         axes = tuple(axis for group in k.spatial for axis in group)
         if not axes:
-            return k.but(diagonal_spatial=False)
+            return k.but(paired=True)
 
         def mean(c):
             return namespace(c).mean(c, axes)
-        return k.linear(mean, gap=True).but(diagonal_spatial=False)
+        return k.linear(mean, gap=True).but(paired=True)
 
 
 # ------------------------------------------------------------------ picking
