@@ -314,10 +314,10 @@ class _Triple(Layer, abstract=True):
         positions. A layer may refuse a tangent kernel while another one expects it.
         """
         x = generator(0).standard_normal(signal.shape)
-        one = replace(signal, patterns=tuple(None if p is None else p[:1] for p in signal.patterns), mask=None)
+        described = replace(signal, patterns=tuple(None if p is None else p[:1] for p in signal.patterns), mask=None)
 
         def trial(paired, ntk):
-            return self.kernel(input_kernel(x, None, (one, one), Demand(paired, signal.axes), ntk))
+            return self.kernel(input_kernel(x, None, (described, described), Demand(paired, signal.axes), ntk))
         unsaid = len(signal.shape) > 2 and self.diagonal is None
         paired = len(signal.shape) == 2 or not unsaid and self.diagonal.input < Bool.YES
         *others, last = product((False, True) if unsaid else (paired,), (False, True))
