@@ -41,10 +41,11 @@ from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, ExpNormalized,
     FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention,
     HardTanh, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Polynomial, RectifiedMonomial, Relu, Relu6,
-    Sin, Slice, SumPool, Tanh, attention, branching, combinators, conv, dot_general, graph, masking, normalization,
-    parallel, pooling, repeat, reshaping, serial, smooth)
-from ntref.stax.dense import Weighted
+    Sin, Slice, SumPool, Tanh, combinators, masking, parallel, repeat, serial)
 from ntref.stax.layer import Layer
+from ntref.stax.layers import (
+    attention, branching, conv, dot_general, graph, normalization, pooling, reshaping, smooth)
+from ntref.stax.layers.dense import Weighted
 from ntref.windows import Window
 
 kernel_gradient = import_module('ntref.predict.kernel_gradient')       # its function bears the same name

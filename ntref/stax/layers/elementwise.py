@@ -7,13 +7,13 @@ All need a Gaussian input, which a layer with weights gives, and compute
 from dataclasses import dataclass, replace
 from math import factorial
 
-from .. import duals
-from ..arguments import as_number, as_whole
-from ..arrays import exact, namespace
-from ..duals import fast
-from ..duals.pair import Cov
-from ..no_arrays import check_entries
-from .layer import Layer
+from ... import duals
+from ...arguments import as_number, as_whole
+from ...arrays import exact, namespace
+from ...duals import fast
+from ...duals.pair import Cov
+from ...no_arrays import check_entries
+from ..layer import Layer
 from .normalization import needs_gaussian
 
 __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'Hermite', 'Monomial', 'Nonlinearity',

@@ -1,9 +1,9 @@
 """Nonlinearities with a kink or a jump at 0: the ReLU family, Sign, RectifiedMonomial."""
 from dataclasses import dataclass
 
-from .. import duals
-from ..arguments import as_whole
-from ..duals import fast
+from ... import duals
+from ...arguments import as_whole
+from ...duals import fast
 from .elementwise import Nonlinearity
 
 __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
 
-from ..arguments import as_whole, as_wholes, suggestion
-from ..arrays import namespace
-from ..duals.pair import Cov, Pair
-from ..recursion.signal import Axes, Signal
-from ..windows import PADDINGS, Window, bordered, window_sum, windows
+from ...arguments import as_whole, as_wholes, suggestion
+from ...arrays import namespace
+from ...duals.pair import Cov, Pair
+from ...recursion.signal import Axes, Signal
+from ...windows import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
-from .masking import slid, spread
+from ..masking import slid, spread
 
 __all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'gap_sum', 'named_padding', 'strides_of']
 

@@ -1,10 +1,10 @@
 """DotGeneral: the product with a constant array, which is not trained, along any axes except the channels."""
 from dataclasses import dataclass, replace
 
-from ..arguments import as_nested, as_wholes
-from ..arrays import as_like, is_array, namespace
-from ..duals.pair import Cov
-from ..recursion.signal import Axes
+from ...arguments import as_nested, as_wholes
+from ...arrays import as_like, is_array, namespace
+from ...duals.pair import Cov
+from ...recursion.signal import Axes
 from .branching import scaled
 from .pooling import Mixing
 

@@ -3,12 +3,12 @@ from dataclasses import dataclass, replace
 from math import prod
 from operator import index
 
-from ..arguments import as_wholes, is_whole, suggestion
-from ..arrays import namespace
-from ..recursion.signal import Axes, axis_of
-from ..windows import RESIZERS, nearest, resize_matrix
-from .layer import Layer
-from .masking import everywhere
+from ...arguments import as_wholes, is_whole, suggestion
+from ...arrays import namespace
+from ...recursion.signal import Axes, axis_of
+from ...windows import RESIZERS, nearest, resize_matrix
+from ..layer import Layer
+from ..masking import everywhere
 from .pooling import Mixing, check_positions
 
 __all__ = ['Flatten', 'ImageResize', 'Index', 'Slice']

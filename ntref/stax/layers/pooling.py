@@ -9,13 +9,13 @@ where v is 1 (sum) or the number of taps (average). Derivation: docs/theory/conv
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..arguments import as_wholes
-from ..arrays import namespace
-from ..recursion.signal import Axes, Signal
-from ..windows import Window, window_sum
+from ...arguments import as_wholes
+from ...arrays import namespace
+from ...recursion.signal import Axes, Signal
+from ...windows import Window, window_sum
 from .conv import gap_sum, named_padding, strides_of
-from .layer import Layer
-from .masking import everywhere, in_layout, share, slid
+from ..layer import Layer
+from ..masking import everywhere, in_layout, share, slid
 
 __all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
 

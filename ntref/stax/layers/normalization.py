@@ -1,13 +1,13 @@
 """LayerNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
 
-from ..arguments import as_axes, is_whole, suggestion
-from ..arrays import generator, namespace
-from ..derivatives import carried_root, is_traced
-from ..duals.pair import Cov
-from ..recursion.signal import Axes, axis_of
-from .layer import Layer
-from .masking import average, in_layout
+from ...arguments import as_axes, is_whole, suggestion
+from ...arrays import generator, namespace
+from ...derivatives import carried_root, is_traced
+from ...duals.pair import Cov
+from ...recursion.signal import Axes, axis_of
+from ..layer import Layer
+from ..masking import average, in_layout
 
 __all__ = ['Dropout', 'Identity', 'LayerNorm', 'needs_gaussian']
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
-from ..arguments import as_wholes
-from ..arrays import as_like, is_array, namespace
-from ..duals.pair import Cov
-from ..no_arrays import check_entries
-from ..recursion.signal import Signal, axis_of
-from ..windows import zeros
+from ...arguments import as_wholes
+from ...arrays import as_like, is_array, namespace
+from ...duals.pair import Cov
+from ...no_arrays import check_entries
+from ...recursion.signal import Signal, axis_of
+from ...windows import zeros
 from .pooling import Mixing
 
 __all__ = ['Aggregate', 'AggregateImplementation']
