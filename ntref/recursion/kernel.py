@@ -81,7 +81,7 @@ class Kernel:
     pattern2: Any = None
 
     batch_axes = 2           # number of batch axes of nngp
-    is_far = False           # see `Pair`
+    is_generic = False       # see `Pair`
     is_shared = True         # the arrays are never written into
 
     def __post_init__(self, is_reversed, is_input, diagonal_batch):
@@ -166,7 +166,7 @@ class Kernel:
         `bound` is an upper bound of the gap as a function of the Pair; see `bounded`.
         """
         def cov(p):
-            new_gap = None if p.is_far else f(p.gap) if gap else bound(p.numbers) if bound else None
+            new_gap = None if p.is_generic else f(p.gap) if gap else bound(p.numbers) if bound else None
             return Cov(f(p.k), new_gap, f(p.cov.area) if area and p.cov.area is not None else None)
         return self.map(cov).but(ntk=self.tangent(f))
 
@@ -201,10 +201,10 @@ class Kernel:
                 new[name] = p.xp.minimum(p.gap, p.xp.maximum(p.q1 + p.q2 - 2 * p.k, 0))
         return self.but(**new)
 
-    def nonlinear(self, dual, fused=None, far=None):
+    def nonlinear(self, dual, fused=None, fused_generic=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
-        `fused` and `far` are forms of the dual for large arrays (`ntref.duals.fast`), which only tiles use.
+        `fused` and `fused_generic` are forms of the dual for large arrays (`ntref.duals.fast`), which only tiles use.
         """
         pairs = self._pairs()
         covs, slopes = zip(*(dual(pair) for pair in pairs))

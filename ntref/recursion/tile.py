@@ -9,7 +9,7 @@ asks for them. This order is the same for every tile.
 
 A convolution and the steps that follow it are `pending` until a layer asks for all positions (`computed`). They are
 then done together for some rows of positions at a time, which stay in the cache, and their results overwrite their
-inputs. Gaps are carried only where there are near pairs (`is_far`, `Near`).
+inputs. Gaps are carried only where there are pairs that are not generic (`is_generic`, `NotGeneric`).
 
 `rows` are two slices, for the rows of the left and of the right members. For inputs with themselves only right rows
 from the first left row on are computed; the rest is mirrored.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from ..duals.fast import BLOCK, far as by_dual
+from ..duals.fast import BLOCK, by_dual
 from ..duals.pair import Pair, check_kept, check_variances
 from ..windows import packed, taken, zeros_like
 from .kernel import Kernel
@@ -60,7 +60,7 @@ class Tile(Kernel):
     tape : callable                    compute -> the next q1, q2; compute() gives q of inputs with themselves.
     batch_axes : int                   2, or 1 for inputs x1[i] with x2[i].
     is_own : bool                      True for inputs with themselves.
-    is_far : bool                      True for far pairs, see `Pair`: gap and area are None.
+    is_generic : bool                  True for generic pairs, see `Pair`: gap and area are None.
     is_shared : bool                   True if others hold the same arrays; otherwise a step may write into them.
     pending : callable                 rows -> Tile of these rows, or None. While steps are pending the arrays are None.
     sizes : tuple                      numbers of positions after the pending steps.
@@ -73,7 +73,7 @@ class Tile(Kernel):
     tape: Any = None
     batch_axes: int = 2
     is_own: bool = False
-    is_far: bool = False
+    is_generic: bool = False
     is_shared: bool = False
     pending: Any = None
     sizes: tuple = ()
@@ -86,11 +86,11 @@ class Tile(Kernel):
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual, fused=None, far=None):
+    def nonlinear(self, dual, fused=None, fused_generic=None):
         def step(part, new, _):
             old, = part._pairs()
-            if part.is_far:
-                return far(old, part.ntk) if far else by_dual(old, part.ntk, dual)
+            if part.is_generic:
+                return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
             if fused and part.area is None and not part._is_same:
                 return fused(old, part.ntk)
             cov, slope = dual(old)
@@ -256,7 +256,7 @@ class Tile(Kernel):
     def _pairs(self):
         if self._is_same:
             return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
-        return [Pair(p.q1, p.q2, p.cov, self.is_far, not self.is_shared) for p in super()._pairs()]
+        return [Pair(p.q1, p.q2, p.cov, self.is_generic, not self.is_shared) for p in super()._pairs()]
 
     def within(self, f):
         return self.tape(lambda: f(self.nngp, None))
@@ -271,7 +271,7 @@ class Tile(Kernel):
     def _with(self, covs):
         """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
         cov, = covs
-        gap = None if self.is_far else cov.gap
+        gap = None if self.is_generic else cov.gap
         area = None if self.area is None else cov.area
         new = self._next((cov.k, gap, area, self.ntk))
         return new.but(is_shared=self.is_shared)
@@ -293,7 +293,7 @@ def _under(window, outputs):
     return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
-def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
+def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_generic=False):
     """Return the state at the input for rows i, j of a (n1, *positions, channels) and b.
 
     If b is None, each a[i] is paired with itself. `signals` describe the network's inputs. With slices i, j each a[i]
@@ -308,8 +308,9 @@ def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
     pattern1, pattern2 = (s.patterns[0] for s in signals)
     new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=other.shape,
                batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, pattern1=pattern1, pattern2=pattern2,
-               q1=q1, q2=q2, batch_axes=1 if b is None or listed else 2, is_own=b is None, is_far=is_far, rows=rows)
-    demand = replace(demand, gap=not is_far, area=demand.area and not is_far)
+               q1=q1, q2=q2, batch_axes=1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic,
+               rows=rows)
+    demand = replace(demand, gap=not is_generic, area=demand.area and not is_generic)
 
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
