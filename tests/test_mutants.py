@@ -658,12 +658,12 @@ def relu_in_tiles(k=1., gap=1., slope=1.):
     return mock.patch.object(fast, 'abrelu', changed)
 
 
-def far_relu(area):
-    """A mutant of the ReLU of far pairs, by area(pair)."""
+def generic_relu(area):
+    """A mutant of the ReLU of generic pairs, by area(pair)."""
     def changed(p, ntk, c, e):
         theta = numpy.arctan2(area(p), p.k)
         return (c - e * theta) * p.k + e * area(p), None, None, None if ntk is None else (c - e * theta) * ntk
-    return mock.patch.object(fast, '_abrelu_far', changed)
+    return mock.patch.object(fast, '_abrelu_generic', changed)
 
 
 @contextmanager
@@ -817,15 +817,16 @@ CONVOLUTIONS = {
         'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
         tiled, 'swapped', lambda values, batch: values), 'strided conv'),
-    'tiles: no pair is near': (lambda: mock.patch.object(fast, 'FAR', -1.), 'conv'),
+    'tiles: all pairs are generic': (lambda: mock.patch.object(fast, 'MIN_ANGLE', -1.), 'conv'),
     'tiles: of an input with itself one axis is mirrored': (lambda: mock.patch.object(
         tile, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
-    'tiles, far erf: K (1 + 1e-9)': (lambda: mock.patch.object(
+    'tiles, generic erf: K (1 + 1e-9)': (lambda: mock.patch.object(
         fast, 'erf', lambda *a, f=fast.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
-    'tiles, far erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
+    'tiles, generic erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
         fast, 'erf', lambda *a, f=fast.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
-    'tiles, far relu: s + K for s - K': (lambda: far_relu(lambda p: p.s + p.k), 'conv'),
-    'tiles, far relu: the area without s + K': (lambda: far_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),
+    'tiles, generic relu: s + K for s - K': (lambda: generic_relu(lambda p: p.s + p.k), 'conv'),
+    'tiles, generic relu: the area without s + K': (
+        lambda: generic_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),
     'windows: a slab left out': (slab_left_out, 'conv'),
     'windows: the first tap alone is outside': (lambda: mock.patch.object(
         Window, 'only', lambda w, taps, f=Window.only: f(w, taps[:1])), 'transposed conv'),

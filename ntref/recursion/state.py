@@ -80,10 +80,10 @@ class State(Steps):
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual, fused=None, far=None):
+    def nonlinear(self, dual, fused=None, fused_generic=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
-        `fused` and `far` are forms of the dual for large arrays (`ntref.duals.fast`), which only tiles use.
+        `fused` and `fused_generic` are forms of the dual for large arrays (`ntref.duals.fast`), which only tiles use.
         """
         pairs = self.pairs()
         covs, slopes = zip(*(dual(pair) for pair in pairs))

@@ -32,7 +32,7 @@ class Steps:
     paired : bool            True if there are covariances between any two positions.
     """
     batch_axes = 2           # number of batch axes of K
-    is_far = False           # see `Pair`
+    is_generic = False           # see `Pair`
     is_shared = True         # True if others hold the same arrays; otherwise a step may write into them
 
     def but(self, **changes):
@@ -109,7 +109,7 @@ class Steps:
         `bound` is an upper bound of the gap as a function of the Pair; see `bounded`.
         """
         def cov(p):
-            new_gap = None if p.is_far else f(p.gap) if gap else bound(p.numbers) if bound else None
+            new_gap = None if p.is_generic else f(p.gap) if gap else bound(p.numbers) if bound else None
             return Cov(f(p.k), new_gap, f(p.cov.area) if area and p.cov.area is not None else None)
         return self.map(cov).but(ntk=self.tangent(f))
 

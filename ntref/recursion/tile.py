@@ -9,7 +9,7 @@ asks for them. This order is the same for every tile.
 
 A convolution and the steps that follow it are `pending` until a layer asks for all positions (`computed`). They are
 then done together for some rows of positions at a time, which stay in the cache, and their results overwrite their
-inputs. Gaps are carried only where there are near pairs (`is_far`, `Near`).
+inputs. Gaps are carried only where there are pairs that are not generic (`is_generic`, `NotGeneric`).
 
 `rows` are two slices, for the rows of the left and of the right members. For inputs with themselves only right rows
 from the first left row on are computed; the rest is mirrored.
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from ..duals.fast import BLOCK, far as by_dual
+from ..duals.fast import BLOCK, by_dual
 from ..duals.pair import Cov, Pair, check_kept, check_variances
 from ..windows import packed, taken, zeros_like
 from .positions import diagonal, swapped
@@ -62,12 +62,12 @@ class Block:
     rows : tuple            of x1 and of x2: two slices, or two arrays for x1[i] with x2[i].
     batch_axes : int        2, or 1 for inputs x1[i] with x2[i].
     is_own : bool           True for inputs with themselves.
-    is_far : bool           True for far pairs, see `Pair`: gap and area are None.
+    is_generic : bool           True for generic pairs, see `Pair`: gap and area are None.
     """
     rows: tuple = WHOLE
     batch_axes: int = 2
     is_own: bool = False
-    is_far: bool = False
+    is_generic: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Tile(Steps):
         return self.block.batch_axes
 
     @property
-    def is_far(self):
-        return self.block.is_far
+    def is_generic(self):
+        return self.block.is_generic
 
     @property
     def patterns(self):
@@ -135,7 +135,7 @@ class Tile(Steps):
         if self._is_same:
             return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
         (q1, q2), = self.spreads(self.q1, self.q2)
-        return [Pair(q1, q2, self.mutual, self.is_far, not self.is_shared)]
+        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared)]
 
     def sides(self, a1, a2):
         """Return left and right members of the pairing from a1 of x1, a2 of x2; batch axes broadcast."""
@@ -165,7 +165,7 @@ class Tile(Steps):
     def _stepped(self, covs):
         """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
         cov, = covs
-        gap = None if self.is_far else cov.gap
+        gap = None if self.is_generic else cov.gap
         area = None if self.mutual.area is None else cov.area
         return self._next((cov.k, gap, area, self.ntk)).but(is_shared=self.is_shared)
 
@@ -177,15 +177,15 @@ class Tile(Steps):
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual, fused=None, far=None):
+    def nonlinear(self, dual, fused=None, fused_generic=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
-        `fused` and `far` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for far ones.
+        `fused` and `fused_generic` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for generic ones.
         """
         def step(part, new, _):
             old, = part.pairs()
-            if part.is_far:
-                return far(old, part.ntk) if far else by_dual(old, part.ntk, dual)
+            if part.is_generic:
+                return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
             if fused and part.mutual.area is None and not part._is_same:
                 return fused(old, part.ntk)
             cov, slope = dual(old)
@@ -361,7 +361,7 @@ def _under(window, outputs):
     return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
-def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
+def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_generic=False):
     """Return the state at the input for rows i, j of a (n1, *positions, channels) and b.
 
     If b is None, each a[i] is paired with itself. `signals` describe the network's inputs. With slices i, j each a[i]
@@ -372,9 +372,9 @@ def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
     if not listed or sizes:
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
     q1, q2 = tape(lambda: own_variances(a))
-    block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_far=is_far)
+    block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic)
     new = Tile(Cov(None), None, *shared_signal(*signals), demand.paired, q1, q2, no_tape, block)
-    demand = replace(demand, gap=not is_far, area=demand.area and not is_far)
+    demand = replace(demand, gap=not is_generic, area=demand.area and not is_generic)
 
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))

@@ -212,7 +212,7 @@ class _Convolution(Weighted, abstract=True):
 
         def sums(p):
             area = total(p.area) if self.taps == 1 and p.cov.area is not None else None
-            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else gap_sum(p, slides), area), p.is_far,
+            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_generic else gap_sum(p, slides), area), p.is_generic,
                         p.is_spare)
         return self.affine(k, sums, total, self.taps)
 

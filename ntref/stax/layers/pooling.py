@@ -117,7 +117,7 @@ class _Pool(Mixing, abstract=True):
         windows = self._windows([k.shape1[axis] for axis in k.signals[0].layout[1:]])
         if not self.averages:
             return k.in_rows(windows, self._pooled_kernel, is_local=False).bounded()
-        k = k if k.is_far else k.computed()
+        k = k if k.is_generic else k.computed()
         met = k.meetings()
         return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k).meeting(met)
 
