@@ -843,8 +843,10 @@ def aggregating(change):
 
 def patterns_of(rows):
     """A mutant of which graphs a tile has."""
-    return mock.patch.object(Tile, 'patterns', property(lambda k: tuple(
-        None if p is None else p[rows(r)] for p, r in zip((k.signal1.patterns[0], k.signal2.patterns[0]), k.block.rows))))
+    def patterns(k):
+        whole = k.signal1.patterns[0], k.signal2.patterns[0]
+        return tuple(None if p is None else p[rows(r)] for p, r in zip(whole, k.block.rows))
+    return mock.patch.object(Tile, 'patterns', property(patterns))
 
 
 GRAPHS = {

@@ -46,9 +46,12 @@ ALLOWED = {
     'duals.fast': {'arrays', 'duals', 'duals.pair'},
     'recursion.signal': {'arguments', 'arrays'},
     'recursion.positions': {'arrays'},
-    'recursion.kernel': {'arguments', 'arrays', 'derivatives', 'no_arrays', 'ranges', 'duals.pair',
-                         'recursion.positions', 'recursion.signal'},
-    'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions'},
+    'recursion.steps': {'arrays', 'duals.pair', 'recursion.positions', 'recursion.signal'},
+    'recursion.state': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.positions', 'recursion.signal',
+                        'recursion.steps'},
+    'recursion.kernel': {'arguments', 'arrays', 'no_arrays', 'duals.pair', 'recursion.signal', 'recursion.state'},
+    'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions',
+                        'recursion.signal'},
     'recursion.__init__': {'recursion.kernel', 'recursion.signal'},
     # positions: windows that slide, and kernels a tile at a time
     'windows': {'arrays', 'derivatives', 'once'},
@@ -64,8 +67,8 @@ ALLOWED = {
                      'engine.store'},
     'engine.keep': {'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
     'engine.__init__': {'engine.batch', 'engine.keep', 'engine.run', 'engine.store'},
-    'recursion.tile': {'windows', 'duals.fast', 'duals.pair', 'recursion.kernel', 'recursion.positions',
-                       'recursion.start'},
+    'recursion.tile': {'windows', 'duals.fast', 'duals.pair', 'recursion.positions', 'recursion.signal',
+                       'recursion.start', 'recursion.state', 'recursion.steps'},
     'recursion.tiled': {'arrays', 'windows', 'duals.fast', 'engine.cover', 'engine.run', 'recursion.positions',
                         'recursion.signal', 'recursion.start', 'recursion.tile'},
     # layers
@@ -172,7 +175,7 @@ ALLOWED = {
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
-    'oracle.around': {'arrays', 'stax', 'trees', 'oracle.precision', 'recursion.kernel'},
+    'oracle.around': {'arrays', 'stax', 'trees', 'oracle.precision', 'duals.pair'},
     'oracle.certify': {'arguments', 'arrays', 'stax', 'trees', 'engine.batch', 'engine.run', 'oracle.around',
                        'oracle.precision', 'oracle.shaken', 'recursion.signal'},
     'oracle.cases': {},
@@ -282,7 +285,8 @@ def test_who_knows_no_layers():
         if name.split('.')[0] in BLIND:
             known = 'stax', 'duals', 'recursion'
             layers = {other for other in reach(name) if other.startswith(known)}
-            state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal'}
+            state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal', 'recursion.state',
+                     'recursion.steps'}
             assert layers <= (state if name in ('engine.keep', 'engine.__init__') else set())
 
 

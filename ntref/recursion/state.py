@@ -73,7 +73,7 @@ class State(Steps):
         return own, own if self.own2 is None else f(self.own2.k, self.mask2)
 
     def with_covs(self, covs):
-        """Return the state with the Cov of each pairing; own gaps and areas are kept only where positions are paired."""
+        """Return the state with the Cov of each pairing; own gaps and areas stay only where positions are paired."""
         mutual, *own = covs
         own1, *own2 = (cov if self.paired and cov.k.ndim > 1 else Cov(cov.k) for cov in own)
         return self.but(mutual=mutual, own1=own1, own2=own2[0] if own2 else None)

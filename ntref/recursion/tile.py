@@ -180,7 +180,8 @@ class Tile(Steps):
     def nonlinear(self, dual, fused=None, fused_generic=None):
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
-        `fused` and `fused_generic` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for generic ones.
+        `fused` and `fused_generic` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for
+        generic ones.
         """
         def step(part, new, _):
             old, = part.pairs()
