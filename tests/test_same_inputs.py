@@ -238,7 +238,7 @@ def own(k):
 
 
 def set_sizes(monkeypatch, entries):
-    for module in tiled, stax.kernel_function:
+    for module in tiled, stax.plan:
         monkeypatch.setattr(module, 'ENTRIES', entries)
 
 

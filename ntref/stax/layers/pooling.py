@@ -77,7 +77,8 @@ class Mixing(Layer, abstract=True):
         """Turn `new`, averages over all inputs, into averages over those that are not masked in k."""
         if not self.averages or k.mask1 is None:
             return new
-        return new.divide(*(self.share(mask, k.nngp) ** 2 for mask in (k.mask1, k.mask2)))
+        like = k.variances(1)
+        return new.divide(*(self.share(mask, like) ** 2 for mask in (k.mask1, k.mask2)))
 
 
 # ------------------------------------------------------------------ windows
