@@ -192,7 +192,7 @@ def check(net, inputs1, inputs2, size, constant=100., start=0, pattern=None, **g
     for name in NTK:
         there, expected = getattr(in_tiles, name), getattr(k, name)
         assert_close(there, expected, 'slice', max(abs(k.ntk).max(), abs(k.nngp).max()))
-        assert (there[expected == 0] == 0).all()                                        # what is masked, to the last bit
+        assert (there[expected == 0] == 0).all()                          # what is masked, to the last bit
     return k
 
 

@@ -77,10 +77,12 @@ ALLOWED = {
     'stax.given': {'arguments', 'arrays', 'trees', 'recursion.kernel', 'recursion.signal', 'recursion.start',
                    'stax.masking', 'stax.trees'},
     'stax.plan': {'arrays', 'engine.memory', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.trees'},
-    'stax.kernel_function': {'arguments', 'arrays', 'engine.cost', 'engine.cover', 'recursion.kernel', 'stax.given',
-                             'stax.plan', 'stax.trees'},
-    'stax.layer': {'arguments', 'arrays', 'ranges', 'trees', 'recursion.signal', 'stax.kernel_function',
-                   'stax.masking', 'stax.trees'},
+    'stax.located': {},
+    'stax.written': {'arguments', 'stax.located'},
+    'stax.network': {'arguments', 'arrays', 'ranges', 'trees', 'engine.cost', 'engine.cover', 'recursion.kernel',
+                     'recursion.signal', 'stax.given', 'stax.located', 'stax.masking', 'stax.plan', 'stax.trees',
+                     'stax.written'},
+    'stax.layer': {'arrays', 'stax.network'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
     'stax.layers.dense': {'arguments', 'arrays', 'recursion.signal', 'stax.layer'},
@@ -110,11 +112,11 @@ ALLOWED = {
                                 'stax.layers.pooling'},
     'stax.layers.__init__': {},
     'stax.requirements': {'arguments'},
-    'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.kernel_function',
-                    'stax.layer', 'stax.masking', 'stax.requirements'},
-    'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.triple'},
-    'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.masking', 'stax.requirements', 'stax.spec',
-                      'stax.triple', 'stax.layers.attention', 'stax.layers.branching', 'stax.layers.clipped',
+    'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.layer', 'stax.masking',
+                    'stax.network', 'stax.requirements', 'stax.written'},
+    'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.located', 'stax.triple'},
+    'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.located', 'stax.masking',
+                      'stax.requirements', 'stax.spec', 'stax.triple', 'stax.layers.attention', 'stax.layers.branching', 'stax.layers.clipped',
                       'stax.layers.conv', 'stax.layers.custom', 'stax.layers.dense', 'stax.layers.dot_general',
                       'stax.layers.elementwise', 'stax.layers.graph', 'stax.layers.normalization',
                       'stax.layers.piecewise', 'stax.layers.pooling', 'stax.layers.reshaping', 'stax.layers.smooth'},
@@ -227,7 +229,7 @@ ASKS_FOR_THE_KIND = {
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.layers.custom': 1,    # refuses what SciPy's quadrature cannot do
-    'stax.layer': 1,            # mpmath wants the digits of arguments
+    'stax.network': 1,          # mpmath wants the digits of arguments
     'recursion.tiled': 2,       # tiles are NumPy's, and not for traced parameters
 }
 """How often a module other than arrays compares kinds, and why."""

@@ -1,19 +1,171 @@
-"""`kernel_fn`: computes the kernels that are asked for, from inputs or from a `Kernel`."""
+"""What networks and layers can be asked: `init_fn`, `apply_fn`, `kernel_fn`, and how these call the layer."""
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from math import isqrt
 from typing import Any
 
-from ..arguments import as_flag, suggestion
-from ..arrays import generator
+from ..arguments import as_flag, check_finite, suggestion
+from ..arrays import as_floats, exact, generator, kind
 from ..engine.cost import predicted
 from ..engine.cover import ENTRIES
+from ..ranges import beyond_range
 from ..recursion.kernel import NAMES, Kernel
+from ..recursion.signal import Demand
+from ..trees import leaves
 from .given import check_places, first_leaf, kernel_given, read
+from .located import LayerError, located
+from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .plan import Tiles, entries, planned
 from .trees import each_branch, tree_signal
+from .written import Written
 
-__all__ = ['KernelFunction']
+__all__ = ['KernelFunction', 'Network']
+
+
+class Network(Written, abstract=True):
+    """The triple of functions `init_fn, apply_fn, kernel_fn`, made of what a `Layer` defines."""
+
+    def init_fn(self, rng, input_shape):
+        """Return the shape of the output and random parameters.
+
+        Parameters
+        ----------
+        rng : int or numpy.random.Generator     the seed
+        input_shape : tuple, or a list of them  shape of the inputs; the batch axis may be -1
+
+        Returns
+        -------
+        output_shape, params
+        """
+        with located(self):
+            signal = tree_signal(input_shape, self.demand(Demand()))
+            self.check_single(signal)
+            return each_branch(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
+
+    def apply_fn(self, params, inputs, rng=None, *, pattern=None, mask_constant=None):
+        """Return the outputs of the finite network; a `MaskedArray`, or a list of them, if there are masks.
+
+        Parameters
+        ----------
+        params : the parameters that `init_fn` returned
+        inputs : array (n, ...), or a list of them; of any shape where the layer acts on each entry alone
+        rng : int or numpy.random.Generator     the seed; random layers (Dropout) need it
+        pattern : array (n, ...)                edges of the graphs, see `Aggregate`; None: no graphs
+        mask_constant : float                   the constant that pads inputs, see docs/masks.md; None: no masks
+
+        Raises
+        ------
+        ValueError : NaN or infinity in params, or in inputs without masks; shapes that do not fit; layers that lack
+            something they need.
+        """
+        with located(self):
+            for leaf in leaves(params):
+                check_finite(leaf, 'each of params')
+            self.check_single(inputs)
+            inputs, masks = masked_inputs(inputs, mask_constant)
+            shape = each_branch(_shape, inputs)
+            if masks is None:
+                each_branch(lambda x: check_finite(x, 'the inputs'), inputs)
+                if self.elementwise:
+                    return self.apply(params, inputs, rng=rng, pattern=pattern)
+            signal = tree_signal(shape, self.demand(Demand()), (pattern, pattern))
+            if masks is None:
+                self.out(signal)
+                return self.apply(params, inputs, rng=rng, pattern=pattern)
+            check_found(mask_constant, masks)
+            masked = each_branch(state, inputs, masks, signal)
+            return each_branch(published, self.step(params, masked, rng, pattern=pattern))
+
+    def step(self, params, x, rng=None, **given):
+        """Apply the layer to an array, or to a `Masked`, for which it returns a `Masked`.
+
+        Outputs are 0 where they are masked, and `out` says where that is.
+        """
+        if not is_masked(x):
+            return self.apply(params, x, rng=rng, **given)
+        signal = each_branch(lambda h: h.signal, x)
+        new = self.apply(params, each_branch(lambda h: h.value, x), rng=rng, mask=each_branch(lambda s: s.mask, signal),
+                         **given)
+        return each_branch(zeroed, new, self.out(signal))
+
+    def __call__(self, x1, x2=None, get=None, **options):
+        """Return the kernels of the infinitely wide network, so that a network can be given as its own `kernel_fn`."""
+        return self.kernel_fn(x1, x2, get, **options)
+
+    @property
+    def kernel_fn(self):
+        """The function that computes the kernels of the infinitely wide network, see `KernelFunction`."""
+        return KernelFunction(self)
+
+    def check_single(self, x):
+        if isinstance(x, (list, tuple)) and not self.several:
+            raise LayerError(f'expected one input, got a list of {len(x)}. Numbers in lists are made an array by '
+                             'numpy.asarray; lists of inputs are for `parallel`.', self)
+
+    def laid_out(self, k, diagonal_spatial):
+        """Return the state `k` with the positions that are asked for.
+
+        `diagonal_spatial` is True, False, or None for the positions that `k` has.
+        """
+        paired = not (k.diagonal_spatial if diagonal_spatial is None else diagonal_spatial)
+        if paired and k.diagonal_spatial:
+            raise LayerError('expected a Kernel with covariances between positions for diagonal_spatial=False, got one '
+                             'with diagonal_spatial=True. Compute it with diagonal_spatial=False.', self)
+        return k if paired else k.aligned()
+
+    def asked(self, diagonal_spatial):
+        """Return the demand of the network on its inputs; for `diagonal_spatial` see `KernelFunction`."""
+        with located(self):
+            demand = self.to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
+        return each_branch(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
+
+    def trace(self, signal):
+        """Return the `Signal` after the layer in the infinite network.
+
+        Raises `LayerError` before anything is computed.
+        """
+        with located(self):
+            self.check_single(signal)
+            self.check(signal)
+            return self.out(signal)
+
+    def propagate(self, k):
+        """Return the next state, described by the signals after the layer."""
+        with located(self):
+            k = k if self.row_by_row else each_branch(lambda k: k.computed(), k)
+            with beyond_range():
+                new = self.exactly(k).kernel(k)
+            signal1, signal2 = k.signals if hasattr(k, 'signals') else (
+                each_branch(lambda k: k.signals[i], k) for i in (0, 1))
+            out1 = self.out(signal1)
+            out2 = out1 if signal2 is signal1 else self.out(signal2)
+            return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
+
+    def exactly(self, k):
+        """Return the layer with its numbers converted to those that the arrays of the state compute with."""
+        like = k[0].nngp if isinstance(k, (list, tuple)) else k.nngp
+        if kind(like) != 'mpmath':
+            return self
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {name: new for name, value in given.items() if (new := exact(value, like)) is not value}
+        return replace(self, **changed) if changed else self
+
+    def __iter__(self):
+        return iter((self.init_fn, self.apply_fn, self.kernel_fn))
+
+    def __getitem__(self, i):
+        return tuple(self)[i]
+
+    def __len__(self):
+        return 3
+
+    def to_meet(self, demand):
+        """Return what the layer needs to meet `demand`, with `flat` only if the layer knows it.
+
+        The kernel of such a layer commutes with the mean over positions.
+        """
+        needed = self.demand(demand)
+        return needed if self.knows_flat else each_branch(lambda d: replace(d, flat=False) if d.flat else d, needed)
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,3 +339,7 @@ def _given(arrays, get):
     if isinstance(get, str):
         return next(iter(arrays.values()))
     return namedtuple('AnalyticKernel', arrays)(**arrays)
+
+
+def _shape(x):
+    return tuple(as_floats(x)[0].shape)
