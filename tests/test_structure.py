@@ -11,6 +11,7 @@ import pytest
 from conftest import SAMPLED
 
 import ntref
+from ntref.stax import Layer
 
 PACKAGE = Path(ntref.__file__).parent
 TESTS = Path(__file__).parent
@@ -85,31 +86,35 @@ ALLOWED = {
     'stax.layer': {'arrays', 'stax.network'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
-    'stax.layers.dense': {'arguments', 'arrays', 'recursion.signal', 'stax.layer'},
+    'stax.layers.gaussian': {},
+    'stax.layers.weighted': {'arguments', 'arrays', 'stax.layer'},
+    'stax.layers.dense': {'arguments', 'arrays', 'recursion.signal', 'stax.layers.weighted'},
+    'stax.layers.sliding': {'arguments', 'windows'},
     'stax.layers.conv': {'arguments', 'arrays', 'windows', 'duals.pair', 'recursion.signal', 'stax.masking',
-                         'stax.layers.dense'},
-    'stax.layers.pooling': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.layer', 'stax.masking',
-                            'stax.layers.conv'},
+                         'stax.layers.sliding', 'stax.layers.weighted'},
+    'stax.layers.mixing': {'recursion.signal', 'stax.layer', 'stax.masking'},
+    'stax.layers.pooling': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.masking', 'stax.layers.mixing',
+                            'stax.layers.sliding'},
     'stax.layers.attention': {'arguments', 'arrays', 'duals.pair', 'recursion.positions', 'recursion.signal',
-                              'recursion.start', 'stax.layers.pooling'},
+                              'recursion.start', 'stax.layers.mixing'},
     'stax.layers.reshaping': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.layer', 'stax.masking',
-                              'stax.layers.pooling'},
+                              'stax.layers.mixing'},
     'stax.layers.normalization': {'arguments', 'arrays', 'derivatives', 'duals.pair', 'recursion.signal', 'stax.layer',
-                                  'stax.masking'},
-    'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'duals.fast', 'duals.pair', 'stax.layer',
-                                'stax.layers.normalization'},
-    'stax.layers.piecewise': {'arguments', 'duals', 'duals.fast', 'stax.layers.elementwise'},
-    'stax.layers.smooth': {'duals.series', 'stax.layers.elementwise'},
+                                  'stax.masking', 'stax.layers.gaussian'},
+    'stax.layers.nonlinearity': {'arrays', 'stax.layer', 'stax.layers.gaussian'},
+    'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'duals.fast', 'duals.pair',
+                                'stax.layers.nonlinearity'},
+    'stax.layers.piecewise': {'arguments', 'duals', 'duals.fast', 'stax.layers.nonlinearity'},
+    'stax.layers.smooth': {'duals.series', 'stax.layers.nonlinearity'},
     'stax.layers.clipped': {'arrays', 'duals.exponential_unit', 'duals.pair', 'duals.truncated',
-                            'stax.layers.elementwise'},
+                            'stax.layers.nonlinearity'},
     'stax.layers.custom': {'arguments', 'arrays', 'derivatives', 'quadrature', 'duals.pair', 'duals.price',
-                           'duals.truncated', 'stax.layers.elementwise'},
+                           'duals.truncated', 'stax.layers.nonlinearity'},
     'stax.layers.branching': {'arguments', 'arrays', 'ranges', 'windows', 'duals.pair', 'recursion.signal',
                               'stax.layer'},
     'stax.layers.graph': {'arguments', 'arrays', 'no_arrays', 'windows', 'duals.pair', 'recursion.signal',
-                          'stax.layers.pooling'},
-    'stax.layers.dot_general': {'arguments', 'arrays', 'duals.pair', 'recursion.signal', 'stax.layers.branching',
-                                'stax.layers.pooling'},
+                          'stax.layers.mixing'},
+    'stax.layers.dot_general': {'arguments', 'arrays', 'duals.pair', 'recursion.signal', 'stax.layers.mixing'},
     'stax.layers.__init__': {},
     'stax.requirements': {'arguments'},
     'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.layer', 'stax.masking',
@@ -119,7 +124,8 @@ ALLOWED = {
                       'stax.requirements', 'stax.spec', 'stax.triple', 'stax.layers.attention', 'stax.layers.branching', 'stax.layers.clipped',
                       'stax.layers.conv', 'stax.layers.custom', 'stax.layers.dense', 'stax.layers.dot_general',
                       'stax.layers.elementwise', 'stax.layers.graph', 'stax.layers.normalization',
-                      'stax.layers.piecewise', 'stax.layers.pooling', 'stax.layers.reshaping', 'stax.layers.smooth'},
+                      'stax.layers.piecewise', 'stax.layers.pooling', 'stax.layers.reshaping', 'stax.layers.sliding',
+                      'stax.layers.smooth'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays', 'no_arrays'},
     'predict.factor': {'arrays', 'once'},
@@ -209,6 +215,7 @@ ALLOWED = {
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
 
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
+ROOMS = 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'         # of stax.layers: what layers share
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges',
@@ -292,6 +299,16 @@ def test_who_knows_no_layers():
             state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal', 'recursion.state',
                      'recursion.steps'}
             assert layers <= (state if name in ('engine.keep', 'engine.__init__') else set())
+
+
+def test_layers_are_siblings():
+    """Topics of layers share rooms, in which no layers are, and do not import each other."""
+    rooms = {f'stax.layers.{room}' for room in ROOMS}
+    topics = {cls.__module__.removeprefix('ntref.') for cls in Layer.registry.values() if cls.is_ours()}
+    assert rooms <= set(ALLOWED) and not rooms & topics
+    for name, others in ALLOWED.items():
+        if name.startswith('stax.layers.'):
+            assert {other for other in others if other.startswith('stax.layers.')} <= rooms, name
 
 
 def test_the_reader_of_imports_sees_all_forms(monkeypatch):

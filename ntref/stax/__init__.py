@@ -6,8 +6,9 @@ from .combinators import parallel, repeat, serial
 from .layers.branching import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
 from .layers.attention import AttentionMechanism, GlobalSelfAttention, PositionalEmbedding
-from .layers.conv import Conv, ConvLocal, ConvTranspose, Padding
+from .layers.conv import Conv, ConvLocal, ConvTranspose
 from .layers.dense import Dense
+from .layers.sliding import Padding
 # without weights
 from .layers.dot_general import DotGeneral
 from .layers.graph import Aggregate, AggregateImplementation
