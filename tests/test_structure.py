@@ -45,9 +45,12 @@ ALLOWED = {
     'duals.fast': {'arrays', 'duals', 'duals.pair'},
     'recursion.signal': {'arguments', 'arrays'},
     'recursion.positions': {'arrays'},
-    'recursion.kernel': {'arguments', 'arrays', 'derivatives', 'no_arrays', 'ranges', 'duals.pair',
-                         'recursion.positions', 'recursion.signal'},
-    'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions'},
+    'recursion.steps': {'arrays', 'duals.pair', 'recursion.positions', 'recursion.signal'},
+    'recursion.state': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.positions', 'recursion.signal',
+                        'recursion.steps'},
+    'recursion.kernel': {'arguments', 'arrays', 'no_arrays', 'duals.pair', 'recursion.signal', 'recursion.state'},
+    'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions',
+                        'recursion.signal'},
     'recursion.__init__': {'recursion.kernel', 'recursion.signal'},
     # positions: windows that slide, and kernels a tile at a time
     'windows': {'arrays', 'derivatives', 'once'},
@@ -63,8 +66,8 @@ ALLOWED = {
                      'engine.store'},
     'engine.keep': {'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
     'engine.__init__': {'engine.batch', 'engine.keep', 'engine.run', 'engine.store'},
-    'recursion.tile': {'windows', 'duals.fast', 'duals.pair', 'recursion.kernel', 'recursion.positions',
-                       'recursion.start'},
+    'recursion.tile': {'windows', 'duals.fast', 'duals.pair', 'recursion.positions', 'recursion.signal',
+                       'recursion.start', 'recursion.state', 'recursion.steps'},
     'recursion.tiled': {'arrays', 'windows', 'duals.fast', 'engine.cover', 'engine.run', 'recursion.positions',
                         'recursion.signal', 'recursion.start', 'recursion.tile'},
     # layers
@@ -77,34 +80,41 @@ ALLOWED = {
                    'stax.masking', 'stax.trees'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
-    'stax.dense': {'arguments', 'arrays', 'recursion.signal', 'stax.layer'},
-    'stax.conv': {'arguments', 'arrays', 'windows', 'duals.pair', 'recursion.signal', 'stax.dense', 'stax.masking'},
-    'stax.pooling': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.conv', 'stax.layer', 'stax.masking'},
-    'stax.attention': {'arguments', 'arrays', 'duals.pair', 'recursion.positions', 'recursion.signal',
-                       'recursion.start', 'stax.pooling'},
-    'stax.reshaping': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.layer', 'stax.masking',
-                       'stax.pooling'},
-    'stax.normalization': {'arguments', 'arrays', 'derivatives', 'duals.pair', 'recursion.signal', 'stax.layer',
-                           'stax.masking'},
-    'stax.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'duals.fast', 'duals.pair', 'stax.layer',
-                         'stax.normalization'},
-    'stax.piecewise': {'arguments', 'duals', 'duals.fast', 'stax.elementwise'},
-    'stax.smooth': {'duals.series', 'stax.elementwise'},
-    'stax.clipped': {'arrays', 'duals.exponential_unit', 'duals.pair', 'duals.truncated',
-                     'stax.elementwise'},
-    'stax.custom': {'arguments', 'arrays', 'derivatives', 'quadrature', 'duals.pair', 'duals.price', 'duals.truncated',
-                    'stax.elementwise'},
-    'stax.branching': {'arguments', 'arrays', 'ranges', 'windows', 'duals.pair', 'recursion.signal', 'stax.layer'},
-    'stax.graph': {'arguments', 'arrays', 'no_arrays', 'windows', 'duals.pair', 'recursion.signal', 'stax.pooling'},
-    'stax.dot_general': {'arguments', 'arrays', 'duals.pair', 'recursion.signal', 'stax.branching', 'stax.pooling'},
+    'stax.layers.dense': {'arguments', 'arrays', 'recursion.signal', 'stax.layer'},
+    'stax.layers.conv': {'arguments', 'arrays', 'windows', 'duals.pair', 'recursion.signal', 'stax.masking',
+                         'stax.layers.dense'},
+    'stax.layers.pooling': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.layer', 'stax.masking',
+                            'stax.layers.conv'},
+    'stax.layers.attention': {'arguments', 'arrays', 'duals.pair', 'recursion.positions', 'recursion.signal',
+                              'recursion.start', 'stax.layers.pooling'},
+    'stax.layers.reshaping': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.layer', 'stax.masking',
+                              'stax.layers.pooling'},
+    'stax.layers.normalization': {'arguments', 'arrays', 'derivatives', 'duals.pair', 'recursion.signal', 'stax.layer',
+                                  'stax.masking'},
+    'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'duals.fast', 'duals.pair', 'stax.layer',
+                                'stax.layers.normalization'},
+    'stax.layers.piecewise': {'arguments', 'duals', 'duals.fast', 'stax.layers.elementwise'},
+    'stax.layers.smooth': {'duals.series', 'stax.layers.elementwise'},
+    'stax.layers.clipped': {'arrays', 'duals.exponential_unit', 'duals.pair', 'duals.truncated',
+                            'stax.layers.elementwise'},
+    'stax.layers.custom': {'arguments', 'arrays', 'derivatives', 'quadrature', 'duals.pair', 'duals.price',
+                           'duals.truncated', 'stax.layers.elementwise'},
+    'stax.layers.branching': {'arguments', 'arrays', 'ranges', 'windows', 'duals.pair', 'recursion.signal',
+                              'stax.layer'},
+    'stax.layers.graph': {'arguments', 'arrays', 'no_arrays', 'windows', 'duals.pair', 'recursion.signal',
+                          'stax.layers.pooling'},
+    'stax.layers.dot_general': {'arguments', 'arrays', 'duals.pair', 'recursion.signal', 'stax.layers.branching',
+                                'stax.layers.pooling'},
+    'stax.layers.__init__': {},
     'stax.requirements': {'arguments'},
     'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.kernel_function',
                     'stax.layer', 'stax.masking', 'stax.requirements'},
     'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.triple'},
-    'stax.__init__': {'arguments', 'stax.attention', 'stax.branching', 'stax.clipped', 'stax.combinators', 'stax.conv',
-                      'stax.custom', 'stax.dense', 'stax.dot_general', 'stax.elementwise', 'stax.graph', 'stax.layer',
-                      'stax.masking', 'stax.normalization', 'stax.piecewise', 'stax.pooling', 'stax.requirements',
-                      'stax.reshaping', 'stax.smooth', 'stax.spec', 'stax.triple'},
+    'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.masking', 'stax.requirements', 'stax.spec',
+                      'stax.triple', 'stax.layers.attention', 'stax.layers.branching', 'stax.layers.clipped',
+                      'stax.layers.conv', 'stax.layers.custom', 'stax.layers.dense', 'stax.layers.dot_general',
+                      'stax.layers.elementwise', 'stax.layers.graph', 'stax.layers.normalization',
+                      'stax.layers.piecewise', 'stax.layers.pooling', 'stax.layers.reshaping', 'stax.layers.smooth'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays', 'no_arrays'},
     'predict.factor': {'arrays', 'once'},
@@ -164,7 +174,7 @@ ALLOWED = {
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
-    'oracle.around': {'arrays', 'stax', 'trees', 'oracle.precision', 'recursion.kernel'},
+    'oracle.around': {'arrays', 'stax', 'trees', 'oracle.precision', 'duals.pair'},
     'oracle.certify': {'arguments', 'arrays', 'stax', 'trees', 'engine.batch', 'engine.run', 'oracle.around',
                        'oracle.precision', 'oracle.shaken', 'recursion.signal'},
     'oracle.cases': {},
@@ -213,7 +223,7 @@ ASKS_FOR_THE_KIND = {
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
-    'stax.custom': 1,           # refuses what SciPy's quadrature cannot do
+    'stax.layers.custom': 1,    # refuses what SciPy's quadrature cannot do
     'stax.layer': 1,            # mpmath wants the digits of arguments
     'recursion.tiled': 2,       # tiles are NumPy's, and not for traced parameters
 }
@@ -274,16 +284,17 @@ def test_who_knows_no_layers():
         if name.split('.')[0] in BLIND:
             known = 'stax', 'duals', 'recursion'
             layers = {other for other in reach(name) if other.startswith(known)}
-            state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal'}
+            state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal', 'recursion.state',
+                     'recursion.steps'}
             assert layers <= (state if name in ('engine.keep', 'engine.__init__') else set())
 
 
 def test_the_reader_of_imports_sees_all_forms(monkeypatch):
-    source = ('import numpy as np\nfrom ntref.stax import layer\nfrom . import dense\nfrom ..duals.pair import Cov\n'
+    source = ('import numpy as np\nfrom ntref.stax import layer\nfrom . import trees\nfrom ..duals.pair import Cov\n'
               'def f():\n    from .. import predict\n    import_module("cupy.linalg")\n    import ntref\n')
     monkeypatch.setitem(TREES, 'stax.example', ast.parse(source))
     assert list(imports('stax.example')) == [
-        (None, 'numpy'), ('stax.layer', 'ntref.stax.layer'), ('stax.dense', 'ntref.stax.dense'),
+        (None, 'numpy'), ('stax.layer', 'ntref.stax.layer'), ('stax.trees', 'ntref.stax.trees'),
         ('duals.pair', 'ntref.duals.pair.Cov'), ('predict', 'ntref.predict'), ('__init__', 'ntref'),
         (None, 'cupy.linalg')]
 

@@ -176,7 +176,7 @@ E(u - v)^2 and the area sqrt(q q' - K^2) are therefore carried beside K (docs/th
   behind them recovers the gap by subtraction and loses up to half the digits of its slope at nearly coincident inputs.
 - The gap of inputs that coincide, which is 0: `Elu`, `Selu`, `HardTanh`, `Relu6`; else as the ones before.
 
-`Tanh` and the others of `stax/smooth.py` and `stax/clipped.py` are not in the tables: there is no recursion at 50
+`Tanh` and the others of `stax/layers/smooth.py` and `clipped.py` are not in the tables: there is no recursion at 50
 digits for them. They are held to 1e-12 of `ntref.quadrature` (tests/stax/test_activations.py), for variances of 1e-8 to
 1000 and angles of 0 to pi - 1e-7; K of `Elu` and `Selu` to 4e-16 / sqrt q where that is more.
 

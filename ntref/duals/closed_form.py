@@ -28,22 +28,22 @@ def abrelu(p, a, b):
     """phi(u) = a min(u, 0) + b max(u, 0).
 
     With c = (a^2 + b^2) / 2 and e = (a - b)^2 / (2 pi), where K >= 0:
-    K' = c K + e near,  slope = c - e theta,  gap' = c gap - 2 e near,  lack' = c (s - K) - e near.
+    K' = c K + e j_delta,  slope = c - e theta,  gap' = c gap - 2 e j_delta,  lack' = c (s - K) - e j_delta.
     Where K < 0, the equal formulas without cancellation are
-    K' = (c far - a b near) / pi,  slope = (c delta + a b theta) / pi.
+    K' = (c j_theta - a b j_delta) / pi,  slope = (c delta + a b theta) / pi.
     Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
     """
     xp = namespace(p.k, a, b)
     c = (a * a + b * b) / 2
     e = (a - b) ** 2 / (2 * p.xp.pi)
-    k, slope = c * p.k + e * p.near, c - e * p.theta
-    gap = c * p.gap - 2 * e * p.near
-    lack = c * p.minus - e * p.near
+    k, slope = c * p.k + e * p.j_delta, c - e * p.theta
+    gap = c * p.gap - 2 * e * p.j_delta
+    lack = c * p.minus - e * p.j_delta
     acute = p.k >= 0
     if not xp.all(acute):
-        k = xp.where(acute, k, (c * p.far - a * b * p.near) / xp.pi)
+        k = xp.where(acute, k, (c * p.j_theta - a * b * p.j_delta) / xp.pi)
         slope = xp.where(acute, slope, (c * p.delta + a * b * p.theta) / xp.pi)
-        lack = xp.where(acute, lack, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.far)
+        lack = xp.where(acute, lack, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.j_theta)
         gap = xp.where(acute, gap, c * p.dn2 + 2 * lack)
     lack = xp.maximum(lack, 0)
     return Cov(k, xp.maximum(gap, 0), xp.sqrt(lack) * xp.sqrt(2 * c * p.s - lack)), slope
@@ -70,11 +70,11 @@ def step(p):
 def rectified_monomial(p, n):
     """phi(u) = 1[u >= 0] u^n:  K' = F_n,  slope = n^2 F_(n-1),  F_(m+1) = (2 m + 1) K F_m + m^2 A^2 F_(m-1), n >= 1.
 
-    The recursion starts from F_0 = delta / (2 pi) and F_1 = far / (2 pi). F_n is s^n J_n(theta) / (2 pi) in Cho & Saul
-    2009 (NIPS 22) eq. 4. It is accurate to rounding, relative to s^n.
+    The recursion starts from F_0 = delta / (2 pi) and F_1 = j_theta / (2 pi). F_n is s^n J_n(theta) / (2 pi) in
+    Cho & Saul 2009 (NIPS 22) eq. 4. It is accurate to rounding, relative to s^n.
     Derivation: docs/theory/duals.md#rectified-monomial.
     """
-    f = gaps.arc_cosine(p.delta, p.far, p.k, p.det, n)
+    f = gaps.arc_cosine(p.delta, p.j_theta, p.k, p.det, n)
     return Cov(f[n], *gaps.beside(p, f[n], gaps.rectified_monomial, n)), n * n * f[n - 1]
 
 
@@ -103,7 +103,7 @@ def sin(p, a, b, c):
     less = xp.where(acute, -minus, plus) * xp.expm1(-2 * t * xp.where(acute, p.k, -p.k))           # minus - plus
     k = a * a / 2 * (less + (1 - c) * plus)
     slope = a * a * t / 2 * (less + (1 + c) * plus)
-    if p.is_far:
+    if p.is_generic:
         return Cov(k), slope
     one, dn = (1 + c) * plus - xp.expm1(-t * p.antigap / 2), xp.exp(-t * p.q1) - xp.exp(-t * p.q2)  # 1 + c plus
     gap = -a * a * xp.expm1(-t * p.gap / 2) * one - a * a / 2 * c * dn * dn
@@ -114,7 +114,7 @@ def rbf(p, gamma):
     """phi(u) = sqrt 2 sin(sqrt(2 gamma) u + pi/4):  K' = exp(-gamma gap),  slope = 2 gamma K'.  Rahimi & Recht 2007."""
     xp = namespace(p.k, gamma)
     k = xp.exp(-gamma * p.gap)
-    if p.is_far:
+    if p.is_generic:
         return Cov(k), 2 * gamma * k
     gap = -2 * xp.expm1(-gamma * p.gap)
     return Cov(k, gap, gaps.root_of_product(gap / 2, 1 + k)), 2 * gamma * k
@@ -124,7 +124,7 @@ def exp(p, a, b):
     """phi(u) = a exp(b u):  K' = a^2 exp(b^2 (q + q' - gap/2)),  slope = b^2 K',  from E e^w = exp(E[w^2]/2)."""
     xp, t = namespace(p.k, a, b), b * b
     k = a * a * xp.exp(t * (p.q1 + p.q2 - p.gap / 2))
-    if p.is_far:
+    if p.is_generic:
         return Cov(k), t * k
     top = a * a * xp.exp(t * (p.q1 + p.q2))
     dn = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2))
@@ -144,7 +144,7 @@ def erf(p, a, b, c):
     m = 2 * a * a / xp.pi
     alpha = xp.arctan2(2 * k, root)
     value, slope = m * alpha + c * c, 2 * m * b * b / root
-    if p.is_far:
+    if p.is_generic:
         return Cov(value), slope
     negative = k < 0
     size = xp.where(negative, -k, k)                 # autograd's second derivative of abs is 1 / |k| - k^2 / |k|^3
@@ -199,7 +199,7 @@ def gaussian(p, a, b):
     root = p.root(1 - 2 * b * (p.q1 + p.q2), 2 * b)
     k = a * a / root
     slope = 4 * a * a * b * b * (p.k / root) / root / root
-    if p.is_far:
+    if p.is_generic:
         return Cov(k), slope
     r1, r2, lack = gaps.gaussian_lack(p, b)
     top = a * a / xp.sqrt(r1 * r2)

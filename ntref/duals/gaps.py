@@ -17,11 +17,11 @@ SMALL = .1           # sin^2 of an angle below which the sine is not computed fr
 
 
 def beside(p, k, f, *parameters):
-    """Return (gap', area') by f, as numbers; (None, None) for far pairs.
+    """Return (gap', area') by f, as numbers; (None, None) for generic pairs.
 
     `Pair` takes their derivatives from the formulas that they obey.
     """
-    if p.is_far:
+    if p.is_generic:
         return None, None
     return f(p.numbers, untraced(k), *map(untraced, parameters))
 
@@ -40,10 +40,10 @@ def root_of_product(a, b):
 
 # ------------------------------------------------------------------ piecewise, and polynomials
 
-def arc_cosine(delta, far, k, det, n):
+def arc_cosine(delta, j_theta, k, det, n):
     """Return F_0 to F_n of `rectified_monomial` in `ntref.duals`."""
     xp = namespace(k)
-    f = [delta / (2 * xp.pi), far / (2 * xp.pi)]
+    f = [delta / (2 * xp.pi), j_theta / (2 * xp.pi)]
     for m in range(1, n):
         f.append((2 * m + 1) * k * f[m] + m * m * det * f[m - 1])
     return f
@@ -53,7 +53,7 @@ def rectified_monomial(p, k, n):
     """Return gap' and area', from lack = {(2 n - 1)!! s^n - E[u^n v^n]} / 2 + (-1)^n F_n(-K)."""
     own = factorial(2 * n) // (2 ** n * factorial(n))                                  # (2 n - 1)!! = 2 Q / q^n
     top = own * p.s ** n / 2
-    lack = _monomial_lack(p, n, p.k, p.minus) / 2 + (-1) ** n * arc_cosine(p.theta, p.near, -p.k, p.det, n)[n]
+    lack = _monomial_lack(p, n, p.k, p.minus) / 2 + (-1) ** n * arc_cosine(p.theta, p.j_delta, -p.k, p.det, n)[n]
     lack = p.xp.maximum(p.xp.where(p.k >= 0, lack, top - k), 0)
     gap = own * (p.n1 ** n - p.n2 ** n) ** 2 / 2 + 2 * lack
     return gap, p.xp.sqrt(lack) * p.xp.sqrt(2 * top - lack)

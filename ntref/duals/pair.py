@@ -41,13 +41,13 @@ class Cov(NamedTuple):
 class Pair:
     """Gaussian pairs (u, v), elementwise: variances q1, q2 that broadcast against the covariances in `cov`.
 
-    `is_far` means that no pair nearly coincides or is nearly opposite: k is enough, and no gap is carried along.
+    `is_generic` means that no pair nearly coincides or is nearly opposite: k is enough, and no gap is carried along.
     `is_spare` means that nothing else holds k or the tangent kernel beside it: they may be written into.
     """
     q1: Any
     q2: Any
     cov: Cov
-    is_far: bool = False
+    is_generic: bool = False
     is_spare: bool = False
 
     @classmethod
@@ -89,7 +89,7 @@ class Pair:
     def at(self, index):
         """Return the pairs at an index, as one-dimensional arrays."""
         q1, q2 = (self.xp.broadcast_to(q, self.k.shape)[index] for q in (self.q1, self.q2))
-        return Pair(q1, q2, Cov(*(None if c is None else c[index] for c in self.cov)), self.is_far)
+        return Pair(q1, q2, Cov(*(None if c is None else c[index] for c in self.cov)), self.is_generic)
 
     # -------------------------------------------------------------- numbers that vanish at coincidence or opposition
 
@@ -105,7 +105,7 @@ class Pair:
             return self
         q1 = untraced(self.q1)
         q2 = q1 if self.q2 is self.q1 else untraced(self.q2)
-        return Pair(q1, q2, Cov(*(q1 if c is self.q1 else untraced(c) for c in self.cov)), self.is_far)
+        return Pair(q1, q2, Cov(*(q1 if c is self.q1 else untraced(c) for c in self.cov)), self.is_generic)
 
     @cached_property
     def gap(self):
@@ -210,23 +210,26 @@ class Pair:
         return self.xp.patch(delta, i, self.xp.arctan2(self.area[i], -self.k[i])) if len(i[0]) else delta
 
     @cached_property
-    def near(self):
-        """s (sin theta - theta cos theta), which vanishes as s theta^3 / 3 where u and v coincide."""
+    def j_delta(self):
+        """s J_1(delta) = s (sin theta - theta cos theta), which vanishes as s theta^3 / 3 where u and v coincide."""
         if not self.xp.any(self.theta):
             return 0 * self.s
         small = self.theta < .5
         if self.xp.all(small):
             return self.s * sin_minus_t_cos(self.theta)
-        near = self.area - self.theta * self.k
+        j = self.area - self.theta * self.k
         i = self.xp.nonzero(small)
-        return self.xp.patch(near, i, self.s[i] * sin_minus_t_cos(self.theta[i])) if len(i[0]) else near
+        return self.xp.patch(j, i, self.s[i] * sin_minus_t_cos(self.theta[i])) if len(i[0]) else j
 
     @cached_property
-    def far(self):
-        """s (sin delta - delta cos delta), which vanishes as s delta^3 / 3 where u and v are opposite."""
+    def j_theta(self):
+        """s J_1(theta) = s (sin delta - delta cos delta), which vanishes as s delta^3 / 3 where they are opposite.
+
+        J_1(theta) = sin theta + (pi - theta) cos theta of Cho & Saul 2009 (NIPS 22) eq. 6.
+        """
         i = self._obtuse
-        far = self.area + self.delta * self.k
-        return self.xp.patch(far, i, self.s[i] * sin_minus_t_cos(self.delta[i])) if len(i[0]) else far
+        j = self.area + self.delta * self.k
+        return self.xp.patch(j, i, self.s[i] * sin_minus_t_cos(self.delta[i])) if len(i[0]) else j
 
     def refuse_beyond(self, largest):
         """Raise ValueError if variances are above `largest`, where a dual is not accurate."""
@@ -244,7 +247,7 @@ class Pair:
         k, gap, s, q = (untraced(c) for c in (self.k, self.cov.gap, self.s, self.q1 + self.q2))
         xp = namespace(k)
         value = xp.where(k < -s, -s, k)
-        if gap is None and not self.is_far:
+        if gap is None and not self.is_generic:
             gap = xp.where(untraced(before.gap) > 0, xp.maximum(q - 2 * k, 0), 0)
         value = xp.where(value > s, s, value) if gap is None else xp.where(4 * gap < q, (q - gap) / 2, value)
         if self.cov.area is not None and xp.any(k < 0):
@@ -255,7 +258,7 @@ class Pair:
     def affine(self, w, b):
         """Map to sqrt(w) u + c, sqrt(w) v + c, Var c = b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
         xp = namespace(self.k, w, b)
-        gap = None if self.is_far else w * self.gap
+        gap = None if self.is_generic else w * self.gap
         area = None if self.cov.area is None else w * self.area
         if isinstance(b, (int, float)) and b == 0:
             return Cov(scaled(self.k, w, self.is_spare), gap, area)          # the gap may have come from k

@@ -53,7 +53,7 @@ def _dual(p, f, df, d):
     if p.is_same:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
     means = [rows.of('mean', place) for place in (place1, place2)]
-    slope, k, lack = _sum(rows, (place1, place2), over(p.k, p.s), None if p.is_far else over(p.minus, p.s))
+    slope, k, lack = _sum(rows, (place1, place2), over(p.k, p.s), None if p.is_generic else over(p.minus, p.s))
     k = means[0] * means[1] + p.s * k
     if lack is None:
         return Cov(k), slope

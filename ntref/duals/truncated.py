@@ -58,7 +58,7 @@ def parted(p, k, dual):
     """Return K' with its gap: 0 where u and v coincide, else Q + Q' - 2 K', with the absolute error of K'."""
     if p.is_same:
         return Cov(k, 0 * k, 0 * k)
-    if p.is_far:
+    if p.is_generic:
         return Cov(k)
     xp, own1, own2 = namespace(k), *(dual(Pair.same(q)) for q in (p.q1, p.q2))
     return Cov(k, xp.where(p.gap > 0, xp.maximum(own1 + own2 - 2 * k, 0), 0))
@@ -67,8 +67,8 @@ def parted(p, k, dual):
 def _hinges(p, a1, a2, e):
     """Return P(u > a, e v > a') and E[(u - a)+ (e v - a')+]."""
     if a1 == a2 == 0:
-        theta, far = (p.delta, p.far) if e > 0 else (p.theta, p.near)
-        return theta / (2 * p.xp.pi), far / (2 * p.xp.pi)
+        delta, j_theta = (p.delta, p.j_theta) if e > 0 else (p.theta, p.j_delta)              # of (u, e v)
+        return delta / (2 * p.xp.pi), j_theta / (2 * p.xp.pi)
     xp = p.xp
     rho, sin, h1, h2, c1, c2, chance = _corner(p, a1, a2, e)
     value = (rho + h1 * h2) * chance - h2 * _density(xp, h1) * _tail(xp, c2) - h1 * _density(xp, h2) * _tail(xp, c1)
@@ -129,7 +129,7 @@ class Products:
 
     def __init__(self, p):
         self.p, self.known = p, {}
-        self.turned = p if p.is_same else Pair(p.q2, p.q1, p.cov, p.is_far)
+        self.turned = p if p.is_same else Pair(p.q2, p.q1, p.cov, p.is_generic)
 
     def derived(self, f):
         """Return the derivative of f."""

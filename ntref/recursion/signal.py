@@ -10,7 +10,7 @@ from typing import Any
 from ..arguments import is_whole
 from ..arrays import namespace
 
-__all__ = ['Axes', 'Demand', 'Signal', 'axis_of']
+__all__ = ['Axes', 'Demand', 'Signal', 'axis_of', 'shared_signal']
 
 
 def axis_of(axis, ndim):
@@ -90,6 +90,15 @@ class Signal:
 
     def _with_size(self, axis, n):
         return replace(self, shape=(*self.shape[:axis], n, *self.shape[axis + 1:]))
+
+
+def shared_signal(first, second):
+    """Return both signals, as one and the same if they say the same, so that layers are asked once."""
+    if first is second:
+        return first, second
+    beside = zip((first.mask, *first.patterns), (second.mask, *second.patterns))
+    is_one = first == second and all(a is b for a, b in beside)
+    return first, first if is_one else second
 
 
 @dataclass(frozen=True)

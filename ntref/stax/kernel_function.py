@@ -1,6 +1,6 @@
 """`kernel_fn`: computes the kernels that are asked for, from inputs or from a `Kernel`."""
 from collections import namedtuple
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import isqrt, nan, prod
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..engine.batch import batch
 from ..engine.cost import predicted
 from ..engine.cover import ENTRIES
 from ..engine.memory import check_memory
-from ..recursion.kernel import COVARIANCES, Kernel
+from ..recursion.kernel import NAMES, Kernel
 from ..recursion.signal import Axes, Signal
 from ..recursion.start import checked, input_kernel
 from ..recursion.tiled import in_parts, is_large
@@ -20,6 +20,7 @@ from .trees import each_branch, input_signal, tree_signal
 
 __all__ = ['KernelFunction']
 
+KEPT = 'nngp', 'gap', 'area'                      # arrays as large as a kernel in a `Kernel`, which may have ntk, too
 WHOLE = 24               # measured peak, in arrays as large as a kernel, of a `Kernel` computed in one piece
 
 
@@ -104,8 +105,8 @@ class KernelFunction:
             return _given(in_parts(layer, x1, x2, signals, demand, names), get)
         ntk = not names or 'ntk' in names
         same = not self.is_part and _are_same(x1, x2, signals)
-        k = each_branch(lambda a, b, demand: input_kernel(a, b, demand, ntk, same), x1, x2, demand)
-        k = each_branch(_with_given, k, *signals)
+        k = each_branch(lambda a, b, s1, s2, demand: input_kernel(a, b, (s1, s2), demand, ntk, same),
+                        x1, x2, *signals, demand)
         return each_branch(lambda k: _select(k, get, names, diagonal_spatial), layer.propagate(k))
 
     def cost(self, shape1, shape2=None, get=None, dtype='float64'):
@@ -201,7 +202,7 @@ class KernelFunction:
         out = max(_entries(_leaf(signal), paired) for signal in outputs)
         widest = max(out, *(_entries(_leaf(signal), paired) for signal in signals))
         pairs = prod(_leaf(signal).inputs for signal in signals)
-        kept = size * len(names or COVARIANCES) * out * pairs
+        kept = size * len(names or KEPT) * out * pairs
         needed = kept if in_tiles else max(kept, size * WHOLE * widest * pairs)
         check_memory(needed, f'kernels of {_leaf(signals[0]).inputs} with {_leaf(signals[1]).inputs} inputs'
                      + (' in one piece' if not in_tiles else ''), kept, size * WHOLE * widest,
@@ -245,7 +246,7 @@ def _requested(get):
     if get is None:
         return ()
     names = get if isinstance(get, (tuple, list)) else (get,)
-    known = [f.name for f in fields(Kernel)]
+    known = list(NAMES)
     hint = f' Of type {type(get).__name__} it is no name: kernel_fn takes x1, x2 and get, in this order.'
     if all(isinstance(name, str) for name in names):
         names = tuple(name.lower() for name in names)
@@ -349,13 +350,6 @@ def _masked(signals, x1, masks1, x2, masks2):
     return [each_branch(lambda signal, mask: signal.masked_where(mask), *both) for both in zip(signals, masks)]
 
 
-def _with_given(k, signal1, signal2):
-    """Return the state with the masks and patterns that came beside its inputs."""
-    pattern1, pattern2 = signal1.patterns
-    mask2 = signal1.mask if k.cov2 is None else signal2.mask
-    return k.but(pattern1=pattern1, pattern2=pattern2, mask1=signal1.mask, mask2=mask2).masked()
-
-
 def _with_patterns(k, pattern):
     """Return a given state with other patterns.
 
@@ -363,8 +357,9 @@ def _with_patterns(k, pattern):
     """
     if pattern is None:
         return k
-    p1, p2 = _patterns(pattern, k.cov2 is None)
-    return k.but(pattern1=p1, pattern2=p2, x1_is_x2=k.x1_is_x2 and _equal(p1, p2))
+    p1, p2 = _patterns(pattern, k.own2 is None)
+    return k.but(signal1=replace(k.signal1, patterns=(p1, p2)), signal2=replace(k.signal2, patterns=(p2, p1)),
+                 are_same=k.are_same and _equal(p1, p2))
 
 
 def _are_same(x1, x2, signals):

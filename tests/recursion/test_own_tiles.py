@@ -127,7 +127,7 @@ def test_an_image_with_itself_to_60_digits(name, block, rng, monkeypatch):
 @pytest.mark.parametrize('n, size', [(32, 64), (35, 80), (35, 10 ** 4), (50, 150)])
 @pytest.mark.parametrize('flat', [True, False])
 def test_many_images_in_lists(n, size, flat, rng, monkeypatch):
-    """Far and near pairs, in blocks of rows and in the lists that are left."""
+    """Pairs that are generic and others, in blocks of rows and in the lists that are left."""
     net = serial(conv((2, 2)), Relu(), conv((2, 1)), Relu(), *[Flatten()] * flat)
     x = rng.standard_normal((n, 2, 1, 2))
     x[n // 2] = x[1] + 1e-7

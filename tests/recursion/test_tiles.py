@@ -95,7 +95,7 @@ def test_nothing_is_held(shape, rng):
     """A kernel that nobody needs is freed at once, not by the garbage collector some time later."""
     net = serial(*[Dense(8), Relu()] * 2, GlobalAvgPool()) if len(shape) > 2 else serial(Dense(8), Relu(), Dense(1))
     x = rng.standard_normal(shape)
-    x[1] = x[0]                                                          # near pairs: tiles are begun again
+    x[1] = x[0]                                                          # pairs that coincide: tiles are begun again
     gc.disable()
     try:
         k = net.kernel_fn(x, None, ('nngp', 'ntk'))

@@ -238,7 +238,7 @@ def test_the_bound_is_no_less_than_the_gap(pool, rng):
     """What pools state is E(z - z')^2, of one image with itself and of two."""
     net = serial(Conv(1, (2, 2), padding='SAME'), Relu(), pool)
     k = net.kernel_fn(rng.standard_normal((2, 5, 5, 2)), rng.standard_normal((3, 5, 5, 2)))
-    for pair in k._pairs():
+    for pair in k.pairs():
         difference = pair.q1 + pair.q2 - 2 * pair.k
         assert abs(difference - pair.gap).max() <= 1e-14 * pair.q1.max()
 

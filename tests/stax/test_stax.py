@@ -462,7 +462,7 @@ def parts(net):
 
 
 ENTRY_BY_ENTRY = {repr(layer): layer for _, net in ANYWHERE for layer in parts(net)
-                  if isinstance(layer, (stax.elementwise.Nonlinearity, Identity, Dropout))
+                  if isinstance(layer, (stax.layers.elementwise.Nonlinearity, Identity, Dropout))
                   and not isinstance(layer, ExpNormalized)}
 
 

@@ -41,10 +41,11 @@ from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, ExpNormalized,
     FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention,
     HardTanh, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Polynomial, RectifiedMonomial, Relu, Relu6,
-    Sin, Slice, SumPool, Tanh, attention, branching, combinators, conv, dot_general, graph, masking, normalization,
-    parallel, pooling, repeat, reshaping, serial, smooth)
-from ntref.stax.dense import Weighted
+    Sin, Slice, SumPool, Tanh, combinators, masking, parallel, repeat, serial)
 from ntref.stax.layer import Layer
+from ntref.stax.layers import (
+    attention, branching, conv, dot_general, graph, normalization, pooling, reshaping, smooth)
+from ntref.stax.layers.dense import Weighted
 from ntref.windows import Window
 
 kernel_gradient = import_module('ntref.predict.kernel_gradient')       # its function bears the same name
@@ -608,7 +609,7 @@ def dense_ntk(formula):
         new, n = original(self, k), k.signals[0].channels / self.s[0]
         if k.ntk is None:
             return new
-        return new.replace(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self.is_standard))
+        return new.but(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self.is_standard))
     return method(Dense, 'kernel', change)
 
 
@@ -634,7 +635,7 @@ def conv_ntk(formula):
         new = original(self, sums, total, taps)
         if k.ntk is None or taps == 1 or self.is_standard:
             return new
-        return replace(new, ntk=formula(new, self.W_std ** 2 / taps, total(k.nngp), k.tangent(total)))
+        return new.but(ntk=formula(new, self.W_std ** 2 / taps, total(k.nngp), k.tangent(total)))
     return weighted(change)
 
 
@@ -657,12 +658,12 @@ def relu_in_tiles(k=1., gap=1., slope=1.):
     return mock.patch.object(fast, 'abrelu', changed)
 
 
-def far_relu(area):
-    """A mutant of the ReLU of far pairs, by area(pair)."""
+def generic_relu(area):
+    """A mutant of the ReLU of generic pairs, by area(pair)."""
     def changed(p, ntk, c, e):
         theta = numpy.arctan2(area(p), p.k)
         return (c - e * theta) * p.k + e * area(p), None, None, None if ntk is None else (c - e * theta) * ntk
-    return mock.patch.object(fast, '_abrelu_far', changed)
+    return mock.patch.object(fast, '_abrelu_generic', changed)
 
 
 @contextmanager
@@ -678,7 +679,8 @@ def slab_left_out():
 
 def gap_of_pool(original, self, k, slides):
     """The mean of the gaps, for the gap of the means."""
-    return replace(original(self, k, slides), gap=self._pooled(k.gap, slides))
+    new = original(self, k, slides)
+    return new.but(mutual=new.mutual._replace(gap=self._pooled(k.mutual.gap, slides)))
 
 
 def resizing(change):
@@ -781,7 +783,7 @@ CONVOLUTIONS = {
     'ConvLocal: weights are shared': (lambda: method(
         ConvLocal, 'kernel', lambda f, self, k: conv._Convolution.kernel(self, k)), 'local'),
     'ConvLocal: no gap between positions': (lambda: method(
-        Kernel, 'uncorrelated', lambda f, k: replace(f(k), gap=0 * f(k).gap)), 'local'),
+        Kernel, 'uncorrelated', lambda f, k: f(k).replace(nngp=f(k).nngp, gap=0 * f(k).gap)), 'local'),
     'AvgPool: not divided': (lambda: method(AvgPool, '_divided', lambda f, self, c, *a: c), 'pool'),
     'AvgPool: divided by the size at the edges': (lambda: method(
         AvgPool, '_divided', lambda f, self, *a: f(replace(self, normalize_edges=False), *a)), 'pool'),
@@ -796,8 +798,8 @@ CONVOLUTIONS = {
         GlobalAvgPool, '_divisor', lambda self, n: n ** .5), 'conv, standard'),
     'Flatten: a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: branching.scaled(
         f(self, k), prod(k.shape1[1:-1]))), 'conv'),
-    'Flatten: Theta of a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: replace(
-        f(self, k), ntk=f(self, k).tangent(lambda t: t * prod(k.shape1[1:-1])))), 'pictures'),
+    'Flatten: Theta of a sum': (lambda: method(Flatten, 'kernel', lambda f, self, k: f(self, k).but(
+        ntk=f(self, k).tangent(lambda t: t * prod(k.shape1[1:-1])))), 'pictures'),
     'Index: the first positions': (lambda: method(Index, '_for', first_positions), 'pictures'),
     'ImageResize: corners aligned': (lambda: resizing(corner_aligned), 'pictures'),
     'ImageResize: not normalized': (lambda: resizing(
@@ -815,15 +817,16 @@ CONVOLUTIONS = {
         'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
         tiled, 'swapped', lambda values, batch: values), 'strided conv'),
-    'tiles: no pair is near': (lambda: mock.patch.object(fast, 'FAR', -1.), 'conv'),
+    'tiles: all pairs are generic': (lambda: mock.patch.object(fast, 'MIN_ANGLE', -1.), 'conv'),
     'tiles: of an input with itself one axis is mirrored': (lambda: mock.patch.object(
         tile, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
-    'tiles, far erf: K (1 + 1e-9)': (lambda: mock.patch.object(
+    'tiles, generic erf: K (1 + 1e-9)': (lambda: mock.patch.object(
         fast, 'erf', lambda *a, f=fast.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
-    'tiles, far erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
+    'tiles, generic erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
         fast, 'erf', lambda *a, f=fast.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
-    'tiles, far relu: s + K for s - K': (lambda: far_relu(lambda p: p.s + p.k), 'conv'),
-    'tiles, far relu: the area without s + K': (lambda: far_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),
+    'tiles, generic relu: s + K for s - K': (lambda: generic_relu(lambda p: p.s + p.k), 'conv'),
+    'tiles, generic relu: the area without s + K': (
+        lambda: generic_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),
     'windows: a slab left out': (slab_left_out, 'conv'),
     'windows: the first tap alone is outside': (lambda: mock.patch.object(
         Window, 'only', lambda w, taps, f=Window.only: f(w, taps[:1])), 'transposed conv'),
@@ -840,8 +843,10 @@ def aggregating(change):
 
 def patterns_of(rows):
     """A mutant of which graphs a tile has."""
-    return mock.patch.object(Tile, 'patterns', property(lambda k: tuple(
-        None if p is None else p[rows(r)] for p, r in zip((k.pattern1, k.pattern2), k.rows))))
+    def patterns(k):
+        whole = k.signal1.patterns[0], k.signal2.patterns[0]
+        return tuple(None if p is None else p[rows(r)] for p, r in zip(whole, k.block.rows))
+    return mock.patch.object(Tile, 'patterns', property(patterns))
 
 
 GRAPHS = {
@@ -851,7 +856,7 @@ GRAPHS = {
     'Aggregate: the patterns of x1 for both': (lambda: method(
         Kernel, 'sides', lambda f, k, a, b: f(k, a, a) if a.ndim == 3 else f(k, a, b)), 'graphs'),
     'Aggregate: Theta stays': (lambda: method(
-        Aggregate, 'kernel', lambda f, self, k: replace(f(self, k), ntk=k.ntk)), 'graphs'),
+        Aggregate, 'kernel', lambda f, self, k: f(self, k).but(ntk=k.ntk)), 'graphs'),
     'Aggregate: edges the other way, finite': (lambda: method(
         Aggregate, 'apply', lambda f, self, p, x, rng, pattern: f(self, p, x, pattern=pattern.swapaxes(1, 2))),
         'graphs'),
@@ -1027,7 +1032,10 @@ MONTE_CARLO = {
 def masked_gap(f, k):
     """Gaps with what is masked are 0, or stay."""
     new = f(k)
-    return new if k.mask1 is None or new.gap is None else new.but(gap=numpy.where(new.nngp == 0, 0, new.gap))
+    gap = new.mutual.gap
+    if k.mask1 is None or gap is None:
+        return new
+    return new.but(mutual=new.mutual._replace(gap=numpy.where(new.nngp == 0, 0, gap)))
 
 
 MASKS = {
@@ -1035,7 +1043,7 @@ MASKS = {
     'masks: Theta stays': (lambda: method(Kernel, 'masked', lambda f, k: f(k).but(ntk=k.ntk)), 'masked conv'),
     'masks: gaps are 0': (lambda: method(Kernel, 'masked', masked_gap), 'masked conv'),
     'masks: of x1 on both sides': (lambda: method(
-        Kernel, '_spreads', lambda f, k, a, b: f(k, a, b) if a.dtype != bool else [
+        Kernel, 'spreads', lambda f, k, a, b: f(k, a, b) if a.dtype != bool else [
             (left, numpy.zeros_like(right)) for left, right in f(k, a, b)]), 'masked conv'),
     'masks: the average of all': (lambda: mock.patch.object(
         pooling, 'share', lambda mask, like, mean: 0 * mean(1. * mask) + 1), 'masked conv'),

@@ -15,7 +15,7 @@ import numpy
 from ntref import duals
 from ntref.duals.pair import Cov
 from ntref.stax import Dense, Erf, FanInSum, Relu, from_spec
-from ntref.stax.dense import Weighted
+from ntref.stax.layers.dense import Weighted
 
 about, affine = right.about, Weighted.affine
 
@@ -259,7 +259,7 @@ def changed(spec):
 
 def _patch(layer, dual):
     """Another dual, also in the forms for large kernels."""
-    layer.dual, layer.fused, layer.far = dual, None, None
+    layer.dual, layer.fused, layer.fused_generic = dual, None, None
 
 
 def _float32(x):

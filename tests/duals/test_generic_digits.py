@@ -1,4 +1,4 @@
-"""Far pairs (`test_far`) against 40 digits and more: each form, angles at the edges of what is far, deep networks."""
+"""Generic pairs (`test_generic`) against 40 digits and more: each form, angles at the edges, deep networks."""
 import mpmath as mp
 import numpy
 import pytest
@@ -8,7 +8,7 @@ from tolerances import DTYPES, assert_close
 
 from ntref import duals
 from ntref.duals import fast
-from ntref.duals.fast import FAR, LARGE, Near
+from ntref.duals.fast import MAX_ANGLE, MIN_ANGLE, NotGeneric
 from ntref.duals.pair import Cov, Pair
 from ntref.recursion import tiled
 from ntref.stax import Abs, Conv, Erf, Flatten, Gelu, LeakyRelu, Relu, serial
@@ -21,14 +21,14 @@ UNITS = .1, 1., 3.
 SLOPES = {'Relu': (0, 1), 'LeakyRelu': (.2, 1), 'Abs': (-1, 1), 'ABRelu': (-.5, 1.7), 'linear': (1.3, 1.3)}
 SMOOTH = {'erf': (fast.erf, (.7, 1.4, -.3), reference.erf, 2 * 1.4 ** 2), 'gelu': (fast.gelu, (), reference.gelu, 1)}
 """Form, parameters, 40 digits, and f: they are functions of the angle whose sine is f K / sqrt((1 + f q)(1 + f q'))."""
-INSIDE = numpy.linspace(FAR * 1.001, LARGE / 1.001, 24)
+INSIDE = numpy.linspace(MIN_ANGLE * 1.001, MAX_ANGLE / 1.001, 24)
 
 
 def at_angles(dtype, angles, units=UNITS):
     """All angles for all pairs of lengths: q1 (n, 1, 1), q2 (n, angles), k (n, n, angles)."""
     n, t = numpy.array(units, 'longdouble'), numpy.asarray(angles, 'longdouble')
     q1, q2, k = (n ** 2)[:, None, None], (n ** 2)[:, None] + 0 * t, n[:, None, None] * n[:, None] * numpy.cos(t)
-    return Pair(q1.astype(dtype), q2.astype(dtype), Cov(k.astype(dtype)), is_far=True)
+    return Pair(q1.astype(dtype), q2.astype(dtype), Cov(k.astype(dtype)), is_generic=True)
 
 
 def digits(functions, p):
@@ -79,31 +79,32 @@ def test_erf_and_gelu(name, dtype):
 def test_any_dual(name, parameters):
     p, dual = at_angles('float64', INSIDE, (.5, 1.)), getattr(duals, name)
     cov, slope = dual(Pair(p.q1, p.q2, p.cov), *parameters)
-    k, gap, area, theta = fast.far(p, 2., lambda p: dual(p, *parameters))
+    k, gap, area, theta = fast.by_dual(p, 2., lambda p: dual(p, *parameters))
     assert (k == cov.k).all() and (theta == 2 * slope).all() and gap is None and area is None
 
 
 @pytest.mark.parametrize('order', [(2, 0, 1), (1, 2, 0), (2, 1, 0)])
-@pytest.mark.parametrize('is_far', [True, False])
-def test_order_in_memory_does_not_matter(order, is_far):
-    """Far pairs; and others, with zeros, small and large angles, which are mended one by one."""
-    t = INSIDE if is_far else numpy.array([1e-9, .01, .04, 1., 2., 2.9, 3.1415926])
-    p = at_angles('float64', t, (1., 3.) if is_far else (0., 1., 3.))
-    gap = None if is_far else (p.n1 - p.n2) ** 2 + 4 * p.n1 * p.n2 * numpy.sin(t / 2) ** 2
+@pytest.mark.parametrize('is_generic', [True, False])
+def test_order_in_memory_does_not_matter(order, is_generic):
+    """Generic pairs; and others, with zeros, small and large angles, which are mended one by one."""
+    t = INSIDE if is_generic else numpy.array([1e-9, .01, .04, 1., 2., 2.9, 3.1415926])
+    p = at_angles('float64', t, (1., 3.) if is_generic else (0., 1., 3.))
+    gap = None if is_generic else (p.n1 - p.n2) ** 2 + 4 * p.n1 * p.n2 * numpy.sin(t / 2) ** 2
 
     def stored(a):
         return a if a is None else numpy.ascontiguousarray(a.transpose(order)).transpose(numpy.argsort(order))
-    one, other = (fast.abrelu(Pair(p.q1, p.q2, Cov(f(p.k), f(gap)), is_far), f(1 + p.k ** 2), 0, 1)
+    one, other = (fast.abrelu(Pair(p.q1, p.q2, Cov(f(p.k), f(gap)), is_generic), f(1 + p.k ** 2), 0, 1)
                   for f in (lambda a: a, stored))
     assert stored(p.k).strides != p.k.strides
-    for i in (0, 3) if is_far else (0, 1, 3):
+    for i in (0, 3) if is_generic else (0, 1, 3):
         assert_close(other[i], one[i], 'compose', abs(one[i]).max())
 
 
-# ------------------------------------------------------------------ where far ends
+# ------------------------------------------------------------------ the edges of what is generic
 
-EDGES = {'abrelu': (FAR, LARGE), 'far': (FAR, LARGE)} | dict.fromkeys(SMOOTH, (FAR - numpy.pi / 2, numpy.pi / 2 - FAR))
-CALLS = {'abrelu': lambda p: fast.abrelu(p, None, 0, 1), 'far': lambda p: fast.far(p, None, duals.sign),
+EDGES = {'abrelu': (MIN_ANGLE, MAX_ANGLE), 'any': (MIN_ANGLE, MAX_ANGLE),
+         **dict.fromkeys(SMOOTH, (MIN_ANGLE - numpy.pi / 2, numpy.pi / 2 - MIN_ANGLE))}
+CALLS = {'abrelu': lambda p: fast.abrelu(p, None, 0, 1), 'any': lambda p: fast.by_dual(p, None, duals.sign),
          'erf': lambda p: fast.erf(p, None, *SMOOTH['erf'][1]), 'gelu': lambda p: fast.gelu(p, None)}
 
 
@@ -112,12 +113,12 @@ def at(name, *angles):
     q1, q2, t = numpy.array([[400.]]), numpy.array([[900.]]), numpy.array([angles])
     f = SMOOTH[name][3] if name in SMOOTH else None
     return Pair(q1, q2, Cov(600 * numpy.cos(t) if f is None else numpy.sin(t) * ((1 / f + q1) * (1 / f + q2)) ** .5),
-                is_far=True)
+                is_generic=True)
 
 
 @pytest.mark.parametrize('name', CALLS)
 @pytest.mark.parametrize('step', [1e-3, 1e-12])
-def test_near_begins_at_the_edges(name, step):
+def test_refusal_begins_at_the_edges(name, step):
     """One of many is enough."""
     call, (low, high) = CALLS[name], EDGES[name]
     assert call(at(name, low + step, (low + high) / 2, high - step))[0].shape == (1, 3)
@@ -125,17 +126,17 @@ def test_near_begins_at_the_edges(name, step):
         for place in range(3):
             angles = [low + step, (low + high) / 2]
             angles.insert(place, angle)
-            with pytest.raises(Near):
+            with pytest.raises(NotGeneric):
                 call(at(name, *angles))
 
 
 @pytest.mark.parametrize('dtype', DTYPES)
 @pytest.mark.parametrize('k', [1., 1 + 4e-7, -1., -1 - 4e-7, 1 - 1e-6, numpy.nan])
-def test_coincidences_are_near(k, dtype):
+def test_coincidences_are_refused(k, dtype):
     """K may be beyond sqrt(q q') by rounding. No warning: they are errors here."""
     one = numpy.ones((1, 1), dtype)
-    for name in 'abrelu', 'far':
-        with pytest.raises(Near):
+    for name in 'abrelu', 'any':
+        with pytest.raises(NotGeneric):
             CALLS[name](Pair(one, one, Cov(numpy.array([[.3, k]], dtype)), True))
 
 
@@ -144,7 +145,7 @@ def test_coincidences_are_near(k, dtype):
 def test_variables_that_are_zero(q1, q2, zero):
     """They have no angle to a ReLU; but to Erf, which is c^2, and Gelu."""
     p = Pair(numpy.array([[q1]]), numpy.array([[q2]]), Cov(numpy.array([[zero]])), True)
-    with pytest.raises(Near):
+    with pytest.raises(NotGeneric):
         CALLS['abrelu'](p)
     assert_close(CALLS['erf'](p)[0], numpy.array([[.09]]), 'compose')
     assert CALLS['gelu'](p)[0] == 0
@@ -159,11 +160,11 @@ def test_no_pairs():
 
 @pytest.fixture
 def tried(monkeypatch):
-    """is_far of each tile of x1 against x2 that is begun, in turn."""
+    """is_generic of each tile of x1 against x2 that is begun, in turn."""
     seen, original = [], tiled.input_tile
 
     def tile(a, b, *args, **part):
-        seen.extend([part.get('is_far', False)] if b is not None else [])
+        seen.extend([part.get('is_generic', False)] if b is not None else [])
         return original(a, b, *args, **part)
     monkeypatch.setattr(tiled, 'input_tile', tile)
     return seen
@@ -191,22 +192,22 @@ def assert_right(net, x, y, bound):
             assert error <= bound, (a, b, error)
 
 
-@pytest.mark.parametrize('edge', [FAR, LARGE])
+@pytest.mark.parametrize('edge', [MIN_ANGLE, MAX_ANGLE])
 @pytest.mark.parametrize('side', [-1, 1])
 @pytest.mark.parametrize('layer', [Relu(), Abs(), LeakyRelu(.2), Erf(), Gelu()], ids=repr)
 def test_angles_at_the_edges(edge, side, layer, tried):
-    """The first layer sees this angle, if it has a kink; Erf and Gelu see one between FAR and LARGE."""
+    """The first layer sees this angle, if it has a kink; Erf and Gelu see one between MIN_ANGLE and MAX_ANGLE."""
     x, y = pixels(.3), pixels(.3 + edge * (1 + side * 1e-9), .3 - edge * (1 + side * 1e-9))
     assert_right(pixel(None, layer, None), x, y, 8 * EPS['float64'])
-    is_near = layer.fused is not None and (edge == LARGE) == (side == 1)
-    assert tried == [True, False][:1 + is_near]
+    is_redone = layer.fused is not None and (edge == MAX_ANGLE) == (side == 1)
+    assert tried == [True, False][:1 + is_redone]
 
 
 @pytest.mark.parametrize('start, depth', [(.3, 25), (.5, 35), (1., 40), (2., 60), (2.69, 60)])
-def test_near_in_a_deep_layer(start, depth, tried, monkeypatch):
-    """ReLUs bring angles together, to 3 pi / depth in the end: what begins far is done again. Two eps a layer."""
+def test_close_in_a_deep_layer(start, depth, tried, monkeypatch):
+    """ReLUs bring angles together, to 3 pi / depth in the end: what begins generic is done again. Two eps a layer."""
     calls, original = [], fast.abrelu
-    monkeypatch.setattr(fast, 'abrelu', lambda p, *a: calls.append(p.is_far) or original(p, *a))
+    monkeypatch.setattr(fast, 'abrelu', lambda p, *a: calls.append(p.is_generic) or original(p, *a))
     assert_right(pixel(*[None, Relu()] * depth), pixels(0), pixels(start, -start), 2 * depth * EPS['float64'])
     assert tried == [True, False] and 2 < calls.count(True) <= depth
 

@@ -2,13 +2,13 @@
 from dataclasses import dataclass
 from typing import Callable
 
-from .. import quadrature
-from ..arguments import as_whole
-from ..arrays import kind, plain, untraced
-from ..derivatives import derivative
-from ..duals.pair import Cov, over
-from ..duals.price import Price
-from ..duals.truncated import DELTA, Products, combined
+from ... import quadrature
+from ...arguments import as_whole
+from ...arrays import kind, plain, untraced
+from ...derivatives import derivative
+from ...duals.pair import Cov, over
+from ...duals.price import Price
+from ...duals.truncated import DELTA, Products, combined
 from .elementwise import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']

@@ -9,13 +9,13 @@ where v is 1 (sum) or the number of taps (average). Derivation: docs/theory/conv
 from dataclasses import dataclass, replace
 from math import prod
 
-from ..arguments import as_wholes
-from ..arrays import namespace
-from ..recursion.signal import Axes, Signal
-from ..windows import Window, window_sum
+from ...arguments import as_wholes
+from ...arrays import namespace
+from ...recursion.signal import Axes, Signal
+from ...windows import Window, window_sum
 from .conv import gap_sum, named_padding, strides_of
-from .layer import Layer
-from .masking import everywhere, in_layout, share, slid
+from ..layer import Layer
+from ..masking import everywhere, in_layout, share, slid
 
 __all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
 
@@ -117,7 +117,7 @@ class _Pool(Mixing, abstract=True):
         windows = self._windows([k.shape1[axis] for axis in k.signals[0].layout[1:]])
         if not self.averages:
             return k.in_rows(windows, self._pooled_kernel, is_local=False).bounded()
-        k = k if k.is_far else k.computed()
+        k = k if k.is_generic else k.computed()
         met = k.meetings()
         return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k).meeting(met)
 

@@ -1,4 +1,4 @@
-"""Far pairs: tiles without gaps, which give way to tiles with them where a pair turns out to be near; `duals.fast`."""
+"""Generic pairs: tiles without gaps, which give way to tiles with them where a pair is not generic; `duals.fast`."""
 from unittest import mock
 
 import mpmath
@@ -14,12 +14,12 @@ from ntref.stax import (
     Abs, AvgPool, Conv, Dense, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, LeakyRelu,
     Relu, Sign, Sin, parallel, serial)
 
-EDGES = fast.FAR, fast.LARGE
+EDGES = fast.MIN_ANGLE, fast.MAX_ANGLE
 ANGLES = numpy.linspace(*EDGES, 102)[1:-1]
 
 
 def at_angles(angles, dtype='float64', q=(1., 4.)):
-    """Far pairs at these angles."""
+    """Generic pairs at these angles."""
     k = (q[0] * q[1]) ** .5 * numpy.cos(numpy.asarray(angles))
     q1, q2 = (numpy.full(k.shape, v, dtype) for v in q)
     return Pair(q1, q2, Cov(k.astype(dtype)), True)
@@ -51,7 +51,7 @@ FORMS = {
     'abrelu': (lambda p, ntk: fast.abrelu(p, ntk, -.3, 1.2), lambda p: duals.abrelu(p, -.3, 1.2)),
     'erf': (lambda p, ntk: fast.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
     'gelu': (fast.gelu, duals.gelu),
-    'any': (lambda p, ntk: fast.far(p, ntk, duals.gelu), duals.gelu),
+    'any': (lambda p, ntk: fast.by_dual(p, ntk, duals.gelu), duals.gelu),
 }
 
 
@@ -73,13 +73,13 @@ def test_forms_are_the_duals(name, q, dtype):
 
 
 @pytest.mark.parametrize('name', ['abrelu', 'any'])
-@pytest.mark.parametrize('angle, is_near', [
-    (fast.FAR * (1 - 1e-9), True), (fast.FAR * (1 + 1e-9), False), (fast.LARGE * (1 - 1e-9), False),
-    (fast.LARGE * (1 + 1e-9), True), (0, True), (numpy.pi, True), (1e-9, True)])
-def test_near_pairs_are_refused(name, angle, is_near):
+@pytest.mark.parametrize('angle, is_refused', [
+    (fast.MIN_ANGLE * (1 - 1e-9), True), (fast.MIN_ANGLE * (1 + 1e-9), False), (fast.MAX_ANGLE * (1 - 1e-9), False),
+    (fast.MAX_ANGLE * (1 + 1e-9), True), (0, True), (numpy.pi, True), (1e-9, True)])
+def test_other_pairs_are_refused(name, angle, is_refused):
     p = at_angles([1., angle, 2.])
-    if is_near:
-        with pytest.raises(fast.Near):
+    if is_refused:
+        with pytest.raises(fast.NotGeneric):
             FORMS[name][0](p, None)
     else:
         assert numpy.isfinite(FORMS[name][0](p, None)[0]).all()
@@ -87,15 +87,15 @@ def test_near_pairs_are_refused(name, angle, is_near):
 
 @pytest.mark.parametrize('name', ['erf', 'gelu'])
 def test_smooth_forms_refuse_what_they_see_as_kinks(name):
-    """Small variances at any angle; large ones beyond FAR only."""
+    """Small variances at any angle; large ones beyond MIN_ANGLE only."""
     assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0]).all()
-    with pytest.raises(fast.Near):
+    with pytest.raises(fast.NotGeneric):
         FORMS[name][0](at_angles([.01, 1.], q=(1e4, 1e4)), None)
 
 
-def test_coincidences_and_zeros_are_near_without_a_warning():
+def test_coincidences_and_zeros_are_refused_without_a_warning():
     for q, k in ((1 / 3, 1 / 3), (0., 0.), (.1, .1 * (1 + 2e-16))):
-        with pytest.raises(fast.Near):
+        with pytest.raises(fast.NotGeneric):
             fast.abrelu(Pair(numpy.array([q]), numpy.array([q]), Cov(numpy.array([k])), True), None, 0, 1)
 
 
@@ -130,13 +130,13 @@ def test_the_same_with_and_without_gaps(name, alone, rng):
     x, y = inputs(name, rng)
     arguments = (y, None) if alone else (x, y)
     with mock.patch.object(tiled, 'input_tile', wraps=tiled.input_tile) as tile:
-        far = net.kernel_fn(*arguments, ('nngp', 'ntk'))
-        tried = [call.kwargs['is_far'] for call in tile.call_args_list if 'is_far' in call.kwargs]
+        without = net.kernel_fn(*arguments, ('nngp', 'ntk'))
+        tried = [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
         assert True in tried and False not in tried
-        with mock.patch.object(fast, 'FAR', 4.):
-            near = net.kernel_fn(*arguments, ('nngp', 'ntk'))
-        assert False in [call.kwargs['is_far'] for call in tile.call_args_list if 'is_far' in call.kwargs]
-    for a, b in zip(far, near):
+        with mock.patch.object(fast, 'MIN_ANGLE', 4.):
+            with_gaps = net.kernel_fn(*arguments, ('nngp', 'ntk'))
+        assert False in [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
+    for a, b in zip(without, with_gaps):
         assert (abs(a - b) <= 1e-14 * abs(b).max()).all()
 
 
@@ -153,13 +153,13 @@ def test_deep_networks_keep_their_digits(net, dtype, rng):
 
 
 @pytest.mark.parametrize('name', [*NETWORKS, 'rows'])
-def test_one_near_pair_brings_the_gaps_back(name, rng):
+def test_one_close_pair_brings_the_gaps_back(name, rng):
     """To the last bit what it is with gaps from the start."""
     net = NETWORKS.get(name, ROWS)
     x, y = inputs(name, rng)
     y[1] = x[0] + 1e-8 * y[1]
     found = net.kernel_fn(x, y, ('nngp', 'ntk'))
-    with mock.patch.object(fast, 'FAR', 4.):
+    with mock.patch.object(fast, 'MIN_ANGLE', 4.):
         expected = net.kernel_fn(x, y, ('nngp', 'ntk'))
     whole = net.kernel_fn(x, y)
     i = numpy.s_[:1] if name == 'rows' else numpy.s_[:]
@@ -179,7 +179,7 @@ def test_gaps_are_not_computed(name, rng):
         seen.append(demand)
         return original(a, b, demand)
     with mock.patch.object(tile, 'across', spy), mock.patch.object(
-            pair.Pair, 'gap', property(lambda p: pytest.fail('a gap') if p.is_far else abs(p.q1 + p.q2 - 2 * p.k))):
+            pair.Pair, 'gap', property(lambda p: pytest.fail('a gap') if p.is_generic else abs(p.q1 + p.q2 - 2 * p.k))):
         net.kernel_fn(x, y, ('nngp', 'ntk'))
     assert seen and not any(demand.gap or demand.area for demand in seen)
 
@@ -189,13 +189,13 @@ def test_many_tiles_follow_the_first(rng, monkeypatch):
     net, x, tried = NETWORKS['relu'], rng.standard_normal((12, 4, 4, 2)), []
     monkeypatch.setattr(tiled, 'ENTRIES', 16)                        # a pair, or a row of pairs, in each tile
     original = tiled.input_tile
-    monkeypatch.setattr(tiled, 'input_tile', lambda *a, **k: tried.append(k.get('is_far')) or original(*a, **k))
-    for near in (), (11,):
-        x[list(near)] = x[0]
+    monkeypatch.setattr(tiled, 'input_tile', lambda *a, **k: tried.append(k.get('is_generic')) or original(*a, **k))
+    for copies in (), (11,):
+        x[list(copies)] = x[0]
         for many in 10 ** 6, 3:
             monkeypatch.setattr(tiled, 'MANY', many)
             tried.clear()
             k = net.kernel_fn(x, get='ntk')
             retried = tried.count(False)
             assert abs(k - net.kernel_fn(x).ntk).max() <= 1e-14 * abs(k).max()
-            assert retried == len(near) or near and many == 3 and retried > 0
+            assert retried == len(copies) or copies and many == 3 and retried > 0

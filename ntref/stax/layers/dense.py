@@ -1,10 +1,10 @@
 """Dense, and the base class of layers with weights."""
 from dataclasses import dataclass, replace
 
-from ..arguments import as_number, as_whole, suggestion
-from ..arrays import increased, namespace, scaled
-from ..recursion.signal import Axes, Signal
-from .layer import Layer
+from ...arguments import as_number, as_whole, suggestion
+from ...arrays import increased, namespace, scaled
+from ...recursion.signal import Axes, Signal
+from ..layer import Layer
 
 __all__ = ['Dense', 'Weighted']
 

@@ -3,12 +3,12 @@ from dataclasses import dataclass, replace
 from math import prod
 from operator import index
 
-from ..arguments import as_wholes, is_whole, suggestion
-from ..arrays import namespace
-from ..recursion.signal import Axes, axis_of
-from ..windows import RESIZERS, nearest, resize_matrix
-from .layer import Layer
-from .masking import everywhere
+from ...arguments import as_wholes, is_whole, suggestion
+from ...arrays import namespace
+from ...recursion.signal import Axes, axis_of
+from ...windows import RESIZERS, nearest, resize_matrix
+from ..layer import Layer
+from ..masking import everywhere
 from .pooling import Mixing, check_positions
 
 __all__ = ['Flatten', 'ImageResize', 'Index', 'Slice']
@@ -77,11 +77,11 @@ class Flatten(Layer):
         k = k.aligned()
         axes = tuple(axis for group in k.spatial for axis in group)
         if not axes:
-            return k.but(diagonal_spatial=False)
+            return k.but(paired=True)
 
         def mean(c):
             return namespace(c).mean(c, axes)
-        return k.linear(mean, gap=True).but(diagonal_spatial=False)
+        return k.linear(mean, gap=True).but(paired=True)
 
 
 # ------------------------------------------------------------------ picking

@@ -1,9 +1,9 @@
 """Nonlinearities with a kink or a jump at 0: the ReLU family, Sign, RectifiedMonomial."""
 from dataclasses import dataclass
 
-from .. import duals
-from ..arguments import as_whole
-from ..duals import fast
+from ... import duals
+from ...arguments import as_whole
+from ...duals import fast
 from .elementwise import Nonlinearity
 
 __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']
@@ -22,7 +22,7 @@ class _Rectifier(Nonlinearity, abstract=True):
     def fused(self, p, ntk):
         return fast.abrelu(p, ntk, *self.slopes)
 
-    far = fused
+    fused_generic = fused
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,10 +1,10 @@
 """Nonlinearities with an exponential part (Elu, Selu), and clipped ones (HardTanh, Relu6)."""
 from dataclasses import dataclass
 
-from ..arrays import exact
-from ..duals.exponential_unit import elu
-from ..duals.pair import Cov
-from ..duals.truncated import clipped
+from ...arrays import exact
+from ...duals.exponential_unit import elu
+from ...duals.pair import Cov
+from ...duals.truncated import clipped
 from .elementwise import Nonlinearity
 
 __all__ = ['Elu', 'HardTanh', 'Relu6', 'Selu']

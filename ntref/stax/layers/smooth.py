@@ -11,7 +11,7 @@ minute. Variances above 1100 are refused.
 from dataclasses import dataclass
 from math import pi
 
-from ..duals.series import hermite
+from ...duals.series import hermite
 from .elementwise import Nonlinearity
 
 __all__ = ['Mish', 'Sigmoid', 'Softplus', 'Swish', 'Tanh']

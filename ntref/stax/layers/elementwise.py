@@ -7,13 +7,13 @@ All need a Gaussian input, which a layer with weights gives, and compute
 from dataclasses import dataclass, replace
 from math import factorial
 
-from .. import duals
-from ..arguments import as_number, as_whole
-from ..arrays import exact, namespace
-from ..duals import fast
-from ..duals.pair import Cov
-from ..no_arrays import check_entries
-from .layer import Layer
+from ... import duals
+from ...arguments import as_number, as_whole
+from ...arrays import exact, namespace
+from ...duals import fast
+from ...duals.pair import Cov
+from ...no_arrays import check_entries
+from ..layer import Layer
 from .normalization import needs_gaussian
 
 __all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'Hermite', 'Monomial', 'Nonlinearity',
@@ -25,7 +25,8 @@ class Nonlinearity(Layer, abstract=True):
 
     A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope.
     """
-    fused = far = None       # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
+    fused = None             # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
+    fused_generic = None     # the same of generic pairs, see `Pair`
     row_by_row = elementwise = True
 
     def check(self, signal):
@@ -41,7 +42,7 @@ class Nonlinearity(Layer, abstract=True):
         return self.phi(namespace(x), x)
 
     def kernel(self, k):
-        return k.nonlinear(self.dual, self.fused, self.far)
+        return k.nonlinear(self.dual, self.fused, self.fused_generic)
 
 
 # ------------------------------------------------------------------ sigmoid and bump shaped
@@ -67,7 +68,7 @@ class Erf(Nonlinearity):
     def dual(self, p):
         return duals.erf(p, self.a, self.b, self.c)
 
-    def far(self, p, ntk):
+    def fused_generic(self, p, ntk):
         return fast.erf(p, ntk, self.a, self.b, self.c)
 
 
@@ -88,7 +89,7 @@ class Sigmoid_like(Nonlinearity):
     def dual(self, p):
         return duals.erf(p, *exact(self.slopes, p.k))
 
-    def far(self, p, ntk):
+    def fused_generic(self, p, ntk):
         return fast.erf(p, ntk, *self.slopes)
 
 
@@ -114,7 +115,7 @@ class Gelu(Nonlinearity):
     def dual(self, p):
         return duals.gelu(p)
 
-    def far(self, p, ntk):
+    def fused_generic(self, p, ntk):
         return fast.gelu(p, ntk)
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add, and_, mul
 
-from ..arguments import as_whole
-from ..arrays import exact, namespace, untraced
-from ..duals.pair import Cov, Pair
-from ..ranges import check_small
-from ..recursion.signal import Demand, axis_of
-from ..windows import zeros
-from .layer import Layer
+from ...arguments import as_whole
+from ...arrays import exact, namespace, untraced
+from ...duals.pair import Cov, Pair
+from ...ranges import check_small
+from ...recursion.signal import Demand, axis_of
+from ...windows import zeros
+from ..layer import Layer
 
 __all__ = ['FanInConcat', 'FanInProd', 'FanInSum', 'FanOut']
 

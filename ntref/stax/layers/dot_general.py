@@ -1,10 +1,10 @@
 """DotGeneral: the product with a constant array, which is not trained, along any axes except the channels."""
 from dataclasses import dataclass, replace
 
-from ..arguments import as_nested, as_wholes
-from ..arrays import as_like, is_array, namespace
-from ..duals.pair import Cov
-from ..recursion.signal import Axes
+from ...arguments import as_nested, as_wholes
+from ...arrays import as_like, is_array, namespace
+from ...duals.pair import Cov
+from ...recursion.signal import Axes
 from .branching import scaled
 from .pooling import Mixing
 
@@ -177,8 +177,8 @@ class DotGeneral(Mixing):
             return xp.einsum(f'{batch}{new}{others},{right}->{batch}{pairs(new)}', K, C)
         if not self.picks:
             return k.linear(product)
-        z = k.map(lambda p: Cov(product(p.k), None, None if p.is_far else product(p.area, abs(C))))
-        z = z.map(lambda p: Cov(p.k, None if p.is_far else p.numbers.dn2 + 2 * p.numbers.minus, p.cov.area))
+        z = k.map(lambda p: Cov(product(p.k), None, None if p.is_generic else product(p.area, abs(C))))
+        z = z.map(lambda p: Cov(p.k, None if p.is_generic else p.numbers.dn2 + 2 * p.numbers.minus, p.cov.area))
         return z.but(ntk=k.tangent(product))
 
 

@@ -1,13 +1,13 @@
 """LayerNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
 
-from ..arguments import as_axes, is_whole, suggestion
-from ..arrays import generator, namespace
-from ..derivatives import carried_root, is_traced
-from ..duals.pair import Cov
-from ..recursion.signal import Axes, axis_of
-from .layer import Layer
-from .masking import average, in_layout
+from ...arguments import as_axes, is_whole, suggestion
+from ...arrays import generator, namespace
+from ...derivatives import carried_root, is_traced
+from ...duals.pair import Cov
+from ...recursion.signal import Axes, axis_of
+from ..layer import Layer
+from ..masking import average, in_layout
 
 __all__ = ['Dropout', 'Identity', 'LayerNorm', 'needs_gaussian']
 
@@ -99,7 +99,7 @@ class LayerNorm(Layer):
 
     def kernel(self, k):
         layout = k.signals[0].layout
-        over = tuple(layout.index(a) for a in self._over(len(k.shape1)) if a != k.channel_axis)
+        over = tuple(layout.index(a) for a in self._over(len(k.shape1)) if a != k.signals[0].axes.channel)
         q = [(k.variances(1), k.mask1), (k.variances(2), k.mask2)]
         return k.divide(*((average(q, over, mask) if over else q) + self.eps for q, mask in q))
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
-from ..arguments import as_wholes
-from ..arrays import as_like, is_array, namespace
-from ..duals.pair import Cov
-from ..no_arrays import check_entries
-from ..recursion.signal import Signal, axis_of
-from ..windows import zeros
+from ...arguments import as_wholes
+from ...arrays import as_like, is_array, namespace
+from ...duals.pair import Cov
+from ...no_arrays import check_entries
+from ...recursion.signal import Signal, axis_of
+from ...windows import zeros
 from .pooling import Mixing
 
 __all__ = ['Aggregate', 'AggregateImplementation']
@@ -212,7 +212,7 @@ class Aggregate(Mixing):
 
     def kernel(self, k):
         self.check_layout(k)
-        if k.pattern1 is None:
+        if k.patterns[0] is None:
             return k
         signal, _ = k.signals
         sizes = self.sizes(signal)

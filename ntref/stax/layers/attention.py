@@ -14,12 +14,12 @@ from itertools import product
 from math import prod
 from typing import Callable
 
-from ..arguments import as_whole, suggestion
-from ..arrays import namespace, plain
-from ..duals.pair import Cov
-from ..recursion.positions import matrices, zipped
-from ..recursion.signal import Signal
-from ..recursion.start import channels_last
+from ...arguments import as_whole, suggestion
+from ...arrays import namespace, plain
+from ...duals.pair import Cov
+from ...recursion.positions import matrices, zipped
+from ...recursion.signal import Signal
+from ...recursion.start import channels_last
 from .pooling import Mixing
 
 __all__ = ['AttentionMechanism', 'GlobalSelfAttention', 'PositionalEmbedding']

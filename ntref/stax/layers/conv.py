@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
 
-from ..arguments import as_whole, as_wholes, suggestion
-from ..arrays import namespace
-from ..duals.pair import Cov, Pair
-from ..recursion.signal import Axes, Signal
-from ..windows import PADDINGS, Window, bordered, window_sum, windows
+from ...arguments import as_whole, as_wholes, suggestion
+from ...arrays import namespace
+from ...duals.pair import Cov, Pair
+from ...recursion.signal import Axes, Signal
+from ...windows import PADDINGS, Window, bordered, window_sum, windows
 from .dense import Weighted
-from .masking import slid, spread
+from ..masking import slid, spread
 
 __all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'gap_sum', 'named_padding', 'strides_of']
 
@@ -212,7 +212,7 @@ class _Convolution(Weighted, abstract=True):
 
         def sums(p):
             area = total(p.area) if self.taps == 1 and p.cov.area is not None else None
-            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else gap_sum(p, slides), area), p.is_far,
+            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_generic else gap_sum(p, slides), area), p.is_generic,
                         p.is_spare)
         return self.affine(k, sums, total, self.taps)
 
