@@ -1,21 +1,18 @@
 """Networks on images whose kernels go tile by tile, and the sizes of tiles and blocks for the time of a test."""
-import sys
-
+from ntref.recursion import tile, tiled
 from ntref.stax import (
     ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
     Gelu, GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Relu, Sign, Sin, Slice,
-    SumPool, parallel, repeat, serial)
+    SumPool, kernel_function, parallel, repeat, serial)
 
 DEFAULT = 2 ** 17, 2 ** 18
 
 
 def set_sizes(monkeypatch, block, entries):
-    """Entries of a block and of a tile, wherever a module holds these numbers."""
-    for name, value in ('BLOCK', block), ('ENTRIES', entries):
-        holders = [m for key, m in list(sys.modules.items()) if key.partition('.')[0] == 'ntref' and hasattr(m, name)]
-        assert holders, f'nobody has {name}'
-        for module in holders:
-            monkeypatch.setattr(module, name, value)
+    """Entries of a block of rows, and of a tile."""
+    monkeypatch.setattr(tile, 'BLOCK', block)
+    for module in tiled, kernel_function:
+        monkeypatch.setattr(module, 'ENTRIES', entries)
 
 
 # ------------------------------------------------------------------ networks

@@ -1,5 +1,4 @@
 """Convolutions: kernels against sums over pixels (`brute`), finite networks against loops over pixels."""
-import sys
 from itertools import product
 from math import sqrt
 
@@ -10,6 +9,7 @@ import pytest
 from autograd import numpy as anp
 from brute import check
 from pixels import WB, before, draw
+from tiles import set_sizes
 from tolerances import assert_close
 
 from ntref.stax import (
@@ -188,10 +188,7 @@ NETWORKS = [
 @pytest.mark.parametrize('block, entries', [(5, 20), (40, 400)])
 def test_any_tiles_and_blocks_of_rows(net, block, entries, rng, monkeypatch):
     """As few entries in a block, or a tile, as there are in a row of positions, or fewer."""
-    for module in [m for name, m in sys.modules.items() if name.partition('.')[0] == 'ntref']:
-        for name, value in ('BLOCK', block), ('ENTRIES', entries):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, value)
+    set_sizes(monkeypatch, block, entries)
     x1, x2 = draw(rng, 4, 3, n=(2, 1))
     for arguments in [(x1, x2), (x1,)]:
         expected = brute.kernel(net, *arguments)
