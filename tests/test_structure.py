@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SAMPLED
+from places import ROOT, TESTS
+from profiles import SAMPLED
 
 import ntref
 from ntref.stax import Layer
 
 PACKAGE = Path(ntref.__file__).parent
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
 PAGES = sorted({*ROOT.glob('*.md'), *(ROOT / 'docs').rglob('*.md'), *(ROOT / 'validation').rglob('*.md'),
                 *TESTS.rglob('*.md')})
 SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path for path in sorted(PACKAGE.rglob('*.py'))}
@@ -445,6 +444,48 @@ def test_the_probe_sees_modules():
     assert run.stdout.split() == ['ntref.stax', 'numpy']
 
 
+# ------------------------------------------------------------------ where tests are
+
+TEST_FILES = sorted(TESTS.rglob('test_*.py'))
+ROOMS = {'golden', 'helpers', 'truth', 'whole'}
+"""Folders of tests for no folder of ntref alone."""
+
+
+def test_tests_have_the_folders_of_what_they_test():
+    packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    tested = {path.parent.relative_to(TESTS).as_posix() for path in TEST_FILES} - {'.', 'whole'}
+    assert tested == packages - {'demos'}, 'demos are commands: test_cli.py'
+    assert {path.name for path in TESTS.iterdir() if path.is_dir()} - {'__pycache__'} == tested | ROOMS
+
+
+def test_names_of_test_files_say_which_one():
+    """Tests are known by the name of their file alone (profiles.py), which is imported under it."""
+    names = [path.name for path in TESTS.rglob('*.py')]
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize('path', sorted(TESTS.rglob('*.py')), ids=lambda p: p.stem)
+def test_no_test_file_is_imported(path):
+    """What several share is in helpers/ or truth/."""
+    assert not set(imported(ast.parse(path.read_text()))) & {other.stem for other in TEST_FILES}
+
+
+def imported(tree):
+    """Modules that are imported by name, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+        if isinstance(node, ast.Call) and 'import_module' in ast.unparse(node.func) and node.args:
+            yield getattr(node.args[0], 'value', None)
+
+
+def test_the_reader_of_imported_tests_sees_them():
+    text = 'import test_a\nfrom test_b import x\ndef f():\n    import_module("test_c")\n    import_module(name)'
+    assert {*imported(ast.parse(text))} == {'test_a', 'test_b', 'test_c', None}
+
+
 # ------------------------------------------------------------------ tests that cannot fail
 
 EMPTY = ast.Compare, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.Tuple, ast.Name, ast.Attribute
@@ -459,13 +500,13 @@ def idle_statements(tree):
             and id(node) not in expected]
 
 
-@pytest.mark.parametrize('path', sorted(TESTS.glob('*.py')), ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', sorted(TESTS.rglob('*.py')), ids=lambda p: p.stem)
 def test_no_comparison_is_dropped(path):
     found = idle_statements(ast.parse(path.read_text()))
     assert not found, [f'line {node.lineno}: {ast.unparse(node)}' for node in found]
 
 
-@pytest.mark.parametrize('path', sorted(TESTS.glob('test_*.py')), ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', sorted(TESTS.rglob('test_*.py')), ids=lambda p: p.stem)
 def test_every_test_can_fail(path):
     """It asserts, expects an error, or calls something of this file or of the helpers that does."""
     tree = ast.parse(path.read_text())
@@ -498,7 +539,8 @@ def test_the_reader_of_statements_sees_them():
 @pytest.mark.parametrize('test', SAMPLED)
 def test_what_is_sampled_exists(test):
     file, _, name = test.partition('::')
-    assert any(getattr(node, 'name', None) == name for node in ast.parse((TESTS / file).read_text()).body)
+    path, = TESTS.rglob(file)
+    assert any(getattr(node, 'name', None) == name for node in ast.parse(path.read_text()).body)
 
 
 # ------------------------------------------------------------------ links
