@@ -62,10 +62,12 @@ ALLOWED = {
     'engine.cost': {},
     'engine.forms': {'no_arrays'},
     'engine.places': {},
-    'engine.store': {'engine.places'},
-    'engine.batch': {'arguments', 'no_arrays', 'engine.forms', 'engine.memory', 'engine.places', 'engine.run',
-                     'engine.store'},
-    'engine.keep': {'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
+    'engine.chunks': {'engine.places'},
+    'engine.sink': {},
+    'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
+    'engine.batch': {'arguments', 'no_arrays', 'types', 'engine.cover', 'engine.forms', 'engine.memory',
+                     'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
+    'engine.keep': {'engine.chunks', 'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
     'engine.__init__': {'engine.batch', 'engine.keep', 'engine.run', 'engine.store'},
     'recursion.tile': {'arrays', 'windows', 'duals.fast', 'duals.pair', 'recursion.positions', 'recursion.signal',
                        'recursion.start', 'recursion.state', 'recursion.steps'},
@@ -219,7 +221,8 @@ ROOMS = 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'         # of
 ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
-    'engine.forms', 'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss',
+    'engine.chunks', 'engine.forms', 'engine.keep', 'engine.sink', 'engine.store', 'predict.flow',
+    'predict.hyperparameters', 'predict.loss',
     'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'empirical.monte_carlo', *(
         f'oracle.{name}' for name in

@@ -246,7 +246,7 @@ class KernelFunction:
 
         Returns
         -------
-        Cost (bytes, seconds)
+        CallCost (bytes, seconds)
             Bytes at the peak, beyond the inputs, and seconds on this machine, on its threads. Both are accurate within
             a few ten per cent, if the machine is as busy as now.
 
