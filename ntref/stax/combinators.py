@@ -27,7 +27,7 @@ class _Network(Layer, abstract=True):
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
 
-    def step(self, params, x, rng=None, **given):
+    def _step(self, params, x, rng=None, **given):
         return self.apply(params, x, rng=rng, **given)
 
     def each(self, f, *trees):
@@ -82,7 +82,7 @@ class _Serial(_Network):
     def demand(self, demand):
         for i, layer in reversed(list(enumerate(self.layers))):
             with located(layer, i):
-                demand = layer.to_meet(demand)
+                demand = layer._to_meet(demand)
         return demand
 
     def init(self, rng, signal):
@@ -96,7 +96,7 @@ class _Serial(_Network):
 
     def apply(self, params, x, rng=None, **given):
         n = len(self.layers)
-        return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, self.parts(params, n),
+        return self.fold(lambda layer, x, p, r: layer._step(p, x, rng=r, **given), x, self.parts(params, n),
                          spawned(rng, n))
 
 
@@ -122,7 +122,7 @@ class _Parallel(_Network):
 
     def demand(self, demand):
         demands = demand if isinstance(demand, list) else [demand] * len(self.layers)
-        return self.each(lambda layer, d: layer.to_meet(d), demands)
+        return self.each(lambda layer, d: layer._to_meet(d), demands)
 
     def init(self, rng, signal):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
@@ -130,7 +130,7 @@ class _Parallel(_Network):
     def apply(self, params, x, rng=None, **given):
         x = self._branches(x)
         params = self.parts(params, len(self.layers))
-        return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, x,
+        return type(x)(self.each(lambda layer, p, x, r: layer._step(p, x, rng=r, **given), params, x,
                                  spawned(rng, len(self.layers))))
 
     def _branches(self, tree):
