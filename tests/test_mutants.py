@@ -1145,8 +1145,9 @@ MUTANTS = {
     **{f'{name}: gap and area left to subtraction': (
         lambda name=name: dual(name, lambda f, p, *a: (Cov(f(p, *a)[0].k), f(p, *a)[1])), f'kink behind {name}')
        for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
-    'area: of short inputs beside long ones by the gap': (lambda: mock.patch.object(pair, 'UNLIKE', 1e99), 'areas'),
-    'area: always by subtraction': (lambda: mock.patch.object(pair, 'UNLIKE', -1.), 'areas'),
+    'area: of short inputs beside long ones by the gap': (
+        lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', 1e99), 'areas'),
+    'area: always by subtraction': (lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', -1.), 'areas'),
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),

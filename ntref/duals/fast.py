@@ -4,7 +4,7 @@ Each function has the value of its plain form in `ntref.duals`, and leaves the p
 """
 from .. import duals
 from ..arrays import scaled
-from .pair import UNLIKE
+from .pair import MAX_LENGTH_RATIO
 
 __all__ = ['BLOCK', 'NotGeneric', 'abrelu', 'by_dual', 'erf', 'gelu']
 
@@ -38,7 +38,7 @@ def _squares(p):
 def _alike(p):
     """True if no lengths other than 0 are so different that the angle cannot be taken from the gap."""
     least = min((p.xp.where(q > 0, q, q.max()).min() for q in (p.q1, p.q2) if q.size), default=1)
-    return all(q.max() <= UNLIKE ** 2 * least for q in (p.q1, p.q2) if q.size)
+    return all(q.max() <= MAX_LENGTH_RATIO ** 2 * least for q in (p.q1, p.q2) if q.size)
 
 
 def _check(angle, least, most):
