@@ -24,11 +24,11 @@ ALLOWED = {
     # the base: arrays of every kind, expectations, and what both are good for
     'types': {},
     'no_arrays': {},
-    'arrays': {'no_arrays'},
+    'arrays': {'no_arrays', 'types'},
     'ranges': {'arrays'},
-    'arguments': {'arrays', 'no_arrays'},
+    'arguments': {'arrays', 'no_arrays', 'types'},
     'derivatives': {'arrays'},
-    'trees': {},
+    'trees': {'types'},
     'quadrature.panels': {'no_arrays'},
     'quadrature.expectation': {'quadrature.panels'},
     'quadrature.kinks': {'quadrature.expectation', 'quadrature.panels'},
@@ -52,7 +52,7 @@ ALLOWED = {
     'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions'},
     'recursion.__init__': {'recursion.kernel', 'recursion.signal'},
     # positions: windows that slide, and kernels a tile at a time
-    'windows': {'arrays', 'derivatives', 'once'},
+    'windows': {'arrays', 'derivatives', 'once', 'types'},
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.cover': {},
     'engine.run': {'arguments'},
