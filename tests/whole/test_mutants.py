@@ -1153,8 +1153,9 @@ MUTANTS = {
     **{f'{name}: gap and area left to subtraction': (
         lambda name=name: dual(name, lambda f, p, *a: (Cov(f(p, *a)[0].k), f(p, *a)[1])), f'kink behind {name}')
        for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
-    'area: of short inputs beside long ones by the gap': (lambda: mock.patch.object(pair, 'UNLIKE', 1e99), 'areas'),
-    'area: always by subtraction': (lambda: mock.patch.object(pair, 'UNLIKE', -1.), 'areas'),
+    'area: of short inputs beside long ones by the gap': (
+        lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', 1e99), 'areas'),
+    'area: always by subtraction': (lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', -1.), 'areas'),
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),
@@ -1184,7 +1185,7 @@ MUTANTS = {
         combinators._Repeat, '_times', property(lambda self: serial(*[self.block] * (self.n - 1)))), 'repeat'),
     'positions: left and right exchanged': (lambda: method(
         Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
-    'hermite: terms left out': (lambda: mock.patch.object(series, 'ROUNDING', 1e9), 'tanh'),
+    'hermite: terms left out': (lambda: mock.patch.object(series, 'REST_EPS', 1e9), 'tanh'),
     'hermite: nodes too far apart': (lambda: mock.patch.object(
         series, 'pi', 5 * series.pi), 'tanh'),
     'hermite: gap without what is missing': (lambda: method(
@@ -1198,7 +1199,7 @@ MUTANTS = {
         truncated, '_owen', lambda xp, h, c, f=truncated._owen: f(xp, h, xp.minimum(c, h))), 'relu6'),
     'truncated: one hinge for the other': (lambda: mock.patch.object(truncated, '_hinges', lambda p, a, b, e, f=(
         truncated._hinges): f(p, a, a, e)), 'relu6'),
-    'elu: the series at all variances': (lambda: mock.patch.object(exponential_unit, 'SMALL', 1e3), 'elu'),
+    'elu: the series at all variances': (lambda: mock.patch.object(exponential_unit, 'SERIES_SIGMA', 1e3), 'elu'),
     'elu: too few nodes': (lambda: mock.patch.object(exponential_unit, '_nodes', lambda sigma: 6), 'elu'),
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
