@@ -4,7 +4,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy
 
-__all__ = ['Array', 'Get', 'KernelFn', 'Network', 'Number', 'Seed', 'Shape', 'Tree']
+__all__ = ['Array', 'Generator', 'Get', 'KernelFn', 'Network', 'Number', 'Seed', 'Shape', 'Tree']
 
 
 class Array(Protocol):
@@ -38,12 +38,13 @@ class Array(Protocol):
     def __abs__(self) -> Any: ...
     def __lt__(self, other: Any, /) -> Any: ...
     def __le__(self, other: Any, /) -> Any: ...
-    def __ge__(self, other: Any, /) -> Any: ...
     def __gt__(self, other: Any, /) -> Any: ...
+    def __ge__(self, other: Any, /) -> Any: ...
 
 
 Number: TypeAlias = Any                     # a real number: Python's, NumPy's, mpmath's, or one traced by autograd
-Seed: TypeAlias = int | numpy.random.Generator
+Generator: TypeAlias = numpy.random.Generator
+Seed: TypeAlias = int | Generator
 Shape: TypeAlias = tuple[int, ...]
 Tree: TypeAlias = Any                       # arrays in tuples, lists and dicts
 Get: TypeAlias = str | tuple[str, ...] | list[str] | None
