@@ -458,6 +458,17 @@ def test_the_probe_sees_modules():
     assert run.stdout.split() == ['ntref.stax', 'numpy']
 
 
+# ------------------------------------------------------------------ the map
+
+def test_the_map_has_each_folder_and_top_level_module_once():
+    section = (ROOT / 'docs' / 'design.md').read_text().partition('## The map\n')[2].partition('\n## ')[0]
+    named = [name for row in section.splitlines() if row.startswith('| `')
+             for name in re.findall('`([^`]*)`', row.split(' | ')[0])]
+    folders = {f'{path.parent.relative_to(PACKAGE.parent)}/' for path in PACKAGE.rglob('*/__init__.py')} - {'ntref/'}
+    modules = {f'ntref/{path.name}' for path in PACKAGE.glob('*.py')} - {'ntref/__init__.py'}
+    assert sorted(named) == sorted(folders | modules | {'tests/', 'validation/', 'docs/theory/'})
+
+
 # ------------------------------------------------------------------ where tests are
 
 TEST_FILES = sorted(TESTS.rglob('test_*.py'))
