@@ -310,7 +310,7 @@ def free_on_device(a: Any) -> int | None:
     """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
     if kind(a) != 'cupy':
         return None
-    cupy = import_module(kind(a))
+    cupy = import_module(str(kind(a)))
     return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 

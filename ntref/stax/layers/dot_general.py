@@ -5,8 +5,8 @@ from typing import Any
 from ...arguments import as_nested, as_wholes
 from ...arrays import as_like, is_array, namespace
 from ...duals.pair import Cov
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Signal
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from .mixing import Mixing
 
@@ -174,7 +174,7 @@ class DotGeneral(Mixing):
         letters, c, out = self._letters(x.ndim)
         return namespace(x, C).einsum(f'{letters},{c}->{out}', x, C) if c else x * C
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
         if self.constant is None:
             return k

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...arrays import namespace
 from ...duals.pair import Cov, Pair
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Demand, Signal
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from ..layer import Layer
 from .gaussian import check_gaussian
@@ -49,5 +49,5 @@ class Nonlinearity(Layer, abstract=True):
     def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         return self.phi(namespace(x), x)
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         return k.nonlinear(self.dual, self.fused, self.fused_generic)
