@@ -243,13 +243,12 @@ def gaussian(p: Pair, a: Number, b: Number) -> Dual:
     slope = 4 * a * a * b * b * (p.k / root) / root / root
     if p.is_generic:
         return Cov(k), slope
-    r1, r2, lack = smooth_gaps.gaussian_lack(p, b)
-    top = a * a / xp.sqrt(r1 * r2)                                       # sqrt(Q Q')
-    lack = a ** 4 * lack / (top + k)                                     # sqrt(Q Q') - K'
-    dn = 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
-    gap = dn * dn / (r1 * r2) + 2 * lack
-    area = gaps.root_of_product(lack, top + k)
-    return Cov(k, gap, area), slope
+    r1, r2, difference = smooth_gaps.gaussian_lack(p, b)                 # at a = 1: Q Q' - K'^2
+    total = 1 / xp.sqrt(r1 * r2) + 1 / root                              # sqrt(Q Q') + K'
+    lack = difference / total                                            # sqrt(Q Q') - K'
+    dn = 4 * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
+    gap = a * a * (dn * dn / (r1 * r2) + 2 * lack)
+    return Cov(k, gap, untraced(a * a) * gaps.root_of_product(lack, total)), slope
 
 
 def gabor(p: Pair) -> Dual:

@@ -247,9 +247,10 @@ class _Determinants:
         self.dq = (p.q1 - p.q2) * self.i
         self.area = p.area * self.i
         parallel = (1 - 2 * b * (p.q1 + p.q2)) * self.i                  # D i where A = 0
-        self.rest = parallel + 4 * b * b * self.area * p.area
+        det = p.det_over(self.r1 * self.r2, 1)                           # A^2 i
+        self.rest = parallel + 4 * b * b * det
         lengths = self.i * self.dq * self.dq / self.rest
-        areas = self.area * self.area * (parallel / self.rest + 1)
+        areas = det * self.i * (parallel / self.rest + 1)
         self.lack = 4 * b * b * (lengths + areas) / (1 + self.rest)
 
 

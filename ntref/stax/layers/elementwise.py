@@ -274,7 +274,7 @@ class Polynomial(_Power):
 
     def __post_init__(self):
         check_entries(self.coef, 'Polynomial: coef')
-        if not isinstance(self.coef, (tuple, list)) and not hasattr(self.coef, 'shape'):
+        if not isinstance(self.coef, (tuple, list)) and not getattr(self.coef, 'shape', ()):
             raise TypeError(
                 f'Polynomial: coef is expected to be a sequence of numbers, got {self.coef!r}.')
         object.__setattr__(self, 'coef', tuple(as_number(c, 'Polynomial: coef') for c in self.coef))
