@@ -85,6 +85,7 @@ LONG = {                    # files, pages and tests of which `-m quick` runs no
     'test_conformance.py::test_the_suite_fails_on_each_mistake_where_it_is_made',
     'test_conformance.py::test_what_an_adapter_started_ends_with_it',
     'test_cupy.py::test_cupy_has_all_that_the_stand_in_offers',
+    'test_cupy.py::test_cupy_has_all_that_the_suite_used',      # looks at what all tests did
     'test_cupy.py::test_what_cupy_lacks_is_reported',
     'test_curvature.py::test_rectified_powers_at_the_cusp_as_well',
     'test_custom_layers.py::test_contracts',
