@@ -4,7 +4,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy
 
-__all__ = ['Array', 'Get', 'KernelFn', 'Number', 'Seed', 'Shape', 'Tree']
+__all__ = ['Array', 'Get', 'KernelFn', 'Network', 'Number', 'Seed', 'Shape', 'Tree']
 
 
 class Array(Protocol):
@@ -45,3 +45,10 @@ Shape: TypeAlias = tuple[int, ...]
 Tree: TypeAlias = Any                       # arrays in tuples, lists and dicts
 Get: TypeAlias = str | tuple[str, ...] | list[str] | None
 KernelFn: TypeAlias = Callable[..., Any]    # kernel_fn(x1, x2=None, get=None, **kwargs)
+
+
+class Network(Protocol):
+    """A network, or anything else that has a kernel function."""
+
+    @property
+    def kernel_fn(self) -> KernelFn: ...

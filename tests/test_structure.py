@@ -12,6 +12,7 @@ from places import ROOT, TESTS
 from profiles import LONG, SAMPLED
 
 import ntref
+from ntref.stax import Layer
 
 PACKAGE = Path(ntref.__file__).parent
 PAGES = sorted({*ROOT.glob('*.md'), *(ROOT / 'docs').rglob('*.md'), *(ROOT / 'validation').rglob('*.md'),
@@ -61,60 +62,72 @@ ALLOWED = {
     'engine.cost': {},
     'engine.forms': {'no_arrays'},
     'engine.places': {},
-    'engine.store': {'engine.places'},
-    'engine.batch': {'arguments', 'no_arrays', 'engine.forms', 'engine.memory', 'engine.places', 'engine.run',
-                     'engine.store'},
-    'engine.keep': {'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
+    'engine.chunks': {'engine.places'},
+    'engine.sink': {},
+    'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
+    'engine.batch': {'arguments', 'no_arrays', 'types', 'engine.cover', 'engine.forms', 'engine.memory',
+                     'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
+    'engine.keep': {'engine.chunks', 'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
     'engine.__init__': {'engine.batch', 'engine.keep', 'engine.run', 'engine.store'},
-    'recursion.tile': {'windows', 'duals.fast', 'duals.pair', 'recursion.positions', 'recursion.signal',
+    'recursion.tile': {'arrays', 'windows', 'duals.fast', 'duals.pair', 'recursion.positions', 'recursion.signal',
                        'recursion.start', 'recursion.state', 'recursion.steps'},
     'recursion.tiled': {'arrays', 'windows', 'duals.fast', 'engine.cover', 'engine.run', 'recursion.positions',
                         'recursion.signal', 'recursion.start', 'recursion.tile'},
     # layers
     'stax.trees': {'recursion.signal'},
     'stax.masking': {'arguments', 'arrays', 'no_arrays', 'windows', 'stax.trees'},
-    'stax.kernel_function': {'arguments', 'arrays', 'trees', 'engine.batch', 'engine.cost', 'engine.cover',
-                             'engine.memory', 'recursion.kernel', 'recursion.signal', 'recursion.start',
-                             'recursion.tiled', 'stax.masking', 'stax.trees'},
-    'stax.layer': {'arguments', 'arrays', 'ranges', 'trees', 'recursion.signal', 'stax.kernel_function',
+    'stax.given': {'arguments', 'arrays', 'trees', 'recursion.kernel', 'recursion.signal', 'recursion.start',
                    'stax.masking', 'stax.trees'},
+    'stax.plan': {'arrays', 'engine.memory', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.trees'},
+    'stax.located': {},
+    'stax.written': {'arguments', 'stax.located'},
+    'stax.network': {'arguments', 'arrays', 'ranges', 'trees', 'engine.cost', 'engine.cover', 'recursion.kernel',
+                     'recursion.signal', 'stax.given', 'stax.located', 'stax.masking', 'stax.plan', 'stax.trees',
+                     'stax.written'},
+    'stax.layer': {'arrays', 'stax.network'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
-    'stax.layers.dense': {'arguments', 'arrays', 'recursion.signal', 'stax.layer'},
+    'stax.layers.gaussian': {},
+    'stax.layers.weighted': {'arguments', 'arrays', 'stax.layer'},
+    'stax.layers.dense': {'arguments', 'arrays', 'recursion.signal', 'stax.layers.weighted'},
+    'stax.layers.sliding': {'arguments', 'windows'},
     'stax.layers.conv': {'arguments', 'arrays', 'windows', 'duals.pair', 'recursion.signal', 'stax.masking',
-                         'stax.layers.dense'},
-    'stax.layers.pooling': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.layer', 'stax.masking',
-                            'stax.layers.conv'},
+                         'stax.layers.sliding', 'stax.layers.weighted'},
+    'stax.layers.mixing': {'recursion.signal', 'stax.layer', 'stax.masking'},
+    'stax.layers.pooling': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.masking', 'stax.layers.mixing',
+                            'stax.layers.sliding'},
     'stax.layers.attention': {'arguments', 'arrays', 'duals.pair', 'recursion.positions', 'recursion.signal',
-                              'recursion.start', 'stax.layers.pooling'},
+                              'recursion.start', 'stax.layers.mixing'},
     'stax.layers.reshaping': {'arguments', 'arrays', 'windows', 'recursion.signal', 'stax.layer', 'stax.masking',
-                              'stax.layers.pooling'},
+                              'stax.layers.mixing'},
     'stax.layers.normalization': {'arguments', 'arrays', 'derivatives', 'duals.pair', 'recursion.signal', 'stax.layer',
-                                  'stax.masking'},
-    'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'duals.fast', 'duals.pair', 'stax.layer',
-                                'stax.layers.normalization'},
-    'stax.layers.piecewise': {'arguments', 'duals', 'duals.fast', 'stax.layers.elementwise'},
-    'stax.layers.smooth': {'duals.series', 'stax.layers.elementwise'},
+                                  'stax.masking', 'stax.layers.gaussian'},
+    'stax.layers.nonlinearity': {'arrays', 'stax.layer', 'stax.layers.gaussian'},
+    'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'duals.fast', 'duals.pair',
+                                'stax.layers.nonlinearity'},
+    'stax.layers.piecewise': {'arguments', 'duals', 'duals.fast', 'stax.layers.nonlinearity'},
+    'stax.layers.smooth': {'duals.series', 'stax.layers.nonlinearity'},
     'stax.layers.clipped': {'arrays', 'duals.exponential_unit', 'duals.pair', 'duals.truncated',
-                            'stax.layers.elementwise'},
+                            'stax.layers.nonlinearity'},
     'stax.layers.custom': {'arguments', 'arrays', 'derivatives', 'quadrature', 'duals.pair', 'duals.price',
-                           'duals.truncated', 'stax.layers.elementwise'},
+                           'duals.truncated', 'stax.layers.nonlinearity'},
     'stax.layers.branching': {'arguments', 'arrays', 'ranges', 'windows', 'duals.pair', 'recursion.signal',
                               'stax.layer'},
     'stax.layers.graph': {'arguments', 'arrays', 'no_arrays', 'windows', 'duals.pair', 'recursion.signal',
-                          'stax.layers.pooling'},
-    'stax.layers.dot_general': {'arguments', 'arrays', 'duals.pair', 'recursion.signal', 'stax.layers.branching',
-                                'stax.layers.pooling'},
+                          'stax.layers.mixing'},
+    'stax.layers.dot_general': {'arguments', 'arrays', 'duals.pair', 'recursion.signal', 'stax.layers.mixing'},
     'stax.layers.__init__': {},
     'stax.requirements': {'arguments'},
-    'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.kernel_function',
-                    'stax.layer', 'stax.masking', 'stax.requirements'},
-    'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.triple'},
-    'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.masking', 'stax.requirements', 'stax.spec',
-                      'stax.triple', 'stax.layers.attention', 'stax.layers.branching', 'stax.layers.clipped',
+    'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.layer', 'stax.masking',
+                    'stax.network', 'stax.requirements', 'stax.written'},
+    'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.located', 'stax.triple'},
+    'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.located', 'stax.masking',
+                      'stax.requirements', 'stax.spec', 'stax.triple', 'stax.layers.attention',
+                      'stax.layers.branching', 'stax.layers.clipped',
                       'stax.layers.conv', 'stax.layers.custom', 'stax.layers.dense', 'stax.layers.dot_general',
                       'stax.layers.elementwise', 'stax.layers.graph', 'stax.layers.normalization',
-                      'stax.layers.piecewise', 'stax.layers.pooling', 'stax.layers.reshaping', 'stax.layers.smooth'},
+                      'stax.layers.piecewise', 'stax.layers.pooling', 'stax.layers.reshaping', 'stax.layers.sliding',
+                      'stax.layers.smooth'},
     # kernels in, predictions out: knows matrices, no layers
     'predict.layout': {'arguments', 'arrays', 'no_arrays'},
     'predict.factor': {'arrays', 'once'},
@@ -204,11 +217,13 @@ ALLOWED = {
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
 
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
+SHARED = 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'         # of stax.layers: what layers share
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
-    'engine.forms', 'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss',
+    'engine.chunks', 'engine.forms', 'engine.keep', 'engine.sink', 'engine.store', 'predict.flow',
+    'predict.hyperparameters', 'predict.loss',
     'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'empirical.monte_carlo', *(
         f'oracle.{name}' for name in
@@ -224,7 +239,7 @@ ASKS_FOR_THE_KIND = {
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.layers.custom': 1,    # refuses what SciPy's quadrature cannot do
-    'stax.layer': 1,            # mpmath wants the digits of arguments
+    'stax.network': 1,          # mpmath wants the digits of arguments
     'recursion.tiled': 2,       # tiles are NumPy's, and not for traced parameters
 }
 """How often a module other than arrays compares kinds, and why."""
@@ -287,6 +302,16 @@ def test_who_knows_no_layers():
             state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal', 'recursion.state',
                      'recursion.steps'}
             assert layers <= (state if name in ('engine.keep', 'engine.__init__') else set())
+
+
+def test_layers_are_siblings():
+    """Topics of layers share rooms, in which no layers are, and do not import each other."""
+    rooms = {f'stax.layers.{room}' for room in SHARED}
+    topics = {cls.__module__.removeprefix('ntref.') for cls in Layer.registry.values() if cls.is_ours()}
+    assert rooms <= set(ALLOWED) and not rooms & topics
+    for name, others in ALLOWED.items():
+        if name.startswith('stax.layers.'):
+            assert {other for other in others if other.startswith('stax.layers.')} <= rooms, name
 
 
 def test_the_reader_of_imports_sees_all_forms(monkeypatch):

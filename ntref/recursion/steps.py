@@ -122,10 +122,12 @@ class Steps:
 
     def masked(self):
         """Set z = 0 where it is masked: covariances with it become 0, and gaps the variance of the other member."""
-        if self.mask1 is None:
-            return self
+        return self if self.mask1 is None else self.masked_at(self.mask1, self.mask2)
+
+    def masked_at(self, mask1, mask2):
+        """Return the state masked by these masks of x1 and x2, arrays of bool (n, *positions)."""
         xp = namespace(self.nngp)
-        sides = self.spreads(self.mask1, self.mask2)
+        sides = self.spreads(mask1, mask2)
         left, right = sides[0]
         each = iter(sides)
 

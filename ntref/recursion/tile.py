@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from ..arrays import namespace
 from ..duals.fast import BLOCK, by_dual
 from ..duals.pair import Cov, Pair, check_kept, check_variances
 from ..windows import packed, taken, zeros_like
@@ -124,6 +125,14 @@ class Tile(Steps):
     def patterns(self):
         return tuple(None if p is None else p[rows] for p, rows in zip(super().patterns, self.block.rows))
 
+    @property
+    def mask1(self):
+        return None if self.signal1.mask is None else self.signal1.mask[self.block.rows[0]]
+
+    @property
+    def mask2(self):
+        return None if self.signal2.mask is None else self.signal2.mask[self.block.rows[1]]
+
     # -------------------------------------------------------------- pairings
 
     @property
@@ -151,7 +160,7 @@ class Tile(Steps):
 
     def within(self, f):
         """Return f(K, mask) for the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
-        return self.tape(lambda: f(self.nngp, None))
+        return self.tape(lambda: f(self.nngp, self.mask1))
 
     @property
     def _is_same(self):
@@ -183,7 +192,7 @@ class Tile(Steps):
         `fused` and `fused_generic` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for
         generic ones.
         """
-        def step(part, new, _):
+        def step(part, new):
             old, = part.pairs()
             if part.is_generic:
                 return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
@@ -195,8 +204,8 @@ class Tile(Steps):
             ntk = None if part.ntk is None else slope * part.ntk
             return k, gap, None if part.mutual.area is None else area, ntk
 
-        def exactly(part, new, _):
-            k, gap, *others = step(part, new, _)
+        def exactly(part, new, rows, seen):
+            k, gap, *others = step(part, new)
             if part.block.is_own and part.paired:                            # positions paired with themselves
                 diagonal(k, 1)[...] = new.q1
                 if gap is not None:
@@ -223,16 +232,32 @@ class Tile(Steps):
             q = q.but(paired=False, block=replace(base.block, batch_axes=1), tape=no_tape)
             return f(q, q.slides(windows)).nngp
 
-        def step(part, new, tall):
-            first = [[(axis, window) for (axis, _), window in zip(slides[0], tall)]] if tall else []
+        def step(part, new, rows, seen):
+            first = [[(axis, window) for (axis, _), window in zip(slides[0], seen)]] if seen else []
             return f(part, first + slides[len(first):])._arrays
         if is_local:
             return base._then(step, base.tape(own), windows)
         new = base._then(step, (base.q1, base.q2), windows).computed()
         return new._next(new._arrays)
 
+    def masked(self):
+        """Add the step that sets z = 0 where it is masked."""
+        if self.mask1 is None:
+            return self
+        masks = [packed(mask, 1) for mask in (self.mask1, self.mask2)]
+        xp = namespace(self.q1)
+        variances = (None if q is None else xp.where(mask, 0, q) for q, mask in zip((self.q1, self.q2), masks))
+
+        def step(part, new, rows, seen):
+            left, right = masks if rows == WHOLE else (mask[:, r] for mask, r in zip(masks, rows))
+            return part.masked_at(left, right)._arrays
+        return self._then(step, variances)
+
     def _then(self, step, variances, windows=()):
-        """Return the next tile, with step(part of this tile, part of the next, windows of its rows or None) pending."""
+        """Return the next tile, with a step pending.
+
+        It is step(part of this tile, part of the next, its rows, the windows of its rows or None).
+        """
         tall = windows[0] if windows else None
         q1, q2 = variances
         before = self.pending
@@ -241,7 +266,7 @@ class Tile(Steps):
             inputs, seen = (rows, None) if tall is None else zip(*(_under(tall, r) for r in rows))
             part = self._part(inputs)
             new = part._with_variances(q1, q2, rows)
-            return new._holding(step(part, new, seen))
+            return new._holding(step(part, new, rows, seen))
         pending = Pending(
             rows_of,
             sizes=tuple(w.out for w in windows) or self._sizes,
@@ -386,4 +411,4 @@ def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_generic=False):
             cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
         return there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-    return new.but(tape=tape, pending=Pending(rows_of, sizes))
+    return new.but(tape=tape, pending=Pending(rows_of, sizes)).masked()

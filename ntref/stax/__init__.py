@@ -6,8 +6,9 @@ from .combinators import parallel, repeat, serial
 from .layers.branching import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
 from .layers.attention import AttentionMechanism, GlobalSelfAttention, PositionalEmbedding
-from .layers.conv import Conv, ConvLocal, ConvTranspose, Padding
+from .layers.conv import Conv, ConvLocal, ConvTranspose
 from .layers.dense import Dense
+from .layers.sliding import Padding
 # without weights
 from .layers.dot_general import DotGeneral
 from .layers.graph import Aggregate, AggregateImplementation
@@ -27,7 +28,8 @@ from .masking import MaskedArray, unmask_fn
 from .requirements import Bool, Diagonal, requires
 from .triple import layer, supports_masking
 # networks as text
-from .layer import Layer, LayerError
+from .layer import Layer
+from .located import LayerError
 from .spec import from_spec
 
 __all__ = [

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 
 from ..arguments import as_whole
 from ..arrays import generator
-from .layer import Layer, located
+from .layer import Layer
+from .located import located
 from .triple import as_layer
 
 __all__ = ['parallel', 'repeat', 'serial']

@@ -13,10 +13,11 @@ from ..arrays import generator
 from ..recursion.kernel import Kernel
 from ..recursion.signal import Axes, Demand
 from ..recursion.start import input_kernel
-from .kernel_function import KernelFunction
-from .layer import Layer, as_text
+from .layer import Layer
 from .masking import in_layout
+from .network import KernelFunction
 from .requirements import Bool
+from .written import as_text
 
 __all__ = ['as_layer', 'layer', 'supports_masking']
 

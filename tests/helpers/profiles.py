@@ -115,7 +115,6 @@ LONG = {                    # files, pages and tests of which `-m quick` runs no
     'test_iterative.py::test_kernels_that_are_not_in_memory',
     'test_iterative.py::test_memory_and_work',
     'test_iterative.py::test_predictions',
-    'test_masks.py::test_blocks',
     'test_masks.py::test_mean_of_finite_networks',
     'test_memory.py::test_predicted_memory',
     'test_memory.py::test_the_named_call_fits',

@@ -3,7 +3,7 @@ from ntref.recursion import tile, tiled
 from ntref.stax import (
     ABRelu, Abs, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
     Gelu, GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Relu, Sign, Sin, Slice,
-    SumPool, kernel_function, parallel, repeat, serial)
+    SumPool, parallel, repeat, serial)
 
 DEFAULT = 2 ** 17, 2 ** 18
 
@@ -11,8 +11,7 @@ DEFAULT = 2 ** 17, 2 ** 18
 def set_sizes(monkeypatch, block, entries):
     """Entries of a block of rows, and of a tile."""
     monkeypatch.setattr(tile, 'BLOCK', block)
-    for module in tiled, kernel_function:
-        monkeypatch.setattr(module, 'ENTRIES', entries)
+    monkeypatch.setattr(tiled, 'ENTRIES', entries)
 
 
 # ------------------------------------------------------------------ networks

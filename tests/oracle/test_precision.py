@@ -25,7 +25,7 @@ from ntref.oracle.shaken import shaken
 from ntref.stax import (
     Dense, Elementwise, ElementwiseNumerical, Erf, FanOut, Gelu, GlobalSelfAttention, LayerNorm, Relu, Sin,
     parallel, serial)
-from ntref.stax.layers.elementwise import Nonlinearity
+from ntref.stax.layers.nonlinearity import Nonlinearity
 
 BOTH = 'nngp', 'ntk'
 X = numpy.array([[.5, .25, -1.], [1., .5, .1]])

@@ -349,8 +349,8 @@ def test_heads_need_not_divide_channels(rng):
 @pytest.mark.parametrize('mechanism', ['SOFTMAX', 'ABS', 'RELU'])
 def test_no_closed_form(mechanism, monkeypatch):
     """Before anything is computed; the finite network works."""
-    monkeypatch.setattr(stax.kernel_function, 'input_kernel', no_input_kernel)
-    monkeypatch.setattr(stax.kernel_function, 'in_parts', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'input_kernel', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'in_parts', no_input_kernel)
     net = serial(Conv(3, (2, 2)), attention(False, attention_mechanism=mechanism), Relu())
     for get in (None, 'nngp', 'ntk'):
         message = refusal(NotImplementedError, net.kernel_fn, X, get=get)
@@ -369,8 +369,8 @@ REFUSED = [
 
 @pytest.mark.parametrize('net, parts', REFUSED, ids=[repr(net) for net, _ in REFUSED])
 def test_networks(net, parts, monkeypatch):
-    monkeypatch.setattr(stax.kernel_function, 'input_kernel', no_input_kernel)
-    monkeypatch.setattr(stax.kernel_function, 'in_parts', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'input_kernel', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'in_parts', no_input_kernel)
     for get in (None, 'nngp'):
         message = refusal(LayerError, net.kernel_fn, X, get=get)
         assert message.startswith(parts[0]) and all(part in message for part in parts), message

@@ -68,8 +68,8 @@ NETWORKS = [
 @pytest.mark.parametrize('net, parts', NETWORKS, ids=[repr(net) for net, _ in NETWORKS])
 def test_networks(net, parts, monkeypatch):
     """Before anything is computed, asked for as a Kernel or by name; shapes also on initialization."""
-    monkeypatch.setattr(stax.kernel_function, 'input_kernel', no_input_kernel)
-    monkeypatch.setattr(stax.kernel_function, 'in_parts', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'input_kernel', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'in_parts', no_input_kernel)
     x = numpy.ones(SHAPE)
     for get in (None, 'nngp'):
         message = refusal(LayerError, net.kernel_fn, x, get=get)
@@ -164,8 +164,8 @@ def test_layers_that_mix_positions(layer, monkeypatch):
     message = refusal(LayerError, serial(Relu(), layer).kernel_fn, aligned)
     assert message.startswith(f'layer 1, {layer!r}: expected a Kernel with covariances between positions, got one with '
                               'diagonal_spatial=True.') and 'diagonal_spatial=False' in message
-    monkeypatch.setattr(stax.kernel_function, 'input_kernel', no_input_kernel)
-    monkeypatch.setattr(stax.kernel_function, 'in_parts', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'input_kernel', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'in_parts', no_input_kernel)
     for get in (None, 'ntk'):
         message = refusal(LayerError, serial(D, layer, Dense(2)).kernel_fn, x, get=get, diagonal_spatial=True)
         assert message.startswith(f'layer 1, {layer!r}: expected diagonal_spatial=None or False') and 'mixes' in message

@@ -462,7 +462,7 @@ def parts(net):
 
 
 ENTRY_BY_ENTRY = {repr(layer): layer for _, net in ANYWHERE for layer in parts(net)
-                  if isinstance(layer, (stax.layers.elementwise.Nonlinearity, Identity, Dropout))
+                  if isinstance(layer, (stax.layers.nonlinearity.Nonlinearity, Identity, Dropout))
                   and not isinstance(layer, ExpNormalized)}
 
 
@@ -688,7 +688,7 @@ def test_kinds_that_do_not_mix(x, cupy):
 
 @pytest.mark.parametrize('get', ['bogus', '', (), ('nngp', 'nngp'), ('nngp', 'NNGP'), ('nngp', 5), 5, b'nngp'])
 def test_what_cannot_be_got(get, x, monkeypatch):
-    monkeypatch.setattr(stax.kernel_function, 'input_kernel', None)                   # nothing is computed
+    monkeypatch.setattr(stax.plan, 'input_kernel', None)                   # nothing is computed
     message = refusal(ValueError, NET.kernel_fn, x, get=get)
     assert "'nngp', 'ntk', 'cov1', 'cov2'" in message and f'got {get!r}' in message
 
@@ -741,7 +741,7 @@ def test_kernels_as_first_argument_stand_for_both(x):
     (serial(FanOut(2), parallel(D(3), D(4)), FanInConcat(), Gelu()), 'layer 3, Gelu(): '),
     (serial(FanOut(2), parallel(D(3), D(3)), FanInProd(), Gelu()), 'layer 3, Gelu(): ')])
 def test_inputs_that_are_not_gaussian(net, place, x, monkeypatch):
-    monkeypatch.setattr(stax.kernel_function, 'input_kernel', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'input_kernel', no_input_kernel)
     message = refusal(LayerError, net.kernel_fn, x)
     assert message.startswith(place + 'expected a Gaussian input'), message
     assert 'Insert Dense before it' in message
@@ -769,7 +769,7 @@ FLIPPED = dict(batch_axis=1, channel_axis=0)
     (repeat(D(5), 2), ['repeat(Dense(5), 2): ', 'keeps the shape', '(4, 3) to (4, 5)']),
     (serial(D(3), repeat(serial(Relu(), D(4)), 2)), ['layer 1, repeat(', '(4, 3) to (4, 4)'])])
 def test_shapes_that_do_not_fit(net, parts, x, monkeypatch):
-    monkeypatch.setattr(stax.kernel_function, 'input_kernel', no_input_kernel)
+    monkeypatch.setattr(stax.plan, 'input_kernel', no_input_kernel)
     message = refusal(LayerError, net.kernel_fn, x)
     assert all(part in message for part in parts), message
 

@@ -44,8 +44,8 @@ from ntref.stax import (
     Sin, Slice, SumPool, Tanh, combinators, masking, parallel, repeat, serial)
 from ntref.stax.layer import Layer
 from ntref.stax.layers import (
-    attention, branching, conv, dot_general, graph, normalization, pooling, reshaping, smooth)
-from ntref.stax.layers.dense import Weighted
+    attention, branching, conv, graph, mixing, normalization, pooling, reshaping, sliding, smooth)
+from ntref.stax.layers.weighted import Weighted
 from ntref.windows import Window
 
 kernel_gradient = import_module('ntref.predict.kernel_gradient')       # its function bears the same name
@@ -761,10 +761,10 @@ CONVOLUTIONS = {
     'Conv: bias divided by the taps': (lambda: conv_bias(
         lambda layer, taps: None if layer.b_std is None else layer.b_std / taps ** .5), 'conv'),
     'Conv: gap without the border': (lambda: mock.patch.object(
-        conv, 'bordered', lambda c, *a: c), 'conv without bias'),
+        sliding, 'bordered', lambda c, *a: c), 'conv without bias'),
     'Conv: border of one member alone': (lambda: mock.patch.object(
-        conv, 'bordered', lambda c, q, left, right, f=conv.bordered: f(c, q, left, right) if left[0] < right[0] else c),
-        'conv without bias'),
+        sliding, 'bordered', lambda c, q, left, right, f=sliding.bordered: f(
+            c, q, left, right) if left[0] < right[0] else c), 'conv without bias'),
     'Conv: gap (1 + 1e-6)': (lambda: mock.patch.object(
         conv, 'gap_sum', lambda p, slides, f=conv.gap_sum: f(p, slides) * (1 + 1e-6)), 'conv'),
     'Conv: the gap by subtraction': (lambda: mock.patch.object(
@@ -867,8 +867,9 @@ GRAPHS = {
         Aggregate, 'weights', lambda f, self, P, sizes, like: f(self, P % sizes[0], sizes, like)), 'edges'),
     'DotGeneral: the absolute value': (lambda: method(
         DotGeneral, 'like', lambda f, self, a: abs(f(self, a))), 'products'),
-    'DotGeneral: c for c^2': (lambda: mock.patch.object(
-        dot_general, 'scaled', lambda k, w, f=dot_general.scaled: f(k, w ** .5)), 'products'),
+    'DotGeneral: c for c^2': (lambda: method(
+        DotGeneral, 'kernel', lambda f, self, k: f(
+            self if numpy.ndim(self.constant) else replace(self, rhs=abs(self.rhs) ** .5), k)), 'products'),
     'DotGeneral: the constant the other way': (lambda: method(
         DotGeneral, 'like', lambda f, self, a: f(self, a)[..., ::-1]), 'products'),
 }
@@ -1046,9 +1047,9 @@ MASKS = {
         Kernel, 'spreads', lambda f, k, a, b: f(k, a, b) if a.dtype != bool else [
             (left, numpy.zeros_like(right)) for left, right in f(k, a, b)]), 'masked conv'),
     'masks: the average of all': (lambda: mock.patch.object(
-        pooling, 'share', lambda mask, like, mean: 0 * mean(1. * mask) + 1), 'masked conv'),
+        mixing, 'share', lambda mask, like, mean: 0 * mean(1. * mask) + 1), 'masked conv'),
     'masks: the share of what is masked': (lambda: mock.patch.object(
-        pooling, 'share', lambda mask, like, mean, f=pooling.share: f(~mask, like, mean)), 'masked pool'),
+        mixing, 'share', lambda mask, like, mean, f=mixing.share: f(~mask, like, mean)), 'masked pool'),
     'masks: share for its square': (lambda: method(
         Kernel, 'divide', lambda f, k, v, w: f(k, v ** .5, w ** .5)), 'masked pool'),
     'masks: VALID by the middle': (lambda: mock.patch.object(
@@ -1219,13 +1220,13 @@ def test_caught(name):
 
 def test_mutants_leave_nothing_behind():
     owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
-              GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
-              combinators._Repeat, pair, duals, fast, gaps, start, attention, branching, conv, tiled, reshaping,
-              series, series._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
-              ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
-              weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
-              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient,
-              *training.OWNERS)
+              GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, pooling._Pool,
+              combinators._Repeat, pair, duals, fast, gaps, start, attention, branching, conv, sliding, tiled,
+              reshaping, series, series._Rows, smooth, truncated, exponential_unit, Layer, masking, mixing,
+              normalization, ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record,
+              rules, weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted,
+              hyperparameters, hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
+              kernel_gradient, *training.OWNERS)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():

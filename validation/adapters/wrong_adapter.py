@@ -15,7 +15,7 @@ import numpy
 from ntref import duals
 from ntref.duals.pair import Cov
 from ntref.stax import Dense, Erf, FanInSum, Relu, from_spec
-from ntref.stax.layers.dense import Weighted
+from ntref.stax.layers.weighted import Weighted
 
 about, affine = right.about, Weighted.affine
 

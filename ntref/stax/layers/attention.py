@@ -20,7 +20,7 @@ from ...duals.pair import Cov
 from ...recursion.positions import matrices, zipped
 from ...recursion.signal import Signal
 from ...recursion.start import channels_last
-from .pooling import Mixing
+from .mixing import Mixing
 
 __all__ = ['AttentionMechanism', 'GlobalSelfAttention', 'PositionalEmbedding']
 

@@ -220,6 +220,11 @@ class FanInConcat(_FanIn):
         return _side_by_side(ks, signal.layout.index(self._may_differ(signal)))
 
 
+def scaled(k, w):
+    """K' = w K,  Theta' = w Theta."""
+    return k.linear(lambda c: w * c, gap=True, area=True)
+
+
 def _side_by_side(ks, place):
     """Join branches along the inputs (place 0) or along a spatial axis (place 1, 2, ...)."""
     def joined(blocks, between):
@@ -243,8 +248,3 @@ def _side_by_side(ks, place):
         return zeros(ks[0].nngp, shape)
     ntk = None if ks[0].ntk is None else joined([k.ntk for k in ks], nothing)
     return ks[0].map(cov, *ks[1:]).but(ntk=ntk)
-
-
-def scaled(k, w):
-    """K' = w K,  Theta' = w Theta."""
-    return k.map(lambda p: p.affine(w, 0)).but(ntk=k.tangent(lambda ntk: w * ntk))

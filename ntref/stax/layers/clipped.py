@@ -5,7 +5,7 @@ from ...arrays import exact
 from ...duals.exponential_unit import elu
 from ...duals.pair import Cov
 from ...duals.truncated import clipped
-from .elementwise import Nonlinearity
+from .nonlinearity import Nonlinearity
 
 __all__ = ['Elu', 'HardTanh', 'Relu6', 'Selu']
 

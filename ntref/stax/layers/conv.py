@@ -4,47 +4,18 @@ On kernels a convolution is a sum over the taps of the window, one spatial axis 
 of a pair of positions move together. Derivation: docs/theory/conv.md.
 """
 from dataclasses import dataclass, replace
-from enum import Enum
 from math import prod
 
-from ...arguments import as_whole, as_wholes, suggestion
+from ...arguments import as_whole, as_wholes
 from ...arrays import namespace
 from ...duals.pair import Cov, Pair
 from ...recursion.signal import Axes, Signal
-from ...windows import PADDINGS, Window, bordered, window_sum, windows
-from .dense import Weighted
+from ...windows import Window, window_sum, windows
 from ..masking import slid, spread
+from .sliding import gap_sum, named_padding, strides_of
+from .weighted import Weighted
 
-__all__ = ['Conv', 'ConvLocal', 'ConvTranspose', 'Padding', 'gap_sum', 'named_padding', 'strides_of']
-
-
-class Padding(Enum):
-    """What windows see outside of the input: they stay inside (VALID), zeros (SAME) or the other end (CIRCULAR).
-
-    Arguments take the names as text, too.
-    """
-    VALID = 'VALID'
-    SAME = 'SAME'
-    CIRCULAR = 'CIRCULAR'
-
-
-def named_padding(name, padding):
-    """Return one of PADDINGS for its name in any case or for a `Padding`; raise ValueError for others."""
-    padding = padding.value if isinstance(padding, Padding) else padding
-    if not isinstance(padding, str) or padding.upper() not in PADDINGS:
-        raise ValueError(f'{name}: expected padding to be one of {", ".join(PADDINGS)}, got {padding!r:.100}.'
-                         + suggestion(padding, PADDINGS))
-    return padding.upper()
-
-
-def strides_of(name, strides, shape):
-    """Return the strides as whole numbers >= 1, one for each axis of the window; None stays None."""
-    if strides is None:
-        return None
-    strides = as_wholes(strides, f'{name}: strides', 1)
-    if len(strides) != len(shape):
-        raise ValueError(f'{name}: expected {len(shape)} strides for a window of shape {shape}, got {strides}.')
-    return strides
+__all__ = ['Conv', 'ConvLocal', 'ConvTranspose']
 
 
 def _are_letters(numbers, positions):
@@ -227,24 +198,6 @@ class _Convolution(Weighted, abstract=True):
         def moved(c):
             return namespace(c).moveaxis(c, source, target)
         return k.linear(moved, gap=True)
-
-
-def gap_sum(p, slides):
-    """Return the gap summed over the window.
-
-    A position outside is zero, and the gap to it is the variance of the other position.
-    """
-    gap = p.gap
-    q1 = p.q1
-    q2 = p.q2
-    for pair in slides:
-        gap = window_sum(gap, pair)
-        if len(pair) == 2:
-            left, right = pair
-            gap = bordered(bordered(gap, q1, left, right), q2, right, left)
-            q1 = window_sum(q1, [left])
-            q2 = window_sum(q2, [right])
-    return gap
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,7 @@ from ...derivatives import derivative
 from ...duals.pair import Cov, over
 from ...duals.price import Price
 from ...duals.truncated import DELTA, Products, combined
-from .elementwise import Nonlinearity
+from .nonlinearity import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']
 

@@ -5,8 +5,7 @@ from ...arguments import as_nested, as_wholes
 from ...arrays import as_like, is_array, namespace
 from ...duals.pair import Cov
 from ...recursion.signal import Axes
-from .branching import scaled
-from .pooling import Mixing
+from .mixing import Mixing
 
 __all__ = ['DotGeneral']
 
@@ -156,7 +155,7 @@ class DotGeneral(Mixing):
         if self.constant is None:
             return k
         if not _shape(self.constant):
-            return scaled(k, self.constant ** 2)
+            return k.linear(lambda c: self.constant ** 2 * c, gap=True, area=True)
         C, (signal, _) = self.like(k.nngp), k.signals
         x, c, out = self.letters(len(signal.shape))
         n = x[signal.axes.batch]

@@ -1,10 +1,5 @@
-"""Smooth nonlinearities: the function phi of the finite network beside its dual activation (`ntref.duals`).
-
-All need a Gaussian input, which a layer with weights gives, and compute
-
-    K' = E[phi(u) phi(v)],   Theta' = E[phi'(u) phi'(v)] Theta      for (u, v) Gaussian with the variances q, q' and K.
-"""
-from dataclasses import dataclass, replace
+"""Smooth nonlinearities whose dual activation has a closed form: Erf, Gelu, Sin, Exp, polynomials."""
+from dataclasses import dataclass
 from math import factorial
 
 from ... import duals
@@ -13,36 +8,10 @@ from ...arrays import exact, namespace
 from ...duals import fast
 from ...duals.pair import Cov
 from ...no_arrays import check_entries
-from ..layer import Layer
-from .normalization import needs_gaussian
+from .nonlinearity import Nonlinearity
 
-__all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'Hermite', 'Monomial', 'Nonlinearity',
-           'Polynomial', 'Rbf', 'Sigmoid_like', 'Sin']
-
-
-class Nonlinearity(Layer, abstract=True):
-    """Base of nonlinearities, each a function with its dual activation.
-
-    A subclass has `phi(xp, z)`, the function, and `dual(pair)`, its covariances and slope.
-    """
-    fused = None             # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
-    fused_generic = None     # the same of generic pairs, see `Pair`
-    row_by_row = elementwise = True
-
-    def check(self, signal):
-        needs_gaussian(signal)
-
-    def out(self, signal):
-        return replace(signal, is_gaussian=False)
-
-    def demand(self, demand):
-        return replace(super().demand(demand), area=True)
-
-    def apply(self, params, x, rng=None, **given):
-        return self.phi(namespace(x), x)
-
-    def kernel(self, k):
-        return k.nonlinear(self.dual, self.fused, self.fused_generic)
+__all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'Hermite', 'Monomial', 'Polynomial',
+           'Rbf', 'Sigmoid_like', 'Sin']
 
 
 # ------------------------------------------------------------------ sigmoid and bump shaped

@@ -16,7 +16,7 @@ from ...duals.pair import Cov
 from ...no_arrays import check_entries
 from ...recursion.signal import Signal, axis_of
 from ...windows import zeros
-from .pooling import Mixing
+from .mixing import Mixing
 
 __all__ = ['Aggregate', 'AggregateImplementation']
 

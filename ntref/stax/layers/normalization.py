@@ -8,8 +8,9 @@ from ...duals.pair import Cov
 from ...recursion.signal import Axes, axis_of
 from ..layer import Layer
 from ..masking import average, in_layout
+from .gaussian import check_gaussian
 
-__all__ = ['Dropout', 'Identity', 'LayerNorm', 'needs_gaussian']
+__all__ = ['Dropout', 'Identity', 'LayerNorm']
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +85,7 @@ class LayerNorm(Layer):
         if self.axes.of(len(signal.shape)) != signal.axes or signal.axes.channel not in self._over(len(signal.shape)):
             raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among the axes '
                              f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
-        needs_gaussian(signal)
+        check_gaussian(signal)
 
     def out(self, signal):
         if 0 in [signal.shape[axis] for axis in self._over(len(signal.shape))]:
@@ -168,9 +169,3 @@ class Dropout(Layer):
         if is_traced(area):
             area = carried_root(area, p.squared + (1 / r ** 2 - 1) * p.q1 * p.q2)
         return Cov(xp.where(same, p.k / r, p.k), xp.where(same, 0, gap), xp.where(same, 0, area))
-
-
-def needs_gaussian(signal):
-    if not signal.is_gaussian:
-        raise ValueError('expected a Gaussian input, which a layer with weights gives; got the network input or the '
-                         'output of a nonlinearity. Insert Dense before it.')

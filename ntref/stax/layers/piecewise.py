@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from ... import duals
 from ...arguments import as_whole
 from ...duals import fast
-from .elementwise import Nonlinearity
+from .nonlinearity import Nonlinearity
 
 __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']
 

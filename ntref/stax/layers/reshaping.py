@@ -9,7 +9,7 @@ from ...recursion.signal import Axes, axis_of
 from ...windows import RESIZERS, nearest, resize_matrix
 from ..layer import Layer
 from ..masking import everywhere
-from .pooling import Mixing, check_positions
+from .mixing import Mixing, check_positions
 
 __all__ = ['Flatten', 'ImageResize', 'Index', 'Slice']
 

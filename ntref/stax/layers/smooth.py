@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import pi
 
 from ...duals.series import hermite
-from .elementwise import Nonlinearity
+from .nonlinearity import Nonlinearity
 
 __all__ = ['Mish', 'Sigmoid', 'Softplus', 'Swish', 'Tanh']
 
