@@ -2,13 +2,19 @@
 
 Each function has the value of its plain form in `ntref.duals`, and leaves the pairs that need care to that form.
 """
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 from .. import duals
 from ..arrays import scaled
-from .pair import UNLIKE
+from ..types import Array, Number
+from .pair import MAX_LENGTH_RATIO, Dual, Pair
 
 __all__ = ['BLOCK', 'NotGeneric', 'abrelu', 'by_dual', 'erf', 'gelu']
 
 BLOCK = 2 ** 18        # float64 entries of a block: with smaller ones threads wait for each other; validation/bench.py
+
+Fused: TypeAlias = tuple[Any, Any, Any, Any]           # K', gap', area', Theta'; None for what is not carried
 
 
 class NotGeneric(Exception):
@@ -22,7 +28,7 @@ MIN_ANGLE = .2                # smallest angle of generic pairs: K alone gives l
 MAX_ANGLE = 2.7               # largest angle of generic pairs: beyond, K' of a ReLU would be less accurate than that
 
 
-def by_dual(p, ntk, dual):
+def by_dual(p: Pair, ntk: Array | None, dual: Callable[[Pair], Dual]) -> Fused:
     """Return K' and Theta' of generic pairs by any dual; raise NotGeneric if a pair is not."""
     _check(p.theta, MIN_ANGLE, MAX_ANGLE)
     cov, slope = dual(p)
@@ -31,14 +37,15 @@ def by_dual(p, ntk, dual):
 
 def _squares(p):
     """True if products of variances and of their differences stay within the range of the numbers."""
-    xp, (tiny, huge) = p.xp, VARIANCE_RANGE[p.k.dtype.itemsize]
-    return all(q.max() < huge and xp.where(q > 0, q, 1).min() > tiny for q in (p.q1, p.q2) if q.size)
+    tiny, huge = VARIANCE_RANGE[p.k.dtype.itemsize]
+    return all(q.max() < huge and p.xp.where(q > 0, q, 1).min() > tiny for q in (p.q1, p.q2) if q.size)
 
 
 def _alike(p):
     """True if no lengths other than 0 are so different that the angle cannot be taken from the gap."""
-    least = min((p.xp.where(q > 0, q, q.max()).min() for q in (p.q1, p.q2) if q.size), default=1)
-    return all(q.max() <= UNLIKE ** 2 * least for q in (p.q1, p.q2) if q.size)
+    variances = [q for q in (p.q1, p.q2) if q.size]
+    least = min((p.xp.where(q > 0, q, q.max()).min() for q in variances), default=1)
+    return all(q.max() <= MAX_LENGTH_RATIO ** 2 * least for q in variances)
 
 
 def _check(angle, least, most):
@@ -46,12 +53,13 @@ def _check(angle, least, most):
         raise NotGeneric
 
 
-def erf(p, ntk, a, b, c):
+def erf(p: Pair, ntk: Array | None, a: Number, b: Number, c: Number) -> Fused:
     """`duals.erf`:  K' = m atan2(2 b^2 K, sqrt D) + c^2,  slope = 2 m b^2 / sqrt D,  m = 2 a^2 / pi,
 
     D = (1 + 2 b^2 q) (1 + 2 b^2 q') - 4 b^4 K^2.
     """
-    m, bb = 2 * a * a / p.xp.pi, b * b
+    m = 2 * a * a / p.xp.pi
+    bb = b * b
     k = 2 * bb * p.k
     root = _root(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, k)
     k = p.xp.arctan2(k, root, out=k)
@@ -61,7 +69,7 @@ def erf(p, ntk, a, b, c):
     return k, None, None, None if ntk is None else 2 * m * bb / root * ntk
 
 
-def gelu(p, ntk):
+def gelu(p: Pair, ntk: Array | None) -> Fused:
     """`duals.gelu`:  K' = K/4 + [(K^2 x x' + y y' D) / sqrt D + K alpha] / (2 pi),  alpha = atan2(K, sqrt D),
 
     slope = 1/4 + [alpha + K / sqrt D (1 / D + x + x')] / (2 pi),
@@ -111,7 +119,7 @@ def _root(p, r1, r2, k):
 SERIES_ANGLE = .05            # angle below which j_delta = A - theta K would be less accurate than about 1e-14
 
 
-def abrelu(p, ntk, a, b):
+def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
     """`duals.abrelu` and Theta':  K' = c K + e j_delta,  gap' = c gap - 2 e j_delta,  Theta' = (c - e theta) Theta."""
     c = (a * a + b * b) / 2
     e = (a - b) ** 2 / (2 * p.xp.pi)
@@ -127,7 +135,8 @@ def abrelu(p, ntk, a, b):
 
 def _abrelu_generic(p, ntk, c, e):
     """K' = (c - e theta) K + e A,  A^2 = q q' - K^2,  Theta' = (c - e theta) Theta."""
-    xp, area = p.xp, p.xp.multiply(p.q1, p.q2, out=p.xp.empty_like(p.k))     # memory order of K
+    xp = p.xp
+    area = xp.multiply(p.q1, p.q2, out=xp.empty_like(p.k))                   # memory order of K
     theta = p.k * p.k
     area -= theta
     xp.sqrt(xp.maximum(area, 0, out=area), out=area)
@@ -154,25 +163,30 @@ def _abrelu(p, ntk, c, e, plain):
     theta = xp.arctan2(j, p.k)
     if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
         theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                     # the memory order stays
-    small = xp.nonzero(theta.ravel('K') < SERIES_ANGLE)[0] if theta.size and theta.min() < SERIES_ANGLE else []
-    j_small = j.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small]) if len(small) else None
+    small = []
+    if theta.size and theta.min() < SERIES_ANGLE:
+        small = xp.nonzero(theta.ravel('K') < SERIES_ANGLE)[0]
+        j_small = j.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small])
     j -= xp.multiply(theta, p.k, out=t)
     if len(small):
         j.ravel('K')[small] = j_small                                        # writes through a view: j is contiguous
     j *= e
-    k, gap = c * p.k, c * p.gap
+    k = c * p.k
+    gap = c * p.gap
     k += j
     j *= 2
     gap -= j
     if theta.size and theta.max() > MAX_ANGLE:
         i = xp.nonzero(theta > MAX_ANGLE)
         rare = plain(p.at(i))
-        k[i], gap[i] = rare.k, rare.gap
+        k[i] = rare.k
+        gap[i] = rare.gap
     theta *= -e
     theta += c
-    if ntk is not None:
-        theta *= ntk
-    return k, gap, None, theta if ntk is not None else None
+    if ntk is None:
+        return k, gap, None, None
+    theta *= ntk
+    return k, gap, None, theta
 
 
 def one_minus_t_cot(t):

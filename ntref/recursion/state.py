@@ -103,7 +103,8 @@ class State(Steps):
 
     def coincidences(self):
         """Return where an input meets itself at the same position: bool arrays for the pairings of `map`."""
-        xp, n1, n2 = namespace(self.nngp), *self.nngp.shape[:2]
+        xp = namespace(self.nngp)
+        n1, n2 = self.nngp.shape[:2]
         here = self.here(self.nngp.shape[2::2] if self.paired else ())
         batch = xp.eye(n1) if self.are_same and n1 == n2 else xp.zeros((n1, n2))
         batch = (batch > 0).reshape(n1, n2, *[1] * (self.nngp.ndim - 2))

@@ -5,9 +5,10 @@ from .combinators import parallel, repeat, serial
 # branching
 from .layers.branching import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
-from .layers.attention import AttentionMechanism, GlobalSelfAttention, PositionalEmbedding
+from .layers.attention import AttentionMechanism, GlobalSelfAttention
 from .layers.conv import Conv, ConvLocal, ConvTranspose
 from .layers.dense import Dense
+from .layers.embedding import PositionalEmbedding
 from .layers.sliding import Padding
 # without weights
 from .layers.dot_general import DotGeneral

@@ -39,7 +39,7 @@ class Network(Written, abstract=True):
         """
         with located(self):
             signal = tree_signal(input_shape, self.demand(Demand()))
-            self.check_single(signal)
+            self._check_single(signal)
             return each_branch(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
     def apply_fn(self, params, inputs, rng=None, *, pattern=None, mask_constant=None):
@@ -61,7 +61,7 @@ class Network(Written, abstract=True):
         with located(self):
             for leaf in leaves(params):
                 check_finite(leaf, 'each of params')
-            self.check_single(inputs)
+            self._check_single(inputs)
             inputs, masks = masked_inputs(inputs, mask_constant)
             shape = each_branch(_shape, inputs)
             if masks is None:
@@ -74,9 +74,9 @@ class Network(Written, abstract=True):
                 return self.apply(params, inputs, rng=rng, pattern=pattern)
             check_found(mask_constant, masks)
             masked = each_branch(state, inputs, masks, signal)
-            return each_branch(published, self.step(params, masked, rng, pattern=pattern))
+            return each_branch(published, self._step(params, masked, rng, pattern=pattern))
 
-    def step(self, params, x, rng=None, **given):
+    def _step(self, params, x, rng=None, **given):
         """Apply the layer to an array, or to a `Masked`, for which it returns a `Masked`.
 
         Outputs are 0 where they are masked, and `out` says where that is.
@@ -97,7 +97,7 @@ class Network(Written, abstract=True):
         """The function that computes the kernels of the infinitely wide network, see `KernelFunction`."""
         return KernelFunction(self)
 
-    def check_single(self, x):
+    def _check_single(self, x):
         if isinstance(x, (list, tuple)) and not self.several:
             raise LayerError(f'expected one input, got a list of {len(x)}. Numbers in lists are made an array by '
                              'numpy.asarray; lists of inputs are for `parallel`.', self)
@@ -116,7 +116,7 @@ class Network(Written, abstract=True):
     def asked(self, diagonal_spatial):
         """Return the demand of the network on its inputs; for `diagonal_spatial` see `KernelFunction`."""
         with located(self):
-            demand = self.to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
+            demand = self._to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
         return each_branch(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
 
     def trace(self, signal):
@@ -125,7 +125,7 @@ class Network(Written, abstract=True):
         Raises `LayerError` before anything is computed.
         """
         with located(self):
-            self.check_single(signal)
+            self._check_single(signal)
             self.check(signal)
             return self.out(signal)
 
@@ -134,14 +134,14 @@ class Network(Written, abstract=True):
         with located(self):
             k = k if self.row_by_row else each_branch(lambda k: k.computed(), k)
             with beyond_range():
-                new = self.exactly(k).kernel(k)
+                new = self._exactly(k).kernel(k)
             signal1, signal2 = k.signals if hasattr(k, 'signals') else (
                 each_branch(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.out(signal1)
             out2 = out1 if signal2 is signal1 else self.out(signal2)
             return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
-    def exactly(self, k):
+    def _exactly(self, k):
         """Return the layer with its numbers converted to those that the arrays of the state compute with."""
         like = k[0].nngp if isinstance(k, (list, tuple)) else k.nngp
         if kind(like) != 'mpmath':
@@ -159,7 +159,7 @@ class Network(Written, abstract=True):
     def __len__(self):
         return 3
 
-    def to_meet(self, demand):
+    def _to_meet(self, demand):
         """Return what the layer needs to meet `demand`, with `flat` only if the layer knows it.
 
         The kernel of such a layer commutes with the mean over positions.
@@ -220,7 +220,7 @@ class KernelFunction:
         layer, names = self.layer, _requested(get)
         diagonal_spatial = None if diagonal_spatial is None else as_flag(diagonal_spatial, 'diagonal_spatial')
         check_places(x1, x2)
-        layer.check_single(x1)
+        layer._check_single(x1)
 
         def selected(k):
             return _select(k, get, names, diagonal_spatial)

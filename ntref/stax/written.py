@@ -3,6 +3,7 @@ import sys
 import typing
 from dataclasses import MISSING, fields
 from types import SimpleNamespace
+from typing import ClassVar
 
 from ..arguments import as_typed
 from .located import located
@@ -18,8 +19,8 @@ class Written:
     name : str          the name in `repr` and `to_spec`.
     registry : dict     name -> class, of all layers that there are.
     """
-    name = None
-    registry = {}
+    name: ClassVar[str | None] = None
+    registry: ClassVar[dict[str, type['Written']]] = {}
 
     def __init_subclass__(cls, abstract=False):
         cls.name = cls.__dict__.get('name') or cls.__name__

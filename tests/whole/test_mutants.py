@@ -609,7 +609,8 @@ def dense_ntk(formula):
         new, n = original(self, k), k.signals[0].channels / self.s[0]
         if k.ntk is None:
             return new
-        return new.but(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, self.is_standard))
+        is_standard = self.parameterization == 'standard'
+        return new.but(ntk=formula(k, new, self.W_std ** 2, n, self.b_std is not None, is_standard))
     return method(Dense, 'kernel', change)
 
 
@@ -619,8 +620,8 @@ def standard_ntk(formula):
 
 def weighted(change):
     """A mutant of the layers with weights, change(original, layer, state, sums, total, taps)."""
-    original = Weighted.affine
-    return mock.patch.object(Weighted, 'affine', lambda self, k, sums=lambda pair: pair, total=lambda c: c, taps=1:
+    original = Weighted._affine
+    return mock.patch.object(Weighted, '_affine', lambda self, k, sums=lambda pair: pair, total=lambda c: c, taps=1:
                              change(lambda layer, *a: original(layer, k, *a), self, k, sums, total, taps))
 
 
@@ -633,7 +634,7 @@ def conv_ntk(formula):
     """A mutant of Theta', formula(new state, w / taps, sum over the taps of the old K, of the old Theta)."""
     def change(original, self, k, sums, total, taps):
         new = original(self, sums, total, taps)
-        if k.ntk is None or taps == 1 or self.is_standard:
+        if k.ntk is None or taps == 1 or self.parameterization == 'standard':
             return new
         return new.but(ntk=formula(new, self.W_std ** 2 / taps, total(k.nngp), k.tangent(total)))
     return weighted(change)
@@ -704,7 +705,7 @@ def beginnings(n, out):
 
 def attending(change):
     """A mutant of what is an average over positions, change(original, layer, K, *functions, b)."""
-    return method(GlobalSelfAttention, 'averaged', change)
+    return method(GlobalSelfAttention, '_averaged', change)
 
 
 def attention_ntk(formula):
@@ -739,18 +740,18 @@ ATTENTION = {
         lambda k, new, b: new.ntk - new.nngp + b), 'attention'),
     'attention: the bias twice in Theta': (lambda: attention_ntk(lambda k, new, b: new.ntk + b), 'attention, sum'),
     'attention: Theta without the embeddings': (lambda: method(
-        GlobalSelfAttention, 'multiplied', lambda f, self, k, seen, *a: f(self, k, seen, *a).but(
+        GlobalSelfAttention, '_multiplied', lambda f, self, k, seen, *a: f(self, k, seen, *a).but(
             ntk=f(self, k, lambda c: seen(c) - (seen(0 * c) if c is k.ntk else 0), *a).ntk)), 'attention, square root'),
     'attention: queries and keys not trained': (lambda: method(
-        GlobalSelfAttention, 'multiplied', lambda f, self, k, *a: (lambda new: new.but(
+        GlobalSelfAttention, '_multiplied', lambda f, self, k, *a: (lambda new: new.but(
             ntk=new.ntk - 2 * (new.nngp - a[-1])))(f(self, k, *a))), 'attention, square root'),
     'attention: embeddings of equal weight': (lambda: method(
-        GlobalSelfAttention, 'embedding_channels', lambda f, self, n: n), 'attention, concat'),
+        GlobalSelfAttention, '_embedding_channels', lambda f, self, n: n), 'attention, concat'),
     'attention: values do not see positions': (lambda: method(
         GlobalSelfAttention, 'kernel', lambda f, self, k: f(replace(self, val_pos_emb=False), k)), 'attention, concat'),
     'attention: values see positions': (lambda: method(
         GlobalSelfAttention, 'kernel', lambda f, self, k: f(replace(self, val_pos_emb=True), k)), 'attention, sum'),
-    'attention: r for r^2': (lambda: method(GlobalSelfAttention, 'joined', lambda f, self, K, R, n: f(
+    'attention: r for r^2': (lambda: method(GlobalSelfAttention, '_joined', lambda f, self, K, R, n: f(
         replace(self, W_pos_emb_std=self.W_pos_emb_std ** .5), K, R, n)), 'attention, sum'),
 }
 
@@ -862,16 +863,16 @@ GRAPHS = {
         'graphs'),
     'tiles: the first graphs': (lambda: patterns_of(lambda r: slice(r.stop - r.start)), 'graphs'),
     'sparse: edges count once': (lambda: method(
-        Aggregate, 'weights', lambda f, self, *a: numpy.minimum(f(self, *a), 1)), 'edges'),
+        Aggregate, '_weights', lambda f, self, *a: numpy.minimum(f(self, *a), 1)), 'edges'),
     'sparse: edges to -1 end at the last node': (lambda: method(
-        Aggregate, 'weights', lambda f, self, P, sizes, like: f(self, P % sizes[0], sizes, like)), 'edges'),
+        Aggregate, '_weights', lambda f, self, P, sizes, like: f(self, P % sizes[0], sizes, like)), 'edges'),
     'DotGeneral: the absolute value': (lambda: method(
-        DotGeneral, 'like', lambda f, self, a: abs(f(self, a))), 'products'),
+        DotGeneral, '_like', lambda f, self, a: abs(f(self, a))), 'products'),
     'DotGeneral: c for c^2': (lambda: method(
         DotGeneral, 'kernel', lambda f, self, k: f(
             self if numpy.ndim(self.constant) else replace(self, rhs=abs(self.rhs) ** .5), k)), 'products'),
     'DotGeneral: the constant the other way': (lambda: method(
-        DotGeneral, 'like', lambda f, self, a: f(self, a)[..., ::-1]), 'products'),
+        DotGeneral, '_like', lambda f, self, a: f(self, a)[..., ::-1]), 'products'),
 }
 
 
@@ -1064,9 +1065,9 @@ MASKS = {
     'masks: LayerNorm over all': (lambda: mock.patch.object(
         normalization, 'average', lambda a, axis, mask=None, f=masking.average: f(a, axis)), 'masked norm'),
     'masks: attention to what is masked': (lambda: method(
-        GlobalSelfAttention, 'weights', lambda f, self, c, mask=None: f(self, c)), 'masked attention'),
+        GlobalSelfAttention, '_weights', lambda f, self, c, mask=None: f(self, c)), 'masked attention'),
     'masks: attention does not add up to 1': (lambda: method(
-        GlobalSelfAttention, 'weights', lambda f, self, c, mask=None: numpy.where(mask[:, None], 0, f(self, c))),
+        GlobalSelfAttention, '_weights', lambda f, self, c, mask=None: numpy.where(mask[:, None], 0, f(self, c))),
         'masked attention'),
     'masks: positions that are not there count': (lambda: mock.patch.object(
         attention, '_hidden', lambda k: [None] * 3), 'masked attention, positions'),
@@ -1153,8 +1154,9 @@ MUTANTS = {
     **{f'{name}: gap and area left to subtraction': (
         lambda name=name: dual(name, lambda f, p, *a: (Cov(f(p, *a)[0].k), f(p, *a)[1])), f'kink behind {name}')
        for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
-    'area: of short inputs beside long ones by the gap': (lambda: mock.patch.object(pair, 'UNLIKE', 1e99), 'areas'),
-    'area: always by subtraction': (lambda: mock.patch.object(pair, 'UNLIKE', -1.), 'areas'),
+    'area: of short inputs beside long ones by the gap': (
+        lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', 1e99), 'areas'),
+    'area: always by subtraction': (lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', -1.), 'areas'),
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),
@@ -1184,7 +1186,7 @@ MUTANTS = {
         combinators._Repeat, '_times', property(lambda self: serial(*[self.block] * (self.n - 1)))), 'repeat'),
     'positions: left and right exchanged': (lambda: method(
         Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
-    'hermite: terms left out': (lambda: mock.patch.object(series, 'ROUNDING', 1e9), 'tanh'),
+    'hermite: terms left out': (lambda: mock.patch.object(series, 'REST_EPS', 1e9), 'tanh'),
     'hermite: nodes too far apart': (lambda: mock.patch.object(
         series, 'pi', 5 * series.pi), 'tanh'),
     'hermite: gap without what is missing': (lambda: method(
@@ -1198,7 +1200,7 @@ MUTANTS = {
         truncated, '_owen', lambda xp, h, c, f=truncated._owen: f(xp, h, xp.minimum(c, h))), 'relu6'),
     'truncated: one hinge for the other': (lambda: mock.patch.object(truncated, '_hinges', lambda p, a, b, e, f=(
         truncated._hinges): f(p, a, a, e)), 'relu6'),
-    'elu: the series at all variances': (lambda: mock.patch.object(exponential_unit, 'SMALL', 1e3), 'elu'),
+    'elu: the series at all variances': (lambda: mock.patch.object(exponential_unit, 'SERIES_SIGMA', 1e3), 'elu'),
     'elu: too few nodes': (lambda: mock.patch.object(exponential_unit, '_nodes', lambda sigma: 6), 'elu'),
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(

@@ -10,19 +10,21 @@ Derivation: docs/theory/attention.md.
 """
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import product
 from math import prod
-from typing import Callable
+from typing import Any, Callable
 
 from ...arguments import as_whole, suggestion
-from ...arrays import namespace, plain
+from ...arrays import namespace
 from ...duals.pair import Cov
 from ...recursion.positions import matrices, zipped
 from ...recursion.signal import Signal
 from ...recursion.start import channels_last
+from ...recursion.steps import Steps
+from ...types import Array, Generator, Seed, Tree
+from .embedding import PositionalEmbedding, correlation, root
 from .mixing import Mixing
 
-__all__ = ['AttentionMechanism', 'GlobalSelfAttention', 'PositionalEmbedding']
+__all__ = ['AttentionMechanism', 'GlobalSelfAttention']
 
 
 def softmax(c):
@@ -32,7 +34,12 @@ def softmax(c):
     return e / xp.sum(e, -1, keepdims=True)
 
 
-MECHANISMS = {'SOFTMAX': softmax, 'IDENTITY': lambda c: c, 'ABS': abs, 'RELU': lambda c: namespace(c).maximum(c, 0)}
+MECHANISMS = {
+    'SOFTMAX': softmax,
+    'IDENTITY': lambda c: c,
+    'ABS': abs,
+    'RELU': lambda c: namespace(c).maximum(c, 0),
+}
 
 
 class AttentionMechanism(Enum):
@@ -45,15 +52,8 @@ class AttentionMechanism(Enum):
     ABS = 'ABS'
     RELU = 'RELU'
 
-    def fn(self):
+    def fn(self) -> Callable[[Array], Array]:
         return MECHANISMS[self.value]
-
-
-class PositionalEmbedding(Enum):
-    """How the random vectors that embed positions join the inputs: not at all, added, or as more channels."""
-    NONE = 'NONE'
-    SUM = 'SUM'
-    CONCAT = 'CONCAT'
 
 
 @dataclass(frozen=True, repr=False)
@@ -162,144 +162,162 @@ class GlobalSelfAttention(Mixing):
     def __post_init__(self):
         super().__post_init__()
         counts = ['n_chan_out', 'n_chan_key', 'n_chan_val', 'n_heads']
-        counts += [] if self.n_chan_pos_emb is None else ['n_chan_pos_emb']
+        if self.n_chan_pos_emb is not None:
+            counts.append('n_chan_pos_emb')
         values = {name: as_whole(getattr(self, name), f'{self.name}: {name}', 1) for name in counts}
-        values |= {name: _named(self, name, names) for name, names in (
-            ('attention_mechanism', AttentionMechanism), ('pos_emb_type', PositionalEmbedding))}
+        values['attention_mechanism'] = _named(self, 'attention_mechanism', AttentionMechanism)
+        values['pos_emb_type'] = _named(self, 'pos_emb_type', PositionalEmbedding)
         for name, value in values.items():
             object.__setattr__(self, name, value)
         if not self.pos_emb_p_norm > 0:
-            raise ValueError(f'{self.name}: expected pos_emb_p_norm > 0, got {self.pos_emb_p_norm}.')
+            raise ValueError(
+                f'{self.name}: expected pos_emb_p_norm > 0, got {self.pos_emb_p_norm}.')
         if self.pos_emb_decay_fn is not None and not callable(self.pos_emb_decay_fn):
-            raise TypeError(f'{self.name}: pos_emb_decay_fn is expected to be a function, got '
-                            f'{self.pos_emb_decay_fn!r}.')
+            raise TypeError(
+                f'{self.name}: pos_emb_decay_fn is expected to be a function, got '
+                f'{self.pos_emb_decay_fn!r}.')
 
     # -------------------------------------------------------------- what finite and infinite networks share
 
     @property
-    def mechanism(self):
+    def _mechanism(self):
         """The function f that turns products of queries and keys into weights."""
         return AttentionMechanism[self.attention_mechanism].fn()
 
-    def weights(self, c, mask=None):
+    def _weights(self, c, mask=None):
         """Return f(c) for products c (n, ..., queries, keys), and 0 where `mask` (n, *positions) masks the key."""
         if mask is None:
-            return self.mechanism(c)
+            return self._mechanism(c)
         xp = namespace(c)
         mask = mask.reshape(len(c), *[1] * (c.ndim - 2), c.shape[-1])
-        G = xp.where(mask, 0, self.mechanism(xp.where(mask, c.min(-1, keepdims=True), c)))
+        G = xp.where(mask, 0, self._mechanism(xp.where(mask, c.min(-1, keepdims=True), c)))
         if self.attention_mechanism != 'SOFTMAX':
             return G
         total = xp.sum(G, -1, keepdims=True)
         return G / xp.where(total == 0, 1, total)
 
-    def embedding_channels(self, n):
+    def _embedding_channels(self, n):
         """Return m, the channels of the embedding, for inputs of n channels."""
         return n if self.n_chan_pos_emb is None else self.n_chan_pos_emb
 
-    def correlation(self, like, sizes):
+    def _correlation(self, like, sizes):
         """Return R, the covariance of the embeddings, in the kind and precision of the array `like`."""
-        xp = namespace(like)
-        positions = list(product(*map(range, sizes)))
-        if self.pos_emb_decay_fn is None:
-            return xp.eye(len(positions)).astype(like.dtype, copy=False)
-        distance = xp.zeros((len(positions), len(positions)))
-        for i in (xp.asarray([float(p[axis]) for p in positions]) for axis in range(len(sizes))):
-            distance = distance + abs(i[:, None] - i) ** self.pos_emb_p_norm
-        R = self.pos_emb_decay_fn(distance)
-        if getattr(R, 'shape', None) != distance.shape or not bool(namespace(R).all(namespace(R).isfinite(R))):
-            raise ValueError('expected pos_emb_decay_fn to give a finite number for each of an array of distances of '
-                             f'shape {distance.shape}, got {R!r:.200}.')
-        return R.astype(like.dtype, copy=False)
+        return correlation(self.pos_emb_decay_fn, self.pos_emb_p_norm, sizes, like)
 
-    def out(self, signal):
-        if self.pos_emb_type == 'SUM' and self.embedding_channels(signal.channels) != signal.channels:
-            raise ValueError(f"expected n_chan_pos_emb to be {signal.channels}, the channels of shape {signal.shape}, "
-                             f"with pos_emb_type='SUM', got {self.n_chan_pos_emb}. Leave it out, or use 'CONCAT'.")
+    def out(self, signal: Signal) -> Signal:
+        m = self._embedding_channels(signal.channels)
+        if self.pos_emb_type == 'SUM' and m != signal.channels:
+            raise ValueError(
+                f"expected n_chan_pos_emb to be {signal.channels}, the channels of shape "
+                f"{signal.shape}, with pos_emb_type='SUM', got {self.n_chan_pos_emb}. Leave it "
+                "out, or use 'CONCAT'.")
         return replace(signal.with_channels(self.n_chan_out), is_gaussian=True)
 
     @property
     def in_tiles(self):
-        return self.pos_emb_type == 'NONE' or self.pos_emb_decay_fn is None    # users' code may not be thread-safe
+        # a function of the user may not be safe in threads
+        return self.pos_emb_type == 'NONE' or self.pos_emb_decay_fn is None
 
     # -------------------------------------------------------------- the finite network
 
-    def shapes(self, signal):
+    def _shapes(self, signal):
         """Return the shapes of W_q, W_k, W_v (heads first), W_o, b and the embeddings.
 
         The shape of a parameter that the layer does not have is None.
         """
-        batch, channel = signal.axes.batch, signal.axes.channel
+        batch = signal.axes.batch
+        channel = signal.axes.channel
         n = signal.channels
-        m = self.embedding_channels(signal.channels)
-        d = self.n_chan_key
+        m = self._embedding_channels(n)
         seen = n + m if self.pos_emb_type == 'CONCAT' else n
-        bias = [self.n_chan_out if axis == channel else 1 for axis in range(len(signal.shape))]
-        positions = [m if axis == channel else 1 if axis == batch else n for axis, n in enumerate(signal.shape)]
-        return [None if self.linear_scaling else (self.n_heads, seen, d), (self.n_heads, seen, d),
-                (self.n_heads, seen if self.val_pos_emb else n, self.n_chan_val),
-                (self.n_heads * self.n_chan_val, self.n_chan_out), None if self.b_std is None else bias,
-                None if self.pos_emb_type == 'NONE' else positions]
+        key = (self.n_heads, seen, self.n_chan_key)
+        value = (self.n_heads, seen if self.val_pos_emb else n, self.n_chan_val)
+        out = (self.n_heads * self.n_chan_val, self.n_chan_out)
+        bias = [1] * len(signal.shape)
+        bias[channel] = self.n_chan_out
+        embedding = list(signal.shape)
+        embedding[batch] = 1
+        embedding[channel] = m
+        return [
+            None if self.linear_scaling else key,
+            key,
+            value,
+            out,
+            None if self.b_std is None else bias,
+            None if self.pos_emb_type == 'NONE' else embedding,
+        ]
 
-    def init(self, rng, signal):
-        return tuple(() if shape is None else rng.standard_normal(shape) for shape in self.shapes(signal))
+    def init(self, rng: Generator, signal: Signal) -> Tree:
+        shapes = self._shapes(signal)
+        return tuple(() if shape is None else rng.standard_normal(shape) for shape in shapes)
 
-    def apply(self, params, x, rng=None, mask=None, **given):
-        W_q, W_k, W_v, W_o, b, _ = self.parts(params, 6)
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, mask: Array | None = None,
+              **given: Any) -> Array:
+        W_q, W_k, W_v, W_o, b, E = self.parts(params, 6)
         xp = namespace(x, W_k)
         signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
-        for W, shape in zip(params, self.shapes(signal)):
+        for W, shape in zip(params, self._shapes(signal)):
             if shape is not None:
                 self.check_weights(W, shape, signal)
         h = channels_last(x, signal.axes)
-        sizes = [x.shape[axis] for axis in signal.layout[1:]]
-        h = h.reshape(len(h), prod(sizes), signal.channels)
-        seen = self.with_positions(h, params[-1], signal)
+        h = h.reshape(len(h), prod(signal.positions), signal.channels)
+        seen = self._with_positions(h, E, signal)
         values = seen if self.val_pos_emb else h
-        keys = xp.matmul(seen[:, None], W_k)                                   # (N, heads, positions, d)
-        queries = keys if self.linear_scaling else xp.matmul(seen[:, None], W_q)
-        d = self.n_chan_key if self.linear_scaling else self.n_chan_key ** .5
-        a = self.W_query_std * self.W_key_std / (seen.shape[-1] * d)
-        G = self.weights(a * xp.matmul(queries, xp.moveaxis(keys, -1, -2)), mask)
+        G = self._attention(seen, W_q, W_k, mask)
         # the head runs fastest along the rows of W_o, as in Neural Tangents
         heads = xp.moveaxis(xp.matmul(G, xp.matmul(values[:, None], W_v)), 1, -1)
-        heads = heads.reshape(len(h), *sizes, W_o.shape[0])
-        z = self.W_out_std * self.W_value_std / (W_o.shape[0] * values.shape[-1]) ** .5 * xp.matmul(heads, W_o)
+        heads = heads.reshape(len(h), *signal.positions, W_o.shape[0])
+        N = W_o.shape[0] * values.shape[-1]
+        z = self.W_out_std * self.W_value_std / N ** .5 * xp.matmul(heads, W_o)
         z = xp.moveaxis(z, (0, -1), (signal.axes.batch, signal.axes.channel))
         return z if self.b_std is None else z + self.b_std * b
 
-    def with_positions(self, h, E, signal):
+    def _attention(self, seen, W_q, W_k, mask):
+        """Return G (N, heads, queries, keys) of what queries and keys see (N, positions, channels)."""
+        xp = namespace(seen, W_k)
+        keys = xp.matmul(seen[:, None], W_k)                    # (N, heads, positions, d)
+        queries = keys if self.linear_scaling else xp.matmul(seen[:, None], W_q)
+        d = self.n_chan_key if self.linear_scaling else self.n_chan_key ** .5
+        a = self.W_query_std * self.W_key_std / (seen.shape[-1] * d)
+        return self._weights(a * xp.matmul(queries, xp.moveaxis(keys, -1, -2)), mask)
+
+    def _with_positions(self, h, E, signal):
         """Return what queries and keys see of inputs h (N, positions, channels), with the embeddings E."""
         if self.pos_emb_type == 'NONE':
             return h
-        xp, E = namespace(h, E), channels_last(E, signal.axes)
-        E, R = E.reshape(h.shape[1], E.shape[-1]), self.correlation(h, E.shape[1:-1])
-        E = self.W_pos_emb_std * (E if self.pos_emb_decay_fn is None else xp.matmul(_root(R), E))
+        xp = namespace(h, E)
+        E = channels_last(E, signal.axes)
+        R = self._correlation(h, E.shape[1:-1])
+        E = E.reshape(h.shape[1], E.shape[-1])
+        E = self.W_pos_emb_std * (E if self.pos_emb_decay_fn is None else xp.matmul(root(R), E))
         if self.pos_emb_type == 'SUM':
             return h + E
         return xp.concatenate([h, xp.broadcast_to(E, (len(h), *E.shape))], -1)
 
     # -------------------------------------------------------------- the infinite network
 
-    def check(self, signal):
+    def check(self, signal: Signal) -> None:
         super().check(signal)
         if not self.linear_scaling and self.attention_mechanism != 'IDENTITY':
             raise NotImplementedError(
-                f'{self!r} has no kernel in closed form: with linear_scaling=False the products of queries and keys '
-                f'stay random, and their {self.attention_mechanism} has no known covariance. Use linear_scaling=True, '
-                "or attention_mechanism='IDENTITY', or the mean over finite networks (init_fn, apply_fn).")
+                f"{self!r} has no kernel in closed form: with linear_scaling=False the products of "
+                f"queries and keys stay random, and their {self.attention_mechanism} has no known "
+                "covariance. Use linear_scaling=True, or attention_mechanism='IDENTITY', or the "
+                "mean over finite networks (init_fn, apply_fn).")
 
-    def kernel(self, k):
-        self.check_layout(k)
-        sizes, R = k.nngp.shape[k.batch_axes::2], None
+    def kernel(self, k: Steps) -> Steps:
+        self._check_layout(k)
+        sizes = k.nngp.shape[k.batch_axes::2]
+        b = 0 if self.b_std is None else self.b_std ** 2
+        R = None
         if self.pos_emb_type != 'NONE':
-            R = self.correlation(k.nngp, sizes)
+            R = self._correlation(k.nngp, sizes)
             if self.pos_emb_decay_fn is not None and (self.val_pos_emb or not self.linear_scaling):
-                _root(R)                                           # R is part of K', not only of the weights
+                root(R)                                    # R is part of K', not only of the weights
 
         def seen(c):
             """Map K to K~ as matrices: positions of x are rows, positions of x' are columns."""
-            return self.joined(matrices(c, len(sizes)), R, k.signals[0].channels)
+            return self._joined(matrices(c, len(sizes)), R, k.signals[0].channels)
 
         def valued(c):
             """Map K to K_v."""
@@ -308,42 +326,48 @@ class GlobalSelfAttention(Mixing):
         def laid_out(c):
             c = zipped(c, sizes, sizes)
             return c.reshape(prod(c.shape)).reshape(c.shape)
-        step = self.averaged if self.linear_scaling else self.multiplied
+        step = self._averaged if self.linear_scaling else self._multiplied
         met = k.meetings()
-        return step(k, seen, valued, laid_out, 0 if self.b_std is None else self.b_std ** 2).meeting(met)
+        return step(k, seen, valued, laid_out, b).meeting(met)
 
-    def joined(self, K, R, n):
+    def _joined(self, K, R, n):
         """Return K~ for the covariance K of inputs with n channels."""
         if self.pos_emb_type == 'NONE':
             return K
         r = self.W_pos_emb_std ** 2
-        m = self.embedding_channels(n)
+        m = self._embedding_channels(n)
         return K + r * R if self.pos_emb_type == 'SUM' else (n * K + m * (r * R)) / (n + m)
 
-    def averaged(self, k, seen, valued, laid_out, b):
+    def _averaged(self, k, seen, valued, laid_out, b):
         """zeta = f(a K~),  K' = s zeta K_v zeta'^T + b,  Theta' = s zeta Theta_v zeta'^T + 2 K' - b."""
         a = self.W_query_std * self.W_key_std
         s = (self.W_out_std * self.W_value_std) ** 2
-        zetas = k.sides(*k.within(lambda c, mask: self.weights(a * seen(c), mask)))
+        zetas = k.sides(*k.within(lambda c, mask: self._weights(a * seen(c), mask)))
         each = iter(zetas)
 
-        def average(c, zetas):
-            (zeta, other), xp = zetas, namespace(c)
+        def average(c, zeta, other):
+            xp = namespace(c)
             return laid_out(s * xp.matmul(xp.matmul(zeta, valued(c)), xp.moveaxis(other, -1, -2)))
-        new = k.map(lambda p: Cov(average(p.k, next(each)) + b))
-        return new if k.ntk is None else new.but(ntk=average(k.finished().ntk, zetas[0]) + 2 * new.nngp - b)
+        new = k.map(lambda p: Cov(average(p.k, *next(each)) + b))
+        if k.ntk is None:
+            return new
+        return new.but(ntk=average(k.finished().ntk, *zetas[0]) + 2 * new.nngp - b)
 
-    def multiplied(self, k, seen, valued, laid_out, b):
+    def _multiplied(self, k, seen, valued, laid_out, b):
         """D = <K~, K_v>,  K' = s D K~ + b,  Theta' = s [(<K~, Theta_v> + <K_v, Theta~>) K~ + D (Theta~ + 4 K~)] + b."""
         s = (self.W_query_std * self.W_key_std * self.W_out_std * self.W_value_std) ** 2
-
         hidden = _hidden(k)
         each = iter(hidden)
 
         def inner(c, d, hidden=hidden[0]):
-            xp, products = namespace(c), c * d
-            return xp.sum(products if hidden is None else xp.where(hidden, 0, products), (-2, -1), keepdims=True)
-        new = k.map(lambda p: Cov(laid_out(s * inner(seen(p.k), valued(p.k), next(each)) * seen(p.k)) + b))
+            xp = namespace(c)
+            products = c * d if hidden is None else xp.where(hidden, 0, c * d)
+            return xp.sum(products, (-2, -1), keepdims=True)
+
+        def cov(p):
+            D = inner(seen(p.k), valued(p.k), next(each))
+            return Cov(laid_out(s * D * seen(p.k)) + b)
+        new = k.map(cov)
         if k.ntk is None:
             return new
         theta = k.finished().ntk
@@ -351,7 +375,9 @@ class GlobalSelfAttention(Mixing):
         K_v = valued(k.nngp)
         T = seen(theta)
         T_v = valued(theta)
-        return new.but(ntk=laid_out(s * ((inner(K, T_v) + inner(K_v, T)) * K + inner(K, K_v) * (T + 4 * K))) + b)
+        D = inner(K, K_v)
+        ntk = s * ((inner(K, T_v) + inner(K_v, T)) * K + D * (T + 4 * K))
+        return new.but(ntk=laid_out(ntk) + b)
 
 
 def _hidden(k):
@@ -365,23 +391,12 @@ def _hidden(k):
     return [left[..., :, None] | right[..., None, :] for left, right in k.sides(*flat)]
 
 
-def _root(R):
-    """Return the symmetric matrix whose square is R; raise ValueError if R has none and is thus no covariance."""
-    xp = namespace(R)
-    w, v = xp.eigh(R)
-    least, most = plain(w.min()), plain(w.max())
-    if least < -8 * len(R) * xp.eps(R) * abs(most):
-        raise ValueError('expected pos_emb_decay_fn to be a covariance of positions, which has no negative '
-                         f'eigenvalues; got {least:.3g}, with {most:.3g} for the largest. Use one such as '
-                         'lambda d: 1 / (1 + d).')
-    return xp.matmul(v * xp.sqrt(xp.maximum(w, 0)), v.T)
-
-
 def _named(layer, name, names):
     """Return the argument `name` as one of `names`, given in any case or as a member of the enumeration."""
     given = getattr(layer, name)
     text = given.value if isinstance(given, names) else given
     if not isinstance(text, str) or text.upper() not in names.__members__:
-        raise ValueError(f'{layer.name}: expected {name} to be one of {", ".join(names.__members__)}, got '
-                         f'{given!r:.100}.{suggestion(text, names.__members__)}')
+        raise ValueError(
+            f'{layer.name}: expected {name} to be one of {", ".join(names.__members__)}, got '
+            f'{given!r:.100}.{suggestion(text, names.__members__)}')
     return text.upper()

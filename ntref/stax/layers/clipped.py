@@ -1,10 +1,12 @@
 """Nonlinearities with an exponential part (Elu, Selu), and clipped ones (HardTanh, Relu6)."""
 from dataclasses import dataclass
+from typing import Any
 
 from ...arrays import exact
 from ...duals.exponential_unit import elu
-from ...duals.pair import Cov
+from ...duals.pair import Cov, Pair
 from ...duals.truncated import clipped
+from ...types import Array
 from .nonlinearity import Nonlinearity
 
 __all__ = ['Elu', 'HardTanh', 'Relu6', 'Selu']
@@ -24,10 +26,10 @@ class HardTanh(Nonlinearity):
     Owen 1956 (Ann. Math. Stat. 27); docs/theory/duals.md#clipped.
     """
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return xp.minimum(xp.maximum(z, -1), 1)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return clipped(p, 1, ((-1, 1, 1), (1, -1, 1)))
 
 
@@ -45,10 +47,10 @@ class Relu6(Nonlinearity):
     Owen 1956 (Ann. Math. Stat. 27); docs/theory/duals.md#clipped.
     """
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return xp.minimum(xp.maximum(z, 0), 6)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return clipped(p, 0, ((1, 1, 0), (-1, 1, 6)))
 
 
@@ -82,10 +84,10 @@ class Elu(Nonlinearity):
     """
     alpha: float = 1.
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return xp.maximum(z, 0) + self.alpha * xp.expm1(xp.minimum(z, 0))
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return elu(p, self.alpha)
 
 
@@ -103,11 +105,12 @@ class Selu(Nonlinearity):
     """
     scales = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         scale, alpha = self.scales
         return scale * (xp.maximum(z, 0) + alpha * xp.expm1(xp.minimum(z, 0)))
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         scale, alpha = exact(self.scales, p.k)
         cov, slope = elu(p, alpha)
-        return Cov(*(None if c is None else scale * scale * c for c in cov)), scale * scale * slope
+        scaled = (None if c is None else scale * scale * c for c in cov)
+        return Cov(*scaled), scale * scale * slope

@@ -5,11 +5,14 @@ of a pair of positions move together. Derivation: docs/theory/conv.md.
 """
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 from ...arguments import as_whole, as_wholes
 from ...arrays import namespace
 from ...duals.pair import Cov, Pair
-from ...recursion.signal import Axes, Signal
+from ...recursion.signal import Axes, Demand, Signal
+from ...recursion.steps import Steps
+from ...types import Array, Generator, Seed, Tree
 from ...windows import Window, window_sum, windows
 from ..masking import slid, spread
 from .sliding import gap_sum, named_padding, strides_of
@@ -20,7 +23,9 @@ __all__ = ['Conv', 'ConvLocal', 'ConvTranspose']
 
 def _are_letters(numbers, positions):
     """True if `numbers` name the axes of inputs, filter and outputs, with `positions` spatial letters each."""
-    if not isinstance(numbers, (tuple, list)) or len(numbers) != 3 or not all(isinstance(n, str) for n in numbers):
+    if not isinstance(numbers, (tuple, list)) or len(numbers) != 3:
+        return False
+    if not all(isinstance(letters, str) for letters in numbers):
         return False
     spatial = set(numbers[0]) - set('NCIO')
     expected = [sorted({*spatial, *others}) for others in ('NC', 'IO', 'NC')]
@@ -45,21 +50,26 @@ class _Convolution(Weighted, abstract=True):
     def __post_init__(self):
         super().__post_init__()
         shape = as_wholes(self.filter_shape, f'{self.name}: filter_shape', 1)
-        for name, value in dict(out_chan=as_whole(self.out_chan, f'{self.name}: out_chan', 1), filter_shape=shape,
-                                strides=strides_of(self.name, self.strides, shape),
-                                padding=named_padding(self.name, self.padding)).items():
+        values = {
+            'out_chan': as_whole(self.out_chan, f'{self.name}: out_chan', 1),
+            'filter_shape': shape,
+            'strides': strides_of(self.name, self.strides, shape),
+            'padding': named_padding(self.name, self.padding),
+        }
+        for name, value in values.items():
             object.__setattr__(self, name, value)
-        if not _are_letters(self.letters, len(shape)):
-            raise ValueError(f'{self.name}: expected dimension_numbers like ("NHWC", "HWIO", "NHWC"), N and C for '
-                             'inputs and outputs, I and O for the filter, and as many spatial letters as filter_shape '
-                             f'{shape} is long, got {self.dimension_numbers!r}.')
+        if not _are_letters(self._letters, len(shape)):
+            raise ValueError(
+                f'{self.name}: expected dimension_numbers like ("NHWC", "HWIO", "NHWC"), N and C '
+                'for inputs and outputs, I and O for the filter, and as many spatial letters as '
+                f'filter_shape {shape} is long, got {self.dimension_numbers!r}.')
         if self.dimension_numbers is not None:
             object.__setattr__(self, 'dimension_numbers', tuple(self.dimension_numbers))
 
     # -------------------------------------------------------------- which axis is which
 
     @property
-    def letters(self):
+    def _letters(self):
         """The letters of the axes of input, filter and output."""
         if self.dimension_numbers is not None:
             return self.dimension_numbers
@@ -67,9 +77,9 @@ class _Convolution(Weighted, abstract=True):
         return f'N{spatial}C', f'{spatial}IO', f'N{spatial}C'
 
     @property
-    def spatial(self):
+    def _spatial(self):
         """The spatial letters of input, filter and output."""
-        return [[c for c in letters if c not in 'NCIO'] for letters in self.letters]
+        return [[c for c in letters if c not in 'NCIO'] for letters in self._letters]
 
     @property
     def axes(self):
@@ -77,101 +87,115 @@ class _Convolution(Weighted, abstract=True):
 
         With an input of another number of axes, `out` is then reached and refuses it.
         """
-        lhs = self.letters[0]
-        return Axes(*(i if 2 * i < len(lhs) else i - len(lhs) for i in map(lhs.index, 'NC')))
+        lhs, _, _ = self._letters
+        axes = (lhs.index(letter) for letter in 'NC')
+        return Axes(*(axis if 2 * axis < len(lhs) else axis - len(lhs) for axis in axes))
 
     @property
-    def taps(self):
+    def _taps(self):
         return prod(self.filter_shape)
 
-    def windows(self, shape):
+    def _windows(self, shape):
         """Return the `Window` of each spatial axis, for inputs of this shape."""
-        inputs, sizes, _ = self.spatial
+        lhs, _, _ = self._letters
+        inputs, sizes, _ = self._spatial
         strides = self.strides or (1,) * len(self.filter_shape)
-        return [self.window(shape[self.letters[0].index(c)], self.filter_shape[i], strides[i], self.padding)
-                for c, i in ((c, sizes.index(c)) for c in inputs)]
+        found = []
+        for c in inputs:
+            i = sizes.index(c)
+            n = shape[lhs.index(c)]
+            found.append(self.window(n, self.filter_shape[i], strides[i], self.padding))
+        return found
 
-    def demand(self, demand):
+    def demand(self, demand: Demand) -> Demand:
         demand = super().demand(demand)
-        return demand if self.taps == 1 else replace(demand, area=False)
+        return demand if self._taps == 1 else replace(demand, area=False)
 
     # -------------------------------------------------------------- the finite network
 
-    def out(self, signal):
-        lhs, _, out = self.letters
+    def out(self, signal: Signal) -> Signal:
+        lhs, _, out = self._letters
         if len(signal.shape) != len(lhs):
-            raise ValueError(f'expected {len(lhs) - 2} spatial axes ({lhs}), got {len(signal.shape) - 2} in shape '
-                             f'{signal.shape}.')
+            raise ValueError(
+                f'expected {len(lhs) - 2} spatial axes ({lhs}), got {len(signal.shape) - 2} in '
+                f'shape {signal.shape}.')
         self.check_axes(signal, self.axes.of(len(lhs)))
-        self.check_channels(signal)
-        sizes = {'N': signal.shape[self.axes.batch], 'C': self.widened(self.out_chan)}
-        sizes |= {c: window.out for c, window in zip(self.spatial[0], self.windows(signal.shape))}
-        new = replace(signal, shape=tuple(sizes[c] for c in out), axes=Axes(out.index('N'), out.index('C')),
-                      is_gaussian=True)
-        return new.remasked(lambda mask: self.in_order(self.moved(mask, signal.shape)))
+        self._check_channels(signal)
+        sizes = {'N': signal.shape[self.axes.batch], 'C': self._widened(self.out_chan)}
+        for c, window in zip(self._spatial[0], self._windows(signal.shape)):
+            sizes[c] = window.out
+        shape = tuple(sizes[c] for c in out)
+        axes = Axes(out.index('N'), out.index('C'))
+        new = replace(signal, shape=shape, axes=axes, is_gaussian=True)
+        return new.remasked(lambda mask: self._in_order(self._moved(mask, signal.shape)))
 
-    def moved(self, mask, shape):
+    def _moved(self, mask, shape):
         """Return the mask of the outputs for inputs of this shape, with axes in the order of the input."""
-        return slid(mask, self.windows(shape), self.padding)
+        return slid(mask, self._windows(shape), self.padding)
 
-    def in_order(self, mask):
+    def _in_order(self, mask):
         """Return the mask with its positions in the order of the output."""
-        inputs, _, outputs = self.spatial
-        xp = namespace(mask)
-        return xp.moveaxis(mask, [1 + inputs.index(c) for c in outputs], range(1, mask.ndim))
+        inputs, _, outputs = self._spatial
+        source = [1 + inputs.index(c) for c in outputs]
+        return namespace(mask).moveaxis(mask, source, range(1, mask.ndim))
 
-    def init(self, rng, signal):
-        shape, bias_shape = self.shapes(signal)
-        return self.drawn(rng, shape, signal.channels * self.taps, bias_shape)
+    def init(self, rng: Generator, signal: Signal) -> Tree:
+        shape, bias_shape = self._shapes(signal)
+        return self._drawn(rng, shape, signal.channels * self._taps, bias_shape)
 
-    def shapes(self, signal):
+    def _shapes(self, signal):
         """Return the shapes of W and b."""
-        sizes = {'I': signal.channels, 'O': self.widened(self.out_chan)} | dict(zip(self.spatial[1], self.filter_shape))
-        return [sizes[c] for c in self.letters[1]], [sizes['O'] if c == 'C' else 1 for c in self.letters[2]]
+        _, rhs, out = self._letters
+        sizes = dict(zip(self._spatial[1], self.filter_shape))
+        sizes['I'] = signal.channels
+        sizes['O'] = self._widened(self.out_chan)
+        return [sizes[c] for c in rhs], [sizes['O'] if c == 'C' else 1 for c in out]
 
-    def apply(self, params, x, rng=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         W, b = self.parts(params, 2)
         signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
-        self.check_weights(W, self.shapes(signal)[0], signal)
-        patches = self.patches(x)
-        positions, n = patches.shape[1:-1], patches.shape[-1]
-        W = self.matrices(W)
-        Wh = self.product(patches.reshape(len(patches), prod(positions), n), W)
-        source = [self.letters[2].index(c) for c in ('N', *self.spatial[0], 'C')]
-        Wh = Wh.reshape(len(patches), *positions, W.shape[-1])
-        return self.scaled(namespace(Wh).moveaxis(Wh, range(Wh.ndim), source), b, n)
+        self.check_weights(W, self._shapes(signal)[0], signal)
+        patches = self._patches(x)
+        size, *positions, n = patches.shape
+        Wh = self._product(patches.reshape(size, prod(positions), n), self._matrices(W))
+        Wh = Wh.reshape(size, *positions, Wh.shape[-1])
+        target = [self._letters[2].index(c) for c in ('N', *self._spatial[0], 'C')]
+        Wh = namespace(Wh).moveaxis(Wh, range(Wh.ndim), target)
+        return self._scaled(Wh, b, n)
 
-    def patches(self, x):
+    def _patches(self, x):
         """Return the inputs under the window, zero outside, as (N, *output positions, taps x channels)."""
         xp = namespace(x)
-        lhs = self.letters[0]
+        lhs, _, _ = self._letters
         m = len(self.filter_shape)
-        slides = self.windows(x.shape)
-        x = xp.moveaxis(x, [lhs.index(c) for c in ('N', *self.spatial[0], 'C')], range(m + 2))
+        slides = self._windows(x.shape)
+        source = [lhs.index(c) for c in ('N', *self._spatial[0], 'C')]
+        x = xp.moveaxis(x, source, range(m + 2))
         for i, window in enumerate(slides):
             x = windows(x, 1 + 2 * i, window)
         x = xp.moveaxis(x, range(2, 2 + 2 * m, 2), range(1 + m, 1 + 2 * m))
         return x.reshape(*x.shape[:1 + m], prod(x.shape[1 + m:]))
 
-    def matrices(self, W):
+    def _matrices(self, W):
         """Return W as (taps x channels, outputs)."""
-        return self.channels_last(W).reshape(-1, W.shape[self.letters[1].index('O')])
+        return self._channels_last(W).reshape(-1, W.shape[self._letters[1].index('O')])
 
-    def channels_last(self, W):
+    def _channels_last(self, W):
         """Return W with the axes (*spatial axes in the order of the input, I, O)."""
-        return namespace(W).moveaxis(W, [self.letters[1].index(c) for c in (*self.spatial[0], 'I', 'O')], range(W.ndim))
+        source = [self._letters[1].index(c) for c in (*self._spatial[0], 'I', 'O')]
+        return namespace(W).moveaxis(W, source, range(W.ndim))
 
-    def product(self, patches, W):
+    def _product(self, patches, W):
         """Return W h, computed by one matrix product for all positions."""
         n, positions, m = patches.shape
         return (patches.reshape(n * positions, m) @ W).reshape(n, positions, W.shape[-1])
 
     # -------------------------------------------------------------- the infinite network
 
-    def kernel(self, k):
-        return self.reordered(k.in_rows(self.windows(k.shape1), self.convolved))
+    def kernel(self, k: Steps) -> Steps:
+        return self._reordered(k.in_rows(self._windows(k.shape1), self._convolved))
 
-    def convolved(self, k, slides):
+    def _convolved(self, k, slides):
         """Return the convolution of k along `slides`.
 
         For each spatial axis, `slides` has the (axis, Window) of both members of a pair.
@@ -182,18 +206,20 @@ class _Convolution(Weighted, abstract=True):
             return c
 
         def sums(p):
-            area = total(p.area) if self.taps == 1 and p.cov.area is not None else None
-            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_generic else gap_sum(p, slides), area), p.is_generic,
+            area = total(p.area) if self._taps == 1 and p.cov.area is not None else None
+            gap = None if p.is_generic else gap_sum(p, slides)
+            return Pair(p.q1, p.q2, Cov(total(p.k), gap, area), p.is_generic,
                         p.is_spare)
-        return self.affine(k, sums, total, self.taps)
+        return self._affine(k, sums, total, self._taps)
 
-    def reordered(self, k):
+    def _reordered(self, k):
         """Return k with its spatial axes in the order of the output."""
-        inputs, _, outputs = self.spatial
+        inputs, _, outputs = self._spatial
         if inputs == outputs:
             return k
         k = k.computed()
-        source, target = ([axis for c in inputs for axis in k.spatial[order.index(c)]] for order in (inputs, outputs))
+        source = [axis for axes in k.spatial for axis in axes]
+        target = [axis for c in inputs for axis in k.spatial[outputs.index(c)]]
 
         def moved(c):
             return namespace(c).moveaxis(c, source, target)
@@ -279,11 +305,12 @@ class ConvTranspose(_Convolution):
     """
     window = staticmethod(Window.transposed)
 
-    def moved(self, mask, shape):
-        inputs, sizes, _ = self.spatial
+    def _moved(self, mask, shape):
+        inputs, sizes, _ = self._spatial
         order = [sizes.index(c) for c in inputs]
         strides = self.strides or (1,) * len(sizes)
-        return spread(mask, [self.filter_shape[i] for i in order], [strides[i] for i in order], self.padding)
+        shape = [self.filter_shape[i] for i in order]
+        return spread(mask, shape, [strides[i] for i in order], self.padding)
 
 
 @dataclass(frozen=True, repr=False)
@@ -310,21 +337,24 @@ class ConvLocal(_Convolution):
     """
     row_by_row = False
 
-    def shapes(self, signal):
-        out = self.out(signal)
-        sizes = dict(zip(self.letters[2], out.shape)) | {'I': signal.channels * self.taps, 'O': out.channels}
-        return [sizes[c] for c in self.letters[1]], [1 if c == 'N' else sizes[c] for c in self.letters[2]]
+    def _shapes(self, signal):
+        _, rhs, out = self._letters
+        new = self.out(signal)
+        sizes = dict(zip(out, new.shape))
+        sizes['I'] = signal.channels * self._taps
+        sizes['O'] = new.channels
+        return [sizes[c] for c in rhs], [1 if c == 'N' else sizes[c] for c in out]
 
-    def matrices(self, W):
+    def _matrices(self, W):
         """Return W as (positions, taps x channels, outputs)."""
-        W = self.channels_last(W)
+        W = self._channels_last(W)
         return W.reshape(-1, *W.shape[-2:])
 
-    def product(self, patches, W):
+    def _product(self, patches, W):
         """Return W h, computed by one matrix product for each position."""
         xp = namespace(patches, W)
         return xp.moveaxis(xp.moveaxis(patches, 1, 0) @ W, 0, 1)
 
-    def kernel(self, k):
+    def kernel(self, k: Steps) -> Steps:
         new = super().kernel(k.aligned()).computed()
         return new if k.diagonal_spatial else new.uncorrelated()

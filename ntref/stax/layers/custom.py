@@ -1,14 +1,16 @@
 """Nonlinearities given by the user: `Elementwise` with its dual activation, `ElementwiseNumerical` by quadrature."""
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
 
 from ... import quadrature
 from ...arguments import as_whole
 from ...arrays import kind, plain, untraced
 from ...derivatives import derivative
-from ...duals.pair import Cov, over
+from ...duals.pair import Cov, Pair, over
 from ...duals.price import Price
 from ...duals.truncated import DELTA, Products, combined
+from ...recursion.steps import Steps
+from ...types import Array
 from .nonlinearity import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']
@@ -48,52 +50,64 @@ class Elementwise(Nonlinearity):
             raise ValueError('Elementwise: expected fn or nngp_fn or both, got neither.')
         _check_functions(self, fn=self.fn, nngp_fn=self.nngp_fn, d_nngp_fn=self.d_nngp_fn)
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         if self.fn is None:
             raise NotImplementedError(f'{self!r} has no finite network: give fn.')
         return self.fn(z)
 
-    def dual(self, p):
-        return self.covariance(p), self.slope(p)
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return self._covariance(p), self._slope(p)
 
-    def kernel(self, k):
-        pairs, nothing = [], k.nothing()
+    def kernel(self, k: Steps) -> Steps:
+        pairs = []
+        nothing = k.nothing()
 
         def covariance(p):
             pairs.append(p)
-            return self.covariance(p, nothing[len(pairs) - 1]), 0 * p.k
+            return self._covariance(p, nothing[len(pairs) - 1]), 0 * p.k
         new = k.nonlinear(covariance)
-        return new if k.ntk is None else new.but(ntk=self.slope(pairs[0], nothing[0]) * k.ntk)
+        return new if k.ntk is None else new.but(ntk=self._slope(pairs[0], nothing[0]) * k.ntk)
 
-    def covariance(self, p, nothing=False):
+    def _covariance(self, p, nothing=False):
         """Return K', checked except where `nothing`, an array of bool, is True."""
         if self.nngp_fn is None:
-            raise NotImplementedError(f'{self!r} has no kernel: give nngp_fn, or use ElementwiseNumerical.')
+            raise NotImplementedError(
+                f'{self!r} has no kernel: give nngp_fn, or use ElementwiseNumerical.')
+        xp = p.xp
         given = _spread(p)
         k = self.nngp_fn(*given)
-        own1, own2 = (p.xp.asarray(untraced(self.nngp_fn(q, q, q))).astype(p.k.dtype) for q in (p.q1, p.q2))
-        s = p.xp.sqrt(p.xp.maximum(own1, 0)) * p.xp.sqrt(p.xp.maximum(own2, 0))
-        fits = abs(k) <= (1 + p.xp.eps(p.k) ** .5) * s + 0 * k
-        if (at := _first(p, nothing | fits)) is not None:
+        own = (untraced(self.nngp_fn(q, q, q)) for q in (p.q1, p.q2))
+        own1, own2 = (xp.asarray(q).astype(p.k.dtype) for q in own)
+        s = xp.sqrt(xp.maximum(own1, 0)) * xp.sqrt(xp.maximum(own2, 0))
+        rounding = xp.eps(p.k) ** .5
+        at = _first(p, nothing | (abs(k) <= (1 + rounding) * s + 0 * k))
+        if at is not None:
             found = ("K'", k), ('Q', own1), ("Q'", own2)
             got = ', '.join(f'{name} = {plain((value + 0 * p.k)[at]):.6g}' for name, value in found)
-            raise ValueError("expected nngp_fn to give covariances, |K'| <= sqrt(Q Q') for Q = nngp_fn(q, q, q), Q' = "
-                             f"nngp_fn(q', q', q'); got {got} at {_where(p, at)}.")
+            raise ValueError(
+                "expected nngp_fn to give covariances, |K'| <= sqrt(Q Q') for Q = nngp_fn(q, q, "
+                f"q), Q' = nngp_fn(q', q', q'); got {got} at {_where(p, at)}.")
         number, q1, q2 = map(untraced, given)
         swapped = self.nngp_fn(number, q2, q1) + 0 * number
-        if (at := _first(p, nothing | (abs(untraced(k) - swapped) <= p.xp.eps(p.k) ** .5 * s))) is not None:
-            raise ValueError("expected nngp_fn to be the same where q and q' change places, as E[phi(u) phi(v)] is; got"
-                             f" {plain((k + 0 * p.k)[at]):.6g} and {plain(swapped[at]):.6g} at {_where(p, at)}.")
+        at = _first(p, nothing | (abs(untraced(k) - swapped) <= rounding * s))
+        if at is not None:
+            raise ValueError(
+                "expected nngp_fn to be the same where q and q' change places, as E[phi(u) phi(v)] "
+                f"is; got {plain((k + 0 * p.k)[at]):.6g} and {plain(swapped[at]):.6g} at "
+                f"{_where(p, at)}.")
         return Cov(k)
 
-    def slope(self, p, nothing=False):
+    def _slope(self, p, nothing=False):
+        """Return E[phi'(u) phi'(v)], checked except where `nothing`, an array of bool, is True."""
         slope = (self.d_nngp_fn or derivative(self.nngp_fn))(*_spread(p))
-        if (at := _first(p, nothing | p.xp.isfinite(slope + 0 * p.k))) is not None:
-            name, todo = ('d_nngp_fn', 'the limit') if self.d_nngp_fn else (
-                'the derivative of nngp_fn by autograd', 'd_nngp_fn, with the limit')
+        at = _first(p, nothing | p.xp.isfinite(slope + 0 * p.k))
+        if at is not None:
+            name = 'd_nngp_fn' if self.d_nngp_fn else 'the derivative of nngp_fn by autograd'
+            todo = 'the limit' if self.d_nngp_fn else 'd_nngp_fn, with the limit'
             got = plain((slope + 0 * p.k)[at])
-            raise ValueError(f'expected {name} to be finite, got {got} at {_where(p, at)}. Give {todo} there: '
-                             "E[phi'(u) phi'(v)], for u = v where K = q = q'.")
+            raise ValueError(
+                f"expected {name} to be finite, got {got} at {_where(p, at)}. Give {todo} there: "
+                "E[phi'(u) phi'(v)], for u = v where K = q = q'.")
         return slope
 
 
@@ -130,10 +144,10 @@ class ElementwiseNumerical(Nonlinearity):
         if self.deg is not None:
             object.__setattr__(self, 'deg', as_whole(self.deg, 'ElementwiseNumerical: deg', 1))
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return self.fn(z)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         plain = p.numbers
         products = _Numerical(plain, self.fn, self.df, self.deg)
         phi, dphi = (combined([((SMOOTH, n), 1)]) for n in (0, 1))
@@ -163,23 +177,31 @@ class _Numerical(Products):
     def function(self, n):
         while len(self.functions) <= n:
             f = self.functions[-1]
-            self.functions.append((lambda z: 0 * z) if quadrature.is_constant_in_parts(f) else derivative(f))
+            is_flat = quadrature.is_constant_in_parts(f)
+            self.functions.append((lambda z: 0 * z) if is_flat else derivative(f))
         return self.functions[n]
 
     def derivative(self, name, *at):
         if name != SMOOTH:
             return super().derivative(name, *at)
-        p, n = self.p, at[0]
-        found = quadrature.jumps(self.function(n), [*p.q1.reshape(-1), *p.q2.reshape(-1)], kinks=self.kinks)
-        return [((SMOOTH, n + 1), 1), *(((DELTA, 0, c), jump) for c, jump in found if n)]
+        n = at[0]
+        found = quadrature.jumps(self.function(n), self._variances(), kinks=self.kinks)
+        deltas = [((DELTA, 0, c), jump) for c, jump in found] if n else []
+        return [((SMOOTH, n + 1), 1), *deltas]
+
+    def _variances(self):
+        """Return the list of all variances of the pair."""
+        return [*self.p.q1.reshape(-1), *self.p.q2.reshape(-1)]
 
     def product(self, p, f, g):
         if f[0] != SMOOTH or g[0] != SMOOTH:
             return super().product(p, f, g)
-        f, g = self.function(f[1]), self.function(g[1])
+        f = self.function(f[1])
+        g = self.function(g[1])
         if self.deg is not None:
             return self._gauss_hermite(p, f, g)
-        found = quadrature.expectation(f, g, p.q1, p.q2, p.k, area=p.area, kinks_f=self.kinks, kinks_g=self.kinks)
+        kinks = dict(kinks_f=self.kinks, kinks_g=self.kinks)
+        found = quadrature.expectation(f, g, p.q1, p.q2, p.k, area=p.area, **kinks)
         return found.value.astype(p.k.dtype)
 
     def _gauss_hermite(self, p, f, g):
@@ -200,8 +222,8 @@ class _Numerical(Products):
         f = self.function(function[1])
         if self.deg is not None:
             return self._about(f, m, t)
-        q = [*self.p.q1.reshape(-1), *self.p.q2.reshape(-1)]
-        return quadrature.around(f, m + 0 * t, t + 0 * m, q, kinks=self.kinks).astype(m.dtype)
+        found = quadrature.around(f, m + 0 * t, t + 0 * m, self._variances(), kinks=self.kinks)
+        return found.astype(m.dtype)
 
 
 def _spread(p):
@@ -217,7 +239,8 @@ def _first(p, holds):
 
 
 def _where(p, at):
-    return ', '.join(f'{name} = {plain(value[at]):.6g}' for name, value in zip(('K', 'q', "q'"), _spread(p)))
+    named = zip(('K', 'q', "q'"), _spread(p))
+    return ', '.join(f'{name} = {plain(value[at]):.6g}' for name, value in named)
 
 
 def _check_functions(layer, **functions):

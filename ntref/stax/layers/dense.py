@@ -1,9 +1,12 @@
 """Dense: every channel of the output is a weighted sum of all channels of the input."""
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...arguments import as_whole
 from ...arrays import namespace
 from ...recursion.signal import Axes, Signal
+from ...recursion.steps import Steps
+from ...types import Array, Generator, Seed, Tree
 from .weighted import Weighted
 
 __all__ = ['Dense']
@@ -67,23 +70,25 @@ class Dense(Weighted):
     def axes(self):
         return Axes(self.batch_axis, self.channel_axis)
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         self.check_axes(signal, self.axes.of(len(signal.shape)))
-        self.check_channels(signal)
-        return replace(signal.with_channels(self.widened(self.out_dim)), is_gaussian=True)
+        self._check_channels(signal)
+        return replace(signal.with_channels(self._widened(self.out_dim)), is_gaussian=True)
 
-    def init(self, rng, signal):
-        n, m = signal.channels, self.out(signal).channels
-        bias = [m if axis == signal.axes.channel else 1 for axis in range(len(signal.shape))]
-        return self.drawn(rng, (n, m), n, bias)
+    def init(self, rng: Generator, signal: Signal) -> Tree:
+        n = signal.channels
+        m = self.out(signal).channels
+        bias_shape = [m if axis == signal.axes.channel else 1 for axis in range(len(signal.shape))]
+        return self._drawn(rng, (n, m), n, bias_shape)
 
-    def apply(self, params, x, rng=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         W, b = self.parts(params, 2)
         xp = namespace(x, W)
         signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
-        self.check_weights(W, (signal.channels, self.widened(self.out_dim)), signal)
-        Wh = xp.moveaxis(xp.moveaxis(x, self.channel_axis, -1) @ W, -1, self.channel_axis)
-        return self.scaled(Wh, b, x.shape[self.channel_axis])
+        n = signal.channels
+        self.check_weights(W, (n, self._widened(self.out_dim)), signal)
+        Wh = xp.moveaxis(x, self.channel_axis, -1) @ W
+        return self._scaled(xp.moveaxis(Wh, -1, self.channel_axis), b, n)
 
-    def kernel(self, k):
-        return self.affine(k)
+    def kernel(self, k: Steps) -> Steps:
+        return self._affine(k)

@@ -1,15 +1,19 @@
 """DotGeneral: the product with a constant array, which is not trained, along any axes except the channels."""
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...arguments import as_nested, as_wholes
 from ...arrays import as_like, is_array, namespace
 from ...duals.pair import Cov
-from ...recursion.signal import Axes
+from ...recursion.signal import Axes, Signal
+from ...recursion.steps import Steps
+from ...types import Array, Seed, Tree
 from .mixing import Mixing
 
 __all__ = ['DotGeneral']
 
-LETTERS = 'abcdefghijklmnopqrstuvwx'           # of axes; upper case: the other member of a pair; y, z: the batch
+LETTERS = 'abcdefghijklmnopqrstuvwx'
+"""Names of axes; in upper case those of the other member of a pair; y and z are the batch."""
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -65,14 +69,18 @@ class DotGeneral(Mixing):
     def __post_init__(self):
         super().__post_init__()
         if self.lhs is not None and self.rhs is not None:
-            raise ValueError('DotGeneral: expected one constant, lhs or rhs, got both. The other operand is the input.')
+            raise ValueError(
+                'DotGeneral: expected one constant, lhs or rhs, got both. The other operand is the '
+                'input.')
         for name in ('lhs', 'rhs'):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, as_nested(getattr(self, name), f'DotGeneral: {name}'))
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, as_nested(given, f'DotGeneral: {name}'))
         object.__setattr__(self, 'dimension_numbers', _as_dimension_numbers(self.dimension_numbers))
         _, fixed = self._axes
         if any(fixed) and self.constant is None:
-            raise ValueError('DotGeneral: expected lhs or rhs to go with dimension_numbers, got neither.')
+            raise ValueError(
+                'DotGeneral: expected lhs or rhs to go with dimension_numbers, got neither.')
         _check_axes('DotGeneral: ', 'the constant', sum(fixed, ()), len(_shape(self.constant)))
 
     @property
@@ -90,78 +98,95 @@ class DotGeneral(Mixing):
         """True if nothing is summed over."""
         return not self._axes[0][0]
 
-    def tileable(self, signal):
+    def tileable(self, signal: Signal) -> bool:
         return signal.axes.batch not in sum(self._axes[0], ())
 
     # -------------------------------------------------------------- which axis is which
 
-    def letters(self, ndim):
+    def _letters(self, ndim):
         """Return the letters of the axes of the input, the constant and the output."""
         (summed, common), fixed = self._axes
         x = LETTERS[:ndim]
         c = list(LETTERS[ndim:ndim + len(_shape(self.constant))])
         for axis, other in zip(summed + common, sum(fixed, ())):
             c[other] = x[axis]
-        free = [[letter for axis, letter in enumerate(x) if axis not in summed + common], [a for a in c if a not in x]]
-        left, right = free if self.lhs is None else free[::-1]
-        return x, ''.join(c), ''.join([*(x[axis] for axis in common), *left, *right])
+        shared = [x[axis] for axis in common]
+        of_input = [letter for axis, letter in enumerate(x) if axis not in summed + common]
+        of_constant = [letter for letter in c if letter not in x]
+        free = of_input + of_constant if self.lhs is None else of_constant + of_input
+        return x, ''.join(c), ''.join(shared + free)
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         if self.constant is None:
             return signal
-        shape, (summed, common) = signal.shape, self._axes[0]
-        _check_axes('', f'the input of shape {shape}', summed + common, len(shape))
-        batch, channel = signal.axes.batch, signal.axes.channel
-        if channel in summed + common or batch in summed:
-            raise ValueError(f'expected a product along axes other than the channels, {channel}, and sums along axes '
-                             f'other than the batch, {batch}; got dimension_numbers={self.dimension_numbers}. For '
-                             'products over channels there is Dense.')
-        x, c, out = self.letters(len(shape))
-        sizes = dict(zip(c, _shape(self.constant))) | dict(zip(x, shape))
-        if wrong := [(n, sizes[a]) for a, n in zip(c, _shape(self.constant)) if sizes[a] not in (n, -1)]:
-            raise ValueError(f'expected axes of equal lengths, got {wrong[0][0]} in the constant of shape '
-                             f'{_shape(self.constant)} and {wrong[0][1]} in the input of shape {shape} with '
-                             f'dimension_numbers={self.dimension_numbers}.')
-        axes = Axes(out.index(x[batch]), out.index(x[channel]))
-        new = replace(signal, shape=tuple(sizes[a] for a in out), axes=axes)
-        return new.remasked(lambda mask: self.moved(mask, signal, new))
+        self._check_input(signal)
+        shape = _shape(self.constant)
+        x, c, out = self._letters(len(signal.shape))
+        sizes = dict(zip(c, shape)) | dict(zip(x, signal.shape))
+        for letter, n in zip(c, shape):
+            if sizes[letter] not in (n, -1):
+                raise ValueError(
+                    f'expected axes of equal lengths, got {n} in the constant of shape {shape} and '
+                    f'{sizes[letter]} in the input of shape {signal.shape} with '
+                    f'dimension_numbers={self.dimension_numbers}.')
+        axes = Axes(out.index(x[signal.axes.batch]), out.index(x[signal.axes.channel]))
+        new = replace(signal, shape=tuple(sizes[letter] for letter in out), axes=axes)
+        return new.remasked(lambda mask: self._moved(mask, signal, new))
 
-    def moved(self, mask, signal, new):
+    def _check_input(self, signal):
+        """Raise ValueError if the axes do not exist, or if batch or channels are summed."""
+        summed, common = self._axes[0]
+        _check_axes('', f'the input of shape {signal.shape}', summed + common, len(signal.shape))
+        batch = signal.axes.batch
+        channel = signal.axes.channel
+        if channel in summed + common or batch in summed:
+            raise ValueError(
+                f'expected a product along axes other than the channels, {channel}, and sums along '
+                f'axes other than the batch, {batch}; got '
+                f'dimension_numbers={self.dimension_numbers}. For products over channels there is '
+                'Dense.')
+
+    def _moved(self, mask, signal, new):
         """Return the mask of the outputs, True where all inputs with a weight are masked, or where all inputs are."""
-        x, c, out = self.letters(len(signal.shape))
-        old, new = (''.join(letters[axis] for axis in s.layout) for letters, s in ((x, signal), (out, new)))
-        weights = 1. * (self.like(1. * mask) != 0)
+        x, c, out = self._letters(len(signal.shape))
+        old_layout = ''.join(x[axis] for axis in signal.layout)
+        new_layout = ''.join(out[axis] for axis in new.layout)
+        weights = 1. * (self._like(1. * mask) != 0)
 
         def any_of(inputs, weights):
-            return namespace(mask).einsum(f'{old},{c}->{new}', 1. * inputs, weights) > 0 if c else inputs
+            if not c:
+                return inputs
+            subscripts = f'{old_layout},{c}->{new_layout}'
+            return namespace(mask).einsum(subscripts, 1. * inputs, weights) > 0
         return ~any_of(~mask, weights) & (any_of(mask, weights) | ~any_of(~mask, 1 + 0 * weights))
 
     # -------------------------------------------------------------- products
 
-    def like(self, a):
+    def _like(self, a):
         """Return the constant in the kind and precision of the array `a`."""
-        return as_like(self.constant if is_array(self.constant) else namespace(a).asarray(self.constant), a)
+        constant = self.constant if is_array(self.constant) else namespace(a).asarray(self.constant)
+        return as_like(constant, a)
 
-    def apply(self, params, x, rng=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         if self.constant is None:
             return x
-        h = x
-        C = self.like(x)
-        x, c, out = self.letters(x.ndim)
-        return namespace(h, C).einsum(f'{x},{c}->{out}', h, C) if c else h * C
+        C = self._like(x)
+        letters, c, out = self._letters(x.ndim)
+        return namespace(x, C).einsum(f'{letters},{c}->{out}', x, C) if c else x * C
 
-    def kernel(self, k):
-        self.check_layout(k)
+    def kernel(self, k: Steps) -> Steps:
+        self._check_layout(k)
         if self.constant is None:
             return k
         if not _shape(self.constant):
             return k.linear(lambda c: self.constant ** 2 * c, gap=True, area=True)
-        C, (signal, _) = self.like(k.nngp), k.signals
-        x, c, out = self.letters(len(signal.shape))
+        C = self._like(k.nngp)
+        signal, _ = k.signals
+        x, c, out = self._letters(len(signal.shape))
         n = x[signal.axes.batch]
         spatial = ''.join(x[axis] for axis in signal.layout[1:])
         new = ''.join(a for a in out if a not in (n, x[signal.axes.channel]))
-        there = str if k.diagonal_spatial else str.upper           # the letter of the other member of a pair
+        there = str if k.diagonal_spatial else str.upper    # the letter of the other member of a pair
         others = '' if k.diagonal_spatial else there(spatial)
 
         def pairs(positions):
@@ -195,16 +220,21 @@ def _shape(nested):
 def _as_dimension_numbers(numbers):
     """Return ((lhs, rhs), (lhs, rhs)) as tuples of whole numbers, equally many in lhs and rhs."""
     try:
-        summed, common = (tuple(as_wholes(axes, 'DotGeneral: axes', 0) for axes in pair) for pair in numbers)
+        summed, common = (
+            tuple(as_wholes(axes, 'DotGeneral: axes', 0) for axes in pair) for pair in numbers)
     except (TypeError, ValueError) as e:
-        raise ValueError('DotGeneral: expected dimension_numbers like (((1,), (0,)), ((), ())): the contracted axes of '
-                         f'lhs and of rhs, and those in common; got {numbers!r}.') from e
+        raise ValueError(
+            'DotGeneral: expected dimension_numbers like (((1,), (0,)), ((), ())): the contracted '
+            f'axes of lhs and of rhs, and those in common; got {numbers!r}.') from e
     if not all(len(pair) == 2 and len(pair[0]) == len(pair[1]) for pair in (summed, common)):
-        raise ValueError(f'DotGeneral: expected as many axes of lhs as of rhs in dimension_numbers, got {numbers!r}.')
+        raise ValueError(
+            'DotGeneral: expected as many axes of lhs as of rhs in dimension_numbers, got '
+            f'{numbers!r}.')
     return summed, common
 
 
 def _check_axes(who, name, axes, ndim):
     if len(set(axes)) < len(axes) or not all(axis < ndim for axis in axes):
-        raise ValueError(f'{who}expected different axes from 0 to {ndim - 1} of {name}, got {axes} in '
-                         'dimension_numbers.')
+        raise ValueError(
+            f'{who}expected different axes from 0 to {ndim - 1} of {name}, got {axes} in '
+            'dimension_numbers.')

@@ -1,17 +1,21 @@
 """Smooth nonlinearities whose dual activation has a closed form: Erf, Gelu, Sin, Exp, polynomials."""
 from dataclasses import dataclass
 from math import factorial
+from typing import Any
 
 from ... import duals
 from ...arguments import as_number, as_whole
 from ...arrays import exact, namespace
 from ...duals import fast
-from ...duals.pair import Cov
+from ...duals.pair import Cov, Pair
 from ...no_arrays import check_entries
+from ...types import Array, Seed, Tree
 from .nonlinearity import Nonlinearity
 
-__all__ = ['Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'Hermite', 'Monomial', 'Polynomial',
-           'Rbf', 'Sigmoid_like', 'Sin']
+__all__ = [
+    'Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'Hermite', 'Monomial',
+    'Polynomial', 'Rbf', 'Sigmoid_like', 'Sin',
+]
 
 
 # ------------------------------------------------------------------ sigmoid and bump shaped
@@ -31,10 +35,10 @@ class Erf(Nonlinearity):
     b: float = 1.
     c: float = 0.
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return self.a * xp.erf(self.b * z) + self.c
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.erf(p, self.a, self.b, self.c)
 
     def fused_generic(self, p, ntk):
@@ -51,11 +55,11 @@ class Sigmoid_like(Nonlinearity):
     """
     slopes = .5, 1 / 2.4020563531719796, .5
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         a, b, c = self.slopes
         return a * xp.erf(b * z) + c
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.erf(p, *exact(self.slopes, p.k))
 
     def fused_generic(self, p, ntk):
@@ -76,12 +80,12 @@ class Gelu(Nonlinearity):
     """
     approximate: bool = False
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         if self.approximate:
             return z * (1 + xp.tanh((2 / xp.pi) ** .5 * (z + .044715 * z ** 3))) / 2
         return z * (1 + xp.erf(z / 2 ** .5)) / 2
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.gelu(p)
 
     def fused_generic(self, p, ntk):
@@ -103,10 +107,10 @@ class Gaussian(Nonlinearity):
     a: float = 1.
     b: float = -1.
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return self.a * xp.exp(self.b * z * z)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.gaussian(p, self.a, self.b)
 
 
@@ -119,10 +123,10 @@ class Gabor(Nonlinearity):
     docs/theory/duals.md#gabor.
     """
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return xp.exp(-z * z) * xp.sin(z)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.gabor(p)
 
 
@@ -140,10 +144,10 @@ class Sin(Nonlinearity):
     b: float = 1.
     c: float = 0.
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return self.a * xp.sin(self.b * z + self.c)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.sin(p, self.a, self.b, self.cos_2c(p))
 
     def cos_2c(self, p):
@@ -160,7 +164,7 @@ class Cos(Sin):
     docs/theory/duals.md#sin; Louart et al. 2018 (arXiv:1702.05419) table 1.
     """
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return self.a * xp.cos(self.b * z + self.c)
 
     def cos_2c(self, p):
@@ -182,10 +186,10 @@ class Rbf(Nonlinearity):
         if not self.gamma >= 0:
             raise ValueError(f'Rbf: expected gamma >= 0, got {self.gamma}.')
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return 2 ** .5 * xp.sin((2 * self.gamma) ** .5 * z + xp.pi / 4)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.rbf(p, self.gamma)
 
 
@@ -200,10 +204,10 @@ class Exp(Nonlinearity):
     a: float = 1.
     b: float = 1.
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return self.a * xp.exp(self.b * z)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.exp(p, self.a, self.b)
 
 
@@ -232,10 +236,10 @@ class ExpNormalized(Nonlinearity):
     shift: float = -1.
     do_clip: bool = False
 
-    def apply(self, params, x, rng=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         raise NotImplementedError(f'{self!r} is a kernel without a finite network; use kernel_fn.')
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.exp_normalized(p, self.gamma, self.shift, self.do_clip)
 
 
@@ -243,17 +247,19 @@ class ExpNormalized(Nonlinearity):
 
 class _Power(Nonlinearity, abstract=True):
     """phi(z) = sum_k coef[k] z^k / norm; a subclass gives `coef` and `norm2`, the square of norm."""
-    norm2 = 1
+    coef: Any
+    norm2: Any = 1
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         value = 0 * z
         for c in reversed(self.coef):
             value = value * z + c
         return value / self.norm2 ** .5
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         cov, slope = duals.polynomial(p, self.coef)
-        return Cov(*(None if c is None else c / self.norm2 for c in cov)), slope / self.norm2
+        normed = (None if c is None else c / self.norm2 for c in cov)
+        return Cov(*normed), slope / self.norm2
 
 
 @dataclass(frozen=True, repr=False)
@@ -269,7 +275,8 @@ class Polynomial(_Power):
     def __post_init__(self):
         check_entries(self.coef, 'Polynomial: coef')
         if not isinstance(self.coef, (tuple, list)) and not hasattr(self.coef, 'shape'):
-            raise TypeError(f'Polynomial: coef is expected to be a sequence of numbers, got {self.coef!r}.')
+            raise TypeError(
+                f'Polynomial: coef is expected to be a sequence of numbers, got {self.coef!r}.')
         object.__setattr__(self, 'coef', tuple(as_number(c, 'Polynomial: coef') for c in self.coef))
 
 
@@ -319,7 +326,10 @@ class Hermite(_Power):
     @property
     def coef(self):
         """The coefficients of He_n, by the recursion He_(m+1) = z He_m - m He_(m-1)."""
-        last, he = [0], [1]
+        last = [0]
+        he = [1]
         for m in range(self.degree):
-            last, he = he, [a - m * b for a, b in zip([0, *he], [*last, 0, 0])]
+            new = [a - m * b for a, b in zip([0, *he], [*last, 0, 0])]
+            last = he
+            he = new
         return tuple(he)

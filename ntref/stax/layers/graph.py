@@ -9,12 +9,15 @@ Both nodes of a pair move independently, each along the edges of its graph. docs
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
+from typing import Any
 
 from ...arguments import as_wholes
 from ...arrays import as_like, is_array, namespace
 from ...duals.pair import Cov
 from ...no_arrays import check_entries
 from ...recursion.signal import Signal, axis_of
+from ...recursion.steps import Steps
+from ...types import Array, Seed, Tree
 from ...windows import zeros
 from .mixing import Mixing
 
@@ -85,16 +88,19 @@ class Aggregate(Mixing):
     def __post_init__(self):
         super().__post_init__()
         if self.aggregate_axis is not None:
-            given = self.aggregate_axis if isinstance(self.aggregate_axis, (tuple, list)) else (self.aggregate_axis,)
+            is_several = isinstance(self.aggregate_axis, (tuple, list))
+            given = self.aggregate_axis if is_several else (self.aggregate_axis,)
             axes = as_wholes(given, 'Aggregate: aggregate_axis', -LARGEST)
             object.__setattr__(self, 'aggregate_axis', axes[0] if len(axes) == 1 else axes)
         name = str(getattr(self.implementation, 'value', self.implementation)).upper()
         if name not in AggregateImplementation.__members__:
-            raise ValueError("Aggregate: expected implementation to be 'DENSE' or 'SPARSE', got "
-                             f'{self.implementation!r}.')
+            raise ValueError(
+                "Aggregate: expected implementation to be 'DENSE' or 'SPARSE', got "
+                f"{self.implementation!r}.")
         object.__setattr__(self, 'implementation', name)
         if not (self.to_dense is None or callable(self.to_dense)):
-            raise ValueError(f'Aggregate: expected to_dense to be a function or None, got {self.to_dense!r}.')
+            raise ValueError(
+                f'Aggregate: expected to_dense to be a function or None, got {self.to_dense!r}.')
 
     @property
     def picks(self):
@@ -102,136 +108,161 @@ class Aggregate(Mixing):
 
     @property
     def in_tiles(self):
-        return self.to_dense is None                              # users' code may not be thread-safe
+        return self.to_dense is None                    # a function of the user may not be safe in threads
 
     # -------------------------------------------------------------- nodes
 
-    def places(self, signal):
+    def _places(self, signal):
         """Return which of the spatial axes, counted from 0, are axes of nodes."""
         spatial = signal.layout[1:]
-        given = (self.aggregate_axis,) if isinstance(self.aggregate_axis, int) else self.aggregate_axis
+        given = self.aggregate_axis
+        if isinstance(given, int):
+            given = (given,)
         axes = spatial if given is None else [axis_of(axis, len(signal.shape)) for axis in given]
         if len(set(axes)) < len(axes) or not set(axes) <= set(spatial):
-            raise ValueError(f'expected axes of nodes out of {spatial}, those of shape {signal.shape} that are neither '
-                             f'batch nor channels, got aggregate_axis={self.aggregate_axis}.')
+            raise ValueError(
+                f'expected axes of nodes out of {spatial}, those of shape {signal.shape} that are '
+                f'neither batch nor channels, got aggregate_axis={self.aggregate_axis}.')
         return sorted(map(spatial.index, axes))
 
-    def sizes(self, signal):
+    def _sizes(self, signal):
         """Return the numbers of nodes along their axes."""
-        return [signal.shape[signal.layout[1 + i]] for i in self.places(signal)]
+        return [signal.positions[i] for i in self._places(signal)]
 
     # -------------------------------------------------------------- patterns
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         own, other = signal.patterns
-        sizes = self.sizes(signal)
+        sizes = self._sizes(signal)
         if (own is None) != (other is None):
-            raise ValueError('expected the patterns of both x1 and x2, or neither, got one of them. Give '
-                             'pattern=(that of x1, that of x2).')
+            raise ValueError(
+                'expected the patterns of both x1 and x2, or neither, got one of them. Give '
+                'pattern=(that of x1, that of x2).')
         if own is not None:
-            self.check_pattern(own, signal.shape[signal.axes.batch], sizes)
+            self._check_pattern(own, signal.inputs, sizes)
         return signal
 
-    def check(self, signal):
+    def check(self, signal: Signal) -> None:
         super().check(signal)
         self.out(signal)
-        if signal.patterns[0] is not None:
-            self.check_entries(signal.patterns[0], self.sizes(signal))
+        own, _ = signal.patterns
+        if own is not None:
+            self._check_entries(own, self._sizes(signal))
 
-    def written(self, pattern):
+    def _written(self, pattern):
         """Return the pattern in the form of `implementation`; a sparse one has shape (N, E, axes, 2)."""
         if self.implementation == 'SPARSE':
             return pattern[:, :, None] if is_array(pattern) and pattern.ndim == 3 else pattern
         return pattern if self.to_dense is None else self.to_dense(pattern)
 
-    def check_pattern(self, pattern, n, sizes):
+    def _check_pattern(self, pattern, n, sizes):
         """Raise ValueError if `pattern` does not describe n graphs with nodes of these sizes."""
         check_entries(pattern, 'the pattern')
-        P, m = self.written(pattern), len(sizes)
+        P = self._written(pattern)
+        m = len(sizes)
         if self.implementation == 'SPARSE':
-            wanted = f'whole numbers of shape ({n}, edges, {m}, 2)' + (f' or ({n}, edges, 2)' if m == 1 else '')
-            fits = is_array(P) and P.dtype.kind in 'iu' and P.ndim == 4 and (P.shape[0], *P.shape[2:]) == (n, m, 2)
+            short = f' or ({n}, edges, 2)' if m == 1 else ''
+            wanted = f'whole numbers of shape ({n}, edges, {m}, 2){short}'
+            dtypes = 'iu'
+            fits = is_array(P) and P.ndim == 4 and (P.shape[0], *P.shape[2:]) == (n, m, 2)
         else:
             wanted = f'numbers of shape {(n, *sizes, *sizes)}'
-            fits = is_array(P) and P.dtype.kind in 'biufO' and tuple(P.shape) == (n, *sizes, *sizes)
-        if not fits:
+            dtypes = 'biufO'
+            fits = is_array(P) and tuple(P.shape) == (n, *sizes, *sizes)
+        if not fits or P.dtype.kind not in dtypes:
             got = f'{P.dtype} of shape {tuple(P.shape)}' if is_array(P) else type(P).__name__
             nodes = f'{" x ".join(map(str, sizes))} nodes' if sizes else 'one node'
-            raise ValueError(f'expected a pattern ({self.implementation}) of {wanted} for {n} graphs with {nodes}, got '
-                             f'{got}. Pad graphs to equal sizes: weights with zeros, edges with -1.')
+            raise ValueError(
+                f'expected a pattern ({self.implementation}) of {wanted} for {n} graphs with '
+                f'{nodes}, got {got}. Pad graphs to equal sizes: weights with zeros, edges with -1.')
 
-    def check_entries(self, pattern, sizes):
+    def _check_entries(self, pattern, sizes):
         """Raise ValueError for weights that are NaN or infinite, and for nodes that do not exist."""
-        P = self.written(pattern)
+        P = self._written(pattern)
         xp = namespace(P)
-        if self.implementation == 'DENSE' and not bool(xp.all(xp.isfinite(P))):
-            raise ValueError('expected a pattern of finite weights, got NaN or infinity in it.')
-        for i, size in enumerate(sizes if self.implementation == 'SPARSE' else ()):
+        if self.implementation == 'DENSE':
+            if not bool(xp.all(xp.isfinite(P))):
+                raise ValueError('expected a pattern of finite weights, got NaN or infinity in it.')
+            return
+        for i, size in enumerate(sizes):
             if not bool(xp.all(P[:, :, i] < size)):
-                raise ValueError(f'expected edges between nodes 0 to {size - 1}, got node {int(P[:, :, i].max())}. '
-                                 'Pad with negative numbers, such as -1.')
+                raise ValueError(
+                    f'expected edges between nodes 0 to {size - 1}, got node '
+                    f'{int(P[:, :, i].max())}. Pad with negative numbers, such as -1.')
 
-    def weights(self, pattern, sizes, like):
+    def _weights(self, pattern, sizes, like):
         """Return the pattern as matrices (N, V, V) in the precision of `like`.
 
         The V nodes are numbered along their axes.
         """
-        P, V = self.written(pattern), prod(sizes)
+        P = self._written(pattern)
+        V = prod(sizes)
         if self.implementation == 'DENSE':
             return as_like(P, like).reshape(len(P), V, V)
-        xp, P = namespace(P), P.astype('int64')
-        node = xp.sum(0 * P, 2)
-        for i, size in enumerate(sizes):
-            node = size * node + P[:, :, i]                                            # (N, E, 2)
-        node = xp.where(xp.all(P >= 0, axis=(2, 3))[:, :, None], node, -1)
-        here = xp.asarray(range(V))[:, None]
+        node = _numbered(P.astype('int64'), sizes)
+        if not prod(node.shape):
+            return zeros(like, (len(P), V, V))
+        xp = namespace(like)
+        here = namespace(P).asarray(range(V))[:, None]
         step = max(1, CHUNK // max(V * P.shape[1], 1))
 
         def counted(edges):
-            tails, heads = (as_like(edges[:, None, :, side] == here, like) for side in (0, 1))       # (n, V, E)
-            return namespace(like).matmul(tails, namespace(like).moveaxis(heads, 1, 2))
-        if not prod(node.shape):
-            return zeros(like, (len(P), V, V))
-        return namespace(like).concatenate([counted(node[lo:lo + step]) for lo in range(0, len(P), step)])
+            tails, heads = (as_like(edges[:, None, :, side] == here, like) for side in (0, 1))
+            return xp.matmul(tails, xp.moveaxis(heads, 1, 2))               # of (n, V, E) and (n, E, V)
+        parts = [counted(node[start:start + step]) for start in range(0, len(P), step)]
+        return xp.concatenate(parts)
 
     # -------------------------------------------------------------- sums over neighbours
 
-    def apply(self, params, x, rng=None, pattern=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, pattern: Array | None = None,
+              **given: Any) -> Array:
         if pattern is None:
             return x
         xp = namespace(x)
         signal = Signal(tuple(x.shape), self.axes.of(x.ndim))
-        sizes = self.sizes(signal)
-        nodes = [signal.layout[1 + i] for i in self.places(signal)]
-        self.check_entries(pattern, sizes)
+        sizes = self._sizes(signal)
+        nodes = [signal.layout[1 + i] for i in self._places(signal)]
+        self._check_entries(pattern, sizes)
         source = (signal.axes.batch, *nodes)
         target = (0, *range(-len(nodes), 0))
         h = xp.moveaxis(x, source, target)
-        z = h.reshape(len(h), prod(h.shape[1:h.ndim - len(nodes)]), prod(sizes)) @ self.weights(pattern, sizes, x)
+        others = prod(h.shape[1:h.ndim - len(nodes)])
+        z = h.reshape(len(h), others, prod(sizes)) @ self._weights(pattern, sizes, x)
         return xp.moveaxis(z.reshape(h.shape), target, source)
 
-    def kernel(self, k):
-        self.check_layout(k)
+    def kernel(self, k: Steps) -> Steps:
+        self._check_layout(k)
         if k.patterns[0] is None:
             return k
         signal, _ = k.signals
-        sizes = self.sizes(signal)
-        nodes = [k.spatial[i] for i in self.places(signal)]
-        sides = k.sides(*(self.weights(P, sizes, k.nngp) for P in k.patterns))
-        pairings = iter(sides)
-        new = k.map(lambda p: Cov(aggregated(p.k, nodes, *next(pairings))))
+        sizes = self._sizes(signal)
+        nodes = [k.spatial[i] for i in self._places(signal)]
+        sides = k.sides(*(self._weights(P, sizes, k.nngp) for P in k.patterns))
+        each = iter(sides)
+        new = k.map(lambda p: Cov(aggregated(p.k, nodes, *next(each))))
         return new.but(ntk=k.tangent(lambda c: aggregated(c, nodes, *sides[0])))
+
+
+def _numbered(P, sizes):
+    """Return the nodes (N, E, 2) of the edges P (N, E, axes, 2), numbered along their axes; -1 where P is negative."""
+    xp = namespace(P)
+    node = xp.sum(0 * P, 2)
+    for i, size in enumerate(sizes):
+        node = size * node + P[:, :, i]
+    return xp.where(xp.all(P >= 0, axis=(2, 3))[:, :, None], node, -1)
 
 
 def aggregated(c, nodes, P, Q):
     """Return sum_ii' P[i, j] c[i, i'] Q[i', j'] over the pairs of axes `nodes` of c, for P and Q (*batch, V, V)."""
-    xp, m = namespace(c, P), 2 * len(nodes)
-    source = [axis for side in (0, 1) for axis in (pair[side] for pair in nodes)]
+    xp = namespace(c, P)
+    m = 2 * len(nodes)
+    source = [*(left for left, _ in nodes), *(right for _, right in nodes)]
     target = range(-m, 0)
     K = xp.moveaxis(c, source, target)
     batch = K.shape[:P.ndim - 2]
     others = K.shape[P.ndim - 2:K.ndim - m]
     V = P.shape[-1]
-    P, Q = P[..., None, :, :], Q[..., None, :, :]
+    P = P[..., None, :, :]
+    Q = Q[..., None, :, :]
     new = xp.matmul(xp.matmul(xp.moveaxis(P, -1, -2), K.reshape(*batch, prod(others), V, V)), Q)
     return xp.moveaxis(new.reshape(K.shape), target, source)

@@ -1,11 +1,14 @@
 """LayerNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ...arguments import as_axes, is_whole, suggestion
 from ...arrays import generator, namespace
 from ...derivatives import carried_root, is_traced
 from ...duals.pair import Cov
-from ...recursion.signal import Axes, axis_of
+from ...recursion.signal import Axes, Signal, axis_of
+from ...recursion.steps import Steps
+from ...types import Array, Seed, Tree
 from ..layer import Layer
 from ..masking import average, in_layout
 from .gaussian import check_gaussian
@@ -24,10 +27,10 @@ class Identity(Layer):
     elementwise = True
     knows_flat = True
 
-    def apply(self, params, x, rng=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         return x
 
-    def kernel(self, k):
+    def kernel(self, k: Steps) -> Steps:
         return k
 
 
@@ -75,34 +78,45 @@ class LayerNorm(Layer):
     def axes(self):
         return Axes(self.batch_axis, self.channel_axis)
 
-    def tileable(self, signal):
+    def tileable(self, signal: Signal) -> bool:
         return signal.axes.batch not in self._over(len(signal.shape))
 
     def _over(self, ndim):
-        return tuple(sorted({axis_of(a, ndim) for a in as_axes(self.axis, 'LayerNorm: axis')}))
+        """Return the axes to normalize over, of arrays with `ndim` axes."""
+        given = as_axes(self.axis, 'LayerNorm: axis')
+        return tuple(sorted({axis_of(axis, ndim) for axis in given}))
 
-    def check(self, signal):
-        if self.axes.of(len(signal.shape)) != signal.axes or signal.axes.channel not in self._over(len(signal.shape)):
-            raise ValueError(f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among the axes '
-                             f'to normalize over, got axis={self.axis} with channel_axis={self.channel_axis}.')
+    def check(self, signal: Signal) -> None:
+        ndim = len(signal.shape)
+        if self.axes.of(ndim) != signal.axes or signal.axes.channel not in self._over(ndim):
+            raise ValueError(
+                f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among '
+                f'the axes to normalize over, got axis={self.axis} with '
+                f'channel_axis={self.channel_axis}.')
         check_gaussian(signal)
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         if 0 in [signal.shape[axis] for axis in self._over(len(signal.shape))]:
-            raise ValueError(f'expected something to normalize over, got axis={self.axis} of shape {signal.shape}.')
+            raise ValueError(
+                f'expected something to normalize over, got axis={self.axis} of shape '
+                f'{signal.shape}.')
         return signal
 
-    def apply(self, params, x, rng=None, mask=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, mask: Array | None = None,
+              **given: Any) -> Array:
         axis = self._over(x.ndim)
         mask = None if mask is None else in_layout(mask, self.axes.of(x.ndim))
         centred = x - average(x, axis, mask)
         return centred / namespace(x).sqrt(self.eps + average(centred * centred, axis, mask))
 
-    def kernel(self, k):
+    def kernel(self, k: Steps) -> Steps:
         layout = k.signals[0].layout
-        over = tuple(layout.index(a) for a in self._over(len(k.shape1)) if a != k.signals[0].axes.channel)
-        q = [(k.variances(1), k.mask1), (k.variances(2), k.mask2)]
-        return k.divide(*((average(q, over, mask) if over else q) + self.eps for q, mask in q))
+        others = (axis for axis in self._over(len(k.shape1)) if axis != k.signals[0].axes.channel)
+        over = tuple(layout.index(axis) for axis in others)
+
+        def normal(q, mask):
+            return (average(q, over, mask) if over else q) + self.eps
+        return k.divide(normal(k.variances(1), k.mask1), normal(k.variances(2), k.mask2))
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,7 +147,8 @@ class Dropout(Layer):
     def __post_init__(self):
         super().__post_init__()
         if not 0 < self.rate <= 1:
-            raise ValueError(f'Dropout: expected 0 < rate <= 1 (the probability to keep), got {self.rate}.')
+            raise ValueError(
+                f'Dropout: expected 0 < rate <= 1 (the probability to keep), got {self.rate}.')
         if not isinstance(self.mode, str) or self.mode not in ('train', 'test'):
             raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r:.100}."
                              + suggestion(self.mode, ('train', 'test')))
@@ -142,28 +157,32 @@ class Dropout(Layer):
     def in_tiles(self):
         return self.mode == 'test'
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         return signal if self.mode == 'test' else replace(signal, is_gaussian=False)
 
-    def apply(self, params, x, rng=None, **given):
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         if self.mode == 'test':
             return x
         if rng is None:
-            raise ValueError('expected rng, a seed or numpy Generator, for the random mask; got None.')
+            raise ValueError(
+                'expected rng, a seed or numpy Generator, for the random mask; got None.')
+        xp = namespace(x)
         keep = generator(rng).random(tuple(x.shape)) < self.rate
-        return namespace(x).where(namespace(x).asarray(keep), x / self.rate, 0)
+        return xp.where(xp.asarray(keep), x / self.rate, 0)
 
-    def kernel(self, k):
+    def kernel(self, k: Steps) -> Steps:
         if self.mode == 'test':
             return k
+        xp = namespace(k.nngp, self.rate)
         same = k.coincidences()
-        xp, pairs = namespace(k.nngp, self.rate), iter(same)
+        each = iter(same)
         ntk = k.tangent(lambda ntk: xp.where(same[0], ntk / self.rate, ntk))
-        return k.map(lambda pair: self._covariance(pair, next(pairs))).but(ntk=ntk)
+        return k.map(lambda pair: self._covariance(pair, next(each))).but(ntk=ntk)
 
     def _covariance(self, p, same):
         """Return K' = K, or K / rate where an entry meets itself; gap and area grow with the variances."""
-        xp, r = namespace(p.k, self.rate), self.rate
+        xp = namespace(p.k, self.rate)
+        r = self.rate
         gap = p.gap + (1 / r - 1) * (p.q1 + p.q2)
         area = xp.hypot(p.area, xp.sqrt(1 / r ** 2 - 1 + 0 * p.s) * p.s)
         if is_traced(area):

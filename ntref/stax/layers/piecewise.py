@@ -1,9 +1,12 @@
 """Nonlinearities with a kink or a jump at 0: the ReLU family, Sign, RectifiedMonomial."""
 from dataclasses import dataclass
+from typing import Any
 
 from ... import duals
 from ...arguments import as_whole
 from ...duals import fast
+from ...duals.pair import Cov, Pair
+from ...types import Array
 from .nonlinearity import Nonlinearity
 
 __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']
@@ -11,12 +14,13 @@ __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']
 
 class _Rectifier(Nonlinearity, abstract=True):
     """phi(z) = a min(z, 0) + b max(z, 0); a subclass gives `slopes`, (a, b)."""
+    slopes: Any
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         a, b = self.slopes
         return a * xp.minimum(z, 0) + b * xp.maximum(z, 0)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.abrelu(p, *self.slopes)
 
     def fused(self, p, ntk):
@@ -116,10 +120,10 @@ class Sign(Nonlinearity):
     Cho & Saul 2009 (NIPS 22) eq. 5; docs/theory/duals.md#sign.
     """
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return xp.sign(z)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.sign(p)
 
 
@@ -140,10 +144,10 @@ class RectifiedMonomial(Nonlinearity):
     def __post_init__(self):
         object.__setattr__(self, 'degree', as_whole(self.degree, 'RectifiedMonomial: degree', 0))
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return xp.where(z >= 0, z, 0) ** self.degree * (z >= 0)
 
-    def dual(self, p):
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         if self.degree < 2:
             return duals.abrelu(p, 0, 1) if self.degree else duals.step(p)
         return duals.rectified_monomial(p, self.degree)

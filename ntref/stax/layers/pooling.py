@@ -6,12 +6,15 @@ Both members of a pair of positions move independently, so that covariances betw
 
 where v is 1 (sum) or the number of taps (average). Derivation: docs/theory/conv.md#pooling.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 from ...arguments import as_wholes
 from ...arrays import namespace
-from ...recursion.signal import Axes
+from ...recursion.signal import Axes, Signal
+from ...recursion.steps import Steps
+from ...types import Array
 from ...windows import Window, window_sum
 from ..masking import everywhere, slid
 from .mixing import Mixing, check_positions
@@ -25,41 +28,54 @@ __all__ = ['AvgPool', 'GlobalAvgPool', 'GlobalSumPool', 'SumPool']
 class _Pool(Mixing, abstract=True):
     """Base of sums over a window, divided as `_divided` says."""
     row_by_row = True
+    window_shape: tuple
+    strides: tuple | None
+    padding: str
 
     def __post_init__(self):
         super().__post_init__()
         shape = as_wholes(self.window_shape, f'{self.name}: window_shape', 1)
-        for name, value in dict(window_shape=shape, strides=strides_of(self.name, self.strides, shape),
-                                padding=named_padding(self.name, self.padding)).items():
+        values = {
+            'window_shape': shape,
+            'strides': strides_of(self.name, self.strides, shape),
+            'padding': named_padding(self.name, self.padding),
+        }
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def _windows(self, sizes):
+        """Return the `Window` of each spatial axis, for inputs of these sizes."""
         strides = self.strides or (1,) * len(self.window_shape)
-        return [Window.of(*args, self.padding) for args in zip(sizes, self.window_shape, strides, strict=True)]
+        axes = zip(sizes, self.window_shape, strides, strict=True)
+        return [Window.of(n, size, stride, self.padding) for n, size, stride in axes]
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         spatial = signal.layout[1:]
         if len(spatial) != len(self.window_shape):
-            raise ValueError(f'expected {len(self.window_shape)} spatial axes, as window_shape has, got {len(spatial)} '
-                             f'in shape {signal.shape}.')
+            raise ValueError(
+                f'expected {len(self.window_shape)} spatial axes, as window_shape has, got '
+                f'{len(spatial)} in shape {signal.shape}.')
         shape = list(signal.shape)
-        windows = self._windows([shape[a] for a in spatial])
-        for a, window in zip(spatial, windows):
-            shape[a] = window.out
-        return replace(signal, shape=tuple(shape)).remasked(lambda mask: slid(mask, windows, self.padding))
+        windows = self._windows(signal.positions)
+        for axis, window in zip(spatial, windows):
+            shape[axis] = window.out
+        new = replace(signal, shape=tuple(shape))
+        return new.remasked(lambda mask: slid(mask, windows, self.padding))
 
-    def mixed(self, c, groups):
+    def mixed(self, c: Array, groups: Sequence[tuple[int, ...]]) -> Array:
         windows = self._windows([c.shape[axes[0]] for axes in groups])
-        return self._pooled(c, [[(axis, window) for axis in axes] for axes, window in zip(groups, windows)])
+        slides = [[(axis, window) for axis in axes] for axes, window in zip(groups, windows)]
+        return self._pooled(c, slides)
 
-    def kernel(self, k):
-        self.check_layout(k)
-        windows = self._windows([k.shape1[axis] for axis in k.signals[0].layout[1:]])
+    def kernel(self, k: Steps) -> Steps:
+        self._check_layout(k)
+        windows = self._windows(k.signals[0].positions)
         if not self.averages:
             return k.in_rows(windows, self._pooled_kernel, is_local=False).bounded()
         k = k if k.is_generic else k.computed()
         met = k.meetings()
-        return self.renormalized(k.in_rows(windows, self._pooled_kernel, is_local=False), k).meeting(met)
+        new = k.in_rows(windows, self._pooled_kernel, is_local=False)
+        return self._renormalized(new, k).meeting(met)
 
     def _pooled_kernel(self, k, slides):
         """Return the pooled kernel, with a bound of its gap.
@@ -73,12 +89,14 @@ class _Pool(Mixing, abstract=True):
         return k.linear(lambda c: self._pooled(c, slides), bound=None if self.averages else bound)
 
     def _pooled(self, c, slides):
+        """Return the sums of c over the windows of all positions, divided."""
         each = [one for pair in slides for one in pair]
         for one in each:
             c = window_sum(c, [one])
         return self._divided(c, each)
 
     def _divided(self, c, slides):
+        """Return sums over windows as the pool gives them."""
         return c
 
 
@@ -170,21 +188,24 @@ class _GlobalPool(Mixing, abstract=True):
     batch_axis: int = 0
     channel_axis: int = -1
 
-    def out(self, signal):
-        axes = signal.axes
-        n = signal.shape[signal.axes.batch]
+    def out(self, signal: Signal) -> Signal:
+        n = signal.inputs
         channels = signal.channels
-        signal = signal.remasked(everywhere)
-        if axes.batch < axes.channel:
-            return replace(signal, shape=(n, channels), axes=Axes(0, 1))
-        return replace(signal, shape=(channels, n), axes=Axes(1, 0))
+        new = signal.remasked(everywhere)
+        if signal.axes.batch < signal.axes.channel:
+            return replace(new, shape=(n, channels), axes=Axes(0, 1))
+        return replace(new, shape=(channels, n), axes=Axes(1, 0))
 
-    def mixed(self, c, groups):
+    def mixed(self, c: Array, groups: Sequence[tuple[int, ...]]) -> Array:
         axes = sorted((axis % c.ndim for group in groups for axis in group), reverse=True)
         n = prod(c.shape[axis] for axis in axes)
         for axis in axes:                        # one by one: partial sums lose fewer digits
             c = namespace(c).sum(c, axis)
         return c / self._divisor(n)
+
+    def _divisor(self, n):
+        """Return what a sum over n positions is divided by."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)
@@ -209,7 +230,7 @@ class GlobalAvgPool(_GlobalPool):
     """
     averages = True
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         check_positions(signal)
         return super().out(signal)
 

@@ -1,11 +1,15 @@
 """Layers without weights that move, pick or resample positions: Flatten, Index, ImageResize."""
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from operator import index
+from typing import Any
 
 from ...arguments import as_wholes, is_whole, suggestion
 from ...arrays import namespace
-from ...recursion.signal import Axes, axis_of
+from ...recursion.signal import Axes, Demand, Signal, axis_of
+from ...recursion.steps import Steps
+from ...types import Array, Seed, Tree
 from ...windows import RESIZERS, nearest, resize_matrix
 from ..layer import Layer
 from ..masking import everywhere
@@ -47,33 +51,35 @@ class Flatten(Layer):
     def __post_init__(self):
         super().__post_init__()
         if self.batch_axis_out not in (0, 1, -1):
-            raise ValueError(f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r}.')
+            raise ValueError(
+                f'Flatten: expected batch_axis_out 0, 1 or -1, got {self.batch_axis_out!r}.')
 
-    def demand(self, demand):
+    def demand(self, demand: Demand) -> Demand:
         demand = super().demand(demand)
         axes = None if self.batch_axis == 0 else Axes(self.batch_axis, 0)
         return replace(demand, paired=False, axes=axes, flat=self.batch_axis == 0)
 
-    def check(self, signal):
+    def check(self, signal: Signal) -> None:
         if axis_of(self.batch_axis, len(signal.shape)) != signal.axes.batch:
-            raise ValueError(f'expected the batch on axis {self.batch_axis}, got it on {signal.axes.batch} of shape '
-                             f'{signal.shape}.')
+            raise ValueError(
+                f'expected the batch on axis {self.batch_axis}, got it on {signal.axes.batch} of '
+                f'shape {signal.shape}.')
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         check_positions(signal)
-        batch = signal.axes.batch
-        n = signal.shape[batch]
-        size = prod(signal.shape[:batch] + signal.shape[batch + 1:])
-        shape, axes = ((n, size), Axes(0, 1)) if self.batch_axis_out == 0 else ((size, n), Axes(1, 0))
-        return replace(signal, shape=shape, axes=axes, is_gaussian=False).remasked(everywhere)
+        n = signal.inputs
+        size = prod(signal.positions) * signal.channels
+        new = replace(signal, is_gaussian=False).remasked(everywhere)
+        if self.batch_axis_out == 0:
+            return replace(new, shape=(n, size), axes=Axes(0, 1))
+        return replace(new, shape=(size, n), axes=Axes(1, 0))
 
-    def apply(self, params, x, rng=None, **given):
-        xp = namespace(x)
-        x = xp.moveaxis(x, self.batch_axis, 0)
-        x = x.reshape(x.shape[0], prod(x.shape[1:]))
-        return x if self.batch_axis_out == 0 else x.T
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
+        inputs = namespace(x).moveaxis(x, self.batch_axis, 0)
+        flat = inputs.reshape(inputs.shape[0], prod(inputs.shape[1:]))
+        return flat if self.batch_axis_out == 0 else flat.T
 
-    def kernel(self, k):
+    def kernel(self, k: Steps) -> Steps:
         k = k.aligned()
         axes = tuple(axis for group in k.spatial for axis in group)
         if not axes:
@@ -136,9 +142,11 @@ class Index(Layer):
     def __post_init__(self):
         super().__post_init__()
         idx = self.idx if isinstance(self.idx, tuple) else (self.idx,)
-        if len([i for i in idx if i is Ellipsis]) > 1 or not all(is_whole(n) for i in idx for n in _numbers(i)):
-            raise ValueError('Index: expected whole numbers, slices between such and at most one Ellipsis, got '
-                             f'{self.idx!r}.')
+        ellipses = [i for i in idx if i is Ellipsis]
+        if len(ellipses) > 1 or not all(is_whole(n) for i in idx for n in _numbers(i)):
+            raise ValueError(
+                'Index: expected whole numbers, slices between such and at most one Ellipsis, got '
+                f'{self.idx!r}.')
         object.__setattr__(self, 'idx', tuple(map(_plain, idx)))
 
     def __hash__(self):
@@ -148,54 +156,69 @@ class Index(Layer):
     def axes(self):
         return Axes(self.batch_axis, self.channel_axis)
 
-    def tileable(self, signal):
+    def tileable(self, signal: Signal) -> bool:
         return self._for(signal.shape)[signal.axes.batch] == slice(None)
 
     def __repr__(self):
-        others = ''.join(f', {name}={value!r}' for name, value in self.arguments().items() if name != 'idx')
-        return f'Index(Slice[{", ".join(map(_as_text, self.idx)) or "()"}]{others})'
+        others = self.arguments()
+        del others['idx']
+        axes = ''.join(f', {name}={value!r}' for name, value in others.items())
+        idx = ', '.join(map(_as_text, self.idx)) or '()'
+        return f'Index(Slice[{idx}]{axes})'
 
     def _for(self, shape):
         """Return one index for each axis of an array of this shape."""
         idx = list(self.idx) if Ellipsis in self.idx else [*self.idx, Ellipsis]
         i = idx.index(Ellipsis)
-        if len(idx) - 1 > len(shape):
-            raise ValueError(f'expected at most {len(shape)} indices for shape {shape}, got {self.idx}.')
-        return [*idx[:i], *[slice(None)] * (len(shape) - len(idx) + 1), *idx[i + 1:]]
+        missing = len(shape) - len(idx) + 1
+        if missing < 0:
+            raise ValueError(
+                f'expected at most {len(shape)} indices for shape {shape}, got {self.idx}.')
+        return [*idx[:i], *[slice(None)] * missing, *idx[i + 1:]]
 
-    def check(self, signal):
-        idx, axes = self._for(signal.shape), signal.axes
+    def check(self, signal: Signal) -> None:
+        idx = self._for(signal.shape)
+        axes = signal.axes
         if not isinstance(idx[axes.batch], slice) or idx[axes.channel] != slice(None):
             raise NotImplementedError(
-                f'{self!r} has no kernel: expected a slice of the batch (axis {axes.batch}) and all of the channels '
-                f'(axis {axes.channel}), got {self.idx} for shape {signal.shape}.')
+                f'{self!r} has no kernel: expected a slice of the batch (axis {axes.batch}) and '
+                f'all of the channels (axis {axes.channel}), got {self.idx} for shape '
+                f'{signal.shape}.')
 
-    def out(self, signal):
-        idx, axes = self._for(signal.shape), signal.axes
-        shape = []
-        kept = [a for a, i in enumerate(idx) if isinstance(i, slice)]
-        for n, i in zip(signal.shape, idx):
-            if isinstance(i, slice):
-                shape.append(n if n == -1 else len(range(n)[i]))          # -1, any size, stays -1
-            elif n != -1 and not -n <= i < n:
-                raise ValueError(f'expected indices within shape {signal.shape}, got {self.idx}.')
-        if axes.batch in kept and axes.channel in kept:
-            new = replace(signal, shape=tuple(shape), axes=Axes(kept.index(axes.batch), kept.index(axes.channel)))
+    def out(self, signal: Signal) -> Signal:
+        idx = self._for(signal.shape)
+        shape = tuple(self._picked_shape(signal.shape, idx))
+        kept = [axis for axis, i in enumerate(idx) if isinstance(i, slice)]
+        batch = signal.axes.batch
+        channel = signal.axes.channel
+        if batch in kept and channel in kept:
+            new = replace(signal, shape=shape, axes=Axes(kept.index(batch), kept.index(channel)))
             return new.remasked(lambda mask: mask[tuple(idx[axis] for axis in signal.layout)])
         if signal.mask is not None:
-            raise ValueError(f'expected slices of the batch and the channels where inputs have masks, got {self.idx}.')
-        return replace(signal, shape=tuple(shape), axes=Axes().of(len(shape)) if len(shape) > 1 else Axes(0, 0))
+            raise ValueError(
+                'expected slices of the batch and the channels where inputs have masks, got '
+                f'{self.idx}.')
+        axes = Axes().of(len(shape)) if len(shape) > 1 else Axes(0, 0)
+        return replace(signal, shape=shape, axes=axes)
 
-    def apply(self, params, x, rng=None, **given):
+    def _picked_shape(self, shape, idx):
+        """Yield the lengths of the axes that stay; raise ValueError for a number out of range."""
+        for n, i in zip(shape, idx):
+            if isinstance(i, slice):
+                yield n if n == -1 else len(range(n)[i])                  # -1, any size, stays -1
+            elif n != -1 and not -n <= i < n:
+                raise ValueError(f'expected indices within shape {shape}, got {self.idx}.')
+
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         return x[tuple(self._for(x.shape))]
 
-    def kernel(self, k):
-        batch, *spatial = (self._for(k.shape1)[axis] for axis in k.signals[0].layout)
+    def kernel(self, k: Steps) -> Steps:
+        idx = self._for(k.shape1)
+        batch, *spatial = (idx[axis] for axis in k.signals[0].layout)
         positions = [i for i, axes in zip(spatial, k.spatial) for _ in axes]
 
         def picked(c):
             return c[(*[batch] * (c.ndim - len(positions)), *positions)]
-
         return k.linear(picked, gap=True, area=True)
 
 
@@ -221,7 +244,7 @@ def _as_text(i):
     if not isinstance(i, slice):
         return '...' if i is Ellipsis else str(i)
     start, stop, step = ('' if n is None else str(n) for n in _parts(i))
-    return f'{start}:{stop}' + (f':{step}' if step else '')
+    return f'{start}:{stop}:{step}' if step else f'{start}:{stop}'
 
 
 # ------------------------------------------------------------------ resampling
@@ -267,41 +290,45 @@ class ImageResize(Mixing):
         super().__post_init__()
         method = str(getattr(self.method, 'name', self.method)).lower()
         if method not in RESIZERS:
-            raise ValueError(f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got '
-                             f'{self.method!r:.100}.{suggestion(method, RESIZERS)}')
+            raise ValueError(
+                f'ImageResize: expected method to be one of {", ".join(RESIZERS)}, got '
+                f'{self.method!r:.100}.{suggestion(method, RESIZERS)}')
         shape = as_wholes(self.shape, 'ImageResize: shape', -1)
         if 0 in shape:
-            raise ValueError(f'ImageResize: expected lengths >= 1, or -1 to keep one, got shape {shape}.')
+            raise ValueError(
+                f'ImageResize: expected lengths >= 1, or -1 to keep one, got shape {shape}.')
         object.__setattr__(self, 'method', method)
         object.__setattr__(self, 'shape', shape)
 
-    def out(self, signal):
+    def out(self, signal: Signal) -> Signal:
         if len(self.shape) != len(signal.shape):
-            raise ValueError(f'expected {len(self.shape)} axes, as `shape` has, got shape {signal.shape}.')
+            raise ValueError(
+                f'expected {len(self.shape)} axes, as `shape` has, got shape {signal.shape}.')
         shape = tuple(old if new == -1 else new for old, new in zip(signal.shape, self.shape))
         for name, axis in ('batch', signal.axes.batch), ('channels', signal.axes.channel):
             if shape[axis] != signal.shape[axis]:
-                raise ValueError(f'expected the {name} to keep their length {signal.shape[axis]}, got shape='
-                                 f'{self.shape} with {shape[axis]} on axis {axis}. Use -1 there.')
+                raise ValueError(
+                    f'expected the {name} to keep their length {signal.shape[axis]}, got '
+                    f'shape={self.shape} with {shape[axis]} on axis {axis}. Use -1 there.')
         if any(old == 0 < new for old, new in zip(signal.shape, shape)):
             raise ValueError(f'expected positions to resample, got none in shape {signal.shape}.')
-        return replace(signal, shape=shape).remasked(self.picked)
+        return replace(signal, shape=shape).remasked(self._picked)
 
     @property
-    def sizes(self):
+    def _sizes(self):
         """Numbers of positions of the output along the spatial axes."""
         axes = self.axes.of(len(self.shape))
-        return [n for a, n in enumerate(self.shape) if a not in (axes.batch, axes.channel)]
+        return [n for axis, n in enumerate(self.shape) if axis not in (axes.batch, axes.channel)]
 
-    def picked(self, mask):
+    def _picked(self, mask):
         """Return the mask, which takes at each output the value at the nearest input position."""
-        for axis, size in enumerate(self.sizes, 1):
+        for axis, size in enumerate(self._sizes, 1):
             if size != -1:
                 mask = self._nearest(mask, axis, size)
         return mask
 
-    def mixed(self, c, groups):
-        for group, size in zip(groups, self.sizes):
+    def mixed(self, c: Array, groups: Sequence[tuple[int, ...]]) -> Array:
+        for group, size in zip(groups, self._sizes):
             for axis in group:
                 if size not in (-1, c.shape[axis]):
                     c = self._resized(c, axis % c.ndim, size)
@@ -309,7 +336,7 @@ class ImageResize(Mixing):
 
     @property
     def picks(self):
-        return RESIZERS[self.method] is nearest or not set(self.sizes) - {-1}
+        return RESIZERS[self.method] is nearest or not set(self._sizes) - {-1}
 
     @property
     def averages(self):
@@ -319,8 +346,10 @@ class ImageResize(Mixing):
         return c[(*[slice(None)] * axis, nearest(c.shape[axis], size))]
 
     def _resized(self, c, axis, size):
-        xp, n = namespace(c), c.shape[axis]
         if self.picks:
             return self._nearest(c, axis, size)
-        R = resize_matrix(xp, n, size, RESIZERS[self.method], self.antialias).astype(c.dtype, copy=False)
+        xp = namespace(c)
+        n = c.shape[axis]
+        R = resize_matrix(xp, n, size, RESIZERS[self.method], self.antialias)
+        R = R.astype(c.dtype, copy=False)
         return xp.moveaxis(xp.tensordot(R, c, ([1], [axis])), 0, axis)

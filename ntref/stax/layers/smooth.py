@@ -10,8 +10,11 @@ minute. Variances above 1100 are refused.
 """
 from dataclasses import dataclass
 from math import pi
+from typing import Any
 
+from ...duals.pair import Cov, Pair
 from ...duals.series import hermite
+from ...types import Array
 from .nonlinearity import Nonlinearity
 
 __all__ = ['Mish', 'Sigmoid', 'Softplus', 'Swish', 'Tanh']
@@ -25,7 +28,19 @@ class _Expanded(Nonlinearity, abstract=True):
     {powers of the variables: coefficient}.
     """
 
-    def dual(self, p):
+    poles: float
+    polynomial: dict
+    rules: tuple
+
+    def dphi(self, xp: Any, z: Array) -> Array:
+        """Return the derivative of phi."""
+        raise NotImplementedError
+
+    def variables(self, xp: Any, z: Array) -> tuple:
+        """Return the variables of `polynomial` at z."""
+        raise NotImplementedError
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
         return hermite(p, self.phi, self.dphi, self.poles, self.of_order)
 
     def of_order(self, n):
@@ -35,7 +50,8 @@ class _Expanded(Nonlinearity, abstract=True):
             polynomial = _derived(polynomial, self.rules)
 
         def derivative(xp, z):
-            values, total = self.variables(xp, z), 0 * z
+            values = self.variables(xp, z)
+            total = 0 * z
             for powers, coefficient in polynomial.items():
                 term = coefficient
                 for value, power in zip(values, powers):
@@ -50,7 +66,9 @@ def _derived(polynomial, rules):
     total = {}
     for powers, coefficient in polynomial.items():
         for i, (power, rule) in enumerate(zip(powers, rules)):
-            for others, factor in rule.items() if power else ():
+            if not power:
+                continue
+            for others, factor in rule.items():
                 term = tuple(a + b - (i == j) for j, (a, b) in enumerate(zip(powers, others)))
                 total[term] = total.get(term, 0) + coefficient * power * factor
     return total
@@ -107,10 +125,10 @@ class Tanh(_Expanded):
         t = xp.tanh(z)
         return t, (1 - t) * (1 + t)
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return xp.tanh(z)
 
-    def dphi(self, xp, z):
+    def dphi(self, xp: Any, z: Array) -> Array:
         t = xp.tanh(z)
         return (1 - t) * (1 + t)
 
@@ -119,25 +137,19 @@ class Tanh(_Expanded):
 class Sigmoid(_Logistic):
     """phi(z) = 1 / (1 + exp(-z)).
 
-    Raises
-    ------
-    ValueError : `kernel_fn` at variances above 1100, where the series is too long.
-
-    Accuracy
-    --------
-    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
+    Accuracy, and the variances that `kernel_fn` refuses, are as for `Tanh`.
 
     Source
     ------
-    Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
+    As for `Tanh`; docs/theory/duals.md#hermite.
     """
     poles = pi
     polynomial = {(0, 0, 1): 1 / 4}
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return logistic(xp, z)
 
-    def dphi(self, xp, z):
+    def dphi(self, xp: Any, z: Array) -> Array:
         t = xp.tanh(z / 2)
         return (1 - t) * (1 + t) / 4
 
@@ -146,25 +158,19 @@ class Sigmoid(_Logistic):
 class Softplus(_Logistic):
     """phi(z) = log(1 + exp z).
 
-    Raises
-    ------
-    ValueError : `kernel_fn` at variances above 1100, where the series is too long.
-
-    Accuracy
-    --------
-    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
+    Accuracy, and the variances that `kernel_fn` refuses, are as for `Tanh`.
 
     Source
     ------
-    Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
+    As for `Tanh`; docs/theory/duals.md#hermite.
     """
     poles = pi
     polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2}
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return softplus(xp, z)
 
-    def dphi(self, xp, z):
+    def dphi(self, xp: Any, z: Array) -> Array:
         return logistic(xp, z)
 
 
@@ -172,25 +178,19 @@ class Softplus(_Logistic):
 class Swish(_Logistic):
     """phi(z) = z / (1 + exp(-z)), also called SiLU.
 
-    Raises
-    ------
-    ValueError : `kernel_fn` at variances above 1100, where the series is too long.
-
-    Accuracy
-    --------
-    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
+    Accuracy, and the variances that `kernel_fn` refuses, are as for `Tanh`.
 
     Source
     ------
-    Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
+    As for `Tanh`; docs/theory/duals.md#hermite.
     """
     poles = pi
     polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2, (1, 0, 1): 1 / 4}
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return z * logistic(xp, z)
 
-    def dphi(self, xp, z):
+    def dphi(self, xp: Any, z: Array) -> Array:
         t = xp.tanh(z / 2)
         return (1 + t) * (1 + z * (1 - t) / 2) / 2
 
@@ -199,31 +199,30 @@ class Swish(_Logistic):
 class Mish(_Expanded):
     """phi(z) = z tanh(log(1 + exp z)); its poles are where exp z = -1 +- i.
 
-    Raises
-    ------
-    ValueError : `kernel_fn` at variances above 1100, where the series is too long.
-
-    Accuracy
-    --------
-    Errors are at most 1e-13 of the largest values that K and Theta can take, for variances of 0 to 1000.
+    Accuracy, and the variances that `kernel_fn` refuses, are as for `Tanh`.
 
     Source
     ------
-    Mehler's series, Daniely et al. 2016 (arXiv:1602.05897) section 4; docs/theory/duals.md#hermite.
+    As for `Tanh`; docs/theory/duals.md#hermite.
     """
     poles = 3 * pi / 4
     polynomial = {(0, 1, 0, 0, 0): 1, (1, 0, 1, 1, 0): 1}
-    rules = ({(0, 0, 0, 0, 0): 1}, {(0, 0, 1, 1, 0): 1}, {(0, 1, 1, 1, 0): -2}, {(0, 0, 0, 1, 1): 1},
-             {(0, 0, 0, 1, 1): -1})
+    rules = (
+        {(0, 0, 0, 0, 0): 1},
+        {(0, 0, 1, 1, 0): 1},
+        {(0, 1, 1, 1, 0): -2},
+        {(0, 0, 0, 1, 1): 1},
+        {(0, 0, 0, 1, 1): -1},
+    )
 
     def variables(self, xp, z):
         """Return z, t = tanh(log(1 + exp z)), 1 - t^2, the logistic function and 1 minus the logistic function."""
         t = xp.tanh(softplus(xp, z))
         return z, t, (1 - t) * (1 + t), logistic(xp, z), logistic(xp, -z)
 
-    def phi(self, xp, z):
+    def phi(self, xp: Any, z: Array) -> Array:
         return z * xp.tanh(softplus(xp, z))
 
-    def dphi(self, xp, z):
+    def dphi(self, xp: Any, z: Array) -> Array:
         t = xp.tanh(softplus(xp, z))
         return t + z * (1 - t) * (1 + t) * logistic(xp, z)
