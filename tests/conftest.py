@@ -7,7 +7,7 @@ import numpy
 import pytest
 from cupy_stand_in import installed
 from kinds import KINDS
-from profiles import SAMPLED
+from profiles import LONG, SAMPLED
 
 DOUBLE = 53
 
@@ -21,8 +21,11 @@ def pytest_collection_modifyitems(items):
     seen = Counter()
     for item in items:
         test = item.nodeid.partition('[')[0].rpartition('/')[2]                   # file::function
+        file = test.partition('::')[0]
         if seen[test] % SAMPLED.get(test, 1):
             item.add_marker(pytest.mark.slow)
+        if not seen[test] and not item.get_closest_marker('slow') and not {file, test} & LONG:
+            item.add_marker(pytest.mark.quick)
         seen[test] += 1
     yield
     items.sort(key=lambda item: item.get_closest_marker('last') is not None)

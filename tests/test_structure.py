@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from places import ROOT, TESTS
-from profiles import SAMPLED
+from profiles import LONG, SAMPLED
 
 import ntref
 from ntref.stax import Layer
@@ -436,6 +436,10 @@ def test_public_names_have_one_home():
         assert set(module.__all__) <= listed
 
 
+def test_annotations_are_offered_to_type_checkers():
+    assert (PACKAGE / 'py.typed').exists() and 'ntref = py.typed' in (ROOT / 'setup.cfg').read_text()
+
+
 # ------------------------------------------------------------------ what an import costs
 
 LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm'
@@ -559,13 +563,13 @@ def test_the_reader_of_statements_sees_them():
         assert len(idle_statements(ast.parse(text))) == n, text
 
 
-# ------------------------------------------------------------------ tests of which some run always
+# ------------------------------------------------------------------ which tests run when
 
-@pytest.mark.parametrize('test', SAMPLED)
-def test_what_is_sampled_exists(test):
+@pytest.mark.parametrize('test', [*SAMPLED, *LONG])
+def test_what_profiles_name_exists(test):
     file, _, name = test.partition('::')
-    path, = TESTS.rglob(file)
-    assert any(getattr(node, 'name', None) == name for node in ast.parse(path.read_text()).body)
+    path, = [*TESTS.rglob(file), *(ROOT / 'docs').rglob(file)]
+    assert not name or any(getattr(node, 'name', None) == name for node in ast.parse(path.read_text()).body)
 
 
 # ------------------------------------------------------------------ links

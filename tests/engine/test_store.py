@@ -381,7 +381,8 @@ def former(store, symmetric):
     for i in range(3):
         for j in range(i if symmetric else 0, 3):
             a.set_block_selection((i, j), (x @ x.T)[2 * i:2 * i + 2, 2 * j:2 * j + 2])
-    group.create_array('line', data=x[0] + 1, compressors=codecs)
+    line = group.create_array('line', shape=(3,), dtype='f8', compressors=codecs)
+    line[:] = x[0] + 1
     return x
 
 

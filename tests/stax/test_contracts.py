@@ -112,12 +112,12 @@ def entries(net, kind):
 def test_kinds_agree(net, positions, kind, rng):
     if not entries(net, kind) or kind == 'mpmath' and positions and net in map(itemgetter(1), ANYWHERE):
         return
-    n = 2 if kind == 'mpmath' else 3                                                # each pair takes long
-    x, y = draw(rng, net, n, positions), draw(rng, net, n - 1, positions)
+    n, others = (2, 0) if kind == 'mpmath' else (3, 2)                              # each pair takes long
+    x, y = draw(rng, net, n, positions), draw(rng, net, others, positions)
     y = numpy.concatenate([y, taken(net, x, slice(1))], axes_of(net)[0])            # one input that coincides
     expected = net.kernel_fn(x, y)
     a, b = to_kind(kind, x), to_kind(kind, y)
-    for k in (net.kernel_fn(a), net.kernel_fn(a, b)):                               # the last is compared
+    for k in (net.kernel_fn(taken(net, a, slice(1))), net.kernel_fn(a, b)):         # the last is compared
         assert all(type(getattr(k, name)) is type(a + 0) for name in ('nngp', 'ntk', 'cov1'))
         assert all(getattr(k, name).dtype == a.dtype for name in ('nngp', 'ntk', 'cov1'))
     dtype = 'float32' if kind == 'float32' else 'float64'
