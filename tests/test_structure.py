@@ -168,7 +168,7 @@ ALLOWED = {
     'testing.finite': {'arrays', 'stax', 'trees', 'recursion.positions', 'testing.comparing'},
     'testing.check': {'arguments', 'stax', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.check', 'testing.comparing', 'testing.finite'},
-    'classic': {'arguments', 'arrays', 'empirical', 'predict', 'engine.batch'},
+    'classic': {'arguments', 'arrays', 'empirical', 'predict', 'types', 'engine.batch'},
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
