@@ -9,7 +9,7 @@ import numpy
 
 from ..arguments import as_flag, as_part, as_whole, check_per_input, function_of_blocks, of_block
 from ..no_arrays import check_entries, check_unfollowed
-from ..types import KernelFn, Network
+from ..types import HasKernel, KernelFn
 from .cover import blocks, put_block
 from .forms import apart, digest, together, told
 from .memory import check_memory, check_workers
@@ -24,7 +24,7 @@ SIDE = 1024              # inputs on either side of a tile, by default
 WORK = 4                 # a guess: peak memory of the computation of a tile, in units of its result
 
 
-def batch(kernel_fn: KernelFn | Network, batch_size: int = 0, device_count: int = -1,
+def batch(kernel_fn: KernelFn | HasKernel, batch_size: int = 0, device_count: int = -1,
           store_on_device: bool = True, *, out: str | PathLike | None = None,
           progress: bool | None = None, executor: Any = None,
           memory_limit: int | None = None) -> KernelFn:

@@ -8,7 +8,7 @@ from ..arguments import as_flag, as_part, is_per_input
 from ..arrays import is_array, namespace
 from ..no_arrays import check_entries
 from ..trees import named
-from ..types import Array, Get, KernelFn, Network, Number
+from ..types import Array, Get, KernelFn, HasKernel, Number
 from .closed_form import Training
 from .gaussian import NEEDS, WHICH, answer, predict, requested, unique
 from .layout import Axes, checked, field, nonnegative, time, times_alone
@@ -16,7 +16,7 @@ from .layout import Axes, checked, field, nonnegative, time, times_alone
 __all__ = ['gradient_descent_mse_ensemble', 'refuse']
 
 
-def gradient_descent_mse_ensemble(kernel_fn: KernelFn | Network, x_train: Any, y_train: Array,
+def gradient_descent_mse_ensemble(kernel_fn: KernelFn | HasKernel, x_train: Any, y_train: Array,
                                   learning_rate: Number = 1., diag_reg: Number = 0.,
                                   diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
                                   **kernel_fn_train_train_kwargs: Any) -> '_Ensemble':

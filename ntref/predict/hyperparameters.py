@@ -12,7 +12,7 @@ from ..arrays import is_array
 from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import counted
 from ..no_arrays import check_unfollowed
-from ..types import Array, KernelFn, Network, Number
+from ..types import Array, KernelFn, HasKernel, Number
 from .bayes import evidence, evidence_gradient, kernel_of
 from .closed_form import Training
 from .ensemble import refuse
@@ -77,7 +77,7 @@ class FitError(RuntimeError):
 
 # ------------------------------------------------------------------ the gradient
 
-def log_marginal_likelihood_gradient(net_fn: Callable[..., Network | KernelFn], x_train: Any,
+def log_marginal_likelihood_gradient(net_fn: Callable[..., HasKernel | KernelFn], x_train: Any,
                                      y_train: Array, hyperparameters: dict[str, Number],
                                      get: str = 'nngp', diag_reg: Number = 0.,
                                      diag_reg_absolute_scale: bool = False,
@@ -253,7 +253,7 @@ class _Problem:
 
 # ------------------------------------------------------------------ the maximum
 
-def fit_hyperparameters(net_fn: Callable[..., Network | KernelFn], x_train: Any, y_train: Array,
+def fit_hyperparameters(net_fn: Callable[..., HasKernel | KernelFn], x_train: Any, y_train: Array,
                         initial: dict[str, Number], get: str = 'nngp', diag_reg: Number = 0.,
                         diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
                         bounds: dict[str, tuple[Number, Number]] | None = None,

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from ..arguments import as_part, function_of_blocks, is_whole, of_block
 from ..engine.cover import blocks, cuts
 from ..no_arrays import check_entries, check_unfollowed, no_array
-from ..types import KernelFn, Network
+from ..types import KernelFn, HasKernel
 from .factor import symmetric
 from .layout import checked, kernel_matrix, refuse_function
 
@@ -51,7 +51,7 @@ class ComputedKernel:
     ((3, 3), array([[0., 1., 0.]]))
     """
 
-    def __init__(self, kernel_fn: KernelFn | Network, x1: Any, x2: Any = None,
+    def __init__(self, kernel_fn: KernelFn | HasKernel, x1: Any, x2: Any = None,
                  get: str | None = None, **kwargs: Any):
         check_entries(x1, 'x1')
         check_entries(x2, 'x2')

@@ -3,31 +3,34 @@ from ..arguments import unknown_name
 # composition
 from .combinators import parallel, repeat, serial
 # branching
-from .branching import FanInConcat, FanInProd, FanInSum, FanOut
+from .layers.branching import FanInConcat, FanInProd, FanInSum, FanOut
 # with weights
-from .attention import AttentionMechanism, GlobalSelfAttention, PositionalEmbedding
-from .conv import Conv, ConvLocal, ConvTranspose, Padding
-from .dense import Dense
+from .layers.attention import AttentionMechanism, GlobalSelfAttention
+from .layers.conv import Conv, ConvLocal, ConvTranspose
+from .layers.dense import Dense
+from .layers.embedding import PositionalEmbedding
+from .layers.sliding import Padding
 # without weights
-from .dot_general import DotGeneral
-from .graph import Aggregate, AggregateImplementation
-from .normalization import Dropout, Identity, LayerNorm
-from .pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
-from .reshaping import Flatten, ImageResize, Index, Slice
+from .layers.dot_general import DotGeneral
+from .layers.graph import Aggregate, AggregateImplementation
+from .layers.normalization import Dropout, Identity, LayerNorm
+from .layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
+from .layers.reshaping import Flatten, ImageResize, Index, Slice
 # nonlinearities
-from .custom import Elementwise, ElementwiseNumerical
-from .elementwise import (
+from .layers.custom import Elementwise, ElementwiseNumerical
+from .layers.elementwise import (
     Cos, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite, Monomial, Polynomial, Rbf, Sigmoid_like, Sin)
-from .piecewise import ABRelu, Abs, LeakyRelu, RectifiedMonomial, Relu, Sign
-from .clipped import Elu, HardTanh, Relu6, Selu
-from .smooth import Mish, Sigmoid, Softplus, Swish, Tanh
+from .layers.piecewise import ABRelu, Abs, LeakyRelu, RectifiedMonomial, Relu, Sign
+from .layers.clipped import Elu, HardTanh, Relu6, Selu
+from .layers.smooth import Mish, Sigmoid, Softplus, Swish, Tanh
 # masks
 from .masking import MaskedArray, unmask_fn
 # user-defined layers
 from .requirements import Bool, Diagonal, requires
 from .triple import layer, supports_masking
 # networks as text
-from .layer import Layer, LayerError
+from .layer import Layer
+from .located import LayerError
 from .spec import from_spec
 
 __all__ = [

@@ -1,12 +1,17 @@
 """Composition: serial, parallel, repeat."""
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from ..arguments import as_whole
 from ..arrays import generator
-from .layer import Layer, located
+from .layer import Layer
+from .located import located
 from .triple import as_layer
 
 __all__ = ['parallel', 'repeat', 'serial']
+
+LayerLike: TypeAlias = Layer | tuple[Callable[..., Any], ...]          # or its three functions
 
 
 class _Network(Layer, abstract=True):
@@ -16,17 +21,22 @@ class _Network(Layer, abstract=True):
         object.__setattr__(self, 'layers', tuple(map(as_layer, self.layers)))
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
-                hint = f' Write {layer.__name__}().' if isinstance(layer, type) else f' Write {self.name}(*layers).' \
-                    if isinstance(layer, (tuple, list)) else ''
-                raise TypeError(f'{self.name}: expected layers such as Relu(), got {layer!r:.200} as number {i}. A '
-                                'triple (init_fn, apply_fn, kernel_fn) will do, too.' + hint)
+                raise TypeError(
+                    f'{self.name}: expected layers such as Relu(), got {layer!r:.200} as number '
+                    f'{i}. A triple (init_fn, apply_fn, kernel_fn) will do, too.{self._hint(layer)}')
         if not self.layers:
             raise ValueError(f'{self.name}: expected at least one layer, got none.')
+
+    def _hint(self, given):
+        """Return what to write in place of `given`, which is no layer."""
+        if isinstance(given, type):
+            return f' Write {given.__name__}().'
+        return f' Write {self.name}(*layers).' if isinstance(given, (tuple, list)) else ''
 
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
 
-    def step(self, params, x, rng=None, **given):
+    def _step(self, params, x, rng=None, **given):
         return self.apply(params, x, rng=rng, **given)
 
     def each(self, f, *trees):
@@ -81,7 +91,7 @@ class _Serial(_Network):
     def demand(self, demand):
         for i, layer in reversed(list(enumerate(self.layers))):
             with located(layer, i):
-                demand = layer.to_meet(demand)
+                demand = layer._to_meet(demand)
         return demand
 
     def init(self, rng, signal):
@@ -94,9 +104,10 @@ class _Serial(_Network):
         return params
 
     def apply(self, params, x, rng=None, **given):
+        def step(layer, x, p, r):
+            return layer._step(p, x, rng=r, **given)
         n = len(self.layers)
-        return self.fold(lambda layer, x, p, r: layer.step(p, x, rng=r, **given), x, self.parts(params, n),
-                         spawned(rng, n))
+        return self.fold(step, x, self.parts(params, n), spawned(rng, n))
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,22 +132,24 @@ class _Parallel(_Network):
 
     def demand(self, demand):
         demands = demand if isinstance(demand, list) else [demand] * len(self.layers)
-        return self.each(lambda layer, d: layer.to_meet(d), demands)
+        return self.each(lambda layer, d: layer._to_meet(d), demands)
 
     def init(self, rng, signal):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
     def apply(self, params, x, rng=None, **given):
+        def step(layer, x, p, r):
+            return layer._step(p, x, rng=r, **given)
         x = self._branches(x)
-        params = self.parts(params, len(self.layers))
-        return type(x)(self.each(lambda layer, p, x, r: layer.step(p, x, rng=r, **given), params, x,
-                                 spawned(rng, len(self.layers))))
+        n = len(self.layers)
+        return type(x)(self.each(step, x, self.parts(params, n), spawned(rng, n)))
 
     def _branches(self, tree):
         if not isinstance(tree, (list, tuple)) or len(tree) != len(self.layers):
             got = f'{len(tree)} of them' if isinstance(tree, (list, tuple)) else 'a single one'
-            raise ValueError(f'expected a list of {len(self.layers)} inputs, one a branch, got {got}. Precede it by '
-                             f'FanOut({len(self.layers)}), or give a list.')
+            raise ValueError(
+                f'expected a list of {len(self.layers)} inputs, one a branch, got {got}. Precede '
+                f'it by FanOut({len(self.layers)}), or give a list.')
         return tree
 
 
@@ -148,7 +161,6 @@ class _Repeat(_Network):
     n: int
 
     def __post_init__(self):
-        object.__setattr__(self, 'block', as_layer(self.block))
         if not isinstance(self.block, Layer):
             raise ValueError(f'repeat: expected a layer such as Relu(), got {self.block!r}.')
         object.__setattr__(self, 'n', as_whole(self.n, 'repeat: n', 0))
@@ -175,7 +187,8 @@ class _Repeat(_Network):
         if self.n:
             new = self.block.out(signal)
             if new.shape != signal.shape:
-                raise ValueError(f'expected a layer that keeps the shape, got {signal.shape} to {new.shape}.')
+                raise ValueError(
+                    f'expected a layer that keeps the shape, got {signal.shape} to {new.shape}.')
         return self._times.out(signal) if self.n else signal
 
     def trace(self, signal):
@@ -203,7 +216,7 @@ def spawned(rng, n):
 
 # ------------------------------------------------------------------ composition
 
-def serial(*layers):
+def serial(*layers: LayerLike) -> Layer:
     """Apply one layer after the other: h_{l+1} = layer_l(h_l).
 
     Parameters
@@ -235,7 +248,7 @@ def serial(*layers):
     return _Serial(layers)
 
 
-def parallel(*layers):
+def parallel(*layers: LayerLike) -> Layer:
     """Apply each layer to its own input: a list of inputs gives the list of outputs (a tuple gives a tuple).
 
     Parameters
@@ -254,7 +267,7 @@ def parallel(*layers):
     return _Parallel(layers)
 
 
-def repeat(layer, n):
+def repeat(layer: LayerLike, n: int) -> Layer:
     """Apply the layer n times, each time with weights of its own: serial(layer, ..., layer).
 
     Parameters
@@ -270,4 +283,4 @@ def repeat(layer, n):
     ------
     docs/theory/dense.md#depth
     """
-    return _Repeat(layer, n)
+    return _Repeat(as_layer(layer), n)

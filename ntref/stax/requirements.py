@@ -1,9 +1,12 @@
 """What layers made of three functions need of the kernels given to them: `requires`, `Diagonal`, `Bool`."""
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import wraps
+from typing import Any
 
 from ..arguments import as_flag
+from ..types import KernelFn
 
 __all__ = ['Bool', 'Diagonal', 'requires']
 
@@ -22,7 +25,7 @@ class Bool(IntEnum):
     MAYBE = 1
     YES = 2
 
-    def __and__(self, other):
+    def __and__(self, other: int) -> 'Bool':
         return Bool(min(self, other))
 
     __rand__ = __and__
@@ -57,7 +60,7 @@ class Diagonal:
         for name in ('input', 'output'):
             object.__setattr__(self, name, Bool(getattr(self, name)))
 
-    def __rshift__(self, other):
+    def __rshift__(self, other: 'Diagonal') -> 'Diagonal':
         if self.output == Bool.YES:
             return self
         if self.output > Bool.NO and other.input > Bool.NO:
@@ -68,17 +71,17 @@ class Diagonal:
             needed = self.input & other.input
         return Diagonal(needed, other.output)
 
-    def __lshift__(self, other):
+    def __lshift__(self, other: 'Diagonal') -> 'Diagonal':
         return other >> self
 
-    def __and__(self, other):
+    def __and__(self, other: 'Diagonal') -> 'Diagonal':
         return Diagonal(self.input & other.input, self.output & other.output)
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.input == Bool.YES and self.output > Bool.NO
 
 
-def requires(**static_reqs):
+def requires(**static_reqs: Any) -> Callable[[KernelFn], KernelFn]:
     """Decorate a `kernel_fn` with what it needs of the kernels that it is given.
 
     Parameters
@@ -99,15 +102,25 @@ def requires(**static_reqs):
     """
     unknown = set(static_reqs) - set(REQUIREMENTS)
     if unknown:
-        raise TypeError(f'requires: expected keywords out of {", ".join(REQUIREMENTS)}, got {", ".join(unknown)}.')
+        raise TypeError(
+            f'requires: expected keywords out of {", ".join(REQUIREMENTS)}, got '
+            f'{", ".join(unknown)}.')
     diagonal = static_reqs.get('diagonal_spatial')
     batch = static_reqs.get('diagonal_batch', True)
     if diagonal is not None and not isinstance(diagonal, Diagonal):
-        raise TypeError(f'requires: expected diagonal_spatial=Diagonal(input=..., output=...), got {diagonal!r}.')
+        raise TypeError(
+            'requires: expected diagonal_spatial=Diagonal(input=..., output=...), got '
+            f'{diagonal!r}.')
     as_flag(static_reqs.get('use_dropout', False), 'requires: use_dropout')
-    if not (batch.input == Bool.YES if isinstance(batch, Diagonal) else as_flag(batch, 'requires: diagonal_batch')):
-        raise ValueError(f'requires: expected diagonal_batch=True, got {batch!r}. There are no covariances of all x1 '
-                         'with all x1 beside those with x2: a layer that mixes inputs is no layer of `serial` here.')
+    if isinstance(batch, Diagonal):
+        is_diagonal = batch.input == Bool.YES
+    else:
+        is_diagonal = as_flag(batch, 'requires: diagonal_batch')
+    if not is_diagonal:
+        raise ValueError(
+            f'requires: expected diagonal_batch=True, got {batch!r}. There are no covariances of '
+            'all x1 with all x1 beside those with x2: a layer that mixes inputs is no layer of '
+            '`serial` here.')
 
     def decorate(kernel_fn):
         @wraps(kernel_fn)

@@ -15,9 +15,13 @@ __all__ = ['VERSION', 'from_spec']
 VERSION = 1
 DEPTH = 200             # how deep layers and lists may be nested
 LAYERS = 10_000         # how many layers there may be; those of a `repeat` count each time
-MOST = {'num': 1000, 'degree': 100, **dict.fromkeys(('filter_shape', 'window_shape', 'strides'), 10_000),
-        **dict.fromkeys(('out_dim', 'out_chan', 'n_chan_out', 'n_chan_key', 'n_chan_val', 'n_heads', 'n_chan_pos_emb'),
-                        10 ** 6)}
+MOST = {
+    'num': 1000,
+    'degree': 100,
+    **dict.fromkeys(('filter_shape', 'window_shape', 'strides'), 10_000),
+    **dict.fromkeys(('out_dim', 'out_chan', 'n_chan_out', 'n_chan_key', 'n_chan_val'), 10 ** 6),
+    **dict.fromkeys(('n_heads', 'n_chan_pos_emb'), 10 ** 6),
+}
 """Argument -> the largest whole number: a line of text shall not take all time or memory."""
 TOO_DEEP = f'expected at most {DEPTH} layers and lists in one another.'
 FITS = {
@@ -32,7 +36,7 @@ FITS = {
 """Type of an argument -> in words, and does a value fit? Others (of Python's functions, of anything) are not here."""
 
 
-def from_spec(spec):
+def from_spec(spec: dict) -> Layer:
     """Return the layer or network that `to_spec` wrote. Nothing is evaluated: names are looked up, numbers are numbers.
 
     Parameters
@@ -60,9 +64,11 @@ def from_spec(spec):
     """
     if not isinstance(spec, dict) or 'ntref' not in spec:
         return _network(spec, '')
-    if not (is_whole(spec['ntref']) and spec['ntref'] == VERSION) or set(spec) != {'ntref', 'network'}:
-        raise ValueError(f"expected a network {{'ntref': {VERSION}, 'network': {{'layer': name, ...}}}}, got "
-                         f'{_text(spec)}. Other versions are read by other versions of ntref.')
+    version = spec['ntref']
+    if not (is_whole(version) and version == VERSION) or set(spec) != {'ntref', 'network'}:
+        raise ValueError(
+            f"expected a network {{'ntref': {VERSION}, 'network': {{'layer': name, ...}}}}, got "
+            f"{_text(spec)}. Other versions are read by other versions of ntref.")
     return _network(spec['network'], 'network')
 
 
@@ -75,14 +81,22 @@ def _count(spec, place, depth):
     """Return the number of layers in `spec`; raise ValueError if there are too many."""
     if not depth or not isinstance(spec, (dict, list, tuple)):
         return 0                                       # too deep: refused later, with its place
-    children = [(f'{place}.{key}' if place else f'{key}', value) for key, value in spec.items()] if isinstance(
-        spec, dict) else [(f'{place}[{i}]', value) for i, value in enumerate(spec)]
+    if isinstance(spec, dict):
+        children = [(_inside(place, key), value) for key, value in spec.items()]
+    else:
+        children = [(f'{place}[{i}]', value) for i, value in enumerate(spec)]
     n = sum(_count(value, inside, depth - 1) for inside, value in children)
     if isinstance(spec, dict):
-        n = 1 + n * (spec['n'] if spec.get('layer') == 'repeat' and is_whole(spec.get('n')) else 1)
+        is_repeat = spec.get('layer') == 'repeat' and is_whole(spec.get('n'))
+        n = 1 + n * (spec['n'] if is_repeat else 1)
     if n > LAYERS:
         raise _misfit(place, f'expected at most {LAYERS} layers in all, got {n}.')
     return n
+
+
+def _inside(place, key):
+    """Return the place of the value of `key` in a dict at `place`."""
+    return f'{place}.{key}' if place else f'{key}'
 
 
 def _layer(spec, place, depth):
@@ -91,17 +105,22 @@ def _layer(spec, place, depth):
     if not depth:
         raise _misfit(place, TOO_DEEP)
     name = spec['layer']
-    inside = f'{place}.' if place else ''
     if not isinstance(name, str) or name not in Layer.registry:
-        raise _misfit(place, f'expected a layer out of {", ".join(sorted(Layer.registry))}; got {_text(name)}.'
-                      + suggestion(name, Layer.registry))
-    given = {key: _value(value, f'{inside}{key}', depth - 1) for key, value in spec.items() if key != 'layer'}
+        known_layers = ', '.join(sorted(Layer.registry))
+        raise _misfit(place, f'expected a layer out of {known_layers}; got {_text(name)}.'
+                             f'{suggestion(name, Layer.registry)}')
+    given = {}
+    for key, value in spec.items():
+        if key != 'layer':
+            given[key] = _value(value, _inside(place, key), depth - 1)
     cls = Layer.registry[name]
     known = cls.parameters()
-    missing = [argument for argument, default in known.items() if default is MISSING and argument not in given]
+    required = (argument for argument, default in known.items() if default is MISSING)
+    missing = [argument for argument in required if argument not in given]
     if not set(given) <= set(known) or missing:
-        raise _misfit(place, f'{name}: expected arguments out of {list(known)}, got {sorted(map(str, given))}'
-                      + (f'; missing {missing}.' if missing else '.'))
+        got = sorted(map(str, given))
+        also = f'; missing {missing}' if missing else ''
+        raise _misfit(place, f'{name}: expected arguments out of {list(known)}, got {got}{also}.')
     if cls.is_ours():
         for key, value in given.items():
             _check_size(name, key, value, place)
@@ -111,18 +130,13 @@ def _layer(spec, place, depth):
     try:
         return cls.of(given)
     except Exception as e:                              # raised for arguments that do not go together
-        raise _misfit(place, str(e) if str(e).startswith(name) else f'{name}: {type(e).__name__}: {e}') from e
+        text = str(e)
+        raise _misfit(place, text if text.startswith(name) else f'{name}: {type(e).__name__}: {e}') from e
 
 
 def _value(value, place, depth):
     if isinstance(value, dict) and set(value) == {'slice'}:
-        parts = value['slice']
-        if parts == '...':
-            return Ellipsis
-        if not isinstance(parts, (list, tuple)) or len(parts) != 3 or not all(n is None or is_whole(n) for n in parts):
-            raise _misfit(place, f"expected {{'slice': [start, stop, step]}}, whole numbers or null, or {{'slice': "
-                          f"'...'}}, got {_text(value)}.")
-        return slice(*parts)
+        return _slice(value, place)
     if isinstance(value, dict):
         return _layer(value, place, depth)
     if isinstance(value, (list, tuple)):
@@ -130,6 +144,18 @@ def _value(value, place, depth):
             raise _misfit(place, TOO_DEEP)
         return tuple(_value(v, f'{place}[{i}]', depth - 1) for i, v in enumerate(value))
     return value
+
+
+def _slice(value, place):
+    parts = value['slice']
+    if parts == '...':
+        return Ellipsis
+    is_triple = isinstance(parts, (list, tuple)) and len(parts) == 3
+    if not is_triple or not all(n is None or is_whole(n) for n in parts):
+        raise _misfit(
+            place, "expected {'slice': [start, stop, step]}, whole numbers or null, or {'slice': '...'}, "
+            f"got {_text(value)}.")
+    return slice(*parts)
 
 
 def _check_type(name, key, value, expected, place):

@@ -15,9 +15,9 @@ import numpy
 from ntref import duals
 from ntref.duals.pair import Cov
 from ntref.stax import Dense, Erf, FanInSum, Relu, from_spec
-from ntref.stax.dense import Weighted
+from ntref.stax.layers.weighted import Weighted
 
-about, affine = right.about, Weighted.affine
+about, affine = right.about, Weighted._affine
 
 
 class Right:
@@ -52,7 +52,7 @@ class OutputWidth(Right):
         def wrong(self, k, *sums, **more):
             change = (k.signals[0].channels / self.out_dim) ** .5 if isinstance(self, Dense) else 1.
             return affine(replace(self, W_std=self.W_std * change), k, *sums, **more)
-        Weighted.affine = wrong
+        Weighted._affine = wrong
 
 
 class WeightNotSquared(Right):
@@ -61,7 +61,7 @@ class WeightNotSquared(Right):
     def prepare(self):
         def wrong(self, *given, **more):
             return affine(replace(self, W_std=abs(self.W_std) ** .5), *given, **more)
-        Weighted.affine = wrong
+        Weighted._affine = wrong
 
 
 class BiasForgotten(Right):
@@ -71,7 +71,7 @@ class BiasForgotten(Right):
         def wrong(self, k, *sums, **more):
             new = affine(self, k, *sums, **more)
             return new if new.ntk is None else new.but(ntk=new.ntk - (self.b_std or 0.) ** 2)
-        Weighted.affine = wrong
+        Weighted._affine = wrong
 
 
 class OnlyThroughInput(Right):
@@ -81,7 +81,7 @@ class OnlyThroughInput(Right):
         def wrong(self, k, *sums, **more):
             new = affine(self, k, *sums, **more)
             return new if new.ntk is None or isinstance(k.ntk, int) else new.but(ntk=new.ntk - new.nngp)
-        Weighted.affine = wrong
+        Weighted._affine = wrong
 
 
 class StandardAsNtk(Right):
@@ -259,7 +259,7 @@ def changed(spec):
 
 def _patch(layer, dual):
     """Another dual, also in the forms for large kernels."""
-    layer.dual, layer.fused, layer.far = dual, None, None
+    layer.dual, layer.fused, layer.fused_generic = dual, None, None
 
 
 def _float32(x):

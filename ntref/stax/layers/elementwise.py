@@ -1,0 +1,335 @@
+"""Smooth nonlinearities whose dual activation has a closed form: Erf, Gelu, Sin, Exp, polynomials."""
+from dataclasses import dataclass
+from math import factorial
+from typing import Any
+
+from ... import duals
+from ...arguments import as_number, as_whole
+from ...arrays import exact, namespace
+from ...duals import fast
+from ...duals.pair import Cov, Pair
+from ...no_arrays import check_entries
+from ...types import Array, Seed, Tree
+from .nonlinearity import Nonlinearity
+
+__all__ = [
+    'Cos', 'Erf', 'Exp', 'ExpNormalized', 'Gabor', 'Gaussian', 'Gelu', 'Hermite', 'Monomial',
+    'Polynomial', 'Rbf', 'Sigmoid_like', 'Sin',
+]
+
+
+# ------------------------------------------------------------------ sigmoid and bump shaped
+
+@dataclass(frozen=True, repr=False)
+class Erf(Nonlinearity):
+    r"""phi(z) = a erf(b z) + c.
+
+    .. math::
+        K' = \frac{2 a^2}{\pi} \arcsin \frac{2 b^2 K}{\sqrt{(1 + 2 b^2 q)(1 + 2 b^2 q')}} + c^2
+
+    Source
+    ------
+    Williams 1997 (Computing with infinite networks) eq. 11; docs/theory/duals.md#erf.
+    """
+    a: float = 1.
+    b: float = 1.
+    c: float = 0.
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        return self.a * xp.erf(self.b * z) + self.c
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.erf(p, self.a, self.b, self.c)
+
+    def fused_generic(self, p, ntk):
+        return fast.erf(p, ntk, self.a, self.b, self.c)
+
+
+@dataclass(frozen=True, repr=False)
+class Sigmoid_like(Nonlinearity):
+    """phi(z) = (1 + erf(z / 2.4020563531719796)) / 2, close to 1 / (1 + exp(-z)).
+
+    Source
+    ------
+    `Erf` with a = 0.5, b = 1 / 2.4020563531719796, c = 0.5.
+    """
+    slopes = .5, 1 / 2.4020563531719796, .5
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        a, b, c = self.slopes
+        return a * xp.erf(b * z) + c
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.erf(p, *exact(self.slopes, p.k))
+
+    def fused_generic(self, p, ntk):
+        return fast.erf(p, ntk, *self.slopes)
+
+
+@dataclass(frozen=True, repr=False)
+class Gelu(Nonlinearity):
+    """phi(z) = z Phi(z), with Phi the standard normal distribution function.
+
+    Parameters
+    ----------
+    approximate : bool      True if the finite network uses the tanh form; the kernel is that of the exact function.
+
+    Source
+    ------
+    Tsuchida et al. 2021 (arXiv:2002.08517); docs/theory/duals.md#gelu.
+    """
+    approximate: bool = False
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        if self.approximate:
+            return z * (1 + xp.tanh((2 / xp.pi) ** .5 * (z + .044715 * z ** 3))) / 2
+        return z * (1 + xp.erf(z / 2 ** .5)) / 2
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.gelu(p)
+
+    def fused_generic(self, p, ntk):
+        return fast.gelu(p, ntk)
+
+
+@dataclass(frozen=True, repr=False)
+class Gaussian(Nonlinearity):
+    """phi(z) = a exp(b z^2):  K' = a^2 / sqrt((1 - 2 b q)(1 - 2 b q') - 4 b^2 K^2).
+
+    Raises
+    ------
+    ValueError : b > 0 and a variance q >= 1 / (4 b), where E[phi^2] is infinite.
+
+    Source
+    ------
+    docs/theory/duals.md#gaussian.
+    """
+    a: float = 1.
+    b: float = -1.
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        return self.a * xp.exp(self.b * z * z)
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.gaussian(p, self.a, self.b)
+
+
+@dataclass(frozen=True, repr=False)
+class Gabor(Nonlinearity):
+    """phi(z) = exp(-z^2) sin z.
+
+    Source
+    ------
+    docs/theory/duals.md#gabor.
+    """
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        return xp.exp(-z * z) * xp.sin(z)
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.gabor(p)
+
+
+# ------------------------------------------------------------------ trigonometric and exponential
+
+@dataclass(frozen=True, repr=False)
+class Sin(Nonlinearity):
+    """phi(z) = a sin(b z + c):  K' = a^2/2 (exp(-b^2 E(u-v)^2 / 2) - cos 2c exp(-b^2 E(u+v)^2 / 2)).
+
+    Source
+    ------
+    docs/theory/duals.md#sin; Louart et al. 2018 (arXiv:1702.05419) table 1.
+    """
+    a: float = 1.
+    b: float = 1.
+    c: float = 0.
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        return self.a * xp.sin(self.b * z + self.c)
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.sin(p, self.a, self.b, self.cos_2c(p))
+
+    def cos_2c(self, p):
+        """Return cos 2c for the phase c, in the precision of the pair."""
+        return namespace(p.k, self.c).cos(2 * self.c + 0 * p.q1)
+
+
+@dataclass(frozen=True, repr=False)
+class Cos(Sin):
+    """phi(z) = a cos(b z + c), `Sin` at the phase c + pi/2: the other sign of cos 2c.
+
+    Source
+    ------
+    docs/theory/duals.md#sin; Louart et al. 2018 (arXiv:1702.05419) table 1.
+    """
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        return self.a * xp.cos(self.b * z + self.c)
+
+    def cos_2c(self, p):
+        return -super().cos_2c(p)
+
+
+@dataclass(frozen=True, repr=False)
+class Rbf(Nonlinearity):
+    """phi(z) = sqrt 2 sin(sqrt(2 gamma) z + pi/4):  K' = exp(-gamma (q + q' - 2 K)).
+
+    Source
+    ------
+    Rahimi & Recht 2007 (Random features for large-scale kernel machines); docs/theory/duals.md#rbf.
+    """
+    gamma: float = 1.
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.gamma >= 0:
+            raise ValueError(f'Rbf: expected gamma >= 0, got {self.gamma}.')
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        return 2 ** .5 * xp.sin((2 * self.gamma) ** .5 * z + xp.pi / 4)
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.rbf(p, self.gamma)
+
+
+@dataclass(frozen=True, repr=False)
+class Exp(Nonlinearity):
+    """phi(z) = a exp(b z):  K' = a^2 exp(b^2 ((q + q') / 2 + K)).
+
+    Source
+    ------
+    docs/theory/duals.md#exp.
+    """
+    a: float = 1.
+    b: float = 1.
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        return self.a * xp.exp(self.b * z)
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.exp(p, self.a, self.b)
+
+
+@dataclass(frozen=True, repr=False)
+class ExpNormalized(Nonlinearity):
+    """K' = sqrt(q q') exp(gamma (K / sqrt(q q') + shift)): a kernel without a finite network.
+
+    Parameters
+    ----------
+    gamma, shift : float
+    do_clip : bool          clip K / sqrt(q q') to [-1, 1].
+
+    Accuracy
+    --------
+    At an input that is zero, the kernel has a kink and no gradient; derivatives there are returned as 0.
+
+    Raises
+    ------
+    NotImplementedError : `apply_fn`.
+
+    Source
+    ------
+    Shankar et al. 2020 (arXiv:2003.02237); docs/theory/duals.md#expnormalized.
+    """
+    gamma: float = 1.
+    shift: float = -1.
+    do_clip: bool = False
+
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
+        raise NotImplementedError(f'{self!r} is a kernel without a finite network; use kernel_fn.')
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        return duals.exp_normalized(p, self.gamma, self.shift, self.do_clip)
+
+
+# ------------------------------------------------------------------ polynomials
+
+class _Power(Nonlinearity, abstract=True):
+    """phi(z) = sum_k coef[k] z^k / norm; a subclass gives `coef` and `norm2`, the square of norm."""
+    coef: Any
+    norm2: Any = 1
+
+    def phi(self, xp: Any, z: Array) -> Array:
+        value = 0 * z
+        for c in reversed(self.coef):
+            value = value * z + c
+        return value / self.norm2 ** .5
+
+    def dual(self, p: Pair) -> tuple[Cov, Array]:
+        cov, slope = duals.polynomial(p, self.coef)
+        normed = (None if c is None else c / self.norm2 for c in cov)
+        return Cov(*normed), slope / self.norm2
+
+
+@dataclass(frozen=True, repr=False)
+class Polynomial(_Power):
+    """phi(z) = sum_k coef[k] z^k.
+
+    Source
+    ------
+    Daniely et al. 2016 (arXiv:1602.05897) section 8; docs/theory/duals.md#polynomial.
+    """
+    coef: tuple
+
+    def __post_init__(self):
+        check_entries(self.coef, 'Polynomial: coef')
+        if not isinstance(self.coef, (tuple, list)) and not hasattr(self.coef, 'shape'):
+            raise TypeError(
+                f'Polynomial: coef is expected to be a sequence of numbers, got {self.coef!r}.')
+        object.__setattr__(self, 'coef', tuple(as_number(c, 'Polynomial: coef') for c in self.coef))
+
+
+@dataclass(frozen=True, repr=False)
+class Monomial(_Power):
+    """phi(z) = z^n.
+
+    Parameters
+    ----------
+    degree : int            n >= 0.
+
+    Source
+    ------
+    Isserlis 1918; docs/theory/duals.md#polynomial.
+    """
+    degree: int
+
+    def __post_init__(self):
+        object.__setattr__(self, 'degree', as_whole(self.degree, f'{self.name}: degree', 0))
+
+    @property
+    def coef(self):
+        return (*[0] * self.degree, 1)
+
+
+@dataclass(frozen=True, repr=False)
+class Hermite(_Power):
+    """phi(z) = He_n(z) / sqrt(n!), the probabilists' polynomial:  K' = K^n at unit variances, exact at all others too.
+
+    Parameters
+    ----------
+    degree : int            n >= 0.
+
+    Source
+    ------
+    Daniely et al. 2016 (arXiv:1602.05897) section 8; docs/theory/duals.md#polynomial.
+    """
+    degree: int
+
+    def __post_init__(self):
+        object.__setattr__(self, 'degree', as_whole(self.degree, f'{self.name}: degree', 0))
+
+    @property
+    def norm2(self):
+        return factorial(self.degree)
+
+    @property
+    def coef(self):
+        """The coefficients of He_n, by the recursion He_(m+1) = z He_m - m He_(m-1)."""
+        last = [0]
+        he = [1]
+        for m in range(self.degree):
+            new = [a - m * b for a, b in zip([0, *he], [*last, 0, 0])]
+            last = he
+            he = new
+        return tuple(he)

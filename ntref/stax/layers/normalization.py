@@ -1,0 +1,190 @@
+"""LayerNorm, Dropout and Identity."""
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...arguments import as_axes, is_whole, suggestion
+from ...arrays import generator, namespace
+from ...derivatives import carried_root, is_traced
+from ...duals.pair import Cov
+from ...recursion.signal import Axes, Signal, axis_of
+from ...recursion.steps import Steps
+from ...types import Array, Seed, Tree
+from ..layer import Layer
+from ..masking import average, in_layout
+from .gaussian import check_gaussian
+
+__all__ = ['Dropout', 'Identity', 'LayerNorm']
+
+
+@dataclass(frozen=True, repr=False)
+class Identity(Layer):
+    """The input as it is:  K' = K,  Theta' = Theta.
+
+    Source
+    ------
+    By definition.
+    """
+    elementwise = True
+    knows_flat = True
+
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
+        return x
+
+    def kernel(self, k: Steps) -> Steps:
+        return k
+
+
+@dataclass(frozen=True, repr=False)
+class LayerNorm(Layer):
+    r"""Normalization to mean zero and variance one over the channels (and other axes), without scale and offset.
+
+    .. math::
+        h = (z - \bar z) / \sqrt{\mathrm{var}\, z + \epsilon}, \qquad
+        K' = K / \sqrt{(q + \epsilon)(q' + \epsilon)}, \qquad \Theta' = \Theta / \sqrt{(q + \epsilon)(q' + \epsilon)} .
+
+    If other axes than the channels are among them, q is the mean variance over these, without masked positions.
+
+    Parameters
+    ----------
+    axis : int or tuple of int      axes to normalize over; the channel axis must be among them.
+    eps : float                     > 0, added to the variance.                             [input^2]
+    batch_axis, channel_axis : int
+
+    Raises
+    ------
+    ValueError : channels not among the axes; an input that is not Gaussian; axes that differ from those of the input.
+
+    Accuracy
+    --------
+    Accurate to rounding; a zero vector gives 0.
+
+    Source
+    ------
+    Ba et al. 2016 (arXiv:1607.06450); docs/theory/dense.md#layer-norm.
+    """
+    axis: int | tuple = -1
+    eps: float = 1e-12
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        axes = as_axes(self.axis, 'LayerNorm: axis')
+        object.__setattr__(self, 'axis', axes[0] if is_whole(self.axis) else axes)
+        if not self.eps > 0:
+            raise ValueError(f'LayerNorm: expected eps > 0, got {self.eps}.')
+
+    @property
+    def axes(self):
+        return Axes(self.batch_axis, self.channel_axis)
+
+    def tileable(self, signal: Signal) -> bool:
+        return signal.axes.batch not in self._over(len(signal.shape))
+
+    def _over(self, ndim):
+        """Return the axes to normalize over, of arrays with `ndim` axes."""
+        given = as_axes(self.axis, 'LayerNorm: axis')
+        return tuple(sorted({axis_of(axis, ndim) for axis in given}))
+
+    def check(self, signal: Signal) -> None:
+        ndim = len(signal.shape)
+        if self.axes.of(ndim) != signal.axes or signal.axes.channel not in self._over(ndim):
+            raise ValueError(
+                f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among '
+                f'the axes to normalize over, got axis={self.axis} with '
+                f'channel_axis={self.channel_axis}.')
+        check_gaussian(signal)
+
+    def out(self, signal: Signal) -> Signal:
+        if 0 in [signal.shape[axis] for axis in self._over(len(signal.shape))]:
+            raise ValueError(
+                f'expected something to normalize over, got axis={self.axis} of shape '
+                f'{signal.shape}.')
+        return signal
+
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, mask: Array | None = None,
+              **given: Any) -> Array:
+        axis = self._over(x.ndim)
+        mask = None if mask is None else in_layout(mask, self.axes.of(x.ndim))
+        centred = x - average(x, axis, mask)
+        return centred / namespace(x).sqrt(self.eps + average(centred * centred, axis, mask))
+
+    def kernel(self, k: Steps) -> Steps:
+        layout = k.signals[0].layout
+        others = (axis for axis in self._over(len(k.shape1)) if axis != k.signals[0].axes.channel)
+        over = tuple(layout.index(axis) for axis in others)
+
+        def normal(q, mask):
+            return (average(q, over, mask) if over else q) + self.eps
+        return k.divide(normal(k.variances(1), k.mask1), normal(k.variances(2), k.mask2))
+
+
+@dataclass(frozen=True, repr=False)
+class Dropout(Layer):
+    """Multiplication by independent Bernoulli(rate) / rate; `rate` is the probability to KEEP an entry, as in NT.
+
+    K'(x, x) = K(x, x) / rate for an input with itself, at the same position; K' = K otherwise. Theta' likewise.
+
+    Parameters
+    ----------
+    rate : float          probability to keep, 0 < rate <= 1.
+    mode : str            'train', or 'test', which makes the layer the identity.
+
+    Raises
+    ------
+    ValueError : another rate or mode; `apply_fn` without `rng` in training.
+
+    Source
+    ------
+    Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#dropout.
+    """
+    elementwise = True
+    knows_flat = True
+
+    rate: float
+    mode: str = 'train'
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 < self.rate <= 1:
+            raise ValueError(
+                f'Dropout: expected 0 < rate <= 1 (the probability to keep), got {self.rate}.')
+        if not isinstance(self.mode, str) or self.mode not in ('train', 'test'):
+            raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r:.100}."
+                             + suggestion(self.mode, ('train', 'test')))
+
+    @property
+    def in_tiles(self):
+        return self.mode == 'test'
+
+    def out(self, signal: Signal) -> Signal:
+        return signal if self.mode == 'test' else replace(signal, is_gaussian=False)
+
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
+        if self.mode == 'test':
+            return x
+        if rng is None:
+            raise ValueError(
+                'expected rng, a seed or numpy Generator, for the random mask; got None.')
+        xp = namespace(x)
+        keep = generator(rng).random(tuple(x.shape)) < self.rate
+        return xp.where(xp.asarray(keep), x / self.rate, 0)
+
+    def kernel(self, k: Steps) -> Steps:
+        if self.mode == 'test':
+            return k
+        xp = namespace(k.nngp, self.rate)
+        same = k.coincidences()
+        each = iter(same)
+        ntk = k.tangent(lambda ntk: xp.where(same[0], ntk / self.rate, ntk))
+        return k.map(lambda pair: self._covariance(pair, next(each))).but(ntk=ntk)
+
+    def _covariance(self, p, same):
+        """Return K' = K, or K / rate where an entry meets itself; gap and area grow with the variances."""
+        xp = namespace(p.k, self.rate)
+        r = self.rate
+        gap = p.gap + (1 / r - 1) * (p.q1 + p.q2)
+        area = xp.hypot(p.area, xp.sqrt(1 / r ** 2 - 1 + 0 * p.s) * p.s)
+        if is_traced(area):
+            area = carried_root(area, p.squared + (1 / r ** 2 - 1) * p.q1 * p.q2)
+        return Cov(xp.where(same, p.k / r, p.k), xp.where(same, 0, gap), xp.where(same, 0, area))

@@ -1,0 +1,80 @@
+"""The base class of layers with weights: parameterizations, and what weights do to a state."""
+from ...arguments import as_number, suggestion
+from ...arrays import increased, scaled
+from ..layer import Layer
+
+__all__ = ['Weighted']
+
+PARAMETERIZATIONS = 'ntk', 'standard'
+
+
+class Weighted(Layer, abstract=True):
+    """Base of layers with weights: z = sigma_w W h / sqrt(N) + sigma_b b for N inputs.
+
+    With 'standard', z = W h / sqrt(s[0]) + b, and the scales of the weights and biases are part of W and b.
+    """
+    W_std: float
+    b_std: float | None
+    parameterization: str
+    s: tuple
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, 'parameterization', str(self.parameterization).lower())
+        if not isinstance(self.s, (tuple, list)):
+            raise TypeError(f'{self.name}: expected s to be two numbers > 0, got {self.s!r:.100}.')
+        object.__setattr__(self, 's', tuple(as_number(n, f'{self.name}: s') for n in self.s))
+        if self.parameterization not in PARAMETERIZATIONS:
+            raise ValueError(
+                f"{self.name}: expected parameterization 'ntk' or 'standard', got "
+                f"{self.parameterization!r:.100}.{suggestion(self.parameterization, PARAMETERIZATIONS)}")
+        if len(self.s) != 2 or not all(n > 0 for n in self.s):
+            raise ValueError(f'{self.name}: expected s to be two numbers > 0, got {self.s!r}.')
+
+    @property
+    def _is_standard(self):
+        return self.parameterization == 'standard'
+
+    def _widened(self, n):
+        """Return the number of channels of the output of the finite network, where n are asked for."""
+        return int(n * self.s[1]) if self._is_standard else n
+
+    def _check_channels(self, signal):
+        """Raise ValueError if the input has no channels."""
+        if signal.channels == 0:
+            raise ValueError(
+                f'expected at least one channel on axis {signal.axes.channel}, got shape '
+                f'{signal.shape}.')
+
+    def _drawn(self, rng, shape, n, bias_shape):
+        """Draw W of `shape` for n inputs, and b (or () without a bias)."""
+        w = self.W_std / (n / self.s[0]) ** .5 if self._is_standard else 1.
+        W = w * rng.standard_normal(shape)
+        if self.b_std is None:
+            return W, ()
+        return W, (self.b_std if self._is_standard else 1.) * rng.standard_normal(bias_shape)
+
+    def _scaled(self, Wh, b, n):
+        """Return z, computed from the product W h over n inputs and the bias b."""
+        if self._is_standard:
+            z = Wh / self.s[0] ** .5
+            return z if self.b_std is None else z + b
+        z = self.W_std / n ** .5 * Wh
+        return z if self.b_std is None else z + self.b_std * b
+
+    def _affine(self, k, sums=lambda pair: pair, total=lambda c: c, taps=1):
+        """Return the next `Kernel`, with K' = w sum K + b,  Theta' = K' + w sum Theta.
+
+        The sums are over `taps` inputs: `sums` is that of a Pair, `total` that of an array.
+        """
+        w = self.W_std ** 2 / taps
+        b = 0 if self.b_std is None else self.b_std ** 2
+        n = k.signals[0].channels / self.s[0]
+        weights = None
+        if self._is_standard and k.ntk is not None:
+            weights = n * total(k.nngp) + (self.b_std is not None)      # before K is overwritten
+        new = k.map(lambda pair: sums(pair).affine(w, b))
+        if k.ntk is None:
+            return new
+        ntk = scaled(k.tangent(total), w, not k.is_shared)
+        return new.but(ntk=increased(ntk, weights if self._is_standard else new.nngp))
