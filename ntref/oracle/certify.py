@@ -18,6 +18,7 @@ import numpy
 from ..arguments import as_flag, as_whole, of_block, suggestion
 from ..arrays import is_array
 from ..engine.batch import mirrored, number_of_inputs
+from ..engine.cover import blocks, cuts, put_block
 from ..engine.run import shown
 from ..recursion.signal import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
@@ -216,24 +217,25 @@ def _in_tiles(kernel_fn, x1, x2, options, names, progress):
 
     If x2 is x1 and there are no positions, the upper half is computed, and mirrored."""
     other = x1 if x2 is None else x2
+    shape = (number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2'))
     kernels = {}
-    is_mirrored = False
-    shape = number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2')
 
-    def write(i, j):
-        rows, columns = slice(i, i + SIDE), slice(j, j + SIDE)
-        right = None if kernel_fn.is_one and i == j else tree_map(lambda x: x[columns], other)
-        k = kernel_fn(tree_map(lambda x: x[rows], x1), right, names, **of_block(options, rows, columns, x2 is None))
-        for name, tile in zip(names, k):
-            tile = mirrored(tile) if right is None and tile.ndim == 2 else tile
-            kernels.setdefault(name, numpy.zeros((*shape, *tile.shape[2:]), object))[rows, columns] = tile
-            if is_mirrored:
-                kernels[name][columns, rows] = tile.T
-    write(0, 0)
-    is_mirrored = kernel_fn.is_one and kernels[names[0]].ndim == 2
-    tiles = [(i, j) for i in range(0, shape[0], SIDE) for j in range(i * is_mirrored, shape[1], SIDE) if i or j]
-    for i, j in shown(progress, 'kernel')(tiles):
-        write(i, j)
+    def write(rows, columns, symmetric):
+        is_own = kernel_fn.is_one and rows == columns
+        left = tree_map(lambda x: x[rows], x1)
+        right = None if is_own else tree_map(lambda x: x[columns], other)
+        kwargs = of_block(options, rows, columns, x2 is None)
+        for name, tile in zip(names, kernel_fn(left, right, names, **kwargs)):
+            tile = mirrored(tile) if is_own and tile.ndim == 2 else tile
+            if name not in kernels:
+                kernels[name] = numpy.zeros((*shape, *tile.shape[2:]), object)
+            put_block(kernels[name], rows, columns, tile, symmetric)
+    write(*(slice(0, min(SIDE, n)) for n in shape), False)
+    symmetric = kernel_fn.is_one and kernels[names[0]].ndim == 2
+    down, across = (cuts(n, SIDE) for n in shape)
+    tiles = blocks(down) if symmetric else blocks(down, across)
+    for rows, columns in shown(progress, 'kernel')(tiles[1:]):
+        write(rows, columns, symmetric)
     return kernels
 
 
