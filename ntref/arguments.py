@@ -88,7 +88,7 @@ def is_whole(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
-def as_whole(value: Any, name: str, least: int | None = None, most: int = maxsize) -> int:
+def as_whole(value: Any, name: str, least: int | None = None, most: float = maxsize) -> int:
     """Return `value` as a Python int.
 
     Raises

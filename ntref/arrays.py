@@ -308,9 +308,10 @@ def untraced(a: Any) -> Any:
 
 def free_on_device(a: Any) -> int | None:
     """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
-    if kind(a) != 'cupy':
+    library: Any = kind(a)
+    if library != 'cupy':
         return None
-    cupy = import_module('cupy')
+    cupy = import_module(library)
     return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 

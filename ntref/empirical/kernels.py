@@ -1,10 +1,12 @@
 """Kernels of finite networks, for one draw of the parameters: products of outputs and of their derivatives."""
 import logging
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
 from operator import index
+from typing import Any
 
 import numpy
 
@@ -172,7 +174,9 @@ def costs_of(first, second, pairings):
     return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
 
 
-def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
+def empirical_nngp_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = ()) -> Callable[..., Any]:
     r"""Return the function that computes the NNGP kernel of a finite network, f(x1) f(x2)^T.
 
     Parameters
@@ -200,8 +204,11 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     return _NngpFunction(Kernels(f, trace_axes, diagonal_axes))
 
 
-def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                     implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+def empirical_ntk_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION,
+        check: bool = False) -> Callable[..., Any]:
     r"""Return the function that computes the tangent kernel of a finite network, J(x1) J(x2)^T.
 
     The kernel is summed over all parameters.
@@ -232,8 +239,11 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     return _NtkFunction(Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check))
 
 
-def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                        implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+def empirical_kernel_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION,
+        check: bool = False) -> Callable[..., Any]:
     r"""Return the function that computes NNGP and tangent kernel of a finite network, for one draw of its parameters.
 
     .. math::

@@ -1,5 +1,6 @@
 """Kernels of finite networks, averaged over draws of their parameters, with standard errors."""
 import warnings
+from collections.abc import Callable, Iterable
 from inspect import getfullargspec
 from math import ceil, inf, isfinite, log10
 from typing import Any, NamedTuple
@@ -10,15 +11,16 @@ from ..arguments import as_axes, as_flag, as_number, as_part, as_whole, is_whole
 from ..engine.batch import batch, number_of_inputs, threads_of
 from ..engine.run import in_threads, shown
 from ..trees import leaves, rebuilt, tree_map
+from ..types import Seed
 from . import NtkImplementation, empirical_kernel_fn
 from .side import are_equal, check_second
 from .trees import check_leaves
 
 __all__ = ['Estimate', 'monte_carlo_kernel_fn']
 
-LEAST = 10                     # samples before the standard error is trusted enough to stop
-AT_ONCE = 64                   # samples that are drawn before they are added, if they are small
-ENTRIES = 2 ** 20              # of all samples that wait to be added; with one sample for each thread there may be more
+MIN_SAMPLES = 10               # samples before the standard error is trusted enough to stop
+MAX_WAITING = 64               # samples that are drawn before they are added, if they are small
+MAX_WAITING_ENTRIES = 2 ** 20  # of all samples that wait to be added; with one sample for each thread there may be more
 
 
 class Estimate(NamedTuple):
@@ -28,10 +30,13 @@ class Estimate(NamedTuple):
     n: int
 
 
-def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_size=0, device_count=-1,
-                          store_on_device=True, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                          implementation=NtkImplementation.JACOBIAN_CONTRACTION, *, return_error=False, tol=None,
-                          key=None):
+def monte_carlo_kernel_fn(
+        init_fn: Callable, apply_fn: Callable, seed: Seed | None = None,
+        n_samples: int | Iterable[int] | None = None, batch_size: int = 0, device_count: int = -1,
+        store_on_device: bool = True, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION, *, return_error: bool = False,
+        tol: float | None = None, key: Seed | None = None) -> Callable[..., Any]:
     r"""Return the function that computes the kernels of a finite network, averaged over draws of its parameters.
 
     .. math::
@@ -150,7 +155,8 @@ class _Networks:
         self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
         self.kernel_fn = kernel_fn
         self.is_random = _takes_rng(apply_fn)
-        self.seed, self.batch_size = seed, batch_size
+        self.seed = seed
+        self.batch_size = batch_size
 
     def stream(self, *key):
         return numpy.random.SeedSequence(self.seed, spawn_key=key)
@@ -161,6 +167,11 @@ class _Networks:
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise TypeError(f'expected init_fn(rng, shape) to return (output shape, params), got {found!r:.100}.')
         return found[1]
+
+    def seed_of(self, i, side, block):
+        """Return the seed of random layers for a block of the inputs of one side."""
+        start = int(sum(block[:1]))
+        return int(self.stream(i, side, start).generate_state(1)[0])
 
     def kernel(self, i, x1, x2, get, kwargs):
         """Return the kernel of network i.
@@ -175,8 +186,7 @@ class _Networks:
             x1, rows = first
             x2, columns = (None, rows) if second is None else second
             if self.is_random:
-                kwargs['rng'] = tuple(int(self.stream(i, at, int(sum(block[:1]))).generate_state(1)[0])
-                                      for at, block in ((1, rows), (side, columns)))
+                kwargs['rng'] = self.seed_of(i, 1, rows), self.seed_of(i, side, columns)
             return self.kernel_fn(x1, x2, get, params, **kwargs)
 
         def arrays_of_block(*args, **kwargs):
@@ -231,14 +241,16 @@ class _Means:
     """Running means of kernels and sums of their squared deviations, in float64."""
 
     def __init__(self):
-        self.n, self.tree = 0, None
+        self.n = 0
+        self.tree = None
 
     def add(self, tree):
         kernels = [numpy.asarray(k) for k in leaves(tree)]
         if not self.n:
             self.tree = tree
             self.dtypes = [k.dtype for k in kernels]
-            self.means, self.squares = ([numpy.zeros(k.shape) for k in kernels] for _ in range(2))
+            self.means = [numpy.zeros(k.shape) for k in kernels]
+            self.squares = [numpy.zeros(k.shape) for k in kernels]
         self.n += 1
         for k, mean, square in zip(kernels, self.means, self.squares):
             deviation = k - mean
@@ -266,9 +278,9 @@ class _Means:
         """Return how many samples to draw before adding them: enough for all threads, few enough for memory and tol."""
         if self.n < 2:
             return threads
-        most = min(AT_ONCE, ENTRIES // max(1, sum(mean.size for mean in self.means)))
+        most = min(MAX_WAITING, MAX_WAITING_ENTRIES // max(1, sum(mean.size for mean in self.means)))
         if tol is not None:
-            most = min(most, max(LEAST, self.needed(tol)) - self.n)
+            most = min(most, max(MIN_SAMPLES, self.needed(tol)) - self.n)
         return max(threads, ceil(most))
 
     def estimate(self, with_error):
@@ -291,7 +303,7 @@ def _means(sample, counts, threads, tol):
         kernels = drawn(count)
         for _ in shown(None, 'Monte Carlo', 'sample')(range(means.n, count)):
             means.add(next(kernels))
-            if tol is not None and means.n >= min(LEAST, counts[-1]) and means.worst() <= tol:
+            if tol is not None and means.n >= min(MIN_SAMPLES, counts[-1]) and means.worst() <= tol:
                 yield means
                 return
         if tol is not None and count == counts[-1]:
@@ -300,7 +312,8 @@ def _means(sample, counts, threads, tol):
 
 
 def _warn(means, tol):
-    worst, needed = means.worst(), means.needed(tol)
+    worst = means.worst()
+    needed = means.needed(tol)
     advice = '' if not isfinite(needed) else \
         f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.'
     warnings.warn(f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} after '

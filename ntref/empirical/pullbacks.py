@@ -3,14 +3,18 @@
 Each is tested against differences for operands with axes of length 1. A result in another shape than that of the
 argument is refused, so that a rule of autograd with this fault that is not yet known raises an error.
 """
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 import numpy
 
 __all__ = ['as_dtype', 'einsum_terms', 'pullback']
 
 
-def pullback(fun, argnums, ans, args, kwargs):
+def pullback(
+        fun: Callable, argnums: tuple[int, ...], ans: Any, args: Sequence,
+        kwargs: Mapping[str, Any]) -> Callable[[Any], Iterable]:
     """Return the function from cotangents of ans = fun(*args, **kwargs) to those of the arguments `argnums`.
 
     Raises
@@ -42,7 +46,7 @@ def pullback(fun, argnums, ans, args, kwargs):
     return checked
 
 
-def as_dtype(a, like):
+def as_dtype(a: numpy.ndarray, like: Any) -> numpy.ndarray:
     """Return a in the precision of `like`; some rules of autograd (maximum, mean) turn float32 into float64."""
     if not hasattr(a, 'dtype') or not hasattr(like, 'dtype') or a.dtype == like.dtype:
         return a
@@ -67,7 +71,7 @@ def _where(i, ans, args, kwargs):
     return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: np.where(there, g, 0.))
 
 
-def einsum_terms(args, i):
+def einsum_terms(args: Sequence, i: int) -> tuple[list, Any, list, int]:
     """Return the labels of the operands of an einsum and of its output, the operands, and which one argument i is."""
     is_text = isinstance(args[0], str)
     operands = list(args[1:] if is_text else args[:len(args) // 2 * 2:2])

@@ -1,4 +1,5 @@
 """f on one of the two sets of inputs of a kernel, on all inputs at once or on one of them alone."""
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from ..arguments import check_finite
 from ..no_arrays import check_entries, check_unfollowed
 from ..once import cached_property
 from ..trees import check_each, leaves, named, rebuilt
+from ..types import Tree
 from .cost import CALL
 from .record import Record
 from .trees import check_leaves, float_leaves, spread
@@ -20,14 +22,15 @@ DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.Ran
 class VmapAxes:
     """The axes of inputs, outputs and keywords along which f treats its examples one by one."""
 
-    def __init__(self, vmap_axes):
-        triple = vmap_axes if isinstance(vmap_axes, tuple) and len(vmap_axes) == 3 else (vmap_axes, vmap_axes, {})
+    def __init__(self, vmap_axes: Any):
+        is_triple = isinstance(vmap_axes, tuple) and len(vmap_axes) == 3
+        triple: Any = vmap_axes if is_triple else (vmap_axes, vmap_axes, {})
         self.inputs, self.outputs, self.kwargs = triple
         if self.kwargs is not None and not isinstance(self.kwargs, dict):
             raise TypeError('expected vmap_axes as an axis, a tree of them, or (axes of inputs, axes of outputs, '
                             f'{{keyword: axis}}), got {vmap_axes!r}.')
 
-    def check_keywords(self, kwargs):
+    def check_keywords(self, kwargs: Mapping[str, Any]) -> None:
         unknown = [key for key in self.kwargs or () if key not in kwargs]
         if unknown:
             raise ValueError(f'expected vmap_axes of keywords that are passed, out of {[*kwargs]}, got {unknown}.')
@@ -54,7 +57,9 @@ class Side:
     whole : Record              f of all examples; `Outputs` if no derivative `is_needed`
     """
 
-    def __init__(self, f, params, x, kwargs, vmap_axes, name, is_needed=True):
+    def __init__(
+            self, f: Callable, params: Tree, x: Tree, kwargs: Mapping[str, Any],
+            vmap_axes: VmapAxes, name: str, is_needed: bool = True):
         self.f = f
         self.params = params
         self.x = x
@@ -64,7 +69,9 @@ class Side:
         if kwargs.get('mask_constant') is None:
             check_each(check_finite, x, name)
         if is_needed:
-            self.names, self.values = zip(*float_leaves(params, 'params')) if leaves(params) else ((), ())
+            pairs = float_leaves(params, 'params')
+            self.names = tuple(name for name, _ in pairs)
+            self.values = tuple(value for _, value in pairs)
             self.whole = self._whole()                                          # no cached_property: one lock for all
         else:
             check_each(check_finite, params, 'params')
@@ -72,16 +79,17 @@ class Side:
             self.whole = Outputs(tree, leaves(tree))
             self._check_outputs()
         self.n = 1 if self.inputs is None else self._examples()
-        self._singles, self.plans = {}, None
+        self._singles: dict[int, Record] = {}
+        self.plans: Any = None                                                  # set by `plan.plans`
 
     @cached_property
-    def inputs(self):
+    def inputs(self) -> list[int] | None:
         """The axis of the examples in each leaf of x, or None if f may mix examples."""
         axes = spread(self.vmap.inputs, self.x, self.name)
         return None if self.outputs is None else axes
 
     @cached_property
-    def outputs(self):
+    def outputs(self) -> list[int] | None:
         """The axis (>= 0) of the examples in each output, or None if f may mix examples."""
         axes = spread(self.vmap.outputs, self.whole.tree, f'the outputs for {self.name}')
         if axes is None or self.vmap.kwargs is None or spread(self.vmap.inputs, self.x, self.name) is None:
@@ -96,8 +104,10 @@ class Side:
         for key, axes in self.vmap.kwargs.items():
             if self.kwargs.get(key) is not None and axes is not None:
                 pairs = named(self.kwargs[key], key)
-                arrays += [(*pair, axis) for pair, axis in zip(pairs, spread(axes, self.kwargs[key], key), strict=True)]
-        arrays += [(f'an output for {self.name}', out, axis) for out, axis in zip(self.whole.outputs, self.outputs)]
+                places = spread(axes, self.kwargs[key], key)
+                arrays += [(*pair, axis) for pair, axis in zip(pairs, places, strict=True)]
+        arrays += [(f'an output for {self.name}', out, axis)
+                   for out, axis in zip(self.whole.outputs, self.outputs)]
         for where, a, axis in arrays:
             if not -numpy.ndim(a) <= axis < numpy.ndim(a):
                 raise ValueError(f'expected vmap_axes to be axes of {where} of shape {numpy.shape(a)}, got {axis}.')
@@ -136,7 +146,7 @@ class Side:
                              'has no derivatives), or leave unused parameters out.')
         return record
 
-    def recorded(self, x, kwargs):
+    def recorded(self, x: Tree, kwargs: Mapping[str, Any]) -> Record:
         try:
             return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
         except (AttributeError, TypeError, ValueError) as error:
@@ -146,11 +156,11 @@ class Side:
                             'with autograd.numpy, without assigning to entries of arrays and without float().'
                             ) from error
 
-    def plain(self, values):
+    def plain(self, values: Sequence) -> list[numpy.ndarray]:
         """Return the outputs at the given values of the parameters, without a record."""
         return [numpy.asarray(a) for a in leaves(self.f(rebuilt(self.params, values), self.x, **self.kwargs))]
 
-    def single(self, i):
+    def single(self, i: int) -> Any:
         """Return the Record of example i alone, or of all examples without `vmap_axes`."""
         if self.inputs is None:
             return self.whole
@@ -160,11 +170,11 @@ class Side:
         return self._singles[i]
 
     @property
-    def draws(self):
+    def draws(self) -> bool:
         """True if f has a seed: what it draws for all examples at once differs from what it draws for one of them."""
         return self.inputs is not None and self.kwargs.get('rng') is not None
 
-    def together(self):
+    def together(self) -> 'Side':
         """Return the same Side without `vmap_axes`."""
         side = copy(self)
         side.inputs = side.outputs = side.plans = None
@@ -172,21 +182,23 @@ class Side:
         return side
 
     @property
-    def single_operations(self):
+    def single_operations(self) -> float:
         """Estimated operations of f for one example alone, without calling it."""
         if self.inputs is None or not self.n:
             return self.whole.operations
         calls = CALL * len(self.whole.tape)
         return calls + (self.whole.operations - calls) / self.n
 
-    def arguments(self, i):
+    def arguments(self, i: int) -> tuple[Tree, dict[str, Any]]:
         """Return x and keywords of example i."""
-        kwargs = {key: taken(value, spread(self.vmap.kwargs[key], value, key), i)
-                  if value is not None and self.vmap.kwargs.get(key) is not None else value
-                  for key, value in self.kwargs.items()}
+        kwargs = dict(self.kwargs)
+        for key, value in self.kwargs.items():
+            axes = self.vmap.kwargs.get(key)
+            if value is not None and axes is not None:
+                kwargs[key] = taken(value, spread(axes, value, key), i)
         return taken(self.x, self.inputs, i), kwargs
 
-    def check(self, examples=None):
+    def check(self, examples: Iterable[int] | None = None) -> None:
         """Raise ValueError if examples (first, last, one between) have other outputs alone than among all."""
         if self.inputs is None or not self.n:
             return
@@ -198,7 +210,8 @@ class Side:
 
 def same(a, b):
     """True if the arrays are equal up to rounding, as sums in another order are."""
-    a, b = numpy.asarray(a), numpy.asarray(b)
+    a = numpy.asarray(a)
+    b = numpy.asarray(b)
     if a.shape != b.shape:
         return False
     if a.dtype.kind != 'f' or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
@@ -217,15 +230,17 @@ def mixing(name, i):
                   'do that: use vmap_axes=None.')
 
 
-def check_second(x2):
+def check_second(x2: Tree) -> None:
     """Raise ValueError if x2 is an empty tree, which does not mean None."""
     if isinstance(x2, (tuple, list, dict)) and not x2:
         raise ValueError(f'expected x2 to be an array, a tree of arrays, or None for x1, got {x2!r}.')
 
 
-def split_kwargs(kwargs, x1, x2):
+def split_kwargs(
+        kwargs: Mapping[str, Any], x1: Tree, x2: Tree) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the keywords for x1 and for x2: pairs are split, x2 has another seed `rng`, the rest is shared."""
-    of1, of2 = {}, {}
+    of1 = {}
+    of2 = {}
     for key, value in kwargs.items():
         is_pair = isinstance(value, tuple) and len(value) == 2
         for seed in (value if is_pair else (value,)) if key == 'rng' else ():
@@ -239,17 +254,23 @@ def split_kwargs(kwargs, x1, x2):
                                  'second out, or pass x2.')
         else:
             again = key == 'rng' and value is not None and not are_equal(x1, x2)
-            of1[key], of2[key] = value, [value, 1] if again else value
+            of1[key] = value
+            of2[key] = [value, 1] if again else value
     return of1, of2
 
 
-def are_equal(x1, x2):
+def are_equal(x1: Tree, x2: Tree) -> bool:
     """True if x1 and x2 are equal inputs; x2=None means x1."""
-    a, b = leaves(x1), leaves(x2)
-    return x2 is None or len(a) == len(b) and all(map(numpy.array_equal, a, b))
+    if x2 is None:
+        return True
+    a = leaves(x1)
+    b = leaves(x2)
+    return len(a) == len(b) and all(map(numpy.array_equal, a, b))
 
 
-def sides(f, x1, x2, params, kwargs, vmap_axes=None, is_needed=True):
+def sides(
+        f: Callable, x1: Tree, x2: Tree, params: Tree, kwargs: Mapping[str, Any],
+        vmap_axes: Any = None, is_needed: bool = True) -> tuple[Side, Side]:
     """Return the Sides of x1 and x2 (the same one if x2 is None), recorded for derivatives if `is_needed`."""
     check_second(x2)
     check_leaves(x1=x1, x2=x2, **kwargs)

@@ -1,16 +1,19 @@
 """Leaves of trees of parameters, which need derivatives, and an axis for each leaf."""
+from typing import Any
+
 import numpy
 
 from ..arguments import check_finite, is_whole
 from ..no_arrays import check_entries, check_unfollowed
 from ..trees import check_each, leaves, named
+from ..types import Tree
 
 __all__ = ['check_leaves', 'float_leaves', 'spread']
 
 FLOATS = 'float32', 'float64'
 
 
-def float_leaves(tree, name):
+def float_leaves(tree: Tree, name: str) -> list[tuple[str, numpy.ndarray]]:
     """Return [(name, array)] for the leaves of a tree of floats.
 
     Raises
@@ -22,7 +25,7 @@ def float_leaves(tree, name):
     for where, leaf in pairs:
         check_entries(leaf, where)
         check_unfollowed(leaf, where)
-        dtype = getattr(leaf, 'dtype', None)
+        dtype: Any = getattr(leaf, 'dtype', None)
         is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype.newbyteorder('=') in FLOATS
         if not isinstance(leaf, float) and not is_array:
             raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
@@ -37,14 +40,14 @@ def _native(leaf):
     return leaf.astype(leaf.dtype.newbyteorder('='), copy=False)
 
 
-def check_leaves(**trees):
+def check_leaves(**trees: Tree) -> None:
     """Raise TypeError if a leaf is a masked array, a matrix, a sparse array, or an array that autograd follows."""
     for name, tree in trees.items():
         check_each(check_entries, tree, name)
         check_each(check_unfollowed, tree, name)
 
 
-def spread(value, tree, name):
+def spread(value: Any, tree: Tree, name: str) -> list[int] | None:
     """Return a whole number for each leaf of `tree`, from one number or a tree of them; None if any of them is None.
 
     Raises
