@@ -44,9 +44,10 @@ def check_blocks(f, params, x, kwargs):
         for part, rows in zip(parts, halves):
             if not same(numpy.asarray(out)[rows], part[k]):
                 raise ValueError(
-                    'expected a function that treats its inputs one by one, as tiles need, but the first '
-                    f'{n} inputs have other outputs together than in halves. Batch normalization and '
-                    'random layers do that: compute the kernel in one piece, without batch.')
+                    'expected a function that treats its inputs one by one, as tiles need, but the '
+                    f'first {n} inputs have other outputs together than in halves. Batch '
+                    'normalization and random layers do that: compute the kernel in one piece, '
+                    'without batch.')
 
 
 def _first(kwargs, rows):

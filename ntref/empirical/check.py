@@ -41,10 +41,10 @@ def check_derivatives(side: Side) -> None:
             close = MAX_LOST * abs(central).max(initial=0.) + kinks.max(initial=0.) + 10 * eps * scale / h
             if (abs(slope - central) > close).any():
                 raise ValueError(
-                    f'expected autograd to see all that {name} does to the outputs for {side.name}, but '
-                    f'along a random direction its derivative is {_shown(slope)}, and that by differences '
-                    f'{_shown(central)}. Write the function with autograd.numpy: plain NumPy has no '
-                    'derivatives.')
+                    f'expected autograd to see all that {name} does to the outputs for '
+                    f'{side.name}, but along a random direction its derivative is {_shown(slope)}, '
+                    f'and that by differences {_shown(central)}. Write the function with '
+                    'autograd.numpy: plain NumPy has no derivatives.')
 
 
 def _shown(a):

@@ -117,7 +117,8 @@ def monte_carlo_kernel_fn(
     as_flag(store_on_device, 'monte_carlo_kernel_fn: store_on_device')
     with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
     if key is not None and seed is not None:
-        raise TypeError(f'monte_carlo_kernel_fn: expected one of seed and key, got {seed!r} and {key!r}.')
+        raise TypeError(
+            f'monte_carlo_kernel_fn: expected one of seed and key, got {seed!r} and {key!r}.')
     seed = as_whole(seed if key is None else key, 'monte_carlo_kernel_fn: seed', 0, inf)
     counts, is_one = _counts(n_samples, with_error)
     batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
@@ -133,11 +134,14 @@ def monte_carlo_kernel_fn(
 
     def kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs):
         if 'rng' in apply_fn_kwargs:
-            raise TypeError('expected no keyword rng: each sample has its own, from seed and the number of the sample.')
+            raise TypeError(
+                'expected no keyword rng: each sample has its own, from seed and the number of the '
+                'sample.')
         for name, x in ('x1', x1), ('x2', x2):
             check_leaves(**{name: x})
             if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
-                raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
+                raise TypeError(
+                    f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
         check_second(x2)
         x2 = x2 if leaves(x2) else None
         found = _means(lambda i: networks.kernel(i, x1, x2, get, apply_fn_kwargs), counts, threads, tol)
@@ -165,7 +169,9 @@ class _Networks:
         """Return the parameters of network i."""
         found = self.init_fn(numpy.random.default_rng(self.stream(i, 0)), tree_map(numpy.shape, x))
         if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise TypeError(f'expected init_fn(rng, shape) to return (output shape, params), got {found!r:.100}.')
+            raise TypeError(
+                'expected init_fn(rng, shape) to return (output shape, params), got '
+                f'{found!r:.100}.')
         return found[1]
 
     def seed_of(self, i, side, block):
@@ -203,7 +209,7 @@ class _Networks:
 def _takes_rng(apply_fn):
     try:
         given = getfullargspec(apply_fn)
-    except TypeError:                                                   # not callable, or written in C
+    except TypeError:                                                # not callable, or written in C
         return False
     return 'rng' in given.args + given.kwonlyargs or given.varkw is not None
 
@@ -213,8 +219,9 @@ def _in_tiles(apply_fn, batch_size, axes):
     def apply_to_tile(params, x, **kwargs):
         out = apply_fn(params, x, **kwargs)
         if any(axis in (0, -leaf.ndim) for leaf in leaves(out) for axis in axes):
-            raise ValueError('expected batch_size=0 with the axis of the inputs in trace_axes or diagonal_axes, got '
-                             f'{batch_size}: there are no tiles without pairs of inputs.')
+            raise ValueError(
+                'expected batch_size=0 with the axis of the inputs in trace_axes or diagonal_axes, '
+                f'got {batch_size}: there are no tiles without pairs of inputs.')
         return out
     return apply_to_tile if batch_size else apply_fn
 
@@ -226,12 +233,15 @@ def _counts(n_samples, with_error):
     try:
         counts = sorted({as_whole(n, name, 1) for n in ([n_samples] if is_one else n_samples)})
     except TypeError:
-        raise TypeError(f'{name} is expected to be a whole number or several of them, got {n_samples!r}.') from None
+        raise TypeError(
+            f'{name} is expected to be a whole number or several of them, got '
+            f'{n_samples!r}.') from None
     if not counts:
         raise ValueError(f'{name} is expected to have numbers in it, got none.')
     if with_error and counts[0] < 2:
-        raise ValueError(f'{name} is expected to be at least 2 for a standard error, got {counts[0]}. Draw at least 2 '
-                         'samples, or leave out return_error and tol.')
+        raise ValueError(
+            f'{name} is expected to be at least 2 for a standard error, got {counts[0]}. Draw at '
+            'least 2 samples, or leave out return_error and tol.')
     return counts, is_one
 
 
@@ -316,5 +326,6 @@ def _warn(means, tol):
     needed = means.needed(tol)
     advice = '' if not isfinite(needed) else \
         f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.'
-    warnings.warn(f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} after '
-                  f'{means.n} samples.{advice}', UserWarning, stacklevel=5)
+    warnings.warn(
+        f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} '
+        f'after {means.n} samples.{advice}', UserWarning, stacklevel=5)

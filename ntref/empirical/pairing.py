@@ -83,20 +83,26 @@ class Pairing(NamedTuple):
         """
         ndim = len(shape1)
         if len(shape2) != ndim:
-            raise ValueError(f'expected outputs with as many axes for x1 and x2, got shapes {shape1} and {shape2}.')
+            raise ValueError(
+                f'expected outputs with as many axes for x1 and x2, got shapes {shape1} and '
+                f'{shape2}.')
         for axis in (*trace_axes, *diagonal_axes):
             if not -ndim <= axis < ndim:
-                raise ValueError(f'expected trace_axes and diagonal_axes between {-ndim} and {ndim - 1}, got {axis} '
-                                 f'for outputs of shape {shape1}.')
+                raise ValueError(
+                    f'expected trace_axes and diagonal_axes between {-ndim} and {ndim - 1}, got '
+                    f'{axis} for outputs of shape {shape1}.')
         trace = tuple(sorted({axis % ndim for axis in trace_axes}))
         diagonal = tuple(sorted({axis % ndim for axis in diagonal_axes}))
         if set(trace) & set(diagonal):
-            raise ValueError(f'expected trace_axes and diagonal_axes to differ, got {tuple(trace_axes)} and '
-                             f'{tuple(diagonal_axes)} for outputs of shape {shape1}.')
+            raise ValueError(
+                f'expected trace_axes and diagonal_axes to differ, got {tuple(trace_axes)} and '
+                f'{tuple(diagonal_axes)} for outputs of shape {shape1}.')
         for axis in trace + diagonal:
             if shape1[axis] != shape2[axis]:
-                raise ValueError(f'expected outputs of equal length on axis {axis}, of trace_axes or diagonal_axes, '
-                                 f'got shapes {shape1} for x1 and {shape2} for x2. Leave this axis free.')
+                raise ValueError(
+                    f'expected outputs of equal length on axis {axis}, of trace_axes or '
+                    f'diagonal_axes, got shapes {shape1} for x1 and {shape2} for x2. Leave this '
+                    'axis free.')
         return cls(trace, diagonal, tuple(shape1), tuple(shape2))
 
     @property

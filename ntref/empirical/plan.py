@@ -146,8 +146,9 @@ class Plan:
         try:
             return cls(side.whole, side.single(side.n - 1), side.n, side)
         except Differing:
-            log.info('structured derivatives: the axis of the examples of %s cannot be found; they are processed one '
-                     'by one.', side.name)
+            log.info(
+                'structured derivatives: the axis of the examples of %s cannot be found; they are '
+                'processed one by one.', side.name)
             return Alone(side)
 
     def _roots(self):
@@ -265,7 +266,9 @@ class Alone:
         self.n = side.n
         self.others = set().union(*(plan.others for plan in self.plans))
         if not all(alike(plan, self.plans[0]) for plan in self.plans):
-            log.info('structured derivatives: Jacobians, examples of %s do not take the same steps.', side.name)
+            log.info(
+                'structured derivatives: Jacobians, examples of %s do not take the same '
+                'steps.', side.name)
             self.others = set(range(len(side.values)))
 
     @property

@@ -115,8 +115,9 @@ def empirical_ntk_vp_fn(
         check_each(check_finite, cotangents, 'cotangents')
         given = [numpy.asarray(v) for v in leaves(cotangents)]
         if [v.shape for v in given] != [out.shape for out in pull.outputs]:
-            raise ValueError(f'expected cotangents like the outputs for x2, of shapes '
-                             f'{[out.shape for out in pull.outputs]}, got {[v.shape for v in given]}.')
+            raise ValueError(
+                'expected cotangents like the outputs for x2, of shapes '
+                f'{[out.shape for out in pull.outputs]}, got {[v.shape for v in given]}.')
         given = [v.astype(out.dtype) for v, out in zip(given, pull.outputs)]
         return rebuilt(first.whole.tree, push(pull.pull(given, pull.roots)))
     return ntk_vp

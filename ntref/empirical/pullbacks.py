@@ -33,15 +33,17 @@ def pullback(
         try:
             return f(*given)
         except (AssertionError, IndexError, TypeError, ValueError) as error:
-            raise NotImplementedError(f'{refusal(fun, args)} Its derivative fails in autograd ("{error}").') from error
+            raise NotImplementedError(
+                f'{refusal(fun, args)} Its derivative fails in autograd ("{error}").') from error
     pull = tried(rules[fun], argnums, ans, args, kwargs)
 
     def checked(g):
         found = tried(lambda: list(pull(g)))
         for i, a in zip(argnums, found):
             if hasattr(a, 'shape') and hasattr(args[i], 'shape') and a.shape != args[i].shape:
-                raise NotImplementedError(f'{refusal(fun, args)} Its derivative in argument {i} has shape {a.shape} in '
-                                          'autograd.')
+                raise NotImplementedError(
+                    f'{refusal(fun, args)} Its derivative in argument {i} has shape {a.shape} in '
+                    'autograd.')
         return [as_dtype(a, args[i]) for i, a in zip(argnums, found)]
     return checked
 
@@ -55,8 +57,9 @@ def as_dtype(a: numpy.ndarray, like: Any) -> numpy.ndarray:
 
 def refusal(fun, args):
     shapes = [numpy.shape(a) for a in args if hasattr(a, 'shape')]
-    return (f'expected operations with a derivative in autograd, got {fun.__name__} of arrays of shapes {shapes}. '
-            'Write it with others, such as products, sums, reshape and concatenate.')
+    return (
+        f'expected operations with a derivative in autograd, got {fun.__name__} of arrays of '
+        f'shapes {shapes}. Write it with others, such as products, sums, reshape and concatenate.')
 
 
 def _broadcast(i, ans, args, kwargs):
@@ -68,7 +71,8 @@ def _where(i, ans, args, kwargs):
     if i == 0:
         return lambda g: numpy.zeros(numpy.shape(args[0]), ans.dtype)
     there = args[0] if i == 1 else numpy.logical_not(args[0])
-    return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: np.where(there, g, 0.))
+    return import_module(
+        'autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: np.where(there, g, 0.))
 
 
 def einsum_terms(args: Sequence, i: int) -> tuple[list, Any, list, int]:

@@ -152,7 +152,7 @@ class Record:
         self.tree = rebuilt(self.tree, self.outputs)
         self._leading: dict[frozenset, list] = {}
         for node in self.tape:
-            node.tape = None                    # no reference cycle: arrays are freed with the record, not by gc
+            node.tape = None       # no reference cycle: arrays are freed with the record, not by gc
 
     @cached_property
     def scaled(self) -> dict[int, tuple[int, float]]:

@@ -250,7 +250,7 @@ def _einsum(node, i):
     rest = [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
     if any(len(set(term)) < len(term) for term in (weight, out)):
         return None
-    others = {}                                                                 # lengths of the labels in `rest`
+    others = {}                                                    # lengths of the labels in `rest`
     for term, a in zip(terms, rest):
         _lengthen(others, term, numpy.shape(a))
     sizes = dict(others)                                                        # of all labels

@@ -27,13 +27,16 @@ class VmapAxes:
         triple: Any = vmap_axes if is_triple else (vmap_axes, vmap_axes, {})
         self.inputs, self.outputs, self.kwargs = triple
         if self.kwargs is not None and not isinstance(self.kwargs, dict):
-            raise TypeError('expected vmap_axes as an axis, a tree of them, or (axes of inputs, axes of outputs, '
-                            f'{{keyword: axis}}), got {vmap_axes!r}.')
+            raise TypeError(
+                'expected vmap_axes as an axis, a tree of them, or (axes of inputs, axes of '
+                f'outputs, {{keyword: axis}}), got {vmap_axes!r}.')
 
     def check_keywords(self, kwargs: Mapping[str, Any]) -> None:
         unknown = [key for key in self.kwargs or () if key not in kwargs]
         if unknown:
-            raise ValueError(f'expected vmap_axes of keywords that are passed, out of {[*kwargs]}, got {unknown}.')
+            raise ValueError(
+                f'expected vmap_axes of keywords that are passed, out of {[*kwargs]}, got '
+                f'{unknown}.')
 
 
 def taken(tree, axes, i):
@@ -72,7 +75,7 @@ class Side:
             pairs = float_leaves(params, 'params')
             self.names = tuple(name for name, _ in pairs)
             self.values = tuple(value for _, value in pairs)
-            self.whole = self._whole()                                          # no cached_property: one lock for all
+            self.whole = self._whole()                        # no cached_property: one lock for all
         else:
             check_each(check_finite, params, 'params')
             tree = f(params, x, **kwargs)
@@ -80,7 +83,7 @@ class Side:
             self._check_outputs()
         self.n = 1 if self.inputs is None else self._examples()
         self._singles: dict[int, Record] = {}
-        self.plans: Any = None                                                  # set by `plan.plans`
+        self.plans: Any = None                                                 # set by `plan.plans`
 
     @cached_property
     def inputs(self) -> list[int] | None:
@@ -96,7 +99,9 @@ class Side:
             return None
         for axis, out in zip(axes, self.whole.outputs):
             if not -out.ndim <= axis < out.ndim:
-                raise ValueError(f'expected vmap_axes of the outputs to be axes of shape {out.shape}, got {axis}.')
+                raise ValueError(
+                    f'expected vmap_axes of the outputs to be axes of shape {out.shape}, got '
+                    f'{axis}.')
         return [axis % out.ndim for axis, out in zip(axes, self.whole.outputs)]
 
     def _examples(self):
@@ -110,7 +115,9 @@ class Side:
                    for out, axis in zip(self.whole.outputs, self.outputs)]
         for where, a, axis in arrays:
             if not -numpy.ndim(a) <= axis < numpy.ndim(a):
-                raise ValueError(f'expected vmap_axes to be axes of {where} of shape {numpy.shape(a)}, got {axis}.')
+                raise ValueError(
+                    f'expected vmap_axes to be axes of {where} of shape {numpy.shape(a)}, got '
+                    f'{axis}.')
         sizes = {where: a.shape[axis] for where, a, axis in arrays}
         if len(set(sizes.values())) != 1:
             raise ValueError(f'expected as many examples along vmap_axes everywhere, got {sizes}.')
@@ -118,32 +125,40 @@ class Side:
 
     def _check_outputs(self):
         if not self.whole.outputs:
-            raise TypeError(f'expected f to return an array, or a tree of arrays, got {self.whole.tree!r:.100}.')
+            raise TypeError(
+                'expected f to return an array, or a tree of arrays, got '
+                f'{self.whole.tree!r:.100}.')
         for i, out in enumerate(self.whole.outputs):
             check_entries(out, 'an output')
             check_unfollowed(out, 'an output')
             if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
-                raise TypeError(f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
-                                'masks take stax.unmask_fn(apply_fn).')
+                raise TypeError(
+                    f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
+                    'masks take stax.unmask_fn(apply_fn).')
             self.whole.outputs[i] = numpy.asarray(out)
             if numpy.iscomplexobj(out):
-                raise TypeError('expected outputs to be real, got complex numbers. Take their real and imaginary part, '
-                                'side by side.')
-            if self.whole.outputs[i].dtype.kind not in 'biufO':                 # for objects see _whole
-                raise TypeError(f'expected outputs to be numbers, got dtype {self.whole.outputs[i].dtype}.')
+                raise TypeError(
+                    'expected outputs to be real, got complex numbers. Take their real and '
+                    'imaginary part, side by side.')
+            if self.whole.outputs[i].dtype.kind not in 'biufO':             # for objects see _whole
+                raise TypeError(
+                    f'expected outputs to be numbers, got dtype {self.whole.outputs[i].dtype}.')
 
     def _whole(self):
         self.whole = record = self.recorded(self.x, self.kwargs)
         self._check_outputs()
         lost = [name for name, there in zip(self.names, record.swallowed()) if there]
         if lost or any(out.dtype == object for out in record.outputs):
-            raise TypeError(f'expected a function that autograd can follow, but plain NumPy made an array of objects '
-                            f'of {", ".join(lost) or "a parameter"} for {self.name}. Write it with autograd.numpy.')
+            raise TypeError(
+                'expected a function that autograd can follow, but plain NumPy made an array of '
+                f'objects of {", ".join(lost) or "a parameter"} for {self.name}. Write it with '
+                'autograd.numpy.')
         missed = [name for name, there in zip(self.names, record.reached()) if not there]
         if missed:
-            raise ValueError(f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but autograd '
-                             'saw no operation that leads there. Write the function with autograd.numpy (plain NumPy '
-                             'has no derivatives), or leave unused parameters out.')
+            raise ValueError(
+                f'expected the outputs for {self.name} to depend on {", ".join(missed)}, but '
+                'autograd saw no operation that leads there. Write the function with '
+                'autograd.numpy (plain NumPy has no derivatives), or leave unused parameters out.')
         return record
 
     def recorded(self, x: Tree, kwargs: Mapping[str, Any]) -> Record:
@@ -152,9 +167,10 @@ class Side:
         except (AttributeError, TypeError, ValueError) as error:
             if not any(text in str(error) for text in ('ArrayBox', 'setting an array element')):
                 raise
-            raise TypeError(f'expected a function that autograd can follow, got "{error}" for {self.name}. Write it '
-                            'with autograd.numpy, without assigning to entries of arrays and without float().'
-                            ) from error
+            raise TypeError(
+                f'expected a function that autograd can follow, got "{error}" for {self.name}. '
+                'Write it with autograd.numpy, without assigning to entries of arrays and without '
+                'float().') from error
 
     def plain(self, values: Sequence) -> list[numpy.ndarray]:
         """Return the outputs at the given values of the parameters, without a record."""
@@ -165,8 +181,8 @@ class Side:
         if self.inputs is None:
             return self.whole
         if i not in self._singles:
-            with numpy.errstate(all='ignore'):                                  # a batch of one may have no variance
-                self._singles = {i: self.recorded(*self.arguments(i))}          # only the latest is kept
+            with numpy.errstate(all='ignore'):                 # a batch of one may have no variance
+                self._singles = {i: self.recorded(*self.arguments(i))}     # only the latest is kept
         return self._singles[i]
 
     @property
@@ -225,15 +241,17 @@ class Mixing(ValueError):
 
 
 def mixing(name, i):
-    return Mixing('expected a function that treats its examples one by one, as vmap_axes claims, but example '
-                  f'{i} of {name} alone gives other numbers than among all. Batch normalization and random layers '
-                  'do that: use vmap_axes=None.')
+    return Mixing(
+        'expected a function that treats its examples one by one, as vmap_axes claims, but example '
+        f'{i} of {name} alone gives other numbers than among all. Batch normalization and random '
+        'layers do that: use vmap_axes=None.')
 
 
 def check_second(x2: Tree) -> None:
     """Raise ValueError if x2 is an empty tree, which does not mean None."""
     if isinstance(x2, (tuple, list, dict)) and not x2:
-        raise ValueError(f'expected x2 to be an array, a tree of arrays, or None for x1, got {x2!r}.')
+        raise ValueError(
+            f'expected x2 to be an array, a tree of arrays, or None for x1, got {x2!r}.')
 
 
 def split_kwargs(
@@ -245,13 +263,15 @@ def split_kwargs(
         is_pair = isinstance(value, tuple) and len(value) == 2
         for seed in (value if is_pair else (value,)) if key == 'rng' else ():
             if isinstance(seed, DRAWN_FROM):
-                raise TypeError(f'expected rng to be a seed, got a {type(seed).__name__}. The function is called more '
-                                'than once, and must draw the same numbers.')
+                raise TypeError(
+                    f'expected rng to be a seed, got a {type(seed).__name__}. The function is '
+                    'called more than once, and must draw the same numbers.')
         if is_pair:
             of1[key], of2[key] = value
             if not leaves(x2) and of2[key] is not None and not are_equal(*value):
-                raise ValueError(f'expected {key} for x1 alone, as x2 is None, got a pair that differs. Leave its '
-                                 'second out, or pass x2.')
+                raise ValueError(
+                    f'expected {key} for x1 alone, as x2 is None, got a pair that differs. Leave '
+                    'its second out, or pass x2.')
         else:
             again = key == 'rng' and value is not None and not are_equal(x1, x2)
             of1[key] = value
@@ -283,6 +303,7 @@ def sides(
     second = Side(f, params, x2, of2, axes, 'x2', is_needed)
     places1, places2 = ([place for place, _ in named(side.whole.tree, '')] for side in (first, second))
     if places1 != places2:
-        raise ValueError(f'expected outputs in trees alike for x1 and x2, in the same order, got {places1} and '
-                         f'{places2}.')
+        raise ValueError(
+            f'expected outputs in trees alike for x1 and x2, in the same order, got {places1} and '
+            f'{places2}.')
     return first, second

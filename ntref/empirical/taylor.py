@@ -87,7 +87,8 @@ def taylor_expand(f: Callable, params: Tree, degree: int) -> Callable:
     f = as_part(f, 'apply_fn', 'f')
     degree = as_whole(degree, 'taylor_expand: degree', 0)
     if degree > MAX_DEGREE:
-        raise ValueError(f'expected degree <= {MAX_DEGREE}, got {degree!s:.20}: the time grows as 2^degree.')
+        raise ValueError(
+            f'expected degree <= {MAX_DEGREE}, got {degree!s:.20}: the time grows as 2^degree.')
     check_each(check_finite, params, 'params')
 
     def expanded(new_params, *args, **kwargs):
@@ -115,7 +116,8 @@ def _difference(p, new):
     given = getattr(new, 'shape', ())
     if given != shape:
         raise ValueError(
-            f'expected parameters of the shapes that they were expanded about, {shape}, got {given}.')
+            f'expected parameters of the shapes that they were expanded about, {shape}, got '
+            f'{given}.')
     return new - p
 
 
@@ -127,7 +129,8 @@ def _vector(tree):
     """Return the arrays of a tree as one vector."""
     np = import_module('autograd.numpy')
     if not leaves(tree) or not all(map(_is_numeric, leaves(tree))):
-        raise TypeError(f'expected f to return an array of numbers, or a tree of such, got {tree!r:.100}.')
+        raise TypeError(
+            f'expected f to return an array of numbers, or a tree of such, got {tree!r:.100}.')
     return np.concatenate([np.reshape(a, (-1,)) for a in leaves(tree)])
 
 
@@ -166,7 +169,7 @@ def _transposed(core, f):
 
     def pushed(argnum, v, ans, args, kwargs):
         pull = core.primitive_vjps[f]((argnum,), ans, args, kwargs)
-        anywhere = core.vspace(value_of(ans)).ones()          # not 0: there some rules leave out terms
+        anywhere = core.vspace(value_of(ans)).ones()       # not 0: there some rules leave out terms
         return core.make_vjp(lambda u: tuple(pull(u))[0], anywhere)[0](v)
     return lambda argnums, vs, ans, args, kwargs: core.sum_outgrads(
         pushed(argnum, v, ans, args, kwargs) for argnum, v in zip(argnums, vs))

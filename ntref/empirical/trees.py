@@ -28,9 +28,10 @@ def float_leaves(tree: Tree, name: str) -> list[tuple[str, numpy.ndarray]]:
         dtype: Any = getattr(leaf, 'dtype', None)
         is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype.newbyteorder('=') in FLOATS
         if not isinstance(leaf, float) and not is_array:
-            raise TypeError(f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
-                            f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others have no '
-                            'derivative: make it a float, or a constant of the function.')
+            raise TypeError(
+                f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
+                f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others '
+                'have no derivative: make it a float, or a constant of the function.')
         check_finite(leaf, where)
     return [(where, _native(leaf)) for where, leaf in pairs]
 
@@ -65,6 +66,8 @@ def spread(value: Any, tree: Tree, name: str) -> list[int] | None:
             return [axis for key in tree for axis in walk(value[key], tree[key])]
         if isinstance(value, (tuple, list)) and isinstance(tree, (tuple, list)) and len(value) == len(tree):
             return [axis for pair in zip(value, tree) for axis in walk(*pair)]
-        raise ValueError(f'expected vmap_axes for {name} to be a whole number, None or a tree like it, got {value!r}.')
+        raise ValueError(
+            f'expected vmap_axes for {name} to be a whole number, None or a tree like it, got '
+            f'{value!r}.')
     axes = walk(value, tree)
     return None if None in axes else axes

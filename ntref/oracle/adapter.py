@@ -51,7 +51,8 @@ def command(adapter: str | os.PathLike, python: str | os.PathLike | None = None)
     """
     are_paths = isinstance(adapter, (str, os.PathLike)) and isinstance(python, (str, os.PathLike, type(None)))
     if not are_paths:
-        raise TypeError(f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
+        raise TypeError(
+            f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
     file, _, argument = str(adapter).rpartition(':')
     path = Path(adapter)
     arguments = []
@@ -59,14 +60,17 @@ def command(adapter: str | os.PathLike, python: str | os.PathLike | None = None)
         path = Path(file)
         arguments = [argument]
     if not path.is_file():
-        raise FileNotFoundError(f'expected a Python file or a program as adapter, got {adapter}, which is not there.')
+        raise FileNotFoundError(
+            f'expected a Python file or a program as adapter, got {adapter}, which is not there.')
     if python is not None and shutil.which(python) is None:
-        raise FileNotFoundError(f'expected a Python interpreter, got {python}, which is none that can be run.')
+        raise FileNotFoundError(
+            f'expected a Python interpreter, got {python}, which is none that can be run.')
     if path.suffix == '.py':
         return [str(python or sys.executable), str(WORKER), str(path.resolve()), *arguments]
     if not os.access(path, os.X_OK):
-        raise PermissionError(f'expected a Python file or an executable program as adapter, got {path}, which is '
-                              f'neither. chmod +x {path}')
+        raise PermissionError(
+            f'expected a Python file or an executable program as adapter, got {path}, which is '
+            f'neither. chmod +x {path}')
     return [str(path.resolve()), *arguments]
 
 
@@ -124,8 +128,9 @@ class Adapter:
             if answer.get('id') == self._id and key in answer:
                 raise error(_printable(_as_text(answer[key])))
         self._end()
-        raise Crashed(f'expected an answer {{"id": {self._id}, "result" or "unsupported" or "error": ...}}, got '
-                      f'{_printable(_as_text(answer))}')
+        raise Crashed(
+            f'expected an answer {{"id": {self._id}, "result" or "unsupported" or "error": ...}}, '
+            f'got {_printable(_as_text(answer))}')
 
     def _answer(self, line, seconds):
         """Send a line, and return the line that comes back, as a dict."""
@@ -154,7 +159,8 @@ class Adapter:
                     if not more:
                         raise Crashed(self._last_words())
                     if len(out) > MAX_ANSWER:
-                        raise Crashed(f'expected an answer of at most {MAX_ANSWER >> 20} MB, got more')
+                        raise Crashed(
+                            f'expected an answer of at most {MAX_ANSWER >> 20} MB, got more')
         text, _, self._rest = bytes(out).partition(b'\n')
         return _parsed(text)
 
@@ -232,7 +238,8 @@ def _parsed(text):
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        raise Crashed(f'expected an answer as JSON on a line, got {_printable(_start(text))}') from None
+        raise Crashed(
+            f'expected an answer as JSON on a line, got {_printable(_start(text))}') from None
     if not isinstance(answer, dict):
         raise Crashed(f'expected an object {{...}} as answer, got {_printable(_start(text))}')
     return answer

@@ -21,9 +21,9 @@ from .precision import mpmath
 
 __all__ = ['by_values_around']
 
-INVERSE_H2 = 10 ** 8 + 7          # 1 / h^2: h is irrational, so that no a (1 + j h) is a short number
+INVERSE_H2 = 10 ** 8 + 7        # 1 / h^2: h is irrational, so that no a (1 + j h) is a short number
 FACTOR = 32
-R = .5                            # assumed distance to the nearest singularity, relative to the arguments
+R = .5                      # assumed distance to the nearest singularity, relative to the arguments
 
 
 def by_values_around(layer: Any) -> Any:
@@ -67,7 +67,7 @@ def _layer_around(layer):
     cls = type(layer)
 
     def kernel(self, k):
-        if kind(leaves(k)[0].nngp) != 'mpmath':           # a trial run that finds out what becomes of axes
+        if kind(leaves(k)[0].nngp) != 'mpmath':    # a trial run that finds out what becomes of axes
             return cls.kernel(self, k)
         total = None
         for c, s in _points():

@@ -96,8 +96,9 @@ class Case:
             return least, None
         worst = tuple(map(int, numpy.unravel_index(agreed.argmin(), agreed.shape)))
         return float(agreed[worst]), (
-            f'{agreed[worst]:.1f} digits agree of {wanted:.1f} at {worst}: expected {float(expected[worst])!r}, got '
-            f'{float(actual[worst])!r}; too few in {(agreed < wanted).sum()} of {agreed.size} entries')
+            f'{agreed[worst]:.1f} digits agree of {wanted:.1f} at {worst}: expected '
+            f'{float(expected[worst])!r}, got {float(actual[worst])!r}; too few in '
+            f'{(agreed < wanted).sum()} of {agreed.size} entries')
 
     def check(self, result: Any, dtype: str = 'float64') -> None:
         """Raise AssertionError if a result is not as expected; the message says where and by how much.
@@ -113,8 +114,9 @@ class Case:
         ValueError : the case has no tolerance for the dtype.
         """
         if check_text(dtype, 'dtype') not in self.tolerance:
-            raise ValueError(f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
-                             'conformance_cases(dtype=...) gives the cases for a dtype.')
+            raise ValueError(
+                f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
+                'conformance_cases(dtype=...) gives the cases for a dtype.')
         faults = [f'{name}: {fault}' for name in self.expected if (fault := self._fault(result, name, dtype))]
         if faults:
             raise AssertionError('\n'.join([f'{self}, {dtype}, {self.options}:', *faults, self.note]).rstrip())
@@ -173,16 +175,18 @@ def conformance_cases(
         check_text(value, name)
     table = json.loads((DATA / 'cases.json').read_text('utf-8'))
     if table['version'] != VERSION:
-        raise ValueError(f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: python -m '
-                         'ntref.oracle.generate')
+        raise ValueError(
+            f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: '
+            'python -m ntref.oracle.generate')
 
     def is_selected(row):
         has_dtype = dtype is None or dtype in CLASSES[row['tolerance']]
         return has_dtype and fnmatchcase(row['name'], select) and fnmatchcase(row['kind'], kind or '*')
     rows = list(filter(is_selected, table['cases']))
     if not rows:
-        raise ValueError(f'expected names of cases, such as dense/*, got select={select!r}, kind={kind!r}, '
-                         f'dtype={dtype!r}, which none has.')
+        raise ValueError(
+            f'expected names of cases, such as dense/*, got select={select!r}, kind={kind!r}, '
+            f'dtype={dtype!r}, which none has.')
     with numpy.load(DATA / 'cases.npz', allow_pickle=False) as arrays:
         return [_case(row, arrays) for row in rows]
 

@@ -30,7 +30,7 @@ from .shaken import shaken
 
 __all__ = ['Certified', 'certify', 'rows', 'table']
 
-GUARD_DIGITS = 10       # digits beyond those asked for, at first; twice as many in each further round
+GUARD_DIGITS = 10     # digits beyond those asked for, at first; twice as many in each further round
 MAX_DIGITS = 300        # working digits: with more, eps is no double, and loops that compare with it end too early
 ZERO_DIGITS = 8         # digits beyond those asked for, below which a difference of numbers of order 1 is 0
 DOUBLE_DIGITS = 18      # while fewer are sure, a round must gain as many as MIN_GAIN to be repeated
@@ -150,9 +150,11 @@ def _certified(net, x1, x2, get, digits, progress, options):
     names = _requested(get)
     progress = progress if progress is None else as_flag(progress, 'certify: progress')
     if asked + 2 * GUARD_DIGITS > MAX_DIGITS:
-        raise ValueError(f'certify: expected at most {MAX_DIGITS - 2 * GUARD_DIGITS} digits, got {asked}.')
+        raise ValueError(
+            f'certify: expected at most {MAX_DIGITS - 2 * GUARD_DIGITS} digits, got {asked}.')
     if not isinstance(net, Layer):
-        raise TypeError(f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
+        raise TypeError(
+            f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
     exact = *tree_map(_exactly, (x1, x2)), tree_map(lambda a: _exactly(a, 'fO'), options)
     rounded = tree_map(lambda a: _rounded(a, 'float64'), exact)
     doubles = _whole(_changed(net, _in_doubles), *rounded, names)
@@ -194,9 +196,10 @@ def _check_exact(net, kernels):
     for name, k in kernels.items():
         ended = [x for x in k.ravel().tolist() if not isinstance(x, mpmath().mpf)]
         if ended:
-            raise TypeError('certify: expected layers that compute with mpmath, got '
-                            f'{name} of {type(ended[0]).__name__} from {net!r:.200}. Functions of the user must keep '
-                            'arrays of mpmath.mpf as they are.')
+            raise TypeError(
+                f'certify: expected layers that compute with mpmath, got {name} of '
+                f'{type(ended[0]).__name__} from {net!r:.200}. Functions of the user must keep '
+                'arrays of mpmath.mpf as they are.')
 
 
 def _kernels(net, x1, x2, options, names, progress):
@@ -300,8 +303,9 @@ def _requested(get):
     """Return the names of kernels that are asked for, as a tuple; it is empty for all."""
     names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
-                        f'{type(get).__name__}.')
+        raise TypeError(
+            f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
+            f'{type(get).__name__}.')
     if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
         raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.'
                          + ''.join(suggestion(name, NAMES) for name in names if name not in NAMES))
@@ -317,7 +321,8 @@ def _exactly(a, types='biufO'):
     try:
         return _mapped(mpmath().convert, numpy.asarray(a))
     except (TypeError, ValueError) as e:
-        raise TypeError(f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
+        raise TypeError(
+            f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
 
 
 def _rounded(a, dtype):

@@ -42,7 +42,8 @@ def settled(
         errors = [_largest(low[name] - k) / (_largest(k) or 1) for name, k in high.items()]
         sure = min(LOW_DIGITS, *(int(-mp.log10(e)) if e else LOW_DIGITS for e in errors))
     if sure < asked:
-        raise ArithmeticError(f'expected {asked} digits, got {sure}: the problem is conditioned too badly.')
+        raise ArithmeticError(
+            f'expected {asked} digits, got {sure}: the problem is conditioned too badly.')
     return high, sure
 
 
@@ -148,7 +149,7 @@ def gradient_descent(inputs, options):
     momentum = options.get('momentum')
     zero = exact(numpy.zeros((len(K), len(K))))
     one = exact(numpy.eye(len(K)))
-    M = -K / y.size                                                                # of residuals; 0 for the tests
+    M = -K / y.size                                                  # of residuals; 0 for the tests
     if momentum is not None:
         rate = mpmath().sqrt(rate)
         M = numpy.block([[zero, one], [M, -one * ((1 - exact(momentum).item()) / rate)]])
@@ -278,7 +279,7 @@ def empirical(
         values = (lambda x: f(x)[..., None]) if name == 'nngp' else jacobian
         first = values(x1)
         second = first if x2 is None else values(x2)
-        k = numpy.tensordot(first, second, (-1, -1))                     # (n1, outputs, n2, outputs)
+        k = numpy.tensordot(first, second, (-1, -1))                    # (n1, outputs, n2, outputs)
         found[name] = EMPIRICAL[_pairing(options)](k.transpose(0, 2, 1, 3))
     return found
 

@@ -16,7 +16,7 @@ __all__ = ['alone', 'mpmath', 'replaced', 'working']
 
 _turn = RLock()
 _owner: int | None = None                     # the thread whose turn it is
-_undone: list[Callable[[], None]] = []        # functions that undo current replacements, the latest last
+_undone: list[Callable[[], None]] = []   # functions that undo current replacements, the latest last
 
 
 @cache
@@ -25,7 +25,9 @@ def mpmath() -> Any:
     try:
         return import_module('mpmath').mp
     except ImportError:
-        raise ImportError('expected mpmath for so many digits, got none. Install it: pip install mpmath') from None
+        raise ImportError(
+            'expected mpmath for so many digits, got none. Install it: pip install '
+            'mpmath') from None
 
 
 @contextmanager
@@ -97,8 +99,10 @@ def working(digits: int) -> Iterator[None]:
         bits = mpmath().prec
         yield
         if mpmath().prec != bits:
-            raise RuntimeError(f'certify: expected functions that leave the precision of mpmath as it is, got {bits} '
-                               f'bits before and {mpmath().prec} bits after. Change it in `with mpmath.workdps(...):`.')
+            raise RuntimeError(
+                'certify: expected functions that leave the precision of mpmath as it is, got '
+                f'{bits} bits before and {mpmath().prec} bits after. Change it in `with '
+                'mpmath.workdps(...):`.')
 
 
 def _in_a_child():

@@ -151,8 +151,9 @@ def _legend(x):
 
 
 def _text(x, y, text, anchor='start', fill='#222222', size=13, weight='normal'):
-    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-size="{size}" '
-            f'font-weight="{weight}">{escape(str(text))}</text>')
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-size="{size}" '
+        f'font-weight="{weight}">{escape(str(text))}</text>')
 
 
 def _described(layers):

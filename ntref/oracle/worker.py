@@ -136,7 +136,7 @@ def _arguments(f, call, spec, inputs, options):
 def main(path: str, *arguments: str) -> int:
     """Answer each line of stdin, and return the exit status."""
     with os.fdopen(os.dup(1), 'w', encoding='utf-8') as out:
-        os.dup2(2, 1)                                        # what the adapter prints, also from compiled code
+        os.dup2(2, 1)                             # what the adapter prints, also from compiled code
         sys.argv = [path] + list(arguments)
         sys.path[0] = os.path.dirname(os.path.abspath(path))
         module = loaded(path)

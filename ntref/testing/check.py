@@ -9,8 +9,8 @@ from ..stax import Layer
 from ..types import Shape
 from .comparing import accepts, after_dense, axes_of
 from .contracts import (
-    blocks, coincidences, compose, derivatives, diagonal, float32, gaps, get, read_only, same, shapes, swap, text,
-    tiles)
+    blocks, coincidences, compose, derivatives, diagonal, float32, gaps, get, read_only, same,
+    shapes, swap, text, tiles)
 from .finite import ROUND, finite_nngp, finite_ntk
 
 __all__ = ['CONTRACTS', 'check_layer']
@@ -87,13 +87,18 @@ def check_layer(
     is_function = callable(layer) and not isinstance(layer, type)
     one = layer if isinstance(layer, Layer) else layer(2) if is_function else None
     if not isinstance(one, Layer):
-        raise TypeError(f'expected a layer such as Relu(), or a function from the width to one, got {layer!r}.')
+        raise TypeError(
+            f'expected a layer such as Relu(), or a function from the width to one, got {layer!r}.')
     if one.several:
-        raise ValueError(f'expected a layer with one input, got {one!r}. Put FanOut and branches before it, in serial.')
+        raise ValueError(
+            f'expected a layer with one input, got {one!r}. Put FanOut and branches before it, in '
+            'serial.')
     unknown = set(without) - set(CONTRACTS)
     most = as_whole(most, 'most', ROUND)
     if unknown:
-        raise ValueError(f'expected `without` out of {", ".join(CONTRACTS)}, got {", ".join(map(repr, unknown))}.')
+        raise ValueError(
+            f'expected `without` out of {", ".join(CONTRACTS)}, got '
+            f'{", ".join(map(repr, unknown))}.')
     shape = list(input_shape)
     shape[axes_of(one)[0]] = 6
     x = numpy.random.default_rng(0).standard_normal(shape)
@@ -109,6 +114,7 @@ def check_layer(
         except Exception as e:
             said = '' if isinstance(e, AssertionError) else f'{type(e).__name__}: '
             about = str(contract.__doc__).split('\n')[0]
-            raise AssertionError(f'{one!r} breaks the contract {name}, {about} Got {said}{e}') from e
+            raise AssertionError(
+                f'{one!r} breaks the contract {name}, {about} Got {said}{e}') from e
         result[name] = reasons[0] or 'kept'
     return result

@@ -9,8 +9,8 @@ from ..stax import Dense, Layer, LayerError, serial
 from ..stax.trees import input_signal
 from ..types import Shape, Tree
 
-__all__ = ['EPS_MULTIPLES', 'accepts', 'after_dense', 'applied', 'assert_close', 'axes_of', 'compare', 'laid_out',
-           'ntk_scale', 'output', 'scale', 'taken', 'variances']
+__all__ = ['EPS_MULTIPLES', 'accepts', 'after_dense', 'applied', 'assert_close', 'axes_of',
+           'compare', 'laid_out', 'ntk_scale', 'output', 'scale', 'taken', 'variances']
 
 EPS_MULTIPLES = {
     # the same formulas on another kind of array: sums in another order, another libm

@@ -16,10 +16,11 @@ from ..recursion.kernel import Kernel
 from ..stax import Dense, Layer, from_spec, serial
 from ..types import Shape
 from .comparing import (
-    after_dense, applied, assert_close, axes_of, compare, ntk_scale, output, scale, taken, variances)
+    after_dense, applied, assert_close, axes_of, compare, ntk_scale, output, scale, taken,
+    variances)
 
-__all__ = ['blocks', 'coincidences', 'compose', 'derivatives', 'diagonal', 'float32', 'gaps', 'get', 'read_only',
-           'same', 'shapes', 'swap', 'text', 'tiles']
+__all__ = ['blocks', 'coincidences', 'compose', 'derivatives', 'diagonal', 'float32', 'gaps', 'get',
+           'read_only', 'same', 'shapes', 'swap', 'text', 'tiles']
 
 
 def shapes(net: Layer, x: numpy.ndarray) -> None:
@@ -33,7 +34,7 @@ def shapes(net: Layer, x: numpy.ndarray) -> None:
     assert k.shape2 == tuple(3 if i == k.batch_axis else m for i, m in enumerate(shape))
     assert k.batch_axis != k.channel_axis
     assert shape[k.batch_axis] == x.shape[axes_of(net)[0]]
-    pairs: Shape = ()                                           # lengths of the positions, each once or twice
+    pairs: Shape = ()                                 # lengths of the positions, each once or twice
     for axis in signal.layout[1:]:
         pairs += (shape[axis],) if k.diagonal_spatial else (shape[axis], shape[axis])
     expected = dict(nngp=(n, 3, *pairs), ntk=(n, 3, *pairs), cov1=(n, *pairs), cov2=(3, *pairs))

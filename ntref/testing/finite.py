@@ -13,8 +13,8 @@ from ..trees import leaves, rebuilt
 from ..types import Seed
 from .comparing import accepts, after_dense, applied, output, taken
 
-__all__ = ['LEVEL', 'ROUND', 'chance', 'check_mean', 'draws', 'empirical_ntk', 'finite_nngp', 'finite_ntk',
-           'second_moment']
+__all__ = ['LEVEL', 'ROUND', 'chance', 'check_mean', 'draws', 'empirical_ntk', 'finite_nngp',
+           'finite_ntk', 'second_moment']
 
 LEVEL = 1e-4            # probability that a test refuses a kernel that is right
 WIDTHS = 64, 128
@@ -71,7 +71,7 @@ def chance(samples: numpy.ndarray, kernel: Any) -> float:
     kernel = numpy.asarray(kernel)
     assert samples.shape[1:] == kernel.shape, (samples.shape[1:], kernel.shape)
     error = samples.std(0, ddof=1) / len(samples) ** .5
-    floor = 1e-9 * abs(kernel).max() + 1e-300                   # for entries that are the same in each sample
+    floor = 1e-9 * abs(kernel).max() + 1e-300         # for entries that are the same in each sample
     worst = (abs(samples.mean(0) - kernel) / (error + floor)).max()
     return 2 * error.size * student.sf(worst, len(samples) - 1)
 

@@ -18,7 +18,7 @@ class Definition:
     kind: str
     layers: tuple
     net: Any
-    inputs: dict                     # name -> (name of the input set, its key), or an array of this case alone
+    inputs: dict          # name -> (name of the input set, its key), or an array of this case alone
     options: dict
     tolerance: str = 'exact'
     note: str = ''

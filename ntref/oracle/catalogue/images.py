@@ -3,9 +3,9 @@ from functools import partial
 from typing import Any
 
 from ...stax import (
-    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInSum, FanOut,
-    Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, Relu,
-    Sign, Slice, SumPool, parallel, serial)
+    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf,
+    FanInConcat, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool,
+    Identity, ImageResize, Index, LayerNorm, Relu, Sign, Slice, SumPool, parallel, serial)
 from .family import Family
 
 __all__ = ['IMAGES']

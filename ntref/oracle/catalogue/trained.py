@@ -4,8 +4,8 @@ from typing import Any
 import numpy
 
 from ...stax import (
-    Conv, Dense, Dropout, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, Relu, Sin, parallel,
-    serial)
+    Conv, Dense, Dropout, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm,
+    Relu, Sin, parallel, serial)
 from ...trees import leaves
 from .family import Definition, plain
 from .given import singles

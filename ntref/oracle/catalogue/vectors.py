@@ -4,9 +4,10 @@ from functools import partial
 from typing import Any
 
 from ...stax import (
-    ABRelu, Abs, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Gabor,
-    Gaussian, Gelu, HardTanh, Hermite, Identity, Layer, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
-    RectifiedMonomial, Relu, Relu6, Selu, Sigmoid_like, Sign, Sin, parallel, repeat, serial)
+    ABRelu, Abs, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd,
+    FanInSum, FanOut, Gabor, Gaussian, Gelu, HardTanh, Hermite, Identity, Layer, LayerNorm,
+    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Relu6, Selu, Sigmoid_like, Sign,
+    Sin, parallel, repeat, serial)
 from ...stax.elementwise import Nonlinearity
 from ...stax.schema import OF_FUNCTIONS
 from .family import Family
