@@ -27,8 +27,9 @@ from numpy.random.bit_generator import ISpawnableSeedSequence
 from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'free_on_device', 'generator',
-           'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast', 'untraced']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'free_on_device',
+           'generator', 'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled',
+           'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -113,7 +114,7 @@ def _autograd():
         where=where,
         broadcast_to=_broadcast_to(),
         asarray=rules(numpy.asarray, lambda ans, a: 1.),
-        tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
+        tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),     # autograd's own overflows
         erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # autograd's lacks forward mode
         erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         mean=mean,
@@ -294,8 +295,9 @@ def namespace(*arrays: Any) -> Namespace:
         for a in arrays:
             if kind(a) not in (None, *KINDS):
                 raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
-        raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
-                        f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
+        raise TypeError(
+            f'expected arrays of one kind out of {", ".join(KINDS)}; got '
+            f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
     return load(kinds.pop())
 
 
@@ -308,9 +310,10 @@ def untraced(a: Any) -> Any:
 
 def free_on_device(a: Any) -> int | None:
     """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
-    if kind(a) != 'cupy':
+    library: Any = kind(a)
+    if library != 'cupy':
         return None
-    cupy = import_module(str(kind(a)))
+    cupy = import_module(library)
     return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 
@@ -365,8 +368,9 @@ def generator(rng: Any) -> numpy.random.Generator:
     sources = random.Generator, random.BitGenerator, random.SeedSequence
     if rng is None or isinstance(rng, sources) or _is_seed(rng):
         return random.default_rng(rng)
-    raise TypeError('expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence or '
-                    f'RandomState, got {rng!r:.100} of type {type(rng).__name__}.')
+    raise TypeError(
+        'expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence '
+        f'or RandomState, got {rng!r:.100} of type {type(rng).__name__}.')
 
 
 def _is_seed(rng):
@@ -394,11 +398,13 @@ def as_floats(*arrays: Any) -> tuple[Any, ...]:
             strange = [x for x in a.ravel()
                        if not isinstance(x, (int, float)) and kind(x) != 'mpmath']
             if strange:
-                raise TypeError(f'expected an object array of mpmath.mpf, got {strange[0]!r} in it.')
+                raise TypeError(
+                    f'expected an object array of mpmath.mpf, got {strange[0]!r} in it.')
         return tuple(map(xp.asarray, arrays))
     for a in arrays:
         if a.dtype.kind not in 'biuf':
-            raise TypeError(f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
+            raise TypeError(
+                f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
     is_single = all(a.dtype.newbyteorder('=') == 'float32' for a in arrays)
     dtype = 'float32' if is_single else 'float64'
     views = [a.view(numpy.ndarray) if isinstance(a, numpy.memmap) else a for a in arrays]

@@ -33,8 +33,9 @@ def derivative(f: Callable, argnum: int = 0) -> Callable:
                 return import_module('autograd').elementwise_grad(f, argnum)(*x)
             except UserWarning:
                 raise ValueError(
-                    f'expected {getattr(f, "__name__", f)} to be differentiable by autograd in argument {argnum}, but '
-                    'its output does not depend on it. Write it with autograd.numpy, or give the derivative.') from None
+                    f'expected {getattr(f, "__name__", f)} to be differentiable by autograd in '
+                    f'argument {argnum}, but its output does not depend on it. Write it with '
+                    'autograd.numpy, or give the derivative.') from None
     return df
 
 

@@ -21,8 +21,8 @@ from .derivatives import adjoint_pair
 from .once import cached_property
 from .types import Array
 
-__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix', 'taken',
-           'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
+__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix',
+           'taken', 'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
 MAX_LOOKUPS = 2 ** 14     # windows, parts and indices that are cached: enough for all blocks of rows of a deep network
@@ -50,8 +50,9 @@ class Window:
         """
         if padding == 'VALID':
             if size > n:
-                raise ValueError(f"expected a window no longer than the input under padding 'VALID', got {size} over "
-                                 f"{n}. Use 'SAME', or a smaller window.")
+                raise ValueError(
+                    f"expected a window no longer than the input under padding 'VALID', got {size} "
+                    f"over {n}. Use 'SAME', or a smaller window.")
             low = 0
             out = (n - size) // stride + 1
         else:

@@ -23,8 +23,8 @@ class NotGeneric(Exception):
 
 # ------------------------------------------------------------------ generic pairs
 
-VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}      # by the bytes of a number: see `_squares`
-MIN_ANGLE = .2                # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
+VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}   # by the bytes of a number: see `_squares`
+MIN_ANGLE = .2           # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
 MAX_ANGLE = 2.7               # largest angle of generic pairs: beyond, K' of a ReLU would be less accurate than that
 
 
@@ -162,14 +162,14 @@ def _abrelu(p, ntk, c, e, plain):
     xp.sqrt(xp.maximum(j, 0, out=j), out=j)                                  # the area
     theta = xp.arctan2(j, p.k)
     if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
-        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                     # the memory order stays
+        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                    # the memory order stays
     small = []
     if theta.size and theta.min() < SERIES_ANGLE:
         small = xp.nonzero(theta.ravel('K') < SERIES_ANGLE)[0]
         j_small = j.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small])
     j -= xp.multiply(theta, p.k, out=t)
     if len(small):
-        j.ravel('K')[small] = j_small                                        # writes through a view: j is contiguous
+        j.ravel('K')[small] = j_small                       # writes through a view: j is contiguous
     j *= e
     k = c * p.k
     gap = c * p.gap

@@ -15,8 +15,8 @@ from ..derivatives import carried
 from ..types import Array, Number
 from .pair import Pair, over
 
-__all__ = ['arc_cosine', 'beside', 'exp_normalized', 'hermite_coefficient', 'not_negative', 'polynomial',
-           'rectified_monomial', 'root_of_product']
+__all__ = ['arc_cosine', 'beside', 'exp_normalized', 'hermite_coefficient', 'not_negative',
+           'polynomial', 'rectified_monomial', 'root_of_product']
 
 
 def beside(p: Pair, k: Array, f: Callable, *parameters: Number) -> Any:

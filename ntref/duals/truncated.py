@@ -83,7 +83,7 @@ def parted(p: Pair, k: Array, dual: Callable[[Pair], Array]) -> Cov:
 def _hinges(p, a1, a2, e):
     """Return P(u > a, e v > a') and E[(u - a)+ (e v - a')+]."""
     if a1 == a2 == 0:
-        delta, j_theta = (p.delta, p.j_theta) if e > 0 else (p.theta, p.j_delta)              # of (u, e v)
+        delta, j_theta = (p.delta, p.j_theta) if e > 0 else (p.theta, p.j_delta)       # of (u, e v)
         return delta / (2 * p.xp.pi), j_theta / (2 * p.xp.pi)
     xp = p.xp
     rho, sin, h1, h2, c1, c2, chance = _corner(p, a1, a2, e)

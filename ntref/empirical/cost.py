@@ -4,7 +4,7 @@ from typing import NamedTuple
 __all__ = ['CALL', 'ENTRY', 'OperationCount']
 
 ENTRY = 20              # operations of a matrix product in the time that one entry of an elementwise operation takes
-CALL = 3e5              # operations of a matrix product in the time that one step of the trace takes at least
+CALL = 3e5    # operations of a matrix product in the time that one step of the trace takes at least
 
 
 class OperationCount(NamedTuple):

@@ -1,10 +1,12 @@
 """Kernels of finite networks, for one draw of the parameters: products of outputs and of their derivatives."""
 import logging
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
 from operator import index
+from typing import Any
 
 import numpy
 
@@ -60,8 +62,9 @@ class Kernels:
         self.trace = as_axes(trace_axes, 'trace_axes')
         self.diagonal = as_axes(diagonal_axes, 'diagonal_axes')
         if not is_whole(implementation) or index(implementation) not in [*NtkImplementation]:
-            raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
-                             f'{implementation!r:.100}.')
+            raise ValueError(
+                f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
+                f'{implementation!r:.100}.')
         self.implementation = NtkImplementation(index(implementation))
 
     def sides(self, x1, x2, params, kwargs, is_needed=True):
@@ -127,7 +130,8 @@ def apart_if_alike(first, second):
     try:
         plans(first, second)
     except Mixing:
-        log.info('structured derivatives: all examples as one, since f draws for all of them at once.')
+        log.info(
+            'structured derivatives: all examples as one, since f draws for all of them at once.')
         return together(first, second)
     return first, second
 
@@ -155,10 +159,11 @@ def check_fits(names, way, taken, first, second, pairings):
         'Where f treats its inputs one by one, vmap_axes=0, implementation=3 takes no Jacobian. ')
     out = '' if kept <= free / 2 else ", out='kernel.zarr'"
     fn = 'kernel_fn' if len(names) > 1 else f'{names[0]}_fn'
-    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the {what} of '
-                      f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
-                      f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
-                      f'batch_size={side}, device_count=0{out}).')
+    raise MemoryError(
+        f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the {what} of '
+        f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
+        f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
+        f'batch_size={side}, device_count=0{out}).')
 
 
 def is_zero(side, pairings):
@@ -172,7 +177,9 @@ def costs_of(first, second, pairings):
     return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
 
 
-def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
+def empirical_nngp_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = ()) -> Callable[..., Any]:
     r"""Return the function that computes the NNGP kernel of a finite network, f(x1) f(x2)^T.
 
     Parameters
@@ -200,8 +207,11 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     return _NngpFunction(Kernels(f, trace_axes, diagonal_axes))
 
 
-def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                     implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+def empirical_ntk_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION,
+        check: bool = False) -> Callable[..., Any]:
     r"""Return the function that computes the tangent kernel of a finite network, J(x1) J(x2)^T.
 
     The kernel is summed over all parameters.
@@ -232,8 +242,11 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     return _NtkFunction(Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check))
 
 
-def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                        implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+def empirical_kernel_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION,
+        check: bool = False) -> Callable[..., Any]:
     r"""Return the function that computes NNGP and tangent kernel of a finite network, for one draw of its parameters.
 
     .. math::
@@ -344,8 +357,10 @@ class _KernelFunction(_NtkFunction):
     def __call__(self, x1, x2, get, params, **apply_fn_kwargs):
         names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
         if not all(isinstance(name, str) for name in names):
-            raise TypeError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of type "
-                            f'{type(get).__name__}. Arguments are (x1, x2, get, params).')
+            raise TypeError(
+                f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of "
+                "type "
+                f'{type(get).__name__}. Arguments are (x1, x2, get, params).')
         if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
             raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}."
                              + ''.join(suggestion(name, ('nngp', 'ntk')) for name in names))
