@@ -19,7 +19,8 @@ from ntref.recursion.signal import Signal
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
     FanInSum, FanOut, Flatten, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Identity, ImageResize, Index,
-    LayerError, LayerNorm, MaskedArray, Relu, Slice, SumPool, kernel_function, parallel, repeat, serial, unmask_fn)
+    LayerError, LayerNorm, MaskedArray, Relu, RMSNorm, Slice, SumPool, kernel_function, parallel, repeat, serial,
+    unmask_fn)
 from ntref.stax.kernel_function import KernelFunction
 
 TABLES = numpy.load(Path(__file__).parent / 'golden' / 'kernels_masked.npz')
@@ -122,6 +123,7 @@ ANYWHERE = {            # networks that do not tell where inputs begin
     'GlobalSumPool': serial(same(), Relu(), GlobalSumPool(), Dense(6, .5, .3)),
     'LayerNorm': serial(Dense(6, 1.3, .4), LayerNorm(eps=.1), Relu(), same(), GlobalAvgPool()),
     'LayerNorm over positions': serial(same(), LayerNorm((1, 2), eps=.1), Erf(), same(2)),
+    'RMSNorm over positions': serial(same(), RMSNorm((1, 2), eps=.1), Erf(), same(2)),
     'attention': serial(*HIDDEN, attends(b_std=.3), Relu(), same(2), GlobalAvgPool()),
     'attention, relu': serial(*HIDDEN, attends(attention_mechanism='RELU', pos_emb_type='SUM'), Erf()),
     'FanInSum': serial(FanOut(2), parallel(same(), Dense(6, .8, .2)), FanInSum(), Relu(), GlobalAvgPool()),
@@ -344,6 +346,7 @@ def on_one_output(n):
         'AvgPool': serial(conv((2,), None, 'SAME', 1.3, .4), Erf(), AvgPool((3,), (2,), 'SAME', True), Flatten(),
                           Dense(1)),
         'LayerNorm': serial(Dense(n, 1.3, .4), LayerNorm((1, 2), eps=.2), Erf(), GlobalAvgPool(), Dense(1)),
+        'RMSNorm': serial(Dense(n, 1.3, .4), RMSNorm((1, 2), eps=.2), Erf(), GlobalAvgPool(), Dense(1)),
         'LayerNorm over all': serial(Dense(n, 1.3, .4), LayerNorm((0, 1, 2), eps=.2), Erf(), GlobalAvgPool(),
                                      Dense(1)),
         'attention': serial(GlobalSelfAttention(n, n, n, 2, True, 1.4, 1.1, 1.3, b_std=.3), Erf(), GlobalAvgPool(),

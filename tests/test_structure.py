@@ -212,7 +212,7 @@ ALLOWED = {
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
 
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
-ROOMS = 'embedding', 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'         # of stax.layers: what layers share
+ROOMS = 'embedding', 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'      # what layers share
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges',

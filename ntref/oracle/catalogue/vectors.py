@@ -4,8 +4,8 @@ from functools import partial
 from ...stax import (
     ABRelu, Abs, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Gabor,
     Gaussian, Gelu, HardTanh, Hermite, Identity, LayerNorm, LeakyRelu, Mish, Monomial, Polynomial, Rbf,
-    RectifiedMonomial, Relu, Relu6, Selu, Sigmoid, Sigmoid_like, Sign, Sin, Softplus, Swish, Tanh, parallel, repeat,
-    serial)
+    RectifiedMonomial, Relu, Relu6, RMSNorm, Selu, Sigmoid, Sigmoid_like, Sign, Sin, Softplus, Swish, Tanh, parallel,
+    repeat, serial)
 from .family import Family
 
 __all__ = ['VECTORS']
@@ -126,8 +126,12 @@ VECTORS = [
         'FanInConcat, flipped axes': branches(FanInConcat(0), Dense(4, .9, **FLIPPED), **FLIPPED)}),
     Family('norm', 'vectors', (), EDGE, {
         'LayerNorm': serial(D, LayerNorm(), Relu(), LAST), 'LayerNorm 0.3': serial(D, LayerNorm(eps=.3), Erf(), LAST),
+        'RMSNorm': serial(D, RMSNorm(), Relu(), LAST), 'RMSNorm 0.3': serial(D, RMSNorm(eps=.3), Erf(), LAST),
         'Dropout': (serial(D, Relu(), Dropout(.7), LAST), 'Dropout', 'pair, same, edge, duplicates'),
         'Dropout, test': (serial(D, Relu(), Dropout(.7, 'test'), LAST), 'Dropout', 'same'),
         'Dropout, of inputs': (serial(Dropout(.5), D, Relu(), Dropout(.6), LAST), 'Dropout', 'same'),
     }),
+    Family('norm', 'vectors', ('RMSNorm',), 'flipped', {
+        'RMSNorm, flipped axes': serial(Dense(16, 1.3, .4, **FLIPPED), RMSNorm(0, .3, **FLIPPED), Relu(),
+                                        Dense(4, .9, **FLIPPED))}),
 ]
