@@ -1,25 +1,27 @@
 """Checks of arguments: they return numbers, arrays of numbers or whole numbers, or raise an error that names them."""
 import importlib
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Real
 from operator import index
-from types import UnionType
-from typing import Union, get_args, get_origin
 from sys import float_info, maxsize
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import numpy
 
 from .arrays import is_array, kind
 from .no_arrays import check_entries
+from .types import Array, KernelFn, Number, Shape
 
 __all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_typed', 'as_whole',
            'as_wholes', 'check_finite', 'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'of_block',
            'suggestion', 'unknown_name']
 
-LARGEST = float_info.max
+MAX_NUMBER = float_info.max
 
 
-def as_number(value, name):
+def as_number(value: Any, name: str) -> Number:
     """Return `value` as a Python number, which leaves float32 arrays in float32; traced ones and `mpmath.mpf` stay.
 
     Raises
@@ -32,12 +34,12 @@ def as_number(value, name):
     if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
             getattr(value, 'shape', ()) != () or kind(value) == 'mpmath' and not isinstance(value, Real):
         raise TypeError(f'{name} is expected to be a number, got {value!r:.200} of type {type(value).__name__}.')
-    if value != value or not -LARGEST <= value <= LARGEST:
+    if value != value or not -MAX_NUMBER <= value <= MAX_NUMBER:
         raise ValueError(f'{name} is expected to be finite, got {value!s:.100}.')
     return value
 
 
-def as_nested(value, name):
+def as_nested(value: Any, name: str) -> Any:
     """Return `value`, a number or an array, as nested tuples of Python numbers; traced arrays stay.
 
     Raises
@@ -59,7 +61,7 @@ def as_nested(value, name):
     return tuples(array.tolist())
 
 
-def as_flag(value, name):
+def as_flag(value: Any, name: str) -> bool:
     """Return `value`, True or False (also NumPy's), as a Python bool; misplaced arguments are not taken for True.
 
     Raises
@@ -74,7 +76,7 @@ def as_flag(value, name):
     return bool(value)
 
 
-def is_whole(value):
+def is_whole(value: Any) -> bool:
     """True if `value` is a whole number; True, False and numbers that may be masked are not."""
     if type(value) is int:                                              # asked of axes by every layer of every tile
         return True
@@ -86,7 +88,7 @@ def is_whole(value):
     return not isinstance(value, bool)
 
 
-def as_whole(value, name, least=None, most=maxsize):
+def as_whole(value: Any, name: str, least: int | None = None, most: int = maxsize) -> int:
     """Return `value` as a Python int.
 
     Raises
@@ -105,7 +107,7 @@ def as_whole(value, name, least=None, most=maxsize):
     return index(value)
 
 
-def as_typed(value, hint, name):
+def as_typed(value: Any, hint: Any, name: str) -> Any:
     """Return `value` converted by the type hint float, int or bool, or one of these or None; unchanged for other hints.
 
     Raises
@@ -118,10 +120,14 @@ def as_typed(value, hint, name):
     types.discard(type(None))
     if types in ({float}, {float, int}):
         return as_number(value, name)
-    return as_whole(value, name) if types == {int} else as_flag(value, name) if types == {bool} else value
+    if types == {int}:
+        return as_whole(value, name)
+    if types == {bool}:
+        return as_flag(value, name)
+    return value
 
 
-def as_wholes(values, name, least):
+def as_wholes(values: Any, name: str, least: int) -> tuple[int, ...]:
     """Return `values`, one for each axis, as a tuple of Python ints.
 
     Raises
@@ -137,7 +143,7 @@ def as_wholes(values, name, least):
     return tuple(as_whole(n, name, least) for n in values)
 
 
-def check_finite(value, name):
+def check_finite(value: Any, name: str) -> None:
     """Refuse a NumPy array or number that has NaN or infinity in it; other objects pass.
 
     Raises
@@ -155,7 +161,7 @@ def check_finite(value, name):
                          'entries. Remove or impute them.')
 
 
-def as_axes(axes, name):
+def as_axes(axes: Any, name: str) -> tuple[int, ...]:
     """Return one axis or several as a tuple of Python ints.
 
     Raises
@@ -171,7 +177,7 @@ def as_axes(axes, name):
     return tuple(map(index, given))
 
 
-def as_function(f, name):
+def as_function(f: Any, name: str) -> Callable:
     """Return `f` itself if it is a function.
 
     Raises
@@ -179,13 +185,16 @@ def as_function(f, name):
     TypeError : `f` is not a function, or it is a network. The message says `name`.
     """
     if not callable(f) or hasattr(f, 'kernel_fn'):
-        hint = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.' if isinstance(f, tuple) else \
-            ' It belongs to a class: call that, Dense(1).kernel_fn.' if isinstance(f, property) else ''
+        hint = ''
+        if isinstance(f, tuple):
+            hint = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.'
+        if isinstance(f, property):
+            hint = ' It belongs to a class: call that, Dense(1).kernel_fn.'
         raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{hint}')
     return f
 
 
-def as_part(f, part, name):
+def as_part(f: Any, part: str, name: str) -> Callable:
     """Return `f` or, if it is a network, its function `part` ('init_fn', 'apply_fn' or 'kernel_fn').
 
     Raises
@@ -202,7 +211,7 @@ def as_part(f, part, name):
     return as_function(getattr(f, part, f), name)
 
 
-def suggestion(name, names):
+def suggestion(name: Any, names: Iterable) -> str:
     """Return " Did you mean 'x'?" for the one of `names` most like an unknown `name`, or '' if none is similar."""
     if not isinstance(name, str):
         return ''
@@ -211,7 +220,7 @@ def suggestion(name, names):
     return f' Did you mean {known[found[0]]!r}?' if found else ''
 
 
-def unknown_name(module, instead):
+def unknown_name(module: str, instead: Mapping[str, str]) -> Callable[[str], Any]:
     """Return a module's `__getattr__`: its AttributeError says what to use `instead`, or which name is similar."""
     def __getattr__(name):
         public = importlib.import_module(module).__all__
@@ -222,7 +231,8 @@ def unknown_name(module, instead):
 
 # ------------------------------------------------------------------ kernel functions and their keywords, block by block
 
-def function_of_blocks(kernel_fn, x1, x2, kwargs):
+def function_of_blocks(
+        kernel_fn: KernelFn, x1: Array, x2: Array | None, kwargs: Mapping[str, Any]) -> Callable:
     """Return the function that computes blocks of kernel_fn(x1, x2, **kwargs).
 
     Raises
@@ -241,26 +251,28 @@ def function_of_blocks(kernel_fn, x1, x2, kwargs):
     return of_blocks
 
 
-def is_per_input(value):
+def is_per_input(value: Any) -> bool:
     """True if `value` belongs to the inputs: an array with one entry for each, or a pair of arrays for x1 and x2."""
     pair = isinstance(value, (tuple, list)) and len(value) == 2
     return is_array(value) and value.ndim > 0 or pair and any(map(is_array, value)) and all(
         v is None or is_array(v) for v in value)
 
 
-def check_per_input(kwargs, shape):
+def check_per_input(kwargs: Mapping[str, Any], shape: Shape) -> None:
     """Raise ValueError if a keyword that belongs to the inputs has not shape[0] entries for x1 and shape[1] for x2."""
     for name, value in kwargs.items():
         for a in value if isinstance(value, (tuple, list)) else (value,):
             check_entries(a, name)
-        if is_per_input(value):
-            for a, n in zip((value,) if is_array(value) else value, shape):
-                if a is not None and a.shape[:1] != (n,):
-                    raise ValueError(f'expected arrays in {name} with {n} entries, one for each input, got shape '
-                                     f'{a.shape}. Others cannot be cut into tiles.')
+        if not is_per_input(value):
+            continue
+        for a, n in zip((value,) if is_array(value) else value, shape):
+            if a is not None and a.shape[:1] != (n,):
+                raise ValueError(
+                    f'expected arrays in {name} with {n} entries, one for each input, got shape '
+                    f'{a.shape}. Others cannot be cut into tiles.')
 
 
-def of_block(kwargs, rows, columns, is_one):
+def of_block(kwargs: Mapping[str, Any], rows: Any, columns: Any, is_one: bool) -> dict[str, Any]:
     """Return the keywords for x1[rows] against x2[columns], with those that belong to the inputs as pairs.
 
     `is_one` means that x2 is x1.

@@ -16,13 +16,16 @@ autograd   boxes inside `autograd.grad` and the like; they may be mixed with Num
 mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
 =========  ============================================================================================
 """
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy
 from numpy.random.bit_generator import ISpawnableSeedSequence
 
 from .no_arrays import PLAIN, no_array
+from .types import Array, Number
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'free_on_device', 'generator',
            'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast', 'untraced']
@@ -39,11 +42,15 @@ ALPHABET = tuple("""
 class Namespace:
     """Functions of ALPHABET for one kind of array."""
 
-    def __init__(self, kind, *modules, **functions):
+    def __init__(self, kind: str, *modules: Any, **functions: Any):
         self.kind = kind
         for name in ALPHABET:
             found = (getattr(m, name) for m in modules if hasattr(m, name))
             setattr(self, name, functions[name] if name in functions else next(found))
+
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            """The functions of ALPHABET are set by name."""
 
     def __repr__(self):
         return f'<ntref namespace: {self.kind}>'
@@ -100,9 +107,12 @@ def _autograd():
     special = import_module('scipy.special')
     exp = import_module('autograd.numpy').exp
     namespace = _numpy_like(
-        'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg', patch=_differentiable_patch(),
+        'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg',
+        patch=_differentiable_patch(),
         distinct=_all_of,
-        where=where, broadcast_to=_broadcast_to(), asarray=rules(numpy.asarray, lambda ans, a: 1.),
+        where=where,
+        broadcast_to=_broadcast_to(),
+        asarray=rules(numpy.asarray, lambda ans, a: 1.),
         tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
         erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # autograd's lacks forward mode
         erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
@@ -117,7 +127,7 @@ def _autograd():
     return namespace
 
 
-def unbroadcast(x, f):
+def unbroadcast(x: Any, f: Callable) -> Callable:
     """Return the pullback f followed by a sum over the axes along which x was broadcast."""
     return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(x, f)
 
@@ -233,10 +243,10 @@ KINDS = {
     'autograd': _autograd,
     'mpmath': _mpmath,
 }
-_loaded = {}
+_loaded: dict[str, Namespace] = {}
 
 
-def load(kind):
+def load(kind: str) -> Namespace:
     """Return the namespace of a kind, made when it is first asked for."""
     if kind not in _loaded:
         _loaded[kind] = KINDS[kind]()
@@ -245,7 +255,7 @@ def load(kind):
 
 # ------------------------------------------------------------------ reading the kind off the arguments
 
-def kind(a):
+def kind(a: Any) -> str | None:
     """Return the library `a` comes from, 'mpmath' for object arrays, None for None and Python numbers.
 
     For any other object it is the full name of its type, also for subclasses of NumPy's arrays, whose entries may have
@@ -259,12 +269,12 @@ def kind(a):
     return module if module in KINDS and module != 'numpy' else f'{type(a).__module__}.{type(a).__qualname__}'
 
 
-def is_array(a):
+def is_array(a: Any) -> bool:
     """True if `a` is an array of one of the KINDS."""
     return kind(a) in KINDS and hasattr(a, 'shape')
 
 
-def namespace(*arrays):
+def namespace(*arrays: Any) -> Namespace:
     """Return the namespace that all `arrays` share; None and Python numbers do not count.
 
     Raises
@@ -277,7 +287,7 @@ def namespace(*arrays):
     >>> namespace(numpy.eye(2), 1.5, None)
     <ntref namespace: numpy>
     """
-    kinds = {kind(a) for a in arrays} - {None}
+    kinds: set[Any] = {kind(a) for a in arrays} - {None}
     if 'autograd' in kinds:
         kinds.discard('numpy')
     if len(kinds) != 1 or not kinds <= set(KINDS):
@@ -289,27 +299,27 @@ def namespace(*arrays):
     return load(kinds.pop())
 
 
-def untraced(a):
+def untraced(a: Any) -> Any:
     """Return the numbers of `a`, out of any boxes in which autograd records where they come from."""
     while kind(a) == 'autograd':
         a = a._value
     return a
 
 
-def free_on_device(a):
+def free_on_device(a: Any) -> int | None:
     """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
     if kind(a) != 'cupy':
         return None
-    cupy = import_module(kind(a))
+    cupy = import_module(str(kind(a)))
     return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 
-def plain(a):
+def plain(a: Number) -> float:
     """Return a number of any kind as a Python float, for decisions and messages."""
     return float(untraced(a))
 
 
-def exact(value, like):
+def exact(value: Any, like: Any) -> Any:
     """Return `value` exact in the kind of `like`: mpmath squares floats in double precision unless they are mpf."""
     if kind(like) != 'mpmath':
         return value
@@ -318,7 +328,7 @@ def exact(value, like):
     return import_module('mpmath').mpmathify(value) if isinstance(value, float) else value
 
 
-def scaled(a, w, is_spare):
+def scaled(a: Array, w: Number, is_spare: bool) -> Array:
     """Return w a, written into the array a if `is_spare`."""
     if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
         return w * a
@@ -326,7 +336,7 @@ def scaled(a, w, is_spare):
     return a
 
 
-def increased(a, b, where=None):
+def increased(a: Any, b: Any, where: Any = None) -> Any:
     """Add b to a, or to a[where], in place; return a, or a new array if autograd traces a or b."""
     if 'autograd' in (kind(a), kind(b)):
         return a + b if where is None else namespace(a, b).patch(a, where, a[where] + b)
@@ -337,7 +347,7 @@ def increased(a, b, where=None):
     return a
 
 
-def generator(rng):
+def generator(rng: Any) -> numpy.random.Generator:
     """Return a `numpy.random.Generator` that can spawn, from a seed, a SeedSequence or a Generator.
 
     From a RandomState or a Generator that cannot spawn, a seed is drawn.
@@ -352,7 +362,8 @@ def generator(rng):
         rng = random.RandomState(bits)
     if isinstance(rng, random.RandomState):
         rng = int(rng.randint(2 ** 32, dtype=numpy.uint64))
-    if rng is None or isinstance(rng, (random.Generator, random.BitGenerator, random.SeedSequence)) or _is_seed(rng):
+    sources = random.Generator, random.BitGenerator, random.SeedSequence
+    if rng is None or isinstance(rng, sources) or _is_seed(rng):
         return random.default_rng(rng)
     raise TypeError('expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence or '
                     f'RandomState, got {rng!r:.100} of type {type(rng).__name__}.')
@@ -366,7 +377,7 @@ def _is_seed(rng):
     return isinstance(rng, (int, numpy.integer)) and not isinstance(rng, bool) and rng >= 0
 
 
-def as_floats(*arrays):
+def as_floats(*arrays: Any) -> tuple[Any, ...]:
     """Return the arrays in one floating-point precision: float32 if all are, else float64; object arrays stay mpmath.
 
     Raises
@@ -380,19 +391,21 @@ def as_floats(*arrays):
     xp = namespace(*arrays)
     if xp.kind == 'mpmath':
         for a in arrays:
-            strange = [x for x in a.ravel() if not isinstance(x, (int, float)) and kind(x) != 'mpmath']
+            strange = [x for x in a.ravel()
+                       if not isinstance(x, (int, float)) and kind(x) != 'mpmath']
             if strange:
                 raise TypeError(f'expected an object array of mpmath.mpf, got {strange[0]!r} in it.')
         return tuple(map(xp.asarray, arrays))
     for a in arrays:
         if a.dtype.kind not in 'biuf':
             raise TypeError(f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
-    dtype = 'float32' if all(a.dtype.newbyteorder('=') == 'float32' for a in arrays) else 'float64'
-    arrays = (a.view(numpy.ndarray) if isinstance(a, numpy.memmap) else a for a in arrays)
-    return tuple(a if a.dtype == dtype else a.astype(dtype) for a in arrays)
+    is_single = all(a.dtype.newbyteorder('=') == 'float32' for a in arrays)
+    dtype = 'float32' if is_single else 'float64'
+    views = [a.view(numpy.ndarray) if isinstance(a, numpy.memmap) else a for a in arrays]
+    return tuple(a if a.dtype == dtype else a.astype(dtype) for a in views)
 
 
-def as_like(a, like):
+def as_like(a: Any, like: Array) -> Any:
     """Return the real array `a` in the precision of `like`; a NumPy array also becomes one of mpmath's."""
     if kind(like) == 'mpmath':
         return namespace(like).asarray(a)

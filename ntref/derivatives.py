@@ -6,15 +6,17 @@ adjoint (`adjoint_pair`), and of numbers known to more digits than the formula t
 derivative is a formula again, so that derivatives of any order, forward, reverse and mixed, follow.
 """
 import warnings
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 from .arrays import kind, load, unbroadcast, untraced
 
 __all__ = ['adjoint_pair', 'carried', 'carried_root', 'derivative', 'differentiable', 'is_traced']
 
 
-def derivative(f, argnum=0):
+def derivative(f: Callable, argnum: int = 0) -> Callable:
     """Return the derivative of the elementwise function `f` in its argument `argnum`, by autograd.
 
     `f` must compute with `autograd.numpy` or operators. With plain NumPy the derivative would silently be zero
@@ -36,12 +38,12 @@ def derivative(f, argnum=0):
     return df
 
 
-def is_traced(a):
+def is_traced(a: Any) -> bool:
     """True if autograd follows `a`."""
     return kind(a) == 'autograd'
 
 
-def differentiable(f, *partials):
+def differentiable(f: Callable, *partials: Callable | None) -> Callable:
     """Return the elementwise function `f` with stated partial derivatives, each a function of the same arguments.
 
     On plain arrays the result is `f`; on autograd boxes the stated derivatives are used instead of tracing `f`.
@@ -79,14 +81,14 @@ def _stated():
     return stated
 
 
-def carried(value, formula):
+def carried(value: Any, formula: Any) -> Any:
     """Return `value` with the derivatives of `formula`, which gives the same number with fewer digits."""
     if not is_traced(formula):
         return value
     return _OF_FORMULA(untraced(value), formula)
 
 
-def carried_root(value, squared):
+def carried_root(value: Any, squared: Any) -> Any:
     """Return `value` with the derivatives of the root of `squared`, which are 0 where it is 0."""
     if not is_traced(squared):
         return value
@@ -97,9 +99,9 @@ def carried_root(value, squared):
 _OF_FORMULA = differentiable(lambda value, formula: value, None, lambda value, formula: 1.)
 
 
-def adjoint_pair(f, g):
+def adjoint_pair(f: Callable, g: Callable) -> tuple[Callable, Callable]:
     """Return f and g, linear in an array (other arguments are fixed) and adjoint to each other, with derivatives."""
-    traced = []
+    traced: list[Callable] = []
 
     def call(i):
         def linear(x, *fixed):

@@ -1,4 +1,6 @@
 """Errors for objects mistaken for arrays, with advice: masked arrays, matrices, sparse ones, a `Kernel`, lists."""
+from typing import Any
+
 import numpy
 
 __all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'no_array']
@@ -30,13 +32,13 @@ INSTEAD = (
 """Does it fit, and the advice; the first that fits."""
 
 
-def no_array(a, expected):
+def no_array(a: Any, expected: str) -> TypeError:
     """Return the TypeError for `a` where `expected` was expected; it says what to use instead."""
     instead = next(text for fits, text in INSTEAD if fits(a))
     return TypeError(f'expected {expected}, got {type(a).__name__}. {instead}')
 
 
-def check_entries(a, name):
+def check_entries(a: Any, name: str) -> None:
     """Raise TypeError if `a` is like an array, but its entries are not what they seem.
 
     This checks values that are handed on to user-defined functions; numbers and arrays of any library pass.
@@ -45,7 +47,7 @@ def check_entries(a, name):
         raise no_array(a, f'{name} to be an array')
 
 
-def check_unfollowed(a, name):
+def check_unfollowed(a: Any, name: str) -> None:
     """Raise TypeError if autograd follows `a`, for functions that no derivatives go through."""
     if is_followed(a):
         raise no_array(a, f'{name} to be numbers')

@@ -1,4 +1,6 @@
 """Properties that are computed once per instance."""
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ['cached_property']
 
@@ -24,12 +26,12 @@ class cached_property:
     (12.56, 12.56)
     """
 
-    def __init__(self, f):
+    def __init__(self, f: Callable[[Any], Any]):
         self.f = f
         self.name = f.__name__
         self.__doc__ = f.__doc__
 
-    def __get__(self, instance, owner=None):
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
         value = instance.__dict__[self.name] = self.f(instance)

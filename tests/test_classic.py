@@ -2,9 +2,8 @@
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from problems import assert_close, cross_entropy, mse, problem, soft
 from scipy.linalg import expm
-from test_flow import cross_entropy, mse, soft
-from test_predict import assert_close, problem
 
 from ntref import classic
 from ntref.predict import ODEState, gradient_descent

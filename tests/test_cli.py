@@ -10,14 +10,13 @@ from pathlib import Path
 
 import mpmath
 import numpy
+from places import ROOT
 import pytest
 
 from ntref import cli
 from ntref.arrays import namespace
 from ntref.cli import main
 from ntref.demos import dense
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_the_demo_meets_its_numbers_and_draws(tmp_path, capsys, monkeypatch):

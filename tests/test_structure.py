@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SAMPLED
+from places import ROOT, TESTS
+from profiles import SAMPLED
 
 import ntref
 from ntref.stax import Layer
 
 PACKAGE = Path(ntref.__file__).parent
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
 PAGES = sorted({*ROOT.glob('*.md'), *(ROOT / 'docs').rglob('*.md'), *(ROOT / 'validation').rglob('*.md'),
                 *TESTS.rglob('*.md')})
 SOURCES = {'.'.join(path.relative_to(PACKAGE).with_suffix('').parts): path for path in sorted(PACKAGE.rglob('*.py'))}
@@ -25,34 +24,37 @@ ALLOWED = {
     # the base: arrays of every kind, expectations, and what both are good for
     'types': {},
     'no_arrays': {},
-    'arrays': {'no_arrays'},
+    'arrays': {'no_arrays', 'types'},
     'ranges': {'arrays'},
-    'arguments': {'arrays', 'no_arrays'},
+    'arguments': {'arrays', 'no_arrays', 'types'},
     'derivatives': {'arrays'},
-    'trees': {},
+    'trees': {'types'},
     'quadrature.panels': {'no_arrays'},
     'quadrature.expectation': {'quadrature.panels'},
     'quadrature.kinks': {'quadrature.expectation', 'quadrature.panels'},
     'quadrature.__init__': {'quadrature.expectation', 'quadrature.kinks', 'quadrature.panels'},
     'once': {},
-    'duals.pair': {'arrays', 'derivatives', 'once', 'ranges'},
-    'duals.gaps': {'arrays', 'derivatives', 'duals.pair'},
-    'duals.closed_form': {'arrays', 'derivatives', 'duals.gaps', 'duals.pair'},
+    'duals.pair': {'arrays', 'derivatives', 'once', 'ranges', 'types'},
+    'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.pair'},
+    'duals.smooth_gaps': {'arrays', 'types', 'duals.pair'},
+    'duals.closed_form': {'arrays', 'derivatives', 'types', 'duals.gaps', 'duals.pair', 'duals.smooth_gaps'},
     'duals.__init__': {'duals.closed_form', 'duals.pair'},
     'cov': {'duals'},
-    'duals.price': {'derivatives'},
-    'duals.series': {'arrays', 'duals.pair', 'duals.price'},
-    'duals.truncated': {'arrays', 'duals.pair', 'duals.price'},
-    'duals.exponential_unit': {'arrays', 'duals.pair', 'duals.price', 'duals.truncated'},
-    'duals.fast': {'arrays', 'duals', 'duals.pair'},
+    'duals.price': {'derivatives', 'types', 'duals.pair'},
+    'duals.series': {'arrays', 'types', 'duals.pair', 'duals.price'},
+    'duals.truncated': {'arrays', 'types', 'duals.pair', 'duals.price'},
+    'duals.exponential_unit': {'arrays', 'types', 'duals.pair', 'duals.price', 'duals.truncated'},
+    'duals.fast': {'arrays', 'duals', 'types', 'duals.pair'},
+    'windows': {'arrays', 'derivatives', 'once', 'types'},
     'recursion.signal': {'arguments', 'arrays'},
     'recursion.positions': {'arrays'},
-    'recursion.kernel': {'arguments', 'arrays', 'derivatives', 'no_arrays', 'ranges', 'duals.pair',
-                         'recursion.positions', 'recursion.signal'},
-    'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions'},
+    'recursion.steps': {'arrays', 'types', 'windows', 'duals.pair', 'recursion.positions', 'recursion.signal'},
+    'recursion.state': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.positions', 'recursion.signal',
+                        'recursion.steps'},
+    'recursion.kernel': {'arguments', 'arrays', 'no_arrays', 'duals.pair', 'recursion.signal', 'recursion.state'},
+    'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions',
+                        'recursion.signal'},
     'recursion.__init__': {'recursion.kernel', 'recursion.signal'},
-    # positions: windows that slide, and kernels a tile at a time
-    'windows': {'arrays', 'derivatives', 'once'},
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.cover': {},
     'engine.run': {'arguments'},
@@ -60,44 +62,51 @@ ALLOWED = {
     'engine.cost': {},
     'engine.forms': {'no_arrays'},
     'engine.places': {},
-    'engine.store': {'engine.places'},
-    'engine.batch': {'arguments', 'no_arrays', 'engine.forms', 'engine.memory', 'engine.places', 'engine.run',
-                     'engine.store'},
-    'engine.keep': {'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
+    'engine.chunks': {'engine.places'},
+    'engine.sink': {},
+    'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
+    'engine.batch': {'arguments', 'no_arrays', 'types', 'engine.cover', 'engine.forms', 'engine.memory',
+                     'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
+    'engine.keep': {'engine.chunks', 'engine.forms', 'engine.places', 'engine.store', 'recursion.kernel'},
     'engine.__init__': {'engine.batch', 'engine.keep', 'engine.run', 'engine.store'},
-    'recursion.tile': {'windows', 'duals.fast', 'duals.pair', 'recursion.kernel', 'recursion.positions',
-                       'recursion.start'},
+    'recursion.tile': {'arrays', 'windows', 'duals.fast', 'duals.pair', 'recursion.positions', 'recursion.signal',
+                       'recursion.start', 'recursion.state', 'recursion.steps'},
     'recursion.tiled': {'arrays', 'windows', 'duals.fast', 'engine.cover', 'engine.run', 'recursion.positions',
                         'recursion.signal', 'recursion.start', 'recursion.tile'},
     # layers
     'stax.trees': {'recursion.signal'},
     'stax.masking': {'arguments', 'arrays', 'no_arrays', 'windows', 'stax.trees'},
-    'stax.kernel_function': {'arguments', 'arrays', 'trees', 'engine.batch', 'engine.cost', 'engine.cover',
-                             'engine.memory', 'recursion.kernel', 'recursion.signal', 'recursion.start',
-                             'recursion.tiled', 'stax.masking', 'stax.trees'},
-    'stax.layer': {'arguments', 'arrays', 'ranges', 'trees', 'recursion.signal', 'stax.kernel_function',
+    'stax.given': {'arguments', 'arrays', 'trees', 'recursion.kernel', 'recursion.signal', 'recursion.start',
                    'stax.masking', 'stax.trees'},
+    'stax.plan': {'arrays', 'engine.memory', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.trees'},
+    'stax.located': {},
+    'stax.written': {'arguments', 'stax.located'},
+    'stax.network': {'arguments', 'arrays', 'ranges', 'trees', 'engine.cost', 'engine.cover', 'recursion.kernel',
+                     'recursion.signal', 'stax.given', 'stax.located', 'stax.masking', 'stax.plan', 'stax.trees',
+                     'stax.written'},
+    'stax.layer': {'arrays', 'stax.network'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
     'stax.layers.embedding': {'arrays', 'types'},
     'stax.layers.gaussian': {'recursion.signal'},
     'stax.layers.weighted': {'arguments', 'arrays', 'stax.layer'},
-    'stax.layers.dense': {'arguments', 'arrays', 'types', 'recursion.kernel', 'recursion.signal',
+    'stax.layers.dense': {'arguments', 'arrays', 'types', 'recursion.signal', 'recursion.steps',
                           'stax.layers.weighted'},
     'stax.layers.sliding': {'arguments', 'types', 'windows', 'duals.pair'},
-    'stax.layers.conv': {'arguments', 'arrays', 'types', 'windows', 'duals.pair', 'recursion.kernel',
-                         'recursion.signal', 'stax.masking', 'stax.layers.sliding', 'stax.layers.weighted'},
-    'stax.layers.mixing': {'types', 'recursion.kernel', 'recursion.signal', 'stax.layer', 'stax.masking'},
-    'stax.layers.pooling': {'arguments', 'arrays', 'types', 'windows', 'recursion.kernel', 'recursion.signal',
-                            'stax.masking', 'stax.layers.mixing', 'stax.layers.sliding'},
-    'stax.layers.attention': {'arguments', 'arrays', 'types', 'duals.pair', 'recursion.kernel', 'recursion.positions',
-                              'recursion.signal', 'recursion.start', 'stax.layers.embedding', 'stax.layers.mixing'},
-    'stax.layers.reshaping': {'arguments', 'arrays', 'types', 'windows', 'recursion.kernel', 'recursion.signal',
-                              'stax.layer', 'stax.masking', 'stax.layers.mixing'},
-    'stax.layers.normalization': {'arguments', 'arrays', 'derivatives', 'types', 'duals.pair', 'recursion.kernel',
-                                  'recursion.signal', 'stax.layer', 'stax.masking', 'stax.layers.gaussian'},
-    'stax.layers.nonlinearity': {'arrays', 'types', 'duals.pair', 'recursion.kernel', 'recursion.signal', 'stax.layer',
-                                 'stax.layers.gaussian'},
+    'stax.layers.conv': {'arguments', 'arrays', 'types', 'windows', 'duals.pair', 'recursion.signal',
+                         'recursion.steps', 'stax.layers.sliding', 'stax.layers.weighted', 'stax.masking'},
+    'stax.layers.mixing': {'types', 'recursion.signal', 'recursion.steps', 'stax.layer', 'stax.masking'},
+    'stax.layers.pooling': {'arguments', 'arrays', 'types', 'windows', 'recursion.signal', 'recursion.steps',
+                            'stax.layers.mixing', 'stax.layers.sliding', 'stax.masking'},
+    'stax.layers.attention': {'arguments', 'arrays', 'types', 'duals.pair', 'recursion.positions',
+                              'recursion.signal', 'recursion.start', 'recursion.steps', 'stax.layers.embedding',
+                              'stax.layers.mixing'},
+    'stax.layers.reshaping': {'arguments', 'arrays', 'types', 'windows', 'recursion.signal', 'recursion.steps',
+                              'stax.layer', 'stax.layers.mixing', 'stax.masking'},
+    'stax.layers.normalization': {'arguments', 'arrays', 'derivatives', 'types', 'duals.pair', 'recursion.signal',
+                                  'recursion.steps', 'stax.layer', 'stax.layers.gaussian', 'stax.masking'},
+    'stax.layers.nonlinearity': {'arrays', 'types', 'duals.pair', 'recursion.signal', 'recursion.steps',
+                                 'stax.layer', 'stax.layers.gaussian'},
     'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'types', 'duals.fast', 'duals.pair',
                                 'stax.layers.nonlinearity'},
     'stax.layers.piecewise': {'arguments', 'duals', 'types', 'duals.fast', 'duals.pair', 'stax.layers.nonlinearity'},
@@ -105,49 +114,55 @@ ALLOWED = {
     'stax.layers.clipped': {'arrays', 'types', 'duals.exponential_unit', 'duals.pair', 'duals.truncated',
                             'stax.layers.nonlinearity'},
     'stax.layers.custom': {'arguments', 'arrays', 'derivatives', 'quadrature', 'types', 'duals.pair', 'duals.price',
-                           'duals.truncated', 'recursion.kernel', 'stax.layers.nonlinearity'},
-    'stax.layers.branching': {'arguments', 'arrays', 'ranges', 'types', 'windows', 'duals.pair', 'recursion.kernel',
-                              'recursion.signal', 'stax.layer'},
-    'stax.layers.graph': {'arguments', 'arrays', 'no_arrays', 'types', 'windows', 'duals.pair', 'recursion.kernel',
-                          'recursion.signal', 'stax.layers.mixing'},
-    'stax.layers.dot_general': {'arguments', 'arrays', 'types', 'duals.pair', 'recursion.kernel', 'recursion.signal',
+                           'duals.truncated', 'recursion.steps', 'stax.layers.nonlinearity'},
+    'stax.layers.branching': {'arguments', 'arrays', 'ranges', 'types', 'windows', 'duals.pair', 'recursion.signal',
+                              'recursion.steps', 'stax.layer'},
+    'stax.layers.graph': {'arguments', 'arrays', 'no_arrays', 'types', 'windows', 'duals.pair', 'recursion.signal',
+                          'recursion.steps', 'stax.layers.mixing'},
+    'stax.layers.dot_general': {'arguments', 'arrays', 'types', 'duals.pair', 'recursion.signal', 'recursion.steps',
                                 'stax.layers.mixing'},
     'stax.layers.__init__': {},
     'stax.requirements': {'arguments', 'types'},
-    'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.kernel_function',
-                    'stax.layer', 'stax.masking', 'stax.requirements'},
-    'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.triple'},
-    'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.masking', 'stax.requirements', 'stax.spec',
-                      'stax.triple', 'stax.layers.attention', 'stax.layers.branching', 'stax.layers.clipped',
+    'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.layer', 'stax.masking',
+                    'stax.network', 'stax.requirements', 'stax.written'},
+    'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.located', 'stax.triple'},
+    'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.located', 'stax.masking',
+                      'stax.requirements', 'stax.spec', 'stax.triple', 'stax.layers.attention',
+                      'stax.layers.branching', 'stax.layers.clipped',
                       'stax.layers.conv', 'stax.layers.custom', 'stax.layers.dense', 'stax.layers.dot_general',
                       'stax.layers.elementwise', 'stax.layers.embedding', 'stax.layers.graph',
                       'stax.layers.normalization', 'stax.layers.piecewise', 'stax.layers.pooling',
                       'stax.layers.reshaping', 'stax.layers.sliding', 'stax.layers.smooth'},
     # kernels in, predictions out: knows matrices, no layers
-    'predict.layout': {'arguments', 'arrays', 'no_arrays'},
-    'predict.factor': {'arrays', 'once'},
-    'predict.closed_form': {'arguments', 'arrays', 'predict.factor', 'predict.layout'},
-    'predict.discrete': {'arguments', 'arrays', 'derivatives', 'predict.closed_form', 'predict.factor',
+    'predict.layout': {'arguments', 'arrays', 'no_arrays', 'types'},
+    'predict.factor': {'arrays', 'once', 'types'},
+    'predict.closed_form': {'arguments', 'arrays', 'types', 'predict.factor', 'predict.layout'},
+    'predict.discrete': {'arguments', 'arrays', 'derivatives', 'types', 'predict.closed_form', 'predict.factor',
                          'predict.layout'},
-    'predict.kernel_gradient': {'arguments', 'arrays', 'derivatives', 'no_arrays', 'predict.factor', 'predict.layout'},
-    'predict.gaussian': {'arguments', 'arrays', 'no_arrays', 'trees', 'predict.closed_form', 'predict.layout'},
-    'predict.bayes': {'arguments', 'arrays', 'no_arrays', 'predict.closed_form', 'predict.factor', 'predict.layout'},
-    'predict.sampling': {'arguments', 'arrays', 'no_arrays', 'predict.factor', 'predict.layout'},
-    'predict.hyperparameters': {'arguments', 'arrays', 'no_arrays', 'engine.cover', 'engine.run', 'predict.bayes',
-                                'predict.closed_form', 'predict.gaussian', 'predict.layout'},
-    'predict.out_of_core': {'arguments', 'no_arrays', 'predict.factor', 'predict.layout'},
-    'predict.iterative': {'arguments', 'arrays', 'no_arrays', 'engine.run', 'predict.factor', 'predict.layout',
-                          'predict.out_of_core'},
-    'predict.iterative_gaussian': {'arrays', 'no_arrays', 'predict.closed_form', 'predict.gaussian',
-                                   'predict.iterative', 'predict.layout', 'predict.out_of_core'},
+    'predict.kernel_gradient': {'arguments', 'arrays', 'derivatives', 'no_arrays', 'types', 'predict.factor',
+                                'predict.layout'},
+    'predict.gaussian': {'arguments', 'arrays', 'no_arrays', 'types', 'predict.closed_form', 'predict.layout'},
+    'predict.ensemble': {'arguments', 'arrays', 'no_arrays', 'trees', 'types', 'predict.closed_form',
+                         'predict.gaussian', 'predict.layout'},
+    'predict.bayes': {'arguments', 'arrays', 'no_arrays', 'types', 'predict.closed_form', 'predict.factor',
+                      'predict.layout'},
+    'predict.sampling': {'arguments', 'arrays', 'no_arrays', 'types', 'predict.factor', 'predict.layout'},
+    'predict.hyperparameters': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.cover', 'engine.run',
+                                'predict.bayes', 'predict.closed_form', 'predict.ensemble', 'predict.layout'},
+    'predict.out_of_core': {'arguments', 'no_arrays', 'types', 'engine.cover', 'predict.factor', 'predict.layout'},
+    'predict.iterative': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.factor',
+                          'predict.layout', 'predict.out_of_core'},
+    'predict.iterative_gaussian': {'arrays', 'no_arrays', 'types', 'engine.cover', 'predict.closed_form',
+                                   'predict.gaussian', 'predict.iterative', 'predict.layout', 'predict.out_of_core'},
     'predict.loss': {'predict.layout'},
     'predict.ode': {'engine.run'},
-    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'engine.run', 'predict.closed_form', 'predict.iterative',
-                     'predict.layout', 'predict.loss', 'predict.ode'},
-    'predict.__init__': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.factor',
-                         'predict.flow', 'predict.gaussian', 'predict.hyperparameters', 'predict.iterative',
-                         'predict.iterative_gaussian', 'predict.kernel_gradient', 'predict.ode', 'predict.out_of_core',
-                         'predict.sampling'},
+    'predict.equations': {'predict.factor', 'predict.loss'},
+    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
+                     'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode'},
+    'predict.__init__': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.ensemble',
+                         'predict.factor', 'predict.flow', 'predict.gaussian', 'predict.hyperparameters',
+                         'predict.iterative', 'predict.iterative_gaussian', 'predict.kernel_gradient', 'predict.ode',
+                         'predict.out_of_core', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'no_arrays', 'trees'},
     'empirical.pairing': {},
@@ -182,7 +197,7 @@ ALLOWED = {
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
-    'oracle.around': {'arrays', 'stax', 'trees', 'oracle.precision', 'recursion.kernel'},
+    'oracle.around': {'arrays', 'stax', 'trees', 'oracle.precision', 'duals.pair'},
     'oracle.certify': {'arguments', 'arrays', 'stax', 'trees', 'engine.batch', 'engine.run', 'oracle.around',
                        'oracle.precision', 'oracle.shaken', 'recursion.signal'},
     'oracle.cases': {},
@@ -212,12 +227,13 @@ ALLOWED = {
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
 
 BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions, no layers
-ROOMS = 'embedding', 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'      # what layers share
+SHARED = 'embedding', 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'      # rooms of stax.layers
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
-    'engine.forms', 'engine.keep', 'engine.store', 'predict.flow', 'predict.hyperparameters', 'predict.loss',
+    'engine.chunks', 'engine.forms', 'engine.keep', 'engine.sink', 'engine.store', 'predict.equations', 'predict.flow',
+    'predict.hyperparameters', 'predict.loss',
     'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'empirical.monte_carlo', *(
         f'oracle.{name}' for name in
@@ -233,7 +249,7 @@ ASKS_FOR_THE_KIND = {
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
     'stax.layers.custom': 1,    # refuses what SciPy's quadrature cannot do
-    'stax.layer': 1,            # mpmath wants the digits of arguments
+    'stax.network': 1,          # mpmath wants the digits of arguments
     'recursion.tiled': 2,       # tiles are NumPy's, and not for traced parameters
 }
 """How often a module other than arrays compares kinds, and why."""
@@ -293,13 +309,14 @@ def test_who_knows_no_layers():
         if name.split('.')[0] in BLIND:
             known = 'stax', 'duals', 'recursion'
             layers = {other for other in reach(name) if other.startswith(known)}
-            state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal'}
+            state = {'duals.pair', 'recursion.kernel', 'recursion.positions', 'recursion.signal', 'recursion.state',
+                     'recursion.steps'}
             assert layers <= (state if name in ('engine.keep', 'engine.__init__') else set())
 
 
 def test_layers_are_siblings():
     """Topics of layers share rooms, in which no layers are, and do not import each other."""
-    rooms = {f'stax.layers.{room}' for room in ROOMS}
+    rooms = {f'stax.layers.{room}' for room in SHARED}
     topics = {cls.__module__.removeprefix('ntref.') for cls in Layer.registry.values() if cls.is_ours()}
     assert rooms <= set(ALLOWED) and not rooms & topics
     for name, others in ALLOWED.items():
@@ -441,6 +458,59 @@ def test_the_probe_sees_modules():
     assert run.stdout.split() == ['ntref.stax', 'numpy']
 
 
+# ------------------------------------------------------------------ the map
+
+def test_the_map_has_each_folder_and_top_level_module_once():
+    section = (ROOT / 'docs' / 'design.md').read_text().partition('## The map\n')[2].partition('\n## ')[0]
+    named = [name for row in section.splitlines() if row.startswith('| `')
+             for name in re.findall('`([^`]*)`', row.split(' | ')[0])]
+    folders = {f'{path.parent.relative_to(PACKAGE.parent)}/' for path in PACKAGE.rglob('*/__init__.py')} - {'ntref/'}
+    modules = {f'ntref/{path.name}' for path in PACKAGE.glob('*.py')} - {'ntref/__init__.py'}
+    assert sorted(named) == sorted(folders | modules | {'tests/', 'validation/', 'docs/theory/'})
+
+
+# ------------------------------------------------------------------ where tests are
+
+TEST_FILES = sorted(TESTS.rglob('test_*.py'))
+ROOMS = {'golden', 'helpers', 'truth', 'whole'}
+"""Folders of tests for no folder of ntref alone."""
+
+
+def test_tests_have_the_folders_of_what_they_test():
+    packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    tested = {path.parent.relative_to(TESTS).as_posix() for path in TEST_FILES} - {'.', 'whole'}
+    assert tested == packages - {'demos'}, 'demos are commands: test_cli.py'
+    assert {path.name for path in TESTS.iterdir() if path.is_dir()} - {'__pycache__'} == tested | ROOMS
+
+
+def test_names_of_test_files_say_which_one():
+    """Tests are known by the name of their file alone (profiles.py), which is imported under it."""
+    names = [path.name for path in TESTS.rglob('*.py')]
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize('path', sorted(TESTS.rglob('*.py')), ids=lambda p: p.stem)
+def test_no_test_file_is_imported(path):
+    """What several share is in helpers/ or truth/."""
+    assert not set(imported(ast.parse(path.read_text()))) & {other.stem for other in TEST_FILES}
+
+
+def imported(tree):
+    """Modules that are imported by name, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+        if isinstance(node, ast.Call) and 'import_module' in ast.unparse(node.func) and node.args:
+            yield getattr(node.args[0], 'value', None)
+
+
+def test_the_reader_of_imported_tests_sees_them():
+    text = 'import test_a\nfrom test_b import x\ndef f():\n    import_module("test_c")\n    import_module(name)'
+    assert {*imported(ast.parse(text))} == {'test_a', 'test_b', 'test_c', None}
+
+
 # ------------------------------------------------------------------ tests that cannot fail
 
 EMPTY = ast.Compare, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.Tuple, ast.Name, ast.Attribute
@@ -455,13 +525,13 @@ def idle_statements(tree):
             and id(node) not in expected]
 
 
-@pytest.mark.parametrize('path', sorted(TESTS.glob('*.py')), ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', sorted(TESTS.rglob('*.py')), ids=lambda p: p.stem)
 def test_no_comparison_is_dropped(path):
     found = idle_statements(ast.parse(path.read_text()))
     assert not found, [f'line {node.lineno}: {ast.unparse(node)}' for node in found]
 
 
-@pytest.mark.parametrize('path', sorted(TESTS.glob('test_*.py')), ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', sorted(TESTS.rglob('test_*.py')), ids=lambda p: p.stem)
 def test_every_test_can_fail(path):
     """It asserts, expects an error, or calls something of this file or of the helpers that does."""
     tree = ast.parse(path.read_text())
@@ -494,7 +564,8 @@ def test_the_reader_of_statements_sees_them():
 @pytest.mark.parametrize('test', SAMPLED)
 def test_what_is_sampled_exists(test):
     file, _, name = test.partition('::')
-    assert any(getattr(node, 'name', None) == name for node in ast.parse((TESTS / file).read_text()).body)
+    path, = TESTS.rglob(file)
+    assert any(getattr(node, 'name', None) == name for node in ast.parse(path.read_text()).body)
 
 
 # ------------------------------------------------------------------ links

@@ -145,8 +145,8 @@ def row(name, dtype, **keywords):
 
 HEAD = """# Accuracy
 
-Errors of `kernel_fn` against the same recursion at 50 digits and more (`tests/reference.py`: other formulas, K alone,
-no gap and no area), at the exact values of the floating-point inputs and parameters.
+Errors of `kernel_fn` against the same recursion at 50 digits and more (`tests/truth/reference.py`: other formulas,
+K alone, no gap and no area), at the exact values of the floating-point inputs and parameters.
 
 Written by `python validation/accuracy.py` on {date}, NumPy {numpy}, mpmath {mpmath}. Inputs are normal random vectors
 x, x' = x + separation * direction, with {width} entries; the last column is the worst over x' = -x + separation *
@@ -177,8 +177,8 @@ E(u - v)^2 and the area sqrt(q q' - K^2) are therefore carried beside K (docs/th
 - The gap of inputs that coincide, which is 0: `Elu`, `Selu`, `HardTanh`, `Relu6`; else as the ones before.
 
 `Tanh` and the others of `stax/layers/smooth.py` and `clipped.py` are not in the tables: there is no recursion at 50
-digits for them. They are held to 1e-12 of `ntref.quadrature` (tests/test_activations.py), for variances of 1e-8 to 1000
-and angles of 0 to pi - 1e-7; K of `Elu` and `Selu` to 4e-16 / sqrt q where that is more.
+digits for them. They are held to 1e-12 of `ntref.quadrature` (tests/stax/test_activations.py), for variances of 1e-8 to
+1000 and angles of 0 to pi - 1e-7; K of `Elu` and `Selu` to 4e-16 / sqrt q where that is more.
 
 The table has a `Relu` behind each: NTK of `Dense, activation, Dense, Relu, Dense`, the worst over all separations, near
 coincident and near opposite inputs. All of them state gap and area, and it costs nothing.

@@ -153,7 +153,7 @@ TITLE = '## Convolutions'
 
 INTRO = TITLE + """
 
-`kernel_fn` of small convolutional networks against the recursion on paper (`tests/reference_conv.py`: position by
+`kernel_fn` of small convolutional networks against the recursion on paper (`tests/truth/reference_conv.py`: position by
 position, K alone, 120 digits of which more than 50 remain). Measured on {date}, NumPy {numpy}, mpmath {mpmath};
 `python validation/accuracy.py --convolutions` rewrites this section.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import mpmath as mp
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]         # the reference lives with the tests, which must not need this
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'truth')]       # the reference lives with the tests
 
 PAGE = ROOT / 'docs' / 'accuracy.md'
 DTYPES = 'float64', 'float32'

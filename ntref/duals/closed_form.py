@@ -11,12 +11,14 @@ E[phi'(u) phi'(v)]     ``slope``                  its derivative with respect to
 Each dual takes a `Pair` and parameters and returns `(Cov, slope)`. Constants are Python numbers, so that float32 stays
 float32 and mpmath keeps its digits. docs/accuracy.md tabulates the accuracy of each dual.
 """
+from collections.abc import Sequence
 from math import factorial
 
 from ..arrays import namespace, plain, untraced
 from ..derivatives import carried
-from . import gaps
-from .pair import Cov, over
+from ..types import Number
+from . import gaps, smooth_gaps
+from .pair import Cov, Dual, Pair, over
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
            'rectified_monomial', 'sign', 'sin', 'step']
@@ -24,134 +26,170 @@ __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu'
 
 # ------------------------------------------------------------------ positively homogeneous and piecewise constant
 
-def abrelu(p, a, b):
+def abrelu(p: Pair, a: Number, b: Number) -> Dual:
     """phi(u) = a min(u, 0) + b max(u, 0).
 
     With c = (a^2 + b^2) / 2 and e = (a - b)^2 / (2 pi), where K >= 0:
-    K' = c K + e near,  slope = c - e theta,  gap' = c gap - 2 e near,  lack' = c (s - K) - e near.
+    K' = c K + e j_delta,  slope = c - e theta,  gap' = c gap - 2 e j_delta,  lack' = c (s - K) - e j_delta.
     Where K < 0, the equal formulas without cancellation are
-    K' = (c far - a b near) / pi,  slope = (c delta + a b theta) / pi.
+    K' = (c j_theta - a b j_delta) / pi,  slope = (c delta + a b theta) / pi.
     Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu
     """
     xp = namespace(p.k, a, b)
     c = (a * a + b * b) / 2
     e = (a - b) ** 2 / (2 * p.xp.pi)
-    k, slope = c * p.k + e * p.near, c - e * p.theta
-    gap = c * p.gap - 2 * e * p.near
-    lack = c * p.minus - e * p.near
+    k = c * p.k + e * p.j_delta
+    slope = c - e * p.theta
+    gap = c * p.gap - 2 * e * p.j_delta
+    lack = c * p.minus - e * p.j_delta
     acute = p.k >= 0
     if not xp.all(acute):
-        k = xp.where(acute, k, (c * p.far - a * b * p.near) / xp.pi)
-        slope = xp.where(acute, slope, (c * p.delta + a * b * p.theta) / xp.pi)
-        lack = xp.where(acute, lack, (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.far)
+        k_obtuse = (c * p.j_theta - a * b * p.j_delta) / xp.pi
+        slope_obtuse = (c * p.delta + a * b * p.theta) / xp.pi
+        lack_obtuse = (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.j_theta
+        k = xp.where(acute, k, k_obtuse)
+        slope = xp.where(acute, slope, slope_obtuse)
+        lack = xp.where(acute, lack, lack_obtuse)
         gap = xp.where(acute, gap, c * p.dn2 + 2 * lack)
+    gap = xp.maximum(gap, 0)
     lack = xp.maximum(lack, 0)
-    return Cov(k, xp.maximum(gap, 0), xp.sqrt(lack) * xp.sqrt(2 * c * p.s - lack)), slope
+    area = xp.sqrt(lack) * xp.sqrt(2 * c * p.s - lack)
+    return Cov(k, gap, area), slope
 
 
-def sign(p):
+def sign(p: Pair) -> Dual:
     """phi = sign:  K' = 1 - 2 theta / pi, or 0 if a variable is constantly 0; phi' = 0 almost everywhere."""
     xp = p.xp
-    k = xp.where(p.s > 0, (p.delta - p.theta) / xp.pi, 0)
-    gap = xp.where(p.s > 0, 4 * p.theta / xp.pi, (p.q1 > 0) + (p.q2 > 0))
-    area = xp.where(p.s > 0, 2 * xp.sqrt(p.theta * p.delta) / xp.pi, 0)
+    is_angle = p.s > 0
+    k = xp.where(is_angle, (p.delta - p.theta) / xp.pi, 0)
+    gap = xp.where(is_angle, 4 * p.theta / xp.pi, (p.q1 > 0) + (p.q2 > 0))
+    area = xp.where(is_angle, 2 * xp.sqrt(p.theta * p.delta) / xp.pi, 0)
     return Cov(k, gap, area), 0 * p.k
 
 
-def step(p):
+def step(p: Pair) -> Dual:
     """phi(u) = 1[u >= 0]:  K' = (pi - theta) / (2 pi),  slope = 0;  phi = 1 where u is constantly 0."""
     xp = p.xp
-    on1, on2 = (xp.where(q > 0, .5, 1 + 0 * q) for q in (p.q1, p.q2))         # E phi(u), E phi(v)
-    k = xp.where(p.s > 0, p.delta / (2 * xp.pi), on1 * on2)
-    gap = xp.where(p.s > 0, p.theta / xp.pi, abs(on1 - on2))
-    return Cov(k, gap, xp.where(p.s > 0, xp.sqrt(p.theta * (xp.pi + p.delta)) / (2 * xp.pi), abs(on1 - on2))), 0 * p.k
+    is_angle = p.s > 0
+    on1 = xp.where(p.q1 > 0, .5, 1 + 0 * p.q1)                           # E phi(u)
+    on2 = xp.where(p.q2 > 0, .5, 1 + 0 * p.q2)
+    unlike = abs(on1 - on2)
+    k = xp.where(is_angle, p.delta / (2 * xp.pi), on1 * on2)
+    gap = xp.where(is_angle, p.theta / xp.pi, unlike)
+    area = xp.sqrt(p.theta * (xp.pi + p.delta)) / (2 * xp.pi)
+    area = xp.where(is_angle, area, unlike)
+    return Cov(k, gap, area), 0 * p.k
 
 
-def rectified_monomial(p, n):
+def rectified_monomial(p: Pair, n: int) -> Dual:
     """phi(u) = 1[u >= 0] u^n:  K' = F_n,  slope = n^2 F_(n-1),  F_(m+1) = (2 m + 1) K F_m + m^2 A^2 F_(m-1), n >= 1.
 
-    The recursion starts from F_0 = delta / (2 pi) and F_1 = far / (2 pi). F_n is s^n J_n(theta) / (2 pi) in Cho & Saul
-    2009 (NIPS 22) eq. 4. It is accurate to rounding, relative to s^n.
+    The recursion starts from F_0 = delta / (2 pi) and F_1 = j_theta / (2 pi). F_n is s^n J_n(theta) / (2 pi) in
+    Cho & Saul 2009 (NIPS 22) eq. 4. It is accurate to rounding, relative to s^n.
     Derivation: docs/theory/duals.md#rectified-monomial.
     """
-    f = gaps.arc_cosine(p.delta, p.far, p.k, p.det, n)
-    return Cov(f[n], *gaps.beside(p, f[n], gaps.rectified_monomial, n)), n * n * f[n - 1]
+    f = gaps.arc_cosine(p.delta, p.j_theta, p.k, p.det, n)
+    k = f[n]
+    slope = n * n * f[n - 1]
+    gap, area = gaps.beside(p, k, gaps.rectified_monomial, n)
+    return Cov(k, gap, area), slope
 
 
-def exp_normalized(p, gamma, shift, do_clip):
+def exp_normalized(p: Pair, gamma: Number, shift: Number, do_clip: bool) -> Dual:
     """K' = s exp(gamma (rho + shift)), rho = K / s; there is no phi.  docs/theory/duals.md#expnormalized"""
     xp = namespace(p.k, gamma, shift)
     rho = over(p.k, p.s)
-    rho = carried(xp.minimum(xp.maximum(untraced(rho), -1), 1), rho) if do_clip else rho
+    if do_clip:
+        clipped = xp.minimum(xp.maximum(untraced(rho), -1), 1)
+        rho = carried(clipped, rho)
     e = xp.exp(gamma * (rho + shift))
     k = p.s * e
-    return Cov(k, *gaps.beside(p, k, gaps.exp_normalized, gamma, shift)), gamma * e
+    slope = gamma * e
+    gap, area = gaps.beside(p, k, gaps.exp_normalized, gamma, shift)
+    return Cov(k, gap, area), slope
 
 
 # ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
 
-def sin(p, a, b, c):
+def sin(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     """phi(u) = a sin(b u + phase), c = cos(2 phase):  K' = a^2/2 (m - c p),  slope = a^2 b^2/2 (m + c p).
 
     m = exp(-b^2 gap / 2) and p = exp(-b^2 antigap / 2), from E exp(i w) = exp(-E[w^2] / 2) at w = b (u -+ v).
     m - p is computed without cancellation, so that small K' keep their digits; docs/theory/duals.md#sin
     """
-    xp, t = namespace(p.k, a, b, c), b * b
-    minus = xp.exp(-t * p.gap / 2)
-    plus = xp.exp(-t * p.antigap / 2)
+    xp = namespace(p.k, a, b, c)
+    t = b * b
+    minus = xp.exp(-t * p.gap / 2)                                       # m
+    plus = xp.exp(-t * p.antigap / 2)                                    # p
     acute = p.k > 0
-    less = xp.where(acute, -minus, plus) * xp.expm1(-2 * t * xp.where(acute, p.k, -p.k))           # minus - plus
+    size = xp.where(acute, p.k, -p.k)
+    less = xp.where(acute, -minus, plus) * xp.expm1(-2 * t * size)       # m - p
     k = a * a / 2 * (less + (1 - c) * plus)
     slope = a * a * t / 2 * (less + (1 + c) * plus)
-    if p.is_far:
+    if p.is_generic:
         return Cov(k), slope
-    one, dn = (1 + c) * plus - xp.expm1(-t * p.antigap / 2), xp.exp(-t * p.q1) - xp.exp(-t * p.q2)  # 1 + c plus
+    one = (1 + c) * plus - xp.expm1(-t * p.antigap / 2)                  # 1 + c p
+    dn = xp.exp(-t * p.q1) - xp.exp(-t * p.q2)
     gap = -a * a * xp.expm1(-t * p.gap / 2) * one - a * a / 2 * c * dn * dn
-    return Cov(k, gaps.not_negative(gap), gaps.beside(p, k, gaps.sin_area, a, b, c)), slope
+    gap = gaps.not_negative(gap)
+    area = gaps.beside(p, k, smooth_gaps.sin_area, a, b, c)
+    return Cov(k, gap, area), slope
 
 
-def rbf(p, gamma):
+def rbf(p: Pair, gamma: Number) -> Dual:
     """phi(u) = sqrt 2 sin(sqrt(2 gamma) u + pi/4):  K' = exp(-gamma gap),  slope = 2 gamma K'.  Rahimi & Recht 2007."""
     xp = namespace(p.k, gamma)
     k = xp.exp(-gamma * p.gap)
-    if p.is_far:
-        return Cov(k), 2 * gamma * k
+    slope = 2 * gamma * k
+    if p.is_generic:
+        return Cov(k), slope
     gap = -2 * xp.expm1(-gamma * p.gap)
-    return Cov(k, gap, gaps.root_of_product(gap / 2, 1 + k)), 2 * gamma * k
+    area = gaps.root_of_product(gap / 2, 1 + k)
+    return Cov(k, gap, area), slope
 
 
-def exp(p, a, b):
+def exp(p: Pair, a: Number, b: Number) -> Dual:
     """phi(u) = a exp(b u):  K' = a^2 exp(b^2 (q + q' - gap/2)),  slope = b^2 K',  from E e^w = exp(E[w^2]/2)."""
-    xp, t = namespace(p.k, a, b), b * b
+    xp = namespace(p.k, a, b)
+    t = b * b
     k = a * a * xp.exp(t * (p.q1 + p.q2 - p.gap / 2))
-    if p.is_far:
-        return Cov(k), t * k
-    top = a * a * xp.exp(t * (p.q1 + p.q2))
-    dn = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2))
+    slope = t * k
+    if p.is_generic:
+        return Cov(k), slope
+    top = a * a * xp.exp(t * (p.q1 + p.q2))                              # sqrt(Q Q')
+    dn = a * (xp.exp(t * p.q1) - xp.exp(t * p.q2))                       # sqrt Q - sqrt Q'
     lack = -top * xp.expm1(-t * p.gap / 2)
-    return Cov(k, dn * dn + 2 * lack, gaps.root_of_product(lack, top + k)), t * k
+    gap = dn * dn + 2 * lack
+    area = gaps.root_of_product(lack, top + k)
+    return Cov(k, gap, area), slope
 
 
 # ------------------------------------------------------------------ functions of q + q', K and the area
 
-def erf(p, a, b, c):
+def erf(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     """phi(u) = a erf(b u) + c:  K' = a^2 2/pi atan2(2 K, sqrt D) + c^2,  slope = a^2 b^2 4/pi / sqrt D,
     D = 1 + 2 (q + q') + 4 A^2  (with b u for u).    Williams 1997 eq. 11; gap and area: docs/theory/duals.md#erf
     """
     xp = namespace(p.k, a, b, c)
-    q1, q2, k = (b * b * x for x in (p.q1, p.q2, p.k))
-    root = p.root(1 + 2 * (q1 + q2), 2 * b * b)
+    t = b * b
+    q1 = t * p.q1
+    q2 = t * p.q2
+    k = t * p.k
+    root = p.root(1 + 2 * (q1 + q2), 2 * b * b)                          # sqrt D
     m = 2 * a * a / xp.pi
     alpha = xp.arctan2(2 * k, root)
-    value, slope = m * alpha + c * c, 2 * m * b * b / root
-    if p.is_far:
+    value = m * alpha + c * c
+    slope = 2 * m * b * b / root
+    if p.is_generic:
         return Cov(value), slope
     negative = k < 0
-    size = xp.where(negative, -k, k)                 # autograd's second derivative of abs is 1 / |k| - k^2 / |k|^3
-    e1 = _erf_lack(p, b, q1, q1 - q2, size, root)
-    e2 = _erf_lack(p, b, q2, q2 - q1, size, root)
-    gap = gaps.not_negative(m * (e1 + e2 - 4 * xp.where(negative, alpha, 0)))
-    return Cov(value, gap, gaps.beside(p, gap, gaps.erf_area, a, b, c)), slope
+    size = xp.where(negative, -k, k)           # autograd's second derivative of abs is 1 / |k| - k^2 / |k|^3
+    lack1 = _erf_lack(p, b, q1, q1 - q2, size, root)
+    lack2 = _erf_lack(p, b, q2, q2 - q1, size, root)
+    gap = m * (lack1 + lack2 - 4 * xp.where(negative, alpha, 0))
+    gap = gaps.not_negative(gap)
+    area = gaps.beside(p, gap, smooth_gaps.erf_area, a, b, c)
+    return Cov(value, gap, area), slope
 
 
 def _erf_lack(p, b, q, dq, k, root):
@@ -164,11 +202,12 @@ def _erf_lack(p, b, q, dq, k, root):
     r = p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
     lack = x * root - k * r
-    lack = xp.where(2 * abs(lack) < c, x * over(dq, c) + p.det_over(c, b * b), lack)               # where that cancels
+    product = x * over(dq, c) + p.det_over(c, b * b)                     # the same, where that cancels
+    lack = xp.where(2 * abs(lack) < c, product, lack)
     return xp.arctan2(2 * lack, r * root + 4 * x * k)
 
 
-def gelu(p):
+def gelu(p: Pair) -> Dual:
     """phi(u) = u Phi(u):  K' = K/4 + [(K^2 + q q' D) / ((1 + q)(1 + q') sqrt D) + K atan2(K, sqrt D)] / (2 pi).
 
     D = (1 + q)(1 + q') - K^2 = 1 + q + q' + A^2;  slope = dK'/dK.
@@ -181,12 +220,15 @@ def gelu(p):
     y2 = p.q2 * x2
     root = p.root(1 + p.q1 + p.q2, 1.)
     angle = xp.arctan2(p.k, root)
-    k = p.k / 4 + (x1 * p.k * (x2 * p.k) / root + y1 * y2 * root + p.k * angle) / (2 * xp.pi)
-    slope = 1 / 4 + (angle + p.k / root * ((1 / root) ** 2 + x1 + x2)) / (2 * xp.pi)
-    return Cov(k, *gaps.beside(p, k, gaps.gelu)), slope
+    even = x1 * p.k * (x2 * p.k) / root + y1 * y2 * root + p.k * angle
+    even_slope = angle + p.k / root * ((1 / root) ** 2 + x1 + x2)
+    k = p.k / 4 + even / (2 * xp.pi)
+    slope = 1 / 4 + even_slope / (2 * xp.pi)
+    gap, area = gaps.beside(p, k, smooth_gaps.gelu)
+    return Cov(k, gap, area), slope
 
 
-def gaussian(p, a, b):
+def gaussian(p: Pair, a: Number, b: Number) -> Dual:
     """phi(u) = a exp(b u^2):  K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = 1 - 2 b (q + q') + 4 b^2 A^2.
 
     Gap and area: docs/theory/duals.md#gaussian
@@ -199,22 +241,25 @@ def gaussian(p, a, b):
     root = p.root(1 - 2 * b * (p.q1 + p.q2), 2 * b)
     k = a * a / root
     slope = 4 * a * a * b * b * (p.k / root) / root / root
-    if p.is_far:
+    if p.is_generic:
         return Cov(k), slope
-    r1, r2, lack = gaps.gaussian_lack(p, b)
-    top = a * a / xp.sqrt(r1 * r2)
+    r1, r2, lack = smooth_gaps.gaussian_lack(p, b)
+    top = a * a / xp.sqrt(r1 * r2)                                       # sqrt(Q Q')
+    lack = a ** 4 * lack / (top + k)                                     # sqrt(Q Q') - K'
     dn = 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
-    lack = a ** 4 * lack / (top + k)                                         # sqrt(Q Q') - K'
-    return Cov(k, dn * dn / (r1 * r2) + 2 * lack, gaps.root_of_product(lack, top + k)), slope
+    gap = dn * dn / (r1 * r2) + 2 * lack
+    area = gaps.root_of_product(lack, top + k)
+    return Cov(k, gap, area), slope
 
 
-def gabor(p):
+def gabor(p: Pair) -> Dual:
     """phi(u) = exp(-u^2) sin u:  K' = exp(-(1 + (2 K - 1 - q - q') / D) / 2) (exp(2 K / D) - 1) / (2 sqrt D).
 
     D = 1 + 2 (q + q') + 4 A^2;  slope = dK'/dK.  Derivation, gap and area: docs/theory/duals.md#gabor
     """
-    xp, q = p.xp, p.q1 + p.q2
-    root = p.root(1 + 2 * q, 2.)
+    xp = p.xp
+    q = p.q1 + p.q2
+    root = p.root(1 + 2 * q, 2.)                                         # sqrt D
     d = root * root
     damp = xp.exp(-(1 + (2 * p.k - 1 - q) / d) / 2)
     tilt = xp.expm1(2 * p.k / d)
@@ -222,20 +267,25 @@ def gabor(p):
     o = 4 * (p.k / d) * (1 + (1 + q) / d)
     k = damp * tilt / (2 * root)
     slope = damp * (2 * e + tilt * (e + o)) / (2 * root)
-    return Cov(k, *gaps.beside(p, k, gaps.gabor)), slope
+    gap, area = gaps.beside(p, k, smooth_gaps.gabor)
+    return Cov(k, gap, area), slope
 
 
 # ------------------------------------------------------------------ polynomials
 
-def polynomial(p, coef):
+def polynomial(p: Pair, coef: Sequence[Number]) -> Dual:
     """phi(u) = sum_k coef[k] u^k:  K' = sum_l R_l(q) R_l(q') K^l / l!,  slope = dK'/dK.
 
     R_l(q) = E[d^l phi / du^l] = sum_i coef[2i + l] (2i + l)! / (2^i i!) q^i: the expansion in Hermite polynomials;
     docs/theory/duals.md#polynomial
     """
-    k, slope = 0 * p.s, 0 * p.s
+    k = 0 * p.s
+    slope = 0 * p.s
     for order in range(len(coef)):
-        r = gaps.hermite_coefficient(coef, order, p.q1) * gaps.hermite_coefficient(coef, order, p.q2) / factorial(order)
+        r1 = gaps.hermite_coefficient(coef, order, p.q1)
+        r2 = gaps.hermite_coefficient(coef, order, p.q2)
+        r = r1 * r2 / factorial(order)
         k = k + r * p.k ** order
         slope = slope + order * r * p.k ** max(order - 1, 0)
-    return Cov(k, *gaps.beside(p, k, gaps.polynomial, *coef)), slope
+    gap, area = gaps.beside(p, k, gaps.polynomial, *coef)
+    return Cov(k, gap, area), slope

@@ -17,30 +17,40 @@ and K' = E[u+ v+] + alpha (X + X') + alpha^2 W. The slope and derivatives are su
 `_wedge` is B, and `_edge` is the last term of X.  Derivation: docs/theory/duals.md#elu
 """
 from ..arrays import namespace, plain, untraced
-from .pair import over
+from ..types import Number
+from .pair import Dual, Pair, over
 from .price import Price
 from .truncated import DELTA, HINGE, STEP, Products, combined, legendre, parted
 
 __all__ = ['elu']
 
-LARGEST = 1e8           # largest variance that is accepted
-SMALL = 1.              # sigma + sigma' below which W is a series: its formula cancels there
-UNLIKE = .25            # the smaller of sigma and sigma' below which W is an integral, for the same reason
+MAX_VARIANCE = 1e8      # largest variance that is accepted
+SERIES_SIGMA = 1.       # sigma + sigma' below which W is a series: its formula cancels there
+INTEGRAL_SIGMA = .25    # the smaller of sigma and sigma' below which W is an integral, for the same reason
 BENT = 'bent'           # (e^u - 1) for u < 0
-RAMP, BEND = (combined([(function, 1)]) for function in ((HINGE, 1, 0), (BENT,)))
+RAMP = combined([((HINGE, 1, 0), 1)])
+BEND = combined([((BENT,), 1)])
 
 
-def elu(p, alpha):
+def elu(p: Pair, alpha: Number) -> Dual:
     """phi(u) = max(u, 0) + alpha (exp(min(u, 0)) - 1)."""
-    p.refuse_beyond(LARGEST)
-    pair, number = p.numbers, untraced(alpha)
+    p.refuse_beyond(MAX_VARIANCE)
+    pair = p.numbers
+    number = untraced(alpha)
     cov, slope, products = _elu(pair, number)
     if pair is p and number is alpha:
         return cov, slope
-    phi = RAMP, BEND                                               # a polynomial in alpha of functions
-    price = Price(p, lambda f, g: products.total(_at(f, number), _at(g, number)),
-                  lambda f: tuple(map(products.derived, f)),
-                  {(phi, phi): cov.k}, (alpha,), (lambda f: f[1:],))
+
+    def expected(f, g):
+        return products.total(_at(f, number), _at(g, number))
+
+    def derived(f):
+        return tuple(map(products.derived, f))
+
+    def by_alpha(f):
+        return f[1:]
+    phi = RAMP, BEND                                                     # a polynomial in alpha of functions
+    price = Price(p, expected, derived, {(phi, phi): cov.k}, (alpha,), (by_alpha,))
     dphi = price.derived(phi)
     price.known[dphi, dphi] = slope
     return cov._replace(k=price(phi, phi)), price(dphi, dphi)
@@ -51,30 +61,39 @@ def _elu(p, alpha):
     products = _Products(p)
     phi = _at((RAMP, BEND), alpha)
     dphi = products.derived(phi)
-    cov = parted(p, products.total(phi, phi), lambda own: _elu(own, alpha)[0].k)
-    return cov, products.total(dphi, dphi), products
+    k = products.total(phi, phi)
+    slope = products.total(dphi, dphi)
+    cov = parted(p, k, lambda own: _elu(own, alpha)[0].k)
+    return cov, slope, products
 
 
 def _at(f, alpha):
     """Return the sum of functions f_0 + alpha f_1 + ... for f = (f_0, f_1, ...)."""
-    return combined([(function, c * alpha ** n) for n, each in enumerate(f) for function, c in each])
+    terms = []
+    for n, each in enumerate(f):
+        for function, c in each:
+            terms.append((function, c * alpha ** n))
+    return combined(terms)
 
 
 class _Products(Products):
     """Products of functions that may include (BENT,)."""
 
     def derivative(self, name, *at):
-        return [((BENT,), 1), ((STEP, -1, 0), 1)] if name == BENT else super().derivative(name, *at)
+        if name == BENT:
+            return [((BENT,), 1), ((STEP, -1, 0), 1)]
+        return super().derivative(name, *at)
 
     def product(self, p, f, g):
-        (name, *_), (other, *there) = f, g
+        name = f[0]
+        other, *there = g
         if name != BENT or other == DELTA:
             return super().product(p, f, g)
         if other == BENT:
             return _both_bent(p)
         opposite = there[0] > 0
-        y, x = p.area, p.k if opposite else -p.k
-        missing = _wedge(p, p.n1, y, x, p.s)                                  # -E[e^u - 1; u < 0, v of the given sign]
+        x = p.k if opposite else -p.k
+        missing = _wedge(p, p.n1, p.area, x, p.s)                        # -E[e^u - 1; u < 0, v of that sign]
         if other == STEP:
             return -missing
         return p.k * (p.theta / (2 * p.xp.pi) - missing) - _edge(p, p.n2)
@@ -82,7 +101,7 @@ class _Products(Products):
     def mean(self, xp, function, m, t, beyond):
         if function != (BENT,):
             return super().mean(xp, function, m, t, beyond)
-        return -_half(xp, t) + 0 * m                                          # m is 0: deltas are at 0
+        return -_half(xp, t) + 0 * m                                     # m is 0: deltas are at 0
 
 
 def _sum(p, q, other):
@@ -100,7 +119,8 @@ def _unity_less_erfcx(xp, c):
     """Return 1 - erfcx(c), for c < 1 as exp(c^2) erf(c) - (exp(c^2) - 1)."""
     small = c < 1
     d = xp.where(small, c, 0)
-    return xp.where(small, xp.exp(d * d) * xp.erf(d) - xp.expm1(d * d), 1 - xp.erfcx(c))
+    by_erf = xp.exp(d * d) * xp.erf(d) - xp.expm1(d * d)
+    return xp.where(small, by_erf, 1 - xp.erfcx(c))
 
 
 def _root_half(like):
@@ -110,8 +130,9 @@ def _root_half(like):
 
 def _wedge(p, sigma, y, x, length):
     """Return B(sigma, angle) for the angle of the vector (x, y), y >= 0, of this length; t = tan(angle / 2)."""
-    xp, acute = p.xp, x >= 0
-    is_angle = length > 0                                                    # else a right angle: a variance is 0
+    xp = p.xp
+    acute = x >= 0
+    is_angle = length > 0                                                # else a right angle: a variance is 0
     top = xp.where(is_angle, y, 1) / xp.where(is_angle, length + abs(x), 1)
     total = 0 * (x + sigma)
     for node, weight in legendre(xp, x, _nodes(sigma)):
@@ -142,13 +163,16 @@ def _edge(p, sigma):
 
 def _both_bent(p):
     """Return W = E[(e^u - 1) (e^v - 1); u, v < 0]."""
-    xp, r = p.xp, p.xp.sqrt(p.antigap)
-    small = p.n1 + p.n2 < SMALL
+    xp = p.xp
+    r = xp.sqrt(p.antigap)                                               # R
+    small = p.n1 + p.n2 < SERIES_SIGMA
     least = xp.minimum(p.n1, p.n2) + 0 * p.k
-    unlike = (least < UNLIKE) & ~small
-    bent = _wedge(p, p.n1, p.area, -p.k, p.s) + _wedge(p, p.n2, p.area, -p.k, p.s) - _half(xp, r)
-    for q, other, n in ((p.q1, p.q2, p.n1), (p.q2, p.q1, p.n2)):
-        bent = bent + _wedge(p, r, p.area, _sum(p, q, other), n * r)
+    unlike = (least < INTEGRAL_SIGMA) & ~small
+    bent = _wedge(p, p.n1, p.area, -p.k, p.s)                            # B(sigma, delta)
+    bent = bent + _wedge(p, p.n2, p.area, -p.k, p.s)
+    bent = bent - _half(xp, r)
+    bent = bent + _wedge(p, r, p.area, _sum(p, p.q1, p.q2), p.n1 * r)    # B(R, psi)
+    bent = bent + _wedge(p, r, p.area, _sum(p, p.q2, p.q1), p.n2 * r)
     for where, method in ((small & (p.k == p.k), _series), (unlike, _integral)):
         if xp.any(where):
             i = xp.nonzero(where)
@@ -160,15 +184,19 @@ def _integral(p, i):
     """Return W of pairs i with one small variance, by the integral of F(c) + F(c') - F(c + c') itself."""
     xp = p.xp
     delta, s1, s2 = (xp.broadcast_to(c, p.k.shape)[i] for c in (p.delta, p.n1, p.n2))
-    sin, cos = xp.sin(delta), xp.cos(delta)
-    top = xp.sin(delta / 4) / xp.cos(delta / 4)                              # half of the wedge, from either end
+    sin = xp.sin(delta)
+    cos = xp.cos(delta)
+    top = xp.sin(delta / 4) / xp.cos(delta / 4)                          # half of the wedge, from either end
     total = 0 * delta
     for node, weight in legendre(xp, delta, _nodes(xp.maximum(s1, s2))):
         t = node * top
         slant = 2 / (1 + t * t)
-        x, y = slant - 1, slant * t
+        x = slant - 1
+        y = slant * t
         rest = xp.maximum(sin * x - cos * y, 0)
-        total = total + weight * slant * (_bend_unlike(xp, s1 * y, s2 * rest) + _bend_unlike(xp, s1 * rest, s2 * y))
+        bend1 = _bend_unlike(xp, s1 * y, s2 * rest)
+        bend2 = _bend_unlike(xp, s1 * rest, s2 * y)
+        total = total + weight * slant * (bend1 + bend2)
     return total * top / (2 * xp.pi)
 
 
@@ -177,11 +205,14 @@ def _bend_unlike(xp, c1, c2):
 
     F'(c) = (1 + c^2) F(c) / c - c.
     """
-    large, small = xp.maximum(c1, c2), xp.minimum(c1, c2)
-    root, total = (xp.pi / 2) ** .5, _f(xp, small)
+    large = xp.maximum(c1, c2)
+    small = xp.minimum(c1, c2)
+    root = (xp.pi / 2) ** .5
+    total = _f(xp, small)
     for node, weight in legendre(xp, large, 10):
         c = large + small * node
-        total = total - small * weight * ((1 + c * c) * root * xp.erfcx(c * _root_half(c)) - c)
+        slope = (1 + c * c) * root * xp.erfcx(c * _root_half(c)) - c     # F'(c)
+        total = total - small * weight * slope
     return total
 
 
@@ -191,11 +222,12 @@ def _series(p, i):
     W = 1 / (2 pi) int [F(c) + F(c') - F(c + c')] dt,  c = sigma cos t,  c' = sigma' cos(t - theta), both positive.
     """
     xp = p.xp
-    k, area, delta, s1, s2 = (xp.broadcast_to(c, p.k.shape)[i] for c in (p.k, p.area, p.delta, p.n1, p.n2))
-    cos, sin = over(k, s1), over(area, s1)                                   # sigma' times cos and sin of theta
+    k, area, delta, s1 = (xp.broadcast_to(c, p.k.shape)[i] for c in (p.k, p.area, p.delta, p.n1))
+    cos = over(k, s1)                                                    # sigma' cos theta
+    sin = over(area, s1)                                                 # sigma' sin theta
     total = 0 * k
     for node, weight in legendre(xp, k, 20):
-        b = node * delta                                                     # pi / 2 - t
+        b = node * delta                                                 # pi / 2 - t
         c1 = s1 * xp.sin(b)
         c2 = cos * xp.sin(b) + sin * xp.cos(b)
         total = total + weight * _bend(xp, c1, xp.maximum(c2, 0))
@@ -210,7 +242,9 @@ def _bend(xp, c1, c2):
     d = 0 * c1
     total = 0 * c1
     n = 1
-    last, now, size = 0 * c1 + 1, xp.sqrt(0 * c1 + xp.pi / 2), 1.            # m_n / n! = m_(n-2) / (n-2)! / (n-1)
+    last = 0 * c1 + 1
+    now = xp.sqrt(0 * c1 + xp.pi / 2)                                    # m_n / n! = m_(n-2) / (n-2)! / (n-1)
+    size = 1.
     while size > xp.eps(c) / 8:
         d = c * d + power1 * c2 + power2 * c1
         power1 = power1 * c1

@@ -15,19 +15,20 @@ nearly parallel). If they were recomputed there, they would keep half the digits
 They are therefore carried from layer to layer beside K. A dual states them for its outputs without cancellation if it
 can; otherwise it leaves them None, and `Pair` recovers them by subtraction. Derivations: docs/theory/duals.md.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..arrays import increased, namespace, plain, scaled, untraced
 from ..derivatives import carried, carried_root, is_traced
 from ..once import cached_property
 from ..ranges import check_range, check_small
+from ..types import Array, Number
 
-__all__ = ['Cov', 'Pair', 'UNLIKE', 'check_kept', 'check_variances', 'over', 'sin_minus_t_cos']
+__all__ = ['Cov', 'Dual', 'Pair', 'MAX_LENGTH_RATIO', 'check_kept', 'check_variances', 'over', 'sin_minus_t_cos']
 
-
-UNLIKE = 64             # ratio of lengths beyond which an angle is not taken from the gap
-PARALLEL = 1e-3         # A over the difference of lengths below which derivatives are not taken from A
+MAX_LENGTH_RATIO = 64   # ratio of lengths beyond which an angle is not taken from the gap
+MIN_AREA_RATIO = 1e-3   # A over the difference of lengths below which derivatives are not taken from A
 
 
 class Cov(NamedTuple):
@@ -37,78 +38,84 @@ class Cov(NamedTuple):
     area: Any = None
 
 
+Dual: TypeAlias = tuple[Cov, Any]      # what a nonlinearity makes of a pair: its Cov and slope
+
+
 @dataclass(frozen=True)
 class Pair:
     """Gaussian pairs (u, v), elementwise: variances q1, q2 that broadcast against the covariances in `cov`.
 
-    `is_far` means that no pair nearly coincides or is nearly opposite: k is enough, and no gap is carried along.
+    `is_generic` means that no pair nearly coincides or is nearly opposite: k is enough, and no gap is carried along.
     `is_spare` means that nothing else holds k or the tangent kernel beside it: they may be written into.
     """
     q1: Any
     q2: Any
     cov: Cov
-    is_far: bool = False
+    is_generic: bool = False
     is_spare: bool = False
 
     @classmethod
-    def same(cls, q):
+    def same(cls, q: Array) -> 'Pair':
         """Return the pairs of variables of variance q with themselves."""
         return cls(q, q, Cov(q, 0 * q, 0 * q))
 
     @property
-    def k(self):
+    def k(self) -> Array:
         return self.cov.k
 
     @property
-    def is_same(self):
+    def is_same(self) -> bool:
         """True if every variable is paired with itself, as by `same`."""
         return self.k is self.q1
 
     @cached_property
-    def xp(self):
+    def xp(self) -> Any:
         return namespace(self.q1, self.q2, self.k)
 
     @cached_property
-    def n1(self):
+    def n1(self) -> Array:
         return self.xp.sqrt(self.q1)
 
     @cached_property
-    def n2(self):
+    def n2(self) -> Array:
         return self.n1 if self.q2 is self.q1 else self.xp.sqrt(self.q2)
 
     @cached_property
-    def s(self):
+    def s(self) -> Array:
         """sqrt(q q')."""
         return self.n1 * self.n2
 
     @cached_property
-    def dn2(self):
+    def dn2(self) -> Array:
         """(sqrt q - sqrt q')^2, the part of the gap that is due to the lengths."""
         return (self.n1 - self.n2) ** 2
 
-    def at(self, index):
+    def at(self, index: Any) -> 'Pair':
         """Return the pairs at an index, as one-dimensional arrays."""
-        q1, q2 = (self.xp.broadcast_to(q, self.k.shape)[index] for q in (self.q1, self.q2))
-        return Pair(q1, q2, Cov(*(None if c is None else c[index] for c in self.cov)), self.is_far)
+        q1 = self.xp.broadcast_to(self.q1, self.k.shape)[index]
+        q2 = self.xp.broadcast_to(self.q2, self.k.shape)[index]
+        cov = Cov(*(None if c is None else c[index] for c in self.cov))
+        return Pair(q1, q2, cov, self.is_generic)
 
     # -------------------------------------------------------------- numbers that vanish at coincidence or opposition
 
     @cached_property
-    def is_traced(self):
+    def is_traced(self) -> bool:
         """True if autograd follows any of the arrays."""
         return any(is_traced(c) for c in (self.q1, self.q2, *self.cov))
 
     @cached_property
-    def numbers(self):
+    def numbers(self) -> 'Pair':
         """The same pairs as plain numbers that autograd does not follow."""
         if not self.is_traced:
             return self
         q1 = untraced(self.q1)
         q2 = q1 if self.q2 is self.q1 else untraced(self.q2)
-        return Pair(q1, q2, Cov(*(q1 if c is self.q1 else untraced(c) for c in self.cov)), self.is_far)
+        cov = Cov(*(q1 if c is self.q1 else untraced(c) for c in self.cov))
+        return Pair(q1, q2, cov, self.is_generic)
 
     @cached_property
-    def gap(self):
+    def gap(self) -> Array:
         """|u - v|^2, with its own derivatives if they are carried, else those of q + q' - 2 K."""
         if is_traced(self.cov.gap):
             return self.cov.gap
@@ -117,7 +124,7 @@ class Pair:
         return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0) if self.cov.gap is None else self.cov.gap
 
     @cached_property
-    def area(self):
+    def area(self) -> Array:
         """A, with its own derivatives if they are carried, else those of sqrt(q q' - K^2), which are 0 where A is 0."""
         if is_traced(self.cov.area):
             return self.cov.area
@@ -127,20 +134,23 @@ class Pair:
 
     def _area_of_gap(self):
         plus = self.s + self.k
-        unlike = self.dn2 > UNLIKE * self.s                              # s - K is small beside dn2
+        unlike = self.dn2 > MAX_LENGTH_RATIO * self.s                              # s - K is small beside dn2
         minus = self.xp.where(unlike, self.s - self.k, (self.gap - self.dn2) / 2)
         return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
 
     @cached_property
-    def det(self):
+    def det(self) -> Array:
         """A^2, with the derivatives of q q' - K^2, which is smooth where A is not."""
         if not self.is_traced:
             return self.area * self.area
-        q, dq, gap = self.q1 + self.q2, self.q1 - self.q2, self.gap          # avoids differences of large derivatives
-        return carried(self.numbers.det, (gap * (2 * q - gap) - dq * dq) / 4)
+        q = self.q1 + self.q2
+        dq = self.q1 - self.q2
+        gap = self.gap
+        det = (gap * (2 * q - gap) - dq * dq) / 4                # avoids differences of large derivatives
+        return carried(self.numbers.det, det)
 
     @cached_property
-    def squared(self):
+    def squared(self) -> Array:
         """A^2, with the derivatives of A times A, or of `det` where A is 0 or far below the difference of lengths.
 
         Derivatives of `det` lose digits where u and v nearly coincide; those of A lose all of them where u and v are
@@ -151,15 +161,15 @@ class Pair:
         area = untraced(self.area)
         gap = untraced(self.gap)
         q = untraced(self.q1 + self.q2)
-        return self.xp.where(area * area <= PARALLEL ** 2 * gap * q, self.det, self.area * self.area)
+        return self.xp.where(area * area <= MIN_AREA_RATIO ** 2 * gap * q, self.det, self.area * self.area)
 
     @cached_property
-    def minus(self):
+    def minus(self) -> Array:
         """s - K, without cancellation."""
         return self._lack(self.k)
 
     @cached_property
-    def plus(self):
+    def plus(self) -> Array:
         """s + K, without cancellation."""
         return self._lack(-self.k)
 
@@ -173,19 +183,19 @@ class Pair:
         return lack if self.xp.all(positive) else self.xp.where(positive, lack, self.s - k)
 
     @cached_property
-    def antigap(self):
+    def antigap(self) -> Array:
         """E[(u + v)^2], with the derivatives of q + q' + 2 K."""
         if self.is_traced:
             return carried(self.numbers.antigap, self.q1 + self.q2 + 2 * self.k)
         return self.xp.where(self.k < 0, self.dn2 + 2 * self.plus, self.q1 + self.q2 + 2 * self.k)
 
-    def root(self, c, m):
+    def root(self, c: Array, m: Number) -> Array:
         """Return sqrt(c + m^2 A^2), with the derivatives of A^2 = q q' - K^2."""
         xp = namespace(c, m, self.k)
         value = xp.hypot(xp.sqrt(c), m * self.area)
         return carried_root(value, c + m * m * self.det) if is_traced(value) else value
 
-    def det_over(self, c, m):
+    def det_over(self, c: Array, m: Number) -> Array:
         """Return m^2 A^2 / c, which is 0 where c is, with the derivatives of A^2."""
         value = m * self.area * over(m * self.area, c)
         return carried(value, over(m * m * self.det, c)) if is_traced(value) else value
@@ -193,84 +203,107 @@ class Pair:
     # -------------------------------------------------------------- the angle
 
     @cached_property
-    def theta(self):
+    def theta(self) -> Array:
         """Angle between u and v in [0, pi]; pi/2 if one of them is constantly zero."""
-        xp, theta = self.xp, self.xp.arctan2(self.area, self.k)
-        return theta if xp.all(self.q1 > 0) and xp.all(self.q2 > 0) else xp.where(self.s > 0, theta, xp.pi / 2)
+        xp = self.xp
+        theta = xp.arctan2(self.area, self.k)
+        if xp.all(self.q1 > 0) and xp.all(self.q2 > 0):
+            return theta
+        return xp.where(self.s > 0, theta, xp.pi / 2)
 
     @cached_property
     def _obtuse(self):
         return self.xp.nonzero(self.theta > 2)
 
     @cached_property
-    def delta(self):
+    def delta(self) -> Array:
         """pi - theta, accurate to its last digits also where u and v are nearly opposite."""
         i = self._obtuse
         delta = self.xp.pi - self.theta
-        return self.xp.patch(delta, i, self.xp.arctan2(self.area[i], -self.k[i])) if len(i[0]) else delta
+        if not len(i[0]):
+            return delta
+        return self.xp.patch(delta, i, self.xp.arctan2(self.area[i], -self.k[i]))
 
     @cached_property
-    def near(self):
-        """s (sin theta - theta cos theta), which vanishes as s theta^3 / 3 where u and v coincide."""
+    def j_delta(self) -> Array:
+        """s J_1(delta) = s (sin theta - theta cos theta), which vanishes as s theta^3 / 3 where u and v coincide."""
         if not self.xp.any(self.theta):
             return 0 * self.s
         small = self.theta < .5
         if self.xp.all(small):
             return self.s * sin_minus_t_cos(self.theta)
-        near = self.area - self.theta * self.k
+        j = self.area - self.theta * self.k
         i = self.xp.nonzero(small)
-        return self.xp.patch(near, i, self.s[i] * sin_minus_t_cos(self.theta[i])) if len(i[0]) else near
+        if not len(i[0]):
+            return j
+        return self.xp.patch(j, i, self.s[i] * sin_minus_t_cos(self.theta[i]))
 
     @cached_property
-    def far(self):
-        """s (sin delta - delta cos delta), which vanishes as s delta^3 / 3 where u and v are opposite."""
-        i = self._obtuse
-        far = self.area + self.delta * self.k
-        return self.xp.patch(far, i, self.s[i] * sin_minus_t_cos(self.delta[i])) if len(i[0]) else far
+    def j_theta(self) -> Array:
+        """s J_1(theta) = s (sin delta - delta cos delta), which vanishes as s delta^3 / 3 where they are opposite.
 
-    def refuse_beyond(self, largest):
+        J_1(theta) = sin theta + (pi - theta) cos theta of Cho & Saul 2009 (NIPS 22) eq. 6.
+        """
+        i = self._obtuse
+        j = self.area + self.delta * self.k
+        if not len(i[0]):
+            return j
+        return self.xp.patch(j, i, self.s[i] * sin_minus_t_cos(self.delta[i]))
+
+    def refuse_beyond(self, largest: float) -> None:
         """Raise ValueError if variances are above `largest`, where a dual is not accurate."""
         for q in (self.q1, self.q2):
             if not self.xp.all(q <= largest):
-                raise ValueError(f'expected variances up to {largest:g}, for which the kernel is accurate, got '
-                                 f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm before.')
+                raise ValueError(
+                    f'expected variances up to {largest:g}, for which the kernel is accurate, got '
+                    f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm before.')
 
-    def settled(self, before):
+    def settled(self, before: 'Pair') -> Cov:
         """Recompute K from the gap or E(u + v)^2 where one of these is small, and clip it to |K| <= s.
 
         Deep networks could amplify errors of K. `before` is the pair that u and v are functions of: where its members
         coincide, u and v do, even if a dual does not state its gap.
         """
-        k, gap, s, q = (untraced(c) for c in (self.k, self.cov.gap, self.s, self.q1 + self.q2))
+        k = untraced(self.k)
+        gap = untraced(self.cov.gap)
+        s = untraced(self.s)
+        q = untraced(self.q1 + self.q2)
         xp = namespace(k)
         value = xp.where(k < -s, -s, k)
-        if gap is None and not self.is_far:
+        if gap is None and not self.is_generic:
             gap = xp.where(untraced(before.gap) > 0, xp.maximum(q - 2 * k, 0), 0)
-        value = xp.where(value > s, s, value) if gap is None else xp.where(4 * gap < q, (q - gap) / 2, value)
+        if gap is None:
+            value = xp.where(value > s, s, value)
+        else:
+            value = xp.where(4 * gap < q, (q - gap) / 2, value)
         if self.cov.area is not None and xp.any(k < 0):
             antigap = self.numbers.antigap
             value = xp.where(4 * antigap < q, (antigap - q) / 2, value)
-        return Cov(carried(value, self.k), gap if self.cov.gap is None else self.cov.gap, self.cov.area)
+        own_gap = gap if self.cov.gap is None else self.cov.gap
+        return Cov(carried(value, self.k), own_gap, self.cov.area)
 
-    def affine(self, w, b):
+    def affine(self, w: Number, b: Number) -> Cov:
         """Map to sqrt(w) u + c, sqrt(w) v + c, Var c = b:  K' = w K + b,  gap' = w gap,  A'^2 = w^2 A^2 + w b gap."""
         xp = namespace(self.k, w, b)
-        gap = None if self.is_far else w * self.gap
+        gap = None if self.is_generic else w * self.gap
         area = None if self.cov.area is None else w * self.area
         if isinstance(b, (int, float)) and b == 0:
             return Cov(scaled(self.k, w, self.is_spare), gap, area)          # the gap may have come from k
         if area is not None:
             area = xp.hypot(area, xp.sqrt(b * gap))
-            area = carried_root(area, w * w * self.squared + w * (b * self.gap)) if is_traced(area) else area
-        return Cov(increased(scaled(self.k, w, self.is_spare), b), gap, area)
+            if is_traced(area):
+                area = carried_root(area, w * w * self.squared + w * (b * self.gap))
+        k = increased(scaled(self.k, w, self.is_spare), b)
+        return Cov(k, gap, area)
 
-    def divide(self, v1, v2):
+    def divide(self, v1: Array, v2: Array) -> Cov:
         """Return the Cov of u / sqrt(v1) and v / sqrt(v2)."""
-        v1, v2 = self.xp.sqrt(v1), self.xp.sqrt(v2)
-        gap = (self.n1 / v1 - self.n2 / v2) ** 2 + 2 * self.minus / v1 / v2
-        return Cov(self.k / v1 / v2, untraced(gap), self.area / v1 / v2)
+        n1 = self.xp.sqrt(v1)
+        n2 = self.xp.sqrt(v2)
+        gap = (self.n1 / n1 - self.n2 / n2) ** 2 + 2 * self.minus / n1 / n2
+        return Cov(self.k / n1 / n2, untraced(gap), self.area / n1 / n2)
 
-    def add(self, other):
+    def add(self, other: 'Pair') -> Cov:
         """Add an independent pair (x, y), u + x and v + y:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
         p = other
         area = self.numbers._area_of_sum(p.numbers)
@@ -278,7 +311,7 @@ class Pair:
             area = carried_root(area, self.squared + p.squared + self._mixed(p, -1))
         return Cov(self.k + p.k, self.gap + p.gap, area)
 
-    def multiply(self, other):
+    def multiply(self, other: 'Pair') -> Cov:
         """Multiply by an independent pair (x, y), u x and v y:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
         p = other
         gap, area = self.numbers._gap_and_area_of_product(p.numbers)
@@ -296,29 +329,34 @@ class Pair:
         """Return the area of a sum by lengths, since products of variances may exceed the range of the numbers."""
         xp = self.xp
         lengths = self.n1 * p.n2 - self.n2 * p.n1
-        return xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, self._root_lack_of_product(p)))
+        lack = self._root_lack_of_product(p)
+        return xp.hypot(xp.hypot(self.area, p.area), xp.hypot(lengths, lack))
 
     def _gap_and_area_of_product(self, p):
         lengths = self.n1 * p.n1 - self.n2 * p.n2
         lack = self._root_lack_of_product(p)
-        return lengths * lengths + lack * lack, self.xp.hypot(self.area * p.s, self.k * p.area)
+        gap = lengths * lengths + lack * lack
+        area = self.xp.hypot(self.area * p.s, self.k * p.area)
+        return gap, area
 
     def _root_lack_of_product(self, p):
         """Return sqrt(2 (s s' - K M)),  s s' - K M = (s - K) s' + K (s' - M), from s + K and s' + M where K < 0."""
-        xp, opposite = self.xp, self.k < 0
+        def root(c):
+            return xp.sqrt(xp.maximum(c, 0))
+        xp = self.xp
+        opposite = self.k < 0
         mine = xp.where(opposite, self.plus, self.minus)
         other = xp.where(opposite, p.plus, p.minus)
-        root, root_p, root_k, root_s = (xp.sqrt(xp.maximum(c, 0)) for c in (2 * mine, 2 * other, abs(self.k), p.s))
-        return xp.hypot(root * root_s, root_k * root_p)
+        return xp.hypot(root(2 * mine) * root(p.s), root(abs(self.k)) * root(2 * other))
 
 
-def over(a, b):
+def over(a: Array, b: Array) -> Array:
     """Return a / b, and 0 where b is 0."""
     xp = namespace(a, b)
     return xp.where(b == 0, 0, a) / xp.where(b == 0, 1, b)
 
 
-def sin_minus_t_cos(t):
+def sin_minus_t_cos(t: Array) -> Array:
     """Return sin t - t cos t = t^3/3 - t^5/30 + t^7/840 - ..., by this series, for t below 1.
 
     >>> import numpy
@@ -328,7 +366,7 @@ def sin_minus_t_cos(t):
     xp = namespace(t)
     tt = t * t
     n = 1
-    total = 0
+    total: Any = 0
     term = tt * t / 3
     size = 1.
     while size > xp.eps(t) / 8:
@@ -339,16 +377,19 @@ def sin_minus_t_cos(t):
     return total
 
 
-def check_variances(q):
+def check_variances(q: Array) -> None:
     """Raise ValueError if variances are too large, or too small but not 0, for the range of their dtype."""
     check_range(q)
     check_small(q, lambda q: q > 0)
 
 
-def check_kept(dual, q, new):
+def check_kept(dual: Callable[[Pair], Dual], q: Array, new: Array) -> None:
     """Raise ValueError if a dual that is not 0 made variances q > 0 vanish, since they are too small."""
     def is_lost(new):
-        xp, old = namespace(new), untraced(q)
+        xp = namespace(new)
+        old = untraced(q)
         one = 0 * new.reshape(-1)[:1] + 1
-        return old > 0 if xp.any((new == 0) & (old > 0)) and plain(dual(Pair.same(one))[0].k[0]) else new > 0
+        if xp.any((new == 0) & (old > 0)) and plain(dual(Pair.same(one))[0].k[0]):
+            return old > 0
+        return new > 0
     check_small(new, is_lost)

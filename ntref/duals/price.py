@@ -9,7 +9,12 @@ special cases where u and v coincide, are opposite or are zero. f and g may be o
 gives a derivative of the same kind.
 Derivation: docs/theory/duals.md#price
 """
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from ..derivatives import differentiable
+from ..types import Array, Number
+from .pair import Pair
 
 __all__ = ['Price']
 
@@ -26,14 +31,17 @@ class Price:
     varied : tuple              for each parameter, a function f -> df / dparameter
     """
 
-    def __init__(self, p, expected, derived, known, parameters=(), varied=()):
+    def __init__(
+            self, p: Pair, expected: Callable[[Any, Any], Array], derived: Callable[[Any], Any],
+            known: Mapping[tuple[Any, Any], Array], parameters: Sequence[Number] = (),
+            varied: Sequence[Callable[[Any], Any]] = ()):
         self.x = p.q1, p.q2, p.k, *parameters
         self.expected = expected
         self.derived = derived
         self.varied = varied
         self.known = dict(known)
 
-    def __call__(self, f, g):
+    def __call__(self, f: Any, g: Any) -> Array:
         return self._stated(f, g)(*self.x)
 
     def _stated(self, f, g):

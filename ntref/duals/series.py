@@ -14,26 +14,31 @@ pair that coincides takes some 130 terms at q = 1 and 160 000 at q = 1000. Deriv
 of phi.
 Derivation: docs/theory/duals.md#hermite
 """
+from collections.abc import Callable
 from itertools import islice
 from math import ceil, log, pi
+from typing import Any, TypeAlias
 
 from ..arrays import increased, namespace, plain, scaled
-from .pair import Cov, over
+from ..types import Array
+from .pair import Cov, Dual, Pair, over
 from .price import Price
 
-__all__ = ['LARGEST', 'hermite', 'mehler']
+__all__ = ['MAX_VARIANCE', 'hermite', 'mehler']
 
-LARGEST = 1100.         # largest variance that is accepted: beyond, the series is too long
-STAGES = 64, 256, 1024, 4096, 16384, 65536, 262144      # degrees at which the quadrature nodes change
-BLOCK = 32              # terms between two checks of the remainder
-FEW = 8                 # last terms of a block, which estimate the remainder where that is below rounding
-INSIDE = .6             # fraction of the strip used for derivatives: high ones are huge towards its edge
-ROUNDING = 16           # eps: remainder that may be left out, relative to the largest possible slope
+MAX_VARIANCE = 1100.    # largest variance that is accepted: beyond, the series is too long
+STAGE_DEGREES = 64, 256, 1024, 4096, 16384, 65536, 262144   # degrees at which the quadrature nodes change
+BLOCK_TERMS = 32        # terms between two checks of the remainder
+TAIL_TERMS = 8          # last terms of a block, which estimate the remainder where that is below rounding
+STRIP_PART = .6         # fraction of the strip used for derivatives: high ones are huge towards its edge
+REST_EPS = 16           # eps: remainder that may be left out, relative to the largest possible slope
+
+Function: TypeAlias = Callable[[Any, Array], Array]                      # (xp, z) -> f(z)
 
 
-def hermite(p, f, df, d, of_order):
+def hermite(p: Pair, f: Function, df: Function, d: float, of_order: Callable[[int], Function]) -> Dual:
     """Return the dual of f with derivatives df and of_order(n > 1), functions of (xp, z), analytic for |Im z| < d."""
-    p.refuse_beyond(LARGEST)
+    p.refuse_beyond(MAX_VARIANCE)
     plain = p.numbers
     cov, slope = _dual(plain, f, df, d)
     if plain is p:
@@ -42,8 +47,10 @@ def hermite(p, f, df, d, of_order):
 
     def function(n):
         return functions[n] if n in functions else of_order(n)
-    price = Price(p, lambda m, n: mehler(plain, function(m), function(n), d), lambda n: n + 1,
-                  {(0, 0): cov.k, (1, 1): slope})
+
+    def expected(m, n):
+        return mehler(plain, function(m), function(n), d)
+    price = Price(p, expected, lambda n: n + 1, {(0, 0): cov.k, (1, 1): slope})
     return cov._replace(k=price(0, 0)), price(1, 1)
 
 
@@ -53,28 +60,34 @@ def _dual(p, f, df, d):
     if p.is_same:
         return Cov(rows.of('square', place1), 0 * p.k, 0 * p.k), rows.of('rise', place1)
     means = [rows.of('mean', place) for place in (place1, place2)]
-    slope, k, lack = _sum(rows, (place1, place2), over(p.k, p.s), None if p.is_far else over(p.minus, p.s))
+    rho = over(p.k, p.s)
+    lack1 = None if p.is_generic else over(p.minus, p.s)                 # 1 - rho
+    slope, k, lack = _sum(rows, (place1, place2), rho, lack1)
     k = means[0] * means[1] + p.s * k
     if lack is None:
         return Cov(k), slope
-    norm1, norm2 = (rows.of('norm', place) for place in (place1, place2))
-    lack = lack + _lack(*(over(mean, norm) for mean, norm in zip(means, (norm1, norm2))), 0)
-    largest = norm1 * norm2
+    norm1 = rows.of('norm', place1)                                      # sqrt Q
+    norm2 = rows.of('norm', place2)
+    lack = lack + _lack(over(means[0], norm1), over(means[1], norm2), 0)
+    largest = norm1 * norm2                                              # sqrt(Q Q')
+    gap = (norm1 - norm2) ** 2 + 2 * largest * lack
     area = p.xp.sqrt(largest * lack) * p.xp.sqrt(p.xp.maximum(largest + k, 0))
-    return Cov(k, (norm1 - norm2) ** 2 + 2 * largest * lack, area), slope
+    return Cov(k, gap, area), slope
 
 
 def _distinct(p):
     """Return the distinct variances of the pairs, and the indices among them of those of u and of v."""
     q, places = p.xp.distinct(p.xp.concatenate([p.q1.reshape(-1), p.q2.reshape(-1)]))
-    return q, (places[:p.q1.size].reshape(p.q1.shape), places[p.q1.size:].reshape(p.q2.shape))
+    place1 = places[:p.q1.size].reshape(p.q1.shape)
+    place2 = places[p.q1.size:].reshape(p.q2.shape)
+    return q, (place1, place2)
 
 
-def mehler(p, f, g, d):
+def mehler(p: Pair, f: Function, g: Function, d: float) -> Array:
     """Return E[f(u) g(v)] = sum_l E[f(sigma x) h_l(x)] E[g(sigma' x) h_l(x)] rho^l, f and g as in `hermite`."""
     xp = p.xp
     q, places = _distinct(p)
-    d = INSIDE * d
+    d = STRIP_PART * d
     if p.is_same:
         return _Coefficients(q, p.k, f, d).with_itself(g)[places[0]]
     sides = [_Coefficients(q, p.k, function, d) for function in (f, g)]
@@ -87,12 +100,12 @@ def mehler(p, f, g, d):
     while len(todo):
         for side in sides:
             side.advance()
-        for n in range(BLOCK):
+        for n in range(BLOCK_TERMS):
             b1, b2 = (side.b[n][at] for side, at in zip(sides, places))
             total = increased(total, b1 * b2 * power, todo)
             power = power * rho
         root1, root2 = (side.missing()[at] for side, at in zip(sides, places))
-        left = xp.nonzero(abs(power) * root1 * root2 > ROUNDING * xp.eps(rho))[0]
+        left = xp.nonzero(abs(power) * root1 * root2 > REST_EPS * xp.eps(rho))[0]
         if 2 * len(left) < len(todo):
             todo = todo[left]
             power = power[left]
@@ -115,7 +128,7 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
     fall = fall + 0 * rho
     while True:
         rows.advance()
-        for n in range(rows.degree - BLOCK + 1, rows.degree + 1):
+        for n in range(rows.degree - BLOCK_TERMS + 1, rows.degree + 1):
             b1, b2, c1, c2 = rows.coefficients(n, places)
             term = scaled(b1 * b2, power, True)
             slope = increased(slope, term)
@@ -125,7 +138,8 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
                 lack = increased(lack, _lack(c1, c2, fall))
             power = scaled(power, rho, True)
         root = rows.missing()
-        left = abs(power) * (root[places[0]] * root[places[1]]) > ROUNDING * xp.eps(rho)
+        rest = abs(power) * (root[places[0]] * root[places[1]])
+        left = rest > REST_EPS * xp.eps(rho)
         i = xp.nonzero(left)
         if 2 * len(i[0]) >= rho.size > 0:
             continue
@@ -133,7 +147,8 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
             lack = lack + xp.where(left, 0, _lack(*rows.rest(places), fall))
         if len(i[0]):
             found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
-            more = _sum(rows, found, *(None if c is None else c[i] for c in (rho, lack1, power, fall)))
+            lack1_left = None if lack1 is None else lack1[i]
+            more = _sum(rows, found, rho[i], lack1_left, power[i], fall[i])
             slope, k, lack = (None if c is None else xp.patch(c, i, c[i] + m)
                               for c, m in zip((slope, rho * k, lack), more))
             return slope, k, lack
@@ -146,14 +161,14 @@ def _lack(c1, c2, fall):
 
 
 class _Coefficients:
-    """Coefficients b_l = E[f(sigma x) h_l(x)], BLOCK degrees at a time, and bounds of the remainder of sum b_l^2.
+    """Coefficients b_l = E[f(sigma x) h_l(x)], BLOCK_TERMS degrees at a time, and bounds of the remainder of sum b_l^2.
 
     There is a row for each variance.
 
     The integrals are sums over equidistant nodes; they converge as exp(-2 pi c / step), c the half-width of the strip
     where the integrand is analytic.
     """
-    kept = 'sigma', 'rise', 'unseen', 'last'
+    kept: tuple[str, ...] = 'sigma', 'rise', 'unseen', 'last'
 
     def __init__(self, q, like, f, d):
         self.xp = namespace(q)
@@ -188,49 +203,54 @@ class _Coefficients:
         The b_l^2 fall as exp(-c sqrt l), so that the rest is less than the last block times the number of blocks.
         """
         left = over(self.unseen, self.rise)
-        tail = over(self.last, self.rise) * (self.degree // BLOCK)
-        return self._root(left, self.xp.minimum(tail, abs(left)), 16 * ROUNDING)
+        tail = over(self.last, self.rise) * (self.degree // BLOCK_TERMS)
+        return self._root(left, self.xp.minimum(tail, abs(left)), 16 * REST_EPS)
 
     def _root(self, left, tail, noise):
         """Return the root of the remainder of a sum of squares of size 1, or of `tail` if it is below noise eps."""
-        return self._like(self.xp.sqrt(self.xp.where(left < noise * self.eps, tail, abs(left))))
+        rest = self.xp.where(left < noise * self.eps, tail, abs(left))
+        return self._like(self.xp.sqrt(rest))
 
     def _nodes(self, degree):
         """Return the nodes x and their distance, for h_l with l up to the degree."""
         strip = (2 * self.digits) ** .5
-        strip = min(strip, .9 * self.d / self.widest) if self.widest else strip
+        if self.widest:
+            strip = min(strip, .9 * self.d / self.widest)
         step = 2 * pi / (degree ** .5 + strip / 2 + self.digits / strip)
         n = ceil(2 * self.digits ** .5 / step)
         return step * self.xp.asarray(list(range(-n, n + 1))), step
 
     def _blocks(self):
-        """Yield arrays (rows, BLOCK) of b_l."""
-        xp, start = self.xp, 0
-        for stop in STAGES:
+        """Yield arrays (rows, BLOCK_TERMS) of b_l."""
+        xp = self.xp
+        start = 0
+        for stop in STAGE_DEGREES:
             x, step = self._nodes(stop)
             root = xp.exp(-x * x / 4)
             functions = islice(_hermite_functions(xp, x, root), start, None)
             weight = root * step
             sigma = None
-            for start in range(start, stop, BLOCK):
-                if sigma is not self.sigma:                     # at first, and when rows have left
+            for start in range(start, stop, BLOCK_TERMS):
+                if sigma is not self.sigma:                              # at first, and when rows have left
                     sigma = self.sigma
                     values = self.f(xp, self.sigma[:, None] * x) * weight / (2 * xp.pi) ** .5
-                yield xp.matmul(values, xp.stack(list(islice(functions, BLOCK)), 1))
+                block = list(islice(functions, BLOCK_TERMS))
+                yield xp.matmul(values, xp.stack(block, 1))
             start = stop
 
     def advance(self):
-        """Go on to the next BLOCK degrees, and return their coefficients."""
+        """Go on to the next BLOCK_TERMS degrees, and return their coefficients."""
         b = next(self.blocks)
         self.last = self.xp.sum(b * b, 1)
         self.unseen = self.unseen - self.last
         self.b = self._like(b.T)
-        self.degree += BLOCK
+        self.degree += BLOCK_TERMS
         return b
 
     def keep(self, places):
         """Keep only the rows at these places, and return their new places."""
-        xp, rows = namespace(self.numbers), 0 * self.numbers
+        xp = namespace(self.numbers)
+        rows = 0 * self.numbers
         for at in places:
             rows = xp.patch(rows, at, 1)
         rows = xp.nonzero(rows)[0]
@@ -248,12 +268,14 @@ class _Rows(_Coefficients):
     def __init__(self, q, like, phi, dphi, d):
         super().__init__(q, like, dphi, d)
         values = phi(self.xp, self.z)
-        self.mean, self.square = (self.xp.matmul(c, self.weight) for c in (values, values ** 2))
+        self.mean = self.xp.matmul(values, self.weight)
+        self.square = self.xp.matmul(values ** 2, self.weight)
         self.norm = self.xp.sqrt(self.square)
         self.stretch = over(self.sigma, self.norm)
         self.left = 1 - over(self.mean, self.norm) ** 2
 
     def of(self, name, place):
+        """Return the entries at `place` of the column of this name, in the precision of the pairs."""
         return self._like(getattr(self, name))[place]
 
     def coefficients(self, n, places):
@@ -262,29 +284,35 @@ class _Rows(_Coefficients):
 
     def rest(self, places):
         """Return the roots of 1 - sum c_l^2 and 1 - sum c'_l^2; below rounding, the rest is a geometric series."""
-        root = self._root(self.left, self.tail, ROUNDING)
+        root = self._root(self.left, self.tail, REST_EPS)
         return [root[at] for at in places]
 
     def advance(self):
-        """Go on to the next BLOCK degrees."""
-        xp, first = self.xp, self.degree + 1
+        """Go on to the next BLOCK_TERMS degrees."""
+        xp = self.xp
+        first = self.degree + 1
         b = super().advance()
-        n = xp.asarray([float(i) for i in range(first, first + BLOCK)])
+        n = xp.asarray([float(i) for i in range(first, first + BLOCK_TERMS)])
         c = self.stretch[:, None] * b / xp.sqrt(n)
         squares = c * c
-        few = xp.sum(squares[:, -FEW:], 1)
-        before = xp.sum(squares[:, -2 * FEW:-FEW], 1)
-        self.tail = few * over(few, xp.maximum(before - few, few * FEW / self.degree))
-        self.inverse = dict(zip(range(first, first + BLOCK), self._like(1 / n)))
+        few = xp.sum(squares[:, -TAIL_TERMS:], 1)
+        before = xp.sum(squares[:, -2 * TAIL_TERMS:-TAIL_TERMS], 1)
+        falls = xp.maximum(before - few, few * TAIL_TERMS / self.degree)
+        self.tail = few * over(few, falls)
+        self.inverse = dict(zip(range(first, first + BLOCK_TERMS), self._like(1 / n)))
         self.left = self.left - xp.sum(squares, 1)
         self.c = self._like(c.T)
 
 
 def _hermite_functions(xp, x, root):
     """Yield h_l(x) exp(-x^2 / 4) for l = 0, 1, ...; `root` is that for l = 0."""
+    zero = 0 * x[:1]
     last = 0 * x
     now = root
     n = 0
     while True:
         yield now
-        last, now, n = now, (x * now - xp.sqrt(0 * x[:1] + n) * last) / xp.sqrt(0 * x[:1] + n + 1), n + 1
+        following = (x * now - xp.sqrt(zero + n) * last) / xp.sqrt(zero + n + 1)
+        last = now
+        now = following
+        n = n + 1

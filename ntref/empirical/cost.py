@@ -1,13 +1,13 @@
 """Estimates of the operations and memory that each way to compute a kernel takes, before it is computed."""
 from typing import NamedTuple
 
-__all__ = ['CALL', 'ENTRY', 'Cost']
+__all__ = ['CALL', 'ENTRY', 'OperationCount']
 
 ENTRY = 20              # operations of a matrix product in the time that one entry of an elementwise operation takes
 CALL = 3e5              # operations of a matrix product in the time that one step of the trace takes at least
 
 
-class Cost(NamedTuple):
+class OperationCount(NamedTuple):
     """Operations and memory that a way to compute a kernel takes.
 
     Attributes

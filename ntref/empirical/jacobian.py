@@ -1,7 +1,7 @@
 """The tangent kernel by its definition: products of Jacobians, with one backward pass for each entry of the output."""
 import numpy
 
-from .cost import ENTRY, Cost
+from .cost import ENTRY, OperationCount
 from .pairing import paired
 
 __all__ = ['jacobian', 'jacobian_cost', 'jacobian_ntk', 'unit']
@@ -52,7 +52,7 @@ def jacobian_ntk(first, second, pairings, numbers=None):
 
 
 def jacobian_cost(first, second, pairings, share=1.):
-    """Estimate the Cost of `jacobian_ntk`.
+    """Estimate the OperationCount of `jacobian_ntk`.
 
     It has a backward pass for each output, of the example alone where `vmap_axes` allow it, J itself, and products of
     its rows. `share` is the share of the parameters for which J is computed.
@@ -65,4 +65,4 @@ def jacobian_cost(first, second, pairings, share=1.):
         total += (side.n + 2 * outputs) * side.single_operations + ENTRY * outputs * size
         entries += max(out.size for out in side.whole.outputs) * size
     pairs = sum(pairing.pairs for pairing in pairings)
-    return Cost(total + 2 * pairs * size, round(first.values[0].itemsize * (entries + 2 * pairs)))
+    return OperationCount(total + 2 * pairs * size, round(first.values[0].itemsize * (entries + 2 * pairs)))

@@ -13,7 +13,7 @@ from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .blocks import in_blocks
 from .check import check_side
-from .cost import Cost
+from .cost import OperationCount
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing
 from .plan import plans
@@ -112,7 +112,7 @@ class Kernels:
         return best
 
     def cost(self, x1, x2, params, **apply_fn_kwargs):
-        """Estimate what each implementation of the NTK takes: {NtkImplementation: Cost(operations, bytes)}."""
+        """Estimate what each implementation takes: {NtkImplementation: OperationCount(operations, bytes)}."""
         return costs_of(*self.sides(x1, x2, params, apply_fn_kwargs))
 
 
@@ -168,7 +168,7 @@ def is_zero(side, pairings):
 
 def costs_of(first, second, pairings):
     if is_zero(first, pairings):
-        return dict.fromkeys(WAYS, Cost(0., 0))
+        return dict.fromkeys(WAYS, OperationCount(0., 0))
     return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
 
 
@@ -268,9 +268,9 @@ def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
         lists, dicts) of float arrays. Keywords go to f: of a pair the first is for x1 and the second for x2; a seed
         `rng` becomes another seed for x2, unless x2 is x1; all other keywords are shared.
         kernel_fn.cost(x1, x2, params, **apply_fn_kwargs) estimates what the NTK takes by each implementation, without
-        computing it: {NtkImplementation: Cost(operations, bytes)}. Operations are those of matrix products; other work
-        is counted as the number of them that takes as long. Implementations whose times differ by a factor of 3 are
-        ranked correctly.
+        computing it: {NtkImplementation: OperationCount(operations, bytes)}. Operations are those of matrix products;
+        other work is counted as the number of them that takes as long. Implementations whose times differ by a factor
+        of 3 are ranked correctly.
 
     Raises
     ------

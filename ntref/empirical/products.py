@@ -3,7 +3,7 @@ import numpy
 
 from ..arguments import as_part, check_finite
 from ..trees import check_each, leaves, rebuilt
-from .cost import Cost
+from .cost import OperationCount
 from .jacobian import unit
 from .pullbacks import as_dtype
 from .record import Record
@@ -130,9 +130,9 @@ def products_ntk(first, second, pairings):
 
 
 def products_cost(first, second, pairings):
-    """Estimate the Cost of `products_ntk`: two passes for each column, and the arrays that they keep."""
+    """Estimate the OperationCount of `products_ntk`: two passes for each column, and the arrays that they keep."""
     columns = sum(out.size for out in second.whole.outputs)
     pairs = sum(pairing.pairs for pairing in pairings)
     operations = (second.n + 2 * columns) * second.single_operations + 4 * columns * first.whole.operations
     kept = sum(2 * numpy.asarray(a).nbytes for node in first.whole.tape for a in leaves(node.value))
-    return Cost(operations, kept + 2 * pairs * first.values[0].itemsize)
+    return OperationCount(operations, kept + 2 * pairs * first.values[0].itemsize)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from .cost import CALL, ENTRY, Cost
+from .cost import CALL, ENTRY, OperationCount
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import interleaved, kept, sums
 from .plan import plans
@@ -236,7 +236,7 @@ def structured_ntk(first, second, pairings):
 
 
 def structured_cost(first, second, pairings):
-    """Estimate the Cost of `structured_ntk`.
+    """Estimate the OperationCount of `structured_ntk`.
 
     It has one backward pass for each entry of one example's output, the cheaper contraction for each use, and Jacobians
     of the parameters without rules."""
@@ -259,5 +259,8 @@ def structured_cost(first, second, pairings):
             most = max(most, rows * s * a * b if is_formed else 0)
         entries = max(entries, kept + most)
     others = sum(first.values[i].size for i in plan1.others)
-    rest = jacobian_cost(first, second, pairings, others / sum(a.size for a in first.values)) if others else Cost(0, 0)
-    return Cost(operations + rest.operations, entries * first.values[0].itemsize + rest.bytes)
+    rest = OperationCount(0, 0)
+    if others:
+        share = others / sum(a.size for a in first.values)
+        rest = jacobian_cost(first, second, pairings, share)
+    return OperationCount(operations + rest.operations, entries * first.values[0].itemsize + rest.bytes)

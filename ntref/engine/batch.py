@@ -1,28 +1,33 @@
 """`batch`: compute any kernel function tile by tile, in memory or on disk, on threads or on other machines."""
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import product
+from os import PathLike
 from typing import Any
 
 import numpy
 
 from ..arguments import as_flag, as_part, as_whole, check_per_input, function_of_blocks, of_block
 from ..no_arrays import check_entries, check_unfollowed
+from ..types import HasKernel, KernelFn
+from .cover import blocks, put_block
 from .forms import apart, digest, together, told
 from .memory import check_memory, check_workers
 from .places import as_path
 from .run import alone, by_executor, in_threads, is_client, number_of_threads, shown
+from .sink import Entries, Sink, Tile
 from .store import opened, put
 
 __all__ = ['batch', 'mirrored', 'number_of_inputs', 'threads_of']
 
-SIDE = 1024                    # inputs on either side of a tile, by default
-WORK = 4                       # a guess: peak memory of the computation of a tile, in units of its result
+SIDE = 1024              # inputs on either side of a tile, by default
+WORK = 4                 # a guess: peak memory of the computation of a tile, in units of its result
 
 
-def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out=None, progress=None, executor=None,
-          memory_limit=None):
+def batch(kernel_fn: KernelFn | HasKernel, batch_size: int = 0, device_count: int = -1,
+          store_on_device: bool = True, *, out: str | PathLike | None = None,
+          progress: bool | None = None, executor: Any = None,
+          memory_limit: int | None = None) -> KernelFn:
     """Return a function with the arguments of `kernel_fn` that computes it tile by tile.
 
     Parameters
@@ -81,12 +86,12 @@ def batch(kernel_fn, batch_size=0, device_count=-1, store_on_device=True, *, out
     ((5, 5), True)
     """
     out = None if out is None else as_path(out, 'batch: out')
-    kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
+    of = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
     side = as_whole(batch_size, 'batch: batch_size', 0) or SIDE
     as_flag(store_on_device, 'batch: store_on_device')
     threads = threads_of(device_count, 'batch')
     limit = None if memory_limit is None else as_whole(memory_limit, 'batch: memory_limit', 1)
-    return _Batched(kernel_fn, side, threads, out, progress, executor, limit)
+    return _Batched(of, side, threads, out, progress, executor, limit)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,42 +107,56 @@ class _Batched:
     limit: int | None
 
     def __call__(self, x1, x2=None, *args, **kwargs):
-        n1, n2 = shape = number_of_inputs(x1, 'x1'), number_of_inputs(x1 if x2 is None else x2, 'x2')
+        other = x1 if x2 is None else x2
+        shape = (number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2'))
         check_per_input(kwargs, shape)
         tile_fn = function_of_blocks(self.of, x1, x2, kwargs)
         is_one = x2 is None or getattr(tile_fn, 'is_one', False)
-        tiles = list(product(range(-(-n1 // self.side)), range(-(-n2 // self.side))))
 
         def job(at):
             """Return the arguments of `_tile`, after the entries, for the tile `at`."""
             rows, columns = _ranges(at, self.side, shape)
-            right = None if is_one and rows == columns else x1 if x2 is None else x2
-            return (rows.stop - rows.start, columns.stop - columns.start), tile_fn, (
-                _taken(x1, rows), _taken(right, columns), *args), of_block(kwargs, rows, columns, x2 is None), \
-                right is None
-        with nullcontext(_Memory(self.side)) if self.out is None else opened(self.out, {
-                'network': told(self.of), 'arguments': told([args, kwargs]), 'x1': digest(x1), 'x2': digest(x2),
-                'batch_size': self.side}) as sink:
+            is_own = is_one and rows == columns
+            size = (rows.stop - rows.start, columns.stop - columns.start)
+            inputs = (_taken(x1, rows), None if is_own else _taken(other, columns))
+            options = of_block(kwargs, rows, columns, x2 is None)
+            return size, tile_fn, (*inputs, *args), options, is_own
+        with self._sink(x1, x2, args, kwargs) as sink:
             if sink.entries is None:
                 form, first = _tile(None, *job((0, 0)))
                 _check_fits(first, shape, self.threads, self.out is None, self.limit, self.executor)
-                sink.create(shape, form, first, is_one and all(k.ndim == 2 for k in first.values()))
-                if tiles:
+                is_matrix = all(k.ndim == 2 for k in first.values())
+                sink.create(shape, form, first, is_one and is_matrix)
+                if all(shape):
                     sink.write((0, 0), first)
-            missing = [at for at in tiles if (at[0] <= at[1] or not sink.symmetric) and not sink.has(at)]
-            progress_of = shown(self.progress, 'kernel')
-            if self.executor is None:
-                in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]), missing, self.threads,
-                           progress_of)
-            else:
-                jobs = ((at, _elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
-                for at, kernels in by_executor(self.executor, jobs, len(missing), progress_of):
-                    if kernels is not None:
-                        sink.write(at, kernels)
+            self._fill(sink, shape, job)
         return together(sink.form, sink.kernels())
 
+    def _sink(self, x1, x2, args, kwargs) -> AbstractContextManager[Sink]:
+        """Return where the tiles go: memory, or the store at `out`, held for this process."""
+        if self.out is None:
+            return nullcontext(_Memory(self.side))
+        return opened(self.out, {
+            'network': told(self.of), 'arguments': told([args, kwargs]),
+            'x1': digest(x1), 'x2': digest(x2), 'batch_size': self.side})
 
-def threads_of(device_count, name):
+    def _fill(self, sink: Sink, shape, job):
+        """Compute all tiles that the sink does not have."""
+        down, across = (range(-(-n // self.side)) for n in shape)
+        tiles = blocks(down) if sink.symmetric else blocks(down, across)
+        missing = [at for at in tiles if not sink.has(at)]
+        progress_of = shown(self.progress, 'kernel')
+        if self.executor is None:
+            in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]),
+                       missing, self.threads, progress_of)
+            return
+        jobs = ((at, _elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
+        for at, kernels in by_executor(self.executor, jobs, len(missing), progress_of):
+            if kernels is not None:
+                sink.write(at, kernels)
+
+
+def threads_of(device_count: int, name: str) -> int:
     """Return the number of threads that the argument `device_count` of the function `name` asks for."""
     threads = as_whole(device_count, f'{name}: device_count', -1)
     return number_of_threads({-1: None, 0: 1}.get(threads, threads))
@@ -152,8 +171,9 @@ def _tile(entries, shape, kernel_fn, args, options, is_own):
     form, kernels = apart(kernel_fn(*args, **options))
     for name, k in kernels.items():
         if k.shape[:2] != shape:
-            raise ValueError(f'expected kernels {(*shape, ...)} of {shape[0]} inputs with {shape[1]}, got {name} of '
-                             f'shape {k.shape}. Inputs are on axis 0; `nngp` and `ntk` have two axes of inputs.')
+            raise ValueError(f'expected kernels {(*shape, ...)} of {shape[0]} inputs with '
+                             f'{shape[1]}, got {name} of shape {k.shape}. Inputs are on axis 0; '
+                             '`nngp` and `ntk` have two axes of inputs.')
     found = {name: (k.dtype, k.shape[2:]) for name, k in kernels.items()}
     if entries not in (None, found):
         raise ValueError(f'expected all tiles alike, got {found} after {entries}.')
@@ -162,7 +182,7 @@ def _tile(entries, shape, kernel_fn, args, options, is_own):
     return form, kernels
 
 
-def mirrored(k):
+def mirrored(k: numpy.ndarray) -> numpy.ndarray:
     """Return a matrix with the upper half of k, whose lower half is the mirror image of the upper one."""
     return numpy.where(numpy.tri(len(k), k=-1, dtype=bool), k.T, k)
 
@@ -175,35 +195,36 @@ def _elsewhere(path, at, *job):
 
 
 class _Memory:
-    """Kernels in memory, with the methods of a store."""
+    """The `Sink` in memory."""
+
+    entries: Entries | None = None
+    path = None
 
     def __init__(self, side):
         self.side = side
-        self.entries = None
-        self.path = None
 
     def create(self, shape, form, kernels, symmetric):
         self.shape = shape
         self.form = form
         self.symmetric = symmetric
         self.entries = {name: (k.dtype, k.shape[2:]) for name, k in kernels.items()}
-        self.outs = {name: numpy.empty((*shape, *rest), dtype) for name, (dtype, rest) in self.entries.items()}
+        self.outs = {name: numpy.empty((*shape, *k.shape[2:]), k.dtype)
+                     for name, k in kernels.items()}
 
-    def has(self, tile):
-        return tile == (0, 0)
+    def has(self, tile: Tile):
+        return tile == (0, 0)                              # written right after `create`
 
     def write(self, tile, kernels):
         rows, columns = _ranges(tile, self.side, self.shape)
         for name, k in kernels.items():
-            self.outs[name][rows, columns] = k
-            if self.symmetric and rows != columns:
-                self.outs[name][columns, rows] = k.T
+            put_block(self.outs[name], rows, columns, k, self.symmetric)
 
     def kernels(self):
         return self.outs
 
 
 def _ranges(tile, side, shape):
+    """Return the rows and columns of a tile, as slices."""
     return tuple(slice(i * side, min((i + 1) * side, n)) for i, n in zip(tile, shape))
 
 
@@ -226,15 +247,17 @@ def _taken(x, rows):
     return None if x is None else x[rows]
 
 
-def number_of_inputs(x, name):
+def number_of_inputs(x: Any, name: str) -> int:
     """Return the number of inputs in an array, or in each array of a list."""
     if isinstance(x, (list, tuple)) and x:
         lengths = {number_of_inputs(a, name) for a in x}
         if len(lengths) > 1:
-            raise ValueError(f'expected the arrays in {name} to have as many inputs each, got {sorted(lengths)}.')
+            raise ValueError(f'expected the arrays in {name} to have as many inputs each, got '
+                             f'{sorted(lengths)}.')
         return lengths.pop()
     check_entries(x, name)
     check_unfollowed(x, name)
     if not getattr(x, 'shape', ()):
-        raise TypeError(f'expected {name} to be an array of inputs, or a list of arrays, got {type(x).__name__}.')
+        raise TypeError(f'expected {name} to be an array of inputs, or a list of arrays, got '
+                        f'{type(x).__name__}.')
     return x.shape[0]

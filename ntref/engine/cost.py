@@ -1,19 +1,22 @@
 """Prediction of the memory and time that a kernel will take, from a trial with a few inputs."""
 import time
 import tracemalloc
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-__all__ = ['Cost', 'predicted']
+__all__ = ['CallCost', 'predicted']
+
+Sizes = tuple[int, int | None]      # numbers of inputs (n1, n2); n2 = None for x2=None
 
 
-class Cost(NamedTuple):
+class CallCost(NamedTuple):
     """Memory and time that a call takes."""
     bytes: int           # at the peak, beyond the inputs
     seconds: float       # on this machine, on its threads
 
 
-def predicted(call, trial, asked, is_whole):
-    """Predict the `Cost` of a kernel function for `asked` inputs, from `call()`, which computes it for `trial` inputs.
+def predicted(call: Callable[[], Any], trial: Sizes, asked: Sizes, is_whole: bool) -> CallCost:
+    """Predict the `CallCost` of a kernel function for `asked` inputs, from `call()`, which computes it for `trial`.
 
     Both are numbers of inputs (n1, n2), with n2 = None for x2=None. Results grow with the number of pairs of inputs.
     Other memory does so too if `is_whole`; else it is that of the tiles in progress, which is constant. Time grows with
@@ -26,7 +29,8 @@ def predicted(call, trial, asked, is_whole):
     kept = _bytes(kernel)
     growth = _pairs(*asked) / _pairs(*trial)
     beside = (peak - kept) * (growth if is_whole else 1)
-    return Cost(round(kept * growth + beside), seconds * _computed(*asked) / _computed(*trial))
+    later = _computed(*asked) / _computed(*trial)
+    return CallCost(round(kept * growth + beside), seconds * later)
 
 
 def _traced(call):

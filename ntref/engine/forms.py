@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 from collections import namedtuple
+from typing import Any
 
 import numpy
 
@@ -11,7 +12,7 @@ from ..no_arrays import check_entries, check_unfollowed
 __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
 
 
-def on_host(a):
+def on_host(a: Any) -> numpy.ndarray:
     """Return an array as a NumPy array.
 
     Raises
@@ -26,7 +27,7 @@ def on_host(a):
     return found
 
 
-def apart(kernel):
+def apart(kernel: Any) -> tuple[dict[str, Any], dict[str, numpy.ndarray]]:
     """Return (form, {name: array}) of an array, or of nested named tuples, dicts, lists and tuples of arrays.
 
     Names are those in named tuples and dicts, and numbers of outputs: 'ntk', 'output_1', 'output_1_ntk'. The name of
@@ -36,50 +37,69 @@ def apart(kernel):
     ------
     TypeError : the kernel is something else.
     """
-    form, parts = {'form': 'array'}, None
+    form: dict[str, Any] = {'form': 'array'}
+    parts = None
     if hasattr(kernel, '_fields'):
         form = {'form': 'tuple', 'type': type(kernel).__name__}
         parts = kernel._asdict()
     elif isinstance(kernel, dict):
-        form, parts = {'form': 'dict'}, kernel
+        form = {'form': 'dict'}
+        parts = kernel
     elif isinstance(kernel, (list, tuple)):
         form = {'form': type(kernel).__name__ + ' of outputs'}
         parts = {f'output_{i}': k for i, k in enumerate(kernel)}
     if parts is None and hasattr(kernel, 'shape'):
         return form, {'kernel': on_host(kernel)}
-    if not parts or not all(hasattr(k, 'shape') or isinstance(k, (dict, list, tuple)) for k in parts.values()):
+    if not parts or not all(map(_is_part, parts.values())):
         raise TypeError('expected an array, a named tuple, a dict or a list of arrays, got '
-                        f"{type(kernel).__name__}. Of a network ask for arrays: get='ntk' or get=('nngp', 'ntk').")
-    taken = {name: apart(part) for name, part in parts.items()}
-    form['parts'] = {name: of for name, (of, _) in taken.items()}
-    named = [(name if of['form'] == 'array' else f'{name}_{below}', a)
-             for name, (of, arrays) in taken.items() for below, a in arrays.items()]
-    return form, dict(named)
+                        f"{type(kernel).__name__}. Of a network ask for arrays: get='ntk' or "
+                        "get=('nngp', 'ntk').")
+    form['parts'] = {}
+    arrays = {}
+    for name, part in parts.items():
+        form['parts'][name], inner = apart(part)
+        is_array = form['parts'][name]['form'] == 'array'
+        for below, a in inner.items():
+            arrays[name if is_array else f'{name}_{below}'] = a
+    return form, arrays
 
 
-def together(form, values):
+def _is_part(k):
+    """True for an array, and for what may have arrays in it."""
+    return hasattr(k, 'shape') or isinstance(k, (dict, list, tuple))
+
+
+def together(form: dict[str, Any], values: dict[str, Any]) -> Any:
     """Return the kernel that `apart` took apart; forms in older stores have no `parts` of arrays."""
-    values = iter(values.items())
+    left = iter(values.items())
 
     def whole(form):
-        if form['form'] == 'array':
-            return next(values)[1]
-        parts = {name: whole(of) for name, of in form['parts'].items()} if 'parts' in form else dict(values)
-        if form['form'] == 'tuple':
+        container = form['form']
+        if container == 'array':
+            return next(left)[1]
+        if 'parts' in form:
+            parts = {name: whole(of) for name, of in form['parts'].items()}
+        else:
+            parts = dict(left)
+        if container == 'tuple':
             return namedtuple(form['type'], parts)(**parts)
-        return parts if form['form'] == 'dict' else (list if form['form'].startswith('list') else tuple)(parts.values())
+        if container == 'dict':
+            return parts
+        return list(parts.values()) if container.startswith('list') else tuple(parts.values())
     return whole(form)
 
 
-def digest(x):
+def digest(x: Any) -> str | list | None:
     """Return the SHA-256 of shape, dtype and numbers of an array; a list of them for a list; None for None."""
-    if x is None or isinstance(x, (list, tuple)):
-        return x and [digest(a) for a in x]
-    x = on_host(x)
-    return hashlib.sha256(repr((x.shape, x.dtype.str)).encode() + x.tobytes()).hexdigest()
+    if x is None:
+        return None
+    if isinstance(x, (list, tuple)):
+        return [digest(a) for a in x]
+    a = on_host(x)
+    return hashlib.sha256(repr((a.shape, a.dtype.str)).encode() + a.tobytes()).hexdigest()
 
 
-def told(value, within=()):
+def told(value: Any, within: tuple = ()) -> str:
     """Return a text that identifies a value in any process; for functions it has code, defaults and enclosed values.
 
     >>> told(len), told([1, {'get': 'ntk'}])
@@ -93,7 +113,8 @@ def told(value, within=()):
     if isinstance(value, (list, tuple)):
         return f'[{tell(*value)}]'
     if isinstance(value, dict):
-        return f'{{{", ".join(sorted(f"{key!r}: {tell(v)}" for key, v in value.items()))}}}'
+        items = sorted(f'{key!r}: {tell(v)}' for key, v in value.items())
+        return f'{{{", ".join(items)}}}'
     if hasattr(value, 'shape'):
         return str(digest(value))
     if hasattr(value, 'to_spec') and not isinstance(value, type):
@@ -107,13 +128,21 @@ def told(value, within=()):
         return f'partial({tell(value.func, value.args, value.keywords)})'
     if hasattr(value, '__code__'):
         enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
-        return f'{value.__qualname__}({_code(value.__code__)}, ' \
-               f'{tell(value.__defaults__, value.__kwdefaults__, enclosed)})'
-    state = tell(vars(value)) if type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__') else ''
+        given = tell(value.__defaults__, value.__kwdefaults__, enclosed)
+        return f'{value.__qualname__}({_code(value.__code__)}, {given})'
+    is_bare = type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__')
+    state = tell(vars(value)) if is_bare else ''
     return re.sub(' at 0x[0-9a-fA-F]+', '', repr(value)) + state
 
 
 def _code(code):
-    inner = [_code(c) if hasattr(c, 'co_code') else sorted(map(repr, c)) if isinstance(c, frozenset) else c
-             for c in code.co_consts]
+    """Return a digest of what a function does, with the functions inside of it."""
+    inner = [_constant(c) for c in code.co_consts]
     return hashlib.sha256(code.co_code + f'{code.co_names}{inner}'.encode()).hexdigest()[:16]
+
+
+def _constant(c):
+    """Return a constant of a function's code as something with the same text in every process."""
+    if hasattr(c, 'co_code'):
+        return _code(c)
+    return sorted(map(repr, c)) if isinstance(c, frozenset) else c

@@ -3,16 +3,19 @@ import json
 import os
 from itertools import product
 from math import isqrt, prod
+from os import PathLike
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy
 
 from ..recursion.kernel import Kernel
+from .chunks import arrays_of, zarr
 from .forms import apart, on_host, together
 from .places import Directory, aside, is_url, local, masked, renamed
-from .store import FORMAT, arrays_of, check_format, created, stored, zarr
+from .store import FORMAT, check_format, created, stored
 
 __all__ = ['load_kernel', 'save_kernel']
 
@@ -21,7 +24,7 @@ SIDE = 1024                                            # inputs on either side o
 CHUNK = 2 ** 24                                        # bytes of a chunk, about
 
 
-def save_kernel(path, kernel, about=None):
+def save_kernel(path: str | PathLike, kernel: Any, about: Any = None) -> None:
     """Write a kernel to a file, whole or not at all, even if others write the same file at the same time.
 
     A process that is killed leaves what it wrote in `.NAME.*.partial` beside the file.
@@ -53,12 +56,15 @@ def save_kernel(path, kernel, about=None):
     plain = local(path)
     form, arrays = _apart(kernel)
     if wrong := [name for name in arrays if not str(name).isidentifier() or name in RESERVED]:
-        raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got {wrong[0]!r}.')
-    attributes = {'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT}
-    text, path = _as_json(attributes), Path(plain)
+        raise ValueError(f'expected names that are identifiers, but not {", ".join(RESERVED)}; got '
+                         f'{wrong[0]!r}.')
+    text = _as_json({
+        'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT})
+    path = Path(plain)
     write = {'.npz': _write_npz, '.zarr': _write_zarr}.get(path.suffix)
     if write is None or is_url(plain):
-        raise ValueError(f'expected a path on this machine that ends in .npz or .zarr, got {masked(plain)}.')
+        raise ValueError('expected a path on this machine that ends in .npz or .zarr, got '
+                         f'{masked(plain)}.')
     if path.is_dir() or path.suffix == '.zarr' and os.path.lexists(path):
         raise _is_there(path)
     write(path, aside(path.with_name(f'.{path.name}')), arrays, text)
@@ -68,11 +74,13 @@ def _as_json(attributes):
     try:
         return json.dumps(attributes)
     except (TypeError, ValueError, RecursionError) as e:
-        raise TypeError(f'expected `about` to be text, numbers, lists and dicts, as JSON has them; got {e}.') from e
+        raise TypeError('expected `about` to be text, numbers, lists and dicts, as JSON has them; '
+                        f'got {e}.') from e
 
 
 def _is_there(path):
-    return FileExistsError(f'expected a path where nothing is, got {path}. Delete it, or take another.')
+    return FileExistsError(f'expected a path where nothing is, got {path}. Delete it, or take '
+                           'another.')
 
 
 def _write_npz(path, beside, arrays, text):
@@ -97,10 +105,14 @@ def _write_zarr(path, beside, arrays, text):
 
 
 def _fill(where, about, arrays):
-    about = created(where, about, {name: (a.shape, _chunks(a), a.dtype) for name, a in arrays.items()})
+    """Write arrays into a new group."""
+    described = {name: (a.shape, _chunks(a), a.dtype) for name, a in arrays.items()}
+    about = created(where, about, described)
     for name, there in arrays_of(where, about).items():
-        for tile in product(*(range(-(-n // side)) for n, side in zip(there.shape[:2], there.chunks))):
-            there.write(tile, arrays[name][tuple(slice(i * n, (i + 1) * n) for i, n in zip(tile, there.chunks))])
+        sides = there.chunks[:2]
+        for tile in product(*(range(-(-n // side)) for n, side in zip(there.shape, sides))):
+            part = tuple(slice(i * side, (i + 1) * side) for i, side in zip(tile, sides))
+            there.write(tile, arrays[name][part])
 
 
 def _chunks(a):
@@ -108,10 +120,11 @@ def _chunks(a):
     if a.ndim < 2:
         return a.shape
     side = min(SIDE, isqrt(CHUNK // max(1, a.itemsize * prod(a.shape[2:]))))
-    return *(min(n, max(1, side)) for n in a.shape[:2]), *a.shape[2:]
+    sides = (min(n, max(1, side)) for n in a.shape[:2])
+    return *sides, *a.shape[2:]
 
 
-def load_kernel(path):
+def load_kernel(path: str | PathLike) -> Any:
     """Read what `save_kernel` wrote, or a store of `batch(..., out=path)`.
 
     Returns
@@ -126,12 +139,15 @@ def load_kernel(path):
     FileNotFoundError : there is no such file.
     """
     path = local(path)
-    about, arrays = stored(path) if is_url(path) or Path(path).is_dir() else _read_npz(path)
+    is_store = is_url(path) or Path(path).is_dir()
+    about, arrays = stored(path) if is_store else _read_npz(path)
     form = about['form']
     if form['form'] != 'Kernel':
         return together(form, arrays)
-    others = {name: tuple(v) if isinstance(v, list) else v for name, v in form['others'].items()}
-    return Kernel(**{name: numpy.asarray(a) for name, a in arrays.items()}, **others)
+    values: dict[str, Any] = {name: numpy.asarray(a) for name, a in arrays.items()}
+    for name, v in form['others'].items():
+        values[name] = tuple(v) if isinstance(v, list) else v
+    return Kernel(**values)
 
 
 def _read_npz(path):
@@ -142,7 +158,8 @@ def _read_npz(path):
             check_format(about)
             return about, {name: archive[name] for name in about['names']}
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as e:
-        raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}: {e}') from e
+        raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}: '
+                         f'{e}') from e
 
 
 def _apart(kernel):
@@ -151,4 +168,5 @@ def _apart(kernel):
         return apart(kernel)
     values = kernel.asdict()
     arrays = {name: on_host(v) for name, v in values.items() if hasattr(v, 'shape')}
-    return {'form': 'Kernel', 'others': {name: v for name, v in values.items() if name not in arrays}}, arrays
+    others = {name: v for name, v in values.items() if name not in arrays}
+    return {'form': 'Kernel', 'others': others}, arrays

@@ -1,17 +1,19 @@
 """Checks that enough memory is free, before it is allocated."""
 from math import inf, isqrt
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 __all__ = ['available', 'check_memory', 'check_workers']
 
 GIB = 2 ** 30
-LITTLE = 2 ** 20                # less than this is not checked
-GROUPS = {                      # files of control groups by version: limit, use, and reclaimable part of it
+LITTLE = 2 ** 20        # less than this is not checked
+GROUPS = {              # files of control groups by version: limit, use, and reclaimable part of it
     '': ('memory.max', 'memory.current', 'inactive_file'),
     'memory': ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')}
 
 
-def available(root='/'):
+def available(root: str | PathLike = '/') -> int | float | None:
     """Return the bytes that are free, or None if this is not Linux.
 
     This is the least of what is free on this machine and in those control groups of this process that have a limit.
@@ -25,13 +27,18 @@ def available(root='/'):
 def _left_in_groups(root):
     """Yield the bytes left in each control group, of version 2 and of the controller `memory` of version 1."""
     try:
-        ours = [line.split(':', 2)[1:] for line in (root / 'proc/self/cgroup').read_text().splitlines()]
+        lines = (root / 'proc/self/cgroup').read_text().splitlines()
     except OSError:
-        ours = []
+        lines = []
+    ours = [line.split(':', 2)[1:] for line in lines]
     for controller, names in GROUPS.items():
         mount = root / 'sys/fs/cgroup' / controller
-        paths = [Path(path.lstrip('/')) for controllers, path in ours if controller in controllers.split(',')]
-        for group in {mount, *(mount / above for path in paths for above in (path, *path.parents))}:
+        groups = {mount}
+        for controllers, path in ours:
+            if controller in controllers.split(','):
+                below = Path(path.lstrip('/'))
+                groups |= {mount / above for above in (below, *below.parents)}
+        for group in groups:
             yield _left(group, *names)
 
 
@@ -43,7 +50,9 @@ def _left(group, limit, used, spare):
         limit, used = ((group / name).read_text().strip() for name in (limit, used))
     except OSError:
         return inf
-    return inf if limit == 'max' else int(limit) - int(used) + int(_table(group / 'memory.stat').get(spare, 0))
+    if limit == 'max':
+        return inf
+    return int(limit) - int(used) + int(_table(group / 'memory.stat').get(spare, 0))
 
 
 def _table(path, separator=None):
@@ -54,7 +63,8 @@ def _table(path, separator=None):
         return {}
 
 
-def check_memory(needed, what, kept, pair, limit=None, on_device=None):
+def check_memory(needed: float, what: str, kept: float, pair: float, limit: float | None = None,
+                 on_device: float | None = None) -> None:
     """Raise MemoryError, before anything is computed, if `needed` bytes are more than `limit`, or than are free.
 
     The message says which call of `batch` would fit: in memory if the `kept` bytes of the result fit, else on disk,
@@ -70,13 +80,16 @@ def check_memory(needed, what, kept, pair, limit=None, on_device=None):
     side = _side(free / 4, pair)
     fits = kept <= (inf if host is None else host) / 2
     out = '' if fits else ", out='kernel.zarr'"
-    where = 'memory_limit allows' if limit is not None else 'are free' + ('' if on_device is None else ' on the device')
-    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that {where}, got {what}, which take '
-                      f'{needed / GIB:.3g} GiB. ntref.batch(kernel_fn, batch_size={side}{out}), called with one of '
-                      "'nngp' and 'ntk' or both, would fit" + (': it writes to disk, tile by tile.' if out else '.'))
+    where = 'memory_limit allows' if limit is not None else 'are free'
+    if limit is None and on_device is not None:
+        where += ' on the device'
+    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that {where}, got '
+                      f'{what}, which take {needed / GIB:.3g} GiB. ntref.batch(kernel_fn, '
+                      f"batch_size={side}{out}), called with one of 'nngp' and 'ntk' or both, "
+                      'would fit' + (': it writes to disk, tile by tile.' if out else '.'))
 
 
-def check_workers(client, needed, pair):
+def check_workers(client: Any, needed: float, pair: float) -> None:
     """Raise MemoryError if a Dask worker does not have `needed` bytes for a tile on each of its threads.
 
     Such a worker would be killed, or wait for ever. `pair`: bytes for each pair of inputs.
@@ -87,9 +100,10 @@ def check_workers(client, needed, pair):
         free = (limit or inf) - worker['metrics'].get('memory', 0)
         if threads * needed > free:
             raise MemoryError(
-                f'expected workers with {needed / GIB:.3g} GiB for a tile on each of their threads, got {address} with '
-                f'{free / GIB:.3g} GiB left of {limit / GIB:.3g} GiB for {threads} threads. Start workers with more '
-                f'--memory-limit or fewer threads, or take tiles of batch_size={_side(free / threads, pair)}.')
+                f'expected workers with {needed / GIB:.3g} GiB for a tile on each of their '
+                f'threads, got {address} with {free / GIB:.3g} GiB left of {limit / GIB:.3g} GiB '
+                f'for {threads} threads. Start workers with more --memory-limit or fewer threads, '
+                f'or take tiles of batch_size={_side(free / threads, pair)}.')
 
 
 def _side(free, pair):

@@ -6,27 +6,32 @@ emptied nor followed.
 import errno
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import chain
 from os import PathLike
 from pathlib import Path
 from threading import RLock
+from typing import IO, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
 
-__all__ = ['DESCRIBED', 'Directory', 'aside', 'as_path', 'is_url', 'local', 'masked', 'place', 'renamed']
+__all__ = [
+    'DESCRIBED', 'Directory', 'as_path', 'aside', 'is_url', 'local', 'masked', 'place', 'renamed']
 
 DESCRIBED = 'zarr.json'
 LOCK = '.lock'
 PARTIAL = re.compile(r'.+\.[0-9a-f]{32}\.partial')         # of this module and of Zarr
-SECRETS = [(re.compile(r'(://[^:/?#\s]*:)[^/?#\s]*@'), r'\1***@'),
-           (re.compile(r'([?&;#][^=&;#\s]*(?:token|key|secret|sig|pass|pwd|credential|auth)[^=&;#\s]*=)[^&;#\s\'"]*',
-                       re.IGNORECASE), r'\1***')]
+PASSWORD = re.compile(r'(://[^:/?#\s]*:)[^/?#\s]*@')
+PARAMETER = re.compile(
+    r'([?&;#][^=&;#\s]*(?:token|key|secret|sig|pass|pwd|credential|auth)[^=&;#\s]*=)'
+    r'[^&;#\s\'"]*', re.IGNORECASE)
+SECRETS = [(PASSWORD, r'\1***@'), (PARAMETER, r'\1***')]
 
 
-def as_path(path, name):
+def as_path(path: str | PathLike, name: str) -> str | PathLike:
     """Return `path`, if it is text or a path.
 
     Raises
@@ -34,30 +39,31 @@ def as_path(path, name):
     TypeError : it is anything else. ValueError : it is empty. Both messages contain `name`.
     """
     if not isinstance(path, (str, PathLike)):
-        raise TypeError(f'expected {name} to be a path, text or a pathlib.Path, got {path!r:.100} of type '
-                        f'{type(path).__name__}.')
+        raise TypeError(f'expected {name} to be a path, text or a pathlib.Path, got {path!r:.100} '
+                        f'of type {type(path).__name__}.')
     if not str(path).strip() or '\0' in str(path):
-        raise ValueError(f'expected {name} to be the path of a file or directory, got {str(path)!r:.100}. The working '
-                         "directory itself is '.'.")
+        raise ValueError(f'expected {name} to be the path of a file or directory, got '
+                         f"{str(path)!r:.100}. The working directory itself is '.'.")
     return path
 
 
-def is_url(path):
+def is_url(path: object) -> bool:
     return '://' in str(path)
 
 
-def masked(text):
+def masked(text: object) -> str:
     """Return a text without the passwords and keys of the URLs in it.
 
     >>> masked('got s3://me:geheim@host/k.zarr?version=2&X-Amz-Signature=0123.')
     'got s3://me:***@host/k.zarr?version=2&X-Amz-Signature=***'
     """
-    for secret, shown in SECRETS:
-        text = secret.sub(shown, str(text))
-    return text
+    shown = str(text)
+    for secret, mask in SECRETS:
+        shown = secret.sub(mask, shown)
+    return shown
 
 
-def local(path):
+def local(path: str | PathLike) -> str | PathLike:
     """Return the path that a file:// URL names; any other path is returned as it is.
 
     Raises
@@ -70,23 +76,24 @@ def local(path):
         return path
     url = urlsplit(str(path))
     if url.netloc not in ('', 'localhost') or not url.path:
-        raise ValueError(f'expected file:///PATH, with the whole path, got {masked(path)}. A plain path will do.')
+        raise ValueError(f'expected file:///PATH, with the whole path, got {masked(path)}. A plain '
+                         'path will do.')
     return url2pathname(url.path)
 
 
-def place(path):
+def place(path: str | PathLike) -> 'Directory':
     """Return the `Directory` or `Bucket` at a path or URL."""
     path = local(path)
     return Bucket(str(path)) if is_url(path) else Directory(Path(path).absolute())
 
 
-def aside(path):
+def aside(path: Path) -> Path:
     """Return a path beside `path` with a name that no other writer has."""
     return path.with_name(f'{path.name}.{uuid4().hex}.partial')
 
 
 @contextmanager
-def renamed(path, beside):
+def renamed(path: Path, beside: Path) -> Iterator[IO[bytes]]:
     """Open a new file `beside` for writing; rename it to `path` when it is whole, or delete it after an error."""
     f = open(beside, 'xb')                                 # O_EXCL: follows no link
     try:
@@ -103,34 +110,36 @@ class Directory:
 
     Attributes
     ----------
-    root : the path or URL, as Zarr takes it, the same for all processes that use the store.
+    root : the Path, or the URL as text, as Zarr takes it, the same for all processes that use the store.
     shown : the same text for messages, without passwords.
     """
 
-    def __init__(self, root):
-        self.root, self.shown = root, masked(root)
+    def __init__(self, root: Any):
+        self.root = root
+        self.shown = masked(root)
 
-    def read(self, key):
+    def read(self, key: str) -> bytes | None:
         """Return the bytes of a file, or None if it does not exist."""
         try:
             return (self.root / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def own(self, key):
+    def own(self, key: str) -> None:
         """Raise OSError if a folder on the way to a key is a link, whose target is not part of the store."""
         for above in Path(key).parents[:-1]:
-            if (self.root / above).is_symlink():
-                raise OSError(errno.ELOOP, f'a symbolic link at {self.root / above}, which is not followed')
+            folder = self.root / above
+            if folder.is_symlink():
+                raise OSError(errno.ELOOP, f'a symbolic link at {folder}, which is not followed')
 
-    def write(self, key, content):
+    def write(self, key: str, content: bytes) -> None:
         self.own(key)
         path = self.root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         with renamed(path, aside(path)) as f:
             f.write(content)
 
-    def others(self):
+    def others(self) -> list[str]:
         """Return the names of files that cannot belong to a store that was just begun."""
         if not self.root.exists():
             return []
@@ -138,7 +147,7 @@ class Directory:
                       if p.is_symlink() or p.name != LOCK and not PARTIAL.fullmatch(p.name))
 
     @contextmanager
-    def held(self):
+    def held(self) -> Iterator[None]:
         """Lock the directory for one writer.
 
         Raises
@@ -155,33 +164,34 @@ class Directory:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BlockingIOError(f'expected a store that nobody writes into, got {self.shown}, which another '
-                                      'process has open. Wait for it, or take another path.') from None
+                raise BlockingIOError('expected a store that nobody writes into, got '
+                                      f'{self.shown}, which another process has open. Wait for it, '
+                                      'or take another path.') from None
             yield
         finally:
             _close(lock)
 
-    def tidy(self, names):
+    def tidy(self, names: Iterable[str]) -> None:
         """Delete the partial files that killed writers of arrays with these names left."""
         with self.writing():
             for name in names:
                 self.own(f'{name}/{DESCRIBED}')
-            folders = [self.root / name for name in names]
-            for rest in chain(self.root.glob('*.partial'), *(folder.rglob('*.partial') for folder in folders)):
+            inside = [(self.root / name).rglob('*.partial') for name in names]
+            for rest in chain(self.root.glob('*.partial'), *inside):
                 if PARTIAL.fullmatch(rest.name) and rest.is_file() and not rest.is_symlink():
                     rest.unlink(missing_ok=True)
 
     @contextmanager
-    def writing(self):
+    def writing(self) -> Iterator[None]:
         """Make errors of the system say where they come from and what to do, without passwords."""
         try:
             with _masking():
                 yield
         except OSError as e:
-            raise OSError(e.errno, f'expected to write into the store {self.shown}, got: {e.strerror or e}. Once '
-                          'the cause is fixed (a full disk, permissions), repeat the call to resume; load_kernel only '
-                          'reads.'
-                          ) from e
+            raise OSError(
+                e.errno, f'expected to write into the store {self.shown}, got: {e.strerror or e}. '
+                'Once the cause is fixed (a full disk, permissions), repeat the call to resume; '
+                'load_kernel only reads.') from e
 
 
 class Bucket(Directory):
@@ -212,7 +222,8 @@ class Bucket(Directory):
                 found = files.ls(root, detail=False)
             except FileNotFoundError:
                 return []
-        return sorted(name.rpartition('/')[2] for name in found if name.strip('/') != root.strip('/'))
+        inside = [name for name in found if name.strip('/') != root.strip('/')]
+        return sorted(name.rpartition('/')[2] for name in inside)
 
     @contextmanager
     def held(self):
@@ -231,8 +242,9 @@ def _masking():
     except Exception as e:
         if masked(e) == str(e):
             raise
-        found = OSError(getattr(e, 'errno', None), masked(getattr(e, 'strerror', None) or e)) \
-            if isinstance(e, OSError) else ValueError(masked(e))
+        found: Exception = ValueError(masked(e))
+        if isinstance(e, OSError):
+            found = OSError(e.errno, masked(e.strerror or e))
     else:
         return
     raise found from None
@@ -240,16 +252,17 @@ def _masking():
 
 # ------------------------------------------------------------------ locks
 
-_locks, _guard = set(), RLock()                            # open locks of this process; a fork waits for _guard
+_locks: set[int] = set()                   # open locks of this process
+_guard = RLock()                           # of _locks; a fork waits for it
 
 
 def _fcntl():
     try:
         return import_module('fcntl')
     except ImportError:
-        raise ImportError('expected the module fcntl, which holds a store in a directory for one writer, got none, as '
-                          'on Windows. Compute in memory and save_kernel the result, or write to the URL of an object '
-                          'store.') from None
+        raise ImportError('expected the module fcntl, which holds a store in a directory for one '
+                          'writer, got none, as on Windows. Compute in memory and save_kernel the '
+                          'result, or write to the URL of an object store.') from None
 
 
 def _kept_open(path):
@@ -281,4 +294,5 @@ def _after_fork():
 
 
 if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_after_fork)

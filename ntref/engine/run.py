@@ -3,6 +3,7 @@ import os
 import sys
 import warnings
 from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cache, lru_cache, partial
@@ -10,21 +11,23 @@ from importlib import import_module
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
+from typing import Any
 
 from ..arguments import as_flag
 
-__all__ = ['alone', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads', 'shown']
+__all__ = [
+    'alone', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads', 'shown']
 
-AHEAD = 64                     # jobs that are submitted to an executor ahead of time, with their inputs
-PATIENCE = 1                   # seconds before progress is shown if it was not asked for
-RETRIES = 3                    # retries of a job whose worker was lost, or which failed there
-WATCH = 10                     # seconds without a result, after which the state of the workers is checked
-TRANSFER = 60                  # seconds for a result to come from its worker, after which its state is checked
+AHEAD = 64         # jobs that are submitted to an executor ahead of time, with their inputs
+PATIENCE = 1       # seconds before progress is shown if it was not asked for
+RETRIES = 3        # retries of a job whose worker was lost, or which failed there
+WATCH = 10         # seconds without a result, after which the state of the workers is checked
+TRANSFER = 60      # seconds for a result to come from its worker, after which its state is checked
 
-_here = local()                # .busy: True in a thread of in_threads
+_here = local()    # .busy: True in a thread of in_threads
 
 
-def number_of_threads(asked=None):
+def number_of_threads(asked: int | None = None) -> int:
     """Return `asked`, else NTREF_NUM_THREADS, else the number of cores that this process may use.
 
     Raises
@@ -33,14 +36,17 @@ def number_of_threads(asked=None):
     """
     given = os.environ.get('NTREF_NUM_THREADS') if asked is None else asked
     if given is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+        if hasattr(os, 'sched_getaffinity'):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
     if not str(given).isdecimal() or int(given) < 1:
         name = 'NTREF_NUM_THREADS' if asked is None else 'the number of threads'
         raise ValueError(f'expected {name} to be a whole number >= 1, got {given!r}.')
     return int(given)
 
 
-def in_threads(work, jobs, threads=None, progress=iter):
+def in_threads(work: Callable[[Any], Any], jobs: Iterable[Any], threads: int | None = None,
+               progress: Callable[[Any], Iterable[Any]] = iter) -> list[Any]:
     """Return [work(job) for job in jobs], computed on threads, with BLAS limited to one thread in each.
 
     NumPy releases the interpreter's lock while it computes. Within another `in_threads`, and where no threads can be
@@ -49,7 +55,7 @@ def in_threads(work, jobs, threads=None, progress=iter):
     _keep_freed()
     jobs = list(jobs)
     threads = number_of_threads(threads)
-    stopped = []
+    stopped: list[Any] = []
     if getattr(_here, 'busy', False):
         return [work(job) for job in progress(jobs)]
     threads = min(threads, len(jobs))
@@ -89,7 +95,8 @@ def _libraries(number_of_modules):
 
 def _can_start(threads):
     """True if this number of threads can be started; a browser allows none, a limit on processes only a few."""
-    end, started = Event(), []
+    end = Event()
+    started: list[Thread] = []
     try:
         while len(started) < threads:
             thread = Thread(target=end.wait)
@@ -106,7 +113,8 @@ def _can_start(threads):
 
 # ------------------------------------------------------------------ workers
 
-def by_executor(executor, jobs, number, progress=iter):
+def by_executor(executor: Any, jobs: Iterable[tuple], number: int,
+                progress: Callable[[Any], Iterable[Any]] = iter) -> Iterator[tuple[Any, Any]]:
     """Yield (tile, f(*arguments)) for each of the `number` jobs (tile, f, *arguments).
 
     A `concurrent.futures.Executor` yields them in their order, a `dask.distributed.Client` as they are done. After an
@@ -123,7 +131,7 @@ def by_executor(executor, jobs, number, progress=iter):
             yield next(found)
 
 
-def is_client(executor):
+def is_client(executor: Any) -> bool:
     """True if the executor is a client of Dask."""
     return hasattr(executor, 'scheduler_info')
 
@@ -132,7 +140,8 @@ def _in_order(executor, jobs):
     waiting = deque()
     try:
         while True:
-            waiting.extend((tile, executor.submit(*job)) for tile, *job in islice(jobs, AHEAD - len(waiting)))
+            for tile, *job in islice(jobs, AHEAD - len(waiting)):
+                waiting.append((tile, executor.submit(*job)))
             tile, future = waiting[0]
             found = future.result()
             waiting.popleft()
@@ -166,9 +175,9 @@ def _by_client(client, jobs):
             lost[tile] += 1
             if lost[tile] > RETRIES or found is not None:
                 raise RuntimeError(
-                    f'expected the kernel of tile {tile}, got none: its workers were lost, again and again, while they '
-                    'computed it or before it was fetched. Their logs say why. If it is memory, a smaller batch_size '
-                    'takes less.') from found
+                    f'expected the kernel of tile {tile}, got none: its workers were lost, again '
+                    'and again, while they computed it or before it was fetched. Their logs say '
+                    'why. If it is memory, a smaller batch_size takes less.') from found
             put_in(tile, job)
     finally:
         for future in waiting:
@@ -184,10 +193,13 @@ def _next(client, ended):
         except Empty:
             workers = [worker['status'] for worker in client.scheduler_info()['workers'].values()]
             if not is_told and 'running' not in workers:
-                warnings.warn('expected Dask workers that compute tiles, got ' + (
-                    f'{len(workers)} of them, all {" or ".join(sorted(set(workers)))}: one that is paused has used up '
-                    'its memory. A smaller batch_size takes less.' if workers else 'none. Waiting for some to come.'),
-                    stacklevel=4)
+                found = 'none. Waiting for some to come.'
+                if workers:
+                    found = (f'{len(workers)} of them, all {" or ".join(sorted(set(workers)))}: '
+                             'one that is paused has used up its memory. A smaller batch_size '
+                             'takes less.')
+                warnings.warn(f'expected Dask workers that compute tiles, got {found}',
+                              stacklevel=4)
                 is_told = True
 
 
@@ -210,9 +222,10 @@ def _outcome(future):
 
 
 @contextmanager
-def alone():
+def alone() -> Iterator[None]:
     """Keep this thread from starting others: BLAS and `in_threads` compute on this one alone."""
-    busy, _here.busy = getattr(_here, 'busy', False), True
+    busy = getattr(_here, 'busy', False)
+    _here.busy = True
     try:
         with _one_thread_of_blas():
             yield
@@ -222,7 +235,7 @@ def alone():
 
 # ------------------------------------------------------------------ progress
 
-def shown(asked, what, unit='tile'):
+def shown(asked: bool | None, what: str, unit: str = 'tile') -> Callable[[Any], Iterable[Any]]:
     """Return a function that iterates over jobs and shows how many are done, the rate and the time left.
 
     With asked=None it shows them on a terminal or in a notebook only, and not at once.
@@ -232,7 +245,7 @@ def shown(asked, what, unit='tile'):
 
 
 @contextmanager
-def counted(asked, what):
+def counted(asked: bool | None, what: str) -> Iterator[Callable[[str], None]]:
     """Yield a function to call with a text after each step; it shows their number, rate and the text, like `shown`."""
     bar = _bar(asked, what, 'step')
     if bar is None:
@@ -248,8 +261,8 @@ def counted(asked, what):
 def _bar(asked, what, unit):
     """Return tqdm for these units, or None if no progress is to be shown."""
     is_read = sys.stderr.isatty() or _in_notebook()
-    wanted, patience = (is_read, PATIENCE) if asked is None else (as_flag(asked, 'progress'), 0)
-    if not wanted:
+    patience = PATIENCE if asked is None else 0
+    if not (is_read if asked is None else as_flag(asked, 'progress')):
         return None
     return partial(import_module('tqdm.auto').tqdm, desc=what, unit=unit, delay=patience)
 

@@ -1,59 +1,47 @@
 """Kernels on disk: a Zarr group with an array for each kind of kernel and a chunk for each tile.
 
-A chunk is written under another name and renamed, so that it exists whole or not at all. It ends in a checksum of its
-bytes, its place and its store, which other readers of Zarr skip. The attributes of the group are the manifest: what
-the kernels are of, which arrays there are, and a checksum. One process at a time may write. Nothing is ever unpickled.
+The attributes of the group are the manifest: what the kernels are of, which arrays there are, and a checksum. One
+process at a time may write. Nothing is ever unpickled.
 """
 import errno
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from math import prod
+from os import PathLike
 from os.path import commonprefix
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
+from numpy.typing import DTypeLike
 
-from .places import DESCRIBED, masked, place
+from .chunks import About, arrays_of, zarr
+from .places import DESCRIBED, Directory, masked, place
+from .sink import Sink, Tile
 
 __all__ = [
-    'FORMAT', 'StoredKernel', 'arrays_of', 'check_format', 'created', 'opened', 'put', 'sealed', 'stored', 'zarr']
+    'FORMAT', 'StoredKernel', 'check_format', 'created', 'opened', 'put', 'sealed', 'stored']
 
-FORMAT = 2                     # 1 has no checksums of places and of the manifest: it is read, but not continued
-SKIPPED = (0x184d2a50).to_bytes(4, 'little') + (32).to_bytes(4, 'little')      # starts a frame that Zstandard skips
-LENGTH = len(SKIPPED) + 32
-
-
-def zarr():
-    """Return the module zarr.
-
-    Raises
-    ------
-    ImportError : zarr is not installed.
-    """
-    try:
-        return import_module('zarr')
-    except ImportError:
-        raise ImportError("expected zarr for kernels on disk, got none. In a checkout of ntref: pip install '.[dask]'"
-                          ) from None
+FORMAT = 2         # 1 has no checksums of places and of the manifest: it is read, but not continued
 
 
 # ------------------------------------------------------------------ the manifest
 
-def sealed(about):
+def sealed(about: About) -> About:
     """Return attributes, as they come back from JSON, with their checksum."""
-    about = json.loads(json.dumps({name: value for name, value in about.items() if name != 'checksum'}))
-    return about | {'checksum': hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}
+    attributes = {name: value for name, value in about.items() if name != 'checksum'}
+    attributes = json.loads(json.dumps(attributes))
+    text = json.dumps(attributes, sort_keys=True)
+    return attributes | {'checksum': hashlib.sha256(text.encode()).hexdigest()}
 
 
-def check_format(about):
+def check_format(about: About) -> None:
     """Raise ValueError unless the format is one that this version reads."""
     if about.get('format') not in (1, FORMAT):
-        raise ValueError(f'expected format 1 or {FORMAT}, got {about.get("format")!r}: not a store of kernels, or of a '
-                         'later ntref.')
+        raise ValueError(f'expected format 1 or {FORMAT}, got {about.get("format")!r}: not a store '
+                         'of kernels, or of a later ntref.')
 
 
 def _about(where):
@@ -69,24 +57,26 @@ def _about(where):
     try:
         described = json.loads(text)
         about = described.get('attributes', {})
-        is_group = (described.get('node_type'), described.get('zarr_format'), type(about)) == ('group', 3, dict)
+        is_group = (described.get('node_type') == 'group' and described.get('zarr_format') == 3
+                    and isinstance(about, dict))
     except (ValueError, AttributeError, RecursionError):
         is_group = False
     if not is_group:
-        raise ValueError(f'expected a store of kernels, got {where.shown} with a {DESCRIBED} that describes no Zarr '
-                         'group, or is damaged. Nothing was changed. Take another path, or delete it.')
+        raise ValueError(f'expected a store of kernels, got {where.shown} with a {DESCRIBED} that '
+                         'describes no Zarr group, or is damaged. Nothing was changed. Take '
+                         'another path, or delete it.')
     is_sealed = about.get('format') == FORMAT or 'checksum' in about
     if is_sealed and about.get('checksum') != sealed(about)['checksum']:
-        raise ValueError(f'expected the store {where.shown} as it was written, got a {DESCRIBED} that is damaged or '
-                         'was changed: its checksum differs. Nothing was changed now. Take another path, or delete '
-                         'it.')
+        raise ValueError(f'expected the store {where.shown} as it was written, got a {DESCRIBED} '
+                         'that is damaged or was changed: its checksum differs. Nothing was '
+                         'changed now. Take another path, or delete it.')
     return about
 
 
 # ------------------------------------------------------------------ writing
 
 @contextmanager
-def opened(path, manifest):
+def opened(path: str | PathLike, manifest: About) -> Iterator[Sink]:
     """Open the store at a path for writing, and create it if there is none.
 
     Raises
@@ -118,11 +108,14 @@ def _found(where, manifest):
             if others := where.others():
                 raise OSError(errno.ENOTEMPTY, f'other files there, such as {others[0]}')
             return None
-    if wrong := {key: found.get(key) for key in manifest if found.get(key) != manifest[key]}:
-        parts = (f'{key} ({_excerpt(there, manifest[key])} there, {_excerpt(manifest[key], there)} here)'
-                 for key, there in wrong.items())
-        raise ValueError(f'expected the store {where.shown} to be of the same call, got one that differs in '
-                         f'{", ".join(parts)}. Take another path, or delete it.')
+    parts = []
+    for key, here in manifest.items():
+        there = found.get(key)
+        if there != here:
+            parts.append(f'{key} ({_excerpt(there, here)} there, {_excerpt(here, there)} here)')
+    if parts:
+        raise ValueError(f'expected the store {where.shown} to be of the same call, got one that '
+                         f'differs in {", ".join(parts)}. Take another path, or delete it.')
     return found
 
 
@@ -137,8 +130,11 @@ class Address(NamedTuple):
 
 
 class _Store:
+    """The `Sink` on disk, which one process at a time has open."""
+
     def __init__(self, where, manifest):
-        self.where, self.side = where, manifest['batch_size']
+        self.where = where
+        self.side = manifest['batch_size']
         about = _found(where, manifest)
         where.tidy((about or {}).get('names', ()))
         with where.writing():
@@ -155,9 +151,10 @@ class _Store:
         self.path = Address(self.where.root, about['checksum'])
         self.form = about.get('form')
         self.symmetric = about.get('symmetric')
-        self.entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()} or None     # before `create`
+        entries = {name: (a.dtype, a.shape[2:]) for name, a in self.arrays.items()}
+        self.entries = entries or None                     # none before `create`
 
-    def has(self, tile):
+    def has(self, tile: Tile):
         """True if the tile (i, j) is in the store, with a right checksum."""
         try:
             return all(a.block(tile) is not None for a in self.arrays.values())
@@ -165,12 +162,14 @@ class _Store:
             return False
 
     def create(self, shape, form, kernels, symmetric):
-        """Create the arrays for kernels like those of the first tile, {name: kernel of a tile}."""
         about = self.about | {'form': form, 'symmetric': symmetric}
-        sides = [max(1, n) for n in numpy.minimum(shape, self.side).tolist()]
+        sides = [max(1, min(n, self.side)) for n in shape]
+        arrays = {}
+        for name, k in kernels.items():
+            entry = k.shape[2:]
+            arrays[name] = (*shape, *entry), [*sides, *entry], k.dtype
         with self.where.writing():
-            self._open(created(self.where, about, {
-                name: ((*shape, *k.shape[2:]), [*sides, *k.shape[2:]], k.dtype) for name, k in kernels.items()}))
+            self._open(created(self.where, about, arrays))
 
     def write(self, tile, kernels):
         _put(self.where, self.arrays, tile, kernels)
@@ -179,23 +178,25 @@ class _Store:
         return stored(self.where.root)[1]
 
 
-def created(where, about, arrays):
+def created(where: Directory, about: About, arrays: dict[str, tuple]) -> About:
     """Create arrays {name: (shape, chunks, dtype)} in a group; return its attributes, which describe them."""
     group = zarr().open_group(where.root, mode='a')
+    zstd = zarr().codecs.ZstdCodec(level=1, checksum=True)
     described = {}
     for name, (shape, chunks, dtype) in arrays.items():
         where.own(f'{name}/{DESCRIBED}')
-        group.create_array(name, shape=shape, chunks=[max(1, n) for n in chunks], dtype=dtype.newbyteorder('<'),
-                           fill_value=float('nan') if numpy.issubdtype(dtype, numpy.inexact) else 0, filters=None,
-                           compressors=[zarr().codecs.ZstdCodec(level=1, checksum=True)], overwrite=True)
-        document = json.loads(where.read(f'{name}/{DESCRIBED}'))
+        group.create_array(
+            name, shape=shape, chunks=[max(1, n) for n in chunks], dtype=dtype.newbyteorder('<'),
+            fill_value=float('nan') if numpy.issubdtype(dtype, numpy.inexact) else 0,
+            filters=None, compressors=[zstd], overwrite=True)
+        document = json.loads(where.read(f'{name}/{DESCRIBED}') or 'null')
         described[name] = {'dtype': dtype.str, 'document': document}
     about = sealed(about | {'names': list(arrays), 'arrays': described})
     group.update_attributes(about)                         # in one write
     return about
 
 
-def put(address, tile, kernels):
+def put(address: Address, tile: Tile, kernels: dict[str, numpy.ndarray]) -> None:
     """Write a tile into the store that another process has `opened`.
 
     Raises
@@ -205,8 +206,8 @@ def put(address, tile, kernels):
     where = place(address.path)
     about = _about(where)
     if about is None or about.get('checksum') != address.checksum:
-        raise ValueError(f'expected the store {where.shown} that the tile {tile} is of, got {about and "another"}. It '
-                         'was deleted meanwhile: call `batch` again.')
+        raise ValueError(f'expected the store {where.shown} that the tile {tile} is of, got '
+                         f'{about and "another"}. It was deleted meanwhile: call `batch` again.')
     _put(where, arrays_of(where, about), tile, kernels)
 
 
@@ -218,105 +219,10 @@ def _put(where, arrays, tile, kernels):
 
 def _excerpt(text, other):
     """Return an excerpt of a text from where it differs from another one."""
+    if not isinstance(text, (str, list)):
+        return repr(text)
     start = max(0, len(commonprefix([str(text), str(other)])) - 12)
-    return f'{str(text)[start:start + 40]!r}' if isinstance(text, (str, list)) else repr(text)
-
-
-# ------------------------------------------------------------------ chunks
-
-class _Array:
-    """An array that is cut into chunks along its first two axes; their checksums include their place."""
-
-    def __init__(self, where, name, described, checksum):
-        self._where = where
-        self._name = name
-        self._document = described['document']
-        self._checksum = checksum
-        self.shape = tuple(self._document['shape'])
-        self.chunks = tuple(self._document['chunk_grid']['configuration']['chunk_shape'])
-        self.dtype = numpy.dtype(described['dtype'])
-        self.ndim = len(self.shape)
-        self._zstd = import_module('numcodecs').Zstd(level=1, checksum=True)
-
-    def mend(self):
-        """Write the Zarr metadata of the array again, if they are damaged."""
-        key = f'{self._name}/{DESCRIBED}'
-        text = json.dumps(self._document)
-        try:
-            is_right = json.loads(self._where.read(key) or 'null') == self._document
-        except (ValueError, RecursionError):
-            is_right = False
-        if not is_right:
-            self._where.write(key, text.encode())
-
-    def _key(self, tile):
-        return '/'.join([self._name, 'c', *(str(int(i)) for i in tile), *['0'] * (self.ndim - len(tile))])
-
-    def _end(self, key, content):
-        of = hashlib.sha256(f'{self._checksum}/{key}\n'.encode())
-        of.update(content)
-        return SKIPPED + of.digest()
-
-    def _extent(self, tile):
-        """Return the part of a chunk that lies within the array, as slices."""
-        starts = [int(i) * n for i, n in zip(tile, self.chunks)] + [0] * (self.ndim - len(tile))
-        return tuple(slice(min(n, size - start)) for n, size, start in zip(self.chunks, self.shape, starts))
-
-    def write(self, tile, block):
-        key = self._key(tile)
-        whole = numpy.zeros(self.chunks, self.dtype.newbyteorder('<'))
-        whole[self._extent(tile)] = block
-        content = self._zstd.encode(whole)
-        self._where.write(key, content + self._end(key, content))
-
-    def block(self, tile):
-        """Return the chunk (i, j), or None if it is not in the store.
-
-        Raises
-        ------
-        ValueError : the chunk is damaged, or belongs to another place.
-        """
-        key = self._key(tile)
-        found = self._where.read(key)
-        if found is None:
-            return None
-        content = memoryview(found)[:-LENGTH]
-        if found[-LENGTH:] != self._end(key, content):
-            raise ValueError(f'expected {key} in {self._where.shown} as it was written, got one whose checksum '
-                             'differs: damaged, or moved from another place. Call `batch` again, with this path.')
-        whole = numpy.frombuffer(self._zstd.decode(content), self.dtype.newbyteorder('<')).reshape(self.chunks)
-        return whole[self._extent(tile)].astype(self.dtype)
-
-    def whole(self):
-        """Return the whole array, if it has no axes along which it is cut."""
-        return self.block((0,) * self.ndim) if prod(self.shape) else numpy.empty(self.shape, self.dtype)
-
-
-class _Former:
-    """An array of format 1, with the methods of `_Array` for reading."""
-
-    def __init__(self, where, array):
-        self._where, self._array = where, array
-        self.shape = array.shape
-        self.dtype = array.dtype
-        self.ndim = array.ndim
-        self.chunks = array.chunks
-
-    def block(self, tile):
-        key = self._array.metadata.encode_chunk_key((*map(int, tile), *[0] * (self.ndim - len(tile))))
-        is_there = self._where.read(f'{self._array.path}/{key}') is not None
-        return self._array.blocks[tile] if is_there else None
-
-    def whole(self):
-        return self._array[...]
-
-
-def arrays_of(where, about):
-    """Return {name: array} of a store with these attributes."""
-    if about['format'] == 1:
-        group = zarr().open_group(where.root, mode='r')
-        return {name: _Former(where, group[name]) for name in about['names']}
-    return {name: _Array(where, name, about['arrays'][name], about['checksum']) for name in about.get('names', ())}
+    return repr(str(text)[start:start + 40])
 
 
 # ------------------------------------------------------------------ reading
@@ -332,7 +238,7 @@ class StoredKernel:
     chunks : tuple, the shape of its tiles.
     """
 
-    def __init__(self, where, array, symmetric):
+    def __init__(self, where: Directory, array: Any, symmetric: bool):
         self._where = where
         self._array = array
         self._symmetric = symmetric
@@ -341,28 +247,33 @@ class StoredKernel:
         self.ndim = array.ndim
         self.chunks = array.chunks
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
     def __repr__(self):
-        return f'<StoredKernel {self.shape} {self.dtype} in tiles of {self.chunks[0]} x {self.chunks[1]}>'
+        high, wide = self.chunks[:2]
+        return f'<StoredKernel {self.shape} {self.dtype} in tiles of {high} x {wide}>'
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> numpy.ndarray:
         if copy is False:
-            raise ValueError('expected copy=None or True, got False: a kernel on disk is read into memory.')
+            raise ValueError('expected copy=None or True, got False: a kernel on disk is read into '
+                             'memory.')
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def __getitem__(self, index):
-        index = _in_full(index, self.ndim)
-        i, j = (numpy.atleast_1d(numpy.arange(n)[r]) for n, r in zip(self.shape, index[:2]))
+    def __getitem__(self, index: Any) -> numpy.ndarray:
+        rows, columns, *others = _in_full(index, self.ndim)
+        i = numpy.atleast_1d(numpy.arange(self.shape[0])[rows])
+        j = numpy.atleast_1d(numpy.arange(self.shape[1])[columns])
+        high, wide = self.chunks[:2]
         out = numpy.empty((len(i), len(j), *self.shape[2:]), self.dtype)
-        for a in numpy.unique(i // self.chunks[0]):
-            for b in numpy.unique(j // self.chunks[1]):
-                left, right = (numpy.nonzero(rows // size == n)[0]
-                               for rows, size, n in zip((i, j), self.chunks, (a, b)))
-                there = i[left] - a * self.chunks[0], j[right] - b * self.chunks[1]
-                out[numpy.ix_(left, right)] = self._tile(a, b)[numpy.ix_(*there)]
-        return out[tuple(0 if _is_number(r) else slice(None) for r in index[:2]) + tuple(index[2:])]
+        for a in numpy.unique(i // high):
+            left = numpy.nonzero(i // high == a)[0]
+            for b in numpy.unique(j // wide):
+                right = numpy.nonzero(j // wide == b)[0]
+                there = numpy.ix_(i[left] - a * high, j[right] - b * wide)
+                out[numpy.ix_(left, right)] = self._tile(a, b)[there]
+        asked = [0 if _is_number(r) else slice(None) for r in (rows, columns)]
+        return out[*asked, *others]
 
     def _tile(self, a, b):
         mirrored = self._symmetric and a > b
@@ -386,16 +297,18 @@ def _in_full(index, ndim):
     """
     index = list(index) if isinstance(index, tuple) else [index]
     dots = [n for n, r in enumerate(index) if r is Ellipsis] or [len(index)]
-    index[dots[0]:dots[0] + 1] = [slice(None)] * (ndim - len(index) + (dots[0] < len(index)))
+    is_given = dots[0] < len(index)
+    index[dots[0]:dots[0] + 1] = [slice(None)] * (ndim - len(index) + is_given)
     lists = [n for n, r in enumerate(index) if not isinstance(r, slice) and not _is_number(r)]
     if len(index) != ndim or len(lists) > 1 or lists and (
             numpy.ndim(index[lists[0]]) != 1 or lists[0] > 1 or any(map(_is_number, index[2:]))):
-        raise IndexError(f'expected at most {ndim} indices: numbers, slices, and for rows or columns one list, got '
-                         f'{index!r:.200}. Take rows first, k[rows][:, columns].')
+        raise IndexError(f'expected at most {ndim} indices: numbers, slices, and for rows or '
+                         f'columns one list, got {index!r:.200}. Take rows first, k[rows][:, '
+                         'columns].')
     return index
 
 
-def stored(path):
+def stored(path: str | PathLike) -> tuple[About, dict[str, Any]]:
     """Return (attributes, {name: StoredKernel}) of a store; arrays of less than two axes are read as arrays.
 
     Raises
@@ -409,8 +322,10 @@ def stored(path):
     if about is None:
         raise FileNotFoundError(f'expected a store of kernels, got none at {where.shown}.')
     if 'names' not in about:
-        raise ValueError(f'expected a store of kernels, got {where.shown} without any. Call `batch` again, with this '
-                         'path.')
+        raise ValueError(f'expected a store of kernels, got {where.shown} without any. Call '
+                         '`batch` again, with this path.')
     check_format(about)
-    return about, {name: StoredKernel(where, a, about['symmetric']) if a.ndim > 1 else a.whole()
-                   for name, a in arrays_of(where, about).items()}
+    found = {}
+    for name, a in arrays_of(where, about).items():
+        found[name] = StoredKernel(where, a, about['symmetric']) if a.ndim > 1 else a.whole()
+    return about, found

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from math import factorial
 
 from ..arrays import kind
-from ..recursion.kernel import COVARIANCES
+from ..duals.pair import Cov
 from ..stax import ElementwiseNumerical, Layer
 from ..trees import leaves, tree_map
 from .precision import mpmath
@@ -94,5 +94,5 @@ def _arrays(k):
 
 
 def _each(f, k):
-    names = [name for names in COVARIANCES for name in names]
-    return k.but(**{name: f(a) for name in names if (a := getattr(k, name)) is not None}, ntk=k.tangent(f))
+    covs = [Cov(*(None if a is None else f(a) for a in cov)) for cov in k.covs]
+    return k.with_covs(covs).but(ntk=k.tangent(f))

@@ -5,45 +5,51 @@
 Below, y is a matrix (n c, o) of o independent columns with c rows for each of n inputs; `a` is the factorization of A
 (factor.py). Every formula is derived in docs/theory/bayes.md.
 """
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..arguments import suggestion
 from ..arrays import namespace, plain
 from ..no_arrays import check_entries
-
+from ..types import Array, Number
 from .closed_form import Training
-from .factor import cholesky_solve, with_ridges
-from .layout import field, nonnegative
+from .factor import Factor, cholesky_solve, with_ridges
+from .layout import Axes, field, nonnegative
 
-__all__ = ['LeaveOneOut', 'RidgeSweep', 'evidence', 'evidence_gradient', 'kernel_of', 'leave_one_out',
-           'log_marginal_likelihood', 'ridge_sweep']
+__all__ = [
+    'LeaveOneOut', 'RidgeSweep', 'evidence', 'evidence_gradient', 'kernel_of', 'leave_one_out',
+    'log_marginal_likelihood', 'ridge_sweep']
 
-PRIORS = {'nngp': 'nngp', 'ntkgp': 'ntk'}          # get: the name of the kernel that is the prior covariance
+PRIORS = {'nngp': 'nngp', 'ntkgp': 'ntk'}      # get: the kernel that is the prior covariance
 
 
 # ------------------------------------------------------------------ the formulas
 
-def evidence(a, y):
+def evidence(a: Factor, y: Array) -> Number:
     """log p(y) = -1/2 tr(y^T A^-1 y) - o/2 log |A| - n o/2 log 2 pi."""
     n, o = y.shape
-    log_determinant, w = a.log_determinant(), a.half(y)
+    log_determinant = a.log_determinant()
+    w = a.half(y)
     value = -namespace(w).sum(w * w) / 2 - o * log_determinant / 2 - n * o * log_2pi(a.k) / 2
     return in_range('log marginal likelihood', value)
 
 
-def evidence_gradient(a, y):
+def evidence_gradient(a: Factor, y: Array) -> tuple[Array, Number]:
     """Return d log p / dK and d log p / d diag_reg, from d log p / dA = G = (alpha alpha^T - o A^-1)/2."""
-    xp, one = namespace(a.k, y), namespace(a.k).eye(a.n)
+    xp = namespace(a.k, y)
+    one = namespace(a.k).eye(a.n)
     a.refuse_singular()
     alpha = a.solve(y)
     G = (alpha @ alpha.T - y.shape[1] * a.solve(one)) / 2
     trace = xp.sum(G * one)
-    return G if a.absolute else G + trace * a.diag_reg / a.n * one, trace * a.scale
+    of_k = G if a.absolute else G + trace * a.diag_reg / a.n * one
+    return of_k, trace * a.scale
 
 
 def left_out(a, y, c):
     """Return mean y_i - B_i^-1 alpha_i, covariance B_i^-1 and log density of each y_i given all others."""
-    xp, o = namespace(a.k, y), y.shape[1]
+    xp = namespace(a.k, y)
+    o = y.shape[1]
     blocks = a.inverse_blocks(c)
     alpha = xp.reshape(a.solve(y), (-1, c, o))
     variance, log_determinant = inverted(blocks)
@@ -57,41 +63,45 @@ def in_range(name, value):
     """Return `value`, one log density or several; raise ValueError if one of them is not finite."""
     xp = namespace(value)
     if not xp.all(xp.isfinite(value)):
-        raise ValueError(f'expected a finite {name}, got {plain(xp.sum(value))}: y^T A^-1 y is out of range. '
-                         'Scale the targets, or pass a larger diag_reg.')
+        raise ValueError(f'expected a finite {name}, got {plain(xp.sum(value))}: y^T A^-1 y is out '
+                         'of range. Scale the targets, or pass a larger diag_reg.')
     return value
 
 
 def inverted(blocks):
     """Return B^-1 and log |B^-1| of positive definite blocks (n, c, c)."""
-    xp, c = namespace(blocks), blocks.shape[-1]
+    xp = namespace(blocks)
+    c = blocks.shape[-1]
     if c == 1:
         return 1 / blocks, -xp.log(blocks[:, 0, 0])
     one = xp.eye(c)
     lower = [xp.cholesky(b) for b in blocks]
-    return xp.stack([cholesky_solve(b, one) for b in lower]), -2 * xp.stack([
-        xp.sum(xp.log(xp.sum(b * one, axis=0))) for b in lower])
+    inverse = xp.stack([cholesky_solve(b, one) for b in lower])
+    half = xp.stack([xp.sum(xp.log(xp.sum(b * one, axis=0))) for b in lower])      # of log |B|
+    return inverse, -2 * half
 
 
 def log_2pi(like):
+    """Return log(2 pi) in the precision of an array."""
     xp = namespace(like)
     return xp.log(2 * xp.pi * xp.eye(1))[0, 0]
 
 
 # ------------------------------------------------------------------ the public functions
 
-def kernel_of(get):
+def kernel_of(get: str) -> str:
     """Return the name of the kernel that is the prior covariance for `get`."""
     kernel = PRIORS.get(str(get).lower())
     if kernel is None:
-        raise ValueError(f"expected get to be 'nngp', or 'ntkgp' for the Gaussian process whose covariance is the NTK; "
-                         f"got {get!r:.100}.{suggestion(get, PRIORS)} "
-                         "The ensemble 'ntk' of gp_inference is the posterior of no prior.")
+        raise ValueError("expected get to be 'nngp', or 'ntkgp' for the Gaussian process whose "
+                         f'covariance is the NTK; got {get!r:.100}.{suggestion(get, PRIORS)} The '
+                         "ensemble 'ntk' of gp_inference is the posterior of no prior.")
     return kernel
 
 
-def log_marginal_likelihood(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,),
-                            get='nngp'):
+def log_marginal_likelihood(k_train_train: Any, y_train: Array, diag_reg: Number = 0.,
+                            diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
+                            get: str = 'nngp') -> Number:
     r"""Return the log density of the targets under a Gaussian process with noise: the evidence for the network.
 
     .. math::
@@ -157,7 +167,9 @@ class LeaveOneOut(NamedTuple):
     log_density: Any
 
 
-def leave_one_out(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,), get='nngp'):
+def leave_one_out(k_train_train: Any, y_train: Array, diag_reg: Number = 0.,
+                  diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
+                  get: str = 'nngp') -> LeaveOneOut:
     r"""Predict the targets of each input from all others, without n separate fits.
 
     .. math::
@@ -222,8 +234,9 @@ class RidgeSweep(NamedTuple):
     log_marginal_likelihood: Any
 
 
-def ridge_sweep(k_train_train, y_train, diag_regs, k_test_train=None, diag_reg_absolute_scale=False, trace_axes=(-1,),
-                get='nngp'):
+def ridge_sweep(k_train_train: Any, y_train: Array, diag_regs: Iterable[Number],
+                k_test_train: Any = None, diag_reg_absolute_scale: bool = False,
+                trace_axes: Axes = (-1,), get: str = 'nngp') -> RidgeSweep:
     r"""Compute predictions, leave-one-out and evidence for many diag_reg with one eigendecomposition of the kernel.
 
     .. math::
@@ -289,7 +302,8 @@ def _training(k, y, diag_reg, absolute, trace_axes, get):
 def _ridges(diag_regs):
     check_entries(diag_regs, 'diag_regs')
     if not hasattr(diag_regs, '__iter__') or getattr(diag_regs, 'shape', None) == ():
-        raise TypeError(f'expected several numbers as diag_regs, got {diag_regs!r}. For one write [{diag_regs!r}].')
+        raise TypeError(f'expected several numbers as diag_regs, got {diag_regs!r}. For one write '
+                        f'[{diag_regs!r}].')
     regs = [nonnegative('diag_regs', reg) for reg in diag_regs]
     if not regs:
         raise ValueError('expected at least one number in diag_regs, got none.')
@@ -299,4 +313,5 @@ def _ridges(diag_regs):
 def _each_left_out(layout, a, y):
     others = layout.rows[1:]
     mean, variance, density = left_out(a, y, a.n // layout.inputs())
-    return LeaveOneOut(layout.outputs(mean, layout.rows), layout.covariance(variance, others), layout.cast(density))
+    return LeaveOneOut(layout.outputs(mean, layout.rows), layout.covariance(variance, others),
+                       layout.cast(density))

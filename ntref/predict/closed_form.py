@@ -7,21 +7,24 @@ Below, _t is the training set and _* the test set; `a` is the factorization of A
 decay = exp(-Lambda tau), growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time.
 Every formula is derived in docs/theory/dynamics.md.
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ..arguments import as_flag
 from ..arrays import as_floats, is_array, namespace, plain
-
+from ..types import Array, Number
 from .factor import NEGATIVE, Factor, NegativeVarianceError
-from .layout import Layout, checked, kernel_matrix, nonnegative, refuse_objects, time, times_alone, zipped
+from .layout import (
+    Axes, Layout, checked, kernel_matrix, nonnegative, refuse_objects, time, times_alone)
 
-__all__ = ['Training', 'flow_test', 'flow_train', 'gradient_descent_mse', 'settled', 'without_rounding']
+__all__ = [
+    'Training', 'flow_test', 'flow_train', 'gradient_descent_mse', 'settled', 'without_rounding']
 
 
 # ------------------------------------------------------------------ the formulas
 
-def flow_train(a, f0, y, tau):
+def flow_train(a: Factor, f0: Array, y: Array, tau: Array | None) -> Array:
     """f_t(tau) = f0 - (1 - exp(-A tau)) (f0 - y)."""
     if tau is None:
         return y + a.stuck(f0 - y)
@@ -29,7 +32,7 @@ def flow_train(a, f0, y, tau):
     return f0 - v @ (a.change(tau)[..., None] * (v.T @ (f0 - y)))
 
 
-def flow_test(a, k, r, tau):
+def flow_test(a: Factor, k: Array, r: Array, tau: Array | None) -> Array:
     """f_*(tau) - f_*(0) = B r, with B = K_*t A^-1 (1 - exp(-A tau)) and r = y - f_t(0)."""
     if tau is None:
         return k @ a.solve(r)
@@ -55,7 +58,8 @@ def ntk_train_covariance(a, tau, s_tt):
     """exp(-A tau) Sigma_tt exp(-A tau)."""
     if tau is None:
         return a.stuck(a.stuck(s_tt).T)
-    v, d = a.vectors, a.decay(tau)
+    v = a.vectors
+    d = a.decay(tau)
     return v @ (d[..., :, None] * (v.T @ s_tt @ v) * d[..., None, :]) @ v.T
 
 
@@ -73,10 +77,11 @@ def gp_train_covariance(a, tau):
     """A exp(-2 A tau)."""
     if tau is None:
         return 0. * a.k
-    return (a.vectors * (a.values * a.decay(2 * tau))[..., None, :]) @ a.vectors.T
+    d = a.values * a.decay(2 * tau)
+    return (a.vectors * d[..., None, :]) @ a.vectors.T
 
 
-def without_rounding(c, prior, eps):
+def without_rounding(c: Array, prior: Array, eps: float) -> Array:
     """Return c (..., m, m) with variances negative by rounding set to 0; raise NegativeVarianceError for others.
 
     The rounding level is NEGATIVE max(m eps of the arithmetic, 4 eps of the entries) times the largest variance of the
@@ -86,10 +91,12 @@ def without_rounding(c, prior, eps):
     one = xp.eye(c.shape[-1])
     variances = xp.sum(c * one, axis=-1)
     before = xp.sum(prior * one, axis=-1)
-    return c + (settled(variances, before, eps) - variances)[..., None] * one if xp.any(variances < 0) else c
+    if not xp.any(variances < 0):
+        return c
+    return c + (settled(variances, before, eps) - variances)[..., None] * one
 
 
-def settled(variances, prior, eps):
+def settled(variances: Array, prior: Array, eps: float) -> Array:
     """Return variances (..., m) with those that are negative by rounding set to 0; `prior` has the variances before.
 
     See `without_rounding`, which has the level of rounding and the error.
@@ -99,7 +106,12 @@ def settled(variances, prior, eps):
     rounding = NEGATIVE * max(variances.shape[-1] * xp.eps(variances), 4 * eps) * before
     if xp.any(below := variances < -rounding):
         smallest = min(map(plain, variances[below]))
-        raise NegativeVarianceError(smallest, before, rounding, eps > 2 * xp.eps(variances))
+        finer = ' compute them in float64,' if eps > 2 * xp.eps(variances) else ''
+        raise NegativeVarianceError(
+            f'expected variances >= 0, got {smallest:.3g} where the largest before training is '
+            f'{before:.3g}; down to {-rounding:.2g} it would be rounding, and count as 0. Are the '
+            'kernels of one network and these inputs? If so rounding of their entries is blown up '
+            f'by small eigenvalues:{finer} or pass a larger diag_reg.', smallest)
     return xp.maximum(variances, 0.)
 
 
@@ -112,33 +124,44 @@ def transpose(a):
 class Training:
     """A training set seen through one kernel: the targets and the kernel as matrices, the kernel factored once."""
 
-    def __init__(self, k, y, diag_reg, absolute, trace_axes):
-        (k,), (y,) = as_floats(k), as_floats(y)
-        namespace(k, y)                                # raises TypeError if k and y are of different kinds
+    def __init__(self, k: Array, y: Array, diag_reg: Number, absolute: bool, trace_axes: Axes):
+        k, = as_floats(k)
+        y, = as_floats(y)
+        namespace(k, y)                        # raises TypeError if k and y are of different kinds
         self.layout = Layout(y, trace_axes, k)
-        self.y = 1 * self.layout.columns(checked('y_train', y))        # a copy: the caller may change theirs
-        self.a = Factor(kernel_matrix(checked('k_train_train', k)), nonnegative('diag_reg', diag_reg),
-                        as_flag(absolute, 'diag_reg_absolute_scale'), namespace(k).eps(k))
+        self.y = 1 * self.layout.columns(checked('y_train', y))      # the caller may change theirs
+        matrix = kernel_matrix(checked('k_train_train', k))
+        diag_reg = nonnegative('diag_reg', diag_reg)
+        absolute = as_flag(absolute, 'diag_reg_absolute_scale')
+        self.a = Factor(matrix, diag_reg, absolute, namespace(k).eps(k))
 
-    def refuse_arrays_as_times(self, t, fx_train_0, fx_test_0, k_test_train, name='t'):
+    def refuse_arrays_as_times(self, t: Any, fx_train_0: Any, fx_test_0: Any, k_test_train: Any,
+                               name: str = 't') -> None:
         """Raise TypeError if outputs or a kernel are passed as times, seen by shape and numbers out of order."""
-        if is_array(t) and not hasattr(fx_train_0, 'shape') and fx_test_0 is None and k_test_train is None:
+        if hasattr(fx_train_0, 'shape') or fx_test_0 is not None or k_test_train is not None:
+            return
+        if is_array(t):
             row = namespace(t).reshape(t, (-1,))
             if namespace(t).any(row[1:] < row[:-1]):
-                kernel = zipped((None,) * len(self.layout.rows), self.layout.rows)
-                times_alone(t, {'k_test_train': kernel, 'fx_train_0': self.layout.shape}, name)
+                shapes = {'k_test_train': self.layout.test_sizes(), 'fx_train_0': self.layout.shape}
+                times_alone(t, shapes, name)
 
-    def predict(self, on_train, on_test, when, fx_train_0, fx_test_0, k_test_train):
+    def predict(self, on_train: Callable[..., Array], on_test: Callable[..., Array], when: Any,
+                fx_train_0: Any, fx_test_0: Any, k_test_train: Array | None) -> Any:
         """Return on_train(a, f0, y, when), f_*(0) + on_test(a, k, y - f0, when), or both, as arrays."""
         if fx_train_0 is None and fx_test_0 is None:
-            raise ValueError('expected fx_train_0 or fx_test_0, got None for both: give those of the outputs wanted.')
+            raise ValueError('expected fx_train_0 or fx_test_0, got None for both: give those of '
+                             'the outputs wanted.')
         if fx_test_0 is not None and k_test_train is None:
-            raise ValueError('expected k_test_train along with fx_test_0, got None: pass kernel_fn(x_test, x_train).')
+            raise ValueError('expected k_test_train along with fx_test_0, got None: pass '
+                             'kernel_fn(x_test, x_train).')
         layout = self.layout
         a = self.a
         y = self.y
         f0 = layout.initial('fx_train_0', 0. if fx_train_0 is None else fx_train_0, layout.rows, y)
-        train = None if fx_train_0 is None else layout.outputs(on_train(a, f0, y, when), layout.rows)
+        train = None
+        if fx_train_0 is not None:
+            train = layout.outputs(on_train(a, f0, y, when), layout.rows)
         if fx_test_0 is None:
             return train
         k, rows = layout.test_matrix(k_test_train)
@@ -147,8 +170,9 @@ class Training:
         return test if train is None else (train, test)
 
 
-def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., diag_reg_absolute_scale=False,
-                         trace_axes=(-1,)):
+def gradient_descent_mse(k_train_train: Array, y_train: Array, learning_rate: Number = 1.,
+                         diag_reg: Number = 0., diag_reg_absolute_scale: bool = False,
+                         trace_axes: Axes = (-1,)) -> '_Flow':
     r"""Predict the outputs during gradient flow on the squared loss, with the kernel held fixed.
 
     .. math::
@@ -221,7 +245,8 @@ def gradient_descent_mse(k_train_train, y_train, learning_rate=1., diag_reg=0., 
     """
     refuse_objects(k_train_train)
     learning_rate = nonnegative('learning_rate', learning_rate, positive=True)
-    return _Flow(Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes), learning_rate)
+    train = Training(k_train_train, y_train, diag_reg, diag_reg_absolute_scale, trace_axes)
+    return _Flow(train, learning_rate)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -231,8 +256,9 @@ class _Flow:
     train: Training
     learning_rate: Any
 
-    def __call__(self, t=None, fx_train_0=0., fx_test_0=None, k_test_train=None):
-        start = fx_train_0, fx_test_0, k_test_train
+    def __call__(self, t: Array | Number | None = None, fx_train_0: Array | Number | None = 0.,
+                 fx_test_0: Array | Number | None = None, k_test_train: Array | None = None) -> Any:
+        start = (fx_train_0, fx_test_0, k_test_train)
         self.train.refuse_arrays_as_times(t, *start)
         tau = time(t, self.learning_rate, self.train.y)
         result = self.train.predict(flow_train, flow_test, tau, *start)

@@ -18,27 +18,33 @@ from typing import Any
 from ..arguments import as_flag, as_nested, as_whole
 from ..arrays import as_floats, exact, namespace, plain
 from ..derivatives import is_traced
+from ..types import Array, Number
 from .closed_form import Training, flow_test, flow_train
 from .factor import largest_eigenvalue, symmetric
-from .layout import checked, kernel_matrix, nonnegative, refuse_objects
+from .layout import Axes, as_momentum, checked, kernel_matrix, nonnegative, refuse_objects
 
 __all__ = ['gradient_descent_mse_steps', 'max_learning_rate']
 
-RANGE = {True: 60., False: 600.}       # {is float32: log of the largest growth of residuals}, with room for targets
+# {is float32: log of the largest growth of residuals}, with room for targets
+RANGE = {True: 60., False: 600.}
 
 
 # ------------------------------------------------------------------ the formulas
 
 def product(p, q, x, s):
     """Return (beta, gamma) of (1 - x gamma + beta w)(1 - x gamma' + beta' w); p is (beta, gamma), q (beta', gamma')."""
-    (b, g), (d, h) = p, q
-    return b + d - x * (b * h + g * d) - s * b * d, g + h - x * g * h + b * d
+    b, g = p
+    d, h = q
+    beta = b + d - x * (b * h + g * d) - s * b * d
+    gamma = g + h - x * g * h + b * d
+    return beta, gamma
 
 
 def power(k, x, s):
     """Return (beta_k, gamma_k), each of shape (len(k), len(x)), for the list k of whole numbers."""
     xp = namespace(x)
-    result, square = (0 * x, 0 * x), (1 + 0 * x, 0 * x)
+    result = (0 * x, 0 * x)
+    square = (1 + 0 * x, 0 * x)
     for i in range(max(k).bit_length()):
         square = product(square, square, x, s) if i else square
         bit = xp.asarray([[float(j >> i & 1)] for j in k])
@@ -53,10 +59,12 @@ def gain(a, k, learning_rate, size, m, nesterov):
     """
     rate = exact(learning_rate, a.values) / size
     m = exact(m, a.values)
-    x, c = a.values * rate, lookahead(m, nesterov)
+    x = a.values * rate
+    c = lookahead(m, nesterov)
     beta, gamma = power(k, x, 1 - m + c * x)
     g = (gamma + c * beta) * rate
-    return namespace(g).where(a.rates[1] & (g * a.rounding >= 1), 0., g)
+    ended = a.rates[1] & (g * a.rounding >= 1)
+    return namespace(g).where(ended, 0., g)
 
 
 def steps_train(a, f0, y, g):
@@ -83,7 +91,8 @@ def edge(m, nesterov):
 def radius(x, m, nesterov):
     """Return |z| of the largest root, for x beyond the edge."""
     c = lookahead(m, nesterov)
-    trace, determinant = 1 + m - c * x, m - (c - 1) * x
+    trace = 1 + m - c * x
+    determinant = m - (c - 1) * x
     return abs(trace) * (1 + sqrt(1 - 4 * determinant / trace / trace)) / 2
 
 
@@ -91,7 +100,8 @@ def radius(x, m, nesterov):
 
 def counted(steps):
     """Return the whole numbers `steps` as a flat list, and their shape."""
-    row, shape = [as_nested(steps, 'steps')], ()
+    row = [as_nested(steps, 'steps')]
+    shape: tuple[int, ...] = ()
     while isinstance(row[0], tuple):
         shape += (len(row[0]),)
         row = [k for part in row for k in part]
@@ -104,8 +114,9 @@ def check_range(k, x, m, nesterov, single):
     x : learning_rate lambda / N for the largest eigenvalue lambda.
     """
     if not isfinite(x):
-        raise ValueError('expected a learning_rate whose product with the largest eigenvalue is in the range of '
-                         'floating-point numbers, got one beyond it. Take a smaller learning_rate.')
+        raise ValueError('expected a learning_rate whose product with the largest eigenvalue is in '
+                         'the range of floating-point numbers, got one beyond it. Take a smaller '
+                         'learning_rate.')
     beyond = x / edge(m, nesterov)
     if beyond < 1 or beyond == 1 and k is not None:
         return
@@ -113,13 +124,16 @@ def check_range(k, x, m, nesterov, single):
     if k is None or k * log(rate) > RANGE[single]:
         most = 'a number of steps' if k is None else f'steps <= {int(RANGE[single] / log(rate))}'
         raise ValueError(
-            f'expected {most} with a learning_rate {beyond:.6g} times max_learning_rate, got steps={k}: along the '
-            f'eigenvector of the largest eigenvalue the residual is multiplied by -{rate:.6g} a step and has no limit. '
-            'Take fewer steps or a smaller learning_rate.')
+            f'expected {most} with a learning_rate {beyond:.6g} times max_learning_rate, got '
+            f'steps={k}: along the eigenvector of the largest eigenvalue the residual is '
+            f'multiplied by -{rate:.6g} a step and has no limit. Take fewer steps or a smaller '
+            'learning_rate.')
 
 
-def gradient_descent_mse_steps(k_train_train, y_train, learning_rate, momentum=0., nesterov=False, diag_reg=0.,
-                               diag_reg_absolute_scale=False, trace_axes=(-1,)):
+def gradient_descent_mse_steps(k_train_train: Array, y_train: Array, learning_rate: Number,
+                               momentum: Number = 0., nesterov: bool = False,
+                               diag_reg: Number = 0., diag_reg_absolute_scale: bool = False,
+                               trace_axes: Axes = (-1,)) -> '_Steps':
     r"""Predict the outputs after steps of full-batch gradient descent on the squared loss, with the kernel held fixed.
 
     .. math::
@@ -216,7 +230,8 @@ class _Steps:
     momentum: Any
     nesterov: bool
 
-    def __call__(self, steps, fx_train_0=0., fx_test_0=None, k_test_train=None):
+    def __call__(self, steps: Any, fx_train_0: Array | Number | None = 0.,
+                 fx_test_0: Array | Number | None = None, k_test_train: Array | None = None) -> Any:
         train = self.train
         rate = self.learning_rate
         m = self.momentum
@@ -226,27 +241,23 @@ class _Steps:
         size = prod(train.layout.shape)
         train.refuse_arrays_as_times(steps, *start, name='steps')
         k, shape = (None, ()) if steps is None else counted(steps)
-        top = a.values[-1] if k else largest_eigenvalue(a.a) * (1 + a.level)           # an upper bound
-        check_range(k and max(k), plain(top) * plain(rate) / size, plain(m), nesterov, train.layout.single)
+        top = a.values[-1] if k else largest_eigenvalue(a.a) * (1 + a.level)       # an upper bound
+        x = plain(top) * plain(rate) / size
+        check_range(k and max(k), x, plain(m), nesterov, train.layout.single)
         if k is None:
             result = train.predict(flow_train, flow_test, None, *start)
             a.announce(train.y)
             return result
         g = gain(a, k, rate, size, m, nesterov)
-        result = train.predict(steps_train, steps_test, namespace(g).reshape(g, shape + (len(a.k),)), *start)
-        a.announce(train.y, plain(rate) / size * min(max(k, default=0), 10 ** 300) / (1 - plain(m)))
+        g = namespace(g).reshape(g, shape + (len(a.k),))
+        result = train.predict(steps_train, steps_test, g, *start)
+        last = min(max(k, default=0), 10 ** 300)
+        a.announce(train.y, plain(rate) / size * last / (1 - plain(m)))
         return result
 
 
-def as_momentum(momentum):
-    """Return `momentum` as a number; raise ValueError unless it is in [0, 1)."""
-    momentum = nonnegative('momentum', momentum)
-    if not momentum < 1:
-        raise ValueError(f'expected 0 <= momentum < 1, got {momentum}.')
-    return momentum
-
-
-def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12, nesterov=False):
+def max_learning_rate(ntk_train_train: Array, y_train_size: int | None = None,
+                      momentum: Number = 0., eps: Number = 1e-12, nesterov: bool = False) -> Number:
     r"""Return the learning rate above which full-batch gradient descent on the squared loss diverges.
 
     .. math:: \frac{2 (1 + \text{momentum})\, \text{y_train_size}}{\lambda_{\max}(\Theta) + \text{eps}}
@@ -294,8 +305,13 @@ def max_learning_rate(ntk_train_train, y_train_size=None, momentum=0., eps=1e-12
     k, = as_floats(ntk_train_train)
     precision = namespace(k).eps(k)
     k = kernel_matrix(checked('ntk_train_train', k))
-    size = len(k) if y_train_size is None else nonnegative('y_train_size', y_train_size, positive=True)
+    size = len(k)
+    if y_train_size is not None:
+        size = nonnegative('y_train_size', y_train_size, positive=True)
     largest = largest_eigenvalue(symmetric(k, precision))
     if not plain(largest) > 0:
-        raise ValueError(f'expected a kernel with a positive eigenvalue, got {plain(largest):.3g} as the largest.')
-    return edge(momentum, nesterov) * size / ((largest if is_traced(largest) else plain(largest)) + eps)
+        raise ValueError(f'expected a kernel with a positive eigenvalue, got {plain(largest):.3g} '
+                         'as the largest.')
+    if not is_traced(largest):
+        largest = plain(largest)
+    return edge(momentum, nesterov) * size / (largest + eps)

@@ -1,4 +1,5 @@
 """Evidence for a network as a function of its hyper-parameters: its gradient and its maximum."""
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from math import exp, inf, isfinite, isqrt, log, prod
@@ -8,22 +9,23 @@ import numpy
 
 from ..arguments import as_function, as_whole, of_block
 from ..arrays import is_array
-from ..engine.cover import ENTRIES
+from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import counted
 from ..no_arrays import check_unfollowed
-
+from ..types import Array, KernelFn, HasKernel, Number
 from .bayes import evidence, evidence_gradient, kernel_of
 from .closed_form import Training
-from .gaussian import refuse
-from .layout import nonnegative
+from .ensemble import refuse
+from .layout import Axes, nonnegative
 
 __all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gradient']
 
 RIDGE = 'diag_reg'         # the hyper-parameter that is not an argument of net_fn
 ALL = slice(None)
 NARROW = 1e-3              # radius of a box, in logarithms, below which the search gives up
-UPHILL = 'no step along the gradient found more, which is rounding as a rule. A larger diag_reg, or bounds, may help.'
 FAR = 1e5                  # default bounds: the start divided and multiplied by this
+UPHILL = ('no step along the gradient found more, which is rounding as a rule. A larger diag_reg, '
+          'or bounds, may help.')
 
 
 class Fit(NamedTuple):
@@ -62,20 +64,25 @@ class FitError(RuntimeError):
     fit : Fit, the best so far; pass its hyperparameters as `initial` to `fit_hyperparameters` to go on.
     """
 
-    def __init__(self, why, fit):
+    def __init__(self, why: str, fit: Fit):
         self.fit = fit
         shown = ', '.join(f'{name}={value:.6g}' for name, value in fit.hyperparameters.items())
         slope = max(map(abs, fit.gradient.values()))
         super().__init__(
-            f'expected the largest log marginal likelihood, got {fit.log_marginal_likelihood:.6g} at {shown} after '
-            f'{len(fit.trace)} evaluations, where its largest slope is {slope:.2g} in a logarithm: {why} The best so '
-            'far is in .fit of this error: pass fit.hyperparameters as initial to go on.')
+            f'expected the largest log marginal likelihood, got {fit.log_marginal_likelihood:.6g} '
+            f'at {shown} after {len(fit.trace)} evaluations, where its largest slope is '
+            f'{slope:.2g} in a logarithm: {why} The best so far is in .fit of this error: pass '
+            'fit.hyperparameters as initial to go on.')
 
 
 # ------------------------------------------------------------------ the gradient
 
-def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, get='nngp', diag_reg=0.,
-                                     diag_reg_absolute_scale=False, trace_axes=(-1,), **kernel_fn_kwargs):
+def log_marginal_likelihood_gradient(net_fn: Callable[..., HasKernel | KernelFn], x_train: Any,
+                                     y_train: Array, hyperparameters: dict[str, Number],
+                                     get: str = 'nngp', diag_reg: Number = 0.,
+                                     diag_reg_absolute_scale: bool = False,
+                                     trace_axes: Axes = (-1,), **kernel_fn_kwargs: Any
+                                     ) -> tuple[float, dict[str, float]]:
     r"""Return log p(y) of a network and its derivatives in all hyper-parameters, in one reverse pass.
 
     .. math::
@@ -126,8 +133,8 @@ def log_marginal_likelihood_gradient(net_fn, x_train, y_train, hyperparameters, 
     >>> round(value, 6), gradient                          # -4/2 - log(2 pi)/2; 4 - 1
     (-2.918939, {'W_std': 3.0})
     """
-    problem = _Problem(net_fn, x_train, y_train, hyperparameters, (get, diag_reg, diag_reg_absolute_scale, trace_axes),
-                       kernel_fn_kwargs)
+    options = (get, diag_reg, diag_reg_absolute_scale, trace_axes)
+    problem = _Problem(net_fn, x_train, y_train, hyperparameters, options, kernel_fn_kwargs)
     value, gradient = problem.value_and_gradient(problem.initial)
     if 0. in gradient.values():
         problem.refuse_unseen()
@@ -141,21 +148,25 @@ class _Problem:
         get, diag_reg, self.absolute, self.trace_axes = options
         refuse(x, y, diag_reg)
         if not isinstance(initial, dict) or not initial:
-            raise ValueError("expected the hyper-parameters as a dict {name: number > 0}, such as {'W_std': 1.5, "
-                             f"'diag_reg': 0.1}}, got {initial!r}.")
+            raise ValueError('expected the hyper-parameters as a dict {name: number > 0}, such as '
+                             f"{{'W_std': 1.5, 'diag_reg': 0.1}}, got {initial!r}.")
         for name, value in (('x_train', x), ('y_train', y), *initial.items()):
             check_unfollowed(value, name)
-        self.initial = {name: float(nonnegative(name, value, positive=True)) for name, value in initial.items()}
+        self.initial = {name: float(nonnegative(name, value, positive=True))
+                        for name, value in initial.items()}
         self.net_fn = as_function(net_fn, 'net_fn')
         self.x = x
         self.y = y
         self.kwargs = kwargs
-        self.kernel, self.diag_reg = kernel_of(get), diag_reg
+        self.kernel = kernel_of(get)
+        self.diag_reg = diag_reg
 
     def network(self, hyper):
+        """Return the network with these hyper-parameters."""
         return self.net_fn(**{name: value for name, value in hyper.items() if name != RIDGE})
 
     def kernel_fn(self, hyper):
+        """Return its kernel function."""
         network = self.network(hyper)
         if not callable(getattr(network, 'kernel_fn', network)):
             raise TypeError('expected net_fn to return a network, or its kernel_fn, got '
@@ -166,13 +177,14 @@ class _Problem:
         """Return the kernel of all inputs with themselves."""
         return self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
 
-    @numpy.errstate(over='ignore', invalid='ignore')               # results that are not finite are refused
+    @numpy.errstate(over='ignore', invalid='ignore')       # results that are not finite are refused
     def value_and_gradient(self, hyper):
         """Return log p and {name: its derivative}."""
         k = self.whole(hyper)
         if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
             raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
-                            f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates NumPy only.')
+                            f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates '
+                            'NumPy only.')
         train = Training(k, self.y, hyper.get(RIDGE, self.diag_reg), self.absolute, self.trace_axes)
         value = float(evidence(train.a, train.y))
         G, of_ridge = evidence_gradient(train.a, train.y)
@@ -180,7 +192,8 @@ class _Problem:
         if RIDGE in hyper:
             gradient[RIDGE] += float(of_ridge)
         if not all(map(isfinite, gradient.values())):
-            raise ValueError(f'expected finite derivatives of the log marginal likelihood, got {gradient} at {hyper}.')
+            raise ValueError('expected finite derivatives of the log marginal likelihood, got '
+                             f'{gradient} at {hyper}.')
         return value, gradient
 
     def pullback(self, hyper, k, G):
@@ -188,12 +201,16 @@ class _Problem:
         total = dict.fromkeys(hyper, 0.)
         if set(hyper) == {RIDGE}:
             return total
+        make_vjp = import_module('autograd').make_vjp
+        tolerance = numpy.finfo(k.dtype).eps ** .5 * abs(k).max()
         for rows, columns in self.blocks(hyper):
-            vjp, part = import_module('autograd').make_vjp(partial(self.block, rows, columns))(hyper)
-            if abs(part - k[rows, columns]).max() > numpy.finfo(k.dtype).eps ** .5 * abs(k).max():
-                raise ValueError('expected net_fn to give the same kernel each time, and inputs on axis 0; got another '
-                                 f'kernel of inputs {rows} and {columns} for numbers that autograd follows.')
-            for name, slope in vjp((1 if rows == columns else 2) * G[rows, columns]).items():
+            vjp, part = make_vjp(partial(self.block, rows, columns))(hyper)
+            if abs(part - k[rows, columns]).max() > tolerance:
+                raise ValueError('expected net_fn to give the same kernel each time, and inputs on '
+                                 f'axis 0; got another kernel of inputs {rows} and {columns} for '
+                                 'numbers that autograd follows.')
+            times = 1 if rows == columns else 2
+            for name, slope in vjp(times * G[rows, columns]).items():
                 total[name] += float(slope)
         return total
 
@@ -207,10 +224,11 @@ class _Problem:
         """Raise ValueError if the kernel changes with a hyper-parameter on which, to autograd, it does not depend."""
         k = self.whole(self.initial)
         for name in self.idle(self.initial):
-            if (self.whole(self.initial | {name: 1.01 * self.initial[name]}) != k).any():
-                raise ValueError(f'expected a kernel that autograd can follow from {name}, got one that changes with '
-                                 'it and has a derivative that is exactly 0. Write net_fn with operators and '
-                                 'autograd.numpy.')
+            beside = self.initial | {name: 1.01 * self.initial[name]}
+            if (self.whole(beside) != k).any():
+                raise ValueError(f'expected a kernel that autograd can follow from {name}, got one '
+                                 'that changes with it and has a derivative that is exactly 0. '
+                                 'Write net_fn with operators and autograd.numpy.')
 
     def block(self, rows, columns, hyper):
         """Return the kernel of some inputs with others, for slices from `blocks`."""
@@ -229,16 +247,19 @@ class _Problem:
         alone = getattr(self.kernel_fn(hyper), 'of_blocks', lambda *a, **k: None)
         if not is_array(self.x) or alone(self.x, None, **self.kwargs) is None:
             return [(ALL, ALL)]
-        n = len(self.x)
         side = max(1, isqrt(ENTRIES // 4) // prod(self.x.shape[1:-1]))
-        cuts = [slice(i, min(i + side, n)) for i in range(0, n, side)]
-        return [(rows, columns) for i, rows in enumerate(cuts) for columns in cuts[i:]]
+        return blocks(cuts(len(self.x), side))
 
 
 # ------------------------------------------------------------------ the maximum
 
-def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=0., diag_reg_absolute_scale=False,
-                        trace_axes=(-1,), bounds=None, max_steps=200, tol=1e-5, progress=None, **kernel_fn_kwargs):
+def fit_hyperparameters(net_fn: Callable[..., HasKernel | KernelFn], x_train: Any, y_train: Array,
+                        initial: dict[str, Number], get: str = 'nngp', diag_reg: Number = 0.,
+                        diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
+                        bounds: dict[str, tuple[Number, Number]] | None = None,
+                        max_steps: int = 200, tol: float = 1e-5,
+                        progress: bool | Callable[[dict[str, float], float], Any] | None = None,
+                        **kernel_fn_kwargs: Any) -> Fit:
     r"""Find the hyper-parameters of a network, and the noise, that make the targets most likely.
 
     .. math:: \hat\vartheta = \arg\max_\vartheta \log p(y | \vartheta)
@@ -287,8 +308,8 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
     >>> round(fit.hyperparameters['W_std'], 4), fit.at_bounds
     (2.0, ())
     """
-    problem = _Problem(net_fn, x_train, y_train, initial, (get, diag_reg, diag_reg_absolute_scale, trace_axes),
-                       kernel_fn_kwargs)
+    options = (get, diag_reg, diag_reg_absolute_scale, trace_axes)
+    problem = _Problem(net_fn, x_train, y_train, initial, options, kernel_fn_kwargs)
     limits = _limits(problem.initial, {} if bounds is None else bounds)
     max_steps = as_whole(max_steps, 'max_steps', 1)
     tol = nonnegative('tol', tol, positive=True)
@@ -301,7 +322,8 @@ def fit_hyperparameters(net_fn, x_train, y_train, initial, get='nngp', diag_reg=
 def _limits(initial, bounds):
     """Return the bounds of log(value / start) for each hyper-parameter."""
     if not isinstance(bounds, dict):
-        raise TypeError(f'expected bounds as a dict {{name: (least, largest)}}, got {bounds!r:.100}.')
+        raise TypeError(f'expected bounds as a dict {{name: (least, largest)}}, got '
+                        f'{bounds!r:.100}.')
     if unknown := set(bounds) - set(initial):
         raise ValueError(f'expected bounds for {list(initial)}, got some for {sorted(unknown)}.')
     limits = []
@@ -311,7 +333,8 @@ def _limits(initial, bounds):
             raise ValueError(f'expected bounds of {name} as (least, largest), got {given!r:.100}.')
         low, high = (nonnegative(f'bounds of {name}', value, positive=True) for value in given)
         if not low <= start <= high:
-            raise ValueError(f'expected {name} between its bounds {low:g} and {high:g}, got {start:g} in initial.')
+            raise ValueError(f'expected {name} between its bounds {low:g} and {high:g}, got '
+                             f'{start:g} in initial.')
         limits.append((log(low / start), log(high / start)))
     return limits
 
@@ -323,7 +346,8 @@ class _Search:
         self.problem = problem
         self.limits = limits
         self.progress = progress
-        self.trace, self.best = [], None
+        self.trace = []
+        self.best = None
 
     def __call__(self, u):
         self.last = tuple(map(float, u))
@@ -331,11 +355,12 @@ class _Search:
         value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
         if not self.trace and 0. in gradient.values() and (idle := self.problem.idle(hyper)):
-            raise ValueError(f'expected the kernel to depend on {idle[0]}, got a derivative that is exactly 0. Is it '
-                             'an argument that net_fn uses, and stays what autograd can follow (no float, no numpy)?')
+            raise ValueError(f'expected the kernel to depend on {idle[0]}, got a derivative that '
+                             'is exactly 0. Is it an argument that net_fn uses, and stays what '
+                             'autograd can follow (no float, no numpy)?')
         self.trace.append((hyper, value))
         if self.best is None or value > self.best[1]:
-            self.best = hyper, value, gradient, self.last
+            self.best = (hyper, value, gradient, self.last)
         self.progress(hyper, value)
         return -value, numpy.array([-slope for slope in gradient.values()])
 
@@ -348,21 +373,27 @@ class _Search:
         radius = inf
         steps = max_steps
         for _ in range(max_steps):
-            box = [(max(low, v - radius), min(high, v + radius)) for v, (low, high) in zip(start, self.limits)]
+            box = [(max(low, v - radius), min(high, v + radius))
+                   for v, (low, high) in zip(start, self.limits)]
             try:
                 found = import_module('scipy.optimize').minimize(
-                    self, start, jac=True, method='L-BFGS-B', bounds=box, options=dict(maxiter=steps, gtol=tol))
+                    self, start, jac=True, method='L-BFGS-B', bounds=box,
+                    options=dict(maxiter=steps, gtol=tol))
             except ValueError as error:
                 if not self.trace:
                     raise
                 radius = max(abs(v - w) for v, w in zip(self.last, self.best[3])) / 2
                 if radius < NARROW:
-                    raise FitError(f'{error} Fit diag_reg, too, or give bounds.', self.fit(None)) from error
+                    why = f'{error} Fit diag_reg, too, or give bounds.'
+                    raise FitError(why, self.fit(None)) from error
             else:
                 steps -= found.get('nit', 0)               # missing if all bounds leave no room
                 if not found.success:
-                    raise FitError(UPHILL if found.status == 2 else f'{found.message}.', self.fit(found))
-                if not any(v in edges and v not in limits for v, edges, limits in zip(found.x, box, self.limits)):
+                    why = UPHILL if found.status == 2 else f'{found.message}.'
+                    raise FitError(why, self.fit(found))
+                at_box = [v in edges and v not in limits
+                          for v, edges, limits in zip(found.x, box, self.limits)]
+                if not any(at_box):
                     return self.fit(found)
                 if steps < 1:
                     break
@@ -370,6 +401,8 @@ class _Search:
         raise FitError(f'{max_steps} steps were not enough.', self.fit(None))
 
     def fit(self, found):
+        """Return the best so far as a Fit."""
         hyper, value, gradient, u = self.best
         at_bounds = tuple(name for name, v, limits in zip(hyper, u, self.limits) if v in limits)
-        return Fit(hyper, value, gradient, at_bounds, self.problem.network(hyper), self.trace, found)
+        network = self.problem.network(hyper)
+        return Fit(hyper, value, gradient, at_bounds, network, self.trace, found)

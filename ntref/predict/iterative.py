@@ -3,6 +3,7 @@
 Every step reads, or computes, the upper half of K once, tile by tile. The preconditioner factors a few rows of K,
 K = L L^T + a rest: docs/theory/dynamics.md#without-the-kernel-in-memory.
 """
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
@@ -11,6 +12,7 @@ from ..arguments import as_flag, as_whole
 from ..arrays import as_floats
 from ..engine.run import counted
 from ..no_arrays import check_unfollowed
+from ..types import Array, Number
 from .factor import NotPSDError
 from .layout import checked, nonnegative
 from .out_of_core import Tiles
@@ -18,7 +20,7 @@ from .out_of_core import Tiles
 __all__ = ['NotConvergedError', 'Solution', 'State', 'System', 'cg', 'pivoted_cholesky']
 
 EPS = 2. ** -52
-SAME = 1e-12           # relative difference up to which traces are those of one kernel, read in different ways
+SAME = 1e-12       # relative difference up to which traces are those of one kernel
 
 
 class NotConvergedError(RuntimeError):
@@ -31,29 +33,33 @@ class NotConvergedError(RuntimeError):
     state : State, from which `cg(..., state=error.state)` goes on.
     """
 
-    def __init__(self, residual, tol, state, rounding):
+    def __init__(self, message: str, residual: Any, steps: int, state: Any):
+        super().__init__(message)
         self.residual = residual
-        self.steps = state.steps
+        self.steps = steps
         self.state = state
-        reached = (f'expected residuals |y - (K + reg I) a| / |y| <= {tol:g}, got {residual.max():.3g} in '
-                   f'{sum(residual > tol)} of {len(residual)} right-hand sides after {state.steps} steps with rank '
-                   f'{len(state.lower)}')
-        super().__init__(reached + (
-            '. Rounding allows no less, however many steps: pass a larger tol or diag_reg.' if rounding
-            else '. The solution so far is in .state of this error: pass it as state= to go on (more max_steps). A '
-                 'larger rank or a larger diag_reg takes fewer steps.'))
 
 
-class _Indefinite(NotPSDError):
-    """Error for a direction in which K + reg I is not positive; `smallest` is p^T (K + reg I) p / p^T p."""
+def _not_reached(residual, tol, state, rounding):
+    """Return the error for residuals above the tolerance, which `rounding` may allow to be no smaller."""
+    advice = ('The solution so far is in .state of this error: pass it as state= to go on (more '
+              'max_steps). A larger rank or a larger diag_reg takes fewer steps.')
+    if rounding:
+        advice = 'Rounding allows no less, however many steps: pass a larger tol or diag_reg.'
+    return NotConvergedError(
+        f'expected residuals |y - (K + reg I) a| / |y| <= {tol:g}, got {residual.max():.3g} in '
+        f'{sum(residual > tol)} of {len(residual)} right-hand sides after {state.steps} steps with '
+        f'rank {len(state.lower)}. {advice}', residual, state.steps, state)
 
-    def __init__(self, quotient, shift):
-        self.smallest, self.absolute = float(quotient), True
-        self.diag_reg = float(f'{shift + 2 * abs(quotient) or EPS:.2g}')
-        ValueError.__init__(
-            self, 'expected a positive definite K + reg I, got p^T (K + reg I) p / p^T p = '
-            f'{quotient:.3g} for a direction p on the way: its smallest eigenvalue is that or less. Pass '
-            f'diag_reg={self.diag_reg:g}, diag_reg_absolute_scale=True (or more), or compute the kernel more exactly.')
+
+def _indefinite(quotient, shift):
+    """Return the error for a direction p in which p^T (K + reg I) p / p^T p is not positive."""
+    diag_reg = float(f'{shift + 2 * abs(quotient) or EPS:.2g}')
+    return NotPSDError(
+        'expected a positive definite K + reg I, got p^T (K + reg I) p / p^T p = '
+        f'{quotient:.3g} for a direction p on the way: its smallest eigenvalue is that or less. '
+        f'Pass diag_reg={diag_reg:g}, diag_reg_absolute_scale=True (or more), or compute the '
+        'kernel more exactly.', float(quotient), diag_reg, True)
 
 
 class State(NamedTuple):
@@ -109,7 +115,8 @@ class Solution(NamedTuple):
 
 # ------------------------------------------------------------------ the preconditioner
 
-def pivoted_cholesky(diagonal, row, rank):
+def pivoted_cholesky(diagonal: numpy.ndarray, row: Callable[[int], numpy.ndarray],
+                     rank: int) -> tuple[numpy.ndarray, numpy.ndarray, list[int]]:
     """Return the first `rank` steps of the Cholesky decomposition of K, with the largest diagonal left as pivot.
 
     .. math:: l_m = (K_{i\\cdot} - \\sum_{j<m} l_j[i] l_j) / \\sqrt{d_i}, \\quad d \\leftarrow d - l_m^2,
@@ -159,7 +166,8 @@ class _Preconditioner:
 
     def __init__(self, lower, shift):
         self.u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
-        self.shift, self.inside = shift, 1 / (s ** 2 + shift)
+        self.shift = shift
+        self.inside = 1 / (s ** 2 + shift)
 
     def __call__(self, r):
         c = self.u.T @ r
@@ -173,7 +181,8 @@ class _Preconditioner:
 class System:
     """The matrix K + shift I, its preconditioner, the tolerance and the most steps."""
 
-    def __init__(self, k, diag_reg, absolute, tol, rank, max_steps, progress):
+    def __init__(self, k: Tiles, diag_reg: Number, absolute: bool, tol: float, rank: int,
+                 max_steps: int, progress: Any):
         self.k = k
         self.progress = progress
         self.rank = as_whole(rank, 'rank', 0)
@@ -185,51 +194,63 @@ class System:
         with numpy.errstate(over='ignore'):
             self.trace = float(self.diagonal.sum())
         if not numpy.isfinite(self.trace):
-            raise ValueError(f'expected a kernel whose trace is in the range of float64, got entries up to '
-                             f'{self.diagonal.max():.3g}. Divide kernel and targets by a number.')
+            raise ValueError('expected a kernel whose trace is in the range of float64, got '
+                             f'entries up to {self.diagonal.max():.3g}. Divide kernel and targets '
+                             'by a number.')
         self.shift = diag_reg * (1. if absolute else self.trace / k.n)
         if self.diagonal.min() + self.shift < 0:
-            raise _Indefinite(self.diagonal.min() + self.shift, self.shift)
-        self.lower = self.unfinished = None
+            raise _indefinite(self.diagonal.min() + self.shift, self.shift)
+        self.lower: numpy.ndarray | None = None
+        self.unfinished: State | None = None
 
-    def prepare(self, lower=None):
+    def prepare(self, lower: numpy.ndarray | None = None) -> None:
         """Compute the preconditioner, from `lower` if given."""
-        if self.lower is None or lower is not None:
-            self.lower = pivoted_cholesky(self.diagonal, self.k.row, self.rank)[0] if lower is None else lower
-            rest = numpy.maximum(self.diagonal - (self.lower ** 2).sum(0), 0.).mean()
-            floor = EPS * self.diagonal.max()
-            self.precondition = _Preconditioner(self.lower, max(self.shift or rest, floor) or 1.)
+        if self.lower is not None and lower is None:
+            return
+        if lower is None:
+            lower = pivoted_cholesky(self.diagonal, self.k.row, self.rank)[0]
+        rest = numpy.maximum(self.diagonal - (lower ** 2).sum(0), 0.).mean()
+        floor = EPS * self.diagonal.max()
+        self.lower = lower
+        self.precondition = _Preconditioner(lower, max(self.shift or rest, floor) or 1.)
 
-    def residual(self, a, y):
+    def residual(self, a: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
+        """y - (K + shift I) a."""
         return y - self.k.times(a) - self.shift * a
 
-    def start(self, a, r, y, steps):
+    def start(self, a: numpy.ndarray, r: numpy.ndarray, y: numpy.ndarray, steps: int) -> State:
+        """Return the state of conjugate gradients that start at a, whose residual is r."""
         z = self.precondition(r)
-        return State(a, r, z, (r * z).sum(0), steps, self.lower, self.rank, self.shift, y, self.trace)
+        rho = (r * z).sum(0)
+        return State(a, r, z, rho, steps, self.lower, self.rank, self.shift, y, self.trace)
 
-    def resume(self, state, y, scale):
+    def resume(self, state: Any, y: numpy.ndarray, scale: Any) -> State:
         """Return the state, of y in units of `scale`, if it has this rank and reg; else restart from its solution."""
         if not isinstance(state, (tuple, list)) or len(state) != len(State._fields):
-            raise TypeError(f'expected state to be the State of a Solution or of a NotConvergedError, got '
-                            f'{type(state).__name__}.')
-        state = State(*state)._replace(steps=int(state.steps), trace=float(state.trace))
-        if not (numpy.array_equal(state.y, y * scale) and abs(state.trace - self.trace) <= SAME * abs(self.trace)):
+            raise TypeError('expected state to be the State of a Solution or of a '
+                            f'NotConvergedError, got {type(state).__name__}.')
+        state = State(*state)
+        state = state._replace(steps=int(state.steps), trace=float(state.trace))
+        is_same_kernel = abs(state.trace - self.trace) <= SAME * abs(self.trace)
+        if not (numpy.array_equal(state.y, y * scale) and is_same_kernel):
             raise ValueError(
-                f'expected a state of this kernel and these right-hand sides, got one for y of shape {state.y.shape} '
-                f'(here {y.shape}) and a kernel of trace {state.trace:.17g} (here {self.trace:.17g}). Start without.')
+                'expected a state of this kernel and these right-hand sides, got one for y of '
+                f'shape {state.y.shape} (here {y.shape}) and a kernel of trace {state.trace:.17g} '
+                f'(here {self.trace:.17g}). Start without.')
         state = _times(state, 1, scale)
         self.prepare(state.lower if state.rank == self.rank else None)
         if state.rank == self.rank and state.shift == self.shift:
             return state
         return self.start(state.a, self.residual(state.a, y), y, state.steps)
 
-    def step(self, s, active):
+    def step(self, s: State, active: numpy.ndarray) -> State:
         """Return the next state; only columns that are `active` change."""
-        p, rho = s.p[:, active], s.rho[active]
+        p = s.p[:, active]
+        rho = s.rho[active]
         q = self.k.times(p) + self.shift * p
         curvature = (p * q).sum(0)
         if not (curvature > 0).all():
-            raise _Indefinite((curvature / (p * p).sum(0)).min(), self.shift)
+            raise _indefinite((curvature / (p * p).sum(0)).min(), self.shift)
         a = s.a.copy()
         r = s.r.copy()
         next_p = s.p.copy()
@@ -242,31 +263,37 @@ class System:
         next_p[:, active] = z + next_rho[active] / rho * p
         return s._replace(a=a, r=r, p=next_p, rho=next_rho, steps=s.steps + 1)
 
-    def solve(self, y, state=None):
+    def solve(self, y: numpy.ndarray,
+              state: State | None = None) -> tuple[State, numpy.ndarray, numpy.ndarray]:
         """Return the State reached, y - A a, and |y - A a| / |y|; a solve that was stopped goes on from .unfinished."""
-        scale = 2. ** (numpy.frexp(abs(y).max(0))[1] - 1)              # squares of y / scale are in range
+        scale = 2. ** (numpy.frexp(abs(y).max(0))[1] - 1)        # squares of y / scale are in range
         y = y / scale
-        if state is None and self.unfinished is not None and numpy.array_equal(self.unfinished.y, y):
-            s = self.resume(self.unfinished, y, 1)
-        elif state is not None:
+        left = self.unfinished
+        if state is not None:
             s = self.resume(State(*state), y, scale)
+        elif left is not None and numpy.array_equal(left.y, y):
+            s = self.resume(left, y, 1)
         else:
             self.prepare()
             s = self.start(0. * y, y, y, 0)
         given = callable(self.progress)
         with counted(False if given else self.progress, 'conjugate gradients') as step_done:
             def done(s):
-                step_done(f'residual {(_norm(s.r) / numpy.where(_norm(y) == 0, 1., _norm(y))).max():.1e}')
+                size = _norm(y)
+                residual = _norm(s.r) / numpy.where(size == 0, 1., size)
+                step_done(f'residual {residual.max():.1e}')
                 if given:
                     self.progress(_times(s, scale, 1))
             s, r, reached = self._to_tolerance(s, y, done, scale)
         s = _times(s, scale, 1)
         if not numpy.isfinite(s.a).all():
-            raise ValueError('expected a solution in the range of float64, got one beyond it for right-hand sides up '
-                             f'to {scale.max():.3g} and a kernel of trace {self.trace:.3g}. Divide them by a number.')
+            raise ValueError('expected a solution in the range of float64, got one beyond it for '
+                             f'right-hand sides up to {scale.max():.3g} and a kernel of trace '
+                             f'{self.trace:.3g}. Divide them by a number.')
         return s, r * scale, reached
 
     def _to_tolerance(self, s, y, done, scale):
+        """Make steps until the residuals of y, in units of `scale`, are those asked for; see `solve`."""
         size = _norm(y)
         last = s.steps + self.max_steps
         best = numpy.inf
@@ -280,8 +307,9 @@ class System:
                     return s, r, reached
                 rounding = not (active.any() or reached.max() <= best / 2)
                 if rounding or s.steps >= last:
-                    raise NotConvergedError(reached, self.tol, _times(s, scale, 1), rounding)
-                best, s = reached.max(), self.start(s.a, r, y, s.steps)
+                    raise _not_reached(reached, self.tol, _times(s, scale, 1), rounding)
+                best = reached.max()
+                s = self.start(s.a, r, y, s.steps)
                 continue
             s = self.unfinished = self.step(s, active)
             done(s)
@@ -290,14 +318,18 @@ class System:
 def _times(state, up, down):
     """Return the state for right-hand sides times up / down, powers of two; infinite beyond the range of float64."""
     with numpy.errstate(over='ignore', invalid='ignore'):
-        return state._replace(**{name: numpy.asarray(getattr(state, name)) / down * up for name in 'arpy'})
+        return state._replace(**{
+            name: numpy.asarray(getattr(state, name)) / down * up for name in 'arpy'})
 
 
 def _norm(a):
+    """Return the norm of each column."""
     return numpy.sqrt((a * a).sum(0))
 
 
-def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max_steps=1000, state=None, progress=None):
+def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = False,
+       tol: float = 1e-8, rank: int = 100, max_steps: int = 1000, state: State | None = None,
+       progress: bool | Callable[[State], Any] | None = None) -> Solution:
     r"""Solve (K + reg I) a = y by conjugate gradients; K need not be in memory.
 
     .. math::
@@ -359,11 +391,11 @@ def cg(k, y, diag_reg=0., diag_reg_absolute_scale=False, tol=1e-8, rank=100, max
         raise ValueError(f'expected a square kernel (n, n) as k, got shape {tuple(k.shape)}.')
     given, = as_floats(y)
     if len(given.shape) not in (1, 2) or len(given) != tiles.n or not given.size:
-        raise ValueError(f'expected y of shape ({tiles.n},) or ({tiles.n}, o) to match k of shape {tuple(k.shape)}, '
-                         f'got {given.shape}.')
+        raise ValueError(f'expected y of shape ({tiles.n},) or ({tiles.n}, o) to match k of shape '
+                         f'{tuple(k.shape)}, got {given.shape}.')
     columns = checked('y', given).reshape(tiles.n, -1)
     system = System(tiles, diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress)
     reached, _, residual = system.solve(columns, state)
     dtype = 'float32' if k.dtype == given.dtype == 'float32' else 'float64'
-    return Solution(reached.a.reshape(given.shape).astype(dtype), residual if given.ndim == 2 else float(residual[0]),
-                    reached.steps, reached)
+    a = reached.a.reshape(given.shape).astype(dtype)
+    return Solution(a, residual if given.ndim == 2 else float(residual[0]), reached.steps, reached)

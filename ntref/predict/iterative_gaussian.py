@@ -1,16 +1,18 @@
 """Gaussian predictions with kernels that need not be in memory: `gp_inference` by conjugate gradients."""
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from ..arrays import as_floats
+from ..engine.cover import cuts
 from ..no_arrays import check_unfollowed
-
+from ..types import Array, Get, Number
 from .closed_form import settled, without_rounding
 from .gaussian import NEEDS, Gaussian, answer, requested
-from .iterative import System
-from .layout import Layout, checked, field, kernel_matrix, refuse_function, zipped
+from .iterative import State, System
+from .layout import Axes, Layout, checked, field, kernel_matrix, refuse_function, zipped
 from .out_of_core import Tiles
 
 __all__ = ['gp_inference_iterative']
@@ -18,8 +20,10 @@ __all__ = ['gp_inference_iterative']
 COLUMNS = 128          # right-hand sides solved for at a time, for variances
 
 
-def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolute_scale=False, trace_axes=(-1,),
-                           tol=1e-8, rank=100, max_steps=1000, progress=None):
+def gp_inference_iterative(k_train_train: Any, y_train: Array, diag_reg: Number = 0.,
+                           diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
+                           tol: float = 1e-8, rank: int = 100, max_steps: int = 1000,
+                           progress: bool | Callable[[State], Any] | None = None) -> '_Posterior':
     r"""Predict as `gp_inference` does, by conjugate gradients, for kernels that need not be in memory.
 
     Means and covariances are those of `gp_inference`, which has the table of formulas.
@@ -67,7 +71,7 @@ def gp_inference_iterative(k_train_train, y_train, diag_reg=0., diag_reg_absolut
     (array([1.]), array([0.333333]))
     """
     refuse_function(k_train_train)
-    options = diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress
+    options = (diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress)
     return _Posterior(k_train_train, as_floats(y_train)[0], trace_axes, options, {})
 
 
@@ -81,46 +85,55 @@ class _Posterior:
     options: tuple
     train: dict
 
-    def trained(self, name):
+    def trained(self, name: str) -> '_Training':
+        """Return the training set with the kernel `name`."""
         key = 'either' if _is_arraylike(self.kernel) else name
         if key not in self.train:
             k = field(self.kernel, name, 'k_train_train', _is_arraylike)
             self.train[key] = _Training(k, self.y, self.trace_axes, self.options)
         return self.train[key]
 
-    def __call__(self, get=None, k_test_train=None, k_test_test=None):
+    def __call__(self, get: Get = None, k_test_train: Any = None, k_test_test: Any = None) -> Any:
         names = requested(get)
         bare = _is_arraylike(self.kernel)
         if k_test_train is None:
-            raise ValueError('expected k_test_train, got None: on the training set the mean is y_train. Pass '
-                             'kernel_fn(x_test, x_train), or the kernel of the training set for the regularized fit.')
+            raise ValueError('expected k_test_train, got None: on the training set the mean is '
+                             'y_train. Pass kernel_fn(x_test, x_train), or the kernel of the '
+                             'training set for the regularized fit.')
         if 'ntk' in names and k_test_test is not None and (bare or _is_arraylike(k_test_train)):
-            raise ValueError("expected k_train_train and k_test_train with attributes nngp and ntk: the covariance for "
-                             "get='ntk' needs both; got an array.")
-        return answer(get, names, [_predict(name, self.trained, k_test_train, k_test_test) for name in names])
+            raise ValueError('expected k_train_train and k_test_train with attributes nngp and '
+                             "ntk: the covariance for get='ntk' needs both; got an array.")
+        found = [_predict(name, self.trained, k_test_train, k_test_test) for name in names]
+        return answer(get, names, found)
 
 
 class _Training:
+    """A training set seen through one kernel that need not be in memory."""
+
     def __init__(self, k, y, trace_axes, options):
         tiles = Tiles('k_train_train', k)
         check_unfollowed(y, 'y_train')
         self.layout = Layout(y, trace_axes, k)
         self.y = self.layout.columns(checked('y_train', y))
-        self.system, self.a = System(tiles, *options), None
+        self.system = System(tiles, *options)
+        self.a = None
 
     def mean(self, k):
+        """Return K_*t A^-1 y."""
         if self.a is None:
             self.a = self.system.solve(self.y)[0].a
         return k @ self.a
 
     def test(self, k):
-        self.layout.check('k_test_train', k, zipped((None,) * len(self.layout.rows), self.layout.rows))
+        """Return the kernel test x train, after a check of its shape."""
+        self.layout.check('k_test_train', k, self.layout.test_sizes())
         return Tiles('k_test_train', k)
 
 
 def _predict(name, trained, k_test_train, k_test_test):
     """Return the mean, or the Gaussian if `k_test_test` is given, for one name."""
-    kernel, wanted = NEEDS[name][0][0], NEEDS[name][2]
+    kernel = NEEDS[name][0][0]
+    wanted = NEEDS[name][2]
     p = trained(kernel)
     k = p.test(field(k_test_train, kernel, 'k_test_train', _is_arraylike))
     rows = tuple(k.k.shape[::2])
@@ -128,23 +141,28 @@ def _predict(name, trained, k_test_train, k_test_test):
     if k_test_test is None:
         return mean
     if name == 'ntkgp' and _is_arraylike(k_test_test):
-        raise ValueError("expected k_test_test with an attribute ntk for get='ntkgp', got an array, which may be the "
-                         "NNGP. Pass what kernel_fn(x_test, None, get=('nngp', 'ntk')) gives.")
-    prior = checked('k_test_test', numpy.asarray(field(k_test_test, wanted, 'k_test_test', _is_arraylike)))
+        raise ValueError("expected k_test_test with an attribute ntk for get='ntkgp', got an "
+                         'array, which may be the NNGP. Pass what kernel_fn(x_test, None, '
+                         "get=('nngp', 'ntk')) gives.")
+    given = field(k_test_test, wanted, 'k_test_test', _is_arraylike)
+    prior = checked('k_test_test', numpy.asarray(given))
     variances = prior.shape == rows
     if not variances:
         p.layout.check('k_test_test', prior, zipped(rows, rows))
     s = None
     if name == 'ntk':
-        s = trained('nngp'), trained('nngp').test(field(k_test_train, 'nngp', 'k_test_train', _is_arraylike))
+        nngp = trained('nngp')
+        s = (nngp, nngp.test(field(k_test_train, 'nngp', 'k_test_train', _is_arraylike)))
     side = max(1, COLUMNS // k.each) if variances else rows[0]
-    parts = [_explained(p, k, s, slice(i, min(i + side, rows[0])), variances) for i in range(0, rows[0], side)]
+    parts = [_explained(p, k, s, some, variances) for some in cuts(rows[0], side)]
     eps = max(p.system.k.eps, k.eps)
     if variances:
         prior = prior.ravel()
-        return Gaussian(mean, p.layout.cast(settled(prior - numpy.concatenate(parts), prior, eps).reshape(rows)))
+        variance = settled(prior - numpy.concatenate(parts), prior, eps)
+        return Gaussian(mean, p.layout.cast(variance.reshape(rows)))
     prior = kernel_matrix(prior)
-    return Gaussian(mean, p.layout.covariance(without_rounding(prior - parts[0], prior, eps), rows))
+    covariance = without_rounding(prior - parts[0], prior, eps)
+    return Gaussian(mean, p.layout.covariance(covariance, rows))
 
 
 def _explained(p, k, s, rows, variances):
@@ -155,10 +173,13 @@ def _explained(p, k, s, rows, variances):
     state, r, _ = p.system.solve(t)
     if s is None:
         return inner(state.a, t + r)
-    (nngp, test), v = s, state.a
+    nngp, test = s
+    v = state.a
     cross = test.band(rows)
     return inner(v, cross) + inner(cross, v) - inner(v, nngp.system.k.times(v))
 
 
 def _is_arraylike(k):
-    return hasattr(k, 'shape') and hasattr(k, 'dtype') and not (hasattr(k, 'nngp') or hasattr(k, 'ntk'))
+    """True for an array, in memory or not; a Kernel has a shape too."""
+    has_kernels = hasattr(k, 'nngp') or hasattr(k, 'ntk')
+    return hasattr(k, 'shape') and hasattr(k, 'dtype') and not has_kernels

@@ -1,12 +1,14 @@
 """Kernel gradient descent, as Jacot et al. 2018 define it: the cost is a function of functions, known at N points."""
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..arguments import as_function, as_number
 from ..arrays import as_floats, namespace
 from ..derivatives import derivative
 from ..no_arrays import check_unfollowed
+from ..types import Array, Number
 from .factor import NEGATIVE, norm, symmetric
-from .layout import Layout, checked, kernel_matrix, refuse_objects
+from .layout import Axes, Layout, checked, kernel_matrix, refuse_objects
 
 __all__ = ['KernelGradient', 'kernel_gradient']
 
@@ -28,7 +30,8 @@ class KernelGradient(NamedTuple):
     decrease: Any
 
 
-def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes=(-1,)):
+def kernel_gradient(cost: Callable[[Array], Number], fx_train: Array, k_train_train: Array,
+                    k_test_train: Array | None = None, trace_axes: Axes = (-1,)) -> KernelGradient:
     r"""Return the functional derivative of a cost, its kernel gradient, and the decrease of the cost along it.
 
     .. math::
@@ -77,24 +80,28 @@ def kernel_gradient(cost, fx_train, k_train_train, k_test_train=None, trace_axes
     (array([2., 0.]), array([2., 1.]), 2.0)
     """
     refuse_objects(k_train_train)
-    for name, a in ('fx_train', fx_train), ('k_train_train', k_train_train), ('k_test_train', k_test_train):
-        check_unfollowed(a, name)
+    check_unfollowed(fx_train, 'fx_train')
+    check_unfollowed(k_train_train, 'k_train_train')
+    check_unfollowed(k_test_train, 'k_test_train')
     cost = as_function(cost, 'cost')
     f, = as_floats(fx_train)
     k, = as_floats(k_train_train)
     layout = Layout(f, trace_axes, k, ('fx_train', 'k_train_train'))
     f = checked('fx_train', f)
-    n, eps = layout.inputs(), namespace(k).eps(k)
+    n = layout.inputs()
+    eps = namespace(k).eps(k)
     matrix = symmetric(kernel_matrix(checked('k_train_train', k)), eps)
     as_number(cost(f), 'cost(fx_train)')
     d = checked('the derivative of cost', n * derivative(cost)(f))
     c = layout.columns(d)
-    train, test = matrix @ c / n, None
+    train = matrix @ c / n
+    test = None
     if k_test_train is not None:
-        k, rows = layout.test_matrix(k_test_train)
-        test = layout.outputs(k @ c / n, rows)
+        k_test, rows = layout.test_matrix(k_test_train)
+        test = layout.outputs(k_test @ c / n, rows)
     decrease = float(namespace(c).sum(c * train) / n)
     if decrease < -NEGATIVE * len(matrix) * eps * norm(matrix) * (norm(c) / n) ** 2:
-        raise ValueError(f'expected a positive semi-definite k_train_train, got d^T K d / N^2 = {decrease:.3g} for '
-                         'd the functional derivative: the cost would rise. Compute the kernel more exactly.')
+        raise ValueError('expected a positive semi-definite k_train_train, got d^T K d / N^2 = '
+                         f'{decrease:.3g} for d the functional derivative: the cost would rise. '
+                         'Compute the kernel more exactly.')
     return KernelGradient(layout.cast(d), layout.outputs(train, layout.rows), test, decrease)

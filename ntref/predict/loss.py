@@ -5,26 +5,31 @@
     blocks(f)          H in blocks                      one for each example, if the loss does not couple examples
 """
 import warnings
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import numpy
 
-from .layout import checked
+from .layout import Layout, checked
 
 __all__ = ['Loss']
 
-SAME = 1e-8            # relative difference allowed between products with H by blocks and as a whole
+SAME = 1e-8        # relative difference allowed between products with H by blocks and as a whole
 
 
 class Loss:
     """A loss(f, y) and its derivatives, for outputs f shaped like y; f and g are matrices (kept axes, traced axes)."""
 
-    def __init__(self, loss, grad, hvp, layout, y):
+    def __init__(self, loss: Callable[..., Any] | None, grad: Callable[..., Any] | None,
+                 hvp: Callable[..., Any] | None, layout: Layout, y: numpy.ndarray):
         for name, f in (('loss', loss), ('grad', grad), ('hvp', hvp)):
             if f is not None and not callable(f):
-                raise TypeError(f'expected {name} to be a function, got {f!r} of type {type(f).__name__}.')
+                raise TypeError(f'expected {name} to be a function, got {f!r} of type '
+                                f'{type(f).__name__}.')
         if loss is None and grad is None:
-            raise TypeError('expected a loss, got None without grad: give loss(f, y), or grad(f, y).')
+            raise TypeError('expected a loss, got None without grad: give loss(f, y), or grad(f, '
+                            'y).')
         self._loss = loss
         self._grad = grad
         self._hvp = hvp
@@ -33,13 +38,14 @@ class Loss:
         self.second_order = hvp is not None or grad is None
         self._separates = 0 in layout.kept
 
-    def check(self, f):
+    def check(self, f: numpy.ndarray) -> None:
         """Raise ValueError unless the loss at the start `f` is a finite number and its gradient is finite."""
         if self._loss is not None:
             value = numpy.asarray(self._loss(self._array(f), self._y))
             if value.shape != () or value.dtype.kind not in 'biuf':
-                raise ValueError(f'expected a loss that returns a number, got shape {value.shape} and dtype '
-                                 f'{value.dtype} for f of shape {self._y.shape}. Take its mean or its sum.')
+                raise ValueError(f'expected a loss that returns a number, got shape {value.shape} '
+                                 f'and dtype {value.dtype} for f of shape {self._y.shape}. Take '
+                                 'its mean or its sum.')
             if not numpy.isfinite(value):
                 raise ValueError(f'expected a finite loss of the outputs at t = 0, got {value}.')
         with warnings.catch_warnings():
@@ -50,37 +56,43 @@ class Loss:
                 if self._grad is not None:
                     raise
                 raise ValueError(
-                    'expected a loss that autograd can differentiate, got one whose output does not depend on f as far '
-                    f'as autograd sees ({e}). Write it with autograd.numpy, or give grad=grad(f, y).') from e
+                    'expected a loss that autograd can differentiate, got one whose output does '
+                    f'not depend on f as far as autograd sees ({e}). Write it with autograd.numpy, '
+                    'or give grad=grad(f, y).') from e
         checked('the gradient of the loss at t = 0', g)
 
-    def gradient(self, f):
+    def gradient(self, f: numpy.ndarray) -> numpy.ndarray:
+        """Return g."""
         f = self._array(f)
         if self._grad is not None:
             return self._matrix('grad(f, y)', self._grad(f, self._y))
         vjp, value = import_module('autograd').make_vjp(self._loss)(f, self._y)
         return self._layout.columns(vjp(numpy.ones_like(value)))
 
-    def hessian(self, f):
+    def hessian(self, f: numpy.ndarray) -> Callable[[numpy.ndarray], numpy.ndarray]:
         """Return the function v -> H v."""
         f = self._array(f)
-        if self._hvp is not None:
-            return lambda v: self._matrix('hvp(f, y, v)', self._hvp(f, self._y, self._array(v)))
+        hvp = self._hvp
+        if hvp is not None:
+            return lambda v: self._matrix('hvp(f, y, v)', hvp(f, self._y, self._array(v)))
         autograd = import_module('autograd')
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'Output seems independent')      # as the gradient of a linear loss is
-            vjp, _ = autograd.make_vjp(self._grad or autograd.grad(self._loss))(f, self._y)
+        grad = self._grad or autograd.grad(self._loss)
+        with warnings.catch_warnings():      # the gradient of a linear loss is independent of f
+            warnings.filterwarnings('ignore', 'Output seems independent')
+            vjp, _ = autograd.make_vjp(grad)(f, self._y)
         return lambda v: self._layout.columns(vjp(self._array(v)))
 
-    def blocks(self, f):
+    def blocks(self, f: numpy.ndarray) -> numpy.ndarray:
         """Return H as an array (b, x, o, x, o): b examples of x rows of f, or one block if the loss couples them."""
-        hessian, (rows, o) = self.hessian(f), f.shape
+        hessian = self.hessian(f)
+        rows, o = f.shape
         if self._separates:
             b = self._y.shape[0]
-            h = self._probed(hessian, b, rows // b, o)
-            v = numpy.cos(numpy.arange(1., f.size + 1)).reshape(f.shape)
-            by_blocks = numpy.einsum('bxoyp,byp->bxo', h, v.reshape(b, rows // b, o)).reshape(f.shape)
-            whole = hessian(v)
+            x = rows // b
+            h = self._probed(hessian, b, x, o)
+            v = numpy.cos(numpy.arange(1., f.size + 1)).reshape(b, x, o)
+            by_blocks = numpy.einsum('bxoyp,byp->bxo', h, v).reshape(f.shape)
+            whole = hessian(v.reshape(f.shape))
             if numpy.linalg.norm(by_blocks - whole) <= SAME * numpy.linalg.norm(whole):
                 return h
             self._separates = False
@@ -96,7 +108,7 @@ class Loss:
                 h[..., i, j] = hessian(v.reshape(b * x, o)).reshape(b, x, o)
         return checked('the Hessian of the loss', h)
 
-    def per_example(self, m):
+    def per_example(self, m: numpy.ndarray) -> numpy.ndarray:
         """Return a matrix as (examples, the rest)."""
         a = self._array(m)
         return a.reshape(len(a) if a.ndim else 1, -1)
@@ -107,5 +119,6 @@ class Loss:
     def _matrix(self, name, a):
         a = numpy.asarray(a)
         if a.shape != self._y.shape:
-            raise ValueError(f'expected {name} of the shape {self._y.shape} of y_train, got {a.shape}.')
+            raise ValueError(f'expected {name} of the shape {self._y.shape} of y_train, got '
+                             f'{a.shape}.')
         return self._layout.columns(a)

@@ -1,37 +1,54 @@
-"""Integration by the solvers of scipy.integrate: step by step, counted, shown, and stopped in time.
-
-The `system` is an ordinary differential equation ds/dtau = derivative(tau, s), which also provides:
-
-    jacobian(tau, s)      its derivative in s
-    turn(tau, s)          |d2s/dtau2| and |ds/dtau|; None if they are not known
-    outputs               the number of outputs, each of which may cross a kink
-    factoring             rough cost of the factorizations in a run by an implicit method, in calls of `derivative`
-    rest(tau, s)          the distance to the state at rest, the distance that suffices, and why there is no such state
-"""
+"""Integration by the solvers of scipy.integrate: step by step, counted, shown, and stopped in time."""
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy
 
 from ..engine.run import counted
 
-__all__ = ['METHODS', 'Options', 'Path', 'Stats', 'integrate']
+__all__ = ['METHODS', 'Options', 'Path', 'Stats', 'System', 'integrate']
 
-METHODS = 'auto', 'DOP853', 'RK45', 'RK23', 'Radau', 'BDF', 'LSODA'
-IMPLICIT = 'Radau', 'BDF', 'LSODA'
-ONE_STEP = 'DOP853', 'RK45', 'RK23', 'Radau'
-FIRST, THEN = 'DOP853', 'Radau'                # the methods of 'auto'
-EVALUATIONS = 12                               # evaluations in a step of the first method
-CHECK = 25                                     # steps between two checks of stiffness and kinks
-RADAU = 2900.                                  # steps h of Radau: (h pace)^4 = RADAU rtol
-RUN = 240.                                     # evaluations of a run by Radau, times that h pace
-CALM = 100.                                    # tolerances by which the path may bend in a step that counts as at rest
-DECAY = 20.                                    # time until the state is at rest, in units of 1/pace
-JUMP = 1e-6                                    # relative jump of the derivative between neighbours that is a kink
-PATIENCE = 4                                   # checks that see a kink to which both sides lead
-CROSSING, FEW = 16, 400                        # steps allowed at kinks for each output, and for all
-HALVINGS = 10                                  # halvings of an interval that a jump survives, and rounding does not
-LEFT = .1                                      # part of max_steps allowed for the rest, with kinks
+METHODS = ('auto', 'DOP853', 'RK45', 'RK23', 'Radau', 'BDF', 'LSODA')
+IMPLICIT = ('Radau', 'BDF', 'LSODA')
+ONE_STEP = ('DOP853', 'RK45', 'RK23', 'Radau')
+FIRST = 'DOP853'     # the method of 'auto'
+THEN = 'Radau'       # and that for stiff equations
+EVALUATIONS = 12     # evaluations in a step of the first method
+CHECK = 25           # steps between two checks of stiffness and kinks
+RADAU = 2900.        # steps h of Radau: (h pace)^4 = RADAU rtol
+RUN = 240.           # evaluations of a run by Radau, times that h pace
+CALM = 100.          # tolerances by which the path may bend in a step that counts as at rest
+DECAY = 20.          # time until the state is at rest, in units of 1/pace
+JUMP = 1e-6          # relative jump of the derivative between neighbours that is a kink
+PATIENCE = 4         # checks that see a kink to which both sides lead
+CROSSING = 16        # steps allowed at kinks for each output
+FEW = 400            # and for all
+HALVINGS = 10        # halvings of an interval that a jump survives, and rounding does not
+LEFT = .1            # part of max_steps allowed for the rest, with kinks
+
+
+class System(Protocol):
+    """A differential equation ds/dtau = derivative(tau, s)."""
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs, each of which may cross a kink."""
+
+    @property
+    def factoring(self) -> float:
+        """The cost of the factorizations in a run by an implicit method, about, in calls of `derivative`."""
+
+    def derivative(self, tau: float, s: numpy.ndarray) -> numpy.ndarray:
+        """Return ds/dtau."""
+
+    def jacobian(self, tau: float, s: numpy.ndarray) -> numpy.ndarray:
+        """Return the derivative of ds/dtau in s."""
+
+    def turn(self, tau: float, s: numpy.ndarray) -> tuple[float, float] | None:
+        """Return |d2s/dtau2| and |ds/dtau|; None if they are not known."""
+
+    def rest(self, tau: float, s: numpy.ndarray) -> tuple[float, float, str]:
+        """Return the distance to the state at rest, the distance that suffices, and why there is no such state."""
 
 
 class Options(NamedTuple):
@@ -87,9 +104,10 @@ class _Kink(NamedTuple):
     holds: bool
 
     def __str__(self):
-        return (f'the gradient of the loss jumps by {self.jump:.2g} of its size. It has a kink there, as those of '
-                '|f - y|, hinge and pinball have, where outputs would stay, or go to and fro; a differential equation '
-                'does not say how. Round it off (Huber, softplus) over a width that does not matter, or end before')
+        return (f'the gradient of the loss jumps by {self.jump:.2g} of its size. It has a kink '
+                'there, as those of |f - y|, hinge and pinball have, where outputs would stay, or '
+                'go to and fro; a differential equation does not say how. Round it off (Huber, '
+                'softplus) over a width that does not matter, or end before')
 
 
 def _kink(before, beyond, change):
@@ -97,7 +115,9 @@ def _kink(before, beyond, change):
     jump = beyond - before
     if numpy.linalg.norm(jump) > 4 * change:
         return None
-    return _Kink(numpy.linalg.norm(jump) / numpy.linalg.norm(before), bool(before @ jump < 0 < beyond @ jump))
+    size = numpy.linalg.norm(jump) / numpy.linalg.norm(before)
+    holds = bool(before @ jump < 0 < beyond @ jump)
+    return _Kink(size, holds)
 
 
 class _Solver:
@@ -110,13 +130,16 @@ class _Solver:
         self.used = []
         self.steps = 0
         self.before = numpy.zeros(3, int)
-        self.shortened, self.kinks = None, []
+        self.shortened = None
+        self.kinks = []
         self.use(FIRST if options.method == 'auto' else options.method, 0., s)
 
     def use(self, method, tau, s):
+        """Go on from s at tau by this method."""
         jac = {'jac': self.system.jacobian} if method in IMPLICIT else {}
-        self.now = getattr(import_module('scipy.integrate'), method)(
-            self.system.derivative, tau, s, self.end, rtol=self.options.rtol, atol=self.options.atol, **jac)
+        solver = getattr(import_module('scipy.integrate'), method)
+        self.now = solver(self.system.derivative, tau, s, self.end,
+                          rtol=self.options.rtol, atol=self.options.atol, **jac)
         self.used.append(method)
 
     def step(self):
@@ -125,7 +148,8 @@ class _Solver:
             kink = self.kink()
             if self.does_not_get_on(kink):
                 return 'steps do not get on'
-            if self.options.method == 'auto' and self.used == [FIRST] and self.is_stiff() and not kink:
+            may_change = self.options.method == 'auto' and self.used == [FIRST]
+            if may_change and self.is_stiff() and not kink:
                 self.before = self.counts
                 self.use(THEN, self.now.t, self.now.y)
             self.shortened = None
@@ -140,7 +164,7 @@ class _Solver:
         tried = min(getattr(now, 'h_abs', now.step_size or 0.), self.end - now.t)
         why = now.step()
         if why or now.step_size < tried:
-            self.shortened = tau, s, tried
+            self.shortened = (tau, s, tried)
         return why
 
     def does_not_get_on(self, kink):
@@ -151,40 +175,47 @@ class _Solver:
         crossing = CROSSING * self.system.outputs + FEW
         if sum(holds for *_, holds in self.kinks) < PATIENCE and CHECK * len(self.kinks) < crossing:
             return False
-        tau, steps, _ = self.kinks[0]
-        return (self.end - self.now.t) * (self.steps - steps) > LEFT * self.options.max_steps * (self.now.t - tau)
+        tau, first, _ = self.kinks[0]
+        steps = self.steps - first
+        allowed = LEFT * self.options.max_steps
+        return (self.end - self.now.t) * steps > allowed * (self.now.t - tau)
 
     def kink(self):
         """Return the _Kink within the last shortened step, or None; halving an interval leaves the change at a kink."""
         if self.shortened is None:
             return None
-        f, (tau, s, h) = self.system.derivative, self.shortened
-        at_low, around = f(tau, s), []
-        low, high = (tau, s), (tau + h, s + h * at_low)
-        at_high = f(*high)
-        while (change := numpy.linalg.norm(at_high - at_low)) > JUMP * numpy.linalg.norm(at_low):
-            around.append((at_low, at_high))
-            middle = low[0] / 2 + high[0] / 2, low[1] / 2 + high[1] / 2
-            if all((middle[1] == low[1]) | (middle[1] == high[1])):
+        f = self.system.derivative
+        tau0, s0, h = self.shortened
+        before = f(tau0, s0)                               # at s0, the lower end
+        tau1 = tau0 + h
+        s1 = s0 + h * before
+        beyond = f(tau1, s1)                               # at s1, the upper one
+        around = []
+        while (change := numpy.linalg.norm(beyond - before)) > JUMP * numpy.linalg.norm(before):
+            around.append((before, beyond))
+            tau = tau0 / 2 + tau1 / 2
+            s = s0 / 2 + s1 / 2
+            if all((s == s0) | (s == s1)):
                 return _kink(*around[-HALVINGS:][0], change)
-            at_middle = f(*middle)
-            if numpy.linalg.norm(at_middle - at_low) >= numpy.linalg.norm(at_high - at_middle):
-                high, at_high = middle, at_middle
+            at = f(tau, s)
+            if numpy.linalg.norm(at - before) >= numpy.linalg.norm(beyond - at):
+                tau1, s1, beyond = tau, s, at
             else:
-                low, at_low = middle, at_middle
+                tau0, s0, before = tau, s, at
         return None
 
     def is_stiff(self):
         """True if an implicit method could take longer steps and costs less than the steps that are left."""
         now = self.now
-        turn = self.system.turn(self.now.t, self.now.y)
-        reach = (RADAU * self.options.rtol) ** .25
-        if turn is None or turn[0] == 0:
+        of_path = self.system.turn(now.t, now.y)
+        if of_path is None or of_path[0] == 0:
             return False
+        turn, speed = of_path
+        reach = (RADAU * self.options.rtol) ** .25
         h = now.step_size
         left = self.end - now.t
-        turn, speed = turn
-        if h * h * turn > CALM * numpy.linalg.norm(self.options.atol + self.options.rtol * abs(now.y)):
+        tolerance = self.options.atol + self.options.rtol * abs(now.y)
+        if h * h * turn > CALM * numpy.linalg.norm(tolerance):
             if h * turn > reach * speed:
                 return False
             left = min(left, DECAY * speed / turn)
@@ -195,10 +226,13 @@ class _Solver:
         return self.before + (self.now.nfev, self.now.njev, self.now.nlu)
 
     def stats(self, distance):
-        return Stats(', '.join(self.used), self.steps, *map(int, self.counts), float(self.now.t), distance)
+        nfev, njev, nlu = map(int, self.counts)
+        method = ', '.join(self.used)
+        return Stats(method, self.steps, nfev, njev, nlu, float(self.now.t), distance)
 
 
-def integrate(system, s, times, to_rest, options):
+def integrate(system: System, s: numpy.ndarray, times: numpy.ndarray, to_rest: bool,
+              options: Options) -> Path:
     """Return the Path from s at tau = 0 through finite `times`, in order, and with `to_rest` to the state at rest."""
     if not s.size or not to_rest and not any(times):
         return Path([s] * len(times), 0., s, Stats('none', 0, 0, 0, 0, 0., None), '')
@@ -227,7 +261,7 @@ def integrate(system, s, times, to_rest, options):
 
 def _between(now, times):
     """Return the states at the given times that the last step has passed."""
-    passed = [t for t in times if t <= now.t] if now.t_old is not None else []
+    passed = [] if now.t_old is None else [t for t in times if t <= now.t]
     if not passed or passed[0] == now.t:
         return [now.y for t in passed]
     inside = now.dense_output()
@@ -239,7 +273,8 @@ def _between(now, times):
 def _shorter(now, t, inside):
     """Return the state at t within the last step, by a step to t: interpolation has fewer digits than steps."""
     jac = {'jac': now.jac} if type(now).__name__ in IMPLICIT else {}
-    solver = type(now)(now.fun, now.t_old, now.y_old, t, first_step=t - now.t_old, rtol=now.rtol, atol=now.atol, **jac)
+    solver = type(now)(now.fun, now.t_old, now.y_old, t,
+                       first_step=t - now.t_old, rtol=now.rtol, atol=now.atol, **jac)
     while solver.status == 'running':
         if solver.step():
             return inside(t)

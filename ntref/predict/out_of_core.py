@@ -1,10 +1,14 @@
 """Kernels that need not be in memory, as matrices: tiles are read or computed when they are used."""
 from math import prod
+from typing import Any
 
 import numpy
+from numpy.typing import DTypeLike
 
 from ..arguments import as_part, function_of_blocks, is_whole, of_block
+from ..engine.cover import blocks, cuts
 from ..no_arrays import check_entries, check_unfollowed, no_array
+from ..types import KernelFn, HasKernel
 from .factor import symmetric
 from .layout import checked, kernel_matrix, refuse_function
 
@@ -47,17 +51,22 @@ class ComputedKernel:
     ((3, 3), array([[0., 1., 0.]]))
     """
 
-    def __init__(self, kernel_fn, x1, x2=None, get=None, **kwargs):
+    def __init__(self, kernel_fn: KernelFn | HasKernel, x1: Any, x2: Any = None,
+                 get: str | None = None, **kwargs: Any):
         check_entries(x1, 'x1')
         check_entries(x2, 'x2')
-        for name, x in ('x1', x1), ('x2', x1 if x2 is None else x2):
-            if not hasattr(x, '__len__') or not hasattr(x, '__getitem__') or getattr(x, 'shape', (0,)) == ():
-                raise TypeError(f'expected {name} to be an array of inputs, got {x!r:.100} of type {type(x).__name__}.')
-        sizes = len(x1), len(x1 if x2 is None else x2)
+        other = x1 if x2 is None else x2
+        for name, x in ('x1', x1), ('x2', other):
+            is_row = hasattr(x, '__len__') and hasattr(x, '__getitem__')
+            if not is_row or getattr(x, 'shape', (0,)) == ():
+                raise TypeError(f'expected {name} to be an array of inputs, got {x!r:.100} of type '
+                                f'{type(x).__name__}.')
+        sizes = (len(x1), len(other))
         if not all(sizes):
-            raise ValueError(f'expected at least one input on either side, got {sizes[0]} and {sizes[1]}.')
-        kernel_fn = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
-        self._f = function_of_blocks(kernel_fn, x1, x2, kwargs)
+            raise ValueError(f'expected at least one input on either side, got {sizes[0]} and '
+                             f'{sizes[1]}.')
+        whole = as_part(kernel_fn, 'kernel_fn', 'kernel_fn')
+        self._f = function_of_blocks(whole, x1, x2, kwargs)
         self._x1 = x1
         self._x2 = x2
         self._is_one = x2 is None or getattr(self._f, 'is_one', False)
@@ -68,36 +77,40 @@ class ComputedKernel:
         self.dtype = one.dtype
         self.ndim = one.ndim
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> numpy.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         given = index if isinstance(index, tuple) else (index, slice(None))
         if len(given) != 2 or not all(_is_index(i) for i in given):
-            raise TypeError(f'expected k[rows, columns], slices or lists of numbers of inputs, got {index!r:.100}. For '
-                            'one input write slice(i, i + 1).')
+            raise TypeError('expected k[rows, columns], slices or lists of numbers of inputs, got '
+                            f'{index!r:.100}. For one input write slice(i, i + 1).')
         rows, columns = given
         if not self._is_one:
             return self._block(rows, columns)
-        return self._block(rows) if isinstance(rows, slice) and rows == columns else self._with_own(rows, columns)
+        if isinstance(rows, slice) and rows == columns:
+            return self._block(rows)
+        return self._with_own(rows, columns)
 
     def _with_own(self, rows, columns):
         """Return the block, with each input that meets itself computed as such: equal values do not tell this."""
         k = numpy.array(self._block(rows, columns))
-        here, there = (numpy.arange(self.shape[0])[r] for r in (rows, columns))
+        inputs = numpy.arange(self.shape[0])
+        here = inputs[rows]
+        there = inputs[columns]
         i, j = numpy.nonzero(here[:, None] == there)
-        for lo in range(0, len(i), CORNER):
-            some = slice(lo, lo + CORNER)
+        for some in cuts(len(i), CORNER):
             own = self._block(here[i[some]])
             k[i[some], j[some]] = own[range(len(own)), range(len(own))]
         return k
 
     def _block(self, rows, columns=None):
         """Return the kernel of some inputs with others, or with themselves."""
-        is_own, itself = columns is None, self._x2 is None
+        is_own = columns is None
+        itself = self._x2 is None
         columns = rows if is_own else columns
         kwargs = of_block(self._kwargs, rows, columns, itself)
         right = None if is_own else (self._x1 if itself else self._x2)[columns]
@@ -120,82 +133,87 @@ def _is_index(i):
 class Tiles:
     """An object with a shape and k[rows, columns] as a matrix of float64 that is never in memory as a whole."""
 
-    def __init__(self, name, k):
+    def __init__(self, name: str, k: Any):
         refuse_function(k, name)
         check_unfollowed(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
             raise no_array(k, f'{name} to be an array, in memory or on disk, or a ComputedKernel')
         if k.dtype.kind not in 'biuf' or len(k.shape) < 2 or len(k.shape) % 2:
-            raise TypeError(f'expected {name} of real numbers with axes in pairs (n1, n2, ...), got dtype {k.dtype} '
-                            f'and shape {k.shape}.')
+            raise TypeError(f'expected {name} of real numbers with axes in pairs (n1, n2, ...), '
+                            f'got dtype {k.dtype} and shape {k.shape}.')
         self.name = name
         self.k = k
         self.each = prod(k.shape[2::2])
         self.eps = float(numpy.finfo(k.dtype).eps) if k.dtype.kind == 'f' else EPS
         self.n = k.shape[0] * self.each
         chunks = getattr(k, 'chunks', None) or (SIDE, SIDE)
-        self.rows, self.columns = (_slices(size, chunk) for size, chunk in zip(k.shape, chunks))
+        self.rows = _slices(k.shape[0], chunks[0])
+        self.columns = _slices(k.shape[1], chunks[1])
 
-    def tile(self, rows, columns=slice(None)):
+    def tile(self, rows: slice, columns: slice = slice(None)) -> numpy.ndarray:
+        """Return the kernel of some inputs with others as a matrix of float64."""
         k = numpy.asarray(self.k[rows, columns])
         return kernel_matrix(k.astype('float64', copy=False))
 
-    def entries(self, s):
-        return slice(s.start * self.each, s.stop * self.each)
+    def entries(self, inputs: slice) -> slice:
+        """Return the rows, or columns, of the matrix that belong to some inputs."""
+        return slice(inputs.start * self.each, inputs.stop * self.each)
 
-    def band(self, rows):
+    def band(self, rows: slice) -> numpy.ndarray:
         """Return the entries (all columns, rows), as right-hand sides."""
         return checked(self.name, self.tile(rows)).T
 
-    def row(self, i):
+    def row(self, i: int) -> numpy.ndarray:
+        """Return row i of the matrix."""
         point, here = divmod(i, self.each)
         return checked(self.name, self.tile(slice(point, point + 1))[here])
 
-    def __matmul__(self, a):
+    def __matmul__(self, a: numpy.ndarray) -> numpy.ndarray:
         """Return K a, for any K."""
         out = numpy.zeros((self.n, a.shape[1]))
-        for rows in self.rows:
-            for columns in self.columns:
-                out[self.entries(rows)] += self.tile(rows, columns) @ a[self.entries(columns)]
+        for rows, columns in blocks(self.rows, self.columns):
+            out[self.entries(rows)] += self.tile(rows, columns) @ a[self.entries(columns)]
         return self.finite(out)
 
-    def times(self, a):
+    def times(self, a: numpy.ndarray) -> numpy.ndarray:
         """Return K a for a symmetric K, from its upper half."""
         out = numpy.zeros((self.n, a.shape[1]))
-        for i, rows in enumerate(self.rows):
-            for columns in self.rows[i:]:
-                tile = self.tile(rows, columns)
-                here = self.entries(rows)
-                there = self.entries(columns)
-                out[here] += tile @ a[there]
-                if rows != columns:
-                    out[there] += tile.T @ a[here]
+        for rows, columns in blocks(self.rows):
+            tile = self.tile(rows, columns)
+            here = self.entries(rows)
+            there = self.entries(columns)
+            out[here] += tile @ a[there]
+            if rows != columns:
+                out[there] += tile.T @ a[here]
         return self.finite(out)
 
-    def finite(self, out):
+    def finite(self, out: numpy.ndarray) -> numpy.ndarray:
         """Return a product with the kernel; raise ValueError if entries of the kernel are not finite."""
         bad = numpy.nonzero(~numpy.isfinite(out).all(1))[0]
         if len(bad):
-            raise ValueError(f'expected finite numbers, got {self.name} with NaN or infinite in {len(bad)} rows, the '
-                             f'first {bad[0] // self.each}: look for overflow or missing values in what it was '
-                             'computed from.')
+            raise ValueError(f'expected finite numbers, got {self.name} with NaN or infinite in '
+                             f'{len(bad)} rows, the first {bad[0] // self.each}: look for overflow '
+                             'or missing values in what it was computed from.')
         return out
 
-    def diagonal(self):
+    def diagonal(self) -> numpy.ndarray:
         """Return the diagonal; raise ValueError if tiles on it, or the corners, show that K is not symmetric."""
-        parts = [symmetric(checked(self.name, self.tile(rows, rows)), self.eps) for rows in self.rows]
-        n, corner = self.k.shape[0], CORNER
+        parts = []
+        for rows in self.rows:
+            tile = symmetric(checked(self.name, self.tile(rows, rows)), self.eps)
+            parts.append(numpy.diagonal(tile).copy())
+        n = self.k.shape[0]
         if n > SIDE:
-            first, last = slice(0, corner), slice(n - corner, n)
+            first = slice(0, CORNER)
+            last = slice(n - CORNER, n)
             above = self.tile(first, last)
             below = self.tile(last, first)
             zero = numpy.zeros((len(above), len(above)))
             symmetric(numpy.block([[zero, above], [below, zero]]), self.eps)
-        return numpy.concatenate([numpy.diagonal(part) for part in parts])
+        return numpy.concatenate(parts)
 
 
 def _slices(n, chunk):
     """Return slices that cover n: whole chunks, at least SIDE; Dask has a tuple of chunks."""
     chunk = max(chunk) if isinstance(chunk, tuple) else chunk
-    side = -(-SIDE // chunk) * chunk
-    return [slice(i, min(i + side, n)) for i in range(0, n, side)]
+    return cuts(n, -(-SIDE // chunk) * chunk)

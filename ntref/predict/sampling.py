@@ -2,28 +2,14 @@
 from ..arguments import as_whole
 from ..arrays import as_floats, generator, namespace, plain
 from ..no_arrays import no_array
-
+from ..types import Array, Number, Seed
 from .factor import NEGATIVE, NotPSDError, largest_eigenvalue, symmetric
-from .layout import Layout, checked, kernel_matrix
+from .layout import Axes, Layout, checked, kernel_matrix
 
 __all__ = ['root', 'sample']
 
 
-class _NotACovariance(NotPSDError):
-    """Error for a covariance with a negative eigenvalue, `smallest`; no diag_reg repairs it."""
-
-    def __init__(self, smallest, largest, rounding):
-        self.smallest = smallest
-        self.diag_reg = None
-        self.absolute = None
-        ValueError.__init__(
-            self, f'expected a positive semi-definite covariance, got {smallest:.3g} as its smallest eigenvalue, '
-            f'{largest:.3g} as its largest; down to {-rounding:.3g} it would be rounding. A posterior is a difference: '
-            'where little is left of the prior pass prior=k_test_test, whose rounding then counts; or compute it with '
-            'a larger diag_reg.')
-
-
-def root(c, level, top=0.):
+def root(c: Array, level: Number, top: Number = 0.) -> Array:
     """Return R = R^T with R R = C, for C = V Lambda V^T >= 0: R = V sqrt(Lambda) V^T.
 
     Negative eigenvalues count as 0 down to -level times the largest eigenvalue, or `top` if that is larger.
@@ -34,11 +20,17 @@ def root(c, level, top=0.):
     largest = max(plain(w[-1]), -plain(w[0]))
     rounding = level * max(largest, top)
     if smallest < -rounding:
-        raise _NotACovariance(smallest, largest, rounding)
+        raise NotPSDError(
+            f'expected a positive semi-definite covariance, got {smallest:.3g} as its smallest '
+            f'eigenvalue, {largest:.3g} as its largest; down to {-rounding:.3g} it would be '
+            'rounding. A posterior is a difference: where little is left of the prior pass '
+            'prior=k_test_test, whose rounding then counts; or compute it with a larger diag_reg.',
+            smallest)
     return (v * xp.sqrt(xp.maximum(w, 0.))) @ v.T
 
 
-def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
+def sample(gaussian: tuple[Array, Array], number: int, rng: Seed, trace_axes: Axes = (-1,),
+           prior: Array | None = None) -> Array:
     r"""Draw samples from a Gaussian prediction.
 
     .. math:: f = \text{mean} + C^{1/2} z, \qquad z \sim N(0, 1)
@@ -87,7 +79,8 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
     """
     number = as_whole(number, 'number', 0)
     if hasattr(gaussian, 'nngp') or hasattr(gaussian, 'ntk'):
-        raise no_array(gaussian, 'a Gaussian, (mean, covariance), as (zeros, k_test_test) for the prior')
+        raise no_array(
+            gaussian, 'a Gaussian, (mean, covariance), as (zeros, k_test_test) for the prior')
     if not isinstance(gaussian, (tuple, list)) or len(gaussian) != 2:
         raise TypeError(f'expected a Gaussian, (mean, covariance), got {type(gaussian).__name__}.')
     mean, = as_floats(gaussian[0])
@@ -96,8 +89,7 @@ def sample(gaussian, number, rng, trace_axes=(-1,), prior=None):
     layout = Layout(mean, trace_axes, c, names=('mean', 'covariance'))
     eps = namespace(c).eps(c)
     columns = layout.columns(checked('mean', mean))
-    matrix = kernel_matrix(checked('covariance', c))
-    matrix = symmetric(matrix, eps, 'covariance')
+    matrix = symmetric(kernel_matrix(checked('covariance', c)), eps, 'covariance')
     level = NEGATIVE * max(len(matrix) * xp.eps(matrix), 4 * eps)
     top = 0.
     if prior is not None:

@@ -15,5 +15,6 @@ from .expectation import KINKS, Expectation, expectation, kinks_of, mean
 from .kinks import around, is_constant_in_parts, jumps
 from .panels import QuadratureError, gauss_hermite
 
-__all__ = ["around", "expectation", "is_constant_in_parts", "jumps", "kinks_of", "mean", "gauss_hermite", "Expectation",
-           "QuadratureError", "KINKS"]
+__all__ = [
+    'KINKS', 'Expectation', 'QuadratureError', 'around', 'expectation', 'gauss_hermite',
+    'is_constant_in_parts', 'jumps', 'kinks_of', 'mean']

@@ -10,7 +10,7 @@ from typing import Any
 from ..arguments import is_whole
 from ..arrays import namespace
 
-__all__ = ['Axes', 'Demand', 'Signal', 'axis_of']
+__all__ = ['Axes', 'Demand', 'Signal', 'axis_of', 'shared_signal']
 
 
 def axis_of(axis, ndim):
@@ -46,7 +46,7 @@ class Axes:
 @dataclass(frozen=True)
 class Signal:
     """Description of a layer's input or output before anything is computed: shape, axes, masks and patterns."""
-    shape: tuple                  # shape of the activations of the finite network
+    shape: Any                    # shape of the activations of the finite network
     axes: Axes                    # non-negative
     is_gaussian: bool = False     # True if the activations are Gaussian in the infinite limit
     patterns: tuple = field(default=(None, None), compare=False)     # for these inputs, for those paired with them
@@ -92,11 +92,20 @@ class Signal:
         return replace(self, shape=(*self.shape[:axis], n, *self.shape[axis + 1:]))
 
 
+def shared_signal(first, second):
+    """Return both signals, as one and the same if they say the same, so that layers are asked once."""
+    if first is second:
+        return first, second
+    beside = zip((first.mask, *first.patterns), (second.mask, *second.patterns))
+    is_one = first == second and all(a is b for a, b in beside)
+    return first, first if is_one else second
+
+
 @dataclass(frozen=True)
 class Demand:
     """Covariances, gaps and areas that a layer needs of its input."""
     paired: bool = True           # True: covariances between any two positions; False: at equal ones only
-    axes: Axes = None             # batch and channel axes. None: any; Axes() at the input
+    axes: Axes | None = None      # batch and channel axes. None: any; Axes() at the input
     area: bool = True             # areas are needed beside the gaps
     diagonal: bool = False        # the user asked for equal positions only
     gap: bool = True              # gaps are needed beside the covariances

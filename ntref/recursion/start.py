@@ -9,8 +9,9 @@ from ..arrays import as_floats, increased, namespace, untraced
 from ..derivatives import carried
 from ..duals.pair import Cov, over
 from ..ranges import check_small
-from .kernel import COVARIANCES, Kernel
+from .kernel import Kernel
 from .positions import zipped
+from .signal import shared_signal
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one', 'own_variances']
 
@@ -56,23 +57,31 @@ def _finite(name, x, batch):
                          f'of {name}: {listed}. Remove or impute them.')
 
 
-def input_kernel(x1, x2, demand, ntk, x1_is_x2=False):
+def input_kernel(x1, x2, signals, demand, ntk, are_same=False):
     """Return the state at the input: K = <x, x'> / channels at each pair of positions that `demand` needs, Theta = 0.
 
-    x2=None means that x2 is x1. If both are given, the caller says whether they are the same inputs (`x1_is_x2`).
+    x2=None means that x2 is x1. If both are given, the caller says whether they are the same inputs (`are_same`).
+    `signals` describe x1 and x2.
     """
-    same, axes = x2 is None, demand.axes.of(x1.ndim)
+    axes = demand.axes.of(x1.ndim)
     a = channels_last(x1, axes)
-    b = channels_last(x1 if same else x2, axes)
-    cov12 = across(a, b, demand)
-    state = Kernel(cov12.k, 0 if ntk else None, x1_is_x2=same or x1_is_x2,
-                   diagonal_spatial=not demand.paired, shape1=tuple(x1.shape), shape2=tuple((x1 if same else x2).shape),
-                   batch_axis=axes.batch, channel_axis=axes.channel, gap=cov12.gap, area=cov12.area)
-    for names, x in zip(COVARIANCES[1:], (a,) if same else (a, b)):
-        q = own_variances(x)
-        own = one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(q)
-        state = state.but(**dict(zip(names, own)))
-    return state.with_own()
+    b = a if x2 is None else channels_last(x2, axes)
+
+    signal1, signal2 = shared_signal(*signals)
+
+    def own(x):
+        q = own_variances(x)                                            # also checks that they are in range
+        return one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(q)
+    state = Kernel.of(
+        mutual=across(a, b, demand),
+        own1=own(a),
+        own2=None if x2 is None else own(b),
+        ntk=0 if ntk else None,
+        signal1=signal1,
+        signal2=signal2,
+        paired=demand.paired,
+        are_same=are_same or x2 is None)
+    return state.with_own().masked()
 
 
 def own_variances(x):

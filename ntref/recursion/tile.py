@@ -9,21 +9,25 @@ asks for them. This order is the same for every tile.
 
 A convolution and the steps that follow it are `pending` until a layer asks for all positions (`computed`). They are
 then done together for some rows of positions at a time, which stay in the cache, and their results overwrite their
-inputs. Gaps are carried only where there are near pairs (`is_far`, `Near`).
+inputs. Gaps are carried only where there are pairs that are not generic (`is_generic`, `NotGeneric`).
 
 `rows` are two slices, for the rows of the left and of the right members. For inputs with themselves only right rows
 from the first left row on are computed; the rest is mirrored.
 """
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from ..duals.fast import BLOCK, far as by_dual
-from ..duals.pair import Pair, check_kept, check_variances
+from ..arrays import namespace
+from ..duals.fast import BLOCK, by_dual
+from ..duals.pair import Cov, Pair, check_kept, check_variances
 from ..windows import packed, taken, zeros_like
-from .kernel import Kernel
 from .positions import diagonal, swapped
+from .signal import Signal, shared_signal
 from .start import across, at_pairs, one_by_one, own_variances
+from .state import finished_tangent
+from .steps import Steps
 
 __all__ = ['Tile', 'input_tile', 'recording', 'replaying']
 
@@ -51,55 +55,158 @@ def no_tape(compute):
 
 
 @dataclass(frozen=True)
-class Tile(Kernel):
-    """`Kernel` without cov1 and cov2: nngp, ntk, gap and area are (n1, n2, *S), or (n, *S) one by one.
+class Block:
+    """Which pairs of inputs a tile has.
 
     Attributes
     ----------
-    q1, q2 : array (n, *positions)     variances of the left and right members.
-    tape : callable                    compute -> the next q1, q2; compute() gives q of inputs with themselves.
-    batch_axes : int                   2, or 1 for inputs x1[i] with x2[i].
-    is_own : bool                      True for inputs with themselves.
-    is_far : bool                      True for far pairs, see `Pair`: gap and area are None.
-    is_shared : bool                   True if others hold the same arrays; otherwise a step may write into them.
-    pending : callable                 rows -> Tile of these rows, or None. While steps are pending the arrays are None.
-    sizes : tuple                      numbers of positions after the pending steps.
-    source : (Tile, Window)            tile whose rows under the window this one is computed from; None: the inputs.
-    widest : int                       entries for a pair of inputs at the largest of the pending steps.
-    rows : tuple                       which of x1 and x2 the tile has: two slices, or two arrays for x1[i] with x2[i].
+    rows : tuple            of x1 and of x2: two slices, or two arrays for x1[i] with x2[i].
+    batch_axes : int        2, or 1 for inputs x1[i] with x2[i].
+    is_own : bool           True for inputs with themselves.
+    is_generic : bool           True for generic pairs, see `Pair`: gap and area are None.
     """
-    q1: Any = None
-    q2: Any = None
-    tape: Any = None
+    rows: tuple = WHOLE
     batch_axes: int = 2
     is_own: bool = False
-    is_far: bool = False
-    is_shared: bool = False
-    pending: Any = None
-    sizes: tuple = ()
+    is_generic: bool = False
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Steps that are done only when all positions are asked for, for some rows of them at a time.
+
+    Attributes
+    ----------
+    rows_of : callable            rows -> Tile of these rows.
+    sizes : tuple                 numbers of positions after the steps.
+    source : (Tile, Window)       tile whose rows under the window this one is computed from; None: the inputs.
+    widest : int                  entries for a pair of inputs at the largest of the steps.
+    """
+    rows_of: Callable
+    sizes: tuple
     source: Any = None
     widest: int = 0
-    rows: tuple = WHOLE
 
-    def __post_init__(self, *defaults):
-        """Skip the checks of `Kernel`: the arrays are None while steps are pending."""
+
+@dataclass(frozen=True)
+class Tile(Steps):
+    """K, gap and area of some of x1 against some of x2, (n1, n2, *S), or (n, *S) one by one, and Theta.
+
+    Attributes
+    ----------
+    mutual, ntk, signal1, signal2, paired    as in `State`. While steps are pending there are no arrays.
+    q1, q2 : array (n, *positions)           variances of the left and right members.
+    tape : callable                          compute -> the next q1, q2; compute() gives q of inputs with themselves.
+    block : Block                            which pairs these are.
+    pending : Pending, or None               steps that wait.
+    is_shared : bool                         True if others hold the same arrays; else a step may write into them.
+    """
+    mutual: Cov
+    ntk: Any
+    signal1: Signal
+    signal2: Signal
+    paired: bool
+    q1: Any
+    q2: Any
+    tape: Callable
+    block: Block
+    pending: Pending | None = None
+    is_shared: bool = False
+
+    @property
+    def batch_axes(self):
+        return self.block.batch_axes
+
+    @property
+    def is_generic(self):
+        return self.block.is_generic
+
+    @property
+    def patterns(self):
+        return tuple(None if p is None else p[rows] for p, rows in zip(super().patterns, self.block.rows))
+
+    @property
+    def mask1(self):
+        return None if self.signal1.mask is None else self.signal1.mask[self.block.rows[0]]
+
+    @property
+    def mask2(self):
+        return None if self.signal2.mask is None else self.signal2.mask[self.block.rows[1]]
+
+    # -------------------------------------------------------------- pairings
+
+    @property
+    def covs(self):
+        return [self.mutual]
+
+    def pairs(self):
+        """Return the pairing of the left with the right members, as a list of one `Pair`."""
+        if self._is_same:
+            return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
+        (q1, q2), = self.spreads(self.q1, self.q2)
+        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared)]
+
+    def sides(self, a1, a2):
+        """Return left and right members of the pairing from a1 of x1, a2 of x2; batch axes broadcast."""
+        return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
+
+    def variances(self, i):
+        """Return the variances q of the left (i = 1) or the right members (i = 2), an array (n, *positions)."""
+        return (self.q1, self.q2)[i - 1]
+
+    def all_variances(self):
+        """Return the variances of the left members and, if others are on the right, of these."""
+        return [self.q1] if self.block.is_own else [self.q1, self.q2]
+
+    def within(self, f):
+        """Return f(K, mask) for the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
+        return self.tape(lambda: f(self.nngp, self.mask1))
+
+    @property
+    def _is_same(self):
+        """True if every variable is paired with itself."""
+        return self.block.is_own and not self.paired
+
+    def with_covs(self, covs):
+        """Return the tile with another Cov, of the same variances."""
+        return self.but(mutual=covs[0])
+
+    def _stepped(self, covs):
+        """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
+        cov, = covs
+        gap = None if self.is_generic else cov.gap
+        area = None if self.mutual.area is None else cov.area
+        return self._next((cov.k, gap, area, self.ntk)).but(is_shared=self.is_shared)
+
+    def _next(self, arrays):
+        """Return the tile with these arrays, of other variances."""
+        new = self._holding(arrays)
+        q1, q2 = self.tape(lambda: diagonal(new.nngp, 1) if self.paired else new.nngp)
+        return new.but(q1=q1, q2=q2)
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual, fused=None, far=None):
-        def step(part, new, _):
-            old, = part._pairs()
-            if part.is_far:
-                return far(old, part.ntk) if far else by_dual(old, part.ntk, dual)
-            if fused and part.area is None and not part._is_same:
+    def nonlinear(self, dual, fused=None, fused_generic=None):
+        """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
+
+        `fused` and `fused_generic` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for
+        generic ones.
+        """
+        def step(part, new):
+            old, = part.pairs()
+            if part.is_generic:
+                return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
+            if fused and part.mutual.area is None and not part._is_same:
                 return fused(old, part.ntk)
             cov, slope = dual(old)
-            k, gap, area = Pair(*new._spreads(new.q1, new.q2)[0], cov).settled(old)
-            return k, gap, None if part.area is None else area, None if part.ntk is None else slope * part.ntk
+            (q1, q2), = new.spreads(new.q1, new.q2)
+            k, gap, area = Pair(q1, q2, cov).settled(old)
+            ntk = None if part.ntk is None else slope * part.ntk
+            return k, gap, None if part.mutual.area is None else area, ntk
 
-        def exactly(part, new, _):
-            k, gap, *others = step(part, new, _)
-            if part.is_own and not part.diagonal_spatial:                    # positions paired with themselves
+        def exactly(part, new, rows, seen):
+            k, gap, *others = step(part, new)
+            if part.block.is_own and part.paired:                            # positions paired with themselves
                 diagonal(k, 1)[...] = new.q1
                 if gap is not None:
                     diagonal(gap, 1)[...] = 0
@@ -122,31 +229,50 @@ class Tile(Kernel):
 
         def own():
             q = base._holding((base.q1, 0 * base.q1, None, None))
-            q = q.but(diagonal_spatial=True, batch_axes=1, tape=no_tape)
-            return Kernel.in_rows(q, windows, f).nngp
+            q = q.but(paired=False, block=replace(base.block, batch_axes=1), tape=no_tape)
+            return f(q, q.slides(windows)).nngp
 
-        def step(part, new, tall):
-            first = [[(axis, window) for (axis, _), window in zip(slides[0], tall)]] if tall else []
+        def step(part, new, rows, seen):
+            first = [[(axis, window) for (axis, _), window in zip(slides[0], seen)]] if seen else []
             return f(part, first + slides[len(first):])._arrays
         if is_local:
             return base._then(step, base.tape(own), windows)
         new = base._then(step, (base.q1, base.q2), windows).computed()
         return new._next(new._arrays)
 
+    def masked(self):
+        """Add the step that sets z = 0 where it is masked."""
+        if self.mask1 is None:
+            return self
+        masks = [packed(mask, 1) for mask in (self.mask1, self.mask2)]
+        xp = namespace(self.q1)
+        variances = (None if q is None else xp.where(mask, 0, q) for q, mask in zip((self.q1, self.q2), masks))
+
+        def step(part, new, rows, seen):
+            left, right = masks if rows == WHOLE else (mask[:, r] for mask, r in zip(masks, rows))
+            return part.masked_at(left, right)._arrays
+        return self._then(step, variances)
+
     def _then(self, step, variances, windows=()):
-        """Return the next tile, with step(part of this tile, part of the next, windows of its rows or None) pending."""
+        """Return the next tile, with a step pending.
+
+        It is step(part of this tile, part of the next, its rows, the windows of its rows or None).
+        """
         tall = windows[0] if windows else None
         q1, q2 = variances
+        before = self.pending
 
         def rows_of(rows):
             inputs, seen = (rows, None) if tall is None else zip(*(_under(tall, r) for r in rows))
             part = self._part(inputs)
             new = part._with_variances(q1, q2, rows)
-            return new._holding(step(part, new, seen))
-        return self._holding((None,) * 4).but(
-            q1=q1, q2=q2, pending=rows_of, sizes=tuple(w.out for w in windows) or self._sizes,
-            widest=max(self.widest, prod(self._shape[self.batch_axes:])),
-            source=self.source if self.pending else (self, tall))
+            return new._holding(step(part, new, rows, seen))
+        pending = Pending(
+            rows_of,
+            sizes=tuple(w.out for w in windows) or self._sizes,
+            source=before.source if before else (self, tall),
+            widest=max(before.widest if before else 0, prod(self._shape[self.batch_axes:])))
+        return self._holding((None,) * 4).but(q1=q1, q2=q2, pending=pending)
 
     # -------------------------------------------------------------- computing what is pending
 
@@ -158,9 +284,9 @@ class Tile(Kernel):
         shape = self._shape
         first, *more = self._row_blocks()
         if not more:
-            return self._holding(self.pending(first)._arrays)
+            return self._holding(self.pending.rows_of(first)._arrays)
         for rows in (first, *more):
-            arrays = self.pending(rows)._arrays
+            arrays = self.pending.rows_of(rows)._arrays
             outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
             if waiting:                  # only now: the next rows may need what is overwritten
                 self._write(outs, *waiting)
@@ -174,7 +300,7 @@ class Tile(Kernel):
             if out is None or isinstance(out, int):
                 continue
             out[self._index(rows)] = a
-            if self.is_own and right != left:
+            if self.block.is_own and right != left:
                 below = self._index((slice(left.stop, right.stop), left))
                 out[below] = swapped(a, 1)[:, left.stop - left.start:]
 
@@ -183,18 +309,18 @@ class Tile(Kernel):
         shape, n = self._shape, self.batch_axes
         height, *rest = shape[n:] or [1]
         block = 8 * BLOCK // self.q1.dtype.itemsize
-        step = max(1, block * height // max(prod(shape[:n]) * max(self.widest, height * prod(rest)), 1))
+        step = max(1, block * height // max(prod(shape[:n]) * max(self.pending.widest, height * prod(rest)), 1))
         if step >= height or not shape[n:]:
             return [WHOLE]
         left = [slice(lo, min(lo + step, height)) for lo in range(0, height, step)]
-        if self.diagonal_spatial:
+        if not self.paired:
             return [(rows, rows) for rows in left]
-        return [(rows, slice(rows.start, height) if self.is_own else ALL) for rows in left]
+        return [(rows, slice(rows.start, height) if self.block.is_own else ALL) for rows in left]
 
     @property
     def _spare(self):
         """Arrays of the source if each block of rows may be overwritten once the next is computed, else Nones."""
-        tile, tall = self.source or (self, None)
+        tile, tall = self.pending.source or (self, None)
         if tile.pending or tile.is_shared or tile.nngp.shape != self._shape:
             return (None,) * 4
         rows = [] if tall is None else [left for left, _ in self._row_blocks()]
@@ -203,83 +329,51 @@ class Tile(Kernel):
 
     @property
     def _sizes(self):
-        return self.sizes if self.pending else self.nngp.shape[self.batch_axes::1 if self.diagonal_spatial else 2]
+        return self.pending.sizes if self.pending else self.nngp.shape[self.batch_axes::2 if self.paired else 1]
 
     @property
     def _shape(self):
         """Shape of nngp, also while it is pending."""
-        members = 1 if self.diagonal_spatial else 2
+        members = 2 if self.paired else 1
         q = (self.q1, self.q2)[:self.batch_axes]
         return *map(len, q), *(n for n in self._sizes for _ in range(members))
 
     def _part(self, rows):
         """Return the part of the tile in these rows, computed if it is pending."""
         if self.pending:
-            return self.pending(rows).described(*self.signals)
+            return self.pending.rows_of(rows).described(self.signal1, self.signal2)
         part = self._holding(a if a is None or isinstance(a, int) else a[self._index(rows)] for a in self._arrays)
         return part._with_variances(self.q1, self.q2, rows).but(tape=no_tape, is_shared=self.is_shared)
 
     def _index(self, rows):
         """Return the index of rows in nngp, gap, area and ntk."""
-        return (*(ALL,) * self.batch_axes, *rows[:1 if self.diagonal_spatial else 2]) if self._sizes else ALL
+        return (*(ALL,) * self.batch_axes, *rows[:2 if self.paired else 1]) if self._sizes else ALL
 
     def _with_variances(self, q1, q2, rows):
         return self.but(q1=q1, q2=q2) if rows == WHOLE else self.but(q1=q1[:, rows[0]], q2=q2[:, rows[1]])
 
     @property
     def _arrays(self):
-        return self.nngp, self.gap, self.area, self.ntk
+        return *self.mutual, self.ntk
 
     def _holding(self, arrays):
-        named = dict(zip(('nngp', 'gap', 'area', 'ntk'), arrays))
-        return self.but(**named, is_shared=False, pending=None, source=None, widest=0)
+        k, gap, area, ntk = arrays
+        return self.but(mutual=Cov(k, gap, area), ntk=ntk, is_shared=False, pending=None)
 
-    # -------------------------------------------------------------- methods of Kernel that differ
+    # -------------------------------------------------------------- what a layer leaves, put right
 
     def in_range(self):
         """Check the variances of inputs with themselves; those of other tiles were checked there."""
-        if self.is_own:
+        if self.block.is_own:
             check_variances(self.q1)
         return self
 
+    def finished(self):
+        """Make Theta an array of zeros if there were no weights; raise ValueError if K or Theta went out of range."""
+        return self.but(ntk=finished_tangent(self))
+
     def shared(self):
         return self.but(is_shared=True)
-
-    def variances(self, i):
-        return (self.q1, self.q2)[i - 1]
-
-    @property
-    def _is_same(self):
-        """True if every variable is paired with itself."""
-        return self.is_own and self.diagonal_spatial
-
-    def _pairs(self):
-        if self._is_same:
-            return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
-        return [Pair(p.q1, p.q2, p.cov, self.is_far, not self.is_shared) for p in super()._pairs()]
-
-    def within(self, f):
-        return self.tape(lambda: f(self.nngp, None))
-
-    def sides(self, a1, a2):
-        return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
-
-    @property
-    def patterns(self):
-        return tuple(None if p is None else p[rows] for p, rows in zip((self.pattern1, self.pattern2), self.rows))
-
-    def _with(self, covs):
-        """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
-        cov, = covs
-        gap = None if self.is_far else cov.gap
-        area = None if self.area is None else cov.area
-        new = self._next((cov.k, gap, area, self.ntk))
-        return new.but(is_shared=self.is_shared)
-
-    def _next(self, arrays):
-        new = self._holding(arrays)
-        q1, q2 = self.tape(lambda: new.nngp if self.diagonal_spatial else diagonal(new.nngp, 1))
-        return new.but(q1=q1, q2=q2)
 
 
 def _output(a, shape, spare):
@@ -293,7 +387,7 @@ def _under(window, outputs):
     return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
-def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
+def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_generic=False):
     """Return the state at the input for rows i, j of a (n1, *positions, channels) and b.
 
     If b is None, each a[i] is paired with itself. `signals` describe the network's inputs. With slices i, j each a[i]
@@ -304,20 +398,17 @@ def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_far=False):
     if not listed or sizes:
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
     q1, q2 = tape(lambda: own_variances(a))
-    signal, other = signals
-    pattern1, pattern2 = (s.patterns[0] for s in signals)
-    new = Tile(None, diagonal_spatial=not demand.paired, shape1=signal.shape, shape2=other.shape,
-               batch_axis=signal.axes.batch, channel_axis=signal.axes.channel, pattern1=pattern1, pattern2=pattern2,
-               q1=q1, q2=q2, batch_axes=1 if b is None or listed else 2, is_own=b is None, is_far=is_far, rows=rows)
-    demand = replace(demand, gap=not is_far, area=demand.area and not is_far)
+    block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic)
+    new = Tile(Cov(None), None, *shared_signal(*signals), demand.paired, q1, q2, no_tape, block)
+    demand = replace(demand, gap=not is_generic, area=demand.area and not is_generic)
 
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
-        there = new._with_variances(q1, q2, part).but(tape=no_tape)
+        there = new._with_variances(q1, q2, part)
         if b is None and not (demand.paired and sizes):
             cov = Pair.same(there.q1.copy(order='K')).cov._replace(area=0 * there.q1 if demand.area else None)
         else:
             cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
         return there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-    return new.but(tape=tape, pending=rows_of, sizes=sizes)
+    return new.but(tape=tape, pending=Pending(rows_of, sizes)).masked()

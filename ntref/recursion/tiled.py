@@ -4,7 +4,7 @@ from dataclasses import fields, is_dataclass
 from math import prod
 
 from ..arrays import kind, namespace
-from ..duals.fast import Near
+from ..duals.fast import NotGeneric
 from ..engine.cover import ENTRIES, above, rectangles
 from ..engine.run import in_threads, shown
 from ..windows import packed, taken
@@ -65,26 +65,26 @@ def in_parts(layer, x1, x2, signals, demand, names):
         steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
-    def block(job, is_far=True):
-        """Compute one block, with gaps only if it has near pairs; return True if it was computed without gaps."""
+    def block(job, is_generic=True):
+        """Compute one block, with gaps unless its pairs are generic; return True if it was computed without gaps."""
         i, j = _pairs_within(xp, job) if isinstance(job, list) else job
         q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
-        for is_far in (True, False) if is_far else (False,):
-            with suppress(Near):
-                k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_far=is_far)
+        for is_generic in (True, False) if is_generic else (False,):
+            with suppress(NotGeneric):
+                k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_generic=is_generic)
                 break
         for out, v in zip(outs, values, strict=True):
             _write(out, i, j, v, k, symmetric)
-        return is_far
+        return is_generic
     diagonal, steps1, positions = own(a, signals[0], names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     shape = len(a), len(b), *positions
-    outs, is_far = [xp.empty_like(a, shape=shape) for _ in names], True
+    outs, is_generic = [xp.empty_like(a, shape=shape) for _ in names], True
     high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
     jobs = above(len(a), size, high) if symmetric else rectangles(len(a), len(b), size)
     if len(jobs) > MANY:
-        is_far, jobs = block(jobs[0]), jobs[1:]
-    in_threads(lambda job: block(job, is_far), jobs, progress=shown(None, 'kernel'))
+        is_generic, jobs = block(jobs[0]), jobs[1:]
+    in_threads(lambda job: block(job, is_generic), jobs, progress=shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
     return dict(zip(names, outs))
@@ -106,5 +106,5 @@ def _write(out, i, j, values, k, symmetric):
     """Write the values of a tile k to `out`; if symmetric, also mirrored, for x2 against x1."""
     out[i, j] = values
     if symmetric:
-        values = values if k.diagonal_spatial else swapped(values, k.batch_axes)
+        values = swapped(values, k.batch_axes) if k.paired else values
         out[j, i] = values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)

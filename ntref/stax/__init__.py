@@ -29,7 +29,8 @@ from .masking import MaskedArray, unmask_fn
 from .requirements import Bool, Diagonal, requires
 from .triple import layer, supports_masking
 # networks as text
-from .layer import Layer, LayerError
+from .layer import Layer
+from .located import LayerError
 from .spec import from_spec
 
 __all__ = [

@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 
 from ..arguments import as_whole
 from ..arrays import generator
-from .layer import Layer, located
+from .layer import Layer
+from .located import located
 from .triple import as_layer
 
 __all__ = ['parallel', 'repeat', 'serial']
@@ -35,7 +36,7 @@ class _Network(Layer, abstract=True):
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
 
-    def step(self, params, x, rng=None, **given):
+    def _step(self, params, x, rng=None, **given):
         return self.apply(params, x, rng=rng, **given)
 
     def each(self, f, *trees):
@@ -90,7 +91,7 @@ class _Serial(_Network):
     def demand(self, demand):
         for i, layer in reversed(list(enumerate(self.layers))):
             with located(layer, i):
-                demand = layer.to_meet(demand)
+                demand = layer._to_meet(demand)
         return demand
 
     def init(self, rng, signal):
@@ -104,7 +105,7 @@ class _Serial(_Network):
 
     def apply(self, params, x, rng=None, **given):
         def step(layer, x, p, r):
-            return layer.step(p, x, rng=r, **given)
+            return layer._step(p, x, rng=r, **given)
         n = len(self.layers)
         return self.fold(step, x, self.parts(params, n), spawned(rng, n))
 
@@ -131,14 +132,14 @@ class _Parallel(_Network):
 
     def demand(self, demand):
         demands = demand if isinstance(demand, list) else [demand] * len(self.layers)
-        return self.each(lambda layer, d: layer.to_meet(d), demands)
+        return self.each(lambda layer, d: layer._to_meet(d), demands)
 
     def init(self, rng, signal):
         return self.each(lambda layer, s, r: layer.init(r, s), signal, rng.spawn(len(self.layers)))
 
     def apply(self, params, x, rng=None, **given):
         def step(layer, x, p, r):
-            return layer.step(p, x, rng=r, **given)
+            return layer._step(p, x, rng=r, **given)
         x = self._branches(x)
         n = len(self.layers)
         return type(x)(self.each(step, x, self.parts(params, n), spawned(rng, n)))

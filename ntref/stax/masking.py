@@ -121,14 +121,14 @@ def masked_inputs(x, mask_constant):
     return each_branch(cleared, x, masks), masks
 
 
-def check_found(mask_constant, *masks):
+def check_found(mask_constant, *masks, stacklevel=3):
     """Warn if the constant is in none of the inputs.
 
     Inputs that were padded with another constant would be taken at face value.
     """
     if mask_constant is not None and not _any_leaf(lambda mask: mask is not None and bool(mask.any()), list(masks)):
         warnings.warn(f'expected mask_constant={mask_constant} in the inputs, found it in none of them: nothing is '
-                      'masked. Pad with this constant, or leave it out where nothing is padded.', stacklevel=3)
+                      'masked. Pad with this constant, or leave it out where nothing is padded.', stacklevel=stacklevel)
 
 
 def _as_constant(value):

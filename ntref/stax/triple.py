@@ -13,10 +13,11 @@ from ..arrays import generator
 from ..recursion.kernel import Kernel
 from ..recursion.signal import Axes, Demand
 from ..recursion.start import input_kernel
-from .kernel_function import KernelFunction
-from .layer import Layer, as_text
+from .layer import Layer
 from .masking import in_layout
+from .network import KernelFunction
 from .requirements import Bool
+from .written import as_text
 
 __all__ = ['as_layer', 'layer', 'supports_masking']
 
@@ -282,13 +283,13 @@ class _Triple(Layer, abstract=True):
                 'expected kernel_fn to say which axes of its outputs are batch and channels, for inputs of shape '
                 f'{k.shape1} become outputs of shape {shape}; got batch_axis={new.batch_axis} and channel_axis='
                 f'{new.channel_axis}. Say so: k.replace(..., batch_axis=0, channel_axis={len(shape) - 1}).') from e
-        new = new.but(batch_axis=axes.batch, channel_axis=axes.channel)
+        new = new.described(*(replace(signal, axes=axes) for signal in new.signals))
         outer = {axes.batch, axes.channel}
         sizes = [n for axis, n in enumerate(shape) if axis not in outer]
         if not sizes:
-            new = new.but(diagonal_spatial=False)
+            new = new.but(paired=True)
         S = [n for n in sizes for _ in range(1 if new.diagonal_spatial else 2)]
-        (n1, n2), one = k.nngp.shape[:2], k.cov2 is None
+        (n1, n2), one = k.nngp.shape[:2], k.own2 is None
         expected = dict(nngp=(n1, n2, *S), ntk=None if k.ntk is None else (n1, n2, *S), cov1=(n1, *S),
                         cov2=None if one else (n2, *S), gap=(n1, n2, *S), area=(n1, n2, *S))
         for name, wanted in expected.items():
@@ -314,11 +315,10 @@ class _Triple(Layer, abstract=True):
         positions. A layer may refuse a tangent kernel while another one expects it.
         """
         x = generator(0).standard_normal(signal.shape)
-        patterns = (None if p is None else p[:1] for p in signal.patterns)
-        described = dict(zip(('pattern1', 'pattern2'), patterns), is_gaussian=signal.is_gaussian)
+        described = replace(signal, patterns=tuple(None if p is None else p[:1] for p in signal.patterns), mask=None)
 
         def trial(paired, ntk):
-            return self.kernel(input_kernel(x, None, Demand(paired, signal.axes), ntk).but(**described))
+            return self.kernel(input_kernel(x, None, (described, described), Demand(paired, signal.axes), ntk))
         unsaid = len(signal.shape) > 2 and self.diagonal is None
         paired = len(signal.shape) == 2 or not unsaid and self.diagonal.input < Bool.YES
         *others, last = product((False, True) if unsaid else (paired,), (False, True))

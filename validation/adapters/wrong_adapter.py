@@ -259,7 +259,7 @@ def changed(spec):
 
 def _patch(layer, dual):
     """Another dual, also in the forms for large kernels."""
-    layer.dual, layer.fused, layer.far = dual, None, None
+    layer.dual, layer.fused, layer.fused_generic = dual, None, None
 
 
 def _float32(x):

@@ -16,10 +16,10 @@ from typing import Any, Callable
 from ...arguments import as_whole, suggestion
 from ...arrays import namespace
 from ...duals.pair import Cov
-from ...recursion.kernel import Kernel
 from ...recursion.positions import matrices, zipped
 from ...recursion.signal import Signal
 from ...recursion.start import channels_last
+from ...recursion.steps import Steps
 from ...types import Array, Generator, Seed, Tree
 from .embedding import PositionalEmbedding, correlation, root
 from .mixing import Mixing
@@ -305,7 +305,7 @@ class GlobalSelfAttention(Mixing):
                 "covariance. Use linear_scaling=True, or attention_mechanism='IDENTITY', or the "
                 "mean over finite networks (init_fn, apply_fn).")
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
         sizes = k.nngp.shape[k.batch_axes::2]
         b = 0 if self.b_std is None else self.b_std ** 2

@@ -12,8 +12,8 @@ from ...arguments import as_whole
 from ...arrays import exact, namespace, untraced
 from ...duals.pair import Cov, Pair
 from ...ranges import check_small
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Demand, Signal, axis_of
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from ...windows import zeros
 from ..layer import Layer
@@ -46,7 +46,7 @@ class FanOut(Layer):
     def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> list[Array]:
         return [x] * self.num
 
-    def kernel(self, k: Kernel) -> list[Kernel]:
+    def kernel(self, k: Steps) -> list[Steps]:
         return [k.shared()] * self.num
 
     def demand(self, demand: Demand | list[Demand]) -> Demand:
@@ -97,7 +97,7 @@ class _FanIn(Layer, abstract=True):
         """Return the axis along which the shapes of branches may differ, or None."""
         return None
 
-    def kernel(self, ks: list[Kernel]) -> Kernel:
+    def kernel(self, ks: list[Steps]) -> Steps:
         """Join the states of the branches.
 
         If only some have covariances between different positions, those at equal positions are used in all.

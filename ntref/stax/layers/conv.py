@@ -10,8 +10,8 @@ from typing import Any
 from ...arguments import as_whole, as_wholes
 from ...arrays import namespace
 from ...duals.pair import Cov, Pair
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Demand, Signal
+from ...recursion.steps import Steps
 from ...types import Array, Generator, Seed, Tree
 from ...windows import Window, window_sum, windows
 from ..masking import slid, spread
@@ -192,7 +192,7 @@ class _Convolution(Weighted, abstract=True):
 
     # -------------------------------------------------------------- the infinite network
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         return self._reordered(k.in_rows(self._windows(k.shape1), self._convolved))
 
     def _convolved(self, k, slides):
@@ -207,7 +207,8 @@ class _Convolution(Weighted, abstract=True):
 
         def sums(p):
             area = total(p.area) if self._taps == 1 and p.cov.area is not None else None
-            return Pair(p.q1, p.q2, Cov(total(p.k), None if p.is_far else gap_sum(p, slides), area), p.is_far,
+            gap = None if p.is_generic else gap_sum(p, slides)
+            return Pair(p.q1, p.q2, Cov(total(p.k), gap, area), p.is_generic,
                         p.is_spare)
         return self._affine(k, sums, total, self._taps)
 
@@ -354,6 +355,6 @@ class ConvLocal(_Convolution):
         xp = namespace(patches, W)
         return xp.moveaxis(xp.moveaxis(patches, 1, 0) @ W, 0, 1)
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         new = super().kernel(k.aligned()).computed()
         return new if k.diagonal_spatial else new.uncorrelated()

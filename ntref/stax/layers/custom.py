@@ -9,7 +9,7 @@ from ...derivatives import derivative
 from ...duals.pair import Cov, Pair, over
 from ...duals.price import Price
 from ...duals.truncated import DELTA, Products, combined
-from ...recursion.kernel import Kernel
+from ...recursion.steps import Steps
 from ...types import Array
 from .nonlinearity import Nonlinearity
 
@@ -58,7 +58,7 @@ class Elementwise(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return self._covariance(p), self._slope(p)
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         pairs = []
         nothing = k.nothing()
 

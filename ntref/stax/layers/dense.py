@@ -4,8 +4,8 @@ from typing import Any
 
 from ...arguments import as_whole
 from ...arrays import namespace
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Signal
+from ...recursion.steps import Steps
 from ...types import Array, Generator, Seed, Tree
 from .weighted import Weighted
 
@@ -90,5 +90,5 @@ class Dense(Weighted):
         Wh = xp.moveaxis(x, self.channel_axis, -1) @ W
         return self._scaled(xp.moveaxis(Wh, -1, self.channel_axis), b, n)
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         return self._affine(k)

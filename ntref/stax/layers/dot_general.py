@@ -5,8 +5,8 @@ from typing import Any
 from ...arguments import as_nested, as_wholes
 from ...arrays import as_like, is_array, namespace
 from ...duals.pair import Cov
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Signal
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from .mixing import Mixing
 
@@ -174,7 +174,7 @@ class DotGeneral(Mixing):
         letters, c, out = self._letters(x.ndim)
         return namespace(x, C).einsum(f'{letters},{c}->{out}', x, C) if c else x * C
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
         if self._constant is None:
             return k
@@ -201,8 +201,8 @@ class DotGeneral(Mixing):
             return xp.einsum(f'{batch}{new}{others},{right}->{batch}{pairs(new)}', K, C)
         if not self.picks:
             return k.linear(product)
-        z = k.map(lambda p: Cov(product(p.k), None, None if p.is_far else product(p.area, abs(C))))
-        z = z.map(lambda p: Cov(p.k, None if p.is_far else p.numbers.dn2 + 2 * p.numbers.minus, p.cov.area))
+        z = k.map(lambda p: Cov(product(p.k), None, None if p.is_generic else product(p.area, abs(C))))
+        z = z.map(lambda p: Cov(p.k, None if p.is_generic else p.numbers.dn2 + 2 * p.numbers.minus, p.cov.area))
         return z.but(ntk=k.tangent(product))
 
 

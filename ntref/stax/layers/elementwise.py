@@ -41,7 +41,7 @@ class Erf(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.erf(p, self.a, self.b, self.c)
 
-    def far(self, p, ntk):
+    def fused_generic(self, p, ntk):
         return fast.erf(p, ntk, self.a, self.b, self.c)
 
 
@@ -62,7 +62,7 @@ class Sigmoid_like(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.erf(p, *exact(self.slopes, p.k))
 
-    def far(self, p, ntk):
+    def fused_generic(self, p, ntk):
         return fast.erf(p, ntk, *self.slopes)
 
 
@@ -88,7 +88,7 @@ class Gelu(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.gelu(p)
 
-    def far(self, p, ntk):
+    def fused_generic(self, p, ntk):
         return fast.gelu(p, ntk)
 
 

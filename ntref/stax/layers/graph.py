@@ -15,8 +15,8 @@ from ...arguments import as_wholes
 from ...arrays import as_like, is_array, namespace
 from ...duals.pair import Cov
 from ...no_arrays import check_entries
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Signal, axis_of
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from ...windows import zeros
 from .mixing import Mixing
@@ -230,9 +230,9 @@ class Aggregate(Mixing):
         z = h.reshape(len(h), others, prod(sizes)) @ self._weights(pattern, sizes, x)
         return xp.moveaxis(z.reshape(h.shape), target, source)
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
-        if k.pattern1 is None:
+        if k.patterns[0] is None:
             return k
         signal, _ = k.signals
         sizes = self._sizes(signal)

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Demand, Signal
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from ..layer import Layer
 from ..masking import in_layout, share
@@ -69,7 +69,7 @@ class Mixing(Layer, abstract=True):
             raise ValueError('expected a Kernel with covariances between positions, got one with '
                              'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
 
         def mixed(c):
@@ -81,4 +81,5 @@ class Mixing(Layer, abstract=True):
         """Turn `new`, averages over all inputs, into averages over those that are not masked in k."""
         if not self.averages or k.mask1 is None:
             return new
-        return new.divide(*(self._share(mask, k.nngp) ** 2 for mask in (k.mask1, k.mask2)))
+        like = k.variances(1)
+        return new.divide(*(self._share(mask, like) ** 2 for mask in (k.mask1, k.mask2)))

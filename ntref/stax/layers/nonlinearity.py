@@ -9,8 +9,8 @@ from typing import Any
 
 from ...arrays import namespace
 from ...duals.pair import Cov, Pair
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Demand, Signal
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from ..layer import Layer
 from .gaussian import check_gaussian
@@ -25,7 +25,7 @@ class Nonlinearity(Layer, abstract=True):
     """
     # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
     fused: Any = None
-    far: Any = None          # the same of far pairs
+    fused_generic: Any = None          # the same of generic pairs, see `Pair`
     row_by_row = True
     elementwise = True
 
@@ -49,5 +49,5 @@ class Nonlinearity(Layer, abstract=True):
     def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         return self.phi(namespace(x), x)
 
-    def kernel(self, k: Kernel) -> Kernel:
-        return k.nonlinear(self.dual, self.fused, self.far)
+    def kernel(self, k: Steps) -> Steps:
+        return k.nonlinear(self.dual, self.fused, self.fused_generic)

@@ -6,8 +6,8 @@ from ...arguments import as_axes, is_whole, suggestion
 from ...arrays import generator, namespace
 from ...derivatives import carried_root, is_traced
 from ...duals.pair import Cov
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Signal, axis_of
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from ..layer import Layer
 from ..masking import average, in_layout
@@ -30,7 +30,7 @@ class Identity(Layer):
     def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         return x
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         return k
 
 
@@ -87,9 +87,9 @@ class _Normalization(Layer, abstract=True):
         """Return what is divided by the root of its mean square."""
         raise NotImplementedError
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         layout = k.signals[0].layout
-        others = (axis for axis in self._over(len(k.shape1)) if axis != k.channel_axis)
+        others = (axis for axis in self._over(len(k.shape1)) if axis != k.signals[0].axes.channel)
         over = tuple(layout.index(axis) for axis in others)
 
         def normal(q, mask):
@@ -226,7 +226,7 @@ class Dropout(Layer):
         keep = generator(rng).random(tuple(x.shape)) < self.rate
         return xp.where(xp.asarray(keep), x / self.rate, 0)
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         if self.mode == 'test':
             return k
         xp = namespace(k.nngp, self.rate)

@@ -26,7 +26,7 @@ class _Rectifier(Nonlinearity, abstract=True):
     def fused(self, p, ntk):
         return fast.abrelu(p, ntk, *self.slopes)
 
-    far = fused
+    fused_generic = fused
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,8 +12,8 @@ from math import prod
 
 from ...arguments import as_wholes
 from ...arrays import namespace
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Signal
+from ...recursion.steps import Steps
 from ...types import Array
 from ...windows import Window, window_sum
 from ..masking import everywhere, slid
@@ -67,12 +67,12 @@ class _Pool(Mixing, abstract=True):
         slides = [[(axis, window) for axis in axes] for axes, window in zip(groups, windows)]
         return self._pooled(c, slides)
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
         windows = self._windows(k.signals[0].positions)
         if not self.averages:
             return k.in_rows(windows, self._pooled_kernel, is_local=False).bounded()
-        k = k if k.is_far else k.computed()
+        k = k if k.is_generic else k.computed()
         met = k.meetings()
         new = k.in_rows(windows, self._pooled_kernel, is_local=False)
         return self._renormalized(new, k).meeting(met)

@@ -7,8 +7,8 @@ from typing import Any
 
 from ...arguments import as_wholes, is_whole, suggestion
 from ...arrays import namespace
-from ...recursion.kernel import Kernel
 from ...recursion.signal import Axes, Demand, Signal, axis_of
+from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
 from ...windows import RESIZERS, nearest, resize_matrix
 from ..layer import Layer
@@ -79,15 +79,15 @@ class Flatten(Layer):
         flat = inputs.reshape(inputs.shape[0], prod(inputs.shape[1:]))
         return flat if self.batch_axis_out == 0 else flat.T
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         k = k.aligned()
         axes = tuple(axis for group in k.spatial for axis in group)
         if not axes:
-            return k.but(diagonal_spatial=False)
+            return k.but(paired=True)
 
         def mean(c):
             return namespace(c).mean(c, axes)
-        return k.linear(mean, gap=True).but(diagonal_spatial=False)
+        return k.linear(mean, gap=True).but(paired=True)
 
 
 # ------------------------------------------------------------------ picking
@@ -212,7 +212,7 @@ class Index(Layer):
     def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
         return x[tuple(self._for(x.shape))]
 
-    def kernel(self, k: Kernel) -> Kernel:
+    def kernel(self, k: Steps) -> Steps:
         idx = self._for(k.shape1)
         batch, *spatial = (idx[axis] for axis in k.signals[0].layout)
         positions = [i for i, axes in zip(spatial, k.spatial) for _ in axes]

@@ -3,10 +3,10 @@
 Accuracy
 --------
 K' and slope have errors within 1e-13 of the largest values that they can take, for variances of 0 to 1000 at every
-separation of the inputs, the gap included (tests/test_activations.py); in float32 errors are a few eps. With mpmath
-they reach the working precision, slowly. The time is that of the series: it has some 130 terms at variances of 1, and
-above 100 tens of thousands for inputs that nearly coincide or are nearly opposite, which takes seconds to a minute.
-Variances above 1100 are refused.
+separation of the inputs, the gap included (tests/stax/test_activations.py); in float32 errors are a few eps. With
+mpmath they reach the working precision, slowly. The time is that of the series: it has some 130 terms at variances of
+1, and above 100 tens of thousands for inputs that nearly coincide or are nearly opposite, which takes seconds to a
+minute. Variances above 1100 are refused.
 """
 from dataclasses import dataclass
 from math import pi

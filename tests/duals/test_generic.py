@@ -1,0 +1,201 @@
+"""Generic pairs: tiles without gaps, which give way to tiles with them where a pair is not generic; `duals.fast`."""
+from unittest import mock
+
+import mpmath
+import numpy
+import pytest
+from tolerances import DTYPES
+
+from ntref import duals
+from ntref.duals import fast, pair
+from ntref.duals.pair import Cov, Pair
+from ntref.recursion import tile, tiled
+from ntref.stax import (
+    Abs, AvgPool, Conv, Dense, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, LeakyRelu,
+    Relu, Sign, Sin, parallel, serial)
+
+EDGES = fast.MIN_ANGLE, fast.MAX_ANGLE
+ANGLES = numpy.linspace(*EDGES, 102)[1:-1]
+
+
+def at_angles(angles, dtype='float64', q=(1., 4.)):
+    """Generic pairs at these angles."""
+    k = (q[0] * q[1]) ** .5 * numpy.cos(numpy.asarray(angles))
+    q1, q2 = (numpy.full(k.shape, v, dtype) for v in q)
+    return Pair(q1, q2, Cov(k.astype(dtype)), True)
+
+
+# ------------------------------------------------------------------ the forms
+
+def relu_truth(q1, q2, k):
+    """K' and slope to 30 digits."""
+    with mpmath.workdps(30):
+        q1, q2, k = map(mpmath.mpf, map(float, (q1, q2, k)))
+        theta = mpmath.acos(k / mpmath.sqrt(q1 * q2))
+        slope = (mpmath.pi - theta) / (2 * mpmath.pi)
+        return float(mpmath.sqrt(q1 * q2 - k * k) / (2 * mpmath.pi) + slope * k), float(slope)
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_relu_to_the_last_digits(dtype):
+    """K' to an eps of s, and Theta' to the eps / theta that K leaves of the angle."""
+    p, eps = at_angles(ANGLES, dtype), numpy.finfo(dtype).eps
+    k, gap, area, slope = fast.abrelu(p, numpy.ones(len(ANGLES), dtype), 0, 1)
+    assert gap is None and area is None and k.dtype == slope.dtype == dtype
+    truth = numpy.array([relu_truth(*v) for v in zip(p.q1, p.q2, p.k)])
+    assert (abs(k - truth[:, 0]) <= 2 * eps * 2).all()
+    assert (abs(slope - truth[:, 1]) <= 2 * eps * (1 + .16 / numpy.minimum(ANGLES, numpy.pi - ANGLES))).all()
+
+
+FORMS = {
+    'abrelu': (lambda p, ntk: fast.abrelu(p, ntk, -.3, 1.2), lambda p: duals.abrelu(p, -.3, 1.2)),
+    'erf': (lambda p, ntk: fast.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
+    'gelu': (fast.gelu, duals.gelu),
+    'any': (lambda p, ntk: fast.by_dual(p, ntk, duals.gelu), duals.gelu),
+}
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('q', [(1., 4.), (1e-4, 1e-3), (1e3, 2e3)])
+@pytest.mark.parametrize('name', FORMS)
+def test_forms_are_the_duals(name, q, dtype):
+    form, dual = FORMS[name]
+    angles = ANGLES[ANGLES > (.5 if q[0] > 100 else 0)]      # where Erf and Gelu see large variances as kinks
+    p, exact, eps = at_angles(angles, dtype, q), at_angles(angles, 'float64', q), numpy.finfo(dtype).eps
+    cov, slope = dual(Pair(exact.q1, exact.q2, Cov(p.k.astype('float64'))))
+    ntk = numpy.linspace(1, 2, len(angles)).astype(dtype)
+    before = [a.copy() for a in (p.q1, p.q2, p.k, ntk)]
+    k, gap, _, theta = form(p, ntk)
+    assert gap is None and all((a == b).all() for a, b in zip((p.q1, p.q2, p.k, ntk), before))
+    assert (abs(k - cov.k) <= 64 * eps * max(abs(cov.k).max(), (q[0] * q[1]) ** .5 * eps)).all()
+    assert (abs(theta - slope * ntk) <= 64 * eps * abs(slope * ntk).max()).all()
+    assert form(p, None)[3] is None and (form(p, None)[0] == k).all()
+
+
+@pytest.mark.parametrize('name', ['abrelu', 'any'])
+@pytest.mark.parametrize('angle, is_refused', [
+    (fast.MIN_ANGLE * (1 - 1e-9), True), (fast.MIN_ANGLE * (1 + 1e-9), False), (fast.MAX_ANGLE * (1 - 1e-9), False),
+    (fast.MAX_ANGLE * (1 + 1e-9), True), (0, True), (numpy.pi, True), (1e-9, True)])
+def test_other_pairs_are_refused(name, angle, is_refused):
+    p = at_angles([1., angle, 2.])
+    if is_refused:
+        with pytest.raises(fast.NotGeneric):
+            FORMS[name][0](p, None)
+    else:
+        assert numpy.isfinite(FORMS[name][0](p, None)[0]).all()
+
+
+@pytest.mark.parametrize('name', ['erf', 'gelu'])
+def test_smooth_forms_refuse_what_they_see_as_kinks(name):
+    """Small variances at any angle; large ones beyond MIN_ANGLE only."""
+    assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0]).all()
+    with pytest.raises(fast.NotGeneric):
+        FORMS[name][0](at_angles([.01, 1.], q=(1e4, 1e4)), None)
+
+
+def test_coincidences_and_zeros_are_refused_without_a_warning():
+    for q, k in ((1 / 3, 1 / 3), (0., 0.), (.1, .1 * (1 + 2e-16))):
+        with pytest.raises(fast.NotGeneric):
+            fast.abrelu(Pair(numpy.array([q]), numpy.array([q]), Cov(numpy.array([k])), True), None, 0, 1)
+
+
+# ------------------------------------------------------------------ networks
+
+def conv(**others):
+    return Conv(8, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1, **others)
+
+
+NETWORKS = {
+    'relu': serial(*[conv(), Relu()] * 3, Flatten(), Dense(1)),
+    'pooled': serial(conv(), LeakyRelu(.1), AvgPool((2, 2)), conv(), Abs(), GlobalAvgPool()),
+    'smooth': serial(conv(), Erf(), conv(), Gelu(), conv(), Sin(), Flatten()),
+    'residual': serial(conv(), FanOut(2), parallel(serial(LayerNorm(), Relu(), conv()), Identity()), FanInSum(),
+                       Relu()),
+    'jump': serial(conv(), Sign(), conv(), Relu()),
+}
+ROWS = serial(*[Dense(8, 2 ** .5, .1), Relu(), Dense(8), Erf()] * 2, Dense(1))
+
+
+def inputs(name, rng, n=3, m=4):
+    shape = (5, 4, 3) if name != 'rows' else (30,)
+    if name == 'rows':
+        n, m = 300, 900                    # more than a tile
+    return rng.standard_normal((n, *shape)), rng.standard_normal((m, *shape))
+
+
+@pytest.mark.parametrize('name', [*NETWORKS, 'rows'])
+@pytest.mark.parametrize('alone', [False, True])
+def test_the_same_with_and_without_gaps(name, alone, rng):
+    net = NETWORKS.get(name, ROWS)
+    x, y = inputs(name, rng)
+    arguments = (y, None) if alone else (x, y)
+    with mock.patch.object(tiled, 'input_tile', wraps=tiled.input_tile) as tile:
+        without = net.kernel_fn(*arguments, ('nngp', 'ntk'))
+        tried = [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
+        assert True in tried and False not in tried
+        with mock.patch.object(fast, 'MIN_ANGLE', 4.):
+            with_gaps = net.kernel_fn(*arguments, ('nngp', 'ntk'))
+        assert False in [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
+    for a, b in zip(without, with_gaps):
+        assert (abs(a - b) <= 1e-14 * abs(b).max()).all()
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('net', [serial(*[Dense(8, 2 ** .5, .05), Relu()] * 10, Dense(1)),
+                                 serial(*[conv(), Relu()] * 10, Flatten())], ids=['dense', 'conv'])
+def test_deep_networks_keep_their_digits(net, dtype, rng):
+    shape = (600, 20) if net.layers[0].name == 'Dense' else (6, 5, 5, 3)
+    x = rng.standard_normal(shape).astype(dtype)
+    whole = net.kernel_fn(x.astype('float64'))
+    for name, bound in ('nngp', 8), ('ntk', 32):
+        found, expected = net.kernel_fn(x, get=name), getattr(whole, name)
+        assert abs(found - expected).max() <= bound * numpy.finfo(dtype).eps * abs(expected).max()
+
+
+@pytest.mark.parametrize('name', [*NETWORKS, 'rows'])
+def test_one_close_pair_brings_the_gaps_back(name, rng):
+    """To the last bit what it is with gaps from the start."""
+    net = NETWORKS.get(name, ROWS)
+    x, y = inputs(name, rng)
+    y[1] = x[0] + 1e-8 * y[1]
+    found = net.kernel_fn(x, y, ('nngp', 'ntk'))
+    with mock.patch.object(fast, 'MIN_ANGLE', 4.):
+        expected = net.kernel_fn(x, y, ('nngp', 'ntk'))
+    whole = net.kernel_fn(x, y)
+    i = numpy.s_[:1] if name == 'rows' else numpy.s_[:]
+    for a, b, c in zip(found, expected, (whole.nngp, whole.ntk)):
+        assert (a[i] == b[i]).all()
+        assert abs(a - c).max() <= (5e-8 if name in ('pooled', 'jump') else 1e-13) * abs(c).max()
+
+
+@pytest.mark.parametrize('name', ['relu', 'smooth', 'rows'])
+def test_gaps_are_not_computed(name, rng):
+    x, y = inputs(name, rng)
+    net = serial(*[conv(), Erf(), conv(), Relu(), conv(), Gelu()], Flatten()) if name == 'smooth' else \
+        NETWORKS.get(name, ROWS)
+    seen = []
+
+    def spy(a, b, demand, original=tile.across):
+        seen.append(demand)
+        return original(a, b, demand)
+    with mock.patch.object(tile, 'across', spy), mock.patch.object(
+            pair.Pair, 'gap', property(lambda p: pytest.fail('a gap') if p.is_generic else abs(p.q1 + p.q2 - 2 * p.k))):
+        net.kernel_fn(x, y, ('nngp', 'ntk'))
+    assert seen and not any(demand.gap or demand.area for demand in seen)
+
+
+def test_many_tiles_follow_the_first(rng, monkeypatch):
+    """Of many tiles the first one says whether the others are tried without gaps; of few each is."""
+    net, x, tried = NETWORKS['relu'], rng.standard_normal((12, 4, 4, 2)), []
+    monkeypatch.setattr(tiled, 'ENTRIES', 16)                        # a pair, or a row of pairs, in each tile
+    original = tiled.input_tile
+    monkeypatch.setattr(tiled, 'input_tile', lambda *a, **k: tried.append(k.get('is_generic')) or original(*a, **k))
+    for copies in (), (11,):
+        x[list(copies)] = x[0]
+        for many in 10 ** 6, 3:
+            monkeypatch.setattr(tiled, 'MANY', many)
+            tried.clear()
+            k = net.kernel_fn(x, get='ntk')
+            retried = tried.count(False)
+            assert abs(k - net.kernel_fn(x).ntk).max() <= 1e-14 * abs(k).max()
+            assert retried == len(copies) or copies and many == 3 and retried > 0

@@ -1,0 +1,106 @@
+"""Kernels tile by tile: the same numbers, whatever the tiles."""
+import gc
+import weakref
+
+import numpy
+import pytest
+from numpy.testing import assert_allclose
+
+from ntref import stax
+from ntref.arrays import namespace
+from ntref.engine import cover
+from ntref.recursion import tiled
+from ntref.recursion.signal import Axes, Signal
+from ntref.stax import Dense, GlobalAvgPool, Relu, serial
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(tiled, 'ENTRIES', 24)
+
+
+def whole(net, x1, x2, name):
+    return getattr(net.kernel_fn(x1, x2), name)             # a Kernel is not computed in tiles
+
+
+@pytest.mark.parametrize('n1, n2', [(7, 8), (20, 2), (2, 20), (9, None), (8, None)])
+@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+def test_tiles_do_not_change_the_kernel(n1, n2, dtype, small, rng):
+    net = stax.serial(stax.Dense(8, 1.4, .2), stax.LayerNorm(), stax.Relu(), stax.Dense(8), stax.Erf(), stax.Dense(1))
+    x1 = rng.standard_normal((n1, 4)).astype(dtype)
+    x2 = None if n2 is None else rng.standard_normal((n2, 4)).astype(dtype)
+    both = net.kernel_fn(x1, x2, ('ntk', 'nngp'))
+    assert both._fields == ('ntk', 'nngp') and both.ntk.dtype == dtype
+    for name in ('nngp', 'ntk'):
+        expected = whole(net, x1, x2, name)
+        assert abs(getattr(both, name) - expected).max() <= 20 * numpy.finfo(dtype).eps * abs(expected).max()
+        assert (net.kernel_fn(x1, x2, name) == getattr(both, name)).all()
+    if x2 is None:
+        upper = numpy.triu_indices(n1, k=5)                             # beyond a tile the lower half is the mirror
+        assert (both.ntk[upper] == both.ntk.T[upper]).all()
+
+
+def test_batches_on_another_axis(small, rng):
+    net = stax.serial(stax.Dense(8, batch_axis=1, channel_axis=0), stax.Relu())
+    x = rng.standard_normal((4, 11))
+    assert_allclose(net.kernel_fn(x, get='ntk'), whole(net, x, None, 'ntk'), rtol=1e-14)
+
+
+@pytest.mark.parametrize('layer', [stax.LayerNorm((0, 1)), stax.Dropout(.5)], ids=repr)
+def test_layers_that_mix_the_batch_are_not_tiled(layer, small, rng):
+    net = stax.serial(stax.Dense(8, 1.3, .2), layer, stax.Dense(1))
+    x = rng.standard_normal((10, 4))
+    assert not (net.tileable(Signal((10, 4), Axes(0, 1))) and layer.in_tiles)
+    assert (net.kernel_fn(x, get='nngp') == whole(net, x, None, 'nngp')).all()
+
+
+SIZES = 1, 2, 3, 5, 7, 12, 24, 100
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('n1, n2', [(7, 8), (9, 9), (1, 5), (5, 1), (0, 3), (3, 0)])
+def test_rectangles_cover_once(n1, n2, size):
+    count = numpy.zeros((n1, n2), int)
+    for rows, columns in cover.rectangles(n1, n2, size):
+        assert 0 < count[rows, columns].size <= size
+        count[rows, columns] += 1
+    assert (count == 1).all()
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('n', [0, 1, 2, 5, 9, 40, 100])
+@pytest.mark.parametrize('rows', [1, 3, 10])
+def test_above_covers_once(n, size, rows):
+    count = numpy.zeros((n, n), int)
+    rows = min(rows, size)
+    for job in cover.above(n, size, rows):
+        if isinstance(job, list):
+            i, j = tiled._pairs_within(namespace(count), job)
+            numpy.add.at(count, (i, j), 1)
+            assert 0 < len(i) <= max(size, rows * (rows - 1) // 2)
+        else:
+            assert 0 < count[job].size <= size
+            count[job] += 1
+    assert (count == numpy.triu(numpy.ones((n, n), int), 1)).all()
+
+
+def test_errors_come_out_of_the_threads(small, rng):
+    net = stax.serial(stax.Dense(8), stax.Gaussian(1., .5), stax.Dense(1))
+    with pytest.raises(stax.LayerError, match=r'layer 1, Gaussian\(b=0.5\): expected variances'):
+        net.kernel_fn(10 * rng.standard_normal((10, 4)), get='ntk')
+
+
+@pytest.mark.parametrize('shape', [(700, 3), (5, 4, 4, 2)])
+def test_nothing_is_held(shape, rng):
+    """A kernel that nobody needs is freed at once, not by the garbage collector some time later."""
+    net = serial(*[Dense(8), Relu()] * 2, GlobalAvgPool()) if len(shape) > 2 else serial(Dense(8), Relu(), Dense(1))
+    x = rng.standard_normal(shape)
+    x[1] = x[0]                                                          # pairs that coincide: tiles are begun again
+    gc.disable()
+    try:
+        k = net.kernel_fn(x, None, ('nngp', 'ntk'))
+        held = [weakref.ref(a) for a in k]
+        del k
+        assert [a() for a in held] == [None, None]
+    finally:
+        gc.enable()
