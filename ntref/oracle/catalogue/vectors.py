@@ -4,11 +4,10 @@ from functools import partial
 from typing import Any
 
 from ...stax import (
-    ABRelu, Abs, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd,
-    FanInSum, FanOut, Gabor, Gaussian, Gelu, HardTanh, Hermite, Identity, Layer, LayerNorm,
-    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Relu6, Selu, Sigmoid_like, Sign,
-    Sin, parallel, repeat, serial)
-from ...stax.elementwise import Nonlinearity
+    ABRelu, Abs, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Gabor,
+    Gaussian, Gelu, HardTanh, Hermite, Identity, Layer, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
+    RectifiedMonomial, Relu, Relu6, RMSNorm, Selu, Sigmoid_like, Sign, Sin, parallel, repeat, serial)
+from ...stax.layers.nonlinearity import Nonlinearity
 from ...stax.schema import OF_FUNCTIONS
 from .family import Family
 
@@ -171,8 +170,12 @@ VECTORS = [
         'FanInConcat, flipped axes': branches(FanInConcat(0), Dense(4, .9, **FLIPPED), **FLIPPED)}),
     Family('norm', 'vectors', (), EDGE, {
         'LayerNorm': serial(D, LayerNorm(), Relu(), LAST), 'LayerNorm 0.3': serial(D, LayerNorm(eps=.3), Erf(), LAST),
+        'RMSNorm': serial(D, RMSNorm(), Relu(), LAST), 'RMSNorm 0.3': serial(D, RMSNorm(eps=.3), Erf(), LAST),
         'Dropout': (serial(D, Relu(), Dropout(.7), LAST), 'Dropout', 'pair, same, edge, duplicates'),
         'Dropout, test': (serial(D, Relu(), Dropout(.7, 'test'), LAST), 'Dropout', 'same'),
         'Dropout, of inputs': (serial(Dropout(.5), D, Relu(), Dropout(.6), LAST), 'Dropout', 'same'),
     }),
+    Family('norm', 'vectors', ('RMSNorm',), 'flipped', {
+        'RMSNorm, flipped axes': serial(Dense(16, 1.3, .4, **FLIPPED), RMSNorm(0, .3, **FLIPPED), Relu(),
+                                        Dense(4, .9, **FLIPPED))}),
 ]
