@@ -204,7 +204,7 @@ ALLOWED = {
     'oracle.cases': {},
     'oracle.catalogue.given': {},
     'oracle.catalogue.family': {'oracle.catalogue.given'},
-    'oracle.catalogue.vectors': {'stax', 'oracle.catalogue.family', 'stax.schema'},
+    'oracle.catalogue.vectors': {'stax', 'oracle.catalogue.family', 'stax.layers.nonlinearity', 'stax.schema'},
     'oracle.catalogue.images': {'stax', 'oracle.catalogue.family'},
     'oracle.catalogue.trained': {'stax', 'trees', 'oracle.catalogue.family', 'oracle.catalogue.given'},
     'oracle.catalogue.__init__': {'oracle.catalogue.family', 'oracle.catalogue.given', 'oracle.catalogue.images',
