@@ -567,7 +567,7 @@ def test_the_reader_of_statements_sees_them():
 
 # ------------------------------------------------------------------ which tests run when
 
-@pytest.mark.parametrize('test', [*SAMPLED, *LONG])
+@pytest.mark.parametrize('test', [*SAMPLED, *sorted(LONG)])
 def test_what_profiles_name_exists(test):
     file, _, name = test.partition('::')
     path, = [*TESTS.rglob(file), *(ROOT / 'docs').rglob(file)]
