@@ -1,4 +1,4 @@
-"""Training in small, for test_mutants.py: what `gradient_descent` and `classic` owe, and ways to get it wrong."""
+"""Training in small, for truth/mutants.py: what `gradient_descent` and `classic` owe, and ways to get it wrong."""
 from functools import partial
 from unittest import mock
 
