@@ -23,7 +23,7 @@ __all__ = ['by_values_around']
 
 INVERSE_H2 = 10 ** 8 + 7        # 1 / h^2: h is irrational, so that no a (1 + j h) is a short number
 FACTOR = 32
-R = .5                      # assumed distance to the nearest singularity, relative to the arguments
+R = .5                            # assumed distance to a singularity, relative to the arguments
 
 
 def by_values_around(layer: Any) -> Any:
@@ -51,7 +51,8 @@ def _points():
         n += 1
     yield mp.mpf(1 - FACTOR), mp.mpf(1)
     for j in range(1, n + 1):
-        c = (-1) ** (j + 1) * mp.mpf(FACTOR * factorial(n) ** 2) / (factorial(n - j) * factorial(n + j))
+        top = mp.mpf(FACTOR * factorial(n) ** 2)
+        c = (-1) ** (j + 1) * top / (factorial(n - j) * factorial(n + j))
         yield from ((c, 1 + j * h), (c, 1 - j * h))
 
 
@@ -100,4 +101,6 @@ def _arrays(k):
 
 def _each(f, k):
     names = [name for names in COVARIANCES for name in names]
-    return k.but(**{name: f(a) for name in names if (a := getattr(k, name)) is not None}, ntk=k.tangent(f))
+    arrays = {name: getattr(k, name) for name in names}
+    new = {name: f(a) for name, a in arrays.items() if a is not None}
+    return k.but(**new, ntk=k.tangent(f))
