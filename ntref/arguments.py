@@ -29,16 +29,23 @@ def as_number(value: Any, name: str) -> Number:
     TypeError  : `value` is not a real number. ValueError : it is NaN or infinite. Both messages say `name`.
     """
     check_entries(value, name)
-    if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
+    is_numpys = isinstance(value, (numpy.generic, numpy.ndarray))
+    if is_numpys and value.ndim == 0 and value.dtype != object:
         value = value.item()
-    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
-            getattr(value, 'shape', ()) != () or kind(value) == 'mpmath' and not isinstance(value, Real):
+    if not _is_number(value):
         raise TypeError(
             f'{name} is expected to be a number, got {value!r:.200} of type '
             f'{type(value).__name__}.')
     if value != value or not -MAX_NUMBER <= value <= MAX_NUMBER:
         raise ValueError(f'{name} is expected to be finite, got {value!s:.100}.')
     return value
+
+
+def _is_number(value):
+    """True for a real number of Python's or mpmath's, and for one that autograd follows."""
+    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath'):
+        return False
+    return getattr(value, 'shape', ()) == () and (kind(value) != 'mpmath' or isinstance(value, Real))
 
 
 def as_nested(value: Any, name: str) -> Any:
@@ -156,7 +163,8 @@ def check_finite(value: Any, name: str) -> None:
         Both messages say `name`.
     """
     check_entries(value, name)
-    if not isinstance(value, (float, numpy.ndarray, numpy.generic)) or numpy.asarray(value).dtype.kind not in 'fc':
+    is_numpys = isinstance(value, (float, numpy.ndarray, numpy.generic))
+    if not is_numpys or numpy.asarray(value).dtype.kind not in 'fc':
         return
     finite = numpy.isfinite(value)
     if not numpy.all(finite):
@@ -299,5 +307,7 @@ def of_block(kwargs: Mapping[str, Any], rows: Any, columns: Any, is_one: bool) -
                 f'{value.shape}.')
         left, right = (value, None) if is_array(value) else value
         right = left if right is None and is_one else right
-        return tuple(None if a is None else a[block] for a, block in ((left, rows), (right, columns)))
+        left = None if left is None else left[rows]
+        right = None if right is None else right[columns]
+        return left, right
     return {name: taken(name, value) for name, value in kwargs.items()}

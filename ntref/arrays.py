@@ -63,9 +63,13 @@ def _numpy_like(kind, root, special, linalg, **functions):
     root = import_module(root)
     special = import_module(special)
     linalg = import_module(linalg)
-    functions = dict(eps=_eps, patch=_patch, distinct=lambda a: root.unique(a, return_inverse=True),
-                     solve_triangular=partial(linalg.solve_triangular, check_finite=False)) | functions
-    return Namespace(kind, root, root.linalg, special, **functions)
+    own = {
+        'eps': _eps,
+        'patch': _patch,
+        'distinct': lambda a: root.unique(a, return_inverse=True),
+        'solve_triangular': partial(linalg.solve_triangular, check_finite=False),
+    }
+    return Namespace(kind, root, root.linalg, special, **own | functions)
 
 
 def _eps(a):
@@ -115,15 +119,17 @@ def _autograd():
         broadcast_to=_broadcast_to(),
         asarray=rules(numpy.asarray, lambda ans, a: 1.),
         tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),     # autograd's own overflows
-        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # autograd's lacks forward mode
+        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),  # no forward mode there
         erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         mean=mean,
         maximum=rules(numpy.maximum, larger, lambda ans, x, y: larger(ans, y, x)),
         minimum=rules(numpy.minimum, lambda ans, x, y: larger(ans, y, x), larger),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),
-        arctan2=rules(numpy.arctan2,
-                      lambda ans, y, x: over(x, y * y + x * x), lambda ans, y, x: over(-y, y * y + x * x)))
+        arctan2=rules(
+            numpy.arctan2,
+            lambda ans, y, x: over(x, y * y + x * x),
+            lambda ans, y, x: over(-y, y * y + x * x)))
     namespace.rules = rules
     return namespace
 
@@ -227,15 +233,17 @@ def _mpmath():
             x[i] = (b[i] - a[i] @ x) / a[i, i]
         return x
 
+    elementwise = 'sqrt exp expm1 log log1p sin cos sinh tanh erf sign'
     return Namespace(
         'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
         distinct=distinct,
         cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
         zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
-        erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)), arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
+        erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)),
+        arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
         isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
         maximum=exact(numpy.maximum), minimum=exact(numpy.minimum), where=exact(numpy.where),
-        **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log log1p sin cos sinh tanh erf sign'.split()})
+        **{name: each(getattr(mp, name)) for name in elementwise.split()})
 
 
 KINDS = {
@@ -267,7 +275,9 @@ def kind(a: Any) -> str | None:
     if a is None or type(a) in (bool, int, float):
         return None
     module = type(a).__module__.partition('.')[0]
-    return module if module in KINDS and module != 'numpy' else f'{type(a).__module__}.{type(a).__qualname__}'
+    if module in KINDS and module != 'numpy':
+        return module
+    return f'{type(a).__module__}.{type(a).__qualname__}'
 
 
 def is_array(a: Any) -> bool:
@@ -361,7 +371,8 @@ def generator(rng: Any) -> numpy.random.Generator:
     """
     random = numpy.random
     bits = getattr(rng, 'bit_generator', rng)
-    if isinstance(bits, random.BitGenerator) and not isinstance(bits.seed_seq, ISpawnableSeedSequence):
+    is_bits = isinstance(bits, random.BitGenerator)
+    if is_bits and not isinstance(bits.seed_seq, ISpawnableSeedSequence):
         rng = random.RandomState(bits)
     if isinstance(rng, random.RandomState):
         rng = int(rng.randint(2 ** 32, dtype=numpy.uint64))

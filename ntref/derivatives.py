@@ -76,7 +76,8 @@ def _stated():
 
     def jvp(argnums, gs, ans, args, kwargs):
         (_, partials), *x = args
-        return sum(broadcast_to(g * partials[argnum - 1](*x), ans.shape) for argnum, g in zip(argnums, gs))
+        terms = [g * partials[argnum - 1](*x) for argnum, g in zip(argnums, gs)]
+        return sum(broadcast_to(term, ans.shape) for term in terms)
     extend.defvjp_argnums(stated, vjp)
     extend.defjvp_argnums(stated, jvp)
     return stated

@@ -25,7 +25,7 @@ __all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'r
            'taken', 'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
-MAX_LOOKUPS = 2 ** 14     # windows, parts and indices that are cached: enough for all blocks of rows of a deep network
+MAX_LOOKUPS = 2 ** 14     # windows and parts that are cached: enough for all blocks of a deep network
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,8 @@ class Window:
         hits = [[(i * stride - a + low, i) for i in range(n)] for a in range(size)]
         if padding == 'CIRCULAR':
             hits = [[(o % out, i) for o, i in tap] for tap in hits]
-        return cls(n, out, tuple(_runs([(o, i) for o, i in tap if 0 <= o < out], stride, 1) for tap in hits))
+        hits = [[(o, i) for o, i in tap if 0 <= o < out] for tap in hits]
+        return cls(n, out, tuple(_runs(tap, stride, 1) for tap in hits))
 
     @cached_property
     def reached(self) -> list[list[bool]]:
@@ -312,5 +313,9 @@ def lanczos(radius):
 
 
 RESIZERS = {
-    'nearest': nearest, **dict.fromkeys(('linear', 'bilinear', 'trilinear', 'triangle'), linear),
-    **dict.fromkeys(('cubic', 'bicubic', 'tricubic'), cubic), 'lanczos3': lanczos(3), 'lanczos5': lanczos(5)}
+    'nearest': nearest,
+    **dict.fromkeys(('linear', 'bilinear', 'trilinear', 'triangle'), linear),
+    **dict.fromkeys(('cubic', 'bicubic', 'tricubic'), cubic),
+    'lanczos3': lanczos(3),
+    'lanczos5': lanczos(5),
+}

@@ -26,7 +26,7 @@ __all__ = ['elu']
 
 MAX_VARIANCE = 1e8      # largest variance that is accepted
 SERIES_SIGMA = 1.       # sigma + sigma' below which W is a series: its formula cancels there
-INTEGRAL_SIGMA = .25    # the smaller of sigma and sigma' below which W is an integral, for the same reason
+INTEGRAL_SIGMA = .25    # smaller of sigma and sigma' below which W is an integral, for that reason
 BENT = 'bent'           # (e^u - 1) for u < 0
 RAMP = combined([((HINGE, 1, 0), 1)])
 BEND = combined([((BENT,), 1)])

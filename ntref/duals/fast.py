@@ -12,9 +12,9 @@ from .pair import MAX_LENGTH_RATIO, Dual, Pair
 
 __all__ = ['BLOCK', 'NotGeneric', 'abrelu', 'by_dual', 'erf', 'gelu']
 
-BLOCK = 2 ** 18        # float64 entries of a block: with smaller ones threads wait for each other; validation/bench.py
+BLOCK = 2 ** 18        # float64 entries of a block: with fewer threads wait for each other
 
-Fused: TypeAlias = tuple[Any, Any, Any, Any]           # K', gap', area', Theta'; None for what is not carried
+Fused: TypeAlias = tuple[Any, Any, Any, Any]     # K', gap', area', Theta'; None: is not carried
 
 
 class NotGeneric(Exception):
@@ -23,9 +23,9 @@ class NotGeneric(Exception):
 
 # ------------------------------------------------------------------ generic pairs
 
-VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}   # by the bytes of a number: see `_squares`
-MIN_ANGLE = .2           # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
-MAX_ANGLE = 2.7               # largest angle of generic pairs: beyond, K' of a ReLU would be less accurate than that
+VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}        # by the bytes of a number
+MIN_ANGLE = .2         # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
+MAX_ANGLE = 2.7        # largest angle of generic pairs: beyond, K' of a ReLU has fewer digits
 
 
 def by_dual(p: Pair, ntk: Array | None, dual: Callable[[Pair], Dual]) -> Fused:
@@ -38,7 +38,8 @@ def by_dual(p: Pair, ntk: Array | None, dual: Callable[[Pair], Dual]) -> Fused:
 def _squares(p):
     """True if products of variances and of their differences stay within the range of the numbers."""
     tiny, huge = VARIANCE_RANGE[p.k.dtype.itemsize]
-    return all(q.max() < huge and p.xp.where(q > 0, q, 1).min() > tiny for q in (p.q1, p.q2) if q.size)
+    variances = [q for q in (p.q1, p.q2) if q.size]
+    return all(q.max() < huge and p.xp.where(q > 0, q, 1).min() > tiny for q in variances)
 
 
 def _alike(p):
@@ -116,7 +117,7 @@ def _root(p, r1, r2, k):
 
 # ------------------------------------------------------------------ all pairs
 
-SERIES_ANGLE = .05            # angle below which j_delta = A - theta K would be less accurate than about 1e-14
+SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14
 
 
 def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:

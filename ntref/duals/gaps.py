@@ -135,7 +135,8 @@ def _monomial_lack(p, n, k, minus):
     for i in range(n // 2 + 1):
         c = factorial(n) // (2 ** i * factorial(i))
         rest = n - 2 * i
-        lack = lack + c ** 2 * p.s ** (2 * i) / factorial(rest) * _power_lack(k, p.s, minus, p.det, rest)
+        power = _power_lack(k, p.s, minus, p.det, rest)
+        lack = lack + c ** 2 * p.s ** (2 * i) / factorial(rest) * power
     return lack
 
 

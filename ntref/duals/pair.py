@@ -29,7 +29,7 @@ __all__ = ['Cov', 'Dual', 'Pair', 'MAX_LENGTH_RATIO', 'check_kept', 'check_varia
            'sin_minus_t_cos']
 
 MAX_LENGTH_RATIO = 64   # ratio of lengths beyond which an angle is not taken from the gap
-MIN_AREA_RATIO = 1e-3   # A over the difference of lengths below which derivatives are not taken from A
+MIN_AREA_RATIO = 1e-3   # A over the difference of lengths below which A gives no derivatives
 
 
 class Cov(NamedTuple):
@@ -122,7 +122,9 @@ class Pair:
             return self.cov.gap
         if self.is_traced:
             return carried(self.numbers.gap, self.q1 + self.q2 - 2 * self.k)
-        return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0) if self.cov.gap is None else self.cov.gap
+        if self.cov.gap is not None:
+            return self.cov.gap
+        return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0)
 
     @cached_property
     def area(self) -> Array:
@@ -162,7 +164,8 @@ class Pair:
         area = untraced(self.area)
         gap = untraced(self.gap)
         q = untraced(self.q1 + self.q2)
-        return self.xp.where(area * area <= MIN_AREA_RATIO ** 2 * gap * q, self.det, self.area * self.area)
+        parallel = area * area <= MIN_AREA_RATIO ** 2 * gap * q
+        return self.xp.where(parallel, self.det, self.area * self.area)
 
     @cached_property
     def minus(self) -> Array:

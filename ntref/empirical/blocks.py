@@ -12,7 +12,7 @@ from .side import same
 
 __all__ = ['in_blocks']
 
-PROBE_INPUTS = 4        # number of inputs on which f is compared, called once with all of them and once with each half
+PROBE_INPUTS = 4        # inputs on which f is compared: of all of them, and of each half
 
 
 def in_blocks(
@@ -39,7 +39,10 @@ def check_blocks(f, params, x, kwargs):
     if n < 2:
         return
     whole = leaves(f(params, x, **_first(kwargs, slice(0, n))))
-    parts = [leaves(f(params, tree_map(lambda a: a[rows], x), **_first(kwargs, rows))) for rows in halves]
+
+    def outputs(rows):
+        return leaves(f(params, tree_map(lambda a: a[rows], x), **_first(kwargs, rows)))
+    parts = list(map(outputs, halves))
     for k, out in enumerate(whole):
         for part, rows in zip(parts, halves):
             if not same(numpy.asarray(out)[rows], part[k]):

@@ -6,7 +6,7 @@ from .side import Side
 
 __all__ = ['check_derivatives', 'check_side']
 
-MAX_LOST = 1e-2         # relative: a lost part of a derivative is larger, the error of the differences smaller
+MAX_LOST = 1e-2         # relative: a lost part is larger, the error of the differences smaller
 
 
 def check_side(side: Side) -> None:
@@ -38,7 +38,8 @@ def check_derivatives(side: Side) -> None:
             central = (plus - minus) / (2 * h)
             kinks = abs(plus - 2 * f + minus) / h
             scale = abs(f).max(initial=0.)
-            close = MAX_LOST * abs(central).max(initial=0.) + kinks.max(initial=0.) + 10 * eps * scale / h
+            rounding = 10 * eps * scale / h
+            close = MAX_LOST * abs(central).max(initial=0.) + kinks.max(initial=0.) + rounding
             if (abs(slope - central) > close).any():
                 raise ValueError(
                     f'expected autograd to see all that {name} does to the outputs for '

@@ -20,7 +20,7 @@ __all__ = ['Estimate', 'monte_carlo_kernel_fn']
 
 MIN_SAMPLES = 10               # samples before the standard error is trusted enough to stop
 MAX_WAITING = 64               # samples that are drawn before they are added, if they are small
-MAX_WAITING_ENTRIES = 2 ** 20  # of all samples that wait to be added; with one sample for each thread there may be more
+MAX_WAITING_ENTRIES = 2 ** 20  # of all samples that wait, if that is more than one for each thread
 
 
 class Estimate(NamedTuple):
@@ -124,8 +124,8 @@ def monte_carlo_kernel_fn(
     batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
     apply_fn = as_part(apply_fn, 'apply_fn', 'f')
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
-    of_one = empirical_kernel_fn(_in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes,
-                                 implementation)
+    of_one = empirical_kernel_fn(
+        _in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes, implementation)
     networks = _Networks(init_fn, apply_fn, seed, batch_size, of_one)
     threads = threads_of(device_count, 'monte_carlo_kernel_fn')
     tol = None if tol is None else as_number(tol, 'monte_carlo_kernel_fn: tol')
@@ -144,7 +144,10 @@ def monte_carlo_kernel_fn(
                     f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
         check_second(x2)
         x2 = x2 if leaves(x2) else None
-        found = _means(lambda i: networks.kernel(i, x1, x2, get, apply_fn_kwargs), counts, threads, tol)
+
+        def sample(i):
+            return networks.kernel(i, x1, x2, get, apply_fn_kwargs)
+        found = _means(sample, counts, threads, tol)
         estimates = (means.estimate(with_error) for means in found)
         return next(estimates) if is_one else estimates
     return kernel_fn
@@ -288,7 +291,8 @@ class _Means:
         """Return how many samples to draw before adding them: enough for all threads, few enough for memory and tol."""
         if self.n < 2:
             return threads
-        most = min(MAX_WAITING, MAX_WAITING_ENTRIES // max(1, sum(mean.size for mean in self.means)))
+        entries = sum(mean.size for mean in self.means)
+        most = min(MAX_WAITING, MAX_WAITING_ENTRIES // max(1, entries))
         if tol is not None:
             most = min(most, max(MIN_SAMPLES, self.needed(tol)) - self.n)
         return max(threads, ceil(most))

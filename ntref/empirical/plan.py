@@ -45,14 +45,16 @@ class Part:
     def labels(self, role: str) -> list:
         """Return the labels of the axes with this role, in the order of the weight (for 'p' in the order of h)."""
         if role == 'p':
-            return [label for label in self.use.inner if label in self.use.outer and label not in self.use.weight]
+            shared = [label for label in self.use.inner if label in self.use.outer]
+            return [label for label in shared if label not in self.use.weight]
         return [label for label, r in zip(self.use.weight, self.roles) if r == role]
 
     @cached_property
     def arrangement(self) -> tuple:
         """Arrangement of the cotangents: axes to sum, the order of the others, the shape (P, S, B), and the entries."""
         order = [label for role in 'psb' for label in self.labels(role)]
-        order = [label for label in self.use.outer if label not in order and self.sizes[label] == 1] + order
+        rest = [label for label in self.use.outer if label not in order]
+        order = [label for label in rest if self.sizes[label] == 1] + order
         summed = tuple(1 + axis for axis, label in enumerate(self.use.outer) if label not in order)
         outer = [label for label in self.use.outer if label in order]
         places = (0, *(1 + outer.index(label) for label in order))
@@ -104,7 +106,9 @@ def fitting(v, one, n, name, must_be_sure=True):
     found = [layout for layout in found if same(split(v, layout, n)[-1], one)]
     if not found:
         raise mixing(name, n - 1)
-    if len(found) > 1 and (must_be_sure or not numpy.array_equal(*(split(v, layout, n) for layout in found))):
+    if len(found) == 1:
+        return found[0]
+    if must_be_sure or not numpy.array_equal(*(split(v, layout, n) for layout in found)):
         raise Differing
     return found[0]
 
@@ -158,7 +162,8 @@ class Plan:
 
     def _add(self, node, one):
         """Register what the node is: a weight, uses of weights, or neither."""
-        entering = [(i, self.weights[p.index]) for i, p in zip(one.argnums, one.parents) if p.index in self.weights]
+        entering = [(i, self.weights[parent.index]) for i, parent in zip(one.argnums, one.parents)
+                    if parent.index in self.weights]
         if not entering:
             return
         if isinstance(one.value, (tuple, list)):
@@ -302,8 +307,10 @@ def alike(plan, other):
 
 def _are_stacked(a, b):
     """True if two parts differ in h and in their cotangents alone."""
-    return (a.roles, a.sizes, a.use.outer, a.scale) == (b.roles, b.sizes, b.use.outer, b.scale) and (
-        a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor))
+    alike = a.roles == b.roles and a.sizes == b.sizes and a.use.outer == b.use.outer
+    if not alike or a.scale != b.scale:
+        return False
+    return a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor)
 
 
 def _inputs(part, h, n):

@@ -30,7 +30,8 @@ class Push:
 
         def pull(gs):
             found = iter(gs)
-            pulled = record.pull([None if end is None else next(found) for end in record.ends], targets)
+            cotangents = [None if end is None else next(found) for end in record.ends]
+            pulled = record.pull(cotangents, targets)
             self.missing = [g is None for g in pulled]
             return [g for g in pulled if g is not None]
         self.record = record

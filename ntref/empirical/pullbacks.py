@@ -101,8 +101,9 @@ def _einsum(i, ans, args, kwargs):
     term = terms.pop(place)
     w = operands.pop(place)
     sizes = dict(zip(term, numpy.shape(w), strict=True))
-    given = {label for labels, a in zip([out, *terms], [ans, *operands]) for label, n in zip(labels, numpy.shape(a))
-             if n >= sizes.get(label, 0)}
+    given = set()
+    for labels, a in zip([out, *terms], [ans, *operands]):
+        given |= {label for label, n in zip(labels, numpy.shape(a)) if n >= sizes.get(label, 0)}
     spare = iter(sorted(set(LETTERS) - set(''.join([term, out, *terms]))))
     wanted = ''
     factors = []

@@ -218,8 +218,12 @@ class Record:
         arrays = [*self.outputs]
         for node in self.tape:
             arrays += node.value, *node.args
-        boxes = [box for a in arrays if getattr(a, 'dtype', None) == object for box in numpy.ravel(a)]
-        return self.reached([box._node for box in boxes if getattr(box, '_node', None) in self.tape])
+        boxes = []
+        for a in arrays:
+            if getattr(a, 'dtype', None) == object:
+                boxes += [*numpy.ravel(a)]
+        nodes = [getattr(box, '_node', None) for box in boxes]
+        return self.reached([node for node in nodes if node in self.tape])
 
     @cached_property
     def operations(self) -> float:

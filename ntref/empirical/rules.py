@@ -34,8 +34,10 @@ class Use(NamedTuple):
         """Return the cotangents (rows, *shape) of w, from those of out."""
         g = g if self.where is ... else g[(slice(None), *self.where)]
         stretched = [label for label in self.weight if label not in self.inner + self.outer]
-        ones = numpy.ones([n for n, label in zip(shape, self.weight) if label in stretched], g.dtype)
-        number = {label: 1 + i for i, label in enumerate(dict.fromkeys(self.weight + self.inner + self.outer))}
+        lengths = [n for n, label in zip(shape, self.weight) if label in stretched]
+        ones = numpy.ones(lengths, g.dtype)
+        labels = dict.fromkeys(self.weight + self.inner + self.outer)
+        number = {label: 1 + i for i, label in enumerate(labels)}
 
         def numbers(labels):
             return [number[label] for label in labels]
@@ -302,12 +304,14 @@ def _are_numbers(index):
 
 
 RULES = {
-    numpy.add: _sum(1), numpy.subtract: _sum(-1), numpy.broadcast_to: _sum(1), numpy.multiply: _multiply,
-    numpy.divide: _divide, numpy.where: _where, numpy.dot: _dot, numpy.inner: _inner, numpy.matmul: _matmul,
+    numpy.add: _sum(1), numpy.subtract: _sum(-1), numpy.broadcast_to: _sum(1),
+    numpy.multiply: _multiply, numpy.divide: _divide, numpy.where: _where,
+    numpy.dot: _dot, numpy.inner: _inner, numpy.matmul: _matmul,
     numpy.tensordot: _tensordot, numpy.einsum: _einsum, numpy.outer: _outer, numpy.tile: _stretched,
     numpy.repeat: _stretched, numpy.full: _stretched, numpy.clip: _slope, numpy.sinc: _slope,
     **dict.fromkeys((numpy.sum, numpy.mean, numpy.max, numpy.min, numpy.prod), _reduction(1)),
-    **dict.fromkeys((numpy.var, numpy.std, logsumexp), _reduction(1)), numpy.linalg.norm: _reduction(2),
+    **dict.fromkeys((numpy.var, numpy.std, logsumexp), _reduction(1)),
+    numpy.linalg.norm: _reduction(2),
 }
 OWN_RULES = {'concatenate': _concatenate, 'item': _item,
              'convolve': lambda node, i: _convolve(node, i, *node.args[2:], **node.kwargs)}

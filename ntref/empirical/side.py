@@ -16,7 +16,8 @@ from .trees import check_leaves, float_leaves, spread
 
 __all__ = ['Mixing', 'Side', 'VmapAxes', 'are_equal', 'check_second', 'sides', 'split_kwargs']
 
-DRAWN_FROM = numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState     # drawing changes them
+DRAWN_FROM = (                          # drawing changes them
+    numpy.random.Generator, numpy.random.SeedSequence, numpy.random.RandomState)
 
 
 class VmapAxes:
@@ -41,7 +42,8 @@ class VmapAxes:
 
 def taken(tree, axes, i):
     """Return the tree with only entry i along the given axis of each leaf."""
-    return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in zip(leaves(tree), axes, strict=True)])
+    pairs = zip(leaves(tree), axes, strict=True)
+    return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in pairs])
 
 
 class Outputs(NamedTuple):
@@ -95,7 +97,9 @@ class Side:
     def outputs(self) -> list[int] | None:
         """The axis (>= 0) of the examples in each output, or None if f may mix examples."""
         axes = spread(self.vmap.outputs, self.whole.tree, f'the outputs for {self.name}')
-        if axes is None or self.vmap.kwargs is None or spread(self.vmap.inputs, self.x, self.name) is None:
+        if axes is None or self.vmap.kwargs is None:
+            return None
+        if spread(self.vmap.inputs, self.x, self.name) is None:
             return None
         for axis, out in zip(axes, self.whole.outputs):
             if not -out.ndim <= axis < out.ndim:
@@ -105,7 +109,8 @@ class Side:
         return [axis % out.ndim for axis, out in zip(axes, self.whole.outputs)]
 
     def _examples(self):
-        arrays = [(where, a, axis) for (where, a), axis in zip(named(self.x, self.name), self.inputs, strict=True)]
+        inputs = zip(named(self.x, self.name), self.inputs, strict=True)
+        arrays = [(*pair, axis) for pair, axis in inputs]
         for key, axes in self.vmap.kwargs.items():
             if self.kwargs.get(key) is not None and axes is not None:
                 pairs = named(self.kwargs[key], key)
@@ -162,8 +167,10 @@ class Side:
         return record
 
     def recorded(self, x: Tree, kwargs: Mapping[str, Any]) -> Record:
+        def called(boxes):
+            return self.f(rebuilt(self.params, boxes), x, **kwargs)
         try:
-            return Record(lambda boxes: self.f(rebuilt(self.params, boxes), x, **kwargs), self.values)
+            return Record(called, self.values)
         except (AttributeError, TypeError, ValueError) as error:
             if not any(text in str(error) for text in ('ArrayBox', 'setting an array element')):
                 raise
@@ -174,7 +181,8 @@ class Side:
 
     def plain(self, values: Sequence) -> list[numpy.ndarray]:
         """Return the outputs at the given values of the parameters, without a record."""
-        return [numpy.asarray(a) for a in leaves(self.f(rebuilt(self.params, values), self.x, **self.kwargs))]
+        tree = self.f(rebuilt(self.params, values), self.x, **self.kwargs)
+        return [numpy.asarray(a) for a in leaves(tree)]
 
     def single(self, i: int) -> Any:
         """Return the Record of example i alone, or of all examples without `vmap_axes`."""
@@ -301,7 +309,8 @@ def sides(
     if not leaves(x2):
         return first, first
     second = Side(f, params, x2, of2, axes, 'x2', is_needed)
-    places1, places2 = ([place for place, _ in named(side.whole.tree, '')] for side in (first, second))
+    places1 = [place for place, _ in named(first.whole.tree, '')]
+    places2 = [place for place, _ in named(second.whole.tree, '')]
     if places1 != places2:
         raise ValueError(
             f'expected outputs in trees alike for x1 and x2, in the same order, got {places1} and '

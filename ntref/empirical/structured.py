@@ -254,7 +254,8 @@ def kernel_of(first, second, starts, rows):
             key = (id(g1), id(g2)) if is_single else (numbers[0],)
             total.factors(h1, g1, h2, g2, key)
         else:
-            there = numpy.concatenate([numpy.arange(starts[i], starts[i + 1]) for i in sorted(roots)])
+            entries = [numpy.arange(starts[i], starts[i + 1]) for i in sorted(roots)]
+            there = numpy.concatenate(entries)
             if not there.size:
                 continue
             J1 = scattered(*zip(*used1), there)

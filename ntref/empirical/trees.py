@@ -26,7 +26,8 @@ def float_leaves(tree: Tree, name: str) -> list[tuple[str, numpy.ndarray]]:
         check_entries(leaf, where)
         check_unfollowed(leaf, where)
         dtype: Any = getattr(leaf, 'dtype', None)
-        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) and dtype.newbyteorder('=') in FLOATS
+        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic))
+        is_array = is_array and dtype.newbyteorder('=') in FLOATS
         if not isinstance(leaf, float) and not is_array:
             raise TypeError(
                 f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
@@ -64,7 +65,8 @@ def spread(value: Any, tree: Tree, name: str) -> list[int] | None:
             return [value]
         if isinstance(value, dict) and isinstance(tree, dict) and value.keys() == tree.keys():
             return [axis for key in tree for axis in walk(value[key], tree[key])]
-        if isinstance(value, (tuple, list)) and isinstance(tree, (tuple, list)) and len(value) == len(tree):
+        is_sequence = isinstance(value, (tuple, list)) and isinstance(tree, (tuple, list))
+        if is_sequence and len(value) == len(tree):
             return [axis for pair in zip(value, tree) for axis in walk(*pair)]
         raise ValueError(
             f'expected vmap_axes for {name} to be a whole number, None or a tree like it, got '

@@ -55,7 +55,10 @@ class Weight(NamedTuple):
         g = self.factor * g
         if not self.steps:
             return [(self.ids, g)]
-        return [pair for weight, step in self.steps for pair in weight.pulled(step.pulled(g, weight.shape))]
+        found = []
+        for weight, step in self.steps:
+            found += weight.pulled(step.pulled(g, weight.shape))
+        return found
 
 
 def _union(weights):
@@ -89,12 +92,17 @@ def _own():
     """Return {function: name} for functions that autograd itself defines."""
     wrapper = import_module('autograd.numpy.numpy_wrapper')
     boxes = import_module('autograd.numpy.numpy_boxes')
-    named = {'concatenate': wrapper.concatenate_args, 'array': wrapper.array_from_args, 'astype': wrapper._astype,
-             'scalar': wrapper._array_from_scalar_or_array, 'item': boxes.ArrayBox.__getitem__}
+    named = {
+        'concatenate': wrapper.concatenate_args,
+        'array': wrapper.array_from_args,
+        'astype': wrapper._astype,
+        'scalar': wrapper._array_from_scalar_or_array,
+        'item': boxes.ArrayBox.__getitem__,
+    }
     return {getattr(f, 'fun', f): name for name, f in named.items()}
 
 
-FIRST = {'concatenate': 1, 'array': 2, 'scalar': 2, numpy.full: 1}      # the first argument that is an array, if not 0
+FIRST_ARRAY = {'concatenate': 1, 'array': 2, 'scalar': 2, numpy.full: 1}     # argument, if not 0
 
 
 def weight_of(node: Any, weights: Mapping[int, Weight]) -> Weight | None:
@@ -111,8 +119,9 @@ def weight_of(node: Any, weights: Mapping[int, Weight]) -> Weight | None:
         return first._replace(factor=-first.factor)
     if name in ('concatenate', 'array'):
         return _moved(node, given)
-    if f in PERMUTED + REPEATED or f in WITH_ZEROS and not node.kwargs or name in ('item', 'scalar'):
-        return _moved(node, given) if set(given) == {FIRST.get(name or f, 0)} else None
+    moves = f in PERMUTED + REPEATED or f in WITH_ZEROS and not node.kwargs
+    if moves or name in ('item', 'scalar'):
+        return _moved(node, given) if set(given) == {FIRST_ARRAY.get(name or f, 0)} else None
     if f in (numpy.multiply, numpy.divide) and len(given) == 1:
         return _multiplied(node, f, *given.items())
     return None
@@ -143,7 +152,8 @@ def _moved(node, given):
     ids = _placed(node, {i: weight.ids + 1 for i, weight in given.items()}) - 1
     factor = weights[0].factor
     if any(numpy.ndim(weight.factor) or weight.factor != factor for weight in weights):
-        factors = {i: numpy.broadcast_to(weight.factor, weight.shape) for i, weight in given.items()}
+        factors = {i: numpy.broadcast_to(weight.factor, weight.shape)
+                   for i, weight in given.items()}
         factor = _placed(node, factors)
     is_apart = weights[0].is_apart and raw(node) in PERMUTED or _is_apart(ids)
     return Weight(0, ids.shape, _union(weights), factor, ids, is_apart)
@@ -152,7 +162,7 @@ def _moved(node, given):
 def _placed(node, given):
     """Apply the operation of the node, which moves entries, to the arrays `given`; constants become 0."""
     name = _own().get(raw(node))
-    start = FIRST.get(name or raw(node), 0)
+    start = FIRST_ARRAY.get(name or raw(node), 0)
     stop = len(node.args) if name in ('concatenate', 'array') else start + 1
     args = [*node.args]
     for i in range(start, stop):

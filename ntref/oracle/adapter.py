@@ -49,8 +49,8 @@ def command(adapter: str | os.PathLike, python: str | os.PathLike | None = None)
     TypeError : the arguments are not paths. FileNotFoundError : there is no such file, or no such interpreter.
     PermissionError : the file is neither Python nor executable.
     """
-    are_paths = isinstance(adapter, (str, os.PathLike)) and isinstance(python, (str, os.PathLike, type(None)))
-    if not are_paths:
+    paths = [adapter] if python is None else [adapter, python]
+    if not all(isinstance(path, (str, os.PathLike)) for path in paths):
         raise TypeError(
             f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
     file, _, argument = str(adapter).rpartition(':')
@@ -190,7 +190,11 @@ class Adapter:
         self._rest = self._said = b''
         try:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
                 start_new_session=True)
         except OSError as e:
             self._failures.append(Crashed(f'did not start: {e}'))
@@ -199,7 +203,8 @@ class Adapter:
         os.set_blocking(self._process.stderr.fileno(), False)
         try:
             about = self._result({'call': 'about'}, max(START_SECONDS, self.time_limit))
-            self.about = {_printable(name): _printable(_as_text(version)) for name, version in about.items()}
+            self.about = {_printable(name): _printable(_as_text(version))
+                          for name, version in about.items()}
         except (Unsupported, Crashed, TooSlow) as e:
             if self._process is None:
                 self._failures.append(type(e)(f'did not start: {e}'))
@@ -227,7 +232,9 @@ class Adapter:
         except subprocess.TimeoutExpired:
             how = 'closed its output'
         else:
-            how = f'was killed by {signal.Signals(-status).name}' if status < 0 else f'ended with status {status}'
+            how = f'ended with status {status}'
+            if status < 0:
+                how = f'was killed by {signal.Signals(-status).name}'
         while self._listened():
             pass
         said = self._said.decode(errors='replace').strip().splitlines()

@@ -23,7 +23,7 @@ __all__ = ['by_values_around']
 
 INVERSE_H2 = 10 ** 8 + 7        # 1 / h^2: h is irrational, so that no a (1 + j h) is a short number
 FACTOR = 32
-R = .5                      # assumed distance to the nearest singularity, relative to the arguments
+R = .5                            # assumed distance to a singularity, relative to the arguments
 
 
 def by_values_around(layer: Any) -> Any:
@@ -51,7 +51,8 @@ def _points():
         n += 1
     yield mp.mpf(1 - FACTOR), mp.mpf(1)
     for j in range(1, n + 1):
-        c = (-1) ** (j + 1) * mp.mpf(FACTOR * factorial(n) ** 2) / (factorial(n - j) * factorial(n + j))
+        top = mp.mpf(FACTOR * factorial(n) ** 2)
+        c = (-1) ** (j + 1) * top / (factorial(n - j) * factorial(n + j))
         yield from ((c, 1 + j * h), (c, 1 - j * h))
 
 

@@ -89,7 +89,8 @@ class Case:
         strange = ~numpy.isfinite(actual)
         if strange.any():
             first = tuple(map(int, numpy.argwhere(strange)[0]))
-            return 0., f'{actual[first]} at {first}, and at {strange.sum()} of {actual.size} entries'
+            count = strange.sum()
+            return 0., f'{actual[first]} at {first}, and at {count} of {actual.size} entries'
         agreed = digits(actual, self, name)
         least = float(agreed.min(initial=MAX_DIGITS))
         if least >= wanted:
@@ -117,9 +118,13 @@ class Case:
             raise ValueError(
                 f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
                 'conformance_cases(dtype=...) gives the cases for a dtype.')
-        faults = [f'{name}: {fault}' for name in self.expected if (fault := self._fault(result, name, dtype))]
+        faults = []
+        for name in self.expected:
+            if fault := self._fault(result, name, dtype):
+                faults.append(f'{name}: {fault}')
         if faults:
-            raise AssertionError('\n'.join([f'{self}, {dtype}, {self.options}:', *faults, self.note]).rstrip())
+            text = [f'{self}, {dtype}, {self.options}:', *faults, self.note]
+            raise AssertionError('\n'.join(text).rstrip())
 
     def _fault(self, result, name, dtype):
         """Return what is wrong with one of the arrays, or None."""
@@ -182,7 +187,8 @@ def conformance_cases(
 
     def is_selected(row):
         has_dtype = dtype is None or dtype in CLASSES[row['tolerance']]
-        return has_dtype and fnmatchcase(row['name'], select) and fnmatchcase(row['kind'], kind or '*')
+        has_kind = fnmatchcase(row['kind'], kind or '*')
+        return has_dtype and has_kind and fnmatchcase(row['name'], select)
     rows = list(filter(is_selected, table['cases']))
     if not rows:
         raise ValueError(

@@ -31,9 +31,9 @@ from .shaken import shaken
 
 __all__ = ['Certified', 'certify', 'rows', 'table']
 
-GUARD_DIGITS = 10     # digits beyond those asked for, at first; twice as many in each further round
-MAX_DIGITS = 300        # working digits: with more, eps is no double, and loops that compare with it end too early
-ZERO_DIGITS = 8         # digits beyond those asked for, below which a difference of numbers of order 1 is 0
+GUARD_DIGITS = 10       # beyond those asked for, at first; twice as many in each further round
+MAX_DIGITS = 300        # with more, eps is no double, and loops that compare with it end too early
+ZERO_DIGITS = 8         # beyond those asked for: a difference of numbers of order 1 below that is 0
 DOUBLE_DIGITS = 18      # while fewer are sure, a round must gain as many as MIN_GAIN to be repeated
 MIN_GAIN = 2
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
@@ -84,9 +84,10 @@ class Certified:
         return _ulps(self.got32, self.values)
 
     def __repr__(self):
-        text = [f'{self.name} {self.values.shape}: {self.digits} digits are sure of {self.asked}, |error| <= '
-                f'{_short(self.bound.max(initial=0))}; {_worst("float64", self.ulps64)}, '
-                f'{_worst("float32", self.ulps32)}']
+        text = [
+            f'{self.name} {self.values.shape}: {self.digits} digits are sure of {self.asked}, |error| '
+            f'<= {_short(self.bound.max(initial=0))}; {_worst("float64", self.ulps64)}, '
+            f'{_worst("float32", self.ulps32)}']
         entries = list(rows(self))
         for index, value, bound, *_ in entries[:SHOWN_ENTRIES]:
             text.append(f'  {" ".join(map(str, index))}  {value}  +- {bound}')
@@ -309,8 +310,10 @@ def _requested(get):
             f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
             f'{type(get).__name__}.')
     if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
-        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.'
-                         + ''.join(suggestion(name, NAMES) for name in names if name not in NAMES))
+        hints = ''.join(suggestion(name, NAMES) for name in names if name not in NAMES)
+        raise ValueError(
+            f'expected get to be None, or one or more different names out of {NAMES}, got '
+            f'{get!r:.200}.{hints}')
     return names
 
 
@@ -356,8 +359,8 @@ def rows(certified: Certified) -> Iterator[tuple]:
 def table(found: Sequence[Certified]) -> Iterator[list]:
     """Yield a header and the entries of all kernels, as rows of a file of comma-separated values."""
     axes = max(certified.values.ndim for certified in found)
-    yield ['kernel', *(f'axis {i}' for i in range(axes)), 'value', 'bound', 'float64', 'ulps of float64',
-           'ulps of float32']
+    columns = 'value', 'bound', 'float64', 'ulps of float64', 'ulps of float32'
+    yield ['kernel', *(f'axis {i}' for i in range(axes)), *columns]
     for certified in found:
         for index, *entries in rows(certified):
             yield [certified.name, *index, *[''] * (axes - len(index)), *entries]
@@ -386,7 +389,9 @@ def _ulps(got, values):
 
 def _fewer(sure, asked, met):
     numbers = ', '.join(map(repr, sorted(met, key=lambda x: abs(mpmath().mpf(x)))[:5]))
-    return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working with '
-            f'{MAX_DIGITS} digits can mend; or functions of the user leave mpmath on the way, by float, text, a '
-            'fraction or a precision of their own; or formulas have doubles in them that stand for other numbers'
-            + (f' (out of {numbers}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'))
+    which = f' (out of {numbers}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'
+    return (
+        f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working '
+        f'with {MAX_DIGITS} digits can mend; or functions of the user leave mpmath on the way, by float, '
+        'text, a fraction or a precision of their own; or formulas have doubles in them that stand for '
+        f'other numbers{which}')

@@ -123,7 +123,8 @@ def conform(
     process = command(adapter, python)
     if check_text(dtype, 'dtype') not in DTYPES:
         raise ValueError(f'expected dtype to be one of {DTYPES}, got {dtype!r}.')
-    if isinstance(time_limit, bool) or not isinstance(time_limit, Real) or not 0 < time_limit < float('inf'):
+    is_number = isinstance(time_limit, Real) and not isinstance(time_limit, bool)
+    if not is_number or not 0 < time_limit < float('inf'):
         raise ValueError(f'expected a time limit > 0 in seconds, got {time_limit!r:.100}.')
     if each is not None and not callable(each):
         raise TypeError(f'expected each to be a function of an Outcome, got {each!r:.100}.')
@@ -146,7 +147,9 @@ def conform(
 
 
 def _given(option, value, default):
-    return [] if value == default else [option, f'{value:g}' if isinstance(value, float) else str(value)]
+    if value == default:
+        return []
+    return [option, f'{value:g}' if isinstance(value, float) else str(value)]
 
 
 def _versions():

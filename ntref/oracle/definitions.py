@@ -99,7 +99,8 @@ def _times(options, y):
     """Return tau = learning_rate t / y.size for each t; for one t alone, a list with one entry."""
     t = options.get('t')
     rate = exact(options.get('learning_rate', 1.)).item()
-    return [None if one is None else rate * exact(one).item() / y.size for one in (t if isinstance(t, list) else [t])]
+    times = t if isinstance(t, list) else [t]
+    return [None if one is None else rate * exact(one).item() / y.size for one in times]
 
 
 def _stacked(results, options):
@@ -110,7 +111,8 @@ def _stacked(results, options):
 
 
 def _regularization(options):
-    return {name: options[name] for name in ('diag_reg', 'diag_reg_absolute_scale') if name in options}
+    names = 'diag_reg', 'diag_reg_absolute_scale'
+    return {name: options[name] for name in names if name in options}
 
 
 # ------------------------------------------------------------------ predictions
@@ -175,7 +177,8 @@ def gradient_descent_mse_steps(inputs, options):
         g = rate * (K @ r)
         v = m * v - g
         r = r + (m * v - g if options.get('nesterov') else v)
-    return {name: numpy.stack([found[step][name] for step in options['steps']]) for name in found[0]}
+    asked = [found[step] for step in options['steps']]
+    return {name: numpy.stack([outputs[name] for outputs in asked]) for name in found[0]}
 
 
 def _moving(inputs):
@@ -231,7 +234,12 @@ def gradient_descent_mse_ensemble(inputs, options):
     digits = mpmath().dps - 20
     net = from_spec(options['spec'])
     pairs = (train, None), (test, train), (test, None)
-    S, T = zip(*([k.values for k in certify(net, *pair, names, digits, progress=False)] for pair in pairs))
+    S = []
+    T = []
+    for pair in pairs:
+        nngp, ntk = certify(net, *pair, names, digits, progress=False)
+        S.append(nngp.values)
+        T.append(ntk.values)
     y = exact(inputs['y_train'])
     return _stacked([_gaussians(S, T, y, options, tau) for tau in _times(options, y)], options)
 

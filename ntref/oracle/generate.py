@@ -58,7 +58,8 @@ def _kernels(definition, given, options):
         warnings.simplefilter('error', UserWarning)
         try:
             found = certify(
-                definition.net, x1, x2, names, definition.digits, progress=False, pattern=pattern, **options)
+                definition.net, x1, x2, names, definition.digits, progress=False, pattern=pattern,
+                **options)
         except UserWarning as e:
             raise ArithmeticError(f'{definition.name}: {e}') from e
     scale = _scales(definition.net, x1, x2, names, pattern, options)
@@ -195,7 +196,8 @@ def generate(select: str = '*', everything: bool = False, progress: bool | None 
     rows = {d.name: row_of(d) for d in definitions}
     wanted = [d for d in definitions if fnmatchcase(d.name, select)
               and (everything or not _is_known(rows, known, d.name))]
-    kept = {name: _kept(row, known[name]) for name, row in rows.items() if _is_known(rows, known, name)}
+    kept = {name: _kept(row, known[name]) for name, row in rows.items()
+            if _is_known(rows, known, name)}
     saved = time.monotonic()
     try:
         for done, d in enumerate(shown(progress, 'case')(wanted)):
@@ -243,9 +245,12 @@ def same(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status, 1 if --check finds a case that differs or no case at all."""
-    parser = argparse.ArgumentParser(prog='python -m ntref.oracle.generate', description=__doc__.partition('\n')[0])
-    parser.add_argument('--select', default='*', metavar='GLOB', help='names of cases, such as conv/* (%(default)s)')
-    parser.add_argument('--check', action='store_true', help='compute again and compare to the last bit, write nothing')
+    parser = argparse.ArgumentParser(
+        prog='python -m ntref.oracle.generate', description=__doc__.partition('\n')[0])
+    parser.add_argument(
+        '--select', default='*', metavar='GLOB', help='names of cases, such as conv/* (%(default)s)')
+    parser.add_argument(
+        '--check', action='store_true', help='compute again and compare to the last bit, write nothing')
     parser.add_argument('--all', action='store_true', help='compute again what is there, too')
     args = parser.parse_args(argv)
     if not args.check:

@@ -9,7 +9,13 @@ from .conformance import VERDICTS, Conformance, Outcome
 __all__ = ['as_html', 'as_json', 'by_layer', 'line', 'picture', 'summary']
 
 MAX_REASON = 400        # characters of a reason on a terminal, at most
-COLOURS = {'pass': '#0072b2', 'fail': '#d55e00', 'crashed': '#222222', 'too slow': '#b8860b', 'unsupported': '#8a8a8a'}
+COLOURS = {
+    'pass': '#0072b2',
+    'fail': '#d55e00',
+    'crashed': '#222222',
+    'too slow': '#b8860b',
+    'unsupported': '#8a8a8a',
+}
 
 
 # ------------------------------------------------------------------ text
@@ -23,13 +29,15 @@ def line(outcome: Outcome, width: int, is_cut: bool = False) -> str:
     if is_cut and len(reason) > MAX_REASON + 5:
         half = MAX_REASON // 2
         reason = f'{reason[:half]} ... {reason[-half:]}'
-    return f'{outcome.name:<{width}}  {_digits(outcome):>6}  {outcome.verdict}{": " * bool(reason)}{reason}'
+    why = f': {reason}' if reason else ''
+    return f'{outcome.name:<{width}}  {_digits(outcome):>6}  {outcome.verdict}{why}'
 
 
 def summary(result: Conformance) -> str:
     """Return a line with the number of cases of each verdict."""
     counts = [f'{n} {verdict}' for verdict in VERDICTS if (n := result.count(verdict))]
-    return f'{len(result.outcomes)} cases in {result.dtype}: {", ".join(counts)}; {result.seconds:.0f} s'
+    n = len(result.outcomes)
+    return f'{n} cases in {result.dtype}: {", ".join(counts)}; {result.seconds:.0f} s'
 
 
 def as_json(result: Conformance) -> str:

@@ -96,7 +96,8 @@ def answer(module: Any, request: dict) -> dict:
         return {'unsupported': str(e) or 'NotImplementedError'}
     except Exception as e:
         place = traceback.extract_tb(e.__traceback__)[-1]
-        return {'error': '%s: %s (%s, line %s)' % (type(e).__name__, e, os.path.basename(place.filename), place.lineno)}
+        file = os.path.basename(place.filename)
+        return {'error': '%s: %s (%s, line %s)' % (type(e).__name__, e, file, place.lineno)}
 
 
 def _called(module, request):
@@ -106,11 +107,13 @@ def _called(module, request):
         return dict(versions, **getattr(module, 'about', dict)())
     if not hasattr(module, call):
         raise NotImplementedError('the adapter has no function ' + call)
-    result = _arguments(getattr(module, call), call, request['spec'], decoded(request['inputs']), request['options'])()
+    inputs = decoded(request['inputs'])
+    result = _arguments(getattr(module, call), call, request['spec'], inputs, request['options'])()
     if not isinstance(result, dict):
         names = request['options'].get('get', [])
         if len(names) != 1:
-            raise TypeError('expected a dict of arrays from %s, got %s' % (call, type(result).__name__))
+            got = type(result).__name__
+            raise TypeError('expected a dict of arrays from %s, got %s' % (call, got))
         result = {names[0]: result}
     return {name: None if a is None else numpy.asarray(a) for name, a in result.items()}
 

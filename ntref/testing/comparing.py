@@ -52,7 +52,8 @@ def assert_close(
     unit = numpy.where(numpy.asarray(scale) > 0, scale, 1)
     error = abs(actual.astype('float64') - expected) / unit
     worst = float(error.max(initial=0.)) / float(numpy.finfo(dtype).eps)
-    assert worst <= EPS_MULTIPLES[quantity], f'{quantity}: {worst:.3g} eps, allowed {EPS_MULTIPLES[quantity]}'
+    allowed = EPS_MULTIPLES[quantity]
+    assert worst <= allowed, f'{quantity}: {worst:.3g} eps, allowed {allowed}'
 
 
 def variances(k: Kernel) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -88,7 +89,8 @@ def compare(actual: Kernel, expected: Kernel, quantity: str, dtype: Any = None) 
     """Assert that the Kernels agree in nngp, ntk and everything that describes them."""
     assert_close(actual.nngp, expected.nngp, quantity, scale(expected), dtype)
     assert_close(actual.ntk, expected.ntk, quantity, ntk_scale(expected), dtype)
-    for name in ('is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis', 'shape1', 'shape2'):
+    facts = 'is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis', 'shape1', 'shape2'
+    for name in facts:
         assert getattr(actual, name) == getattr(expected, name), name
 
 

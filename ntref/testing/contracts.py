@@ -117,7 +117,8 @@ def gaps(net: Layer, x: numpy.ndarray) -> None:
         one = getattr(own, name + '1')
         mutual = getattr(own, name)
         if one is None:
-            assert not left or own.diagonal_spatial or mutual is None, f'{name}1 is None and {name} is not'
+            may_be_none = not left or own.diagonal_spatial or mutual is None
+            assert may_be_none, f'{name}1 is None and {name} is not'
             continue
         assert one.shape == own.cov1.shape
         if mutual is not None:
@@ -247,4 +248,5 @@ def derivatives(layer: Layer, x: numpy.ndarray) -> None:
             exact = float(grad(total)(value))
         difference = (there - back) / (2 * h)
         allowed = 1e-6 * (abs(exact) + abs(here)) + 1e-13 * abs(here) / h
-        assert abs(exact - difference) <= allowed, f'{name}: {exact:.8g} by autograd, {difference:.8g} by differences'
+        assert abs(exact - difference) <= allowed, (
+            f'{name}: {exact:.8g} by autograd, {difference:.8g} by differences')

@@ -136,8 +136,9 @@ def _check_limit(statistic, net, x, name, most, notices):
     samples = None
     rng = numpy.random.default_rng(0)
     k = wide.kernel_fn(x)
-    kernel = 2 * getattr(k, name) - narrow.kernel_fn(x, get=name)         # Theta of 'standard' goes with the width
-    while samples is None or len(samples) < most and chance(samples, (1 + notices) * kernel) > LEVEL:
+    kernel = 2 * getattr(k, name) - narrow.kernel_fn(x, get=name)   # Theta of 'standard' has the width
+    larger = (1 + notices) * kernel
+    while samples is None or len(samples) < most and chance(samples, larger) > LEVEL:
         new = 2 * draws(statistic, wide, x, rng, ROUND) - draws(statistic, narrow, x, rng, ROUND)
         if k.diagonal_spatial:
             new = numpy.array([diagonal(s, 2) for s in new])

@@ -39,7 +39,8 @@ class Family:
 
     def definitions(self) -> Iterator[Definition]:
         for network, net in self.networks.items():
-            about, names = None, None
+            about = None
+            names = None
             if isinstance(net, tuple):
                 net, about, names = (*net, None)[:3]
             for given in split(names or self.inputs):
