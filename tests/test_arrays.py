@@ -591,7 +591,8 @@ def test_importing_the_shim_loads_numpy_only():
     load = f'{package}\nimport ntref.arrays'                # without what the package's own __init__ loads
     loaded = modules_after(load)
     assert 'numpy' in loaded and not loaded & {'scipy', 'scipy.special', 'autograd', 'cupy', 'mpmath'}
-    assert {name for name in loaded if name.startswith('ntref')} == {'ntref', 'ntref.arrays', 'ntref.no_arrays'}
+    assert {name for name in loaded if name.startswith('ntref')} == {
+        'ntref', 'ntref.arrays', 'ntref.no_arrays', 'ntref.types'}
     assert 'scipy.special' in modules_after(f'{load}\nntref.arrays.namespace(__import__("numpy").ones(1))')
 
 
