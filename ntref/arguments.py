@@ -14,9 +14,9 @@ from .arrays import is_array, kind
 from .no_arrays import check_entries
 from .types import Array, KernelFn, Number, Shape
 
-__all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_typed', 'as_whole',
-           'as_wholes', 'check_finite', 'check_per_input', 'function_of_blocks', 'is_per_input', 'is_whole', 'of_block',
-           'suggestion', 'unknown_name']
+__all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_typed',
+           'as_whole', 'as_wholes', 'check_finite', 'check_per_input', 'function_of_blocks',
+           'is_per_input', 'is_whole', 'of_block', 'suggestion', 'unknown_name']
 
 MAX_NUMBER = float_info.max
 
@@ -29,14 +29,23 @@ def as_number(value: Any, name: str) -> Number:
     TypeError  : `value` is not a real number. ValueError : it is NaN or infinite. Both messages say `name`.
     """
     check_entries(value, name)
-    if isinstance(value, (numpy.generic, numpy.ndarray)) and value.ndim == 0 and value.dtype != object:
+    is_numpys = isinstance(value, (numpy.generic, numpy.ndarray))
+    if is_numpys and value.ndim == 0 and value.dtype != object:
         value = value.item()
-    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath') or \
-            getattr(value, 'shape', ()) != () or kind(value) == 'mpmath' and not isinstance(value, Real):
-        raise TypeError(f'{name} is expected to be a number, got {value!r:.200} of type {type(value).__name__}.')
+    if not _is_number(value):
+        raise TypeError(
+            f'{name} is expected to be a number, got {value!r:.200} of type '
+            f'{type(value).__name__}.')
     if value != value or not -MAX_NUMBER <= value <= MAX_NUMBER:
         raise ValueError(f'{name} is expected to be finite, got {value!s:.100}.')
     return value
+
+
+def _is_number(value):
+    """True for a real number of Python's or mpmath's, and for one that autograd follows."""
+    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath'):
+        return False
+    return getattr(value, 'shape', ()) == () and (kind(value) != 'mpmath' or isinstance(value, Real))
 
 
 def as_nested(value: Any, name: str) -> Any:
@@ -55,7 +64,8 @@ def as_nested(value: Any, name: str) -> Any:
     try:
         array = value if hasattr(value, 'tolist') else numpy.asarray(value)
     except ValueError as e:
-        raise TypeError(f'{name} is expected to be a number or an array, got {value!r:.200}.') from e
+        raise TypeError(
+            f'{name} is expected to be a number or an array, got {value!r:.200}.') from e
     if not array.size:
         raise ValueError(f'{name} is expected to have entries, got shape {array.shape}.')
     return tuples(array.tolist())
@@ -78,7 +88,7 @@ def as_flag(value: Any, name: str) -> bool:
 
 def is_whole(value: Any) -> bool:
     """True if `value` is a whole number; True, False and numbers that may be masked are not."""
-    if type(value) is int:                                              # asked of axes by every layer of every tile
+    if type(value) is int:                              # asked of axes by every layer of every tile
         return True
     try:
         check_entries(value, 'a whole number')
@@ -88,7 +98,7 @@ def is_whole(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
-def as_whole(value: Any, name: str, least: int | None = None, most: int = maxsize) -> int:
+def as_whole(value: Any, name: str, least: int | None = None, most: float = maxsize) -> int:
     """Return `value` as a Python int.
 
     Raises
@@ -138,8 +148,9 @@ def as_wholes(values: Any, name: str, least: int) -> tuple[int, ...]:
     try:
         values = tuple(values)
     except TypeError:
-        raise TypeError(f'{name} is expected to be a tuple of whole numbers >= {least}, one for each axis, got '
-                        f'{values!r}. For one axis write {name.split()[-1]}=(2,), for two (2, 2).') from None
+        raise TypeError(
+            f'{name} is expected to be a tuple of whole numbers >= {least}, one for each axis, got '
+            f'{values!r}. For one axis write {name.split()[-1]}=(2,), for two (2, 2).') from None
     return tuple(as_whole(n, name, least) for n in values)
 
 
@@ -152,13 +163,15 @@ def check_finite(value: Any, name: str) -> None:
         Both messages say `name`.
     """
     check_entries(value, name)
-    if not isinstance(value, (float, numpy.ndarray, numpy.generic)) or numpy.asarray(value).dtype.kind not in 'fc':
+    is_numpys = isinstance(value, (float, numpy.ndarray, numpy.generic))
+    if not is_numpys or numpy.asarray(value).dtype.kind not in 'fc':
         return
     finite = numpy.isfinite(value)
     if not numpy.all(finite):
         count = numpy.size(value) - numpy.sum(finite)
-        raise ValueError(f'expected {name} to be finite, got NaN or infinity in {count} of its {numpy.size(value)} '
-                         'entries. Remove or impute them.')
+        raise ValueError(
+            f'expected {name} to be finite, got NaN or infinity in {count} of its '
+            f'{numpy.size(value)} entries. Remove or impute them.')
 
 
 def as_axes(axes: Any, name: str) -> tuple[int, ...]:
@@ -173,7 +186,8 @@ def as_axes(axes: Any, name: str) -> tuple[int, ...]:
     is_several = isinstance(axes, (tuple, list, range)) or getattr(axes, 'ndim', 0) == 1
     given = (axes,) if is_one else tuple(axes) if is_several else (None,)
     if not all(map(is_whole, given)):
-        raise TypeError(f'expected {name} to be a whole number or a tuple of them, got {axes!r:.200}.')
+        raise TypeError(
+            f'expected {name} to be a whole number or a tuple of them, got {axes!r:.200}.')
     return tuple(map(index, given))
 
 
@@ -190,7 +204,8 @@ def as_function(f: Any, name: str) -> Callable:
             hint = ' Of (init_fn, apply_fn, kernel_fn) give the one that is meant.'
         if isinstance(f, property):
             hint = ' It belongs to a class: call that, Dense(1).kernel_fn.'
-        raise TypeError(f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{hint}')
+        raise TypeError(
+            f'expected {name} to be a function, got {type(f).__name__}: {f!r:.100}.{hint}')
     return f
 
 
@@ -202,8 +217,9 @@ def as_part(f: Any, part: str, name: str) -> Callable:
     TypeError : `f` is not a function, or another function of a network. The message says `name`.
     """
     if isinstance(f, type) and hasattr(f, 'kernel_fn'):
-        raise TypeError(f'expected {name} to be a function, got the class {f.__name__}. Call it: {f.__name__}(...) is '
-                        'a layer, and can be given.')
+        raise TypeError(
+            f'expected {name} to be a function, got the class {f.__name__}. Call it: '
+            f'{f.__name__}(...) is a layer, and can be given.')
     owner = getattr(f, '__self__', f)
     other = 'kernel_fn' if hasattr(owner, 'of_blocks') else f.__name__ if owner is not f else part
     if other != part and (hasattr(owner, 'of_blocks') or hasattr(owner, 'kernel_fn')):
@@ -245,9 +261,10 @@ def function_of_blocks(
         return kernel_fn
     of_blocks = kernel_fn.of_blocks(x1, x2, **kwargs)
     if of_blocks is None:
-        raise ValueError('expected a network in which each input is for itself, got one with a layer that mixes the '
-                         'batch (LayerNorm over the batch axis, FanInConcat or Index along it). Compute its kernel in '
-                         'one piece: kernel_fn(x1, x2).')
+        raise ValueError(
+            'expected a network in which each input is for itself, got one with a layer that mixes '
+            'the batch (LayerNorm over the batch axis, FanInConcat or Index along it). Compute its '
+            'kernel in one piece: kernel_fn(x1, x2).')
     return of_blocks
 
 
@@ -285,8 +302,12 @@ def of_block(kwargs: Mapping[str, Any], rows: Any, columns: Any, is_one: bool) -
         if not is_per_input(value):
             return value
         if is_array(value) and not is_one:
-            raise TypeError(f'expected {name} as a pair of arrays, for x1 and for x2, got one of shape {value.shape}.')
+            raise TypeError(
+                f'expected {name} as a pair of arrays, for x1 and for x2, got one of shape '
+                f'{value.shape}.')
         left, right = (value, None) if is_array(value) else value
         right = left if right is None and is_one else right
-        return tuple(None if a is None else a[block] for a, block in ((left, rows), (right, columns)))
+        left = None if left is None else left[rows]
+        right = None if right is None else right[columns]
+        return left, right
     return {name: taken(name, value) for name, value in kwargs.items()}

@@ -27,8 +27,9 @@ from numpy.random.bit_generator import ISpawnableSeedSequence
 from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'free_on_device', 'generator',
-           'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled', 'unbroadcast', 'untraced']
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'free_on_device',
+           'generator', 'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled',
+           'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
     pi eps add multiply subtract
@@ -62,9 +63,13 @@ def _numpy_like(kind, root, special, linalg, **functions):
     root = import_module(root)
     special = import_module(special)
     linalg = import_module(linalg)
-    functions = dict(eps=_eps, patch=_patch, distinct=lambda a: root.unique(a, return_inverse=True),
-                     solve_triangular=partial(linalg.solve_triangular, check_finite=False)) | functions
-    return Namespace(kind, root, root.linalg, special, **functions)
+    own = {
+        'eps': _eps,
+        'patch': _patch,
+        'distinct': lambda a: root.unique(a, return_inverse=True),
+        'solve_triangular': partial(linalg.solve_triangular, check_finite=False),
+    }
+    return Namespace(kind, root, root.linalg, special, **own | functions)
 
 
 def _eps(a):
@@ -113,16 +118,18 @@ def _autograd():
         where=where,
         broadcast_to=_broadcast_to(),
         asarray=rules(numpy.asarray, lambda ans, a: 1.),
-        tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),              # autograd's own overflows
-        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),   # autograd's lacks forward mode
+        tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),     # autograd's own overflows
+        erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),  # no forward mode there
         erfcx=rules(special.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         mean=mean,
         maximum=rules(numpy.maximum, larger, lambda ans, x, y: larger(ans, y, x)),
         minimum=rules(numpy.minimum, lambda ans, x, y: larger(ans, y, x), larger),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),
-        arctan2=rules(numpy.arctan2,
-                      lambda ans, y, x: over(x, y * y + x * x), lambda ans, y, x: over(-y, y * y + x * x)))
+        arctan2=rules(
+            numpy.arctan2,
+            lambda ans, y, x: over(x, y * y + x * x),
+            lambda ans, y, x: over(-y, y * y + x * x)))
     namespace.rules = rules
     return namespace
 
@@ -226,15 +233,17 @@ def _mpmath():
             x[i] = (b[i] - a[i] @ x) / a[i, i]
         return x
 
+    elementwise = 'sqrt exp expm1 log log1p sin cos sinh tanh erf sign'
     return Namespace(
         'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
         distinct=distinct,
         cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
         zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
-        erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)), arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
+        erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)),
+        arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
         isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
         maximum=exact(numpy.maximum), minimum=exact(numpy.minimum), where=exact(numpy.where),
-        **{name: each(getattr(mp, name)) for name in 'sqrt exp expm1 log log1p sin cos sinh tanh erf sign'.split()})
+        **{name: each(getattr(mp, name)) for name in elementwise.split()})
 
 
 KINDS = {
@@ -266,7 +275,9 @@ def kind(a: Any) -> str | None:
     if a is None or type(a) in (bool, int, float):
         return None
     module = type(a).__module__.partition('.')[0]
-    return module if module in KINDS and module != 'numpy' else f'{type(a).__module__}.{type(a).__qualname__}'
+    if module in KINDS and module != 'numpy':
+        return module
+    return f'{type(a).__module__}.{type(a).__qualname__}'
 
 
 def is_array(a: Any) -> bool:
@@ -294,8 +305,9 @@ def namespace(*arrays: Any) -> Namespace:
         for a in arrays:
             if kind(a) not in (None, *KINDS):
                 raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
-        raise TypeError(f'expected arrays of one kind out of {", ".join(KINDS)}; got '
-                        f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
+        raise TypeError(
+            f'expected arrays of one kind out of {", ".join(KINDS)}; got '
+            f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
     return load(kinds.pop())
 
 
@@ -308,9 +320,10 @@ def untraced(a: Any) -> Any:
 
 def free_on_device(a: Any) -> int | None:
     """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
-    if kind(a) != 'cupy':
+    library: Any = kind(a)
+    if library != 'cupy':
         return None
-    cupy = import_module(str(kind(a)))
+    cupy = import_module(library)
     return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
 
 
@@ -358,15 +371,17 @@ def generator(rng: Any) -> numpy.random.Generator:
     """
     random = numpy.random
     bits = getattr(rng, 'bit_generator', rng)
-    if isinstance(bits, random.BitGenerator) and not isinstance(bits.seed_seq, ISpawnableSeedSequence):
+    is_bits = isinstance(bits, random.BitGenerator)
+    if is_bits and not isinstance(bits.seed_seq, ISpawnableSeedSequence):
         rng = random.RandomState(bits)
     if isinstance(rng, random.RandomState):
         rng = int(rng.randint(2 ** 32, dtype=numpy.uint64))
     sources = random.Generator, random.BitGenerator, random.SeedSequence
     if rng is None or isinstance(rng, sources) or _is_seed(rng):
         return random.default_rng(rng)
-    raise TypeError('expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence or '
-                    f'RandomState, got {rng!r:.100} of type {type(rng).__name__}.')
+    raise TypeError(
+        'expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence '
+        f'or RandomState, got {rng!r:.100} of type {type(rng).__name__}.')
 
 
 def _is_seed(rng):
@@ -394,11 +409,13 @@ def as_floats(*arrays: Any) -> tuple[Any, ...]:
             strange = [x for x in a.ravel()
                        if not isinstance(x, (int, float)) and kind(x) != 'mpmath']
             if strange:
-                raise TypeError(f'expected an object array of mpmath.mpf, got {strange[0]!r} in it.')
+                raise TypeError(
+                    f'expected an object array of mpmath.mpf, got {strange[0]!r} in it.')
         return tuple(map(xp.asarray, arrays))
     for a in arrays:
         if a.dtype.kind not in 'biuf':
-            raise TypeError(f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
+            raise TypeError(
+                f'expected real numbers, got an array of dtype {a.dtype} and shape {a.shape}.')
     is_single = all(a.dtype.newbyteorder('=') == 'float32' for a in arrays)
     dtype = 'float32' if is_single else 'float64'
     views = [a.view(numpy.ndarray) if isinstance(a, numpy.memmap) else a for a in arrays]

@@ -6,6 +6,7 @@ Kernels of n training and m test points, with o outputs each, may have any of th
     g_dd (n, n, o, o)   g_td (m, n, o, o)
     g_dd (n, n)         g_td (m, n)           the same kernel for each output, zero between outputs
 """
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,11 +16,12 @@ from .arrays import as_floats, namespace
 from .empirical import empirical_ntk_fn
 from .engine.batch import batch, number_of_inputs
 from .predict import ODEState, gradient_descent, gradient_descent_mse
+from .types import Array, Number, Tree
 
 __all__ = ['analytic_mse_predictor', 'gradient_descent_predictor', 'momentum_predictor', 'ntk']
 
 
-def ntk(f, batch_size=None):
+def ntk(f: Callable[..., Array], batch_size: int | None = None) -> Callable[..., Array]:
     r"""Return a function for the NTK of a finite network with all pairs of its outputs, J(x1) J(x2)^T, as a matrix.
 
     Parameters
@@ -53,29 +55,31 @@ def ntk(f, batch_size=None):
            [0., 0., 1., 0.],
            [0., 0., 0., 1.]])
     """
-    f = as_part(f, 'apply_fn', 'f')
-    whole = empirical_ntk_fn(f, (), implementation=0)
+    apply_fn = as_part(f, 'apply_fn', 'f')
+    whole = empirical_ntk_fn(apply_fn, (), implementation=0)
     if batch_size is None:
         return lambda params, x1, x2=None: _flat(whole(x1, x2, params))
-    of_pairs = empirical_ntk_fn(f, (), vmap_axes=0, implementation=3)
+    of_pairs = empirical_ntk_fn(apply_fn, (), vmap_axes=0, implementation=3)
     in_batches = batch(of_pairs, as_whole(batch_size, 'ntk: batch_size', 1), device_count=0)
 
-    def ntk_fn(params, x1, x2=None):
+    def ntk_fn(params: Tree, x1: Array, x2: Array | None = None) -> Array:
         for x in x1, x2:
             if x is not None and number_of_inputs(x, 'x1 or x2') > 1:
-                of_pairs(x[:2], None, params)                   # two inputs show mixing that batches of one do not
+                of_pairs(x[:2], None, params)      # two inputs show mixing, batches of one do not
         return _flat(in_batches(x1, x2, params))
     return ntk_fn
 
 
 def _flat(k):
     """Convert a kernel (n1, n2, o, o, ...) to a matrix (n1 o ..., n2 o ...)."""
-    xp, half = namespace(k), len(k.shape) // 2
-    rows, columns = k.shape[::2], k.shape[1::2]
-    return xp.reshape(xp.moveaxis(k, tuple(range(0, 2 * half, 2)), tuple(range(half))), (prod(rows), prod(columns)))
+    xp = namespace(k)
+    half = len(k.shape) // 2
+    first = xp.moveaxis(k, tuple(range(0, 2 * half, 2)), tuple(range(half)))
+    return xp.reshape(first, (prod(k.shape[::2]), prod(k.shape[1::2])))
 
 
-def analytic_mse_predictor(g_dd, y_train, g_td=None):
+def analytic_mse_predictor(g_dd: Array, y_train: Array,
+                           g_td: Array | None = None) -> '_OfTraining | _OfBoth':
     r"""Predict outputs during gradient flow on L = 1/2 mean (f - y)^2, in closed form: `predict.gradient_descent_mse`.
 
     .. math:: f_t(t) = y + e^{-\Theta t/N} (f_t(0) - y), \qquad N = n o
@@ -113,7 +117,8 @@ def analytic_mse_predictor(g_dd, y_train, g_td=None):
     return _in_its_order(gradient_descent_mse(k, y_train, trace_axes=trace_axes), k_test)
 
 
-def gradient_descent_predictor(g_dd, y_train, loss, g_td=None):
+def gradient_descent_predictor(g_dd: Array, y_train: Array, loss: Callable[[Array, Array], Number],
+                               g_td: Array | None = None) -> '_OfTraining | _OfBoth':
     """Predict the outputs during gradient flow on any loss: `predict.gradient_descent`.
 
     Parameters
@@ -159,7 +164,7 @@ class _OfTraining:
 
     predict_fn: Any
 
-    def __call__(self, fx_train, t):
+    def __call__(self, fx_train: Array, t: Array | Number | None) -> Array:
         return self.predict_fn(t, fx_train)
 
 
@@ -170,11 +175,14 @@ class _OfBoth:
     predict_fn: Any
     k_test: Any
 
-    def __call__(self, fx_train, fx_test, t):
+    def __call__(self, fx_train: Array, fx_test: Array,
+                 t: Array | Number | None) -> tuple[Array, Array]:
         return self.predict_fn(t, fx_train, fx_test, self.k_test)
 
 
-def momentum_predictor(g_dd, y_train, loss, learning_rate, g_td=None, momentum=0.9):
+def momentum_predictor(g_dd: Array, y_train: Array, loss: Callable[[Array, Array], Number],
+                       learning_rate: float, g_td: Array | None = None, momentum: float = 0.9
+                       ) -> tuple[Callable, Callable, Callable]:
     r"""Predict the outputs during gradient descent with momentum (heavy ball) on any loss: `predict.gradient_descent`.
 
     .. math:: \frac{d^2f}{dt^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{dt}
@@ -231,35 +239,45 @@ class _Momentum:
     learning_rate: float
     k_test: Any
 
-    def init_fn(self, fx_train, *fx_test):
-        sets = [a.reshape(-1) for a in self.checked(fx_train, *fx_test)]
-        s = namespace(*sets).concatenate([part for f in sets for part in (f, 0. * f)])
+    def init_fn(self, fx_train: Array, *fx_test: Array) -> tuple:
+        parts = []
+        for f in self.checked(fx_train, *fx_test):
+            parts += [f.reshape(-1), 0. * f.reshape(-1)]
+        s = namespace(*parts).concatenate(parts)
         o = prod(self.shape[1:])
         return (o, s) if self.k_test is None else (2 * prod(self.shape), o, s)
 
     def checked(self, fx_train, *fx_test):
+        """Return the outputs; raise ValueError unless they have the shapes of the two sets."""
         as_floats(fx_train, *fx_test)
         shapes = [a.shape for a in (fx_train, *fx_test)]
-        wanted = [self.shape] + ([] if self.k_test is None else [self.k_test.shape[:1] + self.shape[1:]])
+        wanted = [self.shape]
+        if self.k_test is not None:
+            wanted.append(self.k_test.shape[:1] + self.shape[1:])
         if shapes != wanted:
-            raise ValueError(f'expected outputs of shapes {wanted}, got {shapes}: training set first, test set if '
-                             'g_td is given.')
+            raise ValueError(f'expected outputs of shapes {wanted}, got {shapes}: training set '
+                             'first, test set if g_td is given.')
         return fx_train, *fx_test
 
-    def predict_fn(self, state, t):
+    def predict_fn(self, state: tuple, t: Number) -> tuple:
         *head, s = state
-        end = self.later(as_number(t, 't') / self.learning_rate ** .5, ODEState(*self.parts(s)), None, self.k_test)
-        parts = end.fx_train, end.qx_train, *(() if self.k_test is None else (end.fx_test, end.qx_test))
+        steps = as_number(t, 't') / self.learning_rate ** .5
+        end = self.later(steps, ODEState(*self.parts(s)), None, self.k_test)
+        parts = [end.fx_train, end.qx_train]
+        if self.k_test is not None:
+            parts += [end.fx_test, end.qx_test]
         return *head, namespace(s).concatenate([a.reshape(-1) for a in parts])
 
     def parts(self, s):
         """Return f_t, f_*, q_t, q_* of a state, as in an ODEState."""
         size = 2 * prod(self.shape)
         train = s[:size].reshape(2, *self.shape)
-        test = (None, None) if self.k_test is None else s[size:].reshape(2, -1, *self.shape[1:])
+        test = (None, None)
+        if self.k_test is not None:
+            test = s[size:].reshape(2, -1, *self.shape[1:])
         return train[0], test[0], train[1], test[1]
 
-    def get_fn(self, state):
+    def get_fn(self, state: tuple) -> Any:
         train, test = self.parts(state[-1])[:2]
         return train if self.k_test is None else (train, test)
 
@@ -268,11 +286,14 @@ def _kernels(g_dd, g_td, y_train):
     """Return the kernels in the form that `predict` takes, and the trace_axes of that form."""
     as_floats(g_dd, y_train, *(() if g_td is None else (g_td,)))
     if len(y_train.shape) not in (1, 2):
-        raise ValueError(f'expected y_train of shape (n, o), or (n,) for one output, got {y_train.shape}.')
-    n, o = len(y_train), prod(y_train.shape[1:])
+        raise ValueError('expected y_train of shape (n, o), or (n,) for one output, got '
+                         f'{y_train.shape}.')
+    n = len(y_train)
+    o = prod(y_train.shape[1:])
     if g_dd.shape == (n, n):
         return g_dd, g_td, (-1,)
-    return _zipped('g_dd', g_dd, o), None if g_td is None else _zipped('g_td', g_td, o), ()
+    k_train = _zipped('g_dd', g_dd, o)
+    return k_train, None if g_td is None else _zipped('g_td', g_td, o), ()
 
 
 def _zipped(name, g, o):
@@ -280,7 +301,8 @@ def _zipped(name, g, o):
     if len(g.shape) == 4:
         return g
     if len(g.shape) != 2 or g.shape[0] % o or g.shape[1] % o:
-        raise ValueError(f'expected {name} of shape (m, n), (m {o}, n {o}) or (m, n, {o}, {o}) for {o} outputs, got '
-                         f'{g.shape}.')
+        raise ValueError(f'expected {name} of shape (m, n), (m {o}, n {o}) or (m, n, {o}, {o}) for '
+                         f'{o} outputs, got {g.shape}.')
     xp = namespace(g)
-    return xp.moveaxis(xp.reshape(g, (g.shape[0] // o, o, g.shape[1] // o, o)), 2, 1)
+    apart = xp.reshape(g, (g.shape[0] // o, o, g.shape[1] // o, o))
+    return xp.moveaxis(apart, 2, 1)

@@ -5,12 +5,15 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ['main']
 
+FAILURES = (ImportError, OSError, TypeError, ValueError, MemoryError, ArithmeticError, RuntimeError)
 
-def main(argv=None):
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run `ntref demo`, `ntref kernel`, `ntref certify` or `ntref conform`, and return the exit status."""
     parser = Parser(prog='ntref', description='Infinitely wide neural networks.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
@@ -21,7 +24,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         return args.run(args) or 0
-    except (ImportError, OSError, TypeError, ValueError, MemoryError, ArithmeticError, RuntimeError) as e:
+    except FAILURES as e:
         print(f'ntref {args.command}: {e}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -61,11 +64,13 @@ def _seconds(text):
 
 def _new_file(text):
     """Return `text` if it is the path of a file that can be written."""
-    path, folder = Path(text), Path(text).parent
+    path = Path(text)
+    folder = path.parent
     if not text or path.is_dir():
         raise argparse.ArgumentTypeError(f'expected a file to write, got {text!r}')
     if not folder.is_dir():
-        raise argparse.ArgumentTypeError(f'expected a file in a folder that is there, got {text}: there is no {folder}')
+        raise argparse.ArgumentTypeError(f'expected a file in a folder that is there, got {text}: '
+                                         f'there is no {folder}')
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise argparse.ArgumentTypeError(f'expected a file that can be written, got {text}')
     return text
@@ -74,12 +79,15 @@ def _new_file(text):
 # ------------------------------------------------------------------ ntref demo
 
 def _demo_arguments(commands):
-    about = 'classify handwritten digits with an infinitely wide network and compare finite ones with it'
+    about = ('classify handwritten digits with an infinitely wide network and compare finite ones '
+             'with it')
     demo = commands.add_parser('demo', help=about, description=f'{about.capitalize()}.')
     demo.set_defaults(run=_demo)
     demo.add_argument('--net', choices=('dense', 'conv'), default='dense',
-                      help='conv: convolutions and pooling against fully connected, on few images (%(default)s)')
-    demo.add_argument('--train', type=_whole(1), metavar='N', help='images to train on, of 1797 (1000; conv: 200)')
+                      help='conv: convolutions and pooling against fully connected, on few images '
+                           '(%(default)s)')
+    demo.add_argument('--train', type=_whole(1), metavar='N',
+                      help='images to train on, of 1797 (1000; conv: 200)')
     demo.add_argument('--seed', type=_whole(0), default=0, metavar='N',
                       help='of the split and the finite networks (%(default)s)')
     demo.add_argument('--figure', type=_new_file, default='ntref-demo.png', metavar='FILE',
@@ -88,23 +96,28 @@ def _demo_arguments(commands):
 
 def _demo(args):
     from .demos import conv, dense
-    run, default = (dense.run, 1000) if args.net == 'dense' else (conv.run, 200)
-    run(default if args.train is None else args.train, args.seed, args.figure)
+    demo = dense if args.net == 'dense' else conv
+    n_train = demo.N_TRAIN if args.train is None else args.train
+    demo.run(n_train, args.seed, args.figure)
 
 
 # ------------------------------------------------------------------ ntref kernel
 
 def _kernel_arguments(commands):
-    about = 'write the kernel of a network into a store, tile by tile; repeat the command to resume after an interrupt'
+    about = ('write the kernel of a network into a store, tile by tile; repeat the command to '
+             'resume after an interrupt')
     kernel = commands.add_parser('kernel', help=about, description=f'{about.capitalize()}.')
     kernel.set_defaults(run=_kernel)
     _network_arguments(kernel)
-    kernel.add_argument('--out', required=True, metavar='DIR', help='the Zarr store, read back by ntref.load_kernel')
-    kernel.add_argument('--get', nargs='+', choices=('nngp', 'ntk'), default=['ntk'], help='which kernels (ntk)')
+    kernel.add_argument('--out', required=True, metavar='DIR',
+                        help='the Zarr store, read back by ntref.load_kernel')
+    kernel.add_argument('--get', nargs='+', choices=('nngp', 'ntk'), default=['ntk'],
+                        help='which kernels (ntk)')
     kernel.add_argument('--batch-size', type=_whole(1), default=0, metavar='N',
                         help='inputs on either side of a tile (1024)')
     kernel.add_argument('--scheduler', metavar='tcp://HOST:PORT',
-                        help='of Dask: its workers compute the tiles, and write them to the same path')
+                        help='of Dask: its workers compute the tiles, and write them to the same '
+                             'path')
 
 
 def _kernel(args):
@@ -125,14 +138,16 @@ def _kernel(args):
 # ------------------------------------------------------------------ ntref certify
 
 def _certify_arguments(commands):
-    about = 'kernels to any number of digits, how many are sure, and the errors of float64 and float32'
+    about = ('kernels to any number of digits, how many are sure, and the errors of float64 and '
+             'float32')
     certify = commands.add_parser('certify', help=about, description=f'{about.capitalize()}.',
                                   epilog='Status 1: fewer digits are sure than were asked for.')
     certify.set_defaults(run=_certify)
     _network_arguments(certify)
-    certify.add_argument('--get', nargs='+', choices=('nngp', 'ntk', 'cov1', 'cov2'), default=['ntk'],
-                         help='which kernels (ntk)')
-    certify.add_argument('--digits', type=_whole(1), default=30, metavar='N', help='of each entry (%(default)s)')
+    certify.add_argument('--get', nargs='+', choices=('nngp', 'ntk', 'cov1', 'cov2'),
+                         default=['ntk'], help='which kernels (ntk)')
+    certify.add_argument('--digits', type=_whole(1), default=30, metavar='N',
+                         help='of each entry (%(default)s)')
     certify.add_argument('--csv', type=_new_file, metavar='FILE',
                          help='where to write all entries: index, value, bound, errors in ulp')
 
@@ -179,15 +194,17 @@ def _array(path):
     with open(path, 'rb') as f:
         start = f.read(6)
         if start != b'\x93NUMPY':
-            what = 'an archive, as numpy.savez writes it' if start[:2] == b'PK' else 'something else'
-            raise ValueError(f'expected an array in {path}, as numpy.save writes it, got {what}. Write one array, by '
-                             'numpy.save.')
+            is_archive = start[:2] == b'PK'
+            what = 'an archive, as numpy.savez writes it' if is_archive else 'something else'
+            raise ValueError(f'expected an array in {path}, as numpy.save writes it, got {what}. '
+                             'Write one array, by numpy.save.')
         f.seek(0)
         try:
             return numpy.lib.format.read_array(f, allow_pickle=False)
         except (ValueError, EOFError) as e:
             cause = 'one of Python objects, which are not loaded' if 'pickle' in str(e) else str(e)
-            raise ValueError(f'expected an array of numbers in {path}, as numpy.save writes it, got: {cause}') from e
+            raise ValueError(f'expected an array of numbers in {path}, as numpy.save writes it, '
+                             f'got: {cause}') from e
 
 
 def _client(address):
@@ -200,36 +217,44 @@ def _client(address):
                           "pip install '.[dask]'") from None
     from .engine.places import masked
     if '@' in address:
-        raise ValueError('expected tcp://HOST:PORT for --scheduler, got a user or a password before @'
-                         f'{address.rpartition("@")[2]}: schedulers know none. Leave it out.')
+        raise ValueError('expected tcp://HOST:PORT for --scheduler, got a user or a password '
+                         f'before @{address.rpartition("@")[2]}: schedulers know none. Leave it '
+                         'out.')
     try:
         return Client(address, timeout='5s')
     except (OSError, ValueError) as e:
-        raise OSError(masked(f'expected a Dask scheduler at {address}, got none: {e}. Start one with `dask scheduler`.')
-                      ) from None
+        raise OSError(masked(f'expected a Dask scheduler at {address}, got none: {e}. Start one '
+                             'with `dask scheduler`.')) from None
 
 
 # ------------------------------------------------------------------ ntref conform
 
 def _conform_arguments(commands):
     about = 'run the conformance suite against another implementation'
-    conform = commands.add_parser('conform', help=about, description=f'{about.capitalize()}. Exit status: 0 nothing '
-                                  'failed, 1 something did, 2 nothing could be compared.')
+    conform = commands.add_parser(
+        'conform', help=about,
+        description=f'{about.capitalize()}. Exit status: 0 nothing failed, 1 something did, 2 '
+                    'nothing could be compared.')
     conform.set_defaults(run=_conform)
     conform.add_argument('adapter', metavar='ADAPTER[:ARGUMENT]',
                          help='a Python file, or a program that speaks JSON: docs/oracle.md')
-    conform.add_argument('--select', default='*', metavar='GLOB', help="cases by name, as 'dense/*' (all)")
-    conform.add_argument('--dtype', choices=('float64', 'float32'), default='float64', help='of inputs (%(default)s)')
-    conform.add_argument('--python', metavar='PATH', help='the interpreter for a Python file (this one)')
+    conform.add_argument('--select', default='*', metavar='GLOB',
+                         help="cases by name, as 'dense/*' (all)")
+    conform.add_argument('--dtype', choices=('float64', 'float32'), default='float64',
+                         help='of inputs (%(default)s)')
+    conform.add_argument('--python', metavar='PATH',
+                         help='the interpreter for a Python file (this one)')
     conform.add_argument('--time-limit', type=_seconds, default=60., metavar='S',
                          help='seconds for a case (%(default)g)')
-    conform.add_argument('--report', type=_new_file, metavar='FILE.html', help='write a page with a picture')
+    conform.add_argument('--report', type=_new_file, metavar='FILE.html',
+                         help='write a page with a picture')
     conform.add_argument('--json', action='store_true', help='print JSON in place of the table')
 
 
 def _conform(args):
     from .oracle import conform, conformance_cases, report
-    width = max((len(case.name) for case in conformance_cases(args.select, dtype=args.dtype)))
+    cases = conformance_cases(args.select, dtype=args.dtype)
+    width = max(len(case.name) for case in cases)
 
     def row(outcome):
         print(report.line(outcome, width, is_cut=sys.stdout.isatty()), flush=True)
@@ -240,6 +265,7 @@ def _conform(args):
             page.write(report.as_html(result))
     print(report.as_json(result) if args.json else report.summary(result))
     if result.is_empty:
-        print('ntref conform: nothing was compared: the adapter supports none of these cases.', file=sys.stderr)
+        print('ntref conform: nothing was compared: the adapter supports none of these '
+              'cases.', file=sys.stderr)
         return 2
     return int(result.has_failed)

@@ -33,8 +33,9 @@ def derivative(f: Callable, argnum: int = 0) -> Callable:
                 return import_module('autograd').elementwise_grad(f, argnum)(*x)
             except UserWarning:
                 raise ValueError(
-                    f'expected {getattr(f, "__name__", f)} to be differentiable by autograd in argument {argnum}, but '
-                    'its output does not depend on it. Write it with autograd.numpy, or give the derivative.') from None
+                    f'expected {getattr(f, "__name__", f)} to be differentiable by autograd in '
+                    f'argument {argnum}, but its output does not depend on it. Write it with '
+                    'autograd.numpy, or give the derivative.') from None
     return df
 
 
@@ -75,7 +76,8 @@ def _stated():
 
     def jvp(argnums, gs, ans, args, kwargs):
         (_, partials), *x = args
-        return sum(broadcast_to(g * partials[argnum - 1](*x), ans.shape) for argnum, g in zip(argnums, gs))
+        terms = [g * partials[argnum - 1](*x) for argnum, g in zip(argnums, gs)]
+        return sum(broadcast_to(term, ans.shape) for term in terms)
     extend.defvjp_argnums(stated, vjp)
     extend.defjvp_argnums(stated, jvp)
     return stated

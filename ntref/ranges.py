@@ -24,11 +24,12 @@ def check_range(a: Any) -> None:
     wider = WIDER[str(a.dtype)]
     if bool(xp.any(a != a)) and not bool(xp.any(abs(a) > largest)):
         raise ValueError(
-            'expected variances and kernels that are numbers, got NaN: the covariances they come from '
-            f'are none (some |K| is above sqrt(q q\')), or products beyond {a.dtype}. {wider}.')
+            'expected variances and kernels that are numbers, got NaN: the covariances they come '
+            f'from are none (some |K| is above sqrt(q q\')), or products beyond {a.dtype}. '
+            f'{wider}.')
     raise ValueError(
-        f'expected variances and kernels that {a.dtype} holds, up to {largest:.2g}; got larger ones. '
-        f'{wider}, or scale the inputs or W_std down.')
+        f'expected variances and kernels that {a.dtype} holds, up to {largest:.2g}; got larger '
+        f'ones. {wider}, or scale the inputs or W_std down.')
 
 
 def check_small(q: Any, is_lost: Callable[[Any], Any]) -> None:
@@ -39,8 +40,8 @@ def check_small(q: Any, is_lost: Callable[[Any], Any]) -> None:
     tiny = numpy.finfo(q.dtype).tiny / 64                               # there six bits are lost
     if float(q.min()) < tiny and bool(namespace(q).any((q < tiny) & is_lost(q))):
         raise ValueError(
-            f'expected variances that {q.dtype} holds, down to {tiny:.2g}; got smaller ones, which would '
-            f'be taken for 0. {WIDER[str(q.dtype)]}, or scale the inputs or W_std up.')
+            f'expected variances that {q.dtype} holds, down to {tiny:.2g}; got smaller ones, which '
+            f'would be taken for 0. {WIDER[str(q.dtype)]}, or scale the inputs or W_std up.')
 
 
 def beyond_range() -> AbstractContextManager:

@@ -21,7 +21,8 @@ def tree_map(f: Callable, tree: Tree, *others: Tree) -> Tree:
     """
     for other in others:
         if _form(tree) != _form(other):
-            raise ValueError(f'expected a tree of the same form as {_shown(tree)}, got {_shown(other)}.')
+            raise ValueError(
+                f'expected a tree of the same form as {_shown(tree)}, got {_shown(other)}.')
     if isinstance(tree, dict):
         items = ((key, tree_map(f, value, *(other[key] for other in others)))
                  for key, value in tree.items())

@@ -21,11 +21,11 @@ from .derivatives import adjoint_pair
 from .once import cached_property
 from .types import Array
 
-__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix', 'taken',
-           'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
+__all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix',
+           'taken', 'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
 
 PADDINGS = 'VALID', 'SAME', 'CIRCULAR'
-MAX_LOOKUPS = 2 ** 14     # windows, parts and indices that are cached: enough for all blocks of rows of a deep network
+MAX_LOOKUPS = 2 ** 14     # windows and parts that are cached: enough for all blocks of a deep network
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,9 @@ class Window:
         """
         if padding == 'VALID':
             if size > n:
-                raise ValueError(f"expected a window no longer than the input under padding 'VALID', got {size} over "
-                                 f"{n}. Use 'SAME', or a smaller window.")
+                raise ValueError(
+                    f"expected a window no longer than the input under padding 'VALID', got {size} "
+                    f"over {n}. Use 'SAME', or a smaller window.")
             low = 0
             out = (n - size) // stride + 1
         else:
@@ -73,7 +74,8 @@ class Window:
         hits = [[(i * stride - a + low, i) for i in range(n)] for a in range(size)]
         if padding == 'CIRCULAR':
             hits = [[(o % out, i) for o, i in tap] for tap in hits]
-        return cls(n, out, tuple(_runs([(o, i) for o, i in tap if 0 <= o < out], stride, 1) for tap in hits))
+        hits = [[(o, i) for o, i in tap if 0 <= o < out] for tap in hits]
+        return cls(n, out, tuple(_runs(tap, stride, 1) for tap in hits))
 
     @cached_property
     def reached(self) -> list[list[bool]]:
@@ -311,5 +313,9 @@ def lanczos(radius):
 
 
 RESIZERS = {
-    'nearest': nearest, **dict.fromkeys(('linear', 'bilinear', 'trilinear', 'triangle'), linear),
-    **dict.fromkeys(('cubic', 'bicubic', 'tricubic'), cubic), 'lanczos3': lanczos(3), 'lanczos5': lanczos(5)}
+    'nearest': nearest,
+    **dict.fromkeys(('linear', 'bilinear', 'trilinear', 'triangle'), linear),
+    **dict.fromkeys(('cubic', 'bicubic', 'tricubic'), cubic),
+    'lanczos3': lanczos(3),
+    'lanczos5': lanczos(5),
+}

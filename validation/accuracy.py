@@ -169,7 +169,7 @@ E(u - v)^2 and the area sqrt(q q' - K^2) are therefore carried beside K (docs/th
 
 - Gap and area: `Relu`, `LeakyRelu`, `ABRelu`, `Abs`, `Sign`, `RectifiedMonomial`, `Erf`, `Sigmoid_like`, `Gelu`,
   `Gaussian`, `Gabor`, `Sin`, `Cos`, `Rbf`, `Exp`, `ExpNormalized`, `Polynomial`, `Monomial`, `Hermite`, and the layers
-  `Dense`, `LayerNorm`, `Dropout`, `FanInSum`, `FanInProd`, `FanInConcat`.
+  `Dense`, `LayerNorm`, `RMSNorm`, `Dropout`, `FanInSum`, `FanInProd`, `FanInConcat`.
 - The gap alone: `Tanh`, `Sigmoid`, `Softplus`, `Swish`, `Mish`. The area follows from it without loss but for nearly
   opposite inputs.
 - Neither: `Elementwise`, `ElementwiseNumerical`. These are as exact as the others in themselves, but a kinked layer

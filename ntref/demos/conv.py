@@ -13,30 +13,35 @@ from .dense import REG, needs, network, refuse_format
 
 __all__ = ['run']
 
-SPLITS, N_TEST = 3, 200
+SPLITS = 3
+N_TRAIN = 200
+N_TEST = 200
 FEW = 60                               # images whose kernels are shown
 
 
-def run(n_train=200, seed=0, figure='ntref-demo.png'):
+def run(n_train: int = N_TRAIN, seed: int = 0, figure: str = 'ntref-demo.png') -> None:
     """Print the accuracy of both networks on three splits and save the figure; errors are those of the other demo."""
     load_digits = needs('sklearn.datasets').load_digits
     figures = needs('matplotlib.figure')
     refuse_format(figures, figure)
     x, labels = load_digits(return_X_y=True)
     if not 20 <= n_train <= len(x) - N_TEST:
-        raise ValueError(f'expected between 20 and {len(x) - N_TEST} images to train on, got --train {n_train}.')
+        raise ValueError(f'expected between 20 and {len(x) - N_TEST} images to train on, got '
+                         f'--train {n_train}.')
     nets = {'fully connected': network(depth=3, out=10), 'convolutional': convolutional()}
-    print(f'handwritten digits of 8 x 8 pixels, {n_train} to train on, {N_TEST} to test on, {SPLITS} splits')
+    print(f'handwritten digits of 8 x 8 pixels, {n_train} to train on, {N_TEST} to test on, '
+          f'{SPLITS} splits')
     for name, net in nets.items():
         print(f'{name:>16}: {net}')
     results = []
     seconds = dict.fromkeys(nets, 0.)
-    shown = None
+    shown: tuple = ()
     for rng in tqdm(generator(seed).spawn(SPLITS), desc='splits'):
         order = rng.permutation(len(x))[:n_train + N_TEST]
         images = standardized(x[order], n_train).reshape(-1, 8, 8, 1)
         kinds = labels[order]
-        row, kernels = [], []
+        row = []
+        kernels = []
         for name, net in nets.items():
             start = time.perf_counter()
             inputs = images if name == 'convolutional' else images.reshape(-1, 64)
@@ -46,11 +51,13 @@ def run(n_train=200, seed=0, figure='ntref-demo.png'):
             kernels.append(k)
         results.append(row)
         shown = shown or (kernels, kinds)
-    print(f'\n{"test accuracy":>16}  ' + '  '.join(f'split {i + 1}' for i in range(SPLITS)) + '     mean   kernels')
+    columns = '  '.join(f'split {i + 1}' for i in range(SPLITS))
+    print(f'\n{"test accuracy":>16}  {columns}     mean   kernels')
     for i, name in enumerate(nets):
         scores = [row[i] for row in results]
-        print(f'{name:>16}  ' + '  '.join(f'{a:>7.3f}' for a in scores)
-              + f'  {sum(scores) / SPLITS:>7.4f}  {seconds[name] / SPLITS:>6.2f} s')
+        shares = '  '.join(f'{a:>7.3f}' for a in scores)
+        mean = sum(scores) / SPLITS
+        print(f'{name:>16}  {shares}  {mean:>7.4f}  {seconds[name] / SPLITS:>6.2f} s')
     draw(figures, figure, list(nets), *shown, results)
     print(f'\nFigure: {figure}')
 
@@ -60,7 +67,8 @@ def convolutional():
     conv = stax.Conv(256, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1)
     relu = stax.Relu()
     pool = stax.AvgPool((2, 2), (2, 2))
-    return stax.serial(conv, relu, conv, relu, pool, conv, relu, stax.GlobalAvgPool(), stax.Dense(10))
+    average = stax.GlobalAvgPool()
+    return stax.serial(conv, relu, conv, relu, pool, conv, relu, average, stax.Dense(10))
 
 
 def standardized(x, n):
@@ -91,10 +99,12 @@ def draw(figures, path, names, kernels, labels, results):
         for edge in edges:
             axes.axhline(edge, color='white', lw=.4)
             axes.axvline(edge, color='white', lw=.4)
-        axes.set(title=f'NTK, {name}: correlation', xticks=[], yticks=[], xlabel=f'{FEW} images, sorted by digit')
+        axes.set(title=f'NTK, {name}: correlation', xlabel=f'{FEW} images, sorted by digit',
+                 xticks=[], yticks=[])
     for i, name in enumerate(names):
         scores = [row[i] for row in results]
-        bars.bar([s + .4 * i for s in range(SPLITS)], scores, width=.38, label=f'{name}: {sum(scores) / SPLITS:.3f}')
+        places = [s + .4 * i for s in range(SPLITS)]
+        bars.bar(places, scores, width=.38, label=f'{name}: {sum(scores) / SPLITS:.3f}')
     lowest = min(min(row) for row in results)
     bars.set(title='test accuracy', ylim=(lowest - .05, 1), xticks=[s + .2 for s in range(SPLITS)],
              xticklabels=[f'split {s + 1}' for s in range(SPLITS)])

@@ -3,8 +3,9 @@
 `Pair` and `Cov` are the pair and its covariance; the functions are the closed forms, for arrays of any shape.
 """
 from .closed_form import (
-    abrelu, erf, exp, exp_normalized, gabor, gaussian, gelu, polynomial, rbf, rectified_monomial, sign, sin, step)
+    abrelu, erf, exp, exp_normalized, gabor, gaussian, gelu, polynomial, rbf, rectified_monomial,
+    sign, sin, step)
 from .pair import Cov, Pair
 
-__all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
-           'rectified_monomial', 'sign', 'sin', 'step']
+__all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu',
+           'polynomial', 'rbf', 'rectified_monomial', 'sign', 'sin', 'step']

@@ -20,8 +20,8 @@ from ..types import Number
 from . import gaps, smooth_gaps
 from .pair import Cov, Dual, Pair, over
 
-__all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial', 'rbf',
-           'rectified_monomial', 'sign', 'sin', 'step']
+__all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial',
+           'rbf', 'rectified_monomial', 'sign', 'sin', 'step']
 
 
 # ------------------------------------------------------------------ positively homogeneous and piecewise constant
@@ -183,7 +183,7 @@ def erf(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     if p.is_generic:
         return Cov(value), slope
     negative = k < 0
-    size = xp.where(negative, -k, k)           # autograd's second derivative of abs is 1 / |k| - k^2 / |k|^3
+    size = xp.where(negative, -k, k)  # autograd's second derivative of abs is 1 / |k| - k^2 / |k|^3
     lack1 = _erf_lack(p, b, q1, q1 - q2, size, root)
     lack2 = _erf_lack(p, b, q2, q2 - q1, size, root)
     gap = m * (lack1 + lack2 - 4 * xp.where(negative, alpha, 0))
@@ -202,7 +202,7 @@ def _erf_lack(p, b, q, dq, k, root):
     r = p.xp.sqrt(1 + 4 * q) / (1 + 2 * q)
     c = x * root + k * r
     lack = x * root - k * r
-    product = x * over(dq, c) + p.det_over(c, b * b)                     # the same, where that cancels
+    product = x * over(dq, c) + p.det_over(c, b * b)                  # the same, where that cancels
     lack = xp.where(2 * abs(lack) < c, product, lack)
     return xp.arctan2(2 * lack, r * root + 4 * x * k)
 
@@ -236,20 +236,21 @@ def gaussian(p: Pair, a: Number, b: Number) -> Dual:
     xp = namespace(p.k, b)
     if not (xp.all(4 * b * p.q1 < 1) and xp.all(4 * b * p.q2 < 1)):
         q = max(plain(p.q1.max()), plain(p.q2.max()))
-        raise ValueError('expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is finite; got '
-                         f'q = {q:.3g} at b = {plain(b):.3g}. Scale the weights down, or take b < 0.')
+        raise ValueError(
+            'expected variances q with 4 b q < 1, where E[phi^2] = a^2 / sqrt(1 - 4 b q) is '
+            f'finite; got q = {q:.3g} at b = {plain(b):.3g}. Scale the weights down, or take b < '
+            '0.')
     root = p.root(1 - 2 * b * (p.q1 + p.q2), 2 * b)
     k = a * a / root
     slope = 4 * a * a * b * b * (p.k / root) / root / root
     if p.is_generic:
         return Cov(k), slope
-    r1, r2, lack = smooth_gaps.gaussian_lack(p, b)
-    top = a * a / xp.sqrt(r1 * r2)                                       # sqrt(Q Q')
-    lack = a ** 4 * lack / (top + k)                                     # sqrt(Q Q') - K'
-    dn = 4 * a * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
-    gap = dn * dn / (r1 * r2) + 2 * lack
-    area = gaps.root_of_product(lack, top + k)
-    return Cov(k, gap, area), slope
+    r1, r2, difference = smooth_gaps.gaussian_lack(p, b)                 # at a = 1: Q Q' - K'^2
+    total = 1 / xp.sqrt(r1 * r2) + 1 / root                              # sqrt(Q Q') + K'
+    lack = difference / total                                            # sqrt(Q Q') - K'
+    dn = 4 * b * (p.q1 - p.q2) / (r1 + r2) / (xp.sqrt(r1) + xp.sqrt(r2))
+    gap = a * a * (dn * dn / (r1 * r2) + 2 * lack)
+    return Cov(k, gap, untraced(a * a) * gaps.root_of_product(lack, total)), slope
 
 
 def gabor(p: Pair) -> Dual:

@@ -26,7 +26,7 @@ __all__ = ['elu']
 
 MAX_VARIANCE = 1e8      # largest variance that is accepted
 SERIES_SIGMA = 1.       # sigma + sigma' below which W is a series: its formula cancels there
-INTEGRAL_SIGMA = .25    # the smaller of sigma and sigma' below which W is an integral, for the same reason
+INTEGRAL_SIGMA = .25    # smaller of sigma and sigma' below which W is an integral, for that reason
 BENT = 'bent'           # (e^u - 1) for u < 0
 RAMP = combined([((HINGE, 1, 0), 1)])
 BEND = combined([((BENT,), 1)])
@@ -49,7 +49,7 @@ def elu(p: Pair, alpha: Number) -> Dual:
 
     def by_alpha(f):
         return f[1:]
-    phi = RAMP, BEND                                                     # a polynomial in alpha of functions
+    phi = RAMP, BEND                                            # a polynomial in alpha of functions
     price = Price(p, expected, derived, {(phi, phi): cov.k}, (alpha,), (by_alpha,))
     dphi = price.derived(phi)
     price.known[dphi, dphi] = slope
@@ -93,7 +93,7 @@ class _Products(Products):
             return _both_bent(p)
         opposite = there[0] > 0
         x = p.k if opposite else -p.k
-        missing = _wedge(p, p.n1, p.area, x, p.s)                        # -E[e^u - 1; u < 0, v of that sign]
+        missing = _wedge(p, p.n1, p.area, x, p.s)               # -E[e^u - 1; u < 0, v of that sign]
         if other == STEP:
             return -missing
         return p.k * (p.theta / (2 * p.xp.pi) - missing) - _edge(p, p.n2)
@@ -132,7 +132,7 @@ def _wedge(p, sigma, y, x, length):
     """Return B(sigma, angle) for the angle of the vector (x, y), y >= 0, of this length; t = tan(angle / 2)."""
     xp = p.xp
     acute = x >= 0
-    is_angle = length > 0                                                # else a right angle: a variance is 0
+    is_angle = length > 0                                      # else a right angle: a variance is 0
     top = xp.where(is_angle, y, 1) / xp.where(is_angle, length + abs(x), 1)
     total = 0 * (x + sigma)
     for node, weight in legendre(xp, x, _nodes(sigma)):
@@ -186,7 +186,7 @@ def _integral(p, i):
     delta, s1, s2 = (xp.broadcast_to(c, p.k.shape)[i] for c in (p.delta, p.n1, p.n2))
     sin = xp.sin(delta)
     cos = xp.cos(delta)
-    top = xp.sin(delta / 4) / xp.cos(delta / 4)                          # half of the wedge, from either end
+    top = xp.sin(delta / 4) / xp.cos(delta / 4)                 # half of the wedge, from either end
     total = 0 * delta
     for node, weight in legendre(xp, delta, _nodes(xp.maximum(s1, s2))):
         t = node * top
@@ -243,7 +243,7 @@ def _bend(xp, c1, c2):
     total = 0 * c1
     n = 1
     last = 0 * c1 + 1
-    now = xp.sqrt(0 * c1 + xp.pi / 2)                                    # m_n / n! = m_(n-2) / (n-2)! / (n-1)
+    now = xp.sqrt(0 * c1 + xp.pi / 2)                          # m_n / n! = m_(n-2) / (n-2)! / (n-1)
     size = 1.
     while size > xp.eps(c) / 8:
         d = c * d + power1 * c2 + power2 * c1

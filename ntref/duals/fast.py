@@ -12,9 +12,9 @@ from .pair import MAX_LENGTH_RATIO, Dual, Pair
 
 __all__ = ['BLOCK', 'NotGeneric', 'abrelu', 'by_dual', 'erf', 'gelu']
 
-BLOCK = 2 ** 18        # float64 entries of a block: with smaller ones threads wait for each other; validation/bench.py
+BLOCK = 2 ** 18        # float64 entries of a block: with fewer threads wait for each other
 
-Fused: TypeAlias = tuple[Any, Any, Any, Any]           # K', gap', area', Theta'; None for what is not carried
+Fused: TypeAlias = tuple[Any, Any, Any, Any]     # K', gap', area', Theta'; None: is not carried
 
 
 class NotGeneric(Exception):
@@ -23,9 +23,9 @@ class NotGeneric(Exception):
 
 # ------------------------------------------------------------------ generic pairs
 
-VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}      # by the bytes of a number: see `_squares`
-MIN_ANGLE = .2                # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
-MAX_ANGLE = 2.7               # largest angle of generic pairs: beyond, K' of a ReLU would be less accurate than that
+VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}        # by the bytes of a number
+MIN_ANGLE = .2         # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
+MAX_ANGLE = 2.7        # largest angle of generic pairs: beyond, K' of a ReLU has fewer digits
 
 
 def by_dual(p: Pair, ntk: Array | None, dual: Callable[[Pair], Dual]) -> Fused:
@@ -38,7 +38,8 @@ def by_dual(p: Pair, ntk: Array | None, dual: Callable[[Pair], Dual]) -> Fused:
 def _squares(p):
     """True if products of variances and of their differences stay within the range of the numbers."""
     tiny, huge = VARIANCE_RANGE[p.k.dtype.itemsize]
-    return all(q.max() < huge and p.xp.where(q > 0, q, 1).min() > tiny for q in (p.q1, p.q2) if q.size)
+    variances = [q for q in (p.q1, p.q2) if q.size]
+    return all(q.max() < huge and p.xp.where(q > 0, q, 1).min() > tiny for q in variances)
 
 
 def _alike(p):
@@ -116,7 +117,7 @@ def _root(p, r1, r2, k):
 
 # ------------------------------------------------------------------ all pairs
 
-SERIES_ANGLE = .05            # angle below which j_delta = A - theta K would be less accurate than about 1e-14
+SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14
 
 
 def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
@@ -162,14 +163,14 @@ def _abrelu(p, ntk, c, e, plain):
     xp.sqrt(xp.maximum(j, 0, out=j), out=j)                                  # the area
     theta = xp.arctan2(j, p.k)
     if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
-        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                     # the memory order stays
+        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                    # the memory order stays
     small = []
     if theta.size and theta.min() < SERIES_ANGLE:
         small = xp.nonzero(theta.ravel('K') < SERIES_ANGLE)[0]
         j_small = j.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small])
     j -= xp.multiply(theta, p.k, out=t)
     if len(small):
-        j.ravel('K')[small] = j_small                                        # writes through a view: j is contiguous
+        j.ravel('K')[small] = j_small                       # writes through a view: j is contiguous
     j *= e
     k = c * p.k
     gap = c * p.gap

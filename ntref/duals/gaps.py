@@ -15,8 +15,8 @@ from ..derivatives import carried
 from ..types import Array, Number
 from .pair import Pair, over
 
-__all__ = ['arc_cosine', 'beside', 'exp_normalized', 'hermite_coefficient', 'not_negative', 'polynomial',
-           'rectified_monomial', 'root_of_product']
+__all__ = ['arc_cosine', 'beside', 'exp_normalized', 'hermite_coefficient', 'not_negative',
+           'polynomial', 'rectified_monomial', 'root_of_product']
 
 
 def beside(p: Pair, k: Array, f: Callable, *parameters: Number) -> Any:
@@ -135,7 +135,8 @@ def _monomial_lack(p, n, k, minus):
     for i in range(n // 2 + 1):
         c = factorial(n) // (2 ** i * factorial(i))
         rest = n - 2 * i
-        lack = lack + c ** 2 * p.s ** (2 * i) / factorial(rest) * _power_lack(k, p.s, minus, p.det, rest)
+        power = _power_lack(k, p.s, minus, p.det, rest)
+        lack = lack + c ** 2 * p.s ** (2 * i) / factorial(rest) * power
     return lack
 
 

@@ -25,10 +25,11 @@ from ..once import cached_property
 from ..ranges import check_range, check_small
 from ..types import Array, Number
 
-__all__ = ['Cov', 'Dual', 'Pair', 'MAX_LENGTH_RATIO', 'check_kept', 'check_variances', 'over', 'sin_minus_t_cos']
+__all__ = ['Cov', 'Dual', 'Pair', 'MAX_LENGTH_RATIO', 'check_kept', 'check_variances', 'over',
+           'sin_minus_t_cos']
 
 MAX_LENGTH_RATIO = 64   # ratio of lengths beyond which an angle is not taken from the gap
-MIN_AREA_RATIO = 1e-3   # A over the difference of lengths below which derivatives are not taken from A
+MIN_AREA_RATIO = 1e-3   # A over the difference of lengths below which A gives no derivatives
 
 
 class Cov(NamedTuple):
@@ -121,7 +122,9 @@ class Pair:
             return self.cov.gap
         if self.is_traced:
             return carried(self.numbers.gap, self.q1 + self.q2 - 2 * self.k)
-        return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0) if self.cov.gap is None else self.cov.gap
+        if self.cov.gap is not None:
+            return self.cov.gap
+        return self.xp.maximum(self.q1 + self.q2 - 2 * self.k, 0)
 
     @cached_property
     def area(self) -> Array:
@@ -134,7 +137,7 @@ class Pair:
 
     def _area_of_gap(self):
         plus = self.s + self.k
-        unlike = self.dn2 > MAX_LENGTH_RATIO * self.s                              # s - K is small beside dn2
+        unlike = self.dn2 > MAX_LENGTH_RATIO * self.s                    # s - K is small beside dn2
         minus = self.xp.where(unlike, self.s - self.k, (self.gap - self.dn2) / 2)
         return self.xp.sqrt(self.xp.maximum(minus, 0)) * self.xp.sqrt(self.xp.maximum(plus, 0))
 
@@ -146,7 +149,7 @@ class Pair:
         q = self.q1 + self.q2
         dq = self.q1 - self.q2
         gap = self.gap
-        det = (gap * (2 * q - gap) - dq * dq) / 4                # avoids differences of large derivatives
+        det = (gap * (2 * q - gap) - dq * dq) / 4          # avoids differences of large derivatives
         return carried(self.numbers.det, det)
 
     @cached_property
@@ -161,7 +164,8 @@ class Pair:
         area = untraced(self.area)
         gap = untraced(self.gap)
         q = untraced(self.q1 + self.q2)
-        return self.xp.where(area * area <= MIN_AREA_RATIO ** 2 * gap * q, self.det, self.area * self.area)
+        parallel = area * area <= MIN_AREA_RATIO ** 2 * gap * q
+        return self.xp.where(parallel, self.det, self.area * self.area)
 
     @cached_property
     def minus(self) -> Array:
@@ -256,7 +260,8 @@ class Pair:
             if not self.xp.all(q <= largest):
                 raise ValueError(
                     f'expected variances up to {largest:g}, for which the kernel is accurate, got '
-                    f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm before.')
+                    f'{plain(q.max()):.3g}. Scale the inputs or W_std down, or put LayerNorm '
+                    'before.')
 
     def settled(self, before: 'Pair') -> Cov:
         """Recompute K from the gap or E(u + v)^2 where one of these is small, and clip it to |K| <= s.
@@ -288,7 +293,7 @@ class Pair:
         gap = None if self.is_generic else w * self.gap
         area = None if self.cov.area is None else w * self.area
         if isinstance(b, (int, float)) and b == 0:
-            return Cov(scaled(self.k, w, self.is_spare), gap, area)          # the gap may have come from k
+            return Cov(scaled(self.k, w, self.is_spare), gap, area)   # the gap may have come from k
         if area is not None:
             area = xp.hypot(area, xp.sqrt(b * gap))
             if is_traced(area):

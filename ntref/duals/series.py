@@ -27,16 +27,18 @@ from .price import Price
 __all__ = ['MAX_VARIANCE', 'hermite', 'mehler']
 
 MAX_VARIANCE = 1100.    # largest variance that is accepted: beyond, the series is too long
-STAGE_DEGREES = 64, 256, 1024, 4096, 16384, 65536, 262144   # degrees at which the quadrature nodes change
+STAGE_DEGREES = 64, 256, 1024, 4096, 16384, 65536, 262144        # the quadrature nodes change
 BLOCK_TERMS = 32        # terms between two checks of the remainder
-TAIL_TERMS = 8          # last terms of a block, which estimate the remainder where that is below rounding
-STRIP_PART = .6         # fraction of the strip used for derivatives: high ones are huge towards its edge
-REST_EPS = 16           # eps: remainder that may be left out, relative to the largest possible slope
+TAIL_TERMS = 8          # last terms of a block: they estimate a remainder that is below rounding
+STRIP_PART = .6         # part of the strip used for derivatives: high ones are huge at its edge
+REST_EPS = 16           # eps: remainder that may be left out, relative to the largest slope
 
 Function: TypeAlias = Callable[[Any, Array], Array]                      # (xp, z) -> f(z)
 
 
-def hermite(p: Pair, f: Function, df: Function, d: float, of_order: Callable[[int], Function]) -> Dual:
+def hermite(
+        p: Pair, f: Function, df: Function, d: float,
+        of_order: Callable[[int], Function]) -> Dual:
     """Return the dual of f with derivatives df and of_order(n > 1), functions of (xp, z), analytic for |Im z| < d."""
     p.refuse_beyond(MAX_VARIANCE)
     plain = p.numbers
@@ -143,7 +145,7 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
         i = xp.nonzero(left)
         if 2 * len(i[0]) >= rho.size > 0:
             continue
-        if lack is not None:                    # add the remainder as one more term of its full size
+        if lack is not None:                   # add the remainder as one more term of its full size
             lack = lack + xp.where(left, 0, _lack(*rows.rest(places), fall))
         if len(i[0]):
             found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
@@ -231,7 +233,7 @@ class _Coefficients:
             weight = root * step
             sigma = None
             for start in range(start, stop, BLOCK_TERMS):
-                if sigma is not self.sigma:                              # at first, and when rows have left
+                if sigma is not self.sigma:                      # at first, and when rows have left
                     sigma = self.sigma
                     values = self.f(xp, self.sigma[:, None] * x) * weight / (2 * xp.pi) ** .5
                 block = list(islice(functions, BLOCK_TERMS))

@@ -99,7 +99,7 @@ def erf_area(p: Pair, gap: Array, a: Number, b: Number, c: Number) -> Array:
     xp = namespace(p.k, a, b, c)
     m = 2 * a * a / p.xp.pi
     x = _Angles(p, 2 * b * b)
-    s = x.s * x.r1 * x.r2                                                # all but A' is divided by s
+    s = x.s * x.r1 * x.r2                                               # all but A' is divided by s
     f = over(x.alpha_s, s)                                               # F
     fall = over(x.lack, s)
     e1 = over(x.e1, s)
@@ -115,7 +115,7 @@ def erf_area(p: Pair, gap: Array, a: Number, b: Number, c: Number) -> Array:
     own = f1 * f2
     by_e = f * (e1 + e2) + e1 * e2                                       # f f' - F^2 by angles
     by_d = f * (d1 + d2) + d1 * d2                                       # or by their ratios to q
-    alike = xp.where(abs(e1) < abs(d1), by_e, by_d)                      # from the smaller differences
+    alike = xp.where(abs(e1) < abs(d1), by_e, by_d)                   # from the smaller differences
     parallel = xp.where(9 * f * f < 8 * own, own - f * f, alike)
     squares = parallel + fall * (2 * f - fall)
     return xp.hypot(m * s * xp.sqrt(xp.maximum(squares, 0)), c * xp.sqrt(gap))
@@ -202,7 +202,7 @@ def gelu(p: Pair, k: Array) -> tuple[Array, Array]:
     d2 = x.e2 + _gelu_rise(x, x.q2, x.n2, -x.dq, -x.dn, x.x2, x.x1, x.own2)
     fall = _gelu_fall(x, sin, less)
     e = f - fall
-    f1 = xp.maximum(f + d1, 0)                                           # rounding at unlike lengths
+    f1 = xp.maximum(f + d1, 0)                                          # rounding at unlike lengths
     f2 = xp.maximum(f + d2, 0)
     squares = f * (d1 + d2) + d1 * d2 + fall * (f + e)                   # f f' - (F - fall)^2
     squares = xp.maximum(squares, 0)
@@ -247,9 +247,10 @@ class _Determinants:
         self.dq = (p.q1 - p.q2) * self.i
         self.area = p.area * self.i
         parallel = (1 - 2 * b * (p.q1 + p.q2)) * self.i                  # D i where A = 0
-        self.rest = parallel + 4 * b * b * self.area * p.area
+        det = p.det_over(self.r1 * self.r2, 1)                           # A^2 i
+        self.rest = parallel + 4 * b * b * det
         lengths = self.i * self.dq * self.dq / self.rest
-        areas = self.area * self.area * (parallel / self.rest + 1)
+        areas = det * self.i * (parallel / self.rest + 1)
         self.lack = 4 * b * b * (lengths + areas) / (1 + self.rest)
 
 
@@ -279,7 +280,7 @@ def gabor(p: Pair, k: Array) -> tuple[Array, Array]:
     move2 = det * ((1 + 2 * p.q2) / x.r2 * x.r1) - size2 * dq
     shift1 = over(e1 * xp.expm1(-4 * move1), v1)
     shift2 = over(e2 * xp.expm1(-4 * move2), v2)
-    total = (p.q1 + p.q2) * x.i / x.rest + 4 * x.area / x.rest * p.area            # (q + q' + 4 A^2) / D
+    total = (p.q1 + p.q2) * x.i / x.rest + 4 * x.area / x.rest * p.area       # (q + q' + 4 A^2) / D
     area = x.area / xp.sqrt(x.rest) * xp.sqrt(x.r1) * xp.sqrt(x.r2)                # A / sqrt D
     sine = _sine_area(xp, total, 2 * abs(p.k) * x.i / x.rest, abs(dq) / 2, area)
     size = xp.sqrt(v1) * xp.sqrt(v2)

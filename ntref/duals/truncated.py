@@ -20,8 +20,8 @@ from .price import Price
 
 __all__ = ['DELTA', 'HINGE', 'STEP', 'Products', 'clipped', 'combined', 'legendre', 'parted']
 
-MAX_VARIANCE = 1e5      # largest that is accepted: hinges of this size leave a kernel of order 1, accurate to 1e-11
-MAX_DEVIATIONS = 1e4    # standard deviations beyond which nothing is left of a normal distribution, even at 50 digits
+MAX_VARIANCE = 1e5      # hinges of this size leave a kernel of order 1, accurate to 1e-11
+MAX_DEVIATIONS = 1e4    # beyond, nothing is left of a normal distribution, even at 50 digits
 
 Function: TypeAlias = tuple[Any, ...]                        # a function of u, see `combined`
 Sum: TypeAlias = frozenset[tuple[Function, Number]]          # a sum of these, with coefficients
@@ -83,7 +83,7 @@ def parted(p: Pair, k: Array, dual: Callable[[Pair], Array]) -> Cov:
 def _hinges(p, a1, a2, e):
     """Return P(u > a, e v > a') and E[(u - a)+ (e v - a')+]."""
     if a1 == a2 == 0:
-        delta, j_theta = (p.delta, p.j_theta) if e > 0 else (p.theta, p.j_delta)              # of (u, e v)
+        delta, j_theta = (p.delta, p.j_theta) if e > 0 else (p.theta, p.j_delta)       # of (u, e v)
         return delta / (2 * p.xp.pi), j_theta / (2 * p.xp.pi)
     xp = p.xp
     rho, sin, h1, h2, c1, c2, chance = _corner(p, a1, a2, e)
@@ -144,7 +144,7 @@ def combined(terms: Iterable[tuple[Function, Number]]) -> Sum:
     total: dict[Function, Number] = {}
     for function, coefficient in terms:
         total[function] = total.get(function, 0) + coefficient
-    return frozenset((function, coefficient) for function, coefficient in total.items() if coefficient != 0)
+    return frozenset(term for term in total.items() if term[1] != 0)
 
 
 class Products:

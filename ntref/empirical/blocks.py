@@ -1,20 +1,28 @@
 """Blocks of an empirical kernel, as `batch` asks for them, after a check that f does not mix its batch."""
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy
 
 from ..arguments import of_block
 from ..arrays import is_array
 from ..trees import leaves, tree_map
+from ..types import Tree
 from .side import same
 
 __all__ = ['in_blocks']
 
-FEW = 4                 # number of inputs on which f is compared, called once with all of them and once with each half
+PROBE_INPUTS = 4        # inputs on which f is compared: of all of them, and of each half
 
 
-def in_blocks(kernel_fn, f, place, x1, kwargs):
+def in_blocks(
+        kernel_fn: Callable, f: Callable, place: int, x1: Tree,
+        kwargs: Mapping[str, Any]) -> Callable:
     """Return the `of_blocks` of a kernel function whose positional argument number `place` is params."""
-    few, checked = tree_map(lambda a: a[:FEW], x1), []
-    given = {name: tree_map(lambda a: a[:FEW] if is_array(a) else a, value) for name, value in kwargs.items()}
+    few = tree_map(lambda a: a[:PROBE_INPUTS], x1)
+    checked: list[bool] = []
+    given = {name: tree_map(lambda a: a[:PROBE_INPUTS] if is_array(a) else a, value)
+             for name, value in kwargs.items()}
 
     def block(*args, **keywords):
         if not checked:
@@ -31,13 +39,18 @@ def check_blocks(f, params, x, kwargs):
     if n < 2:
         return
     whole = leaves(f(params, x, **_first(kwargs, slice(0, n))))
-    parts = [leaves(f(params, tree_map(lambda a: a[rows], x), **_first(kwargs, rows))) for rows in halves]
+
+    def outputs(rows):
+        return leaves(f(params, tree_map(lambda a: a[rows], x), **_first(kwargs, rows)))
+    parts = list(map(outputs, halves))
     for k, out in enumerate(whole):
         for part, rows in zip(parts, halves):
             if not same(numpy.asarray(out)[rows], part[k]):
-                raise ValueError('expected a function that treats its inputs one by one, as tiles need, but the first '
-                                 f'{n} inputs have other outputs together than in halves. Batch normalization and '
-                                 'random layers do that: compute the kernel in one piece, without batch.')
+                raise ValueError(
+                    'expected a function that treats its inputs one by one, as tiles need, but the '
+                    f'first {n} inputs have other outputs together than in halves. Batch '
+                    'normalization and random layers do that: compute the kernel in one piece, '
+                    'without batch.')
 
 
 def _first(kwargs, rows):

@@ -2,19 +2,20 @@
 import numpy
 
 from .products import Push
+from .side import Side
 
 __all__ = ['check_derivatives', 'check_side']
 
-CLOSE = 1e-2            # relative: a lost part of a derivative is larger, the error of the differences smaller
+MAX_LOST = 1e-2         # relative: a lost part is larger, the error of the differences smaller
 
 
-def check_side(side):
+def check_side(side: Side) -> None:
     """Raise ValueError if f mixes examples, or if the derivative that autograd finds is not that of f."""
     side.check()
     check_derivatives(side)
 
 
-def check_derivatives(side):
+def check_derivatives(side: Side) -> None:
     r"""Compare J d with differences of f, along a random direction d of each parameter.
 
     (f(w + h d) - f(w - h d)) / 2 h differs from J d by rounding, 10 eps |f| / h, and at kinks by at most the
@@ -26,20 +27,25 @@ def check_derivatives(side):
         d = numpy.asarray(rng.standard_normal(w.shape), w.dtype)
         eps = float(numpy.finfo(w.dtype).eps)
         h = eps ** (1 / 3) * max(1., float(abs(w).max(initial=0.)))
-        up, down = (side.plain([*side.values[:i], w + sign * h * d, *side.values[i + 1:]]) for sign in (1, -1))
-        slopes = push([d if j == i else numpy.zeros_like(other) for j, other in enumerate(side.values)])
+        up = side.plain([*side.values[:i], w + h * d, *side.values[i + 1:]])
+        down = side.plain([*side.values[:i], w - h * d, *side.values[i + 1:]])
+        direction = [numpy.zeros_like(value) for value in side.values]
+        direction[i] = d
+        slopes = push(direction)
         for f, plus, minus, slope in zip(side.whole.outputs, up, down, slopes, strict=True):
             there = numpy.isfinite(plus) & numpy.isfinite(minus) & numpy.isfinite(slope)
             f, plus, minus, slope = (a[there] for a in (f, plus, minus, slope))
             central = (plus - minus) / (2 * h)
             kinks = abs(plus - 2 * f + minus) / h
             scale = abs(f).max(initial=0.)
-            close = CLOSE * abs(central).max(initial=0.) + kinks.max(initial=0.) + 10 * eps * scale / h
+            rounding = 10 * eps * scale / h
+            close = MAX_LOST * abs(central).max(initial=0.) + kinks.max(initial=0.) + rounding
             if (abs(slope - central) > close).any():
-                raise ValueError(f'expected autograd to see all that {name} does to the outputs for {side.name}, but '
-                                 f'along a random direction its derivative is {_shown(slope)}, and that by '
-                                 f'differences {_shown(central)}. Write the function with autograd.numpy: plain NumPy '
-                                 'has no derivatives.')
+                raise ValueError(
+                    f'expected autograd to see all that {name} does to the outputs for '
+                    f'{side.name}, but along a random direction its derivative is {_shown(slope)}, '
+                    f'and that by differences {_shown(central)}. Write the function with '
+                    'autograd.numpy: plain NumPy has no derivatives.')
 
 
 def _shown(a):

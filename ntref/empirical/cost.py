@@ -3,8 +3,8 @@ from typing import NamedTuple
 
 __all__ = ['CALL', 'ENTRY', 'OperationCount']
 
-ENTRY = 20              # operations of a matrix product in the time that one entry of an elementwise operation takes
-CALL = 3e5              # operations of a matrix product in the time that one step of the trace takes at least
+ENTRY = 20              # those in the time of one entry of an elementwise operation
+CALL = 3e5              # operations of a matrix product in the time of one step of the trace
 
 
 class OperationCount(NamedTuple):

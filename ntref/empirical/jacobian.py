@@ -1,13 +1,17 @@
 """The tangent kernel by its definition: products of Jacobians, with one backward pass for each entry of the output."""
+from collections.abc import Sequence
+
 import numpy
 
 from .cost import ENTRY, OperationCount
-from .pairing import paired
+from .pairing import Pairing, paired
+from .record import Record
+from .side import Side
 
 __all__ = ['jacobian', 'jacobian_cost', 'jacobian_ntk', 'unit']
 
 
-def unit(record, k, i):
+def unit(record: Record, k: int, i: tuple[int, ...]) -> list[numpy.ndarray | None]:
     """Return the cotangents of all outputs that select entry i of output k."""
     g = numpy.zeros_like(record.outputs[k])
     g[i] = 1
@@ -29,18 +33,21 @@ def rows(record, k, numbers):
     return J
 
 
-def jacobian(side, k, numbers):
+def jacobian(side: Side, k: int, numbers: Sequence[int]) -> numpy.ndarray:
     """Return the Jacobian of output k for all examples; each example is taken alone where `vmap_axes` allow it."""
     if side.inputs is None:
         return rows(side.whole, k, numbers)
-    out, axis = side.whole.outputs[k], side.outputs[k]
+    out = side.whole.outputs[k]
+    axis = side.outputs[k]
     J = numpy.zeros((*out.shape, sum(side.values[i].size for i in numbers)), out.dtype)
     for i in range(side.n):
         J[(slice(None),) * axis + (slice(i, i + 1),)] = rows(side.single(i), k, numbers)
     return J
 
 
-def jacobian_ntk(first, second, pairings, numbers=None):
+def jacobian_ntk(
+        first: Side, second: Side, pairings: Sequence[Pairing],
+        numbers: Sequence[int] | None = None) -> list[numpy.ndarray]:
     """Return the tangent kernel of each output, summed over all parameters or over those in `numbers`."""
     numbers = range(len(first.values)) if numbers is None else numbers
     kernels = []
@@ -51,7 +58,8 @@ def jacobian_ntk(first, second, pairings, numbers=None):
     return kernels
 
 
-def jacobian_cost(first, second, pairings, share=1.):
+def jacobian_cost(
+        first: Side, second: Side, pairings: Sequence[Pairing], share: float = 1.) -> OperationCount:
     """Estimate the OperationCount of `jacobian_ntk`.
 
     It has a backward pass for each output, of the example alone where `vmap_axes` allow it, J itself, and products of

@@ -1,10 +1,12 @@
 """Kernels of finite networks, for one draw of the parameters: products of outputs and of their derivatives."""
 import logging
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from math import prod
 from operator import index
+from typing import Any
 
 import numpy
 
@@ -60,8 +62,9 @@ class Kernels:
         self.trace = as_axes(trace_axes, 'trace_axes')
         self.diagonal = as_axes(diagonal_axes, 'diagonal_axes')
         if not is_whole(implementation) or index(implementation) not in [*NtkImplementation]:
-            raise ValueError(f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
-                             f'{implementation!r:.100}.')
+            raise ValueError(
+                f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
+                f'{implementation!r:.100}.')
         self.implementation = NtkImplementation(index(implementation))
 
     def sides(self, x1, x2, params, kwargs, is_needed=True):
@@ -72,8 +75,9 @@ class Kernels:
         if self.check:
             for side in (first, second):
                 check_side(side.together() if side.draws else side)
-        if self.implementation in (NtkImplementation.AUTO, NtkImplementation.STRUCTURED_DERIVATIVES) and (
-                first.draws or second.draws):
+        may_be_structured = self.implementation in (
+            NtkImplementation.AUTO, NtkImplementation.STRUCTURED_DERIVATIVES)
+        if may_be_structured and (first.draws or second.draws):
             first, second = apart_if_alike(first, second)
         return self.paired(first, second)
 
@@ -83,32 +87,46 @@ class Kernels:
 
     def computed(self, names, first, second, pairings):
         """Return {name: kernels in the tree of outputs} for 'nngp' and 'ntk'; compute nothing unless all of it fits."""
-        outputs = first.whole.outputs, second.whole.outputs
-        way, taken, tangents = self.tangents(first, second, pairings) if 'ntk' in names else ('', 0, None)
+        def nngp():
+            outputs = zip(pairings, first.whole.outputs, second.whole.outputs)
+            return [p.nngp(f1, f2) for p, f1, f2 in outputs]
+        way = ''
+        taken = 0
+        tangents = None
+        if 'ntk' in names:
+            way, taken, tangents = self.tangents(first, second, pairings)
         check_fits(names, way, taken, first, second, pairings)
-        compute = {'ntk': tangents, 'nngp': lambda: [p.nngp(f1, f2) for p, f1, f2 in zip(pairings, *outputs)]}
+        compute = {'ntk': tangents, 'nngp': nngp}
         return {name: rebuilt(first.whole.tree, compute[name]()) for name in names}
 
     def tangents(self, first, second, pairings):
         """Return the name of the way to the tangent kernel, its bytes, and a function that computes the kernels."""
         if is_zero(first, pairings):
-            pairs = [*zip(pairings, first.whole.outputs)]
-            return '', size_of(first, pairings), lambda: [numpy.zeros(p.shape, out.dtype) for p, out in pairs]
+            def zeros():
+                pairs = zip(pairings, first.whole.outputs)
+                return [numpy.zeros(p.shape, out.dtype) for p, out in pairs]
+            return '', size_of(first, pairings), zeros
         way = self.implementation or self.cheapest(first, second, pairings)
         if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
             first, second = together(first, second)
         compute, cost = WAYS[way]
-        return way.name, cost(first, second, pairings).bytes, lambda: [
-            k / p.traced for k, p in zip(compute(first, second, pairings), pairings)]
+
+        def means():
+            sums = compute(first, second, pairings)
+            return [k / p.traced for k, p in zip(sums, pairings)]
+        return way.name, cost(first, second, pairings).bytes, means
 
     def cheapest(self, first, second, pairings):
         costs = costs_of(first, second, pairings)
         free = available()
         fitting = [way for way, cost in costs.items() if free is None or 2 * cost.bytes <= free]
-        best = min(fitting, key=lambda way: costs[way].operations) if fitting else \
-            min(costs, key=lambda way: costs[way].bytes)
-        log.info('empirical NTK by %s; %s.', best.name, '; '.join(
-            f'{way.name} {cost.operations:.2g} operations, {cost.bytes:.2g} bytes' for way, cost in costs.items()))
+        if fitting:
+            best = min(fitting, key=lambda way: costs[way].operations)
+        else:
+            best = min(costs, key=lambda way: costs[way].bytes)
+        said = '; '.join(f'{way.name} {cost.operations:.2g} operations, {cost.bytes:.2g} bytes'
+                         for way, cost in costs.items())
+        log.info('empirical NTK by %s; %s.', best.name, said)
         return best
 
     def cost(self, x1, x2, params, **apply_fn_kwargs):
@@ -127,7 +145,8 @@ def apart_if_alike(first, second):
     try:
         plans(first, second)
     except Mixing:
-        log.info('structured derivatives: all examples as one, since f draws for all of them at once.')
+        log.info(
+            'structured derivatives: all examples as one, since f draws for all of them at once.')
         return together(first, second)
     return first, second
 
@@ -143,22 +162,29 @@ def check_fits(names, way, taken, first, second, pairings):
     `taken` are the bytes for the tangent kernel computed this way. The NNGP is in memory twice, before and after it is
     divided by the number of entries of the mean.
     """
-    each, free = size_of(first, pairings), available()
+    each = size_of(first, pairings)
+    free = available()
     needed = taken + 2 * each * ('nngp' in names)
     kept = each * len(names)
     if free is None or needed <= free:
         return
-    rows = [max((out.shape[0] for out in side.whole.outputs if out.ndim), default=1) for side in (first, second)]
+    rows = [_rows(side) for side in (first, second)]
     side = max(1, int(min(rows) * min(max(free / 2 - kept, free / 4) / needed, 1)))
     what = ' and the '.join({'nngp': 'NNGP', 'ntk': 'tangent kernel'}[name] for name in names)
     structured = '' if way in ('', NtkImplementation.STRUCTURED_DERIVATIVES.name) else (
         'Where f treats its inputs one by one, vmap_axes=0, implementation=3 takes no Jacobian. ')
     out = '' if kept <= free / 2 else ", out='kernel.zarr'"
     fn = 'kernel_fn' if len(names) > 1 else f'{names[0]}_fn'
-    raise MemoryError(f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the {what} of '
-                      f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
-                      f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
-                      f'batch_size={side}, device_count=0{out}).')
+    raise MemoryError(
+        f'expected at most the {free / GIB:.3g} GiB of memory that are free, got the {what} of '
+        f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
+        f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
+        f'batch_size={side}, device_count=0{out}).')
+
+
+def _rows(side):
+    """Return the length of the first axis of the outputs, at most."""
+    return max((out.shape[0] for out in side.whole.outputs if out.ndim), default=1)
 
 
 def is_zero(side, pairings):
@@ -172,7 +198,9 @@ def costs_of(first, second, pairings):
     return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
 
 
-def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
+def empirical_nngp_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = ()) -> Callable[..., Any]:
     r"""Return the function that computes the NNGP kernel of a finite network, f(x1) f(x2)^T.
 
     Parameters
@@ -200,8 +228,11 @@ def empirical_nngp_fn(f, trace_axes=(-1,), diagonal_axes=()):
     return _NngpFunction(Kernels(f, trace_axes, diagonal_axes))
 
 
-def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                     implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+def empirical_ntk_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION,
+        check: bool = False) -> Callable[..., Any]:
     r"""Return the function that computes the tangent kernel of a finite network, J(x1) J(x2)^T.
 
     The kernel is summed over all parameters.
@@ -232,8 +263,11 @@ def empirical_ntk_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
     return _NtkFunction(Kernels(f, trace_axes, diagonal_axes, vmap_axes, implementation, check))
 
 
-def empirical_kernel_fn(f, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                        implementation=NtkImplementation.JACOBIAN_CONTRACTION, check=False):
+def empirical_kernel_fn(
+        f: Callable, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION,
+        check: bool = False) -> Callable[..., Any]:
     r"""Return the function that computes NNGP and tangent kernel of a finite network, for one draw of its parameters.
 
     .. math::
@@ -322,14 +356,16 @@ class _NngpFunction(_Function):
     """The function that `empirical_nngp_fn` returns."""
 
     def __call__(self, x1, x2, params, **apply_fn_kwargs):
-        return self.kernels.computed(('nngp',), *self.kernels.sides(x1, x2, params, apply_fn_kwargs, False))['nngp']
+        given = self.kernels.sides(x1, x2, params, apply_fn_kwargs, False)
+        return self.kernels.computed(('nngp',), *given)['nngp']
 
 
 class _NtkFunction(_Function):
     """The function that `empirical_ntk_fn` returns."""
 
     def __call__(self, x1, x2, params, **apply_fn_kwargs):
-        return self.kernels.computed(('ntk',), *self.kernels.sides(x1, x2, params, apply_fn_kwargs))['ntk']
+        given = self.kernels.sides(x1, x2, params, apply_fn_kwargs)
+        return self.kernels.computed(('ntk',), *given)['ntk']
 
     @property
     def cost(self):
@@ -342,13 +378,19 @@ class _KernelFunction(_NtkFunction):
     place = 3
 
     def __call__(self, x1, x2, get, params, **apply_fn_kwargs):
-        names = ('nngp', 'ntk') if get is None else get if isinstance(get, (tuple, list)) else (get,)
+        if get is None:
+            names = ('nngp', 'ntk')
+        else:
+            names = get if isinstance(get, (tuple, list)) else (get,)
         if not all(isinstance(name, str) for name in names):
-            raise TypeError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of type "
-                            f'{type(get).__name__}. Arguments are (x1, x2, get, params).')
+            raise TypeError(
+                f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of "
+                "type "
+                f'{type(get).__name__}. Arguments are (x1, x2, get, params).')
         if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
-            raise ValueError(f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}."
-                             + ''.join(suggestion(name, ('nngp', 'ntk')) for name in names))
+            hints = ''.join(suggestion(name, ('nngp', 'ntk')) for name in names)
+            raise ValueError(
+                f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}.{hints}")
         given = self.kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
         found = self.kernels.computed(names, *given)
         return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)

@@ -1,5 +1,6 @@
 """Kernels of finite networks, averaged over draws of their parameters, with standard errors."""
 import warnings
+from collections.abc import Callable, Iterable
 from inspect import getfullargspec
 from math import ceil, inf, isfinite, log10
 from typing import Any, NamedTuple
@@ -10,15 +11,16 @@ from ..arguments import as_axes, as_flag, as_number, as_part, as_whole, is_whole
 from ..engine.batch import batch, number_of_inputs, threads_of
 from ..engine.run import in_threads, shown
 from ..trees import leaves, rebuilt, tree_map
+from ..types import Seed
 from . import NtkImplementation, empirical_kernel_fn
 from .side import are_equal, check_second
 from .trees import check_leaves
 
 __all__ = ['Estimate', 'monte_carlo_kernel_fn']
 
-LEAST = 10                     # samples before the standard error is trusted enough to stop
-AT_ONCE = 64                   # samples that are drawn before they are added, if they are small
-ENTRIES = 2 ** 20              # of all samples that wait to be added; with one sample for each thread there may be more
+MIN_SAMPLES = 10               # samples before the standard error is trusted enough to stop
+MAX_WAITING = 64               # samples that are drawn before they are added, if they are small
+MAX_WAITING_ENTRIES = 2 ** 20  # of all samples that wait, if that is more than one for each thread
 
 
 class Estimate(NamedTuple):
@@ -28,10 +30,13 @@ class Estimate(NamedTuple):
     n: int
 
 
-def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_size=0, device_count=-1,
-                          store_on_device=True, trace_axes=(-1,), diagonal_axes=(), vmap_axes=None,
-                          implementation=NtkImplementation.JACOBIAN_CONTRACTION, *, return_error=False, tol=None,
-                          key=None):
+def monte_carlo_kernel_fn(
+        init_fn: Callable, apply_fn: Callable, seed: Seed | None = None,
+        n_samples: int | Iterable[int] | None = None, batch_size: int = 0, device_count: int = -1,
+        store_on_device: bool = True, trace_axes: int | tuple[int, ...] = (-1,),
+        diagonal_axes: int | tuple[int, ...] = (), vmap_axes: Any = None,
+        implementation: int = NtkImplementation.JACOBIAN_CONTRACTION, *, return_error: bool = False,
+        tol: float | None = None, key: Seed | None = None) -> Callable[..., Any]:
     r"""Return the function that computes the kernels of a finite network, averaged over draws of its parameters.
 
     .. math::
@@ -112,14 +117,15 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
     as_flag(store_on_device, 'monte_carlo_kernel_fn: store_on_device')
     with_error = as_flag(return_error, 'monte_carlo_kernel_fn: return_error') or tol is not None
     if key is not None and seed is not None:
-        raise TypeError(f'monte_carlo_kernel_fn: expected one of seed and key, got {seed!r} and {key!r}.')
+        raise TypeError(
+            f'monte_carlo_kernel_fn: expected one of seed and key, got {seed!r} and {key!r}.')
     seed = as_whole(seed if key is None else key, 'monte_carlo_kernel_fn: seed', 0, inf)
     counts, is_one = _counts(n_samples, with_error)
     batch_size = as_whole(batch_size, 'monte_carlo_kernel_fn: batch_size', 0)
     apply_fn = as_part(apply_fn, 'apply_fn', 'f')
     axes = as_axes(trace_axes, 'trace_axes') + as_axes(diagonal_axes, 'diagonal_axes')
-    of_one = empirical_kernel_fn(_in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes,
-                                 implementation)
+    of_one = empirical_kernel_fn(
+        _in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes, implementation)
     networks = _Networks(init_fn, apply_fn, seed, batch_size, of_one)
     threads = threads_of(device_count, 'monte_carlo_kernel_fn')
     tol = None if tol is None else as_number(tol, 'monte_carlo_kernel_fn: tol')
@@ -128,14 +134,20 @@ def monte_carlo_kernel_fn(init_fn, apply_fn, seed=None, n_samples=None, batch_si
 
     def kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs):
         if 'rng' in apply_fn_kwargs:
-            raise TypeError('expected no keyword rng: each sample has its own, from seed and the number of the sample.')
+            raise TypeError(
+                'expected no keyword rng: each sample has its own, from seed and the number of the '
+                'sample.')
         for name, x in ('x1', x1), ('x2', x2):
             check_leaves(**{name: x})
             if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
-                raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
+                raise TypeError(
+                    f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
         check_second(x2)
         x2 = x2 if leaves(x2) else None
-        found = _means(lambda i: networks.kernel(i, x1, x2, get, apply_fn_kwargs), counts, threads, tol)
+
+        def sample(i):
+            return networks.kernel(i, x1, x2, get, apply_fn_kwargs)
+        found = _means(sample, counts, threads, tol)
         estimates = (means.estimate(with_error) for means in found)
         return next(estimates) if is_one else estimates
     return kernel_fn
@@ -150,7 +162,8 @@ class _Networks:
         self.init_fn = as_part(init_fn, 'init_fn', 'init_fn')
         self.kernel_fn = kernel_fn
         self.is_random = _takes_rng(apply_fn)
-        self.seed, self.batch_size = seed, batch_size
+        self.seed = seed
+        self.batch_size = batch_size
 
     def stream(self, *key):
         return numpy.random.SeedSequence(self.seed, spawn_key=key)
@@ -159,8 +172,15 @@ class _Networks:
         """Return the parameters of network i."""
         found = self.init_fn(numpy.random.default_rng(self.stream(i, 0)), tree_map(numpy.shape, x))
         if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise TypeError(f'expected init_fn(rng, shape) to return (output shape, params), got {found!r:.100}.')
+            raise TypeError(
+                'expected init_fn(rng, shape) to return (output shape, params), got '
+                f'{found!r:.100}.')
         return found[1]
+
+    def seed_of(self, i, side, block):
+        """Return the seed of random layers for a block of the inputs of one side."""
+        start = int(sum(block[:1]))
+        return int(self.stream(i, side, start).generate_state(1)[0])
 
     def kernel(self, i, x1, x2, get, kwargs):
         """Return the kernel of network i.
@@ -175,8 +195,7 @@ class _Networks:
             x1, rows = first
             x2, columns = (None, rows) if second is None else second
             if self.is_random:
-                kwargs['rng'] = tuple(int(self.stream(i, at, int(sum(block[:1]))).generate_state(1)[0])
-                                      for at, block in ((1, rows), (side, columns)))
+                kwargs['rng'] = self.seed_of(i, 1, rows), self.seed_of(i, side, columns)
             return self.kernel_fn(x1, x2, get, params, **kwargs)
 
         def arrays_of_block(*args, **kwargs):
@@ -193,7 +212,7 @@ class _Networks:
 def _takes_rng(apply_fn):
     try:
         given = getfullargspec(apply_fn)
-    except TypeError:                                                   # not callable, or written in C
+    except TypeError:                                                # not callable, or written in C
         return False
     return 'rng' in given.args + given.kwonlyargs or given.varkw is not None
 
@@ -203,8 +222,9 @@ def _in_tiles(apply_fn, batch_size, axes):
     def apply_to_tile(params, x, **kwargs):
         out = apply_fn(params, x, **kwargs)
         if any(axis in (0, -leaf.ndim) for leaf in leaves(out) for axis in axes):
-            raise ValueError('expected batch_size=0 with the axis of the inputs in trace_axes or diagonal_axes, got '
-                             f'{batch_size}: there are no tiles without pairs of inputs.')
+            raise ValueError(
+                'expected batch_size=0 with the axis of the inputs in trace_axes or diagonal_axes, '
+                f'got {batch_size}: there are no tiles without pairs of inputs.')
         return out
     return apply_to_tile if batch_size else apply_fn
 
@@ -216,12 +236,15 @@ def _counts(n_samples, with_error):
     try:
         counts = sorted({as_whole(n, name, 1) for n in ([n_samples] if is_one else n_samples)})
     except TypeError:
-        raise TypeError(f'{name} is expected to be a whole number or several of them, got {n_samples!r}.') from None
+        raise TypeError(
+            f'{name} is expected to be a whole number or several of them, got '
+            f'{n_samples!r}.') from None
     if not counts:
         raise ValueError(f'{name} is expected to have numbers in it, got none.')
     if with_error and counts[0] < 2:
-        raise ValueError(f'{name} is expected to be at least 2 for a standard error, got {counts[0]}. Draw at least 2 '
-                         'samples, or leave out return_error and tol.')
+        raise ValueError(
+            f'{name} is expected to be at least 2 for a standard error, got {counts[0]}. Draw at '
+            'least 2 samples, or leave out return_error and tol.')
     return counts, is_one
 
 
@@ -231,14 +254,16 @@ class _Means:
     """Running means of kernels and sums of their squared deviations, in float64."""
 
     def __init__(self):
-        self.n, self.tree = 0, None
+        self.n = 0
+        self.tree = None
 
     def add(self, tree):
         kernels = [numpy.asarray(k) for k in leaves(tree)]
         if not self.n:
             self.tree = tree
             self.dtypes = [k.dtype for k in kernels]
-            self.means, self.squares = ([numpy.zeros(k.shape) for k in kernels] for _ in range(2))
+            self.means = [numpy.zeros(k.shape) for k in kernels]
+            self.squares = [numpy.zeros(k.shape) for k in kernels]
         self.n += 1
         for k, mean, square in zip(kernels, self.means, self.squares):
             deviation = k - mean
@@ -266,9 +291,10 @@ class _Means:
         """Return how many samples to draw before adding them: enough for all threads, few enough for memory and tol."""
         if self.n < 2:
             return threads
-        most = min(AT_ONCE, ENTRIES // max(1, sum(mean.size for mean in self.means)))
+        entries = sum(mean.size for mean in self.means)
+        most = min(MAX_WAITING, MAX_WAITING_ENTRIES // max(1, entries))
         if tol is not None:
-            most = min(most, max(LEAST, self.needed(tol)) - self.n)
+            most = min(most, max(MIN_SAMPLES, self.needed(tol)) - self.n)
         return max(threads, ceil(most))
 
     def estimate(self, with_error):
@@ -291,7 +317,7 @@ def _means(sample, counts, threads, tol):
         kernels = drawn(count)
         for _ in shown(None, 'Monte Carlo', 'sample')(range(means.n, count)):
             means.add(next(kernels))
-            if tol is not None and means.n >= min(LEAST, counts[-1]) and means.worst() <= tol:
+            if tol is not None and means.n >= min(MIN_SAMPLES, counts[-1]) and means.worst() <= tol:
                 yield means
                 return
         if tol is not None and count == counts[-1]:
@@ -300,8 +326,10 @@ def _means(sample, counts, threads, tol):
 
 
 def _warn(means, tol):
-    worst, needed = means.worst(), means.needed(tol)
+    worst = means.worst()
+    needed = means.needed(tol)
     advice = '' if not isfinite(needed) else \
         f' About n_samples={round(needed, 1 - int(log10(needed))):.0f} would be enough.'
-    warnings.warn(f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} after '
-                  f'{means.n} samples.{advice}', UserWarning, stacklevel=5)
+    warnings.warn(
+        f'expected standard errors of at most tol={tol:g} times the largest entry, got {worst:.2g} '
+        f'after {means.n} samples.{advice}', UserWarning, stacklevel=5)

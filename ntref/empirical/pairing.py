@@ -4,10 +4,14 @@ from typing import NamedTuple
 
 import numpy
 
+from ..types import Shape
+
 __all__ = ['Pairing', 'interleaved', 'kept', 'paired', 'sums']
 
 
-def sums(a, b, trace=(), diagonal=()):
+def sums(
+        a: numpy.ndarray, b: numpy.ndarray, trace: tuple[int, ...] = (),
+        diagonal: tuple[int, ...] = ()) -> numpy.ndarray:
     """Return sum_p a[..., p] b[..., p] for pairs of entries.
 
     On axes of `trace` a and b have the same index, which is summed; on axes of `diagonal` they have the same index; on
@@ -18,7 +22,8 @@ def sums(a, b, trace=(), diagonal=()):
 
     def matrices(c):
         shape = [c.shape[axis] for axis in order]
-        n, m = len(once), len(once) + len(free)
+        n = len(once)
+        m = n + len(free)
         return c.transpose(order).reshape(prod(shape[:n]), prod(shape[n:m]), prod(shape[m:]))
     left = matrices(a)
     right = left if b is a else matrices(b)
@@ -31,13 +36,19 @@ def sums(a, b, trace=(), diagonal=()):
     return k.reshape([a.shape[axis] for axis in once + free] + [b.shape[axis] for axis in free])
 
 
-def kept(ndim, trace, diagonal):
+def kept(
+        ndim: int, trace: tuple[int, ...],
+        diagonal: tuple[int, ...]) -> tuple[list[int], list[int]]:
     """Return the axes that a kernel has once, and those that it has twice."""
     rest = [axis for axis in range(ndim) if axis not in trace]
-    return [axis for axis in rest if axis in diagonal], [axis for axis in rest if axis not in diagonal]
+    once = [axis for axis in rest if axis in diagonal]
+    twice = [axis for axis in rest if axis not in diagonal]
+    return once, twice
 
 
-def interleaved(k, ndim, trace=(), diagonal=()):
+def interleaved(
+        k: numpy.ndarray, ndim: int, trace: tuple[int, ...] = (),
+        diagonal: tuple[int, ...] = ()) -> numpy.ndarray:
     """Return a result of `sums` with the `ndim` axes of the outputs in their order, free axes as pairs (i, i')."""
     once, free = kept(ndim, trace, diagonal)
     place = {axis: [i] for i, axis in enumerate(once)}
@@ -45,7 +56,9 @@ def interleaved(k, ndim, trace=(), diagonal=()):
     return k.transpose([i for axis in sorted(place) for i in place[axis]])
 
 
-def paired(a, b, trace=(), diagonal=()):
+def paired(
+        a: numpy.ndarray, b: numpy.ndarray, trace: tuple[int, ...] = (),
+        diagonal: tuple[int, ...] = ()) -> numpy.ndarray:
     """Return `sums` with the axes in the order of `interleaved`."""
     return interleaved(sums(a, b, trace, diagonal), a.ndim - 1, trace, diagonal)
 
@@ -58,7 +71,9 @@ class Pairing(NamedTuple):
     shape2: tuple
 
     @classmethod
-    def of(cls, shape1, shape2, trace_axes, diagonal_axes):
+    def of(
+            cls, shape1: Shape, shape2: Shape, trace_axes: tuple[int, ...],
+            diagonal_axes: tuple[int, ...]) -> 'Pairing':
         """Return the Pairing for outputs of these shapes.
 
         Raises
@@ -68,43 +83,57 @@ class Pairing(NamedTuple):
         """
         ndim = len(shape1)
         if len(shape2) != ndim:
-            raise ValueError(f'expected outputs with as many axes for x1 and x2, got shapes {shape1} and {shape2}.')
+            raise ValueError(
+                f'expected outputs with as many axes for x1 and x2, got shapes {shape1} and '
+                f'{shape2}.')
         for axis in (*trace_axes, *diagonal_axes):
             if not -ndim <= axis < ndim:
-                raise ValueError(f'expected trace_axes and diagonal_axes between {-ndim} and {ndim - 1}, got {axis} '
-                                 f'for outputs of shape {shape1}.')
-        trace, diagonal = (tuple(sorted({axis % ndim for axis in axes})) for axes in (trace_axes, diagonal_axes))
+                raise ValueError(
+                    f'expected trace_axes and diagonal_axes between {-ndim} and {ndim - 1}, got '
+                    f'{axis} for outputs of shape {shape1}.')
+        trace = tuple(sorted({axis % ndim for axis in trace_axes}))
+        diagonal = tuple(sorted({axis % ndim for axis in diagonal_axes}))
         if set(trace) & set(diagonal):
-            raise ValueError(f'expected trace_axes and diagonal_axes to differ, got {tuple(trace_axes)} and '
-                             f'{tuple(diagonal_axes)} for outputs of shape {shape1}.')
+            raise ValueError(
+                f'expected trace_axes and diagonal_axes to differ, got {tuple(trace_axes)} and '
+                f'{tuple(diagonal_axes)} for outputs of shape {shape1}.')
         for axis in trace + diagonal:
             if shape1[axis] != shape2[axis]:
-                raise ValueError(f'expected outputs of equal length on axis {axis}, of trace_axes or diagonal_axes, '
-                                 f'got shapes {shape1} for x1 and {shape2} for x2. Leave this axis free.')
+                raise ValueError(
+                    f'expected outputs of equal length on axis {axis}, of trace_axes or '
+                    f'diagonal_axes, got shapes {shape1} for x1 and {shape2} for x2. Leave this '
+                    'axis free.')
         return cls(trace, diagonal, tuple(shape1), tuple(shape2))
 
     @property
-    def traced(self):
+    def traced(self) -> int:
         """Number of entries of which the mean over trace axes is taken."""
         return prod(self.shape1[axis] for axis in self.trace)
 
     @property
-    def is_empty(self):
+    def is_empty(self) -> bool:
         return not (prod(self.shape1) and prod(self.shape2))
 
     @property
-    def pairs(self):
+    def pairs(self) -> int:
         """Number of products of two entries that the kernel takes."""
         once = self.trace + self.diagonal
-        return prod(n if axis in once else n * m for axis, (n, m) in enumerate(zip(self.shape1, self.shape2)))
+        lengths = enumerate(zip(self.shape1, self.shape2))
+        return prod(n if axis in once else n * m for axis, (n, m) in lengths)
 
     @property
-    def shape(self):
+    def shape(self) -> Shape:
         """Shape of the kernel."""
-        return tuple(n for axis, pair in enumerate(zip(self.shape1, self.shape2)) if axis not in self.trace
-                     for n in pair[:1 if axis in self.diagonal else 2])
+        shape: Shape = ()
+        for axis, pair in enumerate(zip(self.shape1, self.shape2)):
+            if axis in self.diagonal:
+                shape += pair[:1]
+            elif axis not in self.trace:
+                shape += pair
+        return shape
 
-    def nngp(self, f1, f2):
+    def nngp(self, f1: numpy.ndarray, f2: numpy.ndarray) -> numpy.ndarray:
         """Return f1 f2', with the mean over trace axes."""
         left = f1[..., None]
-        return paired(left, left if f2 is f1 else f2[..., None], self.trace, self.diagonal) / max(self.traced, 1)
+        right = left if f2 is f1 else f2[..., None]
+        return paired(left, right, self.trace, self.diagonal) / max(self.traced, 1)

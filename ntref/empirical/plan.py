@@ -13,8 +13,9 @@ from typing import Any
 import numpy
 
 from ..once import cached_property
+from .record import Record
 from .rules import use_of
-from .side import mixing, same
+from .side import Side, mixing, same
 from .weights import Weight, weight_of
 
 __all__ = ['Part', 'Plan', 'plans']
@@ -38,32 +39,37 @@ class Part:
     h: Any
     scale: float = 1.       # factor on the cotangent of `node`
 
-    def size(self, role):
+    def size(self, role: str) -> int:
         return prod(self.sizes[label] for label in self.labels(role))
 
-    def labels(self, role):
+    def labels(self, role: str) -> list:
         """Return the labels of the axes with this role, in the order of the weight (for 'p' in the order of h)."""
         if role == 'p':
-            return [label for label in self.use.inner if label in self.use.outer and label not in self.use.weight]
+            shared = [label for label in self.use.inner if label in self.use.outer]
+            return [label for label in shared if label not in self.use.weight]
         return [label for label, r in zip(self.use.weight, self.roles) if r == role]
 
     @cached_property
-    def arrangement(self):
+    def arrangement(self) -> tuple:
         """Arrangement of the cotangents: axes to sum, the order of the others, the shape (P, S, B), and the entries."""
         order = [label for role in 'psb' for label in self.labels(role)]
-        order = [label for label in self.use.outer if label not in order and self.sizes[label] == 1] + order
+        rest = [label for label in self.use.outer if label not in order]
+        order = [label for label in rest if self.sizes[label] == 1] + order
         summed = tuple(1 + axis for axis, label in enumerate(self.use.outer) if label not in order)
         outer = [label for label in self.use.outer if label in order]
-        return (summed, (0, *(1 + outer.index(label) for label in order)), tuple(self.size(role) for role in 'psb'),
-                str(self.use.where))
+        places = (0, *(1 + outer.index(label) for label in order))
+        shape = tuple(self.size(role) for role in 'psb')
+        return summed, places, shape, str(self.use.where)
 
-    def cotangents(self, g, n):
+    def cotangents(self, g: numpy.ndarray, n: int) -> numpy.ndarray:
         """Return the cotangent g of the node as an array (n, P, S, B)."""
         g = split(g, self.layout, n)
         summed, order, shape, _ = self.arrangement
         if self.use.where is not ...:
             g = g[(slice(None), *self.use.where)]
-        return (numpy.sum(g, summed) if summed else g).transpose(order).reshape(n, *shape)
+        if summed:
+            g = numpy.sum(g, summed)
+        return g.transpose(order).reshape(n, *shape)
 
 
 # ------------------------------------------------------------------ which axis is that of the examples
@@ -87,7 +93,8 @@ def split(v, layout, n):
         return v[None]
     axis, is_slow = layout
     m = v.shape[axis] // n
-    v = v.reshape(*v.shape[:axis], *((n, m) if is_slow else (m, n)), *v.shape[axis + 1:])
+    lengths = (n, m) if is_slow else (m, n)
+    v = v.reshape(*v.shape[:axis], *lengths, *v.shape[axis + 1:])
     return numpy.moveaxis(v, axis if is_slow else axis + 1, 0)
 
 
@@ -99,7 +106,9 @@ def fitting(v, one, n, name, must_be_sure=True):
     found = [layout for layout in found if same(split(v, layout, n)[-1], one)]
     if not found:
         raise mixing(name, n - 1)
-    if len(found) > 1 and (must_be_sure or not numpy.array_equal(*(split(v, layout, n) for layout in found))):
+    if len(found) == 1:
+        return found[0]
+    if must_be_sure or not numpy.array_equal(*(split(v, layout, n) for layout in found)):
         raise Differing
     return found[0]
 
@@ -115,7 +124,7 @@ class Plan:
     others : set of the numbers of the parameters for which there is no rule
     """
 
-    def __init__(self, whole, single, n, side):
+    def __init__(self, whole: Record, single: Record, n: int, side: Side):
         self.whole = whole
         self.single = single
         self.n = n
@@ -123,8 +132,8 @@ class Plan:
         self.side = side.name
         if [node.fun for node in whole.tape] != [node.fun for node in single.tape]:
             raise Differing
-        self.parts = []
-        self.others = set()
+        self.parts: list[Part] = []
+        self.others: set[int] = set()
         self.weights = self._roots()
         for node, one in zip(whole.tape[len(whole.roots):], single.tape[len(single.roots):]):
             self._add(node, one)
@@ -133,7 +142,7 @@ class Plan:
                 self._refuse(self.weights[end.index], 'it is an output')
 
     @classmethod
-    def of(cls, side):
+    def of(cls, side: Side) -> 'Plan | Alone':
         """Return a plan for all examples at once (without `vmap_axes` as one example), or else for each alone."""
         if side.inputs is None:
             return cls(side.whole, side.whole, 1, side)
@@ -141,8 +150,9 @@ class Plan:
         try:
             return cls(side.whole, side.single(side.n - 1), side.n, side)
         except Differing:
-            log.info('structured derivatives: the axis of the examples of %s cannot be found; they are processed one '
-                     'by one.', side.name)
+            log.info(
+                'structured derivatives: the axis of the examples of %s cannot be found; they are '
+                'processed one by one.', side.name)
             return Alone(side)
 
     def _roots(self):
@@ -152,7 +162,8 @@ class Plan:
 
     def _add(self, node, one):
         """Register what the node is: a weight, uses of weights, or neither."""
-        entering = [(i, self.weights[p.index]) for i, p in zip(one.argnums, one.parents) if p.index in self.weights]
+        entering = [(i, self.weights[parent.index]) for i, parent in zip(one.argnums, one.parents)
+                    if parent.index in self.weights]
         if not entering:
             return
         if isinstance(one.value, (tuple, list)):
@@ -181,7 +192,8 @@ class Plan:
         sizes = dict(zip(use.weight, numpy.shape(one.args[i])))
         h = None
         if use.h is not None:
-            h, alone = use_of(node, i).h, use.h
+            h = use_of(node, i).h
+            alone = use.h
             sizes |= dict(zip(use.inner, alone.shape))
             if n > 1 and h.shape == alone.shape:
                 if not same(h, alone):
@@ -190,7 +202,7 @@ class Plan:
             else:
                 h = split(h, fitting(h, alone, n, self.side, must_be_sure=False), n)
         sizes = dict(zip(use.outer, numpy.shape(one.value))) | sizes
-        roles = ''.join('a' if label not in use.outer else 's' if label in use.inner else 'b' for label in use.weight)
+        roles = ''.join(_role(use, label) for label in use.weight)
         there, factor = self.whole.scaled.get(node.index, (node.index, 1.))
         part = Part(weight, self.whole.tape[there], layout, use, roles, sizes, None, factor)
         return replace(part, h=_inputs(part, h, n))
@@ -199,22 +211,28 @@ class Plan:
         new = weight.roots - self.others
         self.others |= weight.roots
         if new:
-            log.info('structured derivatives: Jacobian of %s, %s.', ', '.join(self.names[i] for i in sorted(new)), why)
+            names = ', '.join(self.names[i] for i in sorted(new))
+            log.info('structured derivatives: Jacobian of %s, %s.', names, why)
 
-    def close(self, others):
+    def close(self, others: set[int]) -> set[int]:
         """Leave out the parameters `others` and all joined with them to one weight; return all that are left out."""
         self.others |= others
-        while mixed := [p.weight for p in self.parts if p.weight.roots & self.others and p.weight.roots - self.others]:
-            self._refuse(mixed[0], 'it is joined with another')
+        while (mixed := self._mixed()) is not None:
+            self._refuse(mixed, 'it is joined with another')
         self.parts = [part for part in self.parts if not part.weight.roots & self.others]
         return self.others
 
+    def _mixed(self):
+        """Return a weight of parameters of which some are left out and others are not, or None."""
+        weights = [part.weight for part in self.parts]
+        return next((w for w in weights if w.roots & self.others and w.roots - self.others), None)
+
     @property
-    def operations(self):
+    def operations(self) -> float:
         """Estimated operations of the backward passes for all outputs."""
         return 2 * sum(numpy.size(out) for out in self.single.outputs) * self.whole.operations
 
-    def factors(self, k):
+    def factors(self, k: int) -> list[tuple[Part, numpy.ndarray]]:
         """Return [(part, cotangents (n, entries of one example's output, P, S, B))] for output k."""
         arranged = {(part.node.index, part.arrangement): part for part in self.parts}
         targets = [part.node for part in arranged.values()]
@@ -222,17 +240,27 @@ class Plan:
         if self.single.ends[k] is None or not targets:
             return []
         out = self.whole.outputs[k]
-        layout, found = (layouts(out.shape, shape, self.n) or [None])[0], {
-            key: numpy.zeros((self.n, prod(shape), *part.arrangement[2]), numpy.asarray(part.node.value).dtype)
-            for key, part in arranged.items()}
+        layout = (layouts(out.shape, shape, self.n) or [None])[0]
+        found = {}
+        for key, part in arranged.items():
+            dtype = numpy.asarray(part.node.value).dtype
+            found[key] = numpy.zeros((self.n, prod(shape), *part.arrangement[2]), dtype)
         for row, i in enumerate(numpy.ndindex(shape)):
             g = numpy.zeros_like(out)
             split(g, layout, self.n)[(slice(None), *i)] = 1
-            pulled = self.whole.pull([g if j == k else None for j in range(len(self.whole.ends))], targets)
+            cotangents = [g if j == k else None for j in range(len(self.whole.ends))]
+            pulled = self.whole.pull(cotangents, targets)
             for part, cotangent, kept in zip(arranged.values(), pulled, found.values()):
                 if cotangent is not None:
                     kept[:, row] = part.cotangents(cotangent, self.n)
         return [(part, found[part.node.index, part.arrangement]) for part in self.parts]
+
+
+def _role(use, label):
+    """Return 'a' for an axis of the weight that is summed, 's' for one that h has too, 'b' for a channel."""
+    if label not in use.outer:
+        return 'a'
+    return 's' if label in use.inner else 'b'
 
 
 class Alone:
@@ -243,7 +271,9 @@ class Alone:
         self.n = side.n
         self.others = set().union(*(plan.others for plan in self.plans))
         if not all(alike(plan, self.plans[0]) for plan in self.plans):
-            log.info('structured derivatives: Jacobians, examples of %s do not take the same steps.', side.name)
+            log.info(
+                'structured derivatives: Jacobians, examples of %s do not take the same '
+                'steps.', side.name)
             self.others = set(range(len(side.values)))
 
     @property
@@ -269,12 +299,18 @@ class Alone:
 
 def alike(plan, other):
     """True if the factors of both plans can be stacked."""
-    parts, others = plan.parts, other.parts
     constant = [[end is None for end in p.single.ends] for p in (plan, other)]
-    return len(parts) == len(others) and constant[0] == constant[1] and all(
-        a.roles == b.roles and a.sizes == b.sizes and a.use.outer == b.use.outer
-        and a.scale == b.scale and a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor)
-        for a, b in zip(parts, others))
+    if len(plan.parts) != len(other.parts) or constant[0] != constant[1]:
+        return False
+    return all(map(_are_stacked, plan.parts, other.parts))
+
+
+def _are_stacked(a, b):
+    """True if two parts differ in h and in their cotangents alone."""
+    alike = a.roles == b.roles and a.sizes == b.sizes and a.use.outer == b.use.outer
+    if not alike or a.scale != b.scale:
+        return False
+    return a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor)
 
 
 def _inputs(part, h, n):
@@ -292,7 +328,7 @@ def _inputs(part, h, n):
     return h.reshape(n, *(part.size(role) for role in 'psa'))
 
 
-def plans(first, second):
+def plans(first: Side, second: Side) -> tuple['Plan | Alone', 'Plan | Alone']:
     """Return the plans of both sides, with rules for the same parameters; they are made once."""
     if first.plans is None or first.plans[0] is not second:
         plan1 = Plan.of(first)

@@ -1,13 +1,18 @@
 """Products of the tangent kernel with vectors, J (J' v), without the kernel."""
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy
 
 from ..arguments import as_part, check_finite
 from ..trees import check_each, leaves, rebuilt
+from ..types import Tree
 from .cost import OperationCount
 from .jacobian import unit
+from .pairing import Pairing
 from .pullbacks import as_dtype
 from .record import Record
-from .side import sides
+from .side import Side, sides
 from .trees import check_leaves
 
 __all__ = ['empirical_ntk_vp_fn', 'products_cost', 'products_ntk']
@@ -20,26 +25,33 @@ class Push:
     """
 
     def __init__(self, record):
-        targets, self.missing = record.roots, []
+        targets = record.roots
+        self.missing: list[bool] = []
 
         def pull(gs):
             found = iter(gs)
-            pulled = record.pull([None if end is None else next(found) for end in record.ends], targets)
+            cotangents = [None if end is None else next(found) for end in record.ends]
+            pulled = record.pull(cotangents, targets)
             self.missing = [g is None for g in pulled]
             return [g for g in pulled if g is not None]
-        self.record, rng = record, numpy.random.default_rng(0)
-        self.linear = Record(pull, [numpy.asarray(rng.standard_normal(out.shape), out.dtype)
-                                    for end, out in zip(record.ends, record.outputs) if end is not None])
+        self.record = record
+        rng = numpy.random.default_rng(0)
+        outputs = [out for end, out in zip(record.ends, record.outputs) if end is not None]
+        cotangents = [numpy.asarray(rng.standard_normal(out.shape), out.dtype) for out in outputs]
+        self.linear = Record(pull, cotangents)
 
     def __call__(self, u):
         """Return J u, one array for each output; u has one array for each parameter, or None for zero."""
         given = [v for v, missing in zip(u, self.missing) if not missing]
         pushed = iter(self.linear.pull(given, self.linear.roots))
         found = [None if end is None else next(pushed) for end in self.record.ends]
-        return [numpy.zeros_like(out) if g is None else as_dtype(g, out) for g, out in zip(found, self.record.outputs)]
+        return [numpy.zeros_like(out) if g is None else as_dtype(g, out)
+                for g, out in zip(found, self.record.outputs)]
 
 
-def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
+def empirical_ntk_vp_fn(
+        f: Callable, x1: Tree, x2: Tree, params: Tree,
+        **apply_fn_kwargs: Any) -> Callable[[Tree], Tree]:
     r"""Return the function that multiplies vectors by the NTK of a finite network; the kernel is never formed.
 
     .. math::
@@ -96,21 +108,23 @@ def empirical_ntk_vp_fn(f, x1, x2, params, **apply_fn_kwargs):
     (0, True)
     """
     first, second = sides(as_part(f, 'apply_fn', 'f'), x1, x2, params, apply_fn_kwargs)
-    push, pull = Push(first.whole), second.whole
+    push = Push(first.whole)
+    pull = second.whole
 
     def ntk_vp(cotangents):
         check_leaves(cotangents=cotangents)
         check_each(check_finite, cotangents, 'cotangents')
         given = [numpy.asarray(v) for v in leaves(cotangents)]
         if [v.shape for v in given] != [out.shape for out in pull.outputs]:
-            raise ValueError(f'expected cotangents like the outputs for x2, of shapes '
-                             f'{[out.shape for out in pull.outputs]}, got {[v.shape for v in given]}.')
+            raise ValueError(
+                'expected cotangents like the outputs for x2, of shapes '
+                f'{[out.shape for out in pull.outputs]}, got {[v.shape for v in given]}.')
         given = [v.astype(out.dtype) for v, out in zip(given, pull.outputs)]
         return rebuilt(first.whole.tree, push(pull.pull(given, pull.roots)))
     return ntk_vp
 
 
-def products_ntk(first, second, pairings):
+def products_ntk(first: Side, second: Side, pairings: Sequence[Pairing]) -> list[numpy.ndarray]:
     """Return the kernel of each output, computed column by column as products with unit vectors."""
     push = Push(first.whole)
     kernels = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
@@ -118,21 +132,28 @@ def products_ntk(first, second, pairings):
         out = second.whole.outputs[k]
         axis = None if second.inputs is None else second.outputs[k]
         for i in sorted(numpy.ndindex(out.shape), key=lambda i: () if axis is None else i[axis]):
-            record, there = (second.whole, i) if axis is None else (
-                second.single(i[axis]), (*i[:axis], 0, *i[axis + 1:]))
+            record = second.whole
+            there = i
+            if axis is not None:
+                record = second.single(i[axis])
+                there = (*i[:axis], 0, *i[axis + 1:])
             column = push(record.pull(unit(record, k, there), record.roots))[k]
-            free = [a for a in range(out.ndim) if a not in pairing.trace + pairing.diagonal]
-            column = column[tuple(slice(None) if a in free else i[a] for a in range(out.ndim))]
-            where = [part for a in range(out.ndim) if a not in pairing.trace
-                     for part in ((slice(None), i[a]) if a in free else (i[a],))]
-            kernel[tuple(where)] += column
+            entries: list[Any] = []                                             # of the column
+            where: list[Any] = []                                               # of the kernel
+            for a in range(out.ndim):
+                is_free = a not in pairing.trace + pairing.diagonal
+                entries.append(slice(None) if is_free else i[a])
+                if a not in pairing.trace:
+                    where += (slice(None), i[a]) if is_free else (i[a],)
+            kernel[tuple(where)] += column[tuple(entries)]
     return kernels
 
 
-def products_cost(first, second, pairings):
+def products_cost(first: Side, second: Side, pairings: Sequence[Pairing]) -> OperationCount:
     """Estimate the OperationCount of `products_ntk`: two passes for each column, and the arrays that they keep."""
     columns = sum(out.size for out in second.whole.outputs)
     pairs = sum(pairing.pairs for pairing in pairings)
-    operations = (second.n + 2 * columns) * second.single_operations + 4 * columns * first.whole.operations
+    recording = (second.n + 2 * columns) * second.single_operations
+    operations = recording + 4 * columns * first.whole.operations
     kept = sum(2 * numpy.asarray(a).nbytes for node in first.whole.tape for a in leaves(node.value))
     return OperationCount(operations, kept + 2 * pairs * first.values[0].itemsize)

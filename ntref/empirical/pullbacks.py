@@ -3,14 +3,18 @@
 Each is tested against differences for operands with axes of length 1. A result in another shape than that of the
 argument is refused, so that a rule of autograd with this fault that is not yet known raises an error.
 """
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from typing import Any
 
 import numpy
 
 __all__ = ['as_dtype', 'einsum_terms', 'pullback']
 
 
-def pullback(fun, argnums, ans, args, kwargs):
+def pullback(
+        fun: Callable, argnums: tuple[int, ...], ans: Any, args: Sequence,
+        kwargs: Mapping[str, Any]) -> Callable[[Any], Iterable]:
     """Return the function from cotangents of ans = fun(*args, **kwargs) to those of the arguments `argnums`.
 
     Raises
@@ -29,20 +33,22 @@ def pullback(fun, argnums, ans, args, kwargs):
         try:
             return f(*given)
         except (AssertionError, IndexError, TypeError, ValueError) as error:
-            raise NotImplementedError(f'{refusal(fun, args)} Its derivative fails in autograd ("{error}").') from error
+            raise NotImplementedError(
+                f'{refusal(fun, args)} Its derivative fails in autograd ("{error}").') from error
     pull = tried(rules[fun], argnums, ans, args, kwargs)
 
     def checked(g):
         found = tried(lambda: list(pull(g)))
         for i, a in zip(argnums, found):
             if hasattr(a, 'shape') and hasattr(args[i], 'shape') and a.shape != args[i].shape:
-                raise NotImplementedError(f'{refusal(fun, args)} Its derivative in argument {i} has shape {a.shape} in '
-                                          'autograd.')
+                raise NotImplementedError(
+                    f'{refusal(fun, args)} Its derivative in argument {i} has shape {a.shape} in '
+                    'autograd.')
         return [as_dtype(a, args[i]) for i, a in zip(argnums, found)]
     return checked
 
 
-def as_dtype(a, like):
+def as_dtype(a: numpy.ndarray, like: Any) -> numpy.ndarray:
     """Return a in the precision of `like`; some rules of autograd (maximum, mean) turn float32 into float64."""
     if not hasattr(a, 'dtype') or not hasattr(like, 'dtype') or a.dtype == like.dtype:
         return a
@@ -51,8 +57,9 @@ def as_dtype(a, like):
 
 def refusal(fun, args):
     shapes = [numpy.shape(a) for a in args if hasattr(a, 'shape')]
-    return (f'expected operations with a derivative in autograd, got {fun.__name__} of arrays of shapes {shapes}. '
-            'Write it with others, such as products, sums, reshape and concatenate.')
+    return (
+        f'expected operations with a derivative in autograd, got {fun.__name__} of arrays of '
+        f'shapes {shapes}. Write it with others, such as products, sums, reshape and concatenate.')
 
 
 def _broadcast(i, ans, args, kwargs):
@@ -64,10 +71,11 @@ def _where(i, ans, args, kwargs):
     if i == 0:
         return lambda g: numpy.zeros(numpy.shape(args[0]), ans.dtype)
     there = args[0] if i == 1 else numpy.logical_not(args[0])
-    return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: np.where(there, g, 0.))
+    return import_module(
+        'autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: np.where(there, g, 0.))
 
 
-def einsum_terms(args, i):
+def einsum_terms(args: Sequence, i: int) -> tuple[list, Any, list, int]:
     """Return the labels of the operands of an einsum and of its output, the operands, and which one argument i is."""
     is_text = isinstance(args[0], str)
     operands = list(args[1:] if is_text else args[:len(args) // 2 * 2:2])
@@ -93,8 +101,9 @@ def _einsum(i, ans, args, kwargs):
     term = terms.pop(place)
     w = operands.pop(place)
     sizes = dict(zip(term, numpy.shape(w), strict=True))
-    given = {label for labels, a in zip([out, *terms], [ans, *operands]) for label, n in zip(labels, numpy.shape(a))
-             if n >= sizes.get(label, 0)}
+    given = set()
+    for labels, a in zip([out, *terms], [ans, *operands]):
+        given |= {label for label, n in zip(labels, numpy.shape(a)) if n >= sizes.get(label, 0)}
     spare = iter(sorted(set(LETTERS) - set(''.join([term, out, *terms]))))
     wanted = ''
     factors = []

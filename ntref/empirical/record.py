@@ -3,9 +3,11 @@
 `Record(f, values)` calls f once on boxes; `pull` is one backward pass, from outputs to any operations on the way.
 """
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from threading import Lock, local
+from typing import Any
 
 import numpy
 
@@ -99,8 +101,10 @@ MOVES = numpy.moveaxis, numpy.transpose, numpy.reshape, numpy.swapaxes
 
 
 def _is_same_view(a, b):
-    return isinstance(a, numpy.ndarray) and isinstance(b, numpy.ndarray) and a.shape == b.shape \
-        and a.__array_interface__['data'] == b.__array_interface__['data'] and a.strides == b.strides
+    if not isinstance(a, numpy.ndarray) or not isinstance(b, numpy.ndarray):
+        return False
+    starts_alike = a.__array_interface__['data'] == b.__array_interface__['data']
+    return a.shape == b.shape and starts_alike and a.strides == b.strides
 
 
 def scale(node, i):
@@ -110,14 +114,15 @@ def scale(node, i):
         return 1. if i == 0 and _is_same_view(node.args[0], node.value) else None
     if f in (numpy.add, numpy.subtract, numpy.negative):
         return -1. if f is numpy.negative or f is numpy.subtract and i else 1.
-    if f in (numpy.multiply, numpy.divide) and len(node.argnums) == 1 and numpy.size(node.args[1 - i]) == 1 \
-            and not (f is numpy.divide and i):
-        number = numpy.asarray(node.args[1 - i]).item()
-        return number if f is numpy.multiply else 1 / number
-    return None
+    if f not in (numpy.multiply, numpy.divide) or f is numpy.divide and i:
+        return None
+    if len(node.argnums) != 1 or numpy.size(node.args[1 - i]) != 1:
+        return None
+    number = numpy.asarray(node.args[1 - i]).item()
+    return number if f is numpy.multiply else 1 / number
 
 
-def raw(node):
+def raw(node: Any) -> Any:
     """Return the NumPy function that autograd wraps in this node, or the function itself if it is not wrapped."""
     return getattr(node.fun, 'fun', node.fun)
 
@@ -133,10 +138,10 @@ class Record:
     tree                        the output of f
     """
 
-    def __init__(self, f, values):
+    def __init__(self, f: Callable, values: Sequence[numpy.ndarray]):
         Node = _node_class()
         tracer = import_module('autograd.tracer')
-        self.tape = []
+        self.tape: list[Any] = []
         self.roots = [Node.new_root(self.tape, v) for v in values]
         with tracer.trace_stack.new_trace() as trace:
             self.tree = f([tracer.new_box(v, trace, root) for v, root in zip(values, self.roots)])
@@ -145,16 +150,16 @@ class Record:
         self.ends = [leaf._node if mine else None for leaf, mine in zip(found, ours)]
         self.outputs = [leaf._value if mine else leaf for leaf, mine in zip(found, ours)]
         self.tree = rebuilt(self.tree, self.outputs)
-        self._leading = {}
+        self._leading: dict[frozenset, list] = {}
         for node in self.tape:
-            node.tape = None                    # no reference cycle: arrays are freed with the record, not by gc
+            node.tape = None       # no reference cycle: arrays are freed with the record, not by gc
 
     @cached_property
-    def scaled(self):
+    def scaled(self) -> dict[int, tuple[int, float]]:
         """{index of a node: (index of another, c)}: its cotangent is c times that of the other."""
         uses = Counter(parent.index for node in self.tape for parent in node.parents)
         uses.update(end.index for end in self.ends if end is not None)
-        found = {}
+        found: dict[int, tuple[int, float]] = {}
         for node in reversed(self.tape):
             there, factor = found.get(node.index, (node.index, 1.))
             for i, parent in zip(node.argnums, node.parents):
@@ -163,11 +168,12 @@ class Record:
                     found[parent.index] = there, factor * number
         return found
 
-    def leading(self, targets):
+    def leading(self, targets: Sequence) -> list:
         """Return, by the index of a node, the (argnums, parents) on the way to the nodes `targets`."""
         key = frozenset(target.index for target in targets)
         if key not in self._leading:
-            reaches, steps = [], []
+            reaches: list[bool] = []
+            steps = []
             for node in self.tape:
                 ahead = [(i, p) for i, p in zip(node.argnums, node.parents) if reaches[p.index]]
                 steps.append(tuple(zip(*ahead)))
@@ -175,13 +181,13 @@ class Record:
             self._leading[key] = steps
         return self._leading[key]
 
-    def pull(self, cotangents, targets):
+    def pull(self, cotangents: Sequence, targets: Sequence) -> list:
         """Return the cotangent of each target, or None if outputs do not depend on it, in one backward pass.
 
         `cotangents` has one array, or None, for each output."""
         core = import_module('autograd.core')
         steps = self.leading(targets)
-        grads = {}
+        grads: dict[int, Any] = {}
         found = {}
         wanted = {target.index for target in targets}
         for end, g in zip(self.ends, cotangents):
@@ -199,7 +205,7 @@ class Record:
                     grads[parent.index] = core.add_outgrads(grads.get(parent.index), ingrad)
         return [found.get(target.index) for target in targets]
 
-    def reached(self, ends=None):
+    def reached(self, ends: Sequence | None = None) -> list[bool]:
         """Return for each root whether an output, or one of the nodes `ends`, depends on it."""
         ahead = {end.index for end in (self.ends if ends is None else ends) if end is not None}
         for node in reversed(self.tape):
@@ -207,21 +213,32 @@ class Record:
                 ahead.update(parent.index for parent in node.parents)
         return [root.index in ahead for root in self.roots]
 
-    def swallowed(self):
+    def swallowed(self) -> list[bool]:
         """Return for each root whether plain NumPy made an array of objects of it, after which nothing is recorded."""
-        arrays = [*self.outputs, *(a for node in self.tape for a in (node.value, *node.args))]
-        return self.reached([box._node for a in arrays if getattr(a, 'dtype', None) == object
-                             for box in numpy.ravel(a) if getattr(box, '_node', None) in self.tape])
+        arrays = [*self.outputs]
+        for node in self.tape:
+            arrays += node.value, *node.args
+        boxes = []
+        for a in arrays:
+            if getattr(a, 'dtype', None) == object:
+                boxes += [*numpy.ravel(a)]
+        nodes = [getattr(box, '_node', None) for box in boxes]
+        return self.reached([node for node in nodes if node in self.tape])
 
     @cached_property
-    def operations(self):
+    def operations(self) -> float:
         """Estimated operations of f; a backward pass takes twice as many."""
         return sum(map(_operations, self.tape))
+
+
+PRODUCTS = 'dot', 'matmul', 'tensordot', 'einsum', 'convolve'
 
 
 def _operations(node):
     """Estimate the operations of a node: CALL plus 2 i j k for a product of (i, k) and (k, j), else ENTRY per entry."""
     size = sum(map(numpy.size, leaves(node.value)))
     factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
-    is_product = getattr(node.fun, '__name__', '') in ('dot', 'matmul', 'tensordot', 'einsum', 'convolve')
-    return CALL + (2 * (size * factors[0] * factors[1]) ** .5 if is_product and len(factors) == 2 else ENTRY * size)
+    is_product = getattr(node.fun, '__name__', '') in PRODUCTS
+    if is_product and len(factors) == 2:
+        return CALL + 2 * (size * factors[0] * factors[1]) ** .5
+    return CALL + ENTRY * size

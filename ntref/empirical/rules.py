@@ -15,6 +15,7 @@ import numpy
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import logsumexp
 
+from ..types import Shape
 from .pullbacks import einsum_terms, pullback
 from .record import raw
 
@@ -29,31 +30,43 @@ class Use(NamedTuple):
     h: Any = None
     where: Any = ...
 
-    def pulled(self, g, shape):
+    def pulled(self, g: numpy.ndarray, shape: Shape) -> numpy.ndarray:
         """Return the cotangents (rows, *shape) of w, from those of out."""
         g = g if self.where is ... else g[(slice(None), *self.where)]
         stretched = [label for label in self.weight if label not in self.inner + self.outer]
-        ones = numpy.ones([n for n, label in zip(shape, self.weight) if label in stretched], g.dtype)
-        number = {label: 1 + i for i, label in enumerate(dict.fromkeys(self.weight + self.inner + self.outer))}
-        out, inner, stretched, weight = ([number[label] for label in labels]
-                                         for labels in (self.outer, self.inner, stretched, self.weight))
+        lengths = [n for n, label in zip(shape, self.weight) if label in stretched]
+        ones = numpy.ones(lengths, g.dtype)
+        labels = dict.fromkeys(self.weight + self.inner + self.outer)
+        number = {label: 1 + i for i, label in enumerate(labels)}
+
+        def numbers(labels):
+            return [number[label] for label in labels]
         h = numpy.ones((), g.dtype) if self.h is None else self.h
-        return numpy.einsum(g, [0, *out], h, inner, ones, stretched, [0, *weight], optimize=True)
+        return numpy.einsum(
+            g, [0, *numbers(self.outer)], h, numbers(self.inner), ones, numbers(stretched),
+            [0, *numbers(self.weight)], optimize=True)
 
 
 @lru_cache(1)
 def _own():
     """Return {function: name} for functions that autograd itself defines."""
-    wrapper, boxes, signal = map(import_module, (
-        'autograd.numpy.numpy_wrapper', 'autograd.numpy.numpy_boxes', 'autograd.scipy.signal'))
-    own = {wrapper.concatenate_args: 'concatenate', boxes.ArrayBox.__getitem__: 'item', signal.convolve: 'convolve'}
+    wrapper = import_module('autograd.numpy.numpy_wrapper')
+    boxes = import_module('autograd.numpy.numpy_boxes')
+    signal = import_module('autograd.scipy.signal')
+    own = {
+        wrapper.concatenate_args: 'concatenate',
+        boxes.ArrayBox.__getitem__: 'item',
+        signal.convolve: 'convolve',
+    }
     return {getattr(f, 'fun', f): name for f, name in own.items()}
 
 
-def use_of(node, i):
+def use_of(node: Any, i: int) -> Use | None:
     """Return the Use of argument i, or None if there is no rule for how the node depends on it."""
     f = raw(node)
-    rule = RULES.get(f) or OWN_RULES.get(_own().get(f)) or (_slope if isinstance(f, numpy.ufunc) else None)
+    rule = RULES.get(f) or OWN_RULES.get(_own().get(f))
+    if rule is None and isinstance(f, numpy.ufunc):
+        rule = _slope
     if rule is None or numpy.iscomplexobj(node.value) or numpy.iscomplexobj(node.args[i]):
         return None
     return rule(node, i)
@@ -69,7 +82,8 @@ def _sum(sign):
     def rule(node, i):
         out = numpy.shape(node.value)
         h = None if i == 0 or sign == 1 else numpy.asarray(float(sign), node.value.dtype)
-        return Use(aligned(numpy.shape(node.args[i]), out, 'w'), (), tuple(range(len(out))), h)
+        weight = aligned(numpy.shape(node.args[i]), out, 'w')
+        return Use(weight, (), tuple(range(len(out))), h)
     return rule
 
 
@@ -77,8 +91,9 @@ def _elementwise(node, i, other):
     """Return the Use of w in w * other, both broadcast."""
     out = numpy.shape(node.value)
     other = numpy.asarray(other)
-    labels = aligned(numpy.shape(node.args[i]), out, 'w'), aligned(other.shape, out, 'h')
-    return Use(*labels, tuple(range(len(out))), other)
+    weight = aligned(numpy.shape(node.args[i]), out, 'w')
+    inner = aligned(other.shape, out, 'h')
+    return Use(weight, inner, tuple(range(len(out))), other)
 
 
 def _multiply(node, i):
@@ -113,9 +128,14 @@ def _reduction(place):
             return None
         labels = tuple(range(numpy.ndim(node.args[0])))
         axes = node.args[place] if len(node.args) > place else node.kwargs.get('axis')
-        axes = labels if axes is None or not labels else {axis % len(labels) for axis in numpy.ravel(axes).tolist()}
-        kept = ((label, 'kept') if label in axes else label for label in labels)
-        outer = tuple(kept if node.kwargs.get('keepdims') else (label for label in labels if label not in axes))
+        if axes is None or not labels:
+            axes = labels
+        else:
+            axes = {axis % len(labels) for axis in numpy.ravel(axes).tolist()}
+        if node.kwargs.get('keepdims'):
+            outer = tuple((label, 'kept') if label in axes else label for label in labels)
+        else:
+            outer = tuple(label for label in labels if label not in axes)
         return Use(labels, labels, outer, _gradient(node, i, node.args))
     return rule
 
@@ -129,8 +149,11 @@ def _stretched(node, i):
 
 
 def _where(node, i):
+    if i not in (1, 2):
+        return None
     c = numpy.asarray(node.args[0])
-    return _elementwise(node, i, (c if i == 1 else ~c.astype(bool)).astype(node.value.dtype)) if i in (1, 2) else None
+    is_taken = c if i == 1 else ~c.astype(bool)
+    return _elementwise(node, i, is_taken.astype(node.value.dtype))
 
 
 def _product(node, i, left, right, out):
@@ -143,9 +166,11 @@ def _dot(node, i):
     a, b = map(numpy.ndim, node.args[:2])
     if not a or not b:
         return _multiply(node, i)
-    left, right = list(range(a)), list(range(a, a + b))
+    left = list(range(a))
+    right = list(range(a, a + b))
     right[max(b - 2, 0)] = a - 1
-    return _product(node, i, left, right, left[:-1] + [label for label in right if label != a - 1])
+    out = left[:-1] + [label for label in right if label != a - 1]
+    return _product(node, i, left, right, out)
 
 
 def _inner(node, i):
@@ -158,7 +183,9 @@ def _inner(node, i):
 
 
 def _outer(node, i):
-    return _product(node, i, [0], [1], [0, 1]) if {*map(numpy.ndim, node.args[:2])} == {1} else None
+    if {*map(numpy.ndim, node.args[:2])} != {1}:
+        return None
+    return _product(node, i, [0], [1], [0, 1])
 
 
 def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
@@ -180,12 +207,14 @@ def _convolve(node, i, axes=None, dot_axes=((), ()), mode='full'):
         b = node.args[1].shape[axes[1][j]]
         m = other.shape[there]
         first = {'full': 0, 'valid': min(a, m) - 1, 'same': (b - 1) // 2}[mode]
-        padding = [(a - 1, max(first + n - m, 0)) if axis == there else (0, 0) for axis in range(other.ndim)]
+        padding = [(0, 0)] * other.ndim
+        padding[there] = a - 1, max(first + n - m, 0)
         windows = sliding_window_view(numpy.pad(other, padding), a, there)[..., ::-1]
         other = numpy.take(windows, range(first, first + n), there)
         inner[there] = ('out', j)
         inner.append(labels[i][at])
-    return Use(tuple(labels[i]), tuple(inner), (*out, *(('out', j) for j in range(len(sizes)))), other)
+    out += [('out', j) for j in range(len(sizes))]
+    return Use(tuple(labels[i]), tuple(inner), tuple(out), other)
 
 
 def _tensordot(node, i):
@@ -194,11 +223,13 @@ def _tensordot(node, i):
     if isinstance(axes, int):
         axes = range(a - axes, a), range(axes)
     first, second = ([axes] if isinstance(axes, int) else list(axes) for axes in axes)
-    left, right = list(range(a)), list(range(a, a + b))
+    left = list(range(a))
+    right = list(range(a, a + b))
     for p, q in zip(first, second, strict=True):
         right[q] = left[p]
     shared = {left[p] for p in first}
-    return _product(node, i, left, right, [label for label in left + right if label not in shared])
+    out = [label for label in left + right if label not in shared]
+    return _product(node, i, left, right, out)
 
 
 def _matmul(node, i):
@@ -209,8 +240,8 @@ def _matmul(node, i):
         return _dot(node, i) if min(a, b) == 1 and (b <= 2 or a > 1) else None
     batch = numpy.shape(node.value)[:-2]
     m = len(batch)
-    ends = (m, m + 1), (m + 1, m + 2)
-    left, right = ((*aligned(shape[:-2], batch, name), *end) for shape, name, end in zip(shapes, 'ab', ends))
+    left = (*aligned(shapes[0][:-2], batch, 'a'), m, m + 1)
+    right = (*aligned(shapes[1][:-2], batch, 'b'), m + 1, m + 2)
     return _product(node, i, left, right, (*range(m), m, m + 2))
 
 
@@ -221,16 +252,23 @@ def _einsum(node, i):
     rest = [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
     if any(len(set(term)) < len(term) for term in (weight, out)):
         return None
-    sizes, others = {}, {}                                                      # lengths of all labels; in `rest`
-    for term, a in [*zip(terms, rest), (weight, operands[i])]:
-        for label, n in zip(term, numpy.shape(a), strict=True):
-            sizes[label] = max(n, sizes.get(label, 0))
-            if a is not operands[i]:
-                others[label] = sizes[label]
-    kept = ''.join(sorted(label for label in others if label in weight + out and others[label] == sizes[label]))
+    others = {}                                                    # lengths of the labels in `rest`
+    for term, a in zip(terms, rest):
+        _lengthen(others, term, numpy.shape(a))
+    sizes = dict(others)                                                        # of all labels
+    shape = numpy.shape(operands[i])
+    _lengthen(sizes, weight, shape)
+    shared = [label for label in others if label in weight + out]
+    kept = ''.join(sorted(label for label in shared if others[label] == sizes[label]))
     h = numpy.einsum(f'{",".join(terms)}->{kept}', *rest) if terms else None
-    labels = (label if n == sizes[label] else ('w', label) for label, n in zip(weight, numpy.shape(operands[i])))
+    labels = (label if n == sizes[label] else ('w', label) for label, n in zip(weight, shape))
     return Use(tuple(labels), tuple(kept), tuple(out), h)
+
+
+def _lengthen(sizes, term, shape):
+    """Make the lengths in `sizes` at least those that the labels of `term` have in an operand of this shape."""
+    for label, n in zip(term, shape, strict=True):
+        sizes[label] = max(n, sizes.get(label, 0))
 
 
 def _concatenate(node, i):
@@ -238,31 +276,42 @@ def _concatenate(node, i):
     before = sum(numpy.shape(a)[node.args[0]] for a in node.args[1:i])
     labels = tuple(range(numpy.ndim(node.value)))
     size = numpy.shape(node.args[i])[axis]
-    return Use(labels, (), labels, None, (slice(None),) * (axis % len(labels)) + (slice(before, before + size),))
+    where = (slice(None),) * (axis % len(labels)) + (slice(before, before + size),)
+    return Use(labels, (), labels, None, where)
 
 
 def _item(node, i):
     """Return the Use of w in a lookup w[index] or w[index, index'], as a product with one-hot vectors."""
     w, index = node.args
     index = index if isinstance(index, tuple) else (index,)
-    if not all(isinstance(a, (int, list, numpy.integer, numpy.ndarray)) and numpy.asarray(a).dtype.kind in 'iu'
-               for a in index):
+    if not all(map(_are_numbers, index)):
         return None
-    index, k, m = numpy.broadcast_arrays(*index), len(index), numpy.ndim(w)
-    n, h = index[0].ndim, numpy.ones((), node.value.dtype)
+    index = numpy.broadcast_arrays(*index)
+    k = len(index)
+    m = numpy.ndim(w)
+    n = index[0].ndim
+    h = numpy.ones((), node.value.dtype)
     for axis, a in enumerate(index):
         rows = numpy.arange(w.shape[axis]).reshape(-1, *(1,) * (k - 1 - axis))
         h = h * (a.reshape(*a.shape, *(1,) * k) % len(rows) == rows)
-    return Use(tuple(range(n, n + m)), tuple(range(n + k)), (*range(n), *range(n + k, n + m)), h)
+    outer = (*range(n), *range(n + k, n + m))
+    return Use(tuple(range(n, n + m)), tuple(range(n + k)), outer, h)
+
+
+def _are_numbers(index):
+    is_array = isinstance(index, (int, list, numpy.integer, numpy.ndarray))
+    return is_array and numpy.asarray(index).dtype.kind in 'iu'
 
 
 RULES = {
-    numpy.add: _sum(1), numpy.subtract: _sum(-1), numpy.broadcast_to: _sum(1), numpy.multiply: _multiply,
-    numpy.divide: _divide, numpy.where: _where, numpy.dot: _dot, numpy.inner: _inner, numpy.matmul: _matmul,
+    numpy.add: _sum(1), numpy.subtract: _sum(-1), numpy.broadcast_to: _sum(1),
+    numpy.multiply: _multiply, numpy.divide: _divide, numpy.where: _where,
+    numpy.dot: _dot, numpy.inner: _inner, numpy.matmul: _matmul,
     numpy.tensordot: _tensordot, numpy.einsum: _einsum, numpy.outer: _outer, numpy.tile: _stretched,
     numpy.repeat: _stretched, numpy.full: _stretched, numpy.clip: _slope, numpy.sinc: _slope,
-    **dict.fromkeys((numpy.sum, numpy.mean, numpy.max, numpy.min, numpy.prod, numpy.var, numpy.std, logsumexp),
-                    _reduction(1)), numpy.linalg.norm: _reduction(2),
+    **dict.fromkeys((numpy.sum, numpy.mean, numpy.max, numpy.min, numpy.prod), _reduction(1)),
+    **dict.fromkeys((numpy.var, numpy.std, logsumexp), _reduction(1)),
+    numpy.linalg.norm: _reduction(2),
 }
 OWN_RULES = {'concatenate': _concatenate, 'item': _item,
              'convolve': lambda node, i: _convolve(node, i, *node.args[2:], **node.kwargs)}

@@ -3,18 +3,20 @@
 With d = params' - params and g(t) = f(params + t d) the polynomial of degree m is sum_k g^(k)(0) / k! for k = 0 ... m.
 The derivatives are computed in forward mode, nested in each other.
 """
+from collections.abc import Callable
 from importlib import import_module
 from math import factorial
 
 from ..arguments import as_part, as_whole, check_finite
 from ..trees import check_each, leaves, rebuilt, tree_map
+from ..types import Tree
 
 __all__ = ['linearize', 'taylor_expand']
 
-MOST = 40               # largest degree; the derivatives of a higher one would take too long
+MAX_DEGREE = 40               # largest degree; the derivatives of a higher one would take too long
 
 
-def linearize(f, params):
+def linearize(f: Callable, params: Tree) -> Callable:
     """Return the linear model of f about `params`:  f_lin(params') = f(params) + J (params' - params).
 
     Parameters
@@ -50,7 +52,7 @@ def linearize(f, params):
     return taylor_expand(f, params, 1)
 
 
-def taylor_expand(f, params, degree):
+def taylor_expand(f: Callable, params: Tree, degree: int) -> Callable:
     """Return the Taylor polynomial of f about `params`.
 
     It is  sum_k d^k/dt^k f(params + t (params' - params)) / k!  at t = 0, for k = 0 ... degree.
@@ -84,8 +86,9 @@ def taylor_expand(f, params, degree):
     """
     f = as_part(f, 'apply_fn', 'f')
     degree = as_whole(degree, 'taylor_expand: degree', 0)
-    if degree > MOST:
-        raise ValueError(f'expected degree <= {MOST}, got {degree!s:.20}: the time grows as 2^degree.')
+    if degree > MAX_DEGREE:
+        raise ValueError(
+            f'expected degree <= {MAX_DEGREE}, got {degree!s:.20}: the time grows as 2^degree.')
     check_each(check_finite, params, 'params')
 
     def expanded(new_params, *args, **kwargs):
@@ -97,8 +100,10 @@ def taylor_expand(f, params, degree):
 
         def along(t):
             return _vector(f(tree_map(lambda p, d: p + t * d, params, direction), *args, **kwargs))
-        total, g = _vector(out), along
-        zero, one = map(total.dtype.type, (0, 1))
+        total = _vector(out)
+        g = along
+        zero = total.dtype.type(0)
+        one = total.dtype.type(1)
         for k in range(1, degree + 1):
             g = _derivative(g, one)
             total = total + (g(zero) / factorial(k)).astype(total.dtype)
@@ -107,9 +112,12 @@ def taylor_expand(f, params, degree):
 
 
 def _difference(p, new):
-    shape, given = (getattr(a, 'shape', ()) for a in (p, new))
+    shape = getattr(p, 'shape', ())
+    given = getattr(new, 'shape', ())
     if given != shape:
-        raise ValueError(f'expected parameters of the shapes that they were expanded about, {shape}, got {given}.')
+        raise ValueError(
+            f'expected parameters of the shapes that they were expanded about, {shape}, got '
+            f'{given}.')
     return new - p
 
 
@@ -121,13 +129,15 @@ def _vector(tree):
     """Return the arrays of a tree as one vector."""
     np = import_module('autograd.numpy')
     if not leaves(tree) or not all(map(_is_numeric, leaves(tree))):
-        raise TypeError(f'expected f to return an array of numbers, or a tree of such, got {tree!r:.100}.')
+        raise TypeError(
+            f'expected f to return an array of numbers, or a tree of such, got {tree!r:.100}.')
     return np.concatenate([np.reshape(a, (-1,)) for a in leaves(tree)])
 
 
 def _like(tree, vector):
     """Return a vector as a tree like `tree`; the inverse of `_vector`."""
-    parts, at = [], 0
+    parts = []
+    at = 0
     for a in leaves(tree):
         shape = getattr(a, 'shape', ())
         size = getattr(a, 'size', 1)
@@ -159,7 +169,7 @@ def _transposed(core, f):
 
     def pushed(argnum, v, ans, args, kwargs):
         pull = core.primitive_vjps[f]((argnum,), ans, args, kwargs)
-        anywhere = core.vspace(value_of(ans)).ones()          # not 0: there some rules leave out terms
+        anywhere = core.vspace(value_of(ans)).ones()       # not 0: there some rules leave out terms
         return core.make_vjp(lambda u: tuple(pull(u))[0], anywhere)[0](v)
     return lambda argnums, vs, ans, args, kwargs: core.sum_outgrads(
         pushed(argnum, v, ans, args, kwargs) for argnum, v in zip(argnums, vs))

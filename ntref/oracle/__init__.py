@@ -4,4 +4,5 @@ from .cases import Case, conformance_cases
 from .certify import Certified, certify
 from .conformance import Conformance, Outcome, conform
 
-__all__ = ['Case', 'Certified', 'Conformance', 'Outcome', 'certify', 'conform', 'conformance_cases', 'report']
+__all__ = ['Case', 'Certified', 'Conformance', 'Outcome', 'certify', 'conform', 'conformance_cases',
+           'report']

@@ -8,16 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from .worker import decoded, encoded
 
 __all__ = ['Adapter', 'Crashed', 'TooSlow', 'Unsupported', 'command']
 
-START = 60              # seconds that starting may take, if the time limit is shorter
-STARTS = 2              # failed starts after which no other is tried
-LONGEST = 1 << 26       # bytes of an answer, at most
-TAIL = 2000             # bytes of stderr that are kept
-SAID = 2000             # characters of a text in a message, at most
+START_SECONDS = 60      # seconds that starting may take, if the time limit is shorter
+MAX_STARTS = 2          # failed starts after which no other is tried
+MAX_ANSWER = 1 << 26    # bytes of an answer, at most
+KEPT_BYTES = 2000       # bytes of stderr that are kept
+MAX_TEXT = 2000         # characters of a text in a message, at most
 WORKER = Path(__file__).with_name('worker.py')
 
 
@@ -33,7 +34,7 @@ class TooSlow(Exception):
     """Raised if the adapter took longer than the time limit."""
 
 
-def command(adapter, python=None):
+def command(adapter: str | os.PathLike, python: str | os.PathLike | None = None) -> list[str]:
     """Return the command that runs an adapter.
 
     Parameters
@@ -48,19 +49,28 @@ def command(adapter, python=None):
     TypeError : the arguments are not paths. FileNotFoundError : there is no such file, or no such interpreter.
     PermissionError : the file is neither Python nor executable.
     """
-    if not isinstance(adapter, (str, os.PathLike)) or not isinstance(python, (str, os.PathLike, type(None))):
-        raise TypeError(f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
+    paths = [adapter] if python is None else [adapter, python]
+    if not all(isinstance(path, (str, os.PathLike)) for path in paths):
+        raise TypeError(
+            f'expected paths as adapter and python, got {adapter!r:.100} and {python!r:.100}.')
     file, _, argument = str(adapter).rpartition(':')
-    path, arguments = (Path(file), [argument]) if file and not Path(adapter).exists() else (Path(adapter), [])
+    path = Path(adapter)
+    arguments = []
+    if file and not path.exists():
+        path = Path(file)
+        arguments = [argument]
     if not path.is_file():
-        raise FileNotFoundError(f'expected a Python file or a program as adapter, got {adapter}, which is not there.')
+        raise FileNotFoundError(
+            f'expected a Python file or a program as adapter, got {adapter}, which is not there.')
     if python is not None and shutil.which(python) is None:
-        raise FileNotFoundError(f'expected a Python interpreter, got {python}, which is none that can be run.')
+        raise FileNotFoundError(
+            f'expected a Python interpreter, got {python}, which is none that can be run.')
     if path.suffix == '.py':
         return [str(python or sys.executable), str(WORKER), str(path.resolve()), *arguments]
     if not os.access(path, os.X_OK):
-        raise PermissionError(f'expected a Python file or an executable program as adapter, got {path}, which is '
-                              f'neither. chmod +x {path}')
+        raise PermissionError(
+            f'expected a Python file or an executable program as adapter, got {path}, which is '
+            f'neither. chmod +x {path}')
     return [str(path.resolve()), *arguments]
 
 
@@ -71,14 +81,15 @@ class Adapter:
     {name: version}.
     """
 
-    def __init__(self, command, time_limit):
-        self.command, self.time_limit = command, time_limit
-        self.about = {}
-        self._process = None
+    def __init__(self, command: list[str], time_limit: float):
+        self.command = command
+        self.time_limit = time_limit
+        self.about: dict[str, str] = {}
+        self._process: Any = None
         self._id = 0
         self._rest = b''
         self._said = b''
-        self._failures = []                                  # failed starts in a row
+        self._failures: list[Exception] = []                 # failed starts in a row
 
     def __enter__(self):
         return self
@@ -86,7 +97,7 @@ class Adapter:
     def __exit__(self, *error):
         self._end()
 
-    def ask(self, call, **request):
+    def ask(self, call: str, **request: Any) -> dict[str, Any]:
         """Return the result of a call: {name: array, or None}.
 
         Raises
@@ -117,8 +128,9 @@ class Adapter:
             if answer.get('id') == self._id and key in answer:
                 raise error(_printable(_as_text(answer[key])))
         self._end()
-        raise Crashed(f'expected an answer {{"id": {self._id}, "result" or "unsupported" or "error": ...}}, got '
-                      f'{_printable(_as_text(answer))}')
+        raise Crashed(
+            f'expected an answer {{"id": {self._id}, "result" or "unsupported" or "error": ...}}, '
+            f'got {_printable(_as_text(answer))}')
 
     def _answer(self, line, seconds):
         """Send a line, and return the line that comes back, as a dict."""
@@ -146,8 +158,9 @@ class Adapter:
                     is_whole = b'\n' in more
                     if not more:
                         raise Crashed(self._last_words())
-                    if len(out) > LONGEST:
-                        raise Crashed(f'expected an answer of at most {LONGEST >> 20} MB, got more')
+                    if len(out) > MAX_ANSWER:
+                        raise Crashed(
+                            f'expected an answer of at most {MAX_ANSWER >> 20} MB, got more')
         text, _, self._rest = bytes(out).partition(b'\n')
         return _parsed(text)
 
@@ -166,18 +179,22 @@ class Adapter:
             more = os.read(self._process.stderr.fileno(), 1 << 16)
         except BlockingIOError:
             return False
-        self._said = (self._said + more)[-TAIL:]
+        self._said = (self._said + more)[-KEPT_BYTES:]
         return bool(more)
 
     # -------------------------------------------------------------- start and end
 
     def _start(self):
-        if len(self._failures) >= STARTS:
+        if len(self._failures) >= MAX_STARTS:
             raise self._failures[-1]
         self._rest = self._said = b''
         try:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
                 start_new_session=True)
         except OSError as e:
             self._failures.append(Crashed(f'did not start: {e}'))
@@ -185,8 +202,9 @@ class Adapter:
         os.set_blocking(self._process.stdin.fileno(), False)
         os.set_blocking(self._process.stderr.fileno(), False)
         try:
-            about = self._result({'call': 'about'}, max(START, self.time_limit))
-            self.about = {_printable(name): _printable(_as_text(version)) for name, version in about.items()}
+            about = self._result({'call': 'about'}, max(START_SECONDS, self.time_limit))
+            self.about = {_printable(name): _printable(_as_text(version))
+                          for name, version in about.items()}
         except (Unsupported, Crashed, TooSlow) as e:
             if self._process is None:
                 self._failures.append(type(e)(f'did not start: {e}'))
@@ -197,7 +215,8 @@ class Adapter:
         """End the process and the processes that it started."""
         if self._process is None:
             return
-        process, self._process = self._process, None
+        process = self._process
+        self._process = None
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -213,7 +232,9 @@ class Adapter:
         except subprocess.TimeoutExpired:
             how = 'closed its output'
         else:
-            how = f'was killed by {signal.Signals(-status).name}' if status < 0 else f'ended with status {status}'
+            how = f'ended with status {status}'
+            if status < 0:
+                how = f'was killed by {signal.Signals(-status).name}'
         while self._listened():
             pass
         said = self._said.decode(errors='replace').strip().splitlines()
@@ -224,14 +245,15 @@ def _parsed(text):
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
-        raise Crashed(f'expected an answer as JSON on a line, got {_printable(_start(text))}') from None
+        raise Crashed(
+            f'expected an answer as JSON on a line, got {_printable(_start(text))}') from None
     if not isinstance(answer, dict):
         raise Crashed(f'expected an object {{...}} as answer, got {_printable(_start(text))}')
     return answer
 
 
 def _start(text):
-    return text[:2 * SAID].decode(errors='replace')
+    return text[:2 * MAX_TEXT].decode(errors='replace')
 
 
 def _as_text(value):
@@ -244,6 +266,10 @@ def _as_text(value):
 
 def _printable(text):
     """Return a text on one line, without control characters; a long text is cut to its beginning and end."""
-    text = text if len(text) <= 2 * SAID else f'{text[:SAID]} {text[-SAID:]}'
-    text = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in ' '.join(text.split()))
-    return text if len(text) <= SAID else f'{text[:SAID // 2]} ... {text[-SAID // 2:]}'
+    if len(text) > 2 * MAX_TEXT:
+        text = f'{text[:MAX_TEXT]} {text[-MAX_TEXT:]}'
+    text = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode()
+                   for c in ' '.join(text.split()))
+    if len(text) <= MAX_TEXT:
+        return text
+    return f'{text[:MAX_TEXT // 2]} ... {text[-MAX_TEXT // 2:]}'

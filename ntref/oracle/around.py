@@ -11,6 +11,7 @@ close by chance, FACTOR times their difference is added to the value.
 """
 from dataclasses import fields, replace
 from math import factorial
+from typing import Any
 
 from ..arrays import kind
 from ..duals.pair import Cov
@@ -20,34 +21,38 @@ from .precision import mpmath
 
 __all__ = ['by_values_around']
 
-H = 10 ** 8 + 7         # 1 / h^2: h is irrational, so that no a (1 + j h) is a short number
+INVERSE_H2 = 10 ** 8 + 7        # 1 / h^2: h is irrational, so that no a (1 + j h) is a short number
 FACTOR = 32
-R = .5                  # assumed distance to the nearest singularity, relative to the arguments
+R = .5                            # assumed distance to a singularity, relative to the arguments
 
 
-def by_values_around(layer):
+def by_values_around(layer: Any) -> Any:
     """Return a layer whose user functions are evaluated by their values around; other layers are unchanged.
 
     Functions of `ElementwiseNumerical` are unchanged: they are evaluated at other nodes of the quadrature instead.
     """
-    if not isinstance(layer, Layer) or isinstance(layer, ElementwiseNumerical):
+    is_layer = isinstance(layer, Layer)
+    if not is_layer or isinstance(layer, ElementwiseNumerical):
         return layer
     if not layer.is_ours():
         return _layer_around(layer)
-    functions = {f.name: value for f in fields(layer) if callable(value := getattr(layer, f.name))
-                 and not isinstance(value, Layer)}
-    return replace(layer, **{name: _function_around(f) for name, f in functions.items()}) if functions else layer
+    arguments = {f.name: getattr(layer, f.name) for f in fields(layer)}
+    functions = {name: _function_around(value) for name, value in arguments.items()
+                 if callable(value) and not isinstance(value, Layer)}
+    return replace(layer, **functions) if functions else layer
 
 
 def _points():
     """Yield (weight, factor of the arguments), with as many points as the working precision asks for."""
-    mp, n = mpmath(), 1
-    h = 1 / mp.sqrt(H)
+    mp = mpmath()
+    n = 1
+    h = 1 / mp.sqrt(INVERSE_H2)
     while (factorial(n) * (h / R) ** n) ** 2 > mp.eps:
         n += 1
     yield mp.mpf(1 - FACTOR), mp.mpf(1)
     for j in range(1, n + 1):
-        c = (-1) ** (j + 1) * mp.mpf(FACTOR * factorial(n) ** 2) / (factorial(n - j) * factorial(n + j))
+        top = mp.mpf(FACTOR * factorial(n) ** 2)
+        c = (-1) ** (j + 1) * top / (factorial(n - j) * factorial(n + j))
         yield from ((c, 1 + j * h), (c, 1 - j * h))
 
 
@@ -63,15 +68,16 @@ def _layer_around(layer):
     cls = type(layer)
 
     def kernel(self, k):
-        if kind(leaves(k)[0].nngp) != 'mpmath':           # a trial run that finds out what becomes of axes
+        if kind(leaves(k)[0].nngp) != 'mpmath':    # a trial run that finds out what becomes of axes
             return cls.kernel(self, k)
         total = None
         for c, s in _points():
-            new = tree_map(lambda k: _times(c, k), cls.kernel(self, tree_map(lambda k: _times(s, k), k)))
+            moved = cls.kernel(self, tree_map(lambda k: _times(s, k), k))
+            new = tree_map(lambda k: _times(c, k), moved)
             total = new if total is None else tree_map(_plus, total, new)
         return total
-    around = type(cls.__name__, (cls,), {'kernel': kernel, 'name': cls.name, '__module__': cls.__module__},
-                  abstract=True)
+    members = {'kernel': kernel, 'name': cls.name, '__module__': cls.__module__}
+    around = type(cls.__name__, (cls,), members, abstract=True)
     new = object.__new__(around)
     new.__dict__.update(layer.__dict__)
     return new

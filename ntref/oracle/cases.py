@@ -19,7 +19,7 @@ __all__ = ['CLASSES', 'Case', 'DATA', 'VERSION', 'check_text', 'conformance_case
 
 DATA = Path(__file__).parent / 'data'
 VERSION = 1
-MOST = 17.              # largest number of digits to which a float64 is said to agree
+MAX_DIGITS = 17.        # largest number of digits to which a float64 is said to agree
 
 CLASSES = {
     'exact': {'float64': 1e-13, 'float32': 1e-5},
@@ -74,11 +74,11 @@ class Case:
     def __repr__(self):
         return f'Case({self.name!r})'
 
-    def wanted(self, dtype):
+    def wanted(self, dtype: str) -> float:
         """Return the number of digits asked for."""
         return -log10(self.tolerance[dtype])
 
-    def compared(self, actual, name, dtype):
+    def compared(self, actual: numpy.ndarray, name: str, dtype: str) -> tuple[float, str | None]:
         """Return how many digits of the worst entry of an array agree with `expected[name]`, and the fault, or None."""
         expected = self.expected[name]
         wanted = self.wanted(dtype)
@@ -89,16 +89,19 @@ class Case:
         strange = ~numpy.isfinite(actual)
         if strange.any():
             first = tuple(map(int, numpy.argwhere(strange)[0]))
-            return 0., f'{actual[first]} at {first}, and at {strange.sum()} of {actual.size} entries'
+            count = strange.sum()
+            return 0., f'{actual[first]} at {first}, and at {count} of {actual.size} entries'
         agreed = digits(actual, self, name)
-        if agreed.min(initial=MOST) >= wanted:
-            return float(agreed.min(initial=MOST)), None
+        least = float(agreed.min(initial=MAX_DIGITS))
+        if least >= wanted:
+            return least, None
         worst = tuple(map(int, numpy.unravel_index(agreed.argmin(), agreed.shape)))
         return float(agreed[worst]), (
-            f'{agreed[worst]:.1f} digits agree of {wanted:.1f} at {worst}: expected {float(expected[worst])!r}, got '
-            f'{float(actual[worst])!r}; too few in {(agreed < wanted).sum()} of {agreed.size} entries')
+            f'{agreed[worst]:.1f} digits agree of {wanted:.1f} at {worst}: expected '
+            f'{float(expected[worst])!r}, got {float(actual[worst])!r}; too few in '
+            f'{(agreed < wanted).sum()} of {agreed.size} entries')
 
-    def check(self, result, dtype='float64'):
+    def check(self, result: Any, dtype: str = 'float64') -> None:
         """Raise AssertionError if a result is not as expected; the message says where and by how much.
 
         Parameters
@@ -112,11 +115,16 @@ class Case:
         ValueError : the case has no tolerance for the dtype.
         """
         if check_text(dtype, 'dtype') not in self.tolerance:
-            raise ValueError(f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
-                             'conformance_cases(dtype=...) gives the cases for a dtype.')
-        faults = [f'{name}: {fault}' for name in self.expected if (fault := self._fault(result, name, dtype))]
+            raise ValueError(
+                f'{self}: expected dtype to be one of {", ".join(self.tolerance)}, got {dtype!r}. '
+                'conformance_cases(dtype=...) gives the cases for a dtype.')
+        faults = []
+        for name in self.expected:
+            if fault := self._fault(result, name, dtype):
+                faults.append(f'{name}: {fault}')
         if faults:
-            raise AssertionError('\n'.join([f'{self}, {dtype}, {self.options}:', *faults, self.note]).rstrip())
+            text = [f'{self}, {dtype}, {self.options}:', *faults, self.note]
+            raise AssertionError('\n'.join(text).rstrip())
 
     def _fault(self, result, name, dtype):
         """Return what is wrong with one of the arrays, or None."""
@@ -133,17 +141,20 @@ class Case:
         return getattr(result, name, None)
 
 
-def digits(actual, case, name):
+def digits(actual: numpy.ndarray, case: Case, name: str) -> numpy.ndarray:
     """Return how many digits of each entry of `actual` agree with case.expected[name], from 0 (or not finite) to 17."""
-    expected, scale = case.expected[name], case.scale[name]
+    expected = case.expected[name]
+    scale = case.scale[name]
     with numpy.errstate(all='ignore'):
         error = abs(numpy.asarray(actual, 'float64') - expected)
         agreed = -numpy.log10(error / numpy.maximum(abs(expected), scale))
-    agreed = numpy.where(error == 0, MOST, agreed)
-    return numpy.clip(numpy.where(numpy.isnan(agreed), 0, agreed), 0, MOST)
+    agreed = numpy.where(error == 0, MAX_DIGITS, agreed)
+    agreed = numpy.where(numpy.isnan(agreed), 0, agreed)
+    return numpy.clip(agreed, 0, MAX_DIGITS)
 
 
-def conformance_cases(select='*', kind=None, dtype=None):
+def conformance_cases(
+        select: str = '*', kind: str | None = None, dtype: str | None = None) -> list[Case]:
     """Return the cases of the conformance suite.
 
     Parameters
@@ -165,22 +176,29 @@ def conformance_cases(select='*', kind=None, dtype=None):
     >>> len(conformance_cases()) >= 150, conformance_cases('dense/relu-1/*')[0]
     (True, Case('dense/relu-1/pair'))
     """
-    for name, value in dict(select=select, kind=kind or '', dtype=dtype or '').items():
-        check_text(value, name)
+    for name, value in dict(select=select, kind=kind, dtype=dtype).items():
+        if value is not None or name == 'select':
+            check_text(value, name)
     table = json.loads((DATA / 'cases.json').read_text('utf-8'))
     if table['version'] != VERSION:
-        raise ValueError(f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: python -m '
-                         'ntref.oracle.generate')
-    rows = [row for row in table['cases'] if fnmatchcase(row['name'], select) and fnmatchcase(row['kind'], kind or '*')
-            and (dtype is None or dtype in CLASSES[row['tolerance']])]
+        raise ValueError(
+            f'expected version {VERSION} of the cases, got {table["version"]}. Make them anew: '
+            'python -m ntref.oracle.generate')
+
+    def is_selected(row):
+        has_dtype = dtype is None or dtype in CLASSES[row['tolerance']]
+        has_kind = fnmatchcase(row['kind'], kind or '*')
+        return has_dtype and has_kind and fnmatchcase(row['name'], select)
+    rows = list(filter(is_selected, table['cases']))
     if not rows:
-        raise ValueError(f'expected names of cases, such as dense/*, got select={select!r}, kind={kind!r}, '
-                         f'dtype={dtype!r}, which none has.')
+        raise ValueError(
+            f'expected names of cases, such as dense/*, got select={select!r}, kind={kind!r}, '
+            f'dtype={dtype!r}, which none has.')
     with numpy.load(DATA / 'cases.npz', allow_pickle=False) as arrays:
         return [_case(row, arrays) for row in rows]
 
 
-def check_text(value, name):
+def check_text(value: Any, name: str) -> str:
     """Return `value`, if it is text.
 
     Raises
@@ -195,11 +213,17 @@ def check_text(value, name):
 def _case(row, arrays):
     name = row['name']
     return Case(
-        name, row['kind'], tuple(row['layers']), row['spec'],
-        {key: _input(place, arrays) for key, place in row['inputs'].items()}, row['options'],
-        {key: arrays[f'{name}/expected/{key}'] for key in row['expected']},
-        {key: arrays[f'{name}/scale/{key}'] for key in row['expected']},
-        dict(CLASSES[row['tolerance']]), row['sure'], row['note'])
+        name=name,
+        kind=row['kind'],
+        layers=tuple(row['layers']),
+        spec=row['spec'],
+        inputs={key: _input(place, arrays) for key, place in row['inputs'].items()},
+        options=row['options'],
+        expected={key: arrays[f'{name}/expected/{key}'] for key in row['expected']},
+        scale={key: arrays[f'{name}/scale/{key}'] for key in row['expected']},
+        tolerance=dict(CLASSES[row['tolerance']]),
+        sure=row['sure'],
+        note=row['note'])
 
 
 def _input(place, arrays):

@@ -10,6 +10,7 @@ If the bound is too large, g is doubled. docs/oracle.md says what a bound means,
 """
 import warnings
 from collections import namedtuple
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,23 +19,26 @@ import numpy
 from ..arguments import as_flag, as_whole, of_block, suggestion
 from ..arrays import is_array
 from ..engine.batch import mirrored, number_of_inputs
+from ..engine.cover import blocks, cuts, put_block
 from ..engine.run import shown
 from ..recursion.signal import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
 from ..trees import leaves, tree_map
+from ..types import Get, Tree
 from .around import by_values_around
 from .precision import alone, mpmath, working
 from .shaken import shaken
 
 __all__ = ['Certified', 'certify', 'rows', 'table']
 
-GUARD = 10              # digits beyond those asked for, at first; twice as many in each further round
-LARGEST = 300           # working digits: with more, eps is no double, and loops that compare with it end too early
-NOTHING = 8             # digits beyond those asked for, below which a difference of numbers of order 1 is 0
-GAIN, DOUBLE = 2, 18    # while fewer digits than DOUBLE are sure, a round must gain GAIN of them to be repeated
+GUARD_DIGITS = 10       # beyond those asked for, at first; twice as many in each further round
+MAX_DIGITS = 300        # with more, eps is no double, and loops that compare with it end too early
+ZERO_DIGITS = 8         # beyond those asked for: a difference of numbers of order 1 below that is 0
+DOUBLE_DIGITS = 18      # while fewer are sure, a round must gain as many as MIN_GAIN to be repeated
+MIN_GAIN = 2
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
 NAMES = 'nngp', 'ntk', 'cov1', 'cov2'
-SHOWN = 16              # entries that `repr` shows
+SHOWN_ENTRIES = 16      # entries that `repr` shows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,31 +68,37 @@ class Certified:
     got32: Any
 
     @property
-    def decimals(self):
+    def decimals(self) -> numpy.ndarray:
         return _mapped(lambda v: mpmath().nstr(v, max(1, self.digits)), self.values)
 
     @property
-    def float64(self):
+    def float64(self) -> numpy.ndarray:
         return self.values.astype('float64')
 
     @property
-    def ulps64(self):
+    def ulps64(self) -> numpy.ndarray:
         return _ulps(self.got64, self.values)
 
     @property
-    def ulps32(self):
+    def ulps32(self) -> numpy.ndarray:
         return _ulps(self.got32, self.values)
 
     def __repr__(self):
-        text = [f'{self.name} {self.values.shape}: {self.digits} digits are sure of {self.asked}, |error| <= '
-                f'{_short(self.bound.max(initial=0))}; {_worst("float64", self.ulps64)}, '
-                f'{_worst("float32", self.ulps32)}']
+        text = [
+            f'{self.name} {self.values.shape}: {self.digits} digits are sure of {self.asked}, |error| '
+            f'<= {_short(self.bound.max(initial=0))}; {_worst("float64", self.ulps64)}, '
+            f'{_worst("float32", self.ulps32)}']
         entries = list(rows(self))
-        text += [f'  {" ".join(map(str, index))}  {value}  +- {bound}' for index, value, bound, *_ in entries[:SHOWN]]
-        return '\n'.join(text + [f'  ... {len(entries) - SHOWN} more'] * (len(entries) > SHOWN))
+        for index, value, bound, *_ in entries[:SHOWN_ENTRIES]:
+            text.append(f'  {" ".join(map(str, index))}  {value}  +- {bound}')
+        if len(entries) > SHOWN_ENTRIES:
+            text.append(f'  ... {len(entries) - SHOWN_ENTRIES} more')
+        return '\n'.join(text)
 
 
-def certify(net, x1, x2=None, get='ntk', digits=30, *, progress=None, **options):
+def certify(
+        net: Layer, x1: Tree, x2: Tree = None, get: Get = 'ntk', digits: int = 30, *,
+        progress: bool | None = None, **options: Any) -> Any:
     """Return kernels of an infinitely wide network to a given number of digits, with a bound on their error.
 
     Parameters
@@ -141,24 +151,32 @@ def _certified(net, x1, x2, get, digits, progress, options):
     asked = as_whole(digits, 'certify: digits', 1)
     names = _requested(get)
     progress = progress if progress is None else as_flag(progress, 'certify: progress')
-    if asked + 2 * GUARD > LARGEST:
-        raise ValueError(f'certify: expected at most {LARGEST - 2 * GUARD} digits, got {asked}.')
+    if asked + 2 * GUARD_DIGITS > MAX_DIGITS:
+        raise ValueError(
+            f'certify: expected at most {MAX_DIGITS - 2 * GUARD_DIGITS} digits, got {asked}.')
     if not isinstance(net, Layer):
-        raise TypeError(f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
+        raise TypeError(
+            f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
     exact = *tree_map(_exactly, (x1, x2)), tree_map(lambda a: _exactly(a, 'fO'), options)
-    doubles = _whole(_changed(net, _in_doubles), *tree_map(lambda a: _rounded(a, 'float64'), exact), names)
+    rounded = tree_map(lambda a: _rounded(a, 'float64'), exact)
+    doubles = _whole(_changed(net, _in_doubles), *rounded, names)
     singles = _in_singles(net, exact, names, doubles)
-    before, guard = -1, GUARD
-    while asked + 2 * guard <= LARGEST:
+    before = -1
+    guard = GUARD_DIGITS
+    while asked + 2 * guard <= MAX_DIGITS:
         compared, met = _twice(net, exact, names, asked, guard, progress)
-        found = {name: Certified(name, *of, asked, doubles[name], singles[name]) for name, of in compared.items()}
+        found = {name: Certified(name, *of, asked, doubles[name], singles[name])
+                 for name, of in compared.items()}
         sure = min(c.digits for c in found.values())
-        if sure == asked or sure < min(before + GAIN, DOUBLE):
+        if sure == asked or sure < min(before + MIN_GAIN, DOUBLE_DIGITS):
             break
-        before, guard = sure, 2 * guard
+        before = sure
+        guard = 2 * guard
     if sure < asked:
         warnings.warn(_fewer(sure, asked, met), stacklevel=3)
-    return found[get] if isinstance(get, str) else namedtuple('CertifiedKernel', found)(**found)
+    if isinstance(get, str):
+        return found[get]
+    return namedtuple('CertifiedKernel', found)(**found)
 
 
 # ------------------------------------------------------------------ the two computations
@@ -166,11 +184,13 @@ def _certified(net, x1, x2, get, digits, progress, options):
 def _twice(net, exact, names, asked, guard, progress):
     """Return {name: (values, bounds, sure digits)} from two precisions, and the doubles met at the lower one."""
     with working(asked + guard), shaken() as met:
-        low = _kernels(_changed(_changed(net, _at_other_nodes), by_values_around), *exact, names, progress)
+        varied = _changed(_changed(net, _at_other_nodes), by_values_around)
+        low = _kernels(varied, *exact, names, progress)
     with working(asked + 2 * guard):
         high = _kernels(net, *exact, names, progress)
         _check_exact(net, {**low, **high})
-        return {name: _compared(high[name], low[name], asked, guard) for name in high}, met
+        compared = {name: _compared(high[name], low[name], asked, guard) for name in high}
+        return compared, met
 
 
 def _check_exact(net, kernels):
@@ -178,9 +198,10 @@ def _check_exact(net, kernels):
     for name, k in kernels.items():
         ended = [x for x in k.ravel().tolist() if not isinstance(x, mpmath().mpf)]
         if ended:
-            raise TypeError('certify: expected layers that compute with mpmath, got '
-                            f'{name} of {type(ended[0]).__name__} from {net!r:.200}. Functions of the user must keep '
-                            'arrays of mpmath.mpf as they are.')
+            raise TypeError(
+                f'certify: expected layers that compute with mpmath, got {name} of '
+                f'{type(ended[0]).__name__} from {net!r:.200}. Functions of the user must keep '
+                'arrays of mpmath.mpf as they are.')
 
 
 def _kernels(net, x1, x2, options, names, progress):
@@ -216,24 +237,25 @@ def _in_tiles(kernel_fn, x1, x2, options, names, progress):
 
     If x2 is x1 and there are no positions, the upper half is computed, and mirrored."""
     other = x1 if x2 is None else x2
+    shape = (number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2'))
     kernels = {}
-    is_mirrored = False
-    shape = number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2')
 
-    def write(i, j):
-        rows, columns = slice(i, i + SIDE), slice(j, j + SIDE)
-        right = None if kernel_fn.is_one and i == j else tree_map(lambda x: x[columns], other)
-        k = kernel_fn(tree_map(lambda x: x[rows], x1), right, names, **of_block(options, rows, columns, x2 is None))
-        for name, tile in zip(names, k):
-            tile = mirrored(tile) if right is None and tile.ndim == 2 else tile
-            kernels.setdefault(name, numpy.zeros((*shape, *tile.shape[2:]), object))[rows, columns] = tile
-            if is_mirrored:
-                kernels[name][columns, rows] = tile.T
-    write(0, 0)
-    is_mirrored = kernel_fn.is_one and kernels[names[0]].ndim == 2
-    tiles = [(i, j) for i in range(0, shape[0], SIDE) for j in range(i * is_mirrored, shape[1], SIDE) if i or j]
-    for i, j in shown(progress, 'kernel')(tiles):
-        write(i, j)
+    def write(rows, columns, symmetric):
+        is_own = kernel_fn.is_one and rows == columns
+        left = tree_map(lambda x: x[rows], x1)
+        right = None if is_own else tree_map(lambda x: x[columns], other)
+        kwargs = of_block(options, rows, columns, x2 is None)
+        for name, tile in zip(names, kernel_fn(left, right, names, **kwargs)):
+            tile = mirrored(tile) if is_own and tile.ndim == 2 else tile
+            if name not in kernels:
+                kernels[name] = numpy.zeros((*shape, *tile.shape[2:]), object)
+            put_block(kernels[name], rows, columns, tile, symmetric)
+    write(*(slice(0, min(SIDE, n)) for n in shape), False)
+    symmetric = kernel_fn.is_one and kernels[names[0]].ndim == 2
+    down, across = (cuts(n, SIDE) for n in shape)
+    tiles = blocks(down) if symmetric else blocks(down, across)
+    for rows, columns in shown(progress, 'kernel')(tiles[1:]):
+        write(rows, columns, symmetric)
     return kernels
 
 
@@ -253,21 +275,28 @@ def _changed(part, f):
     if isinstance(part, tuple):
         parts = tuple(_changed(one, f) for one in part)
         return parts if any(new is not old for new, old in zip(parts, part)) else part
-    given = {field.name: getattr(part, field.name) for field in fields(part)} if isinstance(part, Layer) else {}
-    changes = {name: new for name, value in given.items() if (new := _changed(value, f)) is not value}
+    changes = {}
+    for field in fields(part) if isinstance(part, Layer) else ():
+        value = getattr(part, field.name)
+        new = _changed(value, f)
+        if new is not value:
+            changes[field.name] = new
     return f(replace(part, **changes) if changes else part)
 
 
 def _compared(high, low, asked, guard):
     """Return values, their bounds, and how many digits are sure."""
-    ten = mpmath().mpf(10)
-    bound = abs(high - low) + ten ** -(asked + guard) * abs(high)
-    largest = abs(high).max(initial=0)
-    is_sure = bound <= abs(high) / ten ** asked
-    nothing = ~is_sure & (abs(high) + bound <= largest / ten ** (asked + NOTHING))
-    values, bound = (numpy.where(nothing, *pair) for pair in ((0 * high, high), (abs(high) + bound, bound)))
-    unsure = ~(is_sure | nothing)
-    lost = [int(mpmath().ceil(mpmath().log10(b / v))) if v else 0 for v, b in zip(abs(high[unsure]), bound[unsure])]
+    mp = mpmath()
+    ten = mp.mpf(10)
+    size = abs(high)
+    bound = abs(high - low) + ten ** -(asked + guard) * size
+    largest = size.max(initial=0)
+    is_sure = bound <= size / ten ** asked
+    is_zero = ~is_sure & (size + bound <= largest / ten ** (asked + ZERO_DIGITS))
+    values = numpy.where(is_zero, 0 * high, high)
+    bound = numpy.where(is_zero, size + bound, bound)
+    unsure = ~(is_sure | is_zero)
+    lost = [int(mp.ceil(mp.log10(b / v))) if v else 0 for v, b in zip(size[unsure], bound[unsure])]
     return values, bound, max(0, -max(lost)) if lost else asked
 
 
@@ -277,11 +306,14 @@ def _requested(get):
     """Return the names of kernels that are asked for, as a tuple; it is empty for all."""
     names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
-                        f'{type(get).__name__}.')
+        raise TypeError(
+            f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
+            f'{type(get).__name__}.')
     if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
-        raise ValueError(f'expected get to be None, or one or more different names out of {NAMES}, got {get!r:.200}.'
-                         + ''.join(suggestion(name, NAMES) for name in names if name not in NAMES))
+        hints = ''.join(suggestion(name, NAMES) for name in names if name not in NAMES)
+        raise ValueError(
+            f'expected get to be None, or one or more different names out of {NAMES}, got '
+            f'{get!r:.200}.{hints}')
     return names
 
 
@@ -294,7 +326,8 @@ def _exactly(a, types='biufO'):
     try:
         return _mapped(mpmath().convert, numpy.asarray(a))
     except (TypeError, ValueError) as e:
-        raise TypeError(f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
+        raise TypeError(
+            f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
 
 
 def _rounded(a, dtype):
@@ -304,25 +337,30 @@ def _rounded(a, dtype):
 
 
 def _mapped(f, a):
+    each = numpy.frompyfunc(f, 1, 1)
     with numpy.errstate(invalid='ignore'):                    # mpf(inf) sets the flag
-        return numpy.asarray(numpy.frompyfunc(f, 1, 1)(a.astype(object)), dtype=object)
+        return numpy.asarray(each(a.astype(object)), dtype=object)
 
 
 # ------------------------------------------------------------------ as text
 
-def rows(certified):
+def rows(certified: Certified) -> Iterator[tuple]:
     """Yield the entries: index, value to the digits that are sure, bound, float64, ulps of float64 and float32."""
-    columns = (certified.decimals, certified.bound, certified.float64, certified.ulps64, certified.ulps32)
+    decimals = certified.decimals
+    doubles = certified.float64
+    ulps64 = certified.ulps64
+    ulps32 = certified.ulps32
     for index in numpy.ndindex(certified.values.shape):
-        decimal, bound, double, *ulps = (column[index] for column in columns)
-        yield index, decimal, _short(bound), repr(float(double)), *(f'{u:.3g}' for u in ulps)
+        bound = _short(certified.bound[index])
+        double = repr(float(doubles[index]))
+        yield index, decimals[index], bound, double, f'{ulps64[index]:.3g}', f'{ulps32[index]:.3g}'
 
 
-def table(found):
+def table(found: Sequence[Certified]) -> Iterator[list]:
     """Yield a header and the entries of all kernels, as rows of a file of comma-separated values."""
     axes = max(certified.values.ndim for certified in found)
-    yield ['kernel', *(f'axis {i}' for i in range(axes)), 'value', 'bound', 'float64', 'ulps of float64',
-           'ulps of float32']
+    columns = 'value', 'bound', 'float64', 'ulps of float64', 'ulps of float32'
+    yield ['kernel', *(f'axis {i}' for i in range(axes)), *columns]
     for certified in found:
         for index, *entries in rows(certified):
             yield [certified.name, *index, *[''] * (axes - len(index)), *entries]
@@ -344,13 +382,16 @@ def _ulps(got, values):
     with numpy.errstate(all='ignore'):
         size = abs(values.astype(got.dtype))
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
-        error = abs(_mapped(mpmath().convert, got) - values) / _mapped(mpmath().convert, unit)
+        exact = _mapped(mpmath().convert, got)
+        error = abs(exact - values) / _mapped(mpmath().convert, unit)
     return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
 
 
 def _fewer(sure, asked, met):
     numbers = ', '.join(map(repr, sorted(met, key=lambda x: abs(mpmath().mpf(x)))[:5]))
-    return (f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working with '
-            f'{LARGEST} digits can mend; or functions of the user leave mpmath on the way, by float, text, a fraction '
-            'or a precision of their own; or formulas have doubles in them that stand for other numbers'
-            + (f' (out of {numbers}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'))
+    which = f' (out of {numbers}): give them as arguments of a layer, or as mpmath.mpf.' if met else '.'
+    return (
+        f'expected {asked} digits, {sure} are sure. Either rounding errors grow beyond what working '
+        f'with {MAX_DIGITS} digits can mend; or functions of the user leave mpmath on the way, by float, '
+        'text, a fraction or a precision of their own; or formulas have doubles in them that stand for '
+        f'other numbers{which}')

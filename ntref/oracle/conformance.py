@@ -5,12 +5,15 @@
     fail      fewer digits agree, shape or dtype differ, or there are NaN
     crashed, too slow, unsupported      there are no numbers
 """
+import os
 import platform
 import shlex
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 import numpy
 
@@ -18,13 +21,13 @@ from ..arguments import as_flag
 from ..engine.run import shown
 from ..trees import tree_map
 from .adapter import Adapter, Crashed, TooSlow, Unsupported, command
-from .cases import check_text, conformance_cases
+from .cases import Case, check_text, conformance_cases
 
 __all__ = ['Conformance', 'Outcome', 'VERDICTS', 'conform', 'judged', 'run']
 
 VERDICTS = 'pass', 'fail', 'crashed', 'too slow', 'unsupported'
 DTYPES = 'float64', 'float32'
-LIMIT = 60.             # seconds
+LIMIT_SECONDS = 60.
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ class Outcome:
     seconds: float = 0.
 
     @property
-    def least(self):
+    def least(self) -> float | None:
         """Digits agreed in the worst entry of all kernels; None if there are no numbers."""
         return min(self.digits.values(), default=None)
 
     @property
-    def has_failed(self):
+    def has_failed(self) -> bool:
         return self.verdict not in ('pass', 'unsupported')
 
 
@@ -69,21 +72,24 @@ class Conformance:
     command: str
     seconds: float
 
-    def count(self, verdict):
+    def count(self, verdict: str) -> int:
         """Return the number of cases with this verdict."""
         return sum(outcome.verdict == verdict for outcome in self.outcomes)
 
     @property
-    def has_failed(self):
+    def has_failed(self) -> bool:
         return any(outcome.has_failed for outcome in self.outcomes)
 
     @property
-    def is_empty(self):
+    def is_empty(self) -> bool:
         """True if nothing has been compared."""
         return self.count('unsupported') == len(self.outcomes)
 
 
-def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT, *, progress=None, each=None):
+def conform(
+        adapter: str | os.PathLike, select: str = '*', dtype: str = 'float64',
+        python: str | os.PathLike | None = None, time_limit: float = LIMIT_SECONDS, *,
+        progress: bool | None = None, each: Callable[[Outcome], Any] | None = None) -> Conformance:
     """Run the suite against an adapter.
 
     Parameters
@@ -117,7 +123,8 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
     process = command(adapter, python)
     if check_text(dtype, 'dtype') not in DTYPES:
         raise ValueError(f'expected dtype to be one of {DTYPES}, got {dtype!r}.')
-    if isinstance(time_limit, bool) or not isinstance(time_limit, Real) or not 0 < time_limit < float('inf'):
+    is_number = isinstance(time_limit, Real) and not isinstance(time_limit, bool)
+    if not is_number or not 0 < time_limit < float('inf'):
         raise ValueError(f'expected a time limit > 0 in seconds, got {time_limit!r:.100}.')
     if each is not None and not callable(each):
         raise TypeError(f'expected each to be a function of an Outcome, got {each!r:.100}.')
@@ -130,24 +137,33 @@ def conform(adapter, select='*', dtype='float64', python=None, time_limit=LIMIT,
             if each is not None:
                 each(outcomes[-1])
         versions = _versions() | answers.about
-    again = ['ntref', 'conform', str(adapter), *_given('--select', select, '*'), *_given('--dtype', dtype, 'float64'),
-             *_given('--python', python, None), *_given('--time-limit', time_limit, LIMIT)]
-    return Conformance(str(adapter), dtype, tuple(outcomes), versions, shlex.join(again), time.monotonic() - start)
+    again = ['ntref', 'conform', str(adapter)]
+    again += _given('--select', select, '*')
+    again += _given('--dtype', dtype, 'float64')
+    again += _given('--python', python, None)
+    again += _given('--time-limit', time_limit, LIMIT_SECONDS)
+    seconds = time.monotonic() - start
+    return Conformance(str(adapter), dtype, tuple(outcomes), versions, shlex.join(again), seconds)
 
 
 def _given(option, value, default):
-    return [] if value == default else [option, f'{value:g}' if isinstance(value, float) else str(value)]
+    if value == default:
+        return []
+    return [option, f'{value:g}' if isinstance(value, float) else str(value)]
 
 
 def _versions():
     from .. import __version__
-    return {'ntref': __version__, 'system': f'{platform.system()} {platform.machine()}', 'suite run by Python':
-            '.'.join(map(str, sys.version_info[:3]))}
+    return {
+        'ntref': __version__,
+        'system': f'{platform.system()} {platform.machine()}',
+        'suite run by Python': '.'.join(map(str, sys.version_info[:3])),
+    }
 
 
 # ------------------------------------------------------------------ one case
 
-def run(case, answers, dtype):
+def run(case: Case, answers: Adapter, dtype: str) -> Outcome:
     """Return the Outcome of a case, with the answer of the `Adapter` `answers`."""
     start = time.monotonic()
 
@@ -166,7 +182,7 @@ def run(case, answers, dtype):
     return ended(*judged(case, answer, dtype))
 
 
-def judged(case, answer, dtype):
+def judged(case: Case, answer: Mapping[str, Any], dtype: str) -> tuple[str, dict[str, float], str]:
     """Return (verdict, {name: digits}, reason) for an answer {name: array, or None if it is not supported}."""
     agreed = {}
     faults = []
@@ -191,7 +207,9 @@ def _compared(case, name, actual, dtype):
     `actual` is text, the dtype, if the answer had no real numbers."""
     if isinstance(actual, str):
         return 0., f'expected dtype {dtype}, got {actual}'
-    return case.compared(actual, name, dtype) if isinstance(actual, numpy.ndarray) else (0., 'no array')
+    if not isinstance(actual, numpy.ndarray):
+        return 0., 'no array'
+    return case.compared(actual, name, dtype)
 
 
 def _cast(inputs, dtype):

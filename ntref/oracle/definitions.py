@@ -5,7 +5,9 @@
 
 Neither eigenvectors, stored factorizations nor autograd are used. Each value is computed at two precisions (`settled`).
 """
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import Any
 
 import numpy
 
@@ -15,10 +17,13 @@ from .precision import mpmath, working
 
 __all__ = ['EMPIRICAL', 'PREDICTIONS', 'empirical', 'settled']
 
-LOW, HIGH = 60, 100         # working digits of the two computations
+LOW_DIGITS = 60             # working digits of the two computations
+HIGH_DIGITS = 100
 
 
-def settled(compute, asked):
+def settled(
+        compute: Callable[[], Mapping[str, Any]],
+        asked: int) -> tuple[dict[str, numpy.ndarray], int]:
     """Return {name: array of mpf} from compute(), and the digits to which two precisions agree.
 
     Digits are relative to the largest entry of each array.
@@ -27,16 +32,18 @@ def settled(compute, asked):
     ------
     ArithmeticError : fewer digits agree than are asked for.
     """
-    mp, found = mpmath(), []
-    for digits in LOW, HIGH:
+    mp = mpmath()
+    found = []
+    for digits in LOW_DIGITS, HIGH_DIGITS:
         with working(digits):
             found.append({name: numpy.asarray(a, dtype=object) for name, a in compute().items()})
     low, high = found
-    with working(HIGH):
+    with working(HIGH_DIGITS):
         errors = [_largest(low[name] - k) / (_largest(k) or 1) for name, k in high.items()]
-        sure = min(LOW, *(int(-mp.log10(e)) if e else LOW for e in errors))
+        sure = min(LOW_DIGITS, *(int(-mp.log10(e)) if e else LOW_DIGITS for e in errors))
     if sure < asked:
-        raise ArithmeticError(f'expected {asked} digits, got {sure}: the problem is conditioned too badly.')
+        raise ArithmeticError(
+            f'expected {asked} digits, got {sure}: the problem is conditioned too badly.')
     return high, sure
 
 
@@ -48,7 +55,8 @@ def _largest(a):
 
 def exact(a):
     """Return an array of mpf with the same numbers."""
-    return numpy.asarray(numpy.frompyfunc(mpmath().mpmathify, 1, 1)(numpy.asarray(a).astype(object)), dtype=object)
+    convert = numpy.frompyfunc(mpmath().mpmathify, 1, 1)
+    return numpy.asarray(convert(numpy.asarray(a).astype(object)), dtype=object)
 
 
 def _matrix(a):
@@ -59,6 +67,10 @@ def _array(m):
     return numpy.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
 
 
+def _exp(a):
+    return _array(mpmath().expm(_matrix(a), method='taylor'))
+
+
 def decay_and_growth(A, tau):
     """Return exp(-A tau), and the integral of exp(-A s) for s from 0 to tau; tau = None is infinite time, A regular."""
     n = len(A)
@@ -66,7 +78,7 @@ def decay_and_growth(A, tau):
         return exact(numpy.zeros((n, n))), _array(_matrix(A) ** -1)
     zero = exact(numpy.zeros((n, n)))
     one = exact(numpy.eye(n))
-    both = _array(mpmath().expm(_matrix(numpy.block([[-A * tau, one * tau], [zero, zero]])), method='taylor'))
+    both = _exp(numpy.block([[-A * tau, one * tau], [zero, zero]]))
     return both[:n, :n], both[:n, n:]
 
 
@@ -87,7 +99,8 @@ def _times(options, y):
     """Return tau = learning_rate t / y.size for each t; for one t alone, a list with one entry."""
     t = options.get('t')
     rate = exact(options.get('learning_rate', 1.)).item()
-    return [None if one is None else rate * exact(one).item() / y.size for one in (t if isinstance(t, list) else [t])]
+    times = t if isinstance(t, list) else [t]
+    return [None if one is None else rate * exact(one).item() / y.size for one in times]
 
 
 def _stacked(results, options):
@@ -98,7 +111,8 @@ def _stacked(results, options):
 
 
 def _regularization(options):
-    return {name: options[name] for name in ('diag_reg', 'diag_reg_absolute_scale') if name in options}
+    names = 'diag_reg', 'diag_reg_absolute_scale'
+    return {name: options[name] for name in names if name in options}
 
 
 # ------------------------------------------------------------------ predictions
@@ -106,9 +120,11 @@ def _regularization(options):
 def gradient_descent_mse(inputs, options):
     """f_t = y + exp(-A tau) (f_t(0) - y),  f_* = f_*(0) + K_*t A^-1 (1 - exp(-A tau)) (y - f_t(0))."""
     given = {name: None if a is None else exact(a) for name, a in inputs.items()}
-    shape, columns = given['y_train'].shape, (lambda a: a.reshape(-1, a.shape[-1]))
-    if options.get('trace_axes', [-1]) == []:
-        columns = (lambda a: a.reshape(-1, 1))
+    shape = given['y_train'].shape
+    is_one_column = options.get('trace_axes', [-1]) == []
+
+    def columns(a):
+        return a.reshape(-1, 1 if is_one_column else a.shape[-1])
     y = columns(given['y_train'])
     f0 = columns(given['fx_train_0']) if 'fx_train_0' in given else 0 * y
     A = regularized(as_matrix(given['k_train_train']), **_regularization(options))
@@ -135,14 +151,14 @@ def gradient_descent(inputs, options):
     momentum = options.get('momentum')
     zero = exact(numpy.zeros((len(K), len(K))))
     one = exact(numpy.eye(len(K)))
-    M = -K / y.size                                                                # of residuals; 0 for the tests
+    M = -K / y.size                                                  # of residuals; 0 for the tests
     if momentum is not None:
         rate = mpmath().sqrt(rate)
         M = numpy.block([[zero, one], [M, -one * ((1 - exact(momentum).item()) / rate)]])
     r = numpy.concatenate([f0 - y, start, *[0 * f0, 0 * start] * (momentum is not None)])
 
     def at(t):
-        moved = _array(mpmath().expm(_matrix(M * (rate * exact(t).item())), method='taylor')) @ r
+        moved = _exp(M * (rate * exact(t).item())) @ r
         return {'fx_train': y + moved[:n], 'fx_test': moved[n:len(K)]}
     return _stacked([at(t) for t in options['t']], options)
 
@@ -161,15 +177,19 @@ def gradient_descent_mse_steps(inputs, options):
         g = rate * (K @ r)
         v = m * v - g
         r = r + (m * v - g if options.get('nesterov') else v)
-    return {name: numpy.stack([found[step][name] for step in options['steps']]) for name in found[0]}
+    asked = [found[step] for step in options['steps']]
+    return {name: numpy.stack([outputs[name] for outputs in asked]) for name in found[0]}
 
 
 def _moving(inputs):
     """Return y, initial training and test outputs, and K as a square matrix of all inputs.
 
     Its last rows are of the test inputs, whose outputs move; their columns are 0, since they act on no output."""
-    y, f0, k, cross, start = (exact(inputs[name]) for name in (
-        'y_train', 'fx_train_0', 'k_train_train', 'k_test_train', 'fx_test_0'))
+    y = exact(inputs['y_train'])
+    f0 = exact(inputs['fx_train_0'])
+    start = exact(inputs['fx_test_0'])
+    k = exact(inputs['k_train_train'])
+    cross = exact(inputs['k_test_train'])
     nothing = exact(numpy.zeros((len(k) + len(cross), len(cross))))
     return y, f0, start, numpy.concatenate([numpy.concatenate([k, cross]), nothing], 1)
 
@@ -178,7 +198,8 @@ def _gaussians(S, T, y, options, tau):
     """Return {'mean_nngp', 'covariance_nngp', ...} of test outputs.
 
     S and T are the NNGP and tangent kernels (train train, test train, test test)."""
-    found, reg = {}, _regularization(options)
+    found = {}
+    reg = _regularization(options)
     for get in options['get']:
         (tt, st, ss) = S if get == 'nngp' else T
         A = regularized(tt, **reg)
@@ -189,7 +210,8 @@ def _gaussians(S, T, y, options, tau):
             cross = B @ S[1].T
             covariance = S[2] - cross - cross.T + B @ S[0] @ B.T
         else:
-            covariance = ss - st @ (G if tau is None else decay_and_growth(A, 2 * tau)[1]) @ st.T
+            twice = G if tau is None else decay_and_growth(A, 2 * tau)[1]
+            covariance = ss - st @ twice @ st.T
         if options.get('compute_cov'):
             found[f'covariance_{get}'] = covariance
     return found
@@ -197,8 +219,9 @@ def _gaussians(S, T, y, options, tau):
 
 def gp_inference(inputs, options):
     """Return S_*t A^-1 y and S_** - S_*t A^-1 S_t*; for 'ntk' those of the ensemble of networks after infinite time."""
-    S, T = ([exact(inputs[f'{name}_{pair}']) for pair in ('train_train', 'test_train', 'test_test')]
-            for name in ('nngp', 'ntk'))
+    pairs = 'train_train', 'test_train', 'test_test'
+    S = [exact(inputs[f'nngp_{pair}']) for pair in pairs]
+    T = [exact(inputs[f'ntk_{pair}']) for pair in pairs]
     return _gaussians(S, T, exact(inputs['y_train']), options, None)
 
 
@@ -211,7 +234,12 @@ def gradient_descent_mse_ensemble(inputs, options):
     digits = mpmath().dps - 20
     net = from_spec(options['spec'])
     pairs = (train, None), (test, train), (test, None)
-    S, T = zip(*([k.values for k in certify(net, *pair, names, digits, progress=False)] for pair in pairs))
+    S = []
+    T = []
+    for pair in pairs:
+        nngp, ntk = certify(net, *pair, names, digits, progress=False)
+        S.append(nngp.values)
+        T.append(ntk.values)
     y = exact(inputs['y_train'])
     return _stacked([_gaussians(S, T, y, options, tau) for tau in _times(options, y)], options)
 
@@ -233,11 +261,14 @@ PREDICTIONS = {f.__name__: f for f in (
 
 # ------------------------------------------------------------------ kernels of finite networks
 
-def empirical(net, inputs, options):
+def empirical(
+        net: Any, inputs: Mapping[str, Any],
+        options: Mapping[str, Any]) -> dict[str, numpy.ndarray]:
     """Return f f^T and J J^T, with J by central differences: f(p + h) - f(p - h) over 2 h."""
     mp = mpmath()
     h = mpmath().mpf(10) ** -(mpmath().dps // 3)
-    x1, x2 = (None if inputs[name] is None else exact(inputs[name]) for name in ('x1', 'x2'))
+    x1 = exact(inputs['x1'])
+    x2 = None if inputs['x2'] is None else exact(inputs['x2'])
     _, like = net.init_fn(0, x1.shape)
     params = [exact(p) for p in inputs['params']]
 
@@ -248,15 +279,15 @@ def empirical(net, inputs, options):
         return net.apply_fn(rebuilt(like, moved), x)
 
     def jacobian(x):
-        return numpy.stack([(f(x, i, j, h) - f(x, i, j, -h)) / (2 * h)
-                            for i, p in enumerate(params) for j in range(p.size)], -1)
-    assert len(params) == len(leaves(like)) and mp.dps >= LOW
+        entries = [(i, j) for i, p in enumerate(params) for j in range(p.size)]
+        return numpy.stack([(f(x, i, j, h) - f(x, i, j, -h)) / (2 * h) for i, j in entries], -1)
+    assert len(params) == len(leaves(like)) and mp.dps >= LOW_DIGITS
     found = {}
     for name in options['get']:
         values = (lambda x: f(x)[..., None]) if name == 'nngp' else jacobian
         first = values(x1)
         second = first if x2 is None else values(x2)
-        k = numpy.tensordot(first, second, (-1, -1))                     # (n1, outputs, n2, outputs)
+        k = numpy.tensordot(first, second, (-1, -1))                    # (n1, outputs, n2, outputs)
         found[name] = EMPIRICAL[_pairing(options)](k.transpose(0, 2, 1, 3))
     return found
 

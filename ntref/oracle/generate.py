@@ -8,25 +8,29 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from hashlib import sha256
+from typing import Any
 
 import numpy
 
 from ..engine.run import shown
 from .cases import DATA, VERSION
 from .catalogue import INPUTS, catalogue
+from .catalogue.family import Definition
 from .certify import certify
 from .definitions import PREDICTIONS, empirical, settled
 
 __all__ = ['certified', 'generate', 'main', 'same']
 
-EVERY = 20.             # seconds between two writes of the files
+WRITE_SECONDS = 20.     # seconds between two writes of the files
 
 
 # ------------------------------------------------------------------ the values of a case
 
-def certified(definition):
+def certified(
+        definition: Definition) -> tuple[dict[str, numpy.ndarray], dict[str, numpy.ndarray], int]:
     """Return ({name: float64 array, correctly rounded}, {name: scale}, digits that are sure).
 
     Raises
@@ -53,12 +57,14 @@ def _kernels(definition, given, options):
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
         try:
-            found = certify(definition.net, x1, x2, names, definition.digits, progress=False, pattern=pattern,
-                            **options)
+            found = certify(
+                definition.net, x1, x2, names, definition.digits, progress=False, pattern=pattern,
+                **options)
         except UserWarning as e:
             raise ArithmeticError(f'{definition.name}: {e}') from e
     scale = _scales(definition.net, x1, x2, names, pattern, options)
-    return {k.name: k.float64 for k in found}, scale, min(k.digits for k in found)
+    values = {k.name: k.float64 for k in found}
+    return values, scale, min(k.digits for k in found)
 
 
 def _predictions(definition, given, options):
@@ -73,7 +79,8 @@ def _by_definition(definition, compute):
     """Return values, scales and sure digits of `compute`; the scale of errors is the largest value."""
     values, sure = settled(compute, definition.digits)
     found = {name: a.astype('float64') for name, a in values.items()}
-    return found, {name: _coarse(abs(a).max(initial=0)) for name, a in found.items()}, sure
+    scale = {name: _coarse(abs(a).max(initial=0)) for name, a in found.items()}
+    return found, scale, sure
 
 
 VALUES = {'kernel': _kernels, 'predict': _predictions, 'empirical': _finite}
@@ -81,25 +88,28 @@ VALUES = {'kernel': _kernels, 'predict': _predictions, 'empirical': _finite}
 
 def _scales(net, x1, x2, names, pattern, options):
     """Return sqrt(q q') in the shape of each kernel, to two digits."""
-    sides = []
-    for x, P in zip((x1, x2), pattern or (None, None)):
-        own = None if x is None else net.kernel_fn(x, None, names, pattern=P, **options)
-        sides.append(sides[0] if x is None else {name: _spread(getattr(own, name), options) for name in names})
-    left, right = sides
+    def variances(x, pattern):
+        own = net.kernel_fn(x, None, names, pattern=pattern, **options)
+        return {name: _spread(getattr(own, name), options) for name in names}
+    pattern1, pattern2 = pattern or (None, None)
+    left = variances(x1, pattern1)
+    right = left if x2 is None else variances(x2, pattern2)
     return {name: _coarse(_outer(left[name] ** .5, right[name] ** .5, options)) for name in names}
 
 
 def _spread(k, options):
     """Return the variances (n, *positions) from kernels (n, n, h, h', w, w', ...)."""
     k = numpy.moveaxis(numpy.diagonal(k), -1, 0)
-    for axis in range(1, 1 + (0 if options.get('diagonal_spatial') else (k.ndim - 1) // 2)):
+    doubled = 0 if options.get('diagonal_spatial') else (k.ndim - 1) // 2
+    for axis in range(1, 1 + doubled):
         k = numpy.moveaxis(numpy.diagonal(k, axis1=axis, axis2=axis + 1), -1, axis)
     return numpy.maximum(k, 0)
 
 
 def _outer(a, b, options):
     """Return the products of each entry of a with each of b, of shape (n1, n2, h, h', w, w', ...)."""
-    a, b = a[:, None], b[None]
+    a = a[:, None]
+    b = b[None]
     if not options.get('diagonal_spatial'):
         for axis in range(2, 2 * a.ndim - 2, 2):
             a = numpy.expand_dims(a, axis + 1)
@@ -117,14 +127,21 @@ def _coarse(a):
 
 def row_of(definition):
     """Return the JSON row of a case, without its values; `fingerprint` tells definitions apart."""
-    row = {'name': definition.name, 'kind': definition.kind, 'layers': list(definition.layers),
-           'spec': definition.net and definition.net.to_spec(),
-           'inputs': {name: _place(definition, name, at) for name, at in definition.inputs.items()},
-           'options': definition.options, 'tolerance': definition.tolerance, 'note': definition.note}
+    row = {
+        'name': definition.name,
+        'kind': definition.kind,
+        'layers': list(definition.layers),
+        'spec': definition.net and definition.net.to_spec(),
+        'inputs': {name: _place(definition, name, at) for name, at in definition.inputs.items()},
+        'options': definition.options,
+        'tolerance': definition.tolerance,
+        'note': definition.note,
+    }
     told = sha256(json.dumps([row['spec'], row['options'], definition.digits]).encode())
     for name, a in inputs_of(definition).items():
         for part in a if isinstance(a, list) else [a]:
-            told.update(f'{name} {getattr(part, "shape", None)}'.encode() + (b'' if part is None else part.tobytes()))
+            told.update(f'{name} {getattr(part, "shape", None)}'.encode())
+            told.update(b'' if part is None else part.tobytes())
     return row | {'fingerprint': told.hexdigest()[:16]}
 
 
@@ -151,30 +168,36 @@ def write(rows, arrays):
     DATA.mkdir(exist_ok=True)
     used = [key for row in rows for key in keys(row)]
     lines = ',\n'.join(json.dumps(row) for row in rows)
-    for name, save in (('cases.npz', lambda path: numpy.savez_compressed(path, **{key: arrays[key] for key in used})),
-                       ('cases.json', lambda path: path.write_text(
-                           f'{{"version": {VERSION}, "cases": [\n{lines}\n]}}\n', 'utf-8'))):
-        part = DATA / f'part-{name}'
-        save(part)
-        os.replace(part, DATA / name)
+    text = f'{{"version": {VERSION}, "cases": [\n{lines}\n]}}\n'
+    part = DATA / 'part-cases.npz'
+    numpy.savez_compressed(part, **{key: arrays[key] for key in used})
+    os.replace(part, DATA / 'cases.npz')
+    part = DATA / 'part-cases.json'
+    part.write_text(text, 'utf-8')
+    os.replace(part, DATA / 'cases.json')
 
 
 def keys(row):
     """Return the keys of the arrays of a case."""
-    places = [place for at in row['inputs'].values() for place in (at if isinstance(at, list) else [at])]
-    return [place for place in places if place] + [
-        f'{row["name"]}/{part}/{name}' for part in ('expected', 'scale') for name in row['expected']]
+    found = []
+    for at in row['inputs'].values():
+        found += at if isinstance(at, list) else [at] if at else []
+    for part in 'expected', 'scale':
+        found += [f'{row["name"]}/{part}/{name}' for name in row['expected']]
+    return found
 
 
 # ------------------------------------------------------------------ the command
 
-def generate(select='*', everything=False, progress=None):
+def generate(select: str = '*', everything: bool = False, progress: bool | None = None) -> int:
     """Compute cases that are missing or whose definition changed (or all), write the files, return how many."""
-    definitions, (known, arrays) = catalogue(), read()
+    definitions = catalogue()
+    known, arrays = read()
     rows = {d.name: row_of(d) for d in definitions}
     wanted = [d for d in definitions if fnmatchcase(d.name, select)
               and (everything or not _is_known(rows, known, d.name))]
-    kept = {name: _kept(row, known[name]) for name, row in rows.items() if _is_known(rows, known, name)}
+    kept = {name: _kept(row, known[name]) for name, row in rows.items()
+            if _is_known(rows, known, name)}
     saved = time.monotonic()
     try:
         for done, d in enumerate(shown(progress, 'case')(wanted)):
@@ -182,11 +205,13 @@ def generate(select='*', everything=False, progress=None):
             kept[d.name] = rows[d.name] | {'expected': list(values), 'sure': sure}
             given = inputs_of(d)
             for name, at in rows[d.name]['inputs'].items():
-                several = isinstance(at, list)
-                arrays.update(zip(at if several else [at], given[name] if several else [given[name]]))
+                if isinstance(at, list):
+                    arrays.update(zip(at, given[name]))
+                else:
+                    arrays[at] = given[name]
             for part, found in ('expected', values), ('scale', scale):
                 arrays.update({f'{d.name}/{part}/{name}': a for name, a in found.items()})
-            if time.monotonic() - saved > EVERY:
+            if time.monotonic() - saved > WRITE_SECONDS:
                 write([kept[name] for name in rows if name in kept], arrays)
                 saved = time.monotonic()
     finally:
@@ -202,21 +227,30 @@ def _kept(row, known):
     return row | {'expected': known['expected'], 'sure': known['sure']}
 
 
-def same(definition, known, arrays):
+def same(
+        definition: Definition, known: Mapping[str, Any],
+        arrays: Mapping[str, numpy.ndarray]) -> bool:
     """True if the existing case is what its definition gives, with values equal to the last bit."""
     values, scale, sure = certified(definition)
     row = row_of(definition) | {'expected': list(values), 'sure': sure}
-    found = {f'{definition.name}/expected/{name}': a for name, a in values.items()}
-    return known.get(definition.name) == row and all(
-        arrays[key].shape == a.shape and arrays[key].tobytes() == a.tobytes() for key, a in found.items()) and all(
-        numpy.allclose(arrays[f'{definition.name}/scale/{name}'], a, .02, 0) for name, a in scale.items())
+    if known.get(definition.name) != row:
+        return False
+    for name, a in values.items():
+        before = arrays[f'{definition.name}/expected/{name}']
+        if before.shape != a.shape or before.tobytes() != a.tobytes():
+            return False
+    return all(numpy.allclose(arrays[f'{definition.name}/scale/{name}'], a, .02, 0)
+               for name, a in scale.items())
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status, 1 if --check finds a case that differs or no case at all."""
-    parser = argparse.ArgumentParser(prog='python -m ntref.oracle.generate', description=__doc__.partition('\n')[0])
-    parser.add_argument('--select', default='*', metavar='GLOB', help='names of cases, such as conv/* (%(default)s)')
-    parser.add_argument('--check', action='store_true', help='compute again and compare to the last bit, write nothing')
+    parser = argparse.ArgumentParser(
+        prog='python -m ntref.oracle.generate', description=__doc__.partition('\n')[0])
+    parser.add_argument(
+        '--select', default='*', metavar='GLOB', help='names of cases, such as conv/* (%(default)s)')
+    parser.add_argument(
+        '--check', action='store_true', help='compute again and compare to the last bit, write nothing')
     parser.add_argument('--all', action='store_true', help='compute again what is there, too')
     args = parser.parse_args(argv)
     if not args.check:

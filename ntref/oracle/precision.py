@@ -5,29 +5,33 @@ A thread in `working` has them for itself: another thread that comes here, or se
 done; if it reads the precision, it gets that from before. See docs/oracle.md#threads.
 """
 import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from threading import RLock, get_ident
+from typing import Any
 
 __all__ = ['alone', 'mpmath', 'replaced', 'working']
 
 _turn = RLock()
-_owner = None           # the thread whose turn it is
-_undone = []            # functions that undo current replacements, the latest last
+_owner: int | None = None                     # the thread whose turn it is
+_undone: list[Callable[[], None]] = []   # functions that undo current replacements, the latest last
 
 
 @cache
-def mpmath():
+def mpmath() -> Any:
     """Return the context `mpmath.mp`, which functions of the user work with as well."""
     try:
         return import_module('mpmath').mp
     except ImportError:
-        raise ImportError('expected mpmath for so many digits, got none. Install it: pip install mpmath') from None
+        raise ImportError(
+            'expected mpmath for so many digits, got none. Install it: pip install '
+            'mpmath') from None
 
 
 @contextmanager
-def replaced(owner, changes):
+def replaced(owner: Any, changes: Mapping[str, Any]) -> Iterator[None]:
     """Set the attributes `changes` of a class or an object, and restore the former ones at the end."""
     before = {name: vars(owner)[name] for name in changes if name in vars(owner)}
 
@@ -48,14 +52,15 @@ def replaced(owner, changes):
 
 
 @contextmanager
-def alone():
+def alone() -> Iterator[None]:
     """Reserve mpmath for this thread, and restore its precision at the end."""
     global _owner
     with _turn:
         if _owner == get_ident():
             yield
             return
-        mp, _owner = mpmath(), get_ident()
+        mp = mpmath()
+        _owner = get_ident()
         before = mp.prec
         try:
             with replaced(type(mp), {name: _waiting(mp, name) for name in ('prec', 'dps')}):
@@ -83,7 +88,7 @@ def _waiting(mp, name):
 
 
 @contextmanager
-def working(digits):
+def working(digits: int) -> Iterator[None]:
     """Set the working precision to `digits` digits, for this thread alone.
 
     Raises
@@ -94,8 +99,10 @@ def working(digits):
         bits = mpmath().prec
         yield
         if mpmath().prec != bits:
-            raise RuntimeError(f'certify: expected functions that leave the precision of mpmath as it is, got {bits} '
-                               f'bits before and {mpmath().prec} bits after. Change it in `with mpmath.workdps(...):`.')
+            raise RuntimeError(
+                'certify: expected functions that leave the precision of mpmath as it is, got '
+                f'{bits} bits before and {mpmath().prec} bits after. Change it in `with '
+                'mpmath.workdps(...):`.')
 
 
 def _in_a_child():

@@ -1,48 +1,74 @@
 """Reports on a run of the suite: a table, JSON, and a page with a picture."""
 import json
 import time
+from collections.abc import Iterable
 from html import escape
 
-from .conformance import VERDICTS
+from .conformance import VERDICTS, Conformance, Outcome
 
 __all__ = ['as_html', 'as_json', 'by_layer', 'line', 'picture', 'summary']
 
-WIDEST = 400            # characters of a reason on a terminal, at most
-COLOURS = {'pass': '#0072b2', 'fail': '#d55e00', 'crashed': '#222222', 'too slow': '#b8860b', 'unsupported': '#8a8a8a'}
+MAX_REASON = 400        # characters of a reason on a terminal, at most
+COLOURS = {
+    'pass': '#0072b2',
+    'fail': '#d55e00',
+    'crashed': '#222222',
+    'too slow': '#b8860b',
+    'unsupported': '#8a8a8a',
+}
 
 
 # ------------------------------------------------------------------ text
 
-def line(outcome, width, is_cut=False):
+def line(outcome: Outcome, width: int, is_cut: bool = False) -> str:
     """Return a row of the table: case, digits agreed, verdict, reason; `width` is that of the names.
 
     With `is_cut` a long reason is cut to its beginning and its end, where the cause is.
     """
-    reason, half = outcome.reason, WIDEST // 2
-    reason = f'{reason[:half]} ... {reason[-half:]}' if is_cut and len(reason) > WIDEST + 5 else reason
-    return f'{outcome.name:<{width}}  {_digits(outcome):>6}  {outcome.verdict}{": " * bool(reason)}{reason}'
+    reason = outcome.reason
+    if is_cut and len(reason) > MAX_REASON + 5:
+        half = MAX_REASON // 2
+        reason = f'{reason[:half]} ... {reason[-half:]}'
+    why = f': {reason}' if reason else ''
+    return f'{outcome.name:<{width}}  {_digits(outcome):>6}  {outcome.verdict}{why}'
 
 
-def summary(result):
+def summary(result: Conformance) -> str:
     """Return a line with the number of cases of each verdict."""
     counts = [f'{n} {verdict}' for verdict in VERDICTS if (n := result.count(verdict))]
-    return f'{len(result.outcomes)} cases in {result.dtype}: {", ".join(counts)}; {result.seconds:.0f} s'
+    n = len(result.outcomes)
+    return f'{n} cases in {result.dtype}: {", ".join(counts)}; {result.seconds:.0f} s'
 
 
-def as_json(result):
+def as_json(result: Conformance) -> str:
     """Return the whole result as JSON."""
     return json.dumps({
-        'version': 1, 'adapter': result.adapter, 'dtype': result.dtype, 'command': result.command,
-        'versions': result.versions, 'seconds': round(result.seconds, 3),
+        'version': 1,
+        'adapter': result.adapter,
+        'dtype': result.dtype,
+        'command': result.command,
+        'versions': result.versions,
+        'seconds': round(result.seconds, 3),
         'counts': {verdict: result.count(verdict) for verdict in VERDICTS},
-        'cases': [{'name': o.name, 'layers': o.layers, 'verdict': o.verdict,
-                   'digits': {name: _finite(d) for name, d in o.digits.items()}, 'wanted': round(o.wanted, 2),
-                   'reason': o.reason, 'seconds': round(o.seconds, 3)} for o in result.outcomes]}, indent=1)
+        'cases': [_as_dict(outcome) for outcome in result.outcomes],
+    }, indent=1)
 
 
-def by_layer(outcomes):
+def _as_dict(outcome):
+    return {
+        'name': outcome.name,
+        'layers': outcome.layers,
+        'verdict': outcome.verdict,
+        'digits': {name: _finite(d) for name, d in outcome.digits.items()},
+        'wanted': round(outcome.wanted, 2),
+        'reason': outcome.reason,
+        'seconds': round(outcome.seconds, 3),
+    }
+
+
+def by_layer(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """Return {layer: outcomes of the cases whose main layer it is}, in order of appearance."""
-    layers = {}
+    layers: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         layers.setdefault(outcome.layers[0], []).append(outcome)
     return layers
@@ -67,7 +93,7 @@ NONE = 60
 """Pixels: the names of layers, the digits, the counts; a row; what is above; the column of what has no number."""
 
 
-def picture(result):
+def picture(result: Conformance) -> str:
     """Return the digits agreed per layer as SVG, with a row for each layer and a mark for each case."""
     layers = by_layer(result.outcomes)
     most = 17 if result.dtype == 'float64' else 9
@@ -84,8 +110,9 @@ def picture(result):
         f'<desc id="picture-about">{escape(_described(layers))}</desc>',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>', *_legend(LEFT + NONE)]
     for d in range(0, most + 1, 1 if most < 10 else 2):
-        parts += [f'<line x1="{at(d):.1f}" x2="{at(d):.1f}" y1="{TOP}" y2="{bottom}" stroke="#e4e4e4"/>',
-                  _text(at(d), bottom + 17, d, anchor='middle', fill='#555555')]
+        x = at(d)
+        parts += [f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}" stroke="#e4e4e4"/>',
+                  _text(x, bottom + 17, d, anchor='middle', fill='#555555')]
     parts += [_text(LEFT + NONE / 2 - 2, bottom + 17, 'none', anchor='middle', fill='#555555'),
               _text(at(most / 2), bottom + 37, 'decimal digits agreed, worst entry of each case', anchor='middle')]
     for i, (layer, outcomes) in enumerate(layers.items()):
@@ -94,18 +121,22 @@ def picture(result):
 
 
 def _row(layer, outcomes, y, at):
-    counts = ', '.join(f'{n} {verdict}' for verdict in VERDICTS[1:]
-                       if (n := sum(o.verdict == verdict for o in outcomes)))
+    counts = []
+    for verdict in VERDICTS[1:]:
+        if n := sum(o.verdict == verdict for o in outcomes):
+            counts.append(f'{n} {verdict}')
     done = [o for o in outcomes if o.verdict != 'unsupported']
     passed = f'{sum(o.verdict == "pass" for o in done)} of {len(done)}' if done else ''
-    said = '; '.join(filter(None, (passed, counts)))
+    said = '; '.join(filter(None, (passed, ', '.join(counts))))
+    colour = COLOURS['fail' if any(o.has_failed for o in outcomes) else 'unsupported']
     end = at(1e9)
     yield f'<line x1="{LEFT}" x2="{end}" y1="{y + ROW / 2}" y2="{y + ROW / 2}" stroke="#f1f1f1"/>'
     yield _text(LEFT - 8, y + 4, layer if len(layer) < 26 else f'{layer[:24]}…', anchor='end')
-    yield _text(end + 14, y + 4, said, fill=COLOURS['fail' if any(o.has_failed for o in outcomes) else 'unsupported'])
+    yield _text(end + 14, y + 4, said, fill=colour)
     for outcome in sorted(done, key=lambda o: o.verdict != 'pass'):
         x = LEFT + NONE / 2 - 2 if not outcome.least else at(outcome.least)
-        yield _mark(outcome.verdict, x, y, f'{outcome.name}: {_digits(outcome) or "no"} digits, {outcome.verdict}')
+        title = f'{outcome.name}: {_digits(outcome) or "no"} digits, {outcome.verdict}'
+        yield _mark(outcome.verdict, x, y, title)
 
 
 def _mark(verdict, x, y, title):
@@ -128,8 +159,9 @@ def _legend(x):
 
 
 def _text(x, y, text, anchor='start', fill='#222222', size=13, weight='normal'):
-    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-size="{size}" '
-            f'font-weight="{weight}">{escape(str(text))}</text>')
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-size="{size}" '
+        f'font-weight="{weight}">{escape(str(text))}</text>')
 
 
 def _described(layers):
@@ -153,11 +185,13 @@ td.reason { min-width: 16em; max-width: 25em; overflow-wrap: break-word }
 """ + ''.join(f'.{verdict.replace(" ", "-")} {{ color: {colour} }}\n' for verdict, colour in COLOURS.items())
 
 
-def as_html(result):
+def as_html(result: Conformance) -> str:
     """Return a self-contained page with the picture, versions, command, and all cases."""
     name = escape(result.adapter.rpartition('/')[2])
-    about = ''.join(_cells('th', what) + _cells('td', version) + '</tr>\n' for what, version in result.versions.items())
-    rows = ''.join(map(_case_row, sorted(result.outcomes, key=lambda outcome: not outcome.has_failed)))
+    about = ''.join(_cells('th', what) + _cells('td', version) + '</tr>\n'
+                    for what, version in result.versions.items())
+    failed_first = sorted(result.outcomes, key=lambda outcome: not outcome.has_failed)
+    rows = ''.join(map(_case_row, failed_first))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -6,6 +6,7 @@ rounding, so that results which depend on them no longer agree. Numbers from lon
 precision, are moved likewise. Numbers that ought not to matter, a threshold or a quadrature step, may be any double.
 """
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from math import frexp, isfinite
 from random import Random
@@ -17,20 +18,20 @@ from .precision import mpmath, replaced
 
 __all__ = ['shaken']
 
-SHORT = 26              # bits: numbers such as 0.5, 3.25 and 1e6 are taken as exact
-FEW = 12                # decimals: texts such as '0.1' are taken as exact
-LOST = 6                # bits by which a precision below that of the computation is lowered further
+EXACT_BITS = 26         # bits: numbers such as 0.5, 3.25 and 1e6 are taken as exact
+EXACT_DECIMALS = 12     # decimals: texts such as '0.1' are taken as exact
+LOST_BITS = 6           # bits by which a precision below that of the computation is lowered further
 OPERATORS = [f'__{side}{name}__' for name in 'add sub mul truediv pow mod'.split() for side in ('', 'r')]
 COMPARISONS = [f'__{name}__' for name in 'eq ne lt le gt ge'.split()]
 
 
 @contextmanager
-def shaken():
+def shaken() -> Iterator[set]:
     """Move doubles and long texts that enter computations with mpmath in this thread by about one rounding.
 
-    Doubles of more than SHORT bits are moved where they meet an `mpmath.mpf` in arithmetic, become one, or go into a
-    function of mpmath, and texts of more than FEW decimals likewise. A precision that is set to less than that of the
-    computation has LOST bits less.
+    Doubles of more than EXACT_BITS bits are moved where they meet an `mpmath.mpf` in arithmetic, become one, or go into
+    a function of mpmath, and texts of more than EXACT_DECIMALS decimals likewise. A precision that is set to less than
+    that of the computation has LOST_BITS bits less.
 
     `mpmath.mpmathify(0.1)` is taken as exact; `ntref.arrays.exact` converts arguments of layers that way. Other threads
     are not affected.
@@ -42,7 +43,8 @@ def shaken():
     mp = mpmath()
     met = set()
     thread = get_ident()
-    mpf, convert = mp.mpf, mp.convert
+    mpf = mp.mpf
+    convert = mp.convert
 
     def moved(x):
         """Return x, or for a long double or text an mpf next to it, always the same one, so that x / x is 1."""
@@ -51,34 +53,42 @@ def shaken():
             return x
         x = float(x) if _is_double(x) else x
         met.add(x)
-        random, x = Random(x), convert(x)
+        random = Random(x)
+        x = convert(x)
         share = random.choice((-1, 1)) * random.uniform(1, 2)
         return mp.fadd(x, mp.fmul(x, convert(share) * unit, exact=True), exact=True)
 
     def around(method, f):
         return lambda first, *others, **options: method(first, *map(f, others), **options)
+
+    def exactly(x):
+        return convert(x) if _is_double(x) else x
+
+    def convert_moved(x, *others, **given):
+        return convert(moved(x), *others, **given)
     changes = {name: around(getattr(mpf, name), moved) for name in OPERATORS}
-    changes |= {name: around(getattr(mpf, name), lambda x: convert(x) if _is_double(x) else x) for name in COMPARISONS}
+    changes |= {name: around(getattr(mpf, name), exactly) for name in COMPARISONS}
     changes['__new__'] = staticmethod(around(mpf.__new__, moved))
     with ExitStack() as stack:
         stack.enter_context(replaced(mpf, changes))
-        stack.enter_context(replaced(mp, {'convert': lambda x, *others, **given: convert(moved(x), *others, **given)}))
-        stack.enter_context(replaced(type(mp), {name: _lowered(mp, name) for name in ('prec', 'dps')}))
+        stack.enter_context(replaced(mp, {'convert': convert_moved}))
+        precisions = {name: _lowered(mp, name) for name in ('prec', 'dps')}
+        stack.enter_context(replaced(type(mp), precisions))
         yield met
 
 
 def _rounding(x):
     """Return the relative rounding error of a number that x may stand for; 0 if x is taken as exact."""
     if _is_double(x):
-        return 0 if (2. ** SHORT * frexp(x)[0]).is_integer() else mpmath().mpf(2) ** -53
+        return 0 if (2. ** EXACT_BITS * frexp(x)[0]).is_integer() else mpmath().mpf(2) ** -53
     if not isinstance(x, str) or not re.fullmatch(r'\s*[+-]?[\d._]+([eE][+-]?\d+)?\s*', x):
         return 0
     decimals = re.sub('[eE].*|[^0-9]', '', x).strip('0')
-    return 0 if len(decimals) <= FEW else .5 / mpmath().mpf(int(decimals))
+    return 0 if len(decimals) <= EXACT_DECIMALS else .5 / mpmath().mpf(int(decimals))
 
 
 def _lowered(mp, name):
-    """Return the property `name` of mp; a precision set below the current one is lowered by LOST bits more."""
+    """Return the property `name` of mp; a precision set below the current one is lowered by LOST_BITS bits more."""
     thread = get_ident()
     plain = getattr(type(mp), name)
     bits = mp.prec
@@ -86,7 +96,7 @@ def _lowered(mp, name):
     def put(context, n):
         plain.fset(context, n)
         if context is mp and get_ident() == thread and plain_bits(context) < bits:
-            context._prec_rounding[0] = max(1, plain_bits(context) - LOST)
+            context._prec_rounding[0] = max(1, plain_bits(context) - LOST_BITS)
     plain_bits = type(mp).prec.fget
     return property(plain.fget, put)
 

@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import traceback
+from typing import Any
 
 import numpy
 
@@ -23,7 +24,7 @@ SPECIAL = {'nan': float('nan'), 'inf': float('inf'), '-inf': -float('inf')}
 
 # ------------------------------------------------------------------ arrays as JSON
 
-def encoded(value):
+def encoded(value: Any) -> Any:
     """Return arrays, also those in lists and dicts, as {'shape', 'dtype', 'data'}, with NaN and infinities as text.
 
     >>> encoded({'x1': numpy.array([[1., numpy.inf]])})
@@ -41,7 +42,7 @@ def encoded(value):
     return value.item() if isinstance(value, numpy.generic) else value
 
 
-def decoded(value):
+def decoded(value: Any) -> Any:
     """Return the value that `encoded` took; for an array that is not of real numbers its dtype, as text.
 
     Raises
@@ -77,9 +78,9 @@ def _array(shape, dtype, data):
 
 # ------------------------------------------------------------------ the adapter's functions
 
-def loaded(path):
+def loaded(path: str) -> Any:
     """Load the adapter as a module, and call its `prepare()` if it has one."""
-    spec = importlib.util.spec_from_file_location('adapter', path)
+    spec: Any = importlib.util.spec_from_file_location('adapter', path)
     module = importlib.util.module_from_spec(spec)
     sys.modules['adapter'] = module
     spec.loader.exec_module(module)
@@ -87,7 +88,7 @@ def loaded(path):
     return module
 
 
-def answer(module, request):
+def answer(module: Any, request: dict) -> dict:
     """Return the answer to a request, without its id: {'result': ...}, {'unsupported': why} or {'error': text}."""
     try:
         return {'result': encoded(_called(module, request))}
@@ -95,7 +96,8 @@ def answer(module, request):
         return {'unsupported': str(e) or 'NotImplementedError'}
     except Exception as e:
         place = traceback.extract_tb(e.__traceback__)[-1]
-        return {'error': '%s: %s (%s, line %s)' % (type(e).__name__, e, os.path.basename(place.filename), place.lineno)}
+        file = os.path.basename(place.filename)
+        return {'error': '%s: %s (%s, line %s)' % (type(e).__name__, e, file, place.lineno)}
 
 
 def _called(module, request):
@@ -105,11 +107,13 @@ def _called(module, request):
         return dict(versions, **getattr(module, 'about', dict)())
     if not hasattr(module, call):
         raise NotImplementedError('the adapter has no function ' + call)
-    result = _arguments(getattr(module, call), call, request['spec'], decoded(request['inputs']), request['options'])()
+    inputs = decoded(request['inputs'])
+    result = _arguments(getattr(module, call), call, request['spec'], inputs, request['options'])()
     if not isinstance(result, dict):
         names = request['options'].get('get', [])
         if len(names) != 1:
-            raise TypeError('expected a dict of arrays from %s, got %s' % (call, type(result).__name__))
+            got = type(result).__name__
+            raise TypeError('expected a dict of arrays from %s, got %s' % (call, got))
         result = {names[0]: result}
     return {name: None if a is None else numpy.asarray(a) for name, a in result.items()}
 
@@ -132,10 +136,10 @@ def _arguments(f, call, spec, inputs, options):
 
 # ------------------------------------------------------------------ the process
 
-def main(path, *arguments):
+def main(path: str, *arguments: str) -> int:
     """Answer each line of stdin, and return the exit status."""
     with os.fdopen(os.dup(1), 'w', encoding='utf-8') as out:
-        os.dup2(2, 1)                                        # what the adapter prints, also from compiled code
+        os.dup2(2, 1)                             # what the adapter prints, also from compiled code
         sys.argv = [path] + list(arguments)
         sys.path[0] = os.path.dirname(os.path.abspath(path))
         module = loaded(path)

@@ -270,7 +270,7 @@ class System:
         y = y / scale
         left = self.unfinished
         if state is not None:
-            s = self.resume(State(*state), y, scale)
+            s = self.resume(state, y, scale)
         elif left is not None and numpy.array_equal(left.y, y):
             s = self.resume(left, y, 1)
         else:

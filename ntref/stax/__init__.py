@@ -13,7 +13,7 @@ from .layers.sliding import Padding
 # without weights
 from .layers.dot_general import DotGeneral
 from .layers.graph import Aggregate, AggregateImplementation
-from .layers.normalization import Dropout, Identity, LayerNorm
+from .layers.normalization import Dropout, Identity, LayerNorm, RMSNorm
 from .layers.pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from .layers.reshaping import Flatten, ImageResize, Index, Slice
 # nonlinearities
@@ -38,7 +38,7 @@ __all__ = [
     'FanOut', 'FanInSum', 'FanInProd', 'FanInConcat',
     'Dense', 'Conv', 'ConvLocal', 'ConvTranspose', 'GlobalSelfAttention', 'AttentionMechanism', 'PositionalEmbedding',
     'AvgPool', 'SumPool', 'GlobalAvgPool', 'GlobalSumPool', 'Flatten', 'Index', 'Slice', 'ImageResize', 'Identity',
-    'DotGeneral', 'Aggregate', 'AggregateImplementation', 'LayerNorm', 'Dropout',
+    'DotGeneral', 'Aggregate', 'AggregateImplementation', 'LayerNorm', 'RMSNorm', 'Dropout',
     'Relu', 'LeakyRelu', 'ABRelu', 'Abs', 'Erf', 'Sigmoid_like', 'Gelu', 'Sin', 'Cos', 'Rbf', 'Gaussian', 'Exp',
     'ExpNormalized', 'Gabor', 'Sign', 'Hermite', 'Monomial', 'RectifiedMonomial', 'Polynomial', 'Elementwise',
     'ElementwiseNumerical', 'Elu', 'Selu', 'HardTanh', 'Relu6', 'Tanh', 'Sigmoid', 'Softplus', 'Swish', 'Mish',

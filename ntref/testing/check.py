@@ -1,12 +1,16 @@
 """A check of all contracts of a layer in one call."""
+from collections.abc import Iterable
+from typing import Any
+
 import numpy
 
 from ..arguments import as_whole
 from ..stax import Layer
+from ..types import Shape
 from .comparing import accepts, after_dense, axes_of
 from .contracts import (
-    blocks, coincidences, compose, derivatives, diagonal, float32, gaps, get, read_only, same, shapes, swap, text,
-    tiles)
+    blocks, coincidences, compose, derivatives, diagonal, float32, gaps, get, read_only, same,
+    shapes, swap, text, tiles)
 from .finite import ROUND, finite_nngp, finite_ntk
 
 __all__ = ['CONTRACTS', 'check_layer']
@@ -18,7 +22,9 @@ CONTRACTS = {f.__name__: f for f in (*KERNEL, *ARGUMENTS, *FINITE)}
 """{name: contract}, functions of a network and inputs (n, ...); n >= 5."""
 
 
-def check_layer(layer, input_shape, *, without=(), most=2048, notices=.15):
+def check_layer(
+        layer: Any, input_shape: Shape, *, without: Iterable[str] = (), most: int = 2048,
+        notices: float = .15) -> dict:
     """Check the contracts of a layer: alone if it takes any input, and behind `Dense`, whose outputs are Gaussian.
 
     =============  ==================================================================================================
@@ -81,13 +87,18 @@ def check_layer(layer, input_shape, *, without=(), most=2048, notices=.15):
     is_function = callable(layer) and not isinstance(layer, type)
     one = layer if isinstance(layer, Layer) else layer(2) if is_function else None
     if not isinstance(one, Layer):
-        raise TypeError(f'expected a layer such as Relu(), or a function from the width to one, got {layer!r}.')
+        raise TypeError(
+            f'expected a layer such as Relu(), or a function from the width to one, got {layer!r}.')
     if one.several:
-        raise ValueError(f'expected a layer with one input, got {one!r}. Put FanOut and branches before it, in serial.')
+        raise ValueError(
+            f'expected a layer with one input, got {one!r}. Put FanOut and branches before it, in '
+            'serial.')
     unknown = set(without) - set(CONTRACTS)
     most = as_whole(most, 'most', ROUND)
     if unknown:
-        raise ValueError(f'expected `without` out of {", ".join(CONTRACTS)}, got {", ".join(map(repr, unknown))}.')
+        raise ValueError(
+            f'expected `without` out of {", ".join(CONTRACTS)}, got '
+            f'{", ".join(map(repr, unknown))}.')
     shape = list(input_shape)
     shape[axes_of(one)[0]] = 6
     x = numpy.random.default_rng(0).standard_normal(shape)
@@ -102,7 +113,8 @@ def check_layer(layer, input_shape, *, without=(), most=2048, notices=.15):
             reasons = [contract(case, x, **more) for case in cases]
         except Exception as e:
             said = '' if isinstance(e, AssertionError) else f'{type(e).__name__}: '
-            raise AssertionError(f'{one!r} breaks the contract {name}, {contract.__doc__.split(chr(10))[0]} '
-                                 f'Got {said}{e}') from e
+            about = str(contract.__doc__).split('\n')[0]
+            raise AssertionError(
+                f'{one!r} breaks the contract {name}, {about} Got {said}{e}') from e
         result[name] = reasons[0] or 'kept'
     return result

@@ -1,12 +1,16 @@
 """Comparisons of kernels to multiples of eps, and inputs in the layout of a network."""
+from typing import Any
+
 import numpy
 
+from ..recursion.kernel import Kernel
 from ..recursion.signal import Demand
-from ..stax import Dense, LayerError, serial
+from ..stax import Dense, Layer, LayerError, serial
 from ..stax.trees import input_signal
+from ..types import Shape, Tree
 
-__all__ = ['EPS_MULTIPLES', 'accepts', 'after_dense', 'applied', 'assert_close', 'axes_of', 'compare', 'laid_out',
-           'ntk_scale', 'output', 'scale', 'taken', 'variances']
+__all__ = ['EPS_MULTIPLES', 'accepts', 'after_dense', 'applied', 'assert_close', 'axes_of',
+           'compare', 'laid_out', 'ntk_scale', 'output', 'scale', 'taken', 'variances']
 
 EPS_MULTIPLES = {
     # the same formulas on another kind of array: sums in another order, another libm
@@ -32,7 +36,8 @@ EPS_MULTIPLES = {
 
 # ------------------------------------------------------------------ comparisons
 
-def assert_close(actual, expected, quantity, scale=1., dtype=None):
+def assert_close(
+        actual: Any, expected: Any, quantity: str, scale: Any = 1., dtype: Any = None) -> None:
     """Assert equal shapes and dtypes, and a difference of at most EPS_MULTIPLES[quantity] eps times `scale`.
 
     `scale` is broadcast; NaN and infinity are refused. With `dtype` the two may have different precision, and eps is
@@ -44,66 +49,76 @@ def assert_close(actual, expected, quantity, scale=1., dtype=None):
     assert actual.shape == expected.shape, (actual.shape, expected.shape)
     assert actual.dtype == expected.dtype or dtype != actual.dtype, (actual.dtype, expected.dtype)
     assert numpy.isfinite(actual).all() and numpy.isfinite(expected).all(), 'NaN or infinity'
-    error = abs(actual.astype('float64') - expected) / numpy.where(numpy.asarray(scale) > 0, scale, 1)
+    unit = numpy.where(numpy.asarray(scale) > 0, scale, 1)
+    error = abs(actual.astype('float64') - expected) / unit
     worst = float(error.max(initial=0.)) / float(numpy.finfo(dtype).eps)
-    assert worst <= EPS_MULTIPLES[quantity], f'{quantity}: {worst:.3g} eps, allowed {EPS_MULTIPLES[quantity]}'
+    allowed = EPS_MULTIPLES[quantity]
+    assert worst <= allowed, f'{quantity}: {worst:.3g} eps, allowed {allowed}'
 
 
-def variances(k):
+def variances(k: Kernel) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Return the variances q of x1 and of x2, broadcasting against nngp."""
     def spread(cov, side):
         if k.diagonal_spatial:
             return cov[:, None] if side == 0 else cov[None]
         n = (k.nngp.ndim - 2) // 2
-        q = numpy.einsum(cov, [0, *sum(([i, i] for i in range(1, n + 1)), [])], range(n + 1)) if n else cov
+        axes = [0, *(axis for i in range(1, n + 1) for axis in (i, i))]
+        q = numpy.einsum(cov, axes, range(n + 1)) if n else cov
         batch = q[:, None] if side == 0 else q[None]
-        return batch.reshape(*batch.shape[:2], *sum(([m, 1] if side == 0 else [1, m] for m in q.shape[1:]), []))
+        shape = [*batch.shape[:2]]
+        for m in q.shape[1:]:
+            shape += [m, 1] if side == 0 else [1, m]
+        return batch.reshape(shape)
     return spread(k.cov1, 0), spread(k.cov1 if k.cov2 is None else k.cov2, 1)
 
 
-def scale(k):
+def scale(k: Kernel) -> numpy.ndarray:
     """Return sqrt(q q'), the scale of nngp."""
     return numpy.sqrt(numpy.multiply(*variances(k)))
 
 
-def ntk_scale(k):
+def ntk_scale(k: Kernel) -> numpy.ndarray:
     """Return the scale of ntk: the larger of |ntk| and of `scale` times the ratio of the largest |ntk| to it."""
-    ratio = numpy.max(numpy.abs(k.ntk), initial=0.) / max(numpy.max(scale(k), initial=0.), 1e-300)
-    return numpy.maximum(scale(k) * ratio, numpy.abs(k.ntk))
+    size = numpy.abs(k.ntk)
+    s = scale(k)
+    ratio = numpy.max(size, initial=0.) / max(numpy.max(s, initial=0.), 1e-300)
+    return numpy.maximum(s * ratio, size)
 
 
-def compare(actual, expected, quantity, dtype=None):
+def compare(actual: Kernel, expected: Kernel, quantity: str, dtype: Any = None) -> None:
     """Assert that the Kernels agree in nngp, ntk and everything that describes them."""
     assert_close(actual.nngp, expected.nngp, quantity, scale(expected), dtype)
     assert_close(actual.ntk, expected.ntk, quantity, ntk_scale(expected), dtype)
-    for name in ('is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis', 'shape1', 'shape2'):
+    facts = 'is_gaussian', 'diagonal_spatial', 'batch_axis', 'channel_axis', 'shape1', 'shape2'
+    for name in facts:
         assert getattr(actual, name) == getattr(expected, name), name
 
 
 # ------------------------------------------------------------------ networks and their inputs
 
-def axes_of(net):
+def axes_of(net: Layer) -> tuple[int, int]:
     """Return the batch axis and the channel axis of the network's inputs."""
     axes = net.demand(Demand()).axes
     return (0, -1) if axes is None else (axes.batch, axes.channel)
 
 
-def laid_out(net, x):
+def laid_out(net: Layer, x: numpy.ndarray) -> numpy.ndarray:
     """Return inputs x (n, *positions, channels) in the layout of the network."""
     return numpy.moveaxis(x, (0, -1), axes_of(net))
 
 
-def taken(net, x, i):
+def taken(net: Layer, x: numpy.ndarray, i: Any) -> numpy.ndarray:
     """Return some of the inputs, those with index i."""
-    return numpy.moveaxis(numpy.moveaxis(x, axes_of(net)[0], 0)[i], 0, axes_of(net)[0])
+    batch, _ = axes_of(net)
+    return numpy.moveaxis(numpy.moveaxis(x, batch, 0)[i], 0, batch)
 
 
-def output(net, shape):
+def output(net: Layer, shape: Shape) -> Any:
     """Return the `Signal` after the network."""
     return net.trace(input_signal(shape, net.demand(Demand())))
 
 
-def applied(net, params, x):
+def applied(net: Layer, params: Tree, x: numpy.ndarray) -> Any:
     """Return the outputs of the finite network; None if there is none."""
     try:
         return net.apply_fn(params, x, rng=3)
@@ -111,13 +126,13 @@ def applied(net, params, x):
         return None
 
 
-def after_dense(layer, shape, width=5):
+def after_dense(layer: Layer, shape: Shape, width: int = 5) -> Layer:
     """Return the layer behind a layer with weights, whose outputs are Gaussian."""
     batch, channel = axes_of(layer)
     return serial(Dense(width, 1.2, .4, batch_axis=batch, channel_axis=channel), layer)
 
 
-def accepts(layer, x):
+def accepts(layer: Layer, x: numpy.ndarray) -> bool:
     """True if the layer takes inputs that are not Gaussian."""
     try:
         output(layer, x.shape)

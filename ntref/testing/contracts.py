@@ -6,20 +6,24 @@ returns the reason if there is nothing to check.
 import json
 import warnings
 from math import ceil, isqrt, prod
+from typing import Any
 
 import numpy
 from autograd import grad
 
 from ..engine.cover import ENTRIES
 from ..recursion.kernel import Kernel
-from ..stax import Dense, from_spec, serial
-from .comparing import after_dense, applied, assert_close, axes_of, compare, ntk_scale, output, scale, taken, variances
+from ..stax import Dense, Layer, from_spec, serial
+from ..types import Shape
+from .comparing import (
+    after_dense, applied, assert_close, axes_of, compare, ntk_scale, output, scale, taken,
+    variances)
 
-__all__ = ['blocks', 'coincidences', 'compose', 'derivatives', 'diagonal', 'float32', 'gaps', 'get', 'read_only',
-           'same', 'shapes', 'swap', 'text', 'tiles']
+__all__ = ['blocks', 'coincidences', 'compose', 'derivatives', 'diagonal', 'float32', 'gaps', 'get',
+           'read_only', 'same', 'shapes', 'swap', 'text', 'tiles']
 
 
-def shapes(net, x):
+def shapes(net: Layer, x: numpy.ndarray) -> None:
     """init_fn, apply_fn and kernel_fn agree on the shape of the outputs, for x1 and x2 and for x1 alone."""
     shape, params = net.init_fn(1, x.shape)
     signal = output(net, x.shape)
@@ -28,38 +32,45 @@ def shapes(net, x):
     one = net.kernel_fn(x)
     assert k.shape1 == signal.shape == shape, f'kernel_fn says {k.shape1}, init_fn {shape}'
     assert k.shape2 == tuple(3 if i == k.batch_axis else m for i, m in enumerate(shape))
-    assert k.batch_axis != k.channel_axis and shape[k.batch_axis] == x.shape[axes_of(net)[0]]
-    pairs = tuple(m for axis in signal.layout[1:] for m in (1 if k.diagonal_spatial else 2) * (shape[axis],))
+    assert k.batch_axis != k.channel_axis
+    assert shape[k.batch_axis] == x.shape[axes_of(net)[0]]
+    pairs: Shape = ()                                 # lengths of the positions, each once or twice
+    for axis in signal.layout[1:]:
+        pairs += (shape[axis],) if k.diagonal_spatial else (shape[axis], shape[axis])
     expected = dict(nngp=(n, 3, *pairs), ntk=(n, 3, *pairs), cov1=(n, *pairs), cov2=(3, *pairs))
     actual = {name: getattr(k, name).shape for name in expected}
     assert actual == expected, f'{actual} for outputs of shape {shape}'
-    assert one.nngp.shape == one.ntk.shape == (n, n, *pairs) and one.cov1.shape == (n, *pairs) and one.cov2 is None
+    assert one.nngp.shape == one.ntk.shape == (n, n, *pairs)
+    assert one.cov1.shape == (n, *pairs) and one.cov2 is None
     assert one.x1_is_x2 and not k.x1_is_x2
     z = applied(net, params, x)
     assert z is None or z.shape == shape, f'apply_fn gives {z.shape}, init_fn says {shape}'
 
 
-def swap(net, x):
+def swap(net: Layer, x: numpy.ndarray) -> None:
     """k(y, x) is the transpose of k(x, y)."""
     y = taken(net, x, slice(2))
     x = taken(net, x, slice(2, None))
-    k, swapped = net.kernel_fn(x, y), net.kernel_fn(y, x)
-    order = [1, 0, *range(2, k.nngp.ndim)] if k.diagonal_spatial else [1, 0, *(i ^ 1 for i in range(2, k.nngp.ndim))]
+    k = net.kernel_fn(x, y)
+    swapped = net.kernel_fn(y, x)
+    positions = range(2, k.nngp.ndim)
+    order = [1, 0, *(i if k.diagonal_spatial else i ^ 1 for i in positions)]
     assert_close(k.nngp, swapped.nngp.transpose(order), 'swap', scale(k))
     assert_close(k.ntk, swapped.ntk.transpose(order), 'swap', ntk_scale(k))
     assert_close(k.cov1, swapped.cov2, 'swap', abs(k.cov1).max())
     assert k.shape1 == swapped.shape2
 
 
-def same(net, x):
+def same(net: Layer, x: numpy.ndarray) -> None:
     """One argument means that argument twice: k(x) = k(x, x)."""
-    one, two = net.kernel_fn(x), net.kernel_fn(x, x.copy())
+    one = net.kernel_fn(x)
+    two = net.kernel_fn(x, x.copy())
     assert one.cov2 is None and one.x1_is_x2 and two.x1_is_x2
     compare(one, two, 'same')
     assert_close(one.cov1, two.cov2, 'same', abs(one.cov1).max())
 
 
-def diagonal(net, x):
+def diagonal(net: Layer, x: numpy.ndarray) -> None:
     """cov1 is the diagonal of nngp: to rounding as the layers leave it, to the last bit as kernel_fn returns it."""
     state = Dense(5, 1.2, .3, *axes_of(net)).kernel_fn(x)
     k = net.propagate(net.laid_out(state, None))
@@ -69,22 +80,27 @@ def diagonal(net, x):
     assert (k.cov1 == k.nngp[i, i]).all(), 'the diagonal of nngp is not cov1'
 
 
-def blocks(net, x):
+def blocks(net: Layer, x: numpy.ndarray) -> str | None:
     """The kernel of some inputs, in any order, is that part of the kernel of all; or `tileable` says it is not."""
     if not net.kernel_fn.of_blocks(x):
         return 'mixes the batch'
     whole = net.kernel_fn(x)
+    sizes = {'nngp': scale(whole), 'ntk': ntk_scale(whole)}
     order = numpy.random.default_rng(0).permutation(len(whole.nngp))
     last = len(order) - 1
-    for rows, columns in [(slice(3), slice(3, None)), (slice(1, 2), [last, 0]), (slice(2), None), (order, None)]:
-        part = net.kernel_fn(taken(net, x, rows), None if columns is None else taken(net, x, columns))
+    cases: list[tuple[Any, Any]] = [
+        (slice(3), slice(3, None)), (slice(1, 2), [last, 0]), (slice(2), None), (order, None)]
+    for rows, columns in cases:
+        y = None if columns is None else taken(net, x, columns)
+        part = net.kernel_fn(taken(net, x, rows), y)
         columns = rows if columns is None else columns
-        for name, size in (('nngp', scale(whole)), ('ntk', ntk_scale(whole))):
-            assert_close(getattr(whole, name)[rows][:, columns], getattr(part, name), 'slice', size[rows][:, columns])
+        for name, size in sizes.items():
+            expected = getattr(whole, name)[rows][:, columns]
+            assert_close(expected, getattr(part, name), 'slice', size[rows][:, columns])
     return None
 
 
-def gaps(net, x):
+def gaps(net: Layer, x: numpy.ndarray) -> None:
     """gap is q + q' - 2 K, area sqrt(q q' - K^2), or None; both are exactly 0 between a position and itself."""
     k = net.kernel_fn(x, taken(net, x, slice(1, 4)))
     own = net.kernel_fn(x)
@@ -101,25 +117,30 @@ def gaps(net, x):
         one = getattr(own, name + '1')
         mutual = getattr(own, name)
         if one is None:
-            assert not left or own.diagonal_spatial or mutual is None, f'{name}1 is None and {name} is not'
+            may_be_none = not left or own.diagonal_spatial or mutual is None
+            assert may_be_none, f'{name}1 is None and {name} is not'
             continue
         assert one.shape == own.cov1.shape
         if mutual is not None:
-            power, size = (1, 1) if name == 'gap' else (2, scale(own)[i, i])
-            assert_close(one ** power, mutual[i, i] ** power, name, (scale(own)[i, i] * size).max() or 1.)
-        here = numpy.einsum(one, [0, *(axis for n in range(left) for axis in 2 * (n + 1,))], range(left + 1))
+            power = 1 if name == 'gap' else 2
+            size = (scale(own)[i, i] ** power).max() or 1.
+            assert_close(one ** power, mutual[i, i] ** power, name, size)
+        axes = [0, *(axis for n in range(1, left + 1) for axis in (n, n))]
+        here = numpy.einsum(one, axes, range(left + 1))
         assert (here == 0).all(), f'{name}1 of a position with itself: {here.max():.3g}'
 
 
-def get(net, x):
+def get(net: Layer, x: numpy.ndarray) -> None:
     """`get` names what is returned, with the numbers that the whole Kernel has."""
     y = taken(net, x, slice(2))
     x = taken(net, x, slice(2, None))
     k = net.kernel_fn(x, y)
     assert type(k) is Kernel
     both = net.kernel_fn(x, y, get=('ntk', 'NNGP', 'shape1'))
-    assert type(both).__name__ == 'AnalyticKernel' and both._fields == ('ntk', 'nngp', 'shape1')
-    assert both[0] is both.ntk and (both.ntk == k.ntk).all() and (both.nngp == k.nngp).all() and both.shape1 == k.shape1
+    assert type(both).__name__ == 'AnalyticKernel'
+    assert both._fields == ('ntk', 'nngp', 'shape1')
+    assert both[0] is both.ntk and (both.ntk == k.ntk).all()
+    assert (both.nngp == k.nngp).all() and both.shape1 == k.shape1
     for name in ('nngp', 'ntk', 'cov1', 'cov2'):
         alone = net.kernel_fn(x, y, get=name)
         assert type(alone) is numpy.ndarray
@@ -129,7 +150,7 @@ def get(net, x):
             assert (alone == getattr(k, name)).all()
 
 
-def compose(net, x):
+def compose(net: Layer, x: numpy.ndarray) -> None:
     """The result of kernel_fn can be fed to the next layer, as in `serial`; nngp is the same without ntk."""
     for arguments in [(x,), (x, taken(net, x, slice(2)))]:
         state = net.kernel_fn(*arguments)
@@ -141,7 +162,7 @@ def compose(net, x):
     assert (without.nngp == net.kernel_fn(x).nngp).all(), 'nngp is another one without ntk'
 
 
-def read_only(net, x):
+def read_only(net: Layer, x: numpy.ndarray) -> None:
     """Given inputs and states are not changed."""
     given = x.copy()
     state = Dense(5, 1.2, .3, *axes_of(net)).kernel_fn(given)
@@ -152,20 +173,23 @@ def read_only(net, x):
     assert not changed, f'{", ".join(changed)} of the given Kernel written into'
 
 
-def coincidences(net, x):
+def coincidences(net: Layer, x: numpy.ndarray) -> None:
     """Zero, equal, opposite, parallel and tiny inputs give finite numbers, and equal inputs give equal numbers."""
     one = taken(net, x, slice(1))
-    x = numpy.concatenate([0 * one, 0 * one, one, one, -one, 2 * one, 1e-9 * one], axes_of(net)[0])
+    inputs = [0 * one, 0 * one, one, one, -one, 2 * one, 1e-9 * one]
+    x = numpy.concatenate(inputs, axes_of(net)[0])
     k = net.kernel_fn(x)
     for name in ('nngp', 'ntk'):
         a = getattr(k, name)
         assert numpy.isfinite(a).all(), f'{name} has NaN or infinity'
-        assert_close(a[[0, 2]], a[[1, 3]][:, [1, 0, 3, 2, 4, 5, 6]], 'same', abs(a).max())
+        exchanged = a[[1, 3]][:, [1, 0, 3, 2, 4, 5, 6]]
+        assert_close(a[[0, 2]], exchanged, 'same', abs(a).max())
 
 
-def float32(net, x):
+def float32(net: Layer, x: numpy.ndarray) -> None:
     """float32 inputs give float32 kernels, which agree with those of float64 to the digits of float32."""
-    x, y = x.astype('float32'), taken(net, x, [1, 0]).astype('float32')
+    x = x.astype('float32')
+    y = taken(net, x, [1, 0])
     for arguments in [(x,), (x, y)]:
         k = net.kernel_fn(*arguments)
         exact = net.kernel_fn(*(a.astype('float64') for a in arguments))
@@ -175,11 +199,12 @@ def float32(net, x):
         assert_close(k.ntk.astype('float64'), exact.ntk, 'kinds: ntk', ntk_scale(exact), 'float32')
 
 
-def tiles(net, x):
+def tiles(net: Layer, x: numpy.ndarray) -> None:
     """Kernels of many inputs, which are computed in tiles if asked for by name, equal those of the whole Kernel."""
-    positions = prod(n for axis, n in enumerate(x.shape) if axis not in (a % x.ndim for a in axes_of(net)))
-    n = max(8, isqrt(ceil(1.5 * ENTRIES / positions ** 2)))
-    shape = tuple(n if axis == axes_of(net)[0] % x.ndim else m for axis, m in enumerate(x.shape))
+    batch, channel = (axis % x.ndim for axis in axes_of(net))
+    positions = prod(n for axis, n in enumerate(x.shape) if axis not in (batch, channel))
+    shape = [*x.shape]
+    shape[batch] = max(8, isqrt(ceil(1.5 * ENTRIES / positions ** 2)))
     x = numpy.random.default_rng(0).standard_normal(shape)
     parts = net.kernel_fn(x, get=('nngp', 'ntk'))
     whole = net.kernel_fn(x)
@@ -189,26 +214,29 @@ def tiles(net, x):
 
 # ------------------------------------------------------------------ arguments
 
-def text(layer, x):
+def text(layer: Layer, x: numpy.ndarray) -> str | None:
     """to_spec, if the arguments are plain, and from_spec give the layer again."""
     try:
         spec = json.dumps(layer.to_spec())
     except ValueError:
         return 'arguments that are not plain'
     again = from_spec(json.loads(spec))
-    assert again == layer and type(again) is type(layer) and repr(again) == repr(layer), f'{again!r} out of {spec}'
+    is_same = again == layer and type(again) is type(layer) and repr(again) == repr(layer)
+    assert is_same, f'{again!r} out of {spec}'
     return None
 
 
-def derivatives(layer, x):
+def derivatives(layer: Layer, x: numpy.ndarray) -> None:
     """Derivatives of kernels in arguments that are floats, by autograd, agree with finite differences."""
-    cls, y = type(layer), taken(layer, x, [1, 0]) * .7
+    cls = type(layer)
+    y = taken(layer, x, [1, 0]) * .7
     values = {**cls.parameters(), **layer.arguments()}
     for name in [name for name, value in values.items() if type(value) is float]:
         def total(value):
             net = after_dense(cls.of(values | {name: value}), x.shape)
             k = net.kernel_fn(x, y)
-            return numpy.sum(numpy.cos(numpy.arange(k.nngp.size)).reshape(k.nngp.shape) * (k.nngp + k.ntk))
+            weights = numpy.cos(numpy.arange(k.nngp.size)).reshape(k.nngp.shape)
+            return numpy.sum(weights * (k.nngp + k.ntk))
         value = values[name]
         h = 1e-5 * (abs(value) or 1.)
         try:
@@ -220,4 +248,5 @@ def derivatives(layer, x):
             exact = float(grad(total)(value))
         difference = (there - back) / (2 * h)
         allowed = 1e-6 * (abs(exact) + abs(here)) + 1e-13 * abs(here) / h
-        assert abs(exact - difference) <= allowed, f'{name}: {exact:.8g} by autograd, {difference:.8g} by differences'
+        assert abs(exact - difference) <= allowed, (
+            f'{name}: {exact:.8g} by autograd, {difference:.8g} by differences')

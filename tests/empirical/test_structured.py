@@ -79,6 +79,7 @@ OPERATIONS = {              # what the parameters enter: the function, the shape
     'einsum': (lambda p, x: np.einsum('...i,...i,ik->...k', np.einsum('...i,ij->...j', x, p[0]), p[1], p[2]),
                (5, 4), (4,), (4, 3)),
     'einsum, axes in lists': (lambda p, x: np.einsum(x, [0, 1], p[0], [1, 2], [0, 2]), (5, 4)),
+    'einsum, one array as both operands': (lambda p, x: x @ np.einsum('ij,ik->jk', p[0], p[0]), (4, 5)),
     'outer': (lambda p, x: np.tanh(np.outer(x[:, 0], p[0])) @ p[1], (4,), (4, 3)),
     'addition, broadcast': (lambda p, x: (x @ p[0] + p[1] - p[2]) * (p[3] - x[:, :1]), (5, 3), (3,), (1, 1), ()),
     'multiplication, broadcast': (lambda p, x: (x * p[0] * p[1]) @ p[2] * p[3], (5,), (1, 1), (5, 3), ()),

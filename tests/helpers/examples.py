@@ -9,8 +9,8 @@ from ntref.stax import (
     ABRelu, Abs, Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, DotGeneral, Dropout, Elementwise,
     ElementwiseNumerical, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor,
     Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, HardTanh, Hermite, Identity, ImageResize, Index,
-    LayerNorm, LeakyRelu, Mish, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Relu6, Selu, Sigmoid, Sigmoid_like,
-    Sign, Sin, Slice, Softplus, SumPool, Swish, Tanh, parallel, repeat, serial)
+    LayerNorm, LeakyRelu, Mish, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Relu6, RMSNorm, Selu, Sigmoid,
+    Sigmoid_like, Sign, Sin, Slice, Softplus, SumPool, Swish, Tanh, parallel, repeat, serial)
 from ntref.testing import laid_out
 
 NOT_LAYERS = {'AggregateImplementation', 'AttentionMechanism', 'Bool', 'Diagonal', 'Layer', 'LayerError', 'MaskedArray',
@@ -73,6 +73,9 @@ def examples(n):
         'Identity': [serial(Identity(), d, Identity())],
         'LayerNorm': after(LayerNorm(), LayerNorm(-1, eps=.3)) + [
             serial(Dense(n, 1.3, .4, **flipped), LayerNorm(0, **flipped), Relu())],
+        'RMSNorm': after(RMSNorm(), RMSNorm(-1, eps=.3)) + [
+            serial(RMSNorm(eps=.2), d, Relu(), RMSNorm(eps=.1), Dense(n, 1.1, .2), Erf()),
+            serial(Dense(n, 1.3, .4, **flipped), RMSNorm(0, **flipped), Relu())],
         'Dropout': after(Dropout(.7), Dropout(.3, 'test')) + [serial(Dropout(.5), d, Relu(), Dropout(.6))],
         'Relu': after(Relu()),
         'LeakyRelu': after(LeakyRelu(.2), LeakyRelu(-.3)),

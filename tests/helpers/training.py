@@ -7,7 +7,7 @@ import numpy
 from scipy.linalg import expm
 
 from ntref import classic
-from ntref.predict import NotReachedError, ODEState, flow, gradient_descent, loss, ode
+from ntref.predict import NotReachedError, ODEState, equations, flow, gradient_descent, loss, ode
 
 T, RATE, MOMENTUM = 3., .3, .6
 rng = numpy.random.default_rng(5)
@@ -61,7 +61,7 @@ def check_heavy_ball():
         near(getattr(state, name), expected)
 
 
-def equations():
+def systems():
     """The equations as the solver gets them, and a state in general position: all kinds there are."""
     for k, trace_axes in (zipped(K), ()), (K[::2, ::2], (-1,)):
         for momentum in (None, MOMENTUM):
@@ -73,7 +73,7 @@ def equations():
 
 
 def check_jacobian():
-    for system, s in equations():
+    for system, s in systems():
         rows, h = numpy.eye(len(s)), 1e-5
         slopes = numpy.stack([(system.derivative(.7, s + h * e) - system.derivative(.7, s - h * e)) / (2 * h)
                               for e in rows], 1)
@@ -83,7 +83,7 @@ def check_jacobian():
 
 def check_turn():
     """|d2s/dtau2| and |ds/dtau| along the course, by differences."""
-    for system, s in equations():
+    for system, s in systems():
         ds, h = system.derivative(.7, s), 1e-5
         d2s = (system.derivative(.7 + h, s + h * ds) - system.derivative(.7 - h, s - h * ds)) / (2 * h)
         turn, speed = system.turn(.7, s)
@@ -167,7 +167,7 @@ MUTANTS = {
     'hessian: examples taken not to meet': (partial(mock.patch.object, loss, 'SAME', numpy.inf), 'jacobian'),
     'turn: the force of the outputs at rest': (partial(
         changed, flow.Flow, 'turn', lambda f, self, tau, s: f(self, 1e9, s)), 'turn'),
-    'rest: near is far': (partial(mock.patch.object, flow, 'NEAR', 1e6), 'rest'),
+    'rest: near is far': (partial(mock.patch.object, equations, 'NEAR', 1e6), 'rest'),
     'rest: velocities do not count': (partial(changed, flow.Flow, 'rest', lambda f, self, tau, s: (
         (0. if self.damping else f(self, tau, s)[0]), *f(self, tau, s)[1:])), 'rest'),
     'stiff: never': (partial(mock.patch.object, ode, 'RUN', 1e9), 'stiff'),
@@ -175,4 +175,4 @@ MUTANTS = {
         g.reshape(o, len(g) // o, o, -1).transpose(1, 3, 0, 2) if g.ndim == 2 else g)), 'first release'),
     'classic: each state anew': (partial(changed, classic, 'ODEState', lambda f, a, b, *q: f(a, b)), 'first release'),
 }
-OWNERS = flow, flow.Flow, flow.Modes, flow.Outputs, loss, loss.Loss, ode, classic
+OWNERS = flow, equations, flow.Flow, flow.Modes, flow.Outputs, loss, loss.Loss, ode, classic

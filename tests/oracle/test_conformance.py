@@ -89,7 +89,7 @@ BAD = {                      # what it does -> verdict, and what is said
 
 @pytest.mark.parametrize('bad', BAD)
 def test_bad_adapters_are_reported_and_the_suite_goes_on(bad, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapter, 'LONGEST', 1 << 18)
+    monkeypatch.setattr(adapter, 'MAX_ANSWER', 1 << 18)
     verdict, said = BAD[bad]
     first, second = outcomes(adapter_file(tmp_path, bad.replace('x1 @ x1.T / numpy', 'x1.dot(x1.T) / numpy'),
                                           'numpy.seterr(all="ignore")'), limit=2. if 'sleep' in bad else 20.)
@@ -110,7 +110,7 @@ def test_what_an_adapter_prints_is_no_answer(noise, tmp_path):
     ('def broken(:', 'crashed', 'did not start: .*SyntaxError'),
     ('time.sleep(100)', 'too slow', 'did not start: no answer within 1 s')])
 def test_adapters_that_do_not_start_are_tried_twice(head, verdict, said, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapter, 'START', 1. if 'sleep' in head else 20.)
+    monkeypatch.setattr(adapter, 'START_SECONDS', 1. if 'sleep' in head else 20.)
     started = tmp_path / 'started'
     path = adapter_file(tmp_path, 'pass', f'open({str(started)!r}, "a").write("x")\n{head}')
     if 'broken' in head:
@@ -232,7 +232,7 @@ ANSWER = """
 
 @pytest.mark.parametrize('bad', SAYS)
 def test_programs_that_talk_nonsense(bad, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapter, 'LONGEST', 1 << 19)
+    monkeypatch.setattr(adapter, 'MAX_ANSWER', 1 << 19)
     first, second = outcomes(program(tmp_path, ANSWER.format(bad=bad)), limit=10.)
     assert (first.verdict, second.verdict) == ('crashed', 'pass') and re.search(SAYS[bad], first.reason), first
 
@@ -256,7 +256,7 @@ def test_an_answer_without_an_end_is_read_in_one_pass(tmp_path, monkeypatch):
             return super().__contains__(part)
     searched = []
     monkeypatch.setattr(adapter, 'bytearray', Counted, raising=False)
-    monkeypatch.setattr(adapter, 'LONGEST', 1 << 22)
+    monkeypatch.setattr(adapter, 'MAX_ANSWER', 1 << 22)
     found, = outcomes(program(tmp_path, ANSWER.format(bad='while True: sys.stdout.write("x" * 1000)')), [ALONE])
     assert found.reason == 'expected an answer of at most 4 MB, got more' and sum(searched) < 1 << 20
 

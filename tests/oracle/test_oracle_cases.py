@@ -152,7 +152,7 @@ def test_small_mistakes_are_noticed(name):
 # ------------------------------------------------------------------ what is expected, by formulas of its own
 
 SMOOTH = {'HardTanh', 'Relu6', 'Elu', 'Selu', 'Tanh', 'Sigmoid', 'Softplus', 'Swish', 'Mish'}
-MIXING = {'LayerNorm', 'Dropout', 'Index', 'ImageResize', 'DotGeneral', 'FanInConcat', 'Aggregate'}
+MIXING = {'LayerNorm', 'RMSNorm', 'Dropout', 'Index', 'ImageResize', 'DotGeneral', 'FanInConcat', 'Aggregate'}
 """That `reference`, or `reference_conv`, does not know: other tests have integrals and sums for them."""
 OTHER = 'ConvTranspose-circular', 'attention/abs', 'attention/relu', 'flipped', 'axes/', 'NCHW', 'CHWN', 'letters'
 

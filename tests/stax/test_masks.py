@@ -21,7 +21,7 @@ from ntref.recursion.signal import Signal
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInProd,
     FanInSum, FanOut, Flatten, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Identity, ImageResize, Index,
-    LayerError, LayerNorm, MaskedArray, Relu, Slice, SumPool, parallel, repeat, serial, unmask_fn)
+    LayerError, LayerNorm, MaskedArray, Relu, RMSNorm, Slice, SumPool, parallel, repeat, serial, unmask_fn)
 
 TABLES = golden('kernels_masked')
 RTOL = 1e-14            # of the tables, relative to the largest entry; they differ by 4e-16
@@ -123,6 +123,7 @@ ANYWHERE = {            # networks that do not tell where inputs begin
     'GlobalSumPool': serial(same(), Relu(), GlobalSumPool(), Dense(6, .5, .3)),
     'LayerNorm': serial(Dense(6, 1.3, .4), LayerNorm(eps=.1), Relu(), same(), GlobalAvgPool()),
     'LayerNorm over positions': serial(same(), LayerNorm((1, 2), eps=.1), Erf(), same(2)),
+    'RMSNorm over positions': serial(same(), RMSNorm((1, 2), eps=.1), Erf(), same(2)),
     'attention': serial(*HIDDEN, attends(b_std=.3), Relu(), same(2), GlobalAvgPool()),
     'attention, relu': serial(*HIDDEN, attends(attention_mechanism='RELU', pos_emb_type='SUM'), Erf()),
     'FanInSum': serial(FanOut(2), parallel(same(), Dense(6, .8, .2)), FanInSum(), Relu(), GlobalAvgPool()),
@@ -348,6 +349,7 @@ def on_one_output(n):
         'AvgPool': serial(conv((2,), None, 'SAME', 1.3, .4), Erf(), AvgPool((3,), (2,), 'SAME', True), Flatten(),
                           Dense(1)),
         'LayerNorm': serial(Dense(n, 1.3, .4), LayerNorm((1, 2), eps=.2), Erf(), GlobalAvgPool(), Dense(1)),
+        'RMSNorm': serial(Dense(n, 1.3, .4), RMSNorm((1, 2), eps=.2), Erf(), GlobalAvgPool(), Dense(1)),
         'LayerNorm over all': serial(Dense(n, 1.3, .4), LayerNorm((0, 1, 2), eps=.2), Erf(), GlobalAvgPool(),
                                      Dense(1)),
         'attention': serial(GlobalSelfAttention(n, n, n, 2, True, 1.4, 1.1, 1.3, b_std=.3), Erf(), GlobalAvgPool(),

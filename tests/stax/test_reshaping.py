@@ -17,8 +17,8 @@ from ntref import batch, stax
 from ntref.recursion import tiled
 from ntref.stax import (
     AvgPool, Conv, ConvLocal, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten,
-    GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, Layer, LayerError, LayerNorm, Relu, Slice, SumPool,
-    from_spec, parallel, repeat, serial)
+    GlobalAvgPool, GlobalSumPool, Identity, ImageResize, Index, Layer, LayerError, LayerNorm, Relu, RMSNorm, Slice,
+    SumPool, from_spec, parallel, repeat, serial)
 
 BEFORE = before(2)
 LAYOUTS = [(0, 1), (3, 0), (1, 2)]
@@ -355,16 +355,17 @@ def test_dropout_between_convolutions(rng):
     check(serial(BEFORE, Dropout(.7, 'test'), Flatten()), x1, x2)
 
 
+@pytest.mark.parametrize('norm', [LayerNorm, RMSNorm])
 @pytest.mark.parametrize('axis', [-1, 3, (-1,), (1, -1), (-2, 3), (1, 2, 3)])
-def test_layer_norm_over_positions(axis, rng):
+def test_norms_over_positions(axis, norm, rng):
     x1, x2 = draw(rng, 3, 4)
     conv = Conv(4, (2, 2), padding='SAME', **WB)
-    net = serial(conv, Erf(), conv, LayerNorm(axis, eps=.2), Erf(), Conv(3, (2, 1), **WB))
+    net = serial(conv, Erf(), conv, norm(axis, eps=.2), Erf(), Conv(3, (2, 1), **WB))
     check(net, x1, x2)
     check(net, x1)
-    z = LayerNorm(axis, eps=.2).apply_fn((), x1)
+    z = norm(axis, eps=.2).apply_fn((), x1)
     over = axis if isinstance(axis, tuple) else (axis,)
-    mean, square = x1.mean(over, keepdims=True), (x1 ** 2).mean(over, keepdims=True)
+    mean, square = x1.mean(over, keepdims=True) * (norm is LayerNorm), (x1 ** 2).mean(over, keepdims=True)
     assert_close(z, (x1 - mean) / (square - mean ** 2 + .2) ** .5, 'value', 8.)
 
 

@@ -15,7 +15,7 @@ from ntref import Kernel, batch, stax
 from ntref.stax import (
     ABRelu, Abs, Cos, Dense, Dropout, Elementwise, ElementwiseNumerical, Erf, Exp, ExpNormalized, FanInConcat,
     FanInProd, FanInSum, FanOut, Gabor, Gaussian, Gelu, Hermite, Identity, LayerError, LayerNorm, LeakyRelu, Monomial,
-    Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, from_spec, parallel, repeat, serial)
+    Polynomial, Rbf, RectifiedMonomial, Relu, RMSNorm, Sigmoid_like, Sign, Sin, from_spec, parallel, repeat, serial)
 
 D = Dense
 NET = serial(D(8, 1.3, .2), Relu(), D(4))
@@ -289,6 +289,32 @@ def test_layer_norm_of_a_finite_network(x):
     assert_close(z.var(1), numpy.ones(4), 'value', 1e4)
     assert (LayerNorm().apply_fn((), numpy.ones((2, 3))) == 0).all()
     assert_close(LayerNorm(eps=2.).apply_fn((), numpy.array([[1., -1.]])), numpy.array([[1., -1.]]) / sqrt(3), 'value')
+
+
+def test_rms_norm_by_hand(mp50):
+    """K' = K / sqrt((q + eps)(q' + eps)) for K = 2^2 x.x' / 2, in 50 digits; the first and the last nearly coincide."""
+    x = numpy.array([[1., 1.], [0., 0.], [3., -1.], [1., 1. + 2. ** -40]])
+    exact = to_kind('mpmath', x)
+    K, eps = 2 * exact @ exact.T, mp50.mpf(.3)
+    root = [mp50.sqrt(q + eps) for q in K.diagonal()]
+    expected = K / numpy.outer(root, root)
+    net = serial(D(8, 2.), RMSNorm(eps=.3))
+    assert abs(net.kernel_fn(exact, get='nngp') - expected).max() < 1e-48
+    k = net.kernel_fn(x)
+    assert_close(k.nngp, expected.astype(float), 'value')
+    assert_close(k.ntk, expected.astype(float), 'value')
+    assert k.is_gaussian and (k.nngp[1] == 0).all()
+    assert_close(RMSNorm(eps=.3 / 4).kernel_fn(x, get='nngp'), k.nngp, 'value')           # of the input itself
+    area = float(mp50.sqrt(expected[0, 0] * expected[3, 3] - expected[0, 3] ** 2))
+    assert 0 < area < 1e-11 and abs(k.area[0, 3] - area) < 1e-14 * area
+
+
+def test_rms_norm_of_a_finite_network(x):
+    """The mean stays."""
+    z = RMSNorm(eps=.2).apply_fn((), x)
+    assert_close(z, x / numpy.sqrt((x * x).mean(1, keepdims=True) + .2), 'value')
+    assert_close(RMSNorm(eps=3.).apply_fn((), numpy.ones((1, 2))), numpy.full((1, 2), .5), 'value')
+    assert (RMSNorm().apply_fn((), numpy.zeros((2, 3))) == 0).all()
 
 
 def test_dropout_scales_an_input_with_itself(x):
@@ -821,6 +847,7 @@ def test_infinite_second_moments(x):
     (ValueError, lambda: Dropout(-.5), ['Dropout', 'got -0.5']),
     (ValueError, lambda: Dropout(.5, 'TRAIN'), ['Dropout', "'train' or 'test'", "'TRAIN'"]),
     (ValueError, lambda: LayerNorm(eps=0.), ['LayerNorm', 'eps > 0', 'got 0.0']),
+    (ValueError, lambda: RMSNorm(eps=-1.), ['RMSNorm', 'eps > 0', 'got -1.0']),
     (ValueError, lambda: Hermite(-1), ['Hermite: degree', 'whole number >= 0', 'got -1']),
     (ValueError, lambda: Monomial(-1), ['Monomial', 'got -1']),
     (ValueError, lambda: Monomial(1.5), ['Monomial', 'got 1.5']),

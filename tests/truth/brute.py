@@ -478,5 +478,5 @@ LAYERS = {
     'AvgPool': pool, 'SumPool': lambda z, *a, **k: pool(z, *a, **k, average=False),
     'GlobalAvgPool': lambda z, **k: global_pool(z, True), 'GlobalSumPool': lambda z, **k: global_pool(z, False),
     'Flatten': flatten, 'Index': index, 'ImageResize': image_resize, 'Identity': lambda z: z, 'Dropout': dropout,
-    'LayerNorm': layer_norm, 'Aggregate': aggregate, 'DotGeneral': dot_general, 'GlobalSelfAttention': attention,
-    'Erf': erf, 'Relu': relu}
+    'LayerNorm': layer_norm, 'RMSNorm': layer_norm, 'Aggregate': aggregate, 'DotGeneral': dot_general,
+    'GlobalSelfAttention': attention, 'Erf': erf, 'Relu': relu}

@@ -646,7 +646,7 @@ def shifted(layer, original):
         hits = [[(o + 1, i) for run in tap for o, i in zip(range(w.out)[run[0]], range(n)[run[1]]) if o + 1 < w.out]
                 for tap in w.taps]
         return Window(n, w.out, tuple(windows._runs(tap, *steps) for tap in hits))
-    return mock.patch.object(layer, 'window', staticmethod(window))
+    return mock.patch.object(layer, '_window', staticmethod(window))
 
 
 def relu_in_tiles(k=1., gap=1., slope=1.):
@@ -869,7 +869,7 @@ GRAPHS = {
         DotGeneral, '_like', lambda f, self, a: abs(f(self, a))), 'products'),
     'DotGeneral: c for c^2': (lambda: method(
         DotGeneral, 'kernel', lambda f, self, k: f(
-            self if numpy.ndim(self.constant) else replace(self, rhs=abs(self.rhs) ** .5), k)), 'products'),
+            self if numpy.ndim(self.rhs) else replace(self, rhs=abs(self.rhs) ** .5), k)), 'products'),
     'DotGeneral: the constant the other way': (lambda: method(
         DotGeneral, '_like', lambda f, self, a: f(self, a)[..., ::-1]), 'products'),
 }

@@ -114,7 +114,7 @@ def layer_norm(z, axis=-1, eps=1e-12):
 STRUCTURE = {
     'serial': serial, 'repeat': repeat, 'parallel': parallel, 'FanOut': lambda z, num: [z] * num,
     'FanInSum': fan_in_sum, 'FanInConcat': fan_in_concat, 'FanInProd': fan_in_prod, 'Identity': lambda z: z,
-    'Dense': dense, 'LayerNorm': layer_norm, 'Dropout': dropout}
+    'Dense': dense, 'LayerNorm': layer_norm, 'RMSNorm': layer_norm, 'Dropout': dropout}
 
 
 # ------------------------------------------------------------------ activations: two functions of (q, q', K) each

@@ -20,7 +20,7 @@ LESS = {
 """Case -> tolerance class, and why."""
 
 
-def catalogue():
+def catalogue() -> list[Definition]:
     """All definitions, in the order of the suite."""
     kernels = (definition for family in VECTORS + IMAGES for definition in family.definitions())
     return [_reclassed(definition) for definition in (*kernels, *PREDICTIONS, *EMPIRICAL)]

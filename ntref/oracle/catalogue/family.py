@@ -1,4 +1,5 @@
 """What a case is before its values are known, and families of them: networks, and the inputs each of them gets."""
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ class Definition:
     kind: str
     layers: tuple
     net: Any
-    inputs: dict                     # name -> (name of the input set, its key), or an array of this case alone
+    inputs: dict          # name -> (name of the input set, its key), or an array of this case alone
     options: dict
     tolerance: str = 'exact'
     note: str = ''
@@ -36,19 +37,26 @@ class Family:
     tolerance: str = 'exact'
     digits: int = DIGITS
 
-    def definitions(self):
+    def definitions(self) -> Iterator[Definition]:
         for network, net in self.networks.items():
-            net, about, names = (*net, None, None)[:3] if isinstance(net, tuple) else (net, None, None)
+            about = None
+            names = None
+            if isinstance(net, tuple):
+                net, about, names = (*net, None)[:3]
             for given in split(names or self.inputs):
+                place = f'{self.folder}/{given}'
                 yield Definition(
-                    plain(f'{self.name}/{network}/{given}'), 'kernel',
-                    split(about) or self.about or (network.split()[0].strip(','),), net,
-                    {key: (f'{self.folder}/{given}', key) for key in INPUTS[f'{self.folder}/{given}']},
-                    {'get': ['nngp', 'ntk']} | self.options, 'double' if given in BEYOND else self.tolerance,
+                    name=plain(f'{self.name}/{network}/{given}'),
+                    kind='kernel',
+                    layers=split(about) or self.about or (network.split()[0].strip(','),),
+                    net=net,
+                    inputs={key: (place, key) for key in INPUTS[place]},
+                    options={'get': ['nngp', 'ntk']} | self.options,
+                    tolerance='double' if given in BEYOND else self.tolerance,
                     digits=self.digits)
 
 
-def plain(name):
+def plain(name: str) -> str:
     """Without spaces and commas: a word of a command line."""
     return name.replace(', ', '-').replace(' ', '-')
 

@@ -6,13 +6,13 @@ import numpy
 __all__ = ['INPUTS', 'numbers', 'singles']
 
 
-def numbers(name, *shape):
+def numbers(name: str, *shape: int) -> numpy.ndarray:
     """Doubles between -1 and 1, the same ones for a name on every machine."""
     random = Random(name)
     return numpy.array([random.uniform(-1, 1) for _ in range(int(numpy.prod(shape)))]).reshape(shape)
 
 
-def singles(name, *shape):
+def singles(name: str, *shape: int) -> numpy.ndarray:
     """Such as float32 has, too."""
     return numbers(name, *shape).astype('float32').astype('float64')
 

@@ -1,23 +1,25 @@
 """Families of networks on inputs with positions: images, sequences, graphs, padded sequences."""
 from functools import partial
+from typing import Any
 
 from ...stax import (
-    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf, FanInConcat, FanInSum, FanOut,
-    Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool, Identity, ImageResize, Index, LayerNorm, Relu,
-    Sign, Slice, SumPool, parallel, serial)
+    Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Erf,
+    FanInConcat, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, GlobalSelfAttention, GlobalSumPool,
+    Identity, ImageResize, Index, LayerNorm, Relu, Sign, Slice, SumPool, parallel, serial)
 from .family import Family
 
 __all__ = ['IMAGES']
 
-D, LAST = Dense(16, 1.3, .4), Dense(1, .9, .1)
+D = Dense(16, 1.3, .4)
+LAST = Dense(1, .9, .1)
 FLAT = (Flatten(), LAST)
 MEAN = (GlobalAvgPool(), LAST)
 END = (Flatten(-1), LAST)
-FLIPPED = dict(batch_axis=1, channel_axis=0)
-FIRST = dict(dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
-AHEAD = dict(dimension_numbers=('CHWN', 'OIHW', 'CHWN'))
-HEADS = dict(channel_axis=1)
-AT_END = dict(batch_axis=-1, channel_axis=0)
+FLIPPED: dict[str, Any] = dict(batch_axis=1, channel_axis=0)
+FIRST: dict[str, Any] = dict(dimension_numbers=('NCHW', 'OIHW', 'NCHW'))
+AHEAD: dict[str, Any] = dict(dimension_numbers=('CHWN', 'OIHW', 'CHWN'))
+HEADS: dict[str, Any] = dict(channel_axis=1)
+AT_END: dict[str, Any] = dict(batch_axis=-1, channel_axis=0)
 BOTH = 'small, edge'
 conv = partial(Conv, 8, W_std=1.2, b_std=.3)
 same = partial(conv, padding='SAME')

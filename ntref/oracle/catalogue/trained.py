@@ -1,9 +1,11 @@
 """Predictions and kernels of finite networks: numbers that float32 has too, kernels that are positive definite."""
+from typing import Any
+
 import numpy
 
 from ...stax import (
-    Conv, Dense, Dropout, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, Relu, Sin, parallel,
-    serial)
+    Conv, Dense, Dropout, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm,
+    Relu, Sin, parallel, serial)
 from ...trees import leaves
 from .family import Definition, plain
 from .given import singles
@@ -26,7 +28,8 @@ def pieces(name, train, test):
             f'{name}_test_test': k[train:, train:]}
 
 
-S, T = pieces('nngp', 4, 3), pieces('ntk', 4, 3)
+S = pieces('nngp', 4, 3)
+T = pieces('ntk', 4, 3)
 Y = singles('targets', 4, 2)
 TRAIN = {'k_train_train': T['ntk_train_train'], 'y_train': Y}
 TEST = TRAIN | {'k_test_train': T['ntk_test_train'], 'fx_test_0': numpy.zeros((3, 2))}
@@ -34,7 +37,8 @@ STARTED = TEST | {'fx_train_0': singles('start', 4, 2), 'fx_test_0': singles('st
 SEVERAL = {'k_train_train': positive('outputs', 6).reshape(3, 2, 3, 2).transpose(0, 2, 1, 3),
            'y_train': singles('targets of several', 3, 2)}
 TWINS = {'k_train_train': TRAIN['k_train_train'][:, [0, 1, 2, 0]][[0, 1, 2, 0]], 'y_train': Y}
-TIMES, STEPS = [0., .5, 10., 300.], [0, 1, 2, 7, 40]
+TIMES = [0., .5, 10., 300.]
+STEPS = [0, 1, 2, 7, 40]
 NETS = {'relu': serial(Dense(16, 1.3, .4), Relu(), Dense(1, .9)), 'erf': serial(Dense(16, 1.5, .2), Erf(), Dense(1))}
 DATA = {'x_train': singles('train', 4, 3), 'y_train': Y, 'x_test': singles('test', 3, 3)}
 
@@ -46,7 +50,12 @@ def trained(function, inputs, cases, tolerance='exact', note=''):
                          inputs if given is None else given, {'function': function} | options, tolerance, note)
 
 
-ALL = {'get': ['nngp', 'ntk', 'ntkgp'], 'compute_cov': True}
+ENSEMBLES: dict[str, dict[str, Any]] = {
+    'times': {'t': TIMES},
+    'infinite time': {'t': None},
+    'diag_reg': {'t': [5.], 'learning_rate': 2., 'diag_reg': .125},
+}
+ALL: dict[str, Any] = {'get': ['nngp', 'ntk', 'ntkgp'], 'compute_cov': True}
 PREDICTIONS = [
     *trained('gradient_descent_mse', TEST, {
         'times': (None, {'t': TIMES}),
@@ -83,9 +92,7 @@ PREDICTIONS = [
     }),
     *trained('gradient_descent_mse_ensemble', DATA, {
         f'{name}, {when}': (None, {'spec': net.to_spec(), 'get': ['nngp', 'ntk'], 'compute_cov': True} | options)
-        for name, net in NETS.items() for when, options in {
-            'times': {'t': TIMES}, 'infinite time': {'t': None}, 'diag_reg': {
-                't': [5.], 'learning_rate': 2., 'diag_reg': .125}}.items()}),
+        for name, net in NETS.items() for when, options in ENSEMBLES.items()}),
     *trained('max_learning_rate', {'ntk_train_train': T['ntk_train_train']}, {
         'plain': (None, {}),
         'size': (None, {'y_train_size': 12}),
@@ -102,7 +109,7 @@ def parameters(net, shape, name):
     return [singles(f'{name} {i}', *p.shape) * 2 for i, p in enumerate(leaves(net.init_fn(0, shape)[1]))]
 
 
-STANDARD = dict(parameterization='standard')
+STANDARD: dict[str, Any] = dict(parameterization='standard')
 MLP = serial(Dense(4, 1.3, .4), Relu(), Dense(3, 1.1, .2), Erf(), Dense(2, .9, .1))
 CNN = serial(Conv(2, (2, 2), None, 'SAME', 1.2, .3), Relu(), Conv(2, (2, 1), b_std=.2), Erf())
 VECTORS = singles('vectors', 3, 2), singles('others', 2, 2)

@@ -1,17 +1,21 @@
 """Families of networks on vectors: dense layers, nonlinearities, branches."""
+from dataclasses import MISSING
 from functools import partial
+from typing import Any
 
 from ...stax import (
     ABRelu, Abs, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInConcat, FanInProd, FanInSum, FanOut, Gabor,
-    Gaussian, Gelu, HardTanh, Hermite, Identity, LayerNorm, LeakyRelu, Mish, Monomial, Polynomial, Rbf,
-    RectifiedMonomial, Relu, Relu6, Selu, Sigmoid, Sigmoid_like, Sign, Sin, Softplus, Swish, Tanh, parallel, repeat,
-    serial)
+    Gaussian, Gelu, HardTanh, Hermite, Identity, Layer, LayerNorm, LeakyRelu, Monomial, Polynomial, Rbf,
+    RectifiedMonomial, Relu, Relu6, RMSNorm, Selu, Sigmoid_like, Sign, Sin, parallel, repeat, serial)
+from ...stax.layers.nonlinearity import Nonlinearity
+from ...stax.schema import OF_FUNCTIONS
 from .family import Family
 
 __all__ = ['VECTORS']
 
-D, LAST = Dense(16, 1.3, .4), Dense(1, .9, .1)
-FLIPPED = dict(batch_axis=1, channel_axis=0)
+D = Dense(16, 1.3, .4)
+LAST = Dense(1, .9, .1)
+FLIPPED: dict[str, Any] = dict(batch_axis=1, channel_axis=0)
 RANGE = 'zeros, duplicates, antipodal, near, orthogonal, one feature, mixed scales, row'
 EDGE = 'pair, edge'
 standard = partial(Dense, parameterization='standard')
@@ -26,9 +30,85 @@ def residual(phi, n):
     return serial(Dense(16, 1.5, .1), *[block] * n, phi, LAST)
 
 
+def between(phi):
+    """Return the layer between two dense ones."""
+    return serial(D, phi, LAST)
+
+
 def branches(fan_in, *more, **axes):
-    return serial(FanOut(3), parallel(Dense(8, 1.3, .4, **axes), Dense(8, .7, **axes), serial(
-        Dense(16, 1.2, **axes), Relu(), Dense(8, 1.1, .3, **axes))), fan_in, *more)
+    one = Dense(8, 1.3, .4, **axes)
+    two = Dense(8, .7, **axes)
+    three = serial(Dense(16, 1.2, **axes), Relu(), Dense(8, 1.1, .3, **axes))
+    return serial(FanOut(3), parallel(one, two, three), fan_in, *more)
+
+
+NONLINEARITIES = {
+    'Relu': serial(D, Relu()),
+    'Relu, stabilized': between(Relu(do_stabilize=True)),
+    'LeakyRelu': between(LeakyRelu(.3)),
+    'LeakyRelu -0.2': between(LeakyRelu(-.2)),
+    'ABRelu': between(ABRelu(-.5, 1.7)),
+    'ABRelu, one side': between(ABRelu(.6, 0.)),
+    'Abs, stabilized': (between(Abs(True)), 'Abs', 'pair'),
+    'LeakyRelu, stabilized': (between(LeakyRelu(.3, True)), 'LeakyRelu', 'pair'),
+    'ABRelu, stabilized': (between(ABRelu(-.5, 1.7, True)), 'ABRelu', 'pair'),
+    'Abs': between(Abs()),
+    'Sign': between(Sign()),
+    'Erf': between(Erf()),
+    'Erf 0.7 1.4 -0.3': between(Erf(.7, 1.4, -.3)),
+    'Sigmoid_like': between(Sigmoid_like()),
+    'Gelu': between(Gelu()),
+    'Gelu, approximate': (between(Gelu(True)), 'Gelu', 'pair'),
+    'Sin': between(Sin()),
+    'Sin 0.8 1.3 0.4': between(Sin(.8, 1.3, .4)),
+    'Cos': between(Cos()),
+    'Cos 1.1 0.9 -0.2': between(Cos(1.1, .9, -.2)),
+    'Rbf': between(Rbf()),
+    'Rbf 0.3': between(Rbf(.3)),
+    'Gaussian': between(Gaussian()),
+    'Gaussian 0.8 -0.4': between(Gaussian(.8, -.4)),
+    'Gaussian, growing': (serial(Dense(16, .3, .1), Gaussian(1.2, .2), LAST), 'Gaussian'),
+    'Exp': between(Exp()),
+    'Exp 0.9 -0.4': between(Exp(.9, -.4)),
+    'ExpNormalized': between(ExpNormalized()),
+    'ExpNormalized 0.8 0.1': between(ExpNormalized(.8, .1, True)),
+    'Gabor': between(Gabor()),
+    'Hermite 0': (between(Hermite(0)), 'Hermite', 'pair'),
+    'Hermite 1': between(Hermite(1)),
+    'Hermite 3': between(Hermite(3)),
+    'Hermite 2, unit variance': (serial(Dense(16), LayerNorm(), Hermite(2), LAST), 'Hermite'),
+    'Monomial 0': (between(Monomial(0)), 'Monomial', 'pair'),
+    'Monomial 2': between(Monomial(2)),
+    'Monomial 3': between(Monomial(3)),
+    'Monomial 5': (between(Monomial(5)), 'Monomial', 'pair'),
+    'RectifiedMonomial 0': between(RectifiedMonomial(0)),
+    'RectifiedMonomial 1': between(RectifiedMonomial(1)),
+    'RectifiedMonomial 2': between(RectifiedMonomial(2)),
+    'RectifiedMonomial 3': between(RectifiedMonomial(3)),
+    'RectifiedMonomial 2, no bias': (serial(Dense(16), RectifiedMonomial(2), LAST), 'RectifiedMonomial', 'edge'),
+    'Polynomial': between(Polynomial((.3, -.5, .2, .1))),
+    'Polynomial, constant': (between(Polynomial((.7,))), 'Polynomial', 'pair'),
+    'HardTanh': between(HardTanh()),
+    'Relu6': (serial(Dense(16, 8., 1.), Relu6(), LAST), 'Relu6'),
+    'Elu': between(Elu()),
+    'Elu 0.3': (between(Elu(.3)), 'Elu', 'pair'),
+    'Selu': (between(Selu()), 'Selu', 'pair'),
+}
+NAMED = Family('nonlinearity', 'vectors', (), EDGE, NONLINEARITIES)
+
+
+def others():
+    """Return the nonlinearities of the registry that have no network in NONLINEARITIES, in its order.
+
+    Those that need arguments are left out: what they are is not known here.
+    """
+    named = {name for d in NAMED.definitions() for name in d.layers}
+    found = []
+    for name, cls in Layer.registry.items():
+        is_plain = issubclass(cls, Nonlinearity) and cls.is_ours() and name not in OF_FUNCTIONS
+        if is_plain and name not in named and MISSING not in cls.parameters().values():
+            found.append(cls)
+    return found
 
 
 VECTORS = [
@@ -69,45 +149,9 @@ VECTORS = [
         'residual-2': (residual(Relu(), 2), 'FanInSum, FanOut, parallel', RANGE),
         'standard': (serial(standard(32, 1.3), Relu(), standard(16, 1.1)), 'Dense', 'zeros, near, mixed scales, row'),
     }),
-    Family('nonlinearity', 'vectors', (), EDGE, {
-        'Relu': serial(D, Relu()), 'Relu, stabilized': (serial(D, Relu(do_stabilize=True), LAST), 'Relu'),
-        'LeakyRelu': serial(D, LeakyRelu(.3), LAST), 'LeakyRelu -0.2': serial(D, LeakyRelu(-.2), LAST),
-        'ABRelu': serial(D, ABRelu(-.5, 1.7), LAST), 'ABRelu, one side': (serial(D, ABRelu(.6, 0.), LAST), 'ABRelu'),
-        'Abs, stabilized': (serial(D, Abs(True), LAST), 'Abs', 'pair'),
-        'LeakyRelu, stabilized': (serial(D, LeakyRelu(.3, True), LAST), 'LeakyRelu', 'pair'),
-        'ABRelu, stabilized': (serial(D, ABRelu(-.5, 1.7, True), LAST), 'ABRelu', 'pair'),
-        'Abs': serial(D, Abs(), LAST), 'Sign': serial(D, Sign(), LAST),
-        'Erf': serial(D, Erf(), LAST), 'Erf 0.7 1.4 -0.3': serial(D, Erf(.7, 1.4, -.3), LAST),
-        'Sigmoid_like': serial(D, Sigmoid_like(), LAST),
-        'Gelu': serial(D, Gelu(), LAST), 'Gelu, approximate': (serial(D, Gelu(True), LAST), 'Gelu', 'pair'),
-        'Sin': serial(D, Sin(), LAST), 'Sin 0.8 1.3 0.4': serial(D, Sin(.8, 1.3, .4), LAST),
-        'Cos': serial(D, Cos(), LAST), 'Cos 1.1 0.9 -0.2': serial(D, Cos(1.1, .9, -.2), LAST),
-        'Rbf': serial(D, Rbf(), LAST), 'Rbf 0.3': serial(D, Rbf(.3), LAST),
-        'Gaussian': serial(D, Gaussian(), LAST), 'Gaussian 0.8 -0.4': serial(D, Gaussian(.8, -.4), LAST),
-        'Gaussian, growing': (serial(Dense(16, .3, .1), Gaussian(1.2, .2), LAST), 'Gaussian'),
-        'Exp': serial(D, Exp(), LAST), 'Exp 0.9 -0.4': serial(D, Exp(.9, -.4), LAST),
-        'ExpNormalized': (serial(D, ExpNormalized(), LAST), 'ExpNormalized'),
-        'ExpNormalized 0.8 0.1': serial(D, ExpNormalized(.8, .1, True), LAST),
-        'Gabor': serial(D, Gabor(), LAST),
-        'Hermite 0': (serial(D, Hermite(0), LAST), 'Hermite', 'pair'), 'Hermite 1': serial(D, Hermite(1), LAST),
-        'Hermite 3': serial(D, Hermite(3), LAST),
-        'Hermite 2, unit variance': (serial(Dense(16), LayerNorm(), Hermite(2), LAST), 'Hermite'),
-        'Monomial 0': (serial(D, Monomial(0), LAST), 'Monomial', 'pair'), 'Monomial 2': serial(D, Monomial(2), LAST),
-        'Monomial 3': serial(D, Monomial(3), LAST), 'Monomial 5': (serial(D, Monomial(5), LAST), 'Monomial', 'pair'),
-        'RectifiedMonomial 0': serial(D, RectifiedMonomial(0), LAST),
-        'RectifiedMonomial 1': serial(D, RectifiedMonomial(1), LAST),
-        'RectifiedMonomial 2': serial(D, RectifiedMonomial(2), LAST),
-        'RectifiedMonomial 3': serial(D, RectifiedMonomial(3), LAST),
-        'RectifiedMonomial 2, no bias': (serial(Dense(16), RectifiedMonomial(2), LAST), 'RectifiedMonomial', 'edge'),
-        'Polynomial': serial(D, Polynomial((.3, -.5, .2, .1)), LAST),
-        'Polynomial, constant': (serial(D, Polynomial((.7,)), LAST), 'Polynomial', 'pair'),
-        'HardTanh': serial(D, HardTanh(), LAST), 'Relu6': (serial(Dense(16, 8., 1.), Relu6(), LAST), 'Relu6'),
-        'Elu': serial(D, Elu(), LAST), 'Elu 0.3': (serial(D, Elu(.3), LAST), 'Elu', 'pair'),
-        'Selu': (serial(D, Selu(), LAST), 'Selu', 'pair'),
-    }),
+    NAMED,
     Family('nonlinearity', 'vectors', (), 'few', {
-        phi.name: serial(Dense(16, .3, .1), phi, LAST) for phi in (Tanh(), Sigmoid(), Softplus(), Swish(), Mish())
-    }, digits=20),
+        cls.name: serial(Dense(16, .3, .1), cls(), LAST) for cls in others()}, digits=20),
     Family('branches', 'vectors', (), EDGE, {
         'FanInSum': branches(FanInSum(), Relu(), LAST),
         'FanInProd': branches(FanInProd(), LAST),
@@ -126,8 +170,12 @@ VECTORS = [
         'FanInConcat, flipped axes': branches(FanInConcat(0), Dense(4, .9, **FLIPPED), **FLIPPED)}),
     Family('norm', 'vectors', (), EDGE, {
         'LayerNorm': serial(D, LayerNorm(), Relu(), LAST), 'LayerNorm 0.3': serial(D, LayerNorm(eps=.3), Erf(), LAST),
+        'RMSNorm': serial(D, RMSNorm(), Relu(), LAST), 'RMSNorm 0.3': serial(D, RMSNorm(eps=.3), Erf(), LAST),
         'Dropout': (serial(D, Relu(), Dropout(.7), LAST), 'Dropout', 'pair, same, edge, duplicates'),
         'Dropout, test': (serial(D, Relu(), Dropout(.7, 'test'), LAST), 'Dropout', 'same'),
         'Dropout, of inputs': (serial(Dropout(.5), D, Relu(), Dropout(.6), LAST), 'Dropout', 'same'),
     }),
+    Family('norm', 'vectors', ('RMSNorm',), 'flipped', {
+        'RMSNorm, flipped axes': serial(Dense(16, 1.3, .4, **FLIPPED), RMSNorm(0, .3, **FLIPPED), Relu(),
+                                        Dense(4, .9, **FLIPPED))}),
 ]

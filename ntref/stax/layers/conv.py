@@ -34,7 +34,7 @@ def _are_letters(numbers, positions):
 
 @dataclass(frozen=True, repr=False)
 class _Convolution(Weighted, abstract=True):
-    """Base of the convolutions; `window` makes the `Window` of an axis."""
+    """Base of the convolutions; `_window` makes the `Window` of an axis."""
     out_chan: int
     filter_shape: tuple
     strides: tuple | None = None
@@ -44,7 +44,7 @@ class _Convolution(Weighted, abstract=True):
     dimension_numbers: tuple | None = None
     parameterization: str = 'ntk'
     s: tuple = (1, 1)
-    window = staticmethod(Window.of)
+    _window = staticmethod(Window.of)
     row_by_row = True
 
     def __post_init__(self):
@@ -104,7 +104,7 @@ class _Convolution(Weighted, abstract=True):
         for c in inputs:
             i = sizes.index(c)
             n = shape[lhs.index(c)]
-            found.append(self.window(n, self.filter_shape[i], strides[i], self.padding))
+            found.append(self._window(n, self.filter_shape[i], strides[i], self.padding))
         return found
 
     def demand(self, demand: Demand) -> Demand:
@@ -303,7 +303,7 @@ class ConvTranspose(_Convolution):
     ------
     Dumoulin & Visin 2016 (arXiv:1603.07285) chapter 4; docs/theory/conv.md#convtranspose.
     """
-    window = staticmethod(Window.transposed)
+    _window = staticmethod(Window.transposed)
 
     def _moved(self, mask, shape):
         inputs, sizes, _ = self._spatial

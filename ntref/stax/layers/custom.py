@@ -1,16 +1,18 @@
 """Nonlinearities given by the user: `Elementwise` with its dual activation, `ElementwiseNumerical` by quadrature."""
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Callable
 
 from ... import quadrature
 from ...arguments import as_whole
-from ...arrays import kind, plain, untraced
+from ...arrays import is_array, kind, plain, untraced
 from ...derivatives import derivative
 from ...duals.pair import Cov, Pair, over
 from ...duals.price import Price
 from ...duals.truncated import DELTA, Products, combined
 from ...recursion.steps import Steps
 from ...types import Array
+from ..written import as_text
 from .nonlinearity import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']
@@ -208,10 +210,10 @@ class _Numerical(Products):
         """sum_ij w_i w_j f(sqrt(q) z_i) g(K / sqrt(q) z_i + A / sqrt(q) z_j)."""
         mean = over(p.k, p.n1)
         std = p.xp.where(p.n1 > 0, over(p.area, p.n1), p.n2)
-        return sum(w * f(p.n1 * z) * self._about(g, mean * z, std) for z, w in self._nodes())
+        return sum(w * _values(f, p.n1 * z) * self._about(g, mean * z, std) for z, w in self._nodes())
 
     def _about(self, f, centre, spread):
-        return sum(w * f(centre + spread * z) for z, w in self._nodes())
+        return sum(w * _values(f, centre + spread * z) for z, w in self._nodes())
 
     def _nodes(self):
         return [(float(z), float(w)) for z, w in zip(*quadrature.gauss_hermite(self.deg))]
@@ -224,6 +226,14 @@ class _Numerical(Products):
             return self._about(f, m, t)
         found = quadrature.around(f, m + 0 * t, t + 0 * m, self._variances(), kinks=self.kinks)
         return found.astype(m.dtype)
+
+
+def _values(f, z):
+    """Return f(z); raise TypeError if the function of the user gives no numbers."""
+    y = f(z)
+    if not is_array(y) and not isinstance(y, Real):
+        raise TypeError(f'expected {as_text(f)} to give an array of numbers for an array, got {type(y).__name__}.')
+    return y
 
 
 def _spread(p):

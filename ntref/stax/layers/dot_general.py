@@ -78,13 +78,13 @@ class DotGeneral(Mixing):
                 object.__setattr__(self, name, as_nested(given, f'DotGeneral: {name}'))
         object.__setattr__(self, 'dimension_numbers', _as_dimension_numbers(self.dimension_numbers))
         _, fixed = self._axes
-        if any(fixed) and self.constant is None:
+        if any(fixed) and self._constant is None:
             raise ValueError(
                 'DotGeneral: expected lhs or rhs to go with dimension_numbers, got neither.')
-        _check_axes('DotGeneral: ', 'the constant', sum(fixed, ()), len(_shape(self.constant)))
+        _check_axes('DotGeneral: ', 'the constant', sum(fixed, ()), len(_shape(self._constant)))
 
     @property
-    def constant(self):
+    def _constant(self):
         return self.rhs if self.lhs is None else self.lhs
 
     @property
@@ -107,7 +107,7 @@ class DotGeneral(Mixing):
         """Return the letters of the axes of the input, the constant and the output."""
         (summed, common), fixed = self._axes
         x = LETTERS[:ndim]
-        c = list(LETTERS[ndim:ndim + len(_shape(self.constant))])
+        c = list(LETTERS[ndim:ndim + len(_shape(self._constant))])
         for axis, other in zip(summed + common, sum(fixed, ())):
             c[other] = x[axis]
         shared = [x[axis] for axis in common]
@@ -117,10 +117,10 @@ class DotGeneral(Mixing):
         return x, ''.join(c), ''.join(shared + free)
 
     def out(self, signal: Signal) -> Signal:
-        if self.constant is None:
+        if self._constant is None:
             return signal
         self._check_input(signal)
-        shape = _shape(self.constant)
+        shape = _shape(self._constant)
         x, c, out = self._letters(len(signal.shape))
         sizes = dict(zip(c, shape)) | dict(zip(x, signal.shape))
         for letter, n in zip(c, shape):
@@ -164,11 +164,11 @@ class DotGeneral(Mixing):
 
     def _like(self, a):
         """Return the constant in the kind and precision of the array `a`."""
-        constant = self.constant if is_array(self.constant) else namespace(a).asarray(self.constant)
+        constant = self._constant if is_array(self._constant) else namespace(a).asarray(self._constant)
         return as_like(constant, a)
 
     def apply(self, params: Tree, x: Array, rng: Seed | None = None, **given: Any) -> Array:
-        if self.constant is None:
+        if self._constant is None:
             return x
         C = self._like(x)
         letters, c, out = self._letters(x.ndim)
@@ -176,10 +176,10 @@ class DotGeneral(Mixing):
 
     def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
-        if self.constant is None:
+        if self._constant is None:
             return k
-        if not _shape(self.constant):
-            return k.linear(lambda c: self.constant ** 2 * c, gap=True, area=True)
+        if not _shape(self._constant):
+            return k.linear(lambda c: self._constant ** 2 * c, gap=True, area=True)
         C = self._like(k.nngp)
         signal, _ = k.signals
         x, c, out = self._letters(len(signal.shape))

@@ -148,9 +148,9 @@ class Sin(Nonlinearity):
         return self.a * xp.sin(self.b * z + self.c)
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
-        return duals.sin(p, self.a, self.b, self.cos_2c(p))
+        return duals.sin(p, self.a, self.b, self._cos_2c(p))
 
-    def cos_2c(self, p):
+    def _cos_2c(self, p):
         """Return cos 2c for the phase c, in the precision of the pair."""
         return namespace(p.k, self.c).cos(2 * self.c + 0 * p.q1)
 
@@ -167,8 +167,8 @@ class Cos(Sin):
     def phi(self, xp: Any, z: Array) -> Array:
         return self.a * xp.cos(self.b * z + self.c)
 
-    def cos_2c(self, p):
-        return -super().cos_2c(p)
+    def _cos_2c(self, p):
+        return -super()._cos_2c(p)
 
 
 @dataclass(frozen=True, repr=False)
@@ -274,7 +274,7 @@ class Polynomial(_Power):
 
     def __post_init__(self):
         check_entries(self.coef, 'Polynomial: coef')
-        if not isinstance(self.coef, (tuple, list)) and not hasattr(self.coef, 'shape'):
+        if not isinstance(self.coef, (tuple, list)) and not getattr(self.coef, 'shape', ()):
             raise TypeError(
                 f'Polynomial: coef is expected to be a sequence of numbers, got {self.coef!r}.')
         object.__setattr__(self, 'coef', tuple(as_number(c, 'Polynomial: coef') for c in self.coef))

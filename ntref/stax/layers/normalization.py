@@ -1,4 +1,4 @@
-"""LayerNorm, Dropout and Identity."""
+"""LayerNorm, RMSNorm, Dropout and Identity."""
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..layer import Layer
 from ..masking import average, in_layout
 from .gaussian import check_gaussian
 
-__all__ = ['Dropout', 'Identity', 'LayerNorm']
+__all__ = ['Dropout', 'Identity', 'LayerNorm', 'RMSNorm']
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +35,70 @@ class Identity(Layer):
 
 
 @dataclass(frozen=True, repr=False)
-class LayerNorm(Layer):
+class _Normalization(Layer, abstract=True):
+    """Base of divisions by sqrt(mean of z^2 + eps) over the channels and other axes; `_centred` is what is divided."""
+    axis: int | tuple = -1
+    eps: float = 1e-12
+    batch_axis: int = 0
+    channel_axis: int = -1
+
+    def __post_init__(self):
+        super().__post_init__()
+        axes = as_axes(self.axis, f'{self.name}: axis')
+        object.__setattr__(self, 'axis', axes[0] if is_whole(self.axis) else axes)
+        if not self.eps > 0:
+            raise ValueError(f'{self.name}: expected eps > 0, got {self.eps}.')
+
+    @property
+    def axes(self):
+        return Axes(self.batch_axis, self.channel_axis)
+
+    def tileable(self, signal: Signal) -> bool:
+        return signal.axes.batch not in self._over(len(signal.shape))
+
+    def _over(self, ndim):
+        """Return the axes to normalize over, of arrays with `ndim` axes."""
+        given = as_axes(self.axis, f'{self.name}: axis')
+        return tuple(sorted({axis_of(axis, ndim) for axis in given}))
+
+    def check(self, signal: Signal) -> None:
+        ndim = len(signal.shape)
+        if self.axes.of(ndim) != signal.axes or signal.axes.channel not in self._over(ndim):
+            raise ValueError(
+                f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among '
+                f'the axes to normalize over, got axis={self.axis} with '
+                f'channel_axis={self.channel_axis}.')
+
+    def out(self, signal: Signal) -> Signal:
+        if 0 in [signal.shape[axis] for axis in self._over(len(signal.shape))]:
+            raise ValueError(
+                f'expected something to normalize over, got axis={self.axis} of shape '
+                f'{signal.shape}.')
+        return signal
+
+    def apply(self, params: Tree, x: Array, rng: Seed | None = None, *, mask: Array | None = None,
+              **given: Any) -> Array:
+        axis = self._over(x.ndim)
+        mask = None if mask is None else in_layout(mask, self.axes.of(x.ndim))
+        z = self._centred(x, axis, mask)
+        return z / namespace(x).sqrt(self.eps + average(z * z, axis, mask))
+
+    def _centred(self, x, axis, mask):
+        """Return what is divided by the root of its mean square."""
+        raise NotImplementedError
+
+    def kernel(self, k: Steps) -> Steps:
+        layout = k.signals[0].layout
+        others = (axis for axis in self._over(len(k.shape1)) if axis != k.signals[0].axes.channel)
+        over = tuple(layout.index(axis) for axis in others)
+
+        def normal(q, mask):
+            return (average(q, over, mask) if over else q) + self.eps
+        return k.divide(normal(k.variances(1), k.mask1), normal(k.variances(2), k.mask2))
+
+
+@dataclass(frozen=True, repr=False)
+class LayerNorm(_Normalization):
     r"""Normalization to mean zero and variance one over the channels (and other axes), without scale and offset.
 
     .. math::
@@ -62,61 +125,54 @@ class LayerNorm(Layer):
     ------
     Ba et al. 2016 (arXiv:1607.06450); docs/theory/dense.md#layer-norm.
     """
-    axis: int | tuple = -1
-    eps: float = 1e-12
-    batch_axis: int = 0
-    channel_axis: int = -1
-
-    def __post_init__(self):
-        super().__post_init__()
-        axes = as_axes(self.axis, 'LayerNorm: axis')
-        object.__setattr__(self, 'axis', axes[0] if is_whole(self.axis) else axes)
-        if not self.eps > 0:
-            raise ValueError(f'LayerNorm: expected eps > 0, got {self.eps}.')
-
-    @property
-    def axes(self):
-        return Axes(self.batch_axis, self.channel_axis)
-
-    def tileable(self, signal: Signal) -> bool:
-        return signal.axes.batch not in self._over(len(signal.shape))
-
-    def _over(self, ndim):
-        """Return the axes to normalize over, of arrays with `ndim` axes."""
-        given = as_axes(self.axis, 'LayerNorm: axis')
-        return tuple(sorted({axis_of(axis, ndim) for axis in given}))
 
     def check(self, signal: Signal) -> None:
-        ndim = len(signal.shape)
-        if self.axes.of(ndim) != signal.axes or signal.axes.channel not in self._over(ndim):
-            raise ValueError(
-                f'expected the channel axis {signal.axes.channel} of shape {signal.shape} among '
-                f'the axes to normalize over, got axis={self.axis} with '
-                f'channel_axis={self.channel_axis}.')
+        super().check(signal)
         check_gaussian(signal)
 
-    def out(self, signal: Signal) -> Signal:
-        if 0 in [signal.shape[axis] for axis in self._over(len(signal.shape))]:
-            raise ValueError(
-                f'expected something to normalize over, got axis={self.axis} of shape '
-                f'{signal.shape}.')
-        return signal
+    def _centred(self, x, axis, mask):
+        return x - average(x, axis, mask)
 
-    def apply(self, params: Tree, x: Array, rng: Seed | None = None, mask: Array | None = None,
-              **given: Any) -> Array:
-        axis = self._over(x.ndim)
-        mask = None if mask is None else in_layout(mask, self.axes.of(x.ndim))
-        centred = x - average(x, axis, mask)
-        return centred / namespace(x).sqrt(self.eps + average(centred * centred, axis, mask))
 
-    def kernel(self, k: Steps) -> Steps:
-        layout = k.signals[0].layout
-        others = (axis for axis in self._over(len(k.shape1)) if axis != k.signals[0].axes.channel)
-        over = tuple(layout.index(axis) for axis in others)
+@dataclass(frozen=True, repr=False)
+class RMSNorm(_Normalization):
+    r"""Division by the root of the mean square over the channels (and other axes): `LayerNorm` without the mean.
 
-        def normal(q, mask):
-            return (average(q, over, mask) if over else q) + self.eps
-        return k.divide(normal(k.variances(1), k.mask1), normal(k.variances(2), k.mask2))
+    .. math::
+        h = z / \sqrt{\overline{z^2} + \epsilon}, \qquad
+        K' = K / \sqrt{(q + \epsilon)(q' + \epsilon)}, \qquad \Theta' = \Theta / \sqrt{(q + \epsilon)(q' + \epsilon)} .
+
+    q is the mean square over the channels, so that any input will do, also that of the network, and the output of a
+    nonlinearity. Over other axes q is the mean over these, too, without masked positions. Behind a Gaussian input the
+    kernel is that of `LayerNorm`, since the mean over infinitely many channels is zero there.
+
+    Parameters
+    ----------
+    axis : int or tuple of int      axes to normalize over; the channel axis must be among them.
+    eps : float                     > 0, added to the mean square.                          [input^2]
+    batch_axis, channel_axis : int
+
+    Raises
+    ------
+    ValueError : channels not among the axes; axes that differ from those of the input.
+
+    Accuracy
+    --------
+    Accurate to rounding; a zero vector gives 0.
+
+    Source
+    ------
+    Zhang & Sennrich 2019 (arXiv:1910.07467) eq. 4; docs/theory/dense.md#layer-norm.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> RMSNorm().apply_fn((), numpy.array([[3., 4., 0., 0.]]))
+    array([[1.2, 1.6, 0. , 0. ]])
+    """
+
+    def _centred(self, x, axis, mask):
+        return x
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,36 +21,35 @@ __all__ = ['Mish', 'Sigmoid', 'Softplus', 'Swish', 'Tanh']
 
 
 class _Expanded(Nonlinearity, abstract=True):
-    """Base of nonlinearities with a Hermite series; a subclass has phi, its derivative `dphi` and `poles`.
+    """Base of nonlinearities with a Hermite series; a subclass has phi, its derivative `dphi` and `_poles`.
 
-    `poles` is the distance of the poles of phi from the real axis. For higher derivatives the subclass has dphi as the
-    `polynomial` in `variables(xp, z)`, and the derivatives of the variables as the polynomials `rules`. A polynomial is
-    {powers of the variables: coefficient}.
+    `_poles` is the distance of the poles of phi from the real axis. For higher derivatives the subclass has dphi as the
+    `_polynomial` in `_variables(xp, z)`, and the derivatives of the variables as the polynomials `_rules`. A polynomial
+    is {powers of the variables: coefficient}.
     """
-
-    poles: float
-    polynomial: dict
-    rules: tuple
+    _poles: float
+    _polynomial: dict
+    _rules: tuple
 
     def dphi(self, xp: Any, z: Array) -> Array:
         """Return the derivative of phi."""
         raise NotImplementedError
 
-    def variables(self, xp: Any, z: Array) -> tuple:
-        """Return the variables of `polynomial` at z."""
+    def _variables(self, xp: Any, z: Array) -> tuple:
+        """Return the variables of `_polynomial` at z."""
         raise NotImplementedError
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
-        return hermite(p, self.phi, self.dphi, self.poles, self.of_order)
+        return hermite(p, self.phi, self.dphi, self._poles, self._of_order)
 
-    def of_order(self, n):
+    def _of_order(self, n):
         """Return the n-th derivative of phi, n > 0, as a function of (xp, z)."""
-        polynomial = self.polynomial
+        polynomial = self._polynomial
         for _ in range(n - 1):
-            polynomial = _derived(polynomial, self.rules)
+            polynomial = _derived(polynomial, self._rules)
 
         def derivative(xp, z):
-            values = self.variables(xp, z)
+            values = self._variables(xp, z)
             total = 0 * z
             for powers, coefficient in polynomial.items():
                 term = coefficient
@@ -86,9 +85,9 @@ def softplus(xp, z):
 
 class _Logistic(_Expanded, abstract=True):
     """Base of functions whose derivatives are polynomials in z, t = tanh(z / 2) and 1 - t^2."""
-    rules = {(0, 0, 0): 1}, {(0, 0, 1): 1 / 2}, {(0, 1, 1): -1}
+    _rules = {(0, 0, 0): 1}, {(0, 0, 1): 1 / 2}, {(0, 1, 1): -1}
 
-    def variables(self, xp, z):
+    def _variables(self, xp, z):
         t = xp.tanh(z / 2)
         return z, t, (1 - t) * (1 + t)
 
@@ -117,11 +116,11 @@ class Tanh(_Expanded):
     >>> bool(abs(k[0, 0] - 0.27368) < 1e-5), bool(abs(k[0, 1]) < 1e-15)
     (True, True)
     """
-    poles = pi / 2
-    polynomial = {(0, 1): 1}
-    rules = ({(0, 1): 1}, {(1, 1): -2})
+    _poles = pi / 2
+    _polynomial = {(0, 1): 1}
+    _rules = ({(0, 1): 1}, {(1, 1): -2})
 
-    def variables(self, xp, z):
+    def _variables(self, xp, z):
         t = xp.tanh(z)
         return t, (1 - t) * (1 + t)
 
@@ -143,8 +142,8 @@ class Sigmoid(_Logistic):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
-    poles = pi
-    polynomial = {(0, 0, 1): 1 / 4}
+    _poles = pi
+    _polynomial = {(0, 0, 1): 1 / 4}
 
     def phi(self, xp: Any, z: Array) -> Array:
         return logistic(xp, z)
@@ -164,8 +163,8 @@ class Softplus(_Logistic):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
-    poles = pi
-    polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2}
+    _poles = pi
+    _polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2}
 
     def phi(self, xp: Any, z: Array) -> Array:
         return softplus(xp, z)
@@ -184,8 +183,8 @@ class Swish(_Logistic):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
-    poles = pi
-    polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2, (1, 0, 1): 1 / 4}
+    _poles = pi
+    _polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2, (1, 0, 1): 1 / 4}
 
     def phi(self, xp: Any, z: Array) -> Array:
         return z * logistic(xp, z)
@@ -205,9 +204,9 @@ class Mish(_Expanded):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
-    poles = 3 * pi / 4
-    polynomial = {(0, 1, 0, 0, 0): 1, (1, 0, 1, 1, 0): 1}
-    rules = (
+    _poles = 3 * pi / 4
+    _polynomial = {(0, 1, 0, 0, 0): 1, (1, 0, 1, 1, 0): 1}
+    _rules = (
         {(0, 0, 0, 0, 0): 1},
         {(0, 0, 1, 1, 0): 1},
         {(0, 1, 1, 1, 0): -2},
@@ -215,7 +214,7 @@ class Mish(_Expanded):
         {(0, 0, 0, 1, 1): -1},
     )
 
-    def variables(self, xp, z):
+    def _variables(self, xp, z):
         """Return z, t = tanh(log(1 + exp z)), 1 - t^2, the logistic function and 1 minus the logistic function."""
         t = xp.tanh(softplus(xp, z))
         return z, t, (1 - t) * (1 + t), logistic(xp, z), logistic(xp, -z)
