@@ -27,7 +27,7 @@ from scipy.stats import multivariate_normal
 from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, taylor_expand, windows)
 from ntref.arrays import namespace
-from ntref.duals import exponential_unit, fast, gaps, pair, series, truncated
+from ntref.duals import exponential_unit, fast, gaps, pair, series, smooth_gaps, truncated
 from ntref.duals.fast import BLOCK
 from ntref.duals.pair import Cov, Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
@@ -35,6 +35,7 @@ from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
 from ntref.quadrature import expectation
 from ntref.recursion import start, tile, tiled
 from ntref.recursion.kernel import Kernel
+from ntref.recursion.steps import Steps
 from ntref.recursion.tile import Tile
 from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, ExpNormalized,
@@ -565,8 +566,9 @@ def scaled_dual(name, k=1., slope=1.):
 
 def beside(name, change):
     """A mutant of one formula of gap and area, change of what it returns."""
-    original = getattr(gaps, name)
-    return mock.patch.object(gaps, name, lambda *a: change(original(*a)))
+    home = gaps if hasattr(gaps, name) else smooth_gaps
+    original = getattr(home, name)
+    return mock.patch.object(home, name, lambda *a: change(original(*a)))
 
 
 def method(cls, name, change):
@@ -1073,7 +1075,7 @@ MASKS = {
     'masks: resized by the weights alone': (lambda: mock.patch.object(
         ImageResize, 'averages', False), 'masked resize'),
     'masks: finite biases stay': (lambda: mock.patch.dict(
-        Layer.step.__globals__, zeroed=masking.Masked), 'finite masks'),
+        Layer._step.__globals__, zeroed=masking.Masked), 'finite masks'),
     'masks: finite averages of all': (lambda: mock.patch.object(AvgPool, 'averages', False), 'finite masks'),
 }
 
@@ -1184,7 +1186,7 @@ MUTANTS = {
     'repeat: once less': (lambda: mock.patch.object(
         combinators._Repeat, '_times', property(lambda self: serial(*[self.block] * (self.n - 1)))), 'repeat'),
     'positions: left and right exchanged': (lambda: method(
-        Kernel, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
+        Steps, '_spread', lambda f, k, q, side: f(k, q, 1 - side)), 'positions'),
     'hermite: terms left out': (lambda: mock.patch.object(series, 'REST_EPS', 1e9), 'tanh'),
     'hermite: nodes too far apart': (lambda: mock.patch.object(
         series, 'pi', 5 * series.pi), 'tanh'),
@@ -1206,12 +1208,14 @@ MUTANTS = {
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
 } | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS | training.MUTANTS
 
-OWNERS = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
-          GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, pooling._Pool,
-          combinators._Repeat, pair, duals, fast, gaps, start, attention, branching, conv, sliding, tiled,
-          reshaping, series, series._Rows, smooth, truncated, exponential_unit, Layer, masking, mixing,
-          normalization, ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record,
-          rules, weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted,
-          hyperparameters, hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
-          kernel_gradient, *training.OWNERS)
+OWNERS = (
+    Pair, Kernel, Steps, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool,
+    SumPool, Flatten, GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph,
+    pooling._Pool, combinators._Repeat, pair, duals, fast, gaps, smooth_gaps, start, attention,
+    branching, conv, sliding, tiled, reshaping, series, series._Rows, smooth, truncated,
+    exponential_unit, Layer, masking, mixing, normalization, ImageResize, Window, jacobian, pairing,
+    pairing.Pairing, plan, plan.Part, products, record, rules, weights.Weight, structured,
+    structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
+    hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
+    kernel_gradient, *training.OWNERS)
 """What mutants change."""
