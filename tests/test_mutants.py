@@ -28,7 +28,7 @@ from scipy.stats import multivariate_normal
 from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, stax, taylor_expand, windows)
 from ntref.arrays import namespace
-from ntref.duals import exponential_unit, fast, gaps, pair, series, truncated
+from ntref.duals import exponential_unit, fast, gaps, pair, series, smooth_gaps, truncated
 from ntref.duals.fast import BLOCK
 from ntref.duals.pair import Cov, Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
@@ -565,8 +565,9 @@ def scaled_dual(name, k=1., slope=1.):
 
 def beside(name, change):
     """A mutant of one formula of gap and area, change of what it returns."""
-    original = getattr(gaps, name)
-    return mock.patch.object(gaps, name, lambda *a: change(original(*a)))
+    module = gaps if hasattr(gaps, name) else smooth_gaps
+    original = getattr(module, name)
+    return mock.patch.object(module, name, lambda *a: change(original(*a)))
 
 
 def method(cls, name, change):
@@ -1212,14 +1213,14 @@ def test_caught(name):
 
 
 def test_mutants_leave_nothing_behind():
-    owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool, Flatten,
-              GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general, pooling._Pool,
-              combinators._Repeat, pair, duals, fast, gaps, start, attention, branching, conv, tiled, reshaping,
-              series, series._Rows, smooth, truncated, exponential_unit, Layer, masking, normalization, pooling,
-              ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part, products, record, rules,
-              weights.Weight, structured, structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
-              hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete, kernel_gradient,
-              *training.OWNERS)
+    owners = (Pair, Kernel, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool, SumPool,
+              Flatten, GlobalAvgPool, GlobalSelfAttention, Index, Aggregate, DotGeneral, graph, dot_general,
+              pooling._Pool, combinators._Repeat, pair, duals, fast, gaps, smooth_gaps, start, attention, branching,
+              conv, tiled, reshaping, series, series._Rows, smooth, truncated, exponential_unit, Layer, masking,
+              normalization, pooling, ImageResize, Window, jacobian, pairing, pairing.Pairing, plan, plan.Part,
+              products, record, rules, weights.Weight, structured, structured.Total, bayes, factor.Factor,
+              factor.Shifted, hyperparameters, hyperparameters._Problem, sampling, monte_carlo._Means,
+              monte_carlo._Networks, discrete, kernel_gradient, *training.OWNERS)
     before = {(owner, name): value for owner in owners for name, value in vars(owner).items()}
     for mutant, _ in MUTANTS.values():
         with mutant():
