@@ -1,6 +1,6 @@
 """Checks of arguments: they return numbers, arrays of numbers or whole numbers, or raise an error that names them."""
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Real
 from operator import index
@@ -236,7 +236,7 @@ def suggestion(name: Any, names: Iterable) -> str:
     return f' Did you mean {known[found[0]]!r}?' if found else ''
 
 
-def requested(get: Any, known: Sequence[str], order: str) -> tuple[str, ...]:
+def requested(get: Any, known: Collection[str], order: str) -> tuple[str, ...]:
     """Return the names of kernels in `get`, in lower case; the tuple is empty for None, which means all.
 
     Raises

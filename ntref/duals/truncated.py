@@ -24,7 +24,7 @@ MAX_VARIANCE = 1e5      # hinges of this size leave a kernel of order 1, accurat
 MAX_DEVIATIONS = 1e4    # beyond, nothing is left of a normal distribution, even at 50 digits
 
 Function: TypeAlias = tuple[Any, ...]                        # a function of u, see `combined`
-Sum: TypeAlias = frozenset[tuple[Function, Number]]          # a sum of these, with coefficients
+Sum: TypeAlias = tuple[tuple[Function, Number], ...]         # a sum of these, with coefficients
 
 
 def clipped(p: Pair, slope: Number, hinges: Sequence[tuple]) -> Dual:
@@ -136,7 +136,7 @@ DELTA = 'delta'
 
 
 def combined(terms: Iterable[tuple[Function, Number]]) -> Sum:
-    """Return a sum of terms (function, coefficient) as a frozenset, without terms that cancel.
+    """Return a sum of terms (function, coefficient), in one order, without terms that cancel.
 
     Functions of u are  (LINE,) u;  (ONE,) 1;  (HINGE, e, a) (e u - a)+;  (STEP, e, a) 1[e u > a];  (DELTA, j, c) the
     j-th derivative of Dirac's delta at c.
@@ -144,7 +144,7 @@ def combined(terms: Iterable[tuple[Function, Number]]) -> Sum:
     total: dict[Function, Number] = {}
     for function, coefficient in terms:
         total[function] = total.get(function, 0) + coefficient
-    return frozenset(term for term in total.items() if term[1] != 0)
+    return tuple(sorted((term for term in total.items() if term[1] != 0), key=lambda term: term[0]))
 
 
 class Products:

@@ -8,6 +8,10 @@ direction, and with zeros. What a dual is given is exact but for rounding; what 
                     the outputs has sin theta = area' / s and its error is that of area' / s, theta is exact to C eps,
                     and so is every slope (pi - theta) / (2 pi) of a kink behind it
 """
+import os
+import subprocess
+import sys
+
 import mpmath as mp
 import numpy
 import pytest
@@ -280,3 +284,14 @@ def test_gap_and_area_through_linear_maps(operation, number, bound):
                     assert abs(got[0] - k) <= bound * s
                     assert abs(mp.sqrt(got[1]) - mp.sqrt(gap)) <= bound * mp.sqrt(q1 + q2)
                     assert abs(got[2] - area) <= bound * s
+
+
+def test_every_process_gives_the_same_bits():
+    """The order of text in sets differs between processes; sums of terms must not follow it."""
+    program = ('import numpy\nfrom ntref import stax\nx = numpy.array([[.3, -.7], [.5, .2], [-1.1, .4]])\n'
+               'for phi in stax.Elu(), stax.Selu(), stax.HardTanh(), stax.Relu6():\n'
+               '    net = stax.serial(stax.Dense(1, 1.5, .3), phi, stax.Dense(1))\n'
+               '    print([float(k).hex() for k in net.kernel_fn(x, get="ntk").ravel()])')
+    found = {subprocess.run([sys.executable, '-c', program], env=os.environ | {'PYTHONHASHSEED': seed}, check=True,
+                            capture_output=True, text=True).stdout for seed in ('1', '2', '3')}
+    assert len(found) == 1 and found.pop().count('0x') == 4 * 9
