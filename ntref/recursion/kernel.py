@@ -106,61 +106,61 @@ class Kernel(State):
     # -------------------------------------------------------------- the names
 
     @property
-    def gap(self):
+    def gap(self) -> Any:
         return self.mutual.gap
 
     @property
-    def area(self):
+    def area(self) -> Any:
         return self.mutual.area
 
     @property
-    def cov1(self):
+    def cov1(self) -> Any:
         return self.own1.k
 
     @property
-    def gap1(self):
+    def gap1(self) -> Any:
         return self.own1.gap
 
     @property
-    def area1(self):
+    def area1(self) -> Any:
         return self.own1.area
 
     @property
-    def cov2(self):
+    def cov2(self) -> Any:
         return None if self.own2 is None else self.own2.k
 
     @property
-    def gap2(self):
+    def gap2(self) -> Any:
         return None if self.own2 is None else self.own2.gap
 
     @property
-    def area2(self):
+    def area2(self) -> Any:
         return None if self.own2 is None else self.own2.area
 
     @property
-    def x1_is_x2(self):
+    def x1_is_x2(self) -> bool:
         return self.are_same
 
     @property
-    def is_gaussian(self):
+    def is_gaussian(self) -> bool:
         return self.signal1.is_gaussian
 
     @property
-    def shape2(self):
+    def shape2(self) -> Any:
         return self.signal2.shape
 
     @property
-    def batch_axis(self):
+    def batch_axis(self) -> int:
         return self.signal1.axes.batch
 
     @property
-    def channel_axis(self):
+    def channel_axis(self) -> int:
         return self.signal1.axes.channel
 
     @property
-    def pattern1(self):
+    def pattern1(self) -> Any:
         return self.patterns[0]
 
     @property
-    def pattern2(self):
+    def pattern2(self) -> Any:
         return self.patterns[1]

@@ -2,11 +2,12 @@
 from math import prod
 
 from ..arrays import namespace
+from ..types import Array, Shape
 
 __all__ = ['diagonal', 'diagonal_sum', 'matrices', 'swapped', 'zipped']
 
 
-def diagonal(k, batch):
+def diagonal(k: Array, batch: int) -> Array:
     """Return equal positions (*batch, h, w, ...) of paired ones (*batch, h, h', w, w', ...), with `batch` batch axes.
 
     The result is a view where h and h', w and w', ... are adjacent in memory; there may be fewer h than h'.
@@ -18,27 +19,27 @@ def diagonal(k, batch):
     return k
 
 
-def diagonal_sum(k, batch):
+def diagonal_sum(k: Array, batch: int) -> Array:
     """Sum over equal positions of paired k (*batch, h, h', w, w', ...), without the copy that `diagonal` may make."""
     outer = 'yz'[:batch]
     inner = ''.join(2 * letter for letter in 'abcdefghijklm'[:(k.ndim - batch) // 2])
     return namespace(k).einsum(f'{outer}{inner}->{outer}', k)
 
 
-def swapped(k, batch):
+def swapped(k: Array, batch: int) -> Array:
     """Swap the members of paired positions: (*batch, h, h', w, w', ...) becomes (*batch, h', h, w', w, ...)."""
     there = range(batch, k.ndim)
     return namespace(k).moveaxis(k, [axis + 1 if (axis - batch) % 2 == 0 else axis - 1 for axis in there], there)
 
 
-def matrices(k, positions):
+def matrices(k: Array, positions: int) -> Array:
     """Return k (*batch, h, h', w, w', ...) as matrices (*batch, h w ..., h' w' ...), contiguous in memory."""
     batch, shape = k.ndim - 2 * positions, k.shape
     k = namespace(k).moveaxis(k, range(batch, k.ndim, 2), range(batch, batch + positions))
     return k.reshape(prod(shape)).reshape(*shape[:batch], prod(shape[batch::2]), prod(shape[batch + 1::2]))
 
 
-def zipped(k, left, right):
+def zipped(k: Array, left: Shape, right: Shape) -> Array:
     """Return matrices k (*batch, h w ..., h' w' ...) as paired positions (*batch, h, h', w, w', ...).
 
     left = (h, w, ...),  right = (h', w', ...).

@@ -4,15 +4,17 @@ Gap and area come from the matrix product where that keeps their digits, and fro
 of inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-and-area).
 """
 from math import log, prod
+from typing import Any
 
 from ..arrays import as_floats, namespace, untraced
 from ..derivatives import carried
 from ..duals.pair import Cov, over
 from ..in_place import increased
 from ..ranges import check_small
+from ..types import Array
 from .kernel import Kernel
 from .positions import zipped
-from .signal import shared_signal
+from .signal import Axes, Demand, Signal, shared_signal
 
 __all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one', 'own_variances']
 
@@ -22,7 +24,7 @@ CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
 FEW = 8              # up to this number of channels all differences are formed explicitly
 
 
-def checked(x1, x2, axes):
+def checked(x1: Any, x2: Any, axes: Axes) -> tuple[Array, Array | None]:
     """Return x1 and x2 (or None) as floating-point arrays of one kind and precision.
 
     Raises
@@ -58,7 +60,8 @@ def _finite(name, x, batch):
                          f'of {name}: {listed}. Remove or impute them.')
 
 
-def input_kernel(x1, x2, signals, demand, ntk, are_same=False):
+def input_kernel(x1: Array, x2: Array | None, signals: tuple[Signal, Signal], demand: Demand, ntk: bool,
+                 are_same: bool = False) -> Kernel:
     """Return the state at the input: K = <x, x'> / channels at each pair of positions that `demand` needs, Theta = 0.
 
     x2=None means that x2 is x1. If both are given, the caller says whether they are the same inputs (`are_same`).
@@ -85,7 +88,7 @@ def input_kernel(x1, x2, signals, demand, ntk, are_same=False):
     return state.with_own().masked()
 
 
-def own_variances(x):
+def own_variances(x: Array) -> Array:
     """Return mean x^2 of inputs (n, *positions, channels); ValueError if it underflows for inputs that are not 0."""
     xp = namespace(x)
     q = xp.mean(x * x, -1)
@@ -93,12 +96,12 @@ def own_variances(x):
     return q
 
 
-def channels_last(x, axes):
+def channels_last(x: Array, axes: Axes) -> Array:
     """Return x with its axes in the order (n, *positions, channels)."""
     return namespace(x).moveaxis(x, (axes.batch, axes.channel), (0, -1))
 
 
-def across(a, b, demand):
+def across(a: Array, b: Array, demand: Demand) -> Cov:
     """Return the Cov of every a (n1, *positions, channels) with every b: arrays (n1, n2, h, h', w, w', ...).
 
     If `demand` asks for equal positions only, the arrays are (n1, n2, h, w, ...).
@@ -115,27 +118,27 @@ def across(a, b, demand):
     return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
 
 
-def one_by_one(a, b, demand):
+def one_by_one(a: Array, b: Array, demand: Demand) -> Cov:
     """Return the Cov of each a[i] (n, *positions, channels) with b[i]: arrays (n, h, h', w, w', ...).
 
     If `demand` asks for equal positions only, the arrays are (n, h, w, ...). Otherwise a and b may have different
     numbers of positions.
     """
     if demand.paired:
-        rows = [x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b)]
-        return _zipped(gram(*rows, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1])
+        left, right = (x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b))
+        return _zipped(gram(left, right, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1])
     if not demand.area:
         return _rowwise_gram(a, b, demand.gap)
     return Cov(*(c[..., 0, 0] for c in gram(a[..., None, :], b[..., None, :])))
 
 
-def at_pairs(a, b, i, j, demand):
+def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:
     """Return the Cov of rows a[i] with b[j], one by one, by small products: neighbours in i and in j are close."""
     xp = namespace(a, b)
 
     def part(i, j):
         left, right = (slice(int(rows.min()), int(rows.max()) + 1) for rows in (i, j))
-        cov = gram(a[left], b[right], demand.area, demand.gap)
+        cov = gram(a[left], b[right], area=demand.area, gap=demand.gap)
         return [None if c is None else c[i - left.start, j - right.start] for c in cov]
     step = 4096
     parts = [part(i[lo:lo + step], j[lo:lo + step]) for lo in range(0, len(i), step)]
@@ -172,7 +175,7 @@ def _zipped(cov, left, right):
 
 # ------------------------------------------------------------------ rows against rows
 
-def gram(x, y, area=True, gap=True):
+def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
     """Return covariance, gap and area (or None) of rows of x (..., n1, c) with rows of y (..., n2, c): (..., n1, n2).
 
     K = <x, y> / c,  gap = |x - y|^2 / c,  area = sqrt(|x|^2 |y|^2 - <x, y>^2) / c
@@ -184,15 +187,15 @@ def gram(x, y, area=True, gap=True):
     """
     xp = namespace(x, y)
     k = _inner(x, y)
-    gap = _squared_distances(x, y) if gap else None
+    distances = _squared_distances(x, y) if gap else None
     if not area:
-        return Cov(k, gap)
+        return Cov(k, distances)
     if x.shape[-1] == 1:
-        return Cov(k, gap, 0 * abs(k))
+        return Cov(k, distances, 0 * abs(k))
     s = xp.sqrt(xp.mean(x * x, -1))[..., :, None] * xp.sqrt(xp.mean(y * y, -1))[..., None, :]
-    area = xp.sqrt(xp.maximum(s - k, 0)) * xp.sqrt(xp.maximum(s + k, 0))
+    sines = xp.sqrt(xp.maximum(s - k, 0)) * xp.sqrt(xp.maximum(s + k, 0))
     i = xp.nonzero(s - abs(k) < NEAR * s)
-    return Cov(k, gap, xp.patch(area, i, _rejection(x, y, k, i)) if len(i[0]) else area)
+    return Cov(k, distances, xp.patch(sines, i, _rejection(x, y, k, i)) if len(i[0]) else sines)
 
 
 def _inner(x, y):

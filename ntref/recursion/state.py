@@ -1,11 +1,14 @@
 """The state of the recursion: covariances and tangent kernel of a layer's outputs, with their description."""
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from ..arrays import namespace, untraced
 from ..derivatives import carried
 from ..duals.pair import Cov, Pair, check_kept, check_variances
 from ..ranges import check_range
+from ..types import Array
+from ..windows import Window
 from .positions import diagonal
 from .signal import Signal
 from .steps import Steps
@@ -41,11 +44,11 @@ class State(Steps):
     # -------------------------------------------------------------- pairings
 
     @property
-    def covs(self):
+    def covs(self) -> list[Cov]:
         """Cov of each pairing: x1 with x2, x1 with itself, x2 with itself unless x2 is x1."""
-        return [self.mutual, self.own1] + [self.own2] * (self.own2 is not None)
+        return [self.mutual, self.own1] if self.own2 is None else [self.mutual, self.own1, self.own2]
 
-    def pairs(self):
+    def pairs(self) -> list[Pair]:
         """Return the pairings as `Pair`s."""
         spreads = self.spreads(self.variances(1), self.variances(2))
         pairs = [Pair(*spreads[0], self.mutual)]
@@ -54,25 +57,25 @@ class State(Steps):
             pairs.append(Pair.same(q1) if is_same else Pair(q1, q2, cov))
         return pairs
 
-    def sides(self, a1, a2):
+    def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
         """Return left and right members of the pairings from a1 of x1, a2 of x2; batch axes broadcast."""
         return [(a1[:, None], a2[None]), (a1, a1)] + [(a2, a2)] * (self.own2 is not None)
 
-    def variances(self, i):
+    def variances(self, i: int) -> Array:
         """Return the variances q of the inputs x1 (i = 1) or x2 (i = 2), an array (n, *positions)."""
         q = self.own1.k if i == 1 or self.own2 is None else self.own2.k
         return diagonal(q, 1) if self.paired else q
 
-    def all_variances(self):
+    def all_variances(self) -> list[Array]:
         """Return the variances of x1 and, if x2 are other inputs, those of x2."""
         return [self.variances(i) for i in ((1,) if self.own2 is None else (1, 2))]
 
-    def within(self, f):
+    def within(self, f: Callable) -> tuple[Array, Array]:
         """Return f(K, mask) for the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
         own = f(self.own1.k, self.mask1)
         return own, own if self.own2 is None else f(self.own2.k, self.mask2)
 
-    def with_covs(self, covs):
+    def with_covs(self, covs: list[Cov]) -> Self:
         """Return the state with the Cov of each pairing; own gaps and areas stay only where positions are paired."""
         mutual, *own = covs
         own1, *own2 = (cov if self.paired and cov.k.ndim > 1 else Cov(cov.k) for cov in own)
@@ -80,20 +83,20 @@ class State(Steps):
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual, fused=None, fused_generic=None):
+    def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
         `fused` and `fused_generic` are forms of the dual for large arrays (`ntref.duals.fast`), which only tiles use.
         """
         pairs = self.pairs()
         covs, slopes = zip(*(dual(pair) for pair in pairs))
-        new = self.with_covs(covs)
+        new = self.with_covs(list(covs))
         for q, new_q in zip(self.all_variances(), new.all_variances()):
             check_kept(dual, q, new_q)
         new = new.with_covs([pair.settled(old) for pair, old in zip(new.pairs(), pairs)])
         return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk).with_own()
 
-    def in_rows(self, windows, f, is_local=True):
+    def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         """Return f(self, slides) for windows along the spatial axes; see `slides`.
 
         With tiles f gets some rows at a time. `is_local` means that the variance at an output position follows from the
@@ -101,7 +104,7 @@ class State(Steps):
         """
         return f(self, self.slides(windows))
 
-    def coincidences(self):
+    def coincidences(self) -> list[Array]:
         """Return where an input meets itself at the same position: bool arrays for the pairings of `map`."""
         xp = namespace(self.nngp)
         n1, n2 = self.nngp.shape[:2]
@@ -112,7 +115,7 @@ class State(Steps):
 
     # -------------------------------------------------------------- what a layer leaves, put right
 
-    def with_own(self):
+    def with_own(self) -> Self:
         """Set K of each input with itself to its variance, to the last bit, and its gap and area likewise."""
         if not self.are_same or len(self.nngp) != self.nngp.shape[1]:
             return self
@@ -121,13 +124,13 @@ class State(Steps):
         here = xp.nonzero(xp.eye(len(self.nngp)) > 0)
         return self.but(mutual=Cov(*(_patched(a, here, values) for a, values in zip(self.mutual, own))))
 
-    def in_range(self):
+    def in_range(self) -> Self:
         """Return self; raise ValueError if a variance, and so all later numbers, went out of range of its dtype."""
         for q in self.all_variances():
             check_variances(q)
         return self
 
-    def finished(self):
+    def finished(self) -> Self:
         """Make Theta an array of zeros if there were no weights; raise ValueError if K or Theta went out of range."""
         new = self.with_own()
         return new.but(ntk=finished_tangent(new))

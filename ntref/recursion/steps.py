@@ -178,7 +178,7 @@ class Steps:
 
     # -------------------------------------------------------------- gaps that a step would lose
 
-    def meetings(self) -> Array | None:
+    def meetings(self) -> Any:
         """Return which inputs coincide at every position, as bools (n1, n2), or None if gaps are not carried."""
         if self.mutual.gap is None:
             return None
@@ -187,7 +187,7 @@ class Steps:
             return namespace(gap).all(gap == 0, axis=tuple(range(self.batch_axes, gap.ndim)))
         return diagonal_sum(gap, self.batch_axes) == 0
 
-    def meeting(self, met: Array | None) -> Self:
+    def meeting(self, met: Any) -> Self:
         """Set the gap to 0 at equal positions of inputs that coincided before (`met`): they still coincide."""
         if met is None or not met.any():
             return self

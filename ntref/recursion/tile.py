@@ -17,14 +17,15 @@ from the first left row on are computed; the rest is mirrored.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 from ..arrays import namespace
 from ..duals.fast import BLOCK, by_dual
 from ..duals.pair import Cov, Pair, check_kept, check_variances
-from ..windows import packed, taken, zeros_like
+from ..types import Array
+from ..windows import Window, packed, taken, zeros_like
 from .positions import diagonal, swapped
-from .signal import Signal, shared_signal
+from .signal import Demand, Signal, shared_signal
 from .start import across, at_pairs, one_by_one, own_variances
 from .state import finished_tangent
 from .steps import Steps
@@ -35,7 +36,7 @@ ALL = slice(None)
 WHOLE = ALL, ALL
 
 
-def recording(steps):
+def recording(steps: list) -> Callable:
     """Return the tape of a first pass, which computes variances and appends them to `steps`."""
     def tape(compute):
         steps.append(packed(compute(), 1).copy(order='K'))       # a copy: the original may be overwritten
@@ -43,7 +44,7 @@ def recording(steps):
     return tape
 
 
-def replaying(steps1, steps2):
+def replaying(steps1: list, steps2: list) -> Callable:
     """Return the tape for x1 against x2, which reads the variances of both after each step."""
     steps = zip(steps1, steps2, strict=True)
     return lambda compute: next(steps)
@@ -118,51 +119,51 @@ class Tile(Steps):
                              'it, such as the covariances of inputs with themselves, says in_tiles = False.', name=name)
 
     @property
-    def batch_axes(self):
+    def batch_axes(self) -> int:  # type: ignore[override]
         return self.block.batch_axes
 
     @property
-    def is_generic(self):
+    def is_generic(self) -> bool:  # type: ignore[override]
         return self.block.is_generic
 
     @property
-    def patterns(self):
+    def patterns(self) -> tuple:
         return tuple(None if p is None else p[rows] for p, rows in zip(super().patterns, self.block.rows))
 
     @property
-    def mask1(self):
+    def mask1(self) -> Any:
         return None if self.signal1.mask is None else self.signal1.mask[self.block.rows[0]]
 
     @property
-    def mask2(self):
+    def mask2(self) -> Any:
         return None if self.signal2.mask is None else self.signal2.mask[self.block.rows[1]]
 
     # -------------------------------------------------------------- pairings
 
     @property
-    def covs(self):
+    def covs(self) -> list[Cov]:
         return [self.mutual]
 
-    def pairs(self):
+    def pairs(self) -> list[Pair]:
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
         if self._is_same:
             return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
         (q1, q2), = self.spreads(self.q1, self.q2)
         return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared)]
 
-    def sides(self, a1, a2):
+    def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
         """Return left and right members of the pairing from a1 of x1, a2 of x2; batch axes broadcast."""
         return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
 
-    def variances(self, i):
+    def variances(self, i: int) -> Array:
         """Return the variances q of the left (i = 1) or the right members (i = 2), an array (n, *positions)."""
         return (self.q1, self.q2)[i - 1]
 
-    def all_variances(self):
+    def all_variances(self) -> list[Array]:
         """Return the variances of the left members and, if others are on the right, of these."""
         return [self.q1] if self.block.is_own else [self.q1, self.q2]
 
-    def within(self, f):
+    def within(self, f: Callable) -> tuple[Array, Array]:
         """Return f(K, mask) for the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
         return self.tape(lambda: f(self.nngp, self.mask1))
 
@@ -171,7 +172,7 @@ class Tile(Steps):
         """True if every variable is paired with itself."""
         return self.block.is_own and not self.paired
 
-    def with_covs(self, covs):
+    def with_covs(self, covs: list[Cov]) -> Self:
         """Return the tile with another Cov, of the same variances."""
         return self.but(mutual=covs[0])
 
@@ -190,7 +191,7 @@ class Tile(Steps):
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual, fused=None, fused_generic=None):
+    def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
 
         `fused` and `fused_generic` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for
@@ -222,7 +223,7 @@ class Tile(Steps):
             return q
         return self._then(exactly, self.tape(own))
 
-    def in_rows(self, windows, f, is_local=True):
+    def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         """Add the step f(part, slides) for windows along the spatial axes.
 
         `is_local` means that q' follows from q: equal positions stay equal.
@@ -244,7 +245,7 @@ class Tile(Steps):
         new = base._then(step, (base.q1, base.q2), windows).computed()
         return new._next(new._arrays)
 
-    def masked(self):
+    def masked(self) -> Self:
         """Add the step that sets z = 0 where it is masked."""
         if self.mask1 is None:
             return self
@@ -280,7 +281,7 @@ class Tile(Steps):
 
     # -------------------------------------------------------------- computing what is pending
 
-    def computed(self):
+    def computed(self) -> Self:
         if self.pending is None:
             return self
         outs = None
@@ -295,7 +296,7 @@ class Tile(Steps):
             if waiting:                  # only now: the next rows may need what is overwritten
                 self._write(outs, *waiting)
             waiting = rows, arrays
-        self._write(outs, *waiting)
+        self._write(outs, rows, arrays)
         return self._holding(outs)
 
     def _write(self, outs, rows, arrays):
@@ -340,7 +341,7 @@ class Tile(Steps):
         """Shape of nngp, also while it is pending."""
         members = 2 if self.paired else 1
         q = (self.q1, self.q2)[:self.batch_axes]
-        return *map(len, q), *(n for n in self._sizes for _ in range(members))
+        return *(len(variances) for variances in q), *(n for n in self._sizes for _ in range(members))
 
     def _part(self, rows):
         """Return the part of the tile in these rows, computed if it is pending."""
@@ -366,17 +367,17 @@ class Tile(Steps):
 
     # -------------------------------------------------------------- what a layer leaves, put right
 
-    def in_range(self):
+    def in_range(self) -> Self:
         """Check the variances of inputs with themselves; those of other tiles were checked there."""
         if self.block.is_own:
             check_variances(self.q1)
         return self
 
-    def finished(self):
+    def finished(self) -> Self:
         """Make Theta an array of zeros if there were no weights; raise ValueError if K or Theta went out of range."""
         return self.but(ntk=finished_tangent(self))
 
-    def shared(self):
+    def shared(self) -> Self:
         return self.but(is_shared=True)
 
 
@@ -391,7 +392,8 @@ def _under(window, outputs):
     return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
-def input_tile(a, b, tape, signals, demand, ntk, rows=WHOLE, is_generic=False):
+def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], demand: Demand, ntk: bool,
+               rows: tuple = WHOLE, is_generic: bool = False) -> Tile:
     """Return the state at the input for rows i, j of a (n1, *positions, channels) and b.
 
     If b is None, each a[i] is paired with itself. `signals` describe the network's inputs. With slices i, j each a[i]

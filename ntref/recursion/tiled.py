@@ -2,14 +2,16 @@
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from math import prod
+from typing import Any
 
 from ..arrays import kind, namespace
 from ..duals.fast import NotGeneric
 from ..engine.cover import ENTRIES, above, rectangles
 from ..engine.run import in_threads, shown
+from ..types import Array
 from ..windows import packed, taken
 from .positions import swapped
-from .signal import Signal
+from .signal import Demand, Signal
 from .start import channels_last
 from .tile import input_tile, recording, replaying
 
@@ -21,7 +23,7 @@ HIGH = 64            # least rows of a tile without positions: mirrored, they ar
 MANY = 32            # if there are more tiles than this, the first tells whether to try the others without gaps
 
 
-def is_large(layer, x1, x2, signals, names):
+def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...]) -> bool:
     """True if tiles pay off and blocks of the kernel are independent of each other."""
     if not isinstance(signals[0], Signal) or not names or not set(names) <= {'nngp', 'ntk'}:
         return False
@@ -39,14 +41,16 @@ def _in_tiles(value):
     return all(map(_in_tiles, value)) if isinstance(value, tuple) else kind(value) != 'autograd'
 
 
-def in_parts(layer, x1, x2, signals, demand, names):
+def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Signal], demand: Demand,
+             names: tuple[str, ...]) -> dict[str, Array]:
     """Return {name: kernel} of a network, for names out of 'nngp' and 'ntk'.
 
     Every input is first paired with itself, and the variances after each step are kept; the other pairs follow.
     """
-    xp, symmetric = namespace(x1), x2 is None
-    a, b = (None if x is None else _laid_out(channels_last(x, demand.axes.of(x.ndim))) for x in (x1, x2))
-    b = a if symmetric else b
+    xp = namespace(x1)
+    symmetric = x2 is None
+    a = _laid_out(channels_last(x1, demand.axes.of(x1.ndim)))
+    b = a if x2 is None else _laid_out(channels_last(x2, demand.axes.of(x2.ndim)))
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
     def tile(a, b, tape, signals, names, rows, **part):

@@ -9,6 +9,7 @@ from ..recursion.kernel import Kernel
 from ..recursion.signal import Axes, Signal
 from ..recursion.start import checked
 from ..trees import leaves
+from ..types import Tree
 from .masking import check_found, masked_inputs
 from .trees import each_branch, input_signal
 
@@ -31,7 +32,7 @@ class Given:
     demand: Any
 
     @property
-    def are_same(self):
+    def are_same(self) -> bool:
         """True if each of x2 is the same input as the x1 in its place: x2=None, or equal values, masks and patterns.
 
         This is decided only here, for all inputs of a call, and handed on: for blocks only their places tell, see
@@ -40,7 +41,8 @@ class Given:
         return _are_same(self.x1, self.x2, self.signals)
 
 
-def read(layer, x1, x2, diagonal_spatial, pattern, mask_constant, is_part):
+def read(layer: Any, x1: Tree, x2: Tree, diagonal_spatial: bool | None, pattern: Any, mask_constant: Any,
+         is_part: bool) -> Given:
     """Return the `Given` of a call of a kernel function, whose arguments these are.
 
     `is_part` says that the inputs are a block of others, which need not contain masks.
@@ -60,7 +62,7 @@ def read(layer, x1, x2, diagonal_spatial, pattern, mask_constant, is_part):
     return Given(x1, x2, tuple(signals), demand)
 
 
-def kernel_given(k, x2, pattern, mask_constant):
+def kernel_given(k: Tree, x2: Any, pattern: Any, mask_constant: Any) -> Tree:
     """Return the tree of `Kernel`s given in place of inputs, checked, with other patterns if these are given."""
     if x2 is not None:
         raise ValueError(f'expected x2=None with a Kernel as x1, which holds both inputs; got {type(x2)}.')
@@ -72,14 +74,14 @@ def kernel_given(k, x2, pattern, mask_constant):
     return each_branch(lambda k: _with_patterns(_fitting(k), pattern), k)
 
 
-def first_leaf(tree):
+def first_leaf(tree: Tree) -> Any:
     """Return the first leaf of the tree; an empty list is its own leaf."""
     while isinstance(tree, (list, tuple)) and tree:
         tree = tree[0]
     return tree
 
 
-def check_places(x1, x2):
+def check_places(x1: Any, x2: Any) -> None:
     """Raise TypeError if something else is in the place of inputs."""
     if x1 is None:
         raise TypeError('expected x1 to be an array of inputs, got no array but None.')

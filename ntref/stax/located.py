@@ -1,5 +1,7 @@
 """Errors that say which layer they concern, and its place in the network."""
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ['LayerError', 'located']
 
@@ -7,9 +9,10 @@ __all__ = ['LayerError', 'located']
 class LayerError(ValueError):
     """The error in a layer or its input, with the layer and its place in the network (indices of `serial`s)."""
 
-    def __init__(self, message, layer):
+    def __init__(self, message: str, layer: Any):
         super().__init__(message)
-        self.layer, self.path = layer, ()
+        self.layer = layer
+        self.path: tuple[int, ...] = ()
 
     def __str__(self):
         place = f'layer {".".join(map(str, self.path))}, ' if self.path else ''
@@ -17,7 +20,7 @@ class LayerError(ValueError):
 
 
 @contextmanager
-def located(layer, index=None):
+def located(layer: Any, index: int | None = None) -> Iterator[None]:
     """Make errors inside say that they concern `layer`, at `index` of the network around it."""
     try:
         yield

@@ -9,6 +9,7 @@ Each layer says in the `Signal.mask` of its output how masks move; `Kernel.maske
 to arrays. docs/masks.md
 """
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from math import inf, prod
@@ -17,6 +18,8 @@ from typing import Any
 from ..arguments import as_function, as_number
 from ..arrays import as_floats, as_like, is_array, namespace
 from ..no_arrays import no_array
+from ..recursion.signal import Axes, Signal
+from ..types import Array, Shape, Tree
 from ..windows import Window, window_sum
 from .trees import each_branch
 
@@ -67,7 +70,7 @@ class MaskedArray:
                              f'shape {shapes[0]}.')
 
 
-def unmask_fn(fn):
+def unmask_fn(fn: Callable) -> Callable:
     """Return `fn` with each `MaskedArray` in its result replaced by a plain array, 0 where it is masked.
 
     Parameters
@@ -103,7 +106,7 @@ def unmask_fn(fn):
 
 # ------------------------------------------------------------------ inputs
 
-def masked_inputs(x, mask_constant):
+def masked_inputs(x: Tree, mask_constant: Any) -> tuple[Tree, Tree]:
     """Return the tree of inputs as arrays that are 0 where masked, and the tree of masks, or None without masks.
 
     Raises
@@ -121,7 +124,7 @@ def masked_inputs(x, mask_constant):
     return each_branch(cleared, x, masks), masks
 
 
-def check_found(mask_constant, *masks, stacklevel=3):
+def check_found(mask_constant: Any, *masks: Tree, stacklevel: int = 3) -> None:
     """Warn if the constant is in none of the inputs.
 
     Inputs that were padded with another constant would be taken at face value.
@@ -170,16 +173,16 @@ class Masked:
     signal: Any
 
 
-def is_masked(tree):
+def is_masked(tree: Tree) -> bool:
     return _any_leaf(lambda leaf: isinstance(leaf, Masked), tree)
 
 
-def state(x, entries, signal):
+def state(x: Array, entries: Array, signal: Signal) -> Masked:
     """Return the array x of a `signal` as a `Masked`, masked at positions where all channels of `entries` are True."""
     return Masked(x, signal.masked_where(entries))
 
 
-def zeroed(x, signal):
+def zeroed(x: Array, signal: Signal) -> Masked:
     """Return x as a `Masked` that is 0 where the signal is masked."""
     if signal.mask is None:
         raise ValueError('expected `out` to say where outputs are masked, got a Signal without a mask. Make it of the '
@@ -187,24 +190,24 @@ def zeroed(x, signal):
     return Masked(namespace(x).where(in_layout(signal.mask, signal.axes), 0, x), signal)
 
 
-def published(masked):
+def published(masked: Masked) -> MaskedArray:
     return MaskedArray(masked.value, in_layout(masked.signal.mask, masked.signal.axes))
 
 
-def in_layout(a, axes):
+def in_layout(a: Array, axes: Axes) -> Array:
     """Return the array a (n, *positions) in the layout of activations with these axes and one channel."""
     return namespace(a).moveaxis(a[..., None], (0, -1), (axes.batch, axes.channel))
 
 
 # ------------------------------------------------------------------ averages over what is there
 
-def share(mask, like, mean):
+def share(mask: Array, like: Array, mean: Callable[[Array], Array]) -> Array:
     """Return mean(u) for u = 0 where masked and 1 elsewhere, and 1 where there is nothing to average."""
     u = mean(as_like(~mask, like))
     return namespace(u).where(u == 0, 1, u)
 
 
-def average(a, axis, mask=None):
+def average(a: Array, axis: Any, mask: Array | None = None) -> Array:
     """Return the mean of a over some axes, which stay with length one; entries that are masked do not count."""
     def mean(a):
         return namespace(a).mean(a, axis, keepdims=True)
@@ -213,12 +216,12 @@ def average(a, axis, mask=None):
 
 # ------------------------------------------------------------------ how masks move
 
-def everywhere(mask):
+def everywhere(mask: Array) -> Array:
     """Reduce a mask (n, *positions) to (n,), True where all positions of an input are masked."""
     return namespace(mask).all(mask.reshape(len(mask), prod(mask.shape[1:])), axis=1)
 
 
-def slid(mask, windows, padding):
+def slid(mask: Array, windows: list[Window], padding: str) -> Array:
     """Return the mask after a `Window` has moved along each axis.
 
     An output is masked where any tap is masked ('VALID'), and otherwise where the middle tap is.
@@ -230,7 +233,7 @@ def slid(mask, windows, padding):
     return mask
 
 
-def spread(mask, sizes, strides, padding):
+def spread(mask: Array, sizes: Shape, strides: Shape, padding: str) -> Array:
     """Return the mask after transposed windows of these sizes.
 
     An output is not masked if an input that owns it is not. An input owns `stride` outputs, under 'VALID' all that it

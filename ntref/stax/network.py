@@ -1,17 +1,19 @@
 """What networks and layers can be asked: `init_fn`, `apply_fn`, `kernel_fn`, and how these call the layer."""
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from math import isqrt
 from typing import Any
 
 from ..arguments import as_flag, check_finite, requested
 from ..arrays import as_floats, exact, generator, kind
-from ..engine.cost import predicted
+from ..engine.cost import CallCost, predicted
 from ..engine.cover import ENTRIES
 from ..ranges import beyond_range
 from ..recursion.kernel import NAMES, Kernel
 from ..recursion.signal import Demand
 from ..trees import leaves
+from ..types import Array, Get, Seed, Tree
 from .given import check_places, first_leaf, kernel_given, read
 from .located import LayerError, located
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
@@ -27,7 +29,18 @@ ORDER = 'kernel_fn takes x1, x2 and get, in this order.'
 class Network(Written, abstract=True):
     """The triple of functions `init_fn, apply_fn, kernel_fn`, made of what a `Layer` defines."""
 
-    def init_fn(self, rng, input_shape):
+    out: Callable[..., Any]
+    init: Callable[..., Any]
+    apply: Callable[..., Any]
+    kernel: Callable[..., Any]
+    check: Callable[..., Any]
+    demand: Callable[..., Any]
+    several: bool
+    row_by_row: bool
+    elementwise: bool
+    knows_flat: bool
+
+    def init_fn(self, rng: Seed, input_shape: Tree) -> tuple[Tree, Tree]:
         """Return the shape of the output and random parameters.
 
         Parameters
@@ -44,7 +57,8 @@ class Network(Written, abstract=True):
             self._check_single(signal)
             return each_branch(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
 
-    def apply_fn(self, params, inputs, rng=None, *, pattern=None, mask_constant=None):
+    def apply_fn(self, params: Tree, inputs: Tree, rng: Seed | None = None, *, pattern: Array | None = None,
+                 mask_constant: float | None = None) -> Tree:
         """Return the outputs of the finite network; a `MaskedArray`, or a list of them, if there are masks.
 
         Parameters
@@ -90,12 +104,12 @@ class Network(Written, abstract=True):
                          **given)
         return each_branch(zeroed, new, self.out(signal))
 
-    def __call__(self, x1, x2=None, get=None, **options):
+    def __call__(self, x1: Tree, x2: Tree = None, get: Get = None, **options: Any) -> Any:
         """Return the kernels of the infinitely wide network, so that a network can be given as its own `kernel_fn`."""
         return self.kernel_fn(x1, x2, get, **options)
 
     @property
-    def kernel_fn(self):
+    def kernel_fn(self) -> 'KernelFunction':
         """The function that computes the kernels of the infinitely wide network, see `KernelFunction`."""
         return KernelFunction(self)
 
@@ -104,7 +118,7 @@ class Network(Written, abstract=True):
             raise LayerError(f'expected one input, got a list of {len(x)}. Numbers in lists are made an array by '
                              'numpy.asarray; lists of inputs are for `parallel`.', self)
 
-    def laid_out(self, k, diagonal_spatial):
+    def laid_out(self, k: Kernel, diagonal_spatial: bool | None) -> Kernel:
         """Return the state `k` with the positions that are asked for.
 
         `diagonal_spatial` is True, False, or None for the positions that `k` has.
@@ -115,13 +129,13 @@ class Network(Written, abstract=True):
                              'with diagonal_spatial=True. Compute it with diagonal_spatial=False.', self)
         return k if paired else k.aligned()
 
-    def asked(self, diagonal_spatial):
+    def asked(self, diagonal_spatial: bool | None) -> Tree:
         """Return the demand of the network on its inputs; for `diagonal_spatial` see `KernelFunction`."""
         with located(self):
             demand = self._to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
         return each_branch(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
 
-    def trace(self, signal):
+    def trace(self, signal: Tree) -> Tree:
         """Return the `Signal` after the layer in the infinite network.
 
         Raises `LayerError` before anything is computed.
@@ -131,7 +145,7 @@ class Network(Written, abstract=True):
             self.check(signal)
             return self.out(signal)
 
-    def propagate(self, k):
+    def propagate(self, k: Tree) -> Tree:
         """Return the next state, described by the signals after the layer."""
         with located(self):
             k = k if self.row_by_row else each_branch(lambda k: k.computed(), k)
@@ -218,7 +232,8 @@ class KernelFunction:
 
     is_part = False          # True for parts of a larger kernel, whose inputs need not have what all together have
 
-    def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
+    def __call__(self, x1: Tree, x2: Tree = None, get: Get = None, *, diagonal_spatial: bool | None = None,
+                 pattern: Any = None, mask_constant: float | None = None) -> Any:
         layer = self.layer
         names = requested(get, NAMES, ORDER)
         diagonal_spatial = None if diagonal_spatial is None else as_flag(diagonal_spatial, 'diagonal_spatial')
@@ -237,7 +252,7 @@ class KernelFunction:
         plan = planned(layer, given, names, self.is_part)
         return _given(plan.run(), get) if isinstance(plan, Tiles) else each_branch(selected, plan.run())
 
-    def cost(self, shape1, shape2=None, get=None, dtype='float64'):
+    def cost(self, shape1: Tree, shape2: Tree = None, get: Get = None, dtype: Any = 'float64') -> CallCost:
         """Predict memory and time of a call by a trial with a few inputs, which takes as long as a few tiles.
 
         Parameters
@@ -279,12 +294,14 @@ class KernelFunction:
         def drawn(signal):
             n = min(few, signal.shape[signal.axes.batch])
             return rng.standard_normal(signal.with_inputs(n).shape).astype(dtype)
-        x1, x2 = [*(each_branch(drawn, signal) for signal in signals), None][:2]
-        asked = [*(first_leaf(signal).inputs for signal in signals), None][:2]
-        trial = [n and min(n, few) for n in asked]
-        return predicted(lambda: self(x1, x2, get), trial, asked, not names)
+        inputs = [each_branch(drawn, signal) for signal in signals]
+        asked = [first_leaf(signal).inputs for signal in signals]
+        trial = [min(n, few) for n in asked]
+        x2, n2, m2 = (inputs[1], asked[1], trial[1]) if shape2 is not None else (None, None, None)
+        return predicted(lambda: self(inputs[0], x2, get), (trial[0], m2), (asked[0], n2), not names)
 
-    def of_blocks(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
+    def of_blocks(self, x1: Tree, x2: Tree = None, get: Get = None, *, diagonal_spatial: bool | None = None,
+                  pattern: Any = None, mask_constant: float | None = None) -> 'KernelOfBlock | None':
         """Return the `KernelOfBlock` for blocks of these inputs, or None if layers mix the batch.
 
         The arguments are those of the call.

@@ -5,8 +5,10 @@ from typing import Any
 
 from ..arrays import free_on_device
 from ..engine.memory import check_memory
+from ..recursion.signal import Signal
 from ..recursion.start import input_kernel
 from ..recursion.tiled import in_parts, is_large
+from ..types import Array, Tree
 from .given import Given, first_leaf
 from .trees import each_branch
 
@@ -24,7 +26,7 @@ class Whole:
     names: tuple
     is_part: bool
 
-    def run(self):
+    def run(self) -> Tree:
         """Return the state, or the list of states, after the network."""
         given, ntk = self.given, not self.names or 'ntk' in self.names
         are_same = not self.is_part and given.are_same
@@ -41,12 +43,12 @@ class Tiles:
     given: Given
     names: tuple
 
-    def run(self):
+    def run(self) -> dict[str, Array]:
         """Return {name: kernel}."""
         return in_parts(self.layer, self.given.x1, self.given.x2, self.given.signals, self.given.demand, self.names)
 
 
-def planned(layer, given, names, is_part):
+def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> Whole | Tiles:
     """Return the plan for the kernels `names` of a network (all if there are none), once it is known to succeed.
 
     Raises
@@ -73,6 +75,6 @@ def _check_memory(given, outputs, names, in_tiles):
     check_memory(needed, what, kept, size * WHOLE_ARRAYS * widest, on_device=free_on_device(x))
 
 
-def entries(signal, paired):
+def entries(signal: Signal, paired: bool) -> int:
     """Return the number of entries of a kernel for one pair of inputs."""
     return prod(signal.shape[axis] for axis in signal.layout[1:]) ** (2 if paired else 1)

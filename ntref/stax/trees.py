@@ -1,21 +1,24 @@
 """Trees: the inputs, states and shapes of `parallel` are lists with one member for each branch."""
+from collections.abc import Callable, Sequence
 from operator import index
+from typing import Any
 
-from ..recursion.signal import Axes, Signal
+from ..recursion.signal import Axes, Demand, Signal
+from ..types import Tree
 
 __all__ = ['each_branch', 'input_signal', 'tree_signal']
 
 AXES = 64               # number of axes that an array can have
 
 
-def each_branch(f, tree, *others):
+def each_branch(f: Callable, tree: Tree, *others: Tree) -> Any:
     """Apply f to the leaves of lists and tuples of equal form; the types of the first tree are kept."""
     if isinstance(tree, (list, tuple)):
         return type(tree)(each_branch(f, *leaves) for leaves in zip(tree, *others, strict=True))
     return f(tree, *others)
 
 
-def input_signal(shape, demand, patterns=(None, None)):
+def input_signal(shape: Sequence[int], demand: Demand, patterns: tuple = (None, None)) -> Signal:
     """Return the signal of inputs of this shape.
 
     `patterns` are those of the inputs and of the inputs they are paired with.
@@ -30,7 +33,7 @@ def input_signal(shape, demand, patterns=(None, None)):
     return signal
 
 
-def tree_signal(shape, demand, patterns=(None, None)):
+def tree_signal(shape: Tree, demand: Tree, patterns: tuple = (None, None)) -> Tree:
     """Return the input signal for a shape, or a list of them for a list of shapes."""
     if not isinstance(shape, (list, tuple)):
         raise TypeError(f'expected a shape, a tuple of whole numbers such as x.shape, or a list of shapes, got '

@@ -2,6 +2,7 @@
 
 The other way to define a layer, a subclass of `Layer`, is native to this library; docs/add-a-layer.md shows both.
 """
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, replace
 from functools import partial, wraps
@@ -33,7 +34,7 @@ class Functions(NamedTuple):
     remask_kernel: bool | None = None
 
 
-def supports_masking(remask_kernel):
+def supports_masking(remask_kernel: bool) -> Callable:
     """Declare that a layer handles masks, by a decorator between `layer` and its function.
 
     The function may return a fourth one, mask_fn(mask, input_shape), which gives the mask of the output; without it
@@ -62,7 +63,7 @@ def supports_masking(remask_kernel):
     return decorate
 
 
-def layer(layer_fn):
+def layer(layer_fn: Callable) -> Callable:
     """Decorate a function that returns `init_fn, apply_fn, kernel_fn`, so that it returns a layer.
 
     The layers are `Layer`s of one input: they go into `serial` and `parallel`, take `get`, are printed and, if their
@@ -110,7 +111,7 @@ def layer(layer_fn):
     """
     if not callable(layer_fn) or not hasattr(layer_fn, '__name__'):
         raise TypeError(f'layer: expected a function that gives init_fn, apply_fn, kernel_fn, got {layer_fn!r}.')
-    cls = type(layer_fn.__name__, (_Triple,), {
+    cls: Any = type(layer_fn.__name__, (_Triple,), {
         'layer_fn': staticmethod(layer_fn), '__doc__': layer_fn.__doc__, '__module__': layer_fn.__module__,
         'signature': signature(layer_fn)})
 
@@ -122,7 +123,7 @@ def layer(layer_fn):
     return constructor
 
 
-def as_layer(given):
+def as_layer(given: Any) -> Any:
     """Return the layer of a triple (init_fn, apply_fn, kernel_fn); return anything else as it is.
 
     Functions without `layer` return such triples.

@@ -3,7 +3,7 @@ import sys
 import typing
 from dataclasses import MISSING, fields
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from ..arguments import as_typed
 from .located import located
@@ -19,7 +19,9 @@ class Written:
     name : str          the name in `repr` and `to_spec`.
     registry : dict     name -> class, of all layers that there are.
     """
-    name: ClassVar[str | None] = None
+    name: ClassVar[str] = ''
+    _types: ClassVar[dict[str, Any]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     registry: ClassVar[dict[str, type['Written']]] = {}
 
     def __init_subclass__(cls, abstract=False):
@@ -34,28 +36,28 @@ class Written:
             object.__setattr__(self, argument, value)
 
     @classmethod
-    def is_ours(cls):
+    def is_ours(cls) -> bool:
         """True if the layer belongs to this library, whose names are not given to other layers."""
         return cls.__module__.startswith('ntref.')
 
     @classmethod
-    def parameters(cls):
+    def parameters(cls) -> dict[str, Any]:
         """Return {argument: default, or MISSING}."""
         return {f.name: f.default for f in fields(cls)}
 
     @classmethod
-    def types(cls):
+    def types(cls) -> dict[str, Any]:
         """Return {argument: type}, also if annotations are text, as under `from __future__ import annotations`."""
         if '_types' not in vars(cls):
             cls._types = {f.name: _resolved(cls, f) for f in fields(cls)}
         return cls._types
 
     @classmethod
-    def of(cls, given):
+    def of(cls, given: dict[str, Any]) -> Self:
         """Return the layer with the arguments in the dict `given`."""
         return cls(**given)
 
-    def arguments(self):
+    def arguments(self) -> dict[str, Any]:
         """Return {argument: value} for values that differ from the default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {f.name: values[f.name] for f in fields(self)
@@ -72,7 +74,7 @@ class Written:
                 parts.append(text if positional else f'{f.name}={text}')
         return f'{self.name}({", ".join(parts)})'
 
-    def to_spec(self):
+    def to_spec(self) -> dict[str, Any]:
         """Return the layer as plain JSON: {'layer': name, argument: value, ...}, without defaults.
 
         Raises
@@ -104,7 +106,7 @@ def _resolved(cls, field):
         return field.type
 
 
-def as_text(value):
+def as_text(value: Any) -> str:
     """Return an argument as `repr` of a layer writes it: functions by their names."""
     return value.__name__ if callable(value) and hasattr(value, '__name__') else repr(value)
 

@@ -152,7 +152,8 @@ def get(net: Layer, x: numpy.ndarray) -> None:
 
 def compose(net: Layer, x: numpy.ndarray) -> None:
     """The result of kernel_fn can be fed to the next layer, as in `serial`; nngp is the same without ntk."""
-    for arguments in [(x,), (x, taken(net, x, slice(2)))]:
+    calls: list[Any] = [(x,), (x, taken(net, x, slice(2)))]
+    for arguments in calls:
         state = net.kernel_fn(*arguments)
         head = Dense(5, 1.2, .3, batch_axis=state.batch_axis, channel_axis=state.channel_axis)
         after = head.kernel_fn(state)
@@ -190,9 +191,11 @@ def float32(net: Layer, x: numpy.ndarray) -> None:
     """float32 inputs give float32 kernels, which agree with those of float64 to the digits of float32."""
     x = x.astype('float32')
     y = taken(net, x, [1, 0])
-    for arguments in [(x,), (x, y)]:
+    calls: list[Any] = [(x,), (x, y)]
+    for arguments in calls:
         k = net.kernel_fn(*arguments)
-        exact = net.kernel_fn(*(a.astype('float64') for a in arguments))
+        doubles: Any = [a.astype('float64') for a in arguments]
+        exact = net.kernel_fn(*doubles)
         dtypes = {name: str(getattr(k, name).dtype) for name in ('nngp', 'ntk', 'cov1')}
         assert set(dtypes.values()) == {'float32'}, dtypes
         assert_close(k.nngp.astype('float64'), exact.nngp, 'kinds: nngp', scale(exact), 'float32')
