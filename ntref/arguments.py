@@ -1,6 +1,6 @@
 """Checks of arguments: they return numbers, arrays of numbers or whole numbers, or raise an error that names them."""
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Real
 from operator import index
@@ -16,7 +16,7 @@ from .types import Array, KernelFn, Number, Shape
 
 __all__ = ['as_axes', 'as_flag', 'as_function', 'as_nested', 'as_number', 'as_part', 'as_typed',
            'as_whole', 'as_wholes', 'check_finite', 'check_per_input', 'function_of_blocks',
-           'is_per_input', 'is_whole', 'of_block', 'suggestion', 'unknown_name']
+           'is_per_input', 'is_whole', 'of_block', 'requested', 'suggestion', 'unknown_name']
 
 MAX_NUMBER = float_info.max
 
@@ -234,6 +234,25 @@ def suggestion(name: Any, names: Iterable) -> str:
     known = {str(one).lower(): str(one) for one in names}
     found = get_close_matches(name.lower(), known, 1)
     return f' Did you mean {known[found[0]]!r}?' if found else ''
+
+
+def requested(get: Any, known: Sequence[str], order: str) -> tuple[str, ...]:
+    """Return the names of kernels in `get`, in lower case; the tuple is empty for None, which means all.
+
+    Raises
+    ------
+    TypeError  : something else than names; `order` is a sentence on what comes where.
+    ValueError : a name that is not `known`, one given twice, or none at all.
+    """
+    names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
+    expected = f'expected get to be None, or one or more different names out of {list(known)}; got'
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f'{expected} {get!r:.100} of type {type(get).__name__}. {order}')
+    names = tuple(name.lower() for name in names)
+    unknown = [name for name in names if name not in known]
+    if unknown or len(set(names)) < len(names) or get is not None and not names:
+        raise ValueError(f'{expected} {get!r:.200}.' + ''.join(suggestion(name, known) for name in unknown))
+    return names
 
 
 def unknown_name(module: str, instead: Mapping[str, str]) -> Callable[[str], Any]:

@@ -15,19 +15,27 @@ def is_followed(a):
 
 
 INSTEAD = (
-    (is_followed, 'autograd follows it, but no derivatives go through this function. Differentiate kernel_fn itself, '
-     'or what docs/coming-from-neural-tangents.md#what-can-be-differentiated says instead.'),
-    (lambda a: isinstance(a, numpy.ma.MaskedArray), 'Its mask would be lost: fill it, a.filled(value). Inputs of '
-     'different lengths are told by mask_constant or stax.MaskedArray, see docs/masks.md.'),
-    (lambda a: isinstance(a, numpy.ndarray), 'Its operators and axes may have meanings of their own: take '
-     'numpy.asarray of it.'),
-    (lambda a: hasattr(a, 'kernel_fn'), 'That is a network: what its kernel_fn or its apply_fn returns is an array.'),
-    (lambda a: hasattr(a, 'nngp') or hasattr(a, 'ntk'), "Take its `.ntk` or its `.nngp`, or ask for one of them, "
-     "kernel_fn(x1, x2, 'ntk')."),
-    (lambda a: hasattr(a, 'masked_value'), 'Take its masked_value, or stax.unmask_fn of what gave it.'),
-    (lambda a: hasattr(a, 'toarray'), 'It is sparse: take its toarray().'),
-    (callable, 'Call it, and give what it returns.'),
-    (lambda a: True, 'Convert it with numpy.asarray; lists and tuples of arrays are for `parallel`.'),
+    (is_followed,
+     'autograd follows it, but no derivatives go through this function. Differentiate kernel_fn '
+     'itself, or what docs/coming-from-neural-tangents.md#what-can-be-differentiated says '
+     'instead.'),
+    (lambda a: isinstance(a, numpy.ma.MaskedArray),
+     'Its mask would be lost: fill it, a.filled(value). Inputs of different lengths are told by '
+     'mask_constant or stax.MaskedArray, see docs/masks.md.'),
+    (lambda a: isinstance(a, numpy.ndarray),
+     'Its operators and axes may have meanings of their own: take numpy.asarray of it.'),
+    (lambda a: hasattr(a, 'kernel_fn'),
+     'That is a network: what its kernel_fn or its apply_fn returns is an array.'),
+    (lambda a: hasattr(a, 'nngp') or hasattr(a, 'ntk'),
+     "Take its `.ntk` or its `.nngp`, or ask for one of them, kernel_fn(x1, x2, 'ntk')."),
+    (lambda a: hasattr(a, 'masked_value'),
+     'Take its masked_value, or stax.unmask_fn of what gave it.'),
+    (lambda a: hasattr(a, 'toarray'),
+     'It is sparse: take its toarray().'),
+    (callable,
+     'Call it, and give what it returns.'),
+    (lambda a: True,
+     'Convert it with numpy.asarray; lists and tuples of arrays are for `parallel`.'),
 )
 """Does it fit, and the advice; the first that fits."""
 

@@ -50,16 +50,22 @@ def run(n_train: int = N_TRAIN, seed: int = 0, figure: str = 'ntref-demo.png') -
             row.append(accuracy(k, kinds, n_train))
             kernels.append(k)
         results.append(row)
-        shown = shown or (kernels, kinds)
+        shown = shown or (kernels, kinds)              # of the first split
+    tell(results, seconds)
+    kernels, kinds = shown
+    draw(figures, figure, list(nets), kernels, kinds, results)
+    print(f'\nFigure: {figure}')
+
+
+def tell(results, seconds):
+    """Print the accuracies of each network, a row of `results` for each split, and the seconds of its kernels."""
     columns = '  '.join(f'split {i + 1}' for i in range(SPLITS))
     print(f'\n{"test accuracy":>16}  {columns}     mean   kernels')
-    for i, name in enumerate(nets):
+    for i, name in enumerate(seconds):
         scores = [row[i] for row in results]
         shares = '  '.join(f'{a:>7.3f}' for a in scores)
         mean = sum(scores) / SPLITS
         print(f'{name:>16}  {shares}  {mean:>7.4f}  {seconds[name] / SPLITS:>6.2f} s')
-    draw(figures, figure, list(nets), *shown, results)
-    print(f'\nFigure: {figure}')
 
 
 def convolutional():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from ..arguments import as_axes, as_flag, as_part, is_whole, suggestion
+from ..arguments import as_axes, as_flag, as_part, is_whole, requested
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from .blocks import in_blocks
@@ -25,6 +25,7 @@ from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
 
+NAMES = 'nngp', 'ntk'
 log = logging.getLogger('ntref.empirical')
 GIB = 2 ** 30
 
@@ -378,22 +379,10 @@ class _KernelFunction(_NtkFunction):
     place = 3
 
     def __call__(self, x1, x2, get, params, **apply_fn_kwargs):
-        if get is None:
-            names = ('nngp', 'ntk')
-        else:
-            names = get if isinstance(get, (tuple, list)) else (get,)
-        if not all(isinstance(name, str) for name in names):
-            raise TypeError(
-                f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.100} of "
-                "type "
-                f'{type(get).__name__}. Arguments are (x1, x2, get, params).')
-        if not names or not set(names) <= {'nngp', 'ntk'} or len(set(names)) < len(names):
-            hints = ''.join(suggestion(name, ('nngp', 'ntk')) for name in names)
-            raise ValueError(
-                f"expected get to be None, 'nngp', 'ntk' or both in a tuple, got {get!r:.200}.{hints}")
+        names = requested(get, NAMES, 'Arguments are (x1, x2, get, params).') or NAMES
         given = self.kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
         found = self.kernels.computed(names, *given)
-        return found[get] if isinstance(get, str) else _together(given[0].whole.tree, found)
+        return found[names[0]] if isinstance(get, str) else _together(given[0].whole.tree, found)
 
 
 def _together(tree, found):

@@ -106,7 +106,7 @@ class _Batched:
     executor: Any
     limit: int | None
 
-    def __call__(self, x1, x2=None, *args, **kwargs):
+    def __call__(self, x1: Any, x2: Any = None, *args: Any, **kwargs: Any) -> Any:
         other = x1 if x2 is None else x2
         shape = (number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2'))
         check_per_input(kwargs, shape)

@@ -242,9 +242,10 @@ def _masking():
     except Exception as e:
         if masked(e) == str(e):
             raise
-        found: Exception = ValueError(masked(e))
         if isinstance(e, OSError):
             found = OSError(e.errno, masked(e.strerror or e))
+        else:
+            found = ValueError(masked(e))
     else:
         return
     raise found from None

@@ -96,7 +96,7 @@ def _libraries(number_of_modules):
 def _can_start(threads):
     """True if this number of threads can be started; a browser allows none, a limit on processes only a few."""
     end = Event()
-    started: list[Thread] = []
+    started = []
     try:
         while len(started) < threads:
             thread = Thread(target=end.wait)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy
 
-from ..arguments import as_flag, as_whole, of_block, suggestion
+from ..arguments import as_flag, as_whole, of_block, requested
 from ..arrays import is_array
 from ..engine.batch import mirrored, number_of_inputs
 from ..engine.cover import blocks, cuts, put_block
@@ -149,7 +149,7 @@ def certify(
 
 def _certified(net, x1, x2, get, digits, progress, options):
     asked = as_whole(digits, 'certify: digits', 1)
-    names = _requested(get)
+    names = requested(get, NAMES, 'Arguments are (net, x1, x2, get).')
     progress = progress if progress is None else as_flag(progress, 'certify: progress')
     if asked + 2 * GUARD_DIGITS > MAX_DIGITS:
         raise ValueError(
@@ -301,21 +301,6 @@ def _compared(high, low, asked, guard):
 
 
 # ------------------------------------------------------------------ arguments
-
-def _requested(get):
-    """Return the names of kernels that are asked for, as a tuple; it is empty for all."""
-    names = () if get is None else tuple(get) if isinstance(get, (tuple, list)) else (get,)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(
-            f'expected get to be None, or names out of {NAMES}, got {get!r:.100} of type '
-            f'{type(get).__name__}.')
-    if not set(names) <= set(NAMES) or len(set(names)) < len(names) or not (names or get is None):
-        hints = ''.join(suggestion(name, NAMES) for name in names if name not in NAMES)
-        raise ValueError(
-            f'expected get to be None, or one or more different names out of {NAMES}, got '
-            f'{get!r:.200}.{hints}')
-    return names
-
 
 def _exactly(a, types='biufO'):
     """Return an array of numbers of these types as an array of mpf; all else is returned unchanged."""

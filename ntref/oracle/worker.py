@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import traceback
-from typing import Any
+import typing
 
 import numpy
 
@@ -24,7 +24,7 @@ SPECIAL = {'nan': float('nan'), 'inf': float('inf'), '-inf': -float('inf')}
 
 # ------------------------------------------------------------------ arrays as JSON
 
-def encoded(value: Any) -> Any:
+def encoded(value: typing.Any) -> typing.Any:
     """Return arrays, also those in lists and dicts, as {'shape', 'dtype', 'data'}, with NaN and infinities as text.
 
     >>> encoded({'x1': numpy.array([[1., numpy.inf]])})
@@ -42,7 +42,7 @@ def encoded(value: Any) -> Any:
     return value.item() if isinstance(value, numpy.generic) else value
 
 
-def decoded(value: Any) -> Any:
+def decoded(value: typing.Any) -> typing.Any:
     """Return the value that `encoded` took; for an array that is not of real numbers its dtype, as text.
 
     Raises
@@ -78,9 +78,9 @@ def _array(shape, dtype, data):
 
 # ------------------------------------------------------------------ the adapter's functions
 
-def loaded(path: str) -> Any:
+def loaded(path: str) -> typing.Any:
     """Load the adapter as a module, and call its `prepare()` if it has one."""
-    spec: Any = importlib.util.spec_from_file_location('adapter', path)
+    spec: typing.Any = importlib.util.spec_from_file_location('adapter', path)
     module = importlib.util.module_from_spec(spec)
     sys.modules['adapter'] = module
     spec.loader.exec_module(module)
@@ -88,7 +88,7 @@ def loaded(path: str) -> Any:
     return module
 
 
-def answer(module: Any, request: dict) -> dict:
+def answer(module: typing.Any, request: dict) -> dict:
     """Return the answer to a request, without its id: {'result': ...}, {'unsupported': why} or {'error': text}."""
     try:
         return {'result': encoded(_called(module, request))}

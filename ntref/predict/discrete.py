@@ -101,7 +101,7 @@ def radius(x, m, nesterov):
 def counted(steps):
     """Return the whole numbers `steps` as a flat list, and their shape."""
     row = [as_nested(steps, 'steps')]
-    shape: tuple[int, ...] = ()
+    shape = ()
     while isinstance(row[0], tuple):
         shape += (len(row[0]),)
         row = [k for part in row for k in part]

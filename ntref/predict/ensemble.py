@@ -10,7 +10,7 @@ from ..no_arrays import check_entries
 from ..trees import named
 from ..types import Array, Get, KernelFn, HasKernel, Number
 from .closed_form import Training
-from .gaussian import NEEDS, WHICH, answer, predict, requested, unique
+from .gaussian import NEEDS, WHICH, answer, names_in, predict, unique
 from .layout import Axes, checked, field, nonnegative, time, times_alone
 
 __all__ = ['gradient_descent_mse_ensemble', 'refuse']
@@ -122,7 +122,7 @@ class _Ensemble:
                  compute_cov: bool = False, **kernel_fn_test_test_kwargs: Any) -> Any:
         if x_test is None and is_array(self.x_train):
             times_alone(t, {'x_test': (None, *self.x_train.shape[1:])})
-        names = requested(get)
+        names = names_in(get)
         tau = time(t, self.learning_rate, self.y_train)
         given = kernel_fn_test_test_kwargs
         if 'ntkgp' in names and tau is not None:

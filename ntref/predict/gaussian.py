@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..arguments import suggestion
+from ..arguments import requested
 from ..arrays import is_array
 from ..no_arrays import no_array
 from ..types import Array, Get, Number
@@ -14,7 +14,7 @@ from .closed_form import (
 from .layout import Axes, checked, field, kernel_matrix, refuse_function, zipped
 
 __all__ = [
-    'NEEDS', 'WHICH', 'Gaussian', 'answer', 'gp_inference', 'predict', 'requested', 'unique']
+    'NEEDS', 'WHICH', 'Gaussian', 'answer', 'gp_inference', 'names_in', 'predict', 'unique']
 
 NEEDS = {      # get: kernels needed for the mean; for mean and covariance; the kernel test x test
     'nngp': (('nngp',), ('nngp',), 'nngp'),
@@ -138,7 +138,7 @@ class _Posterior:
     train: dict
 
     def __call__(self, get: Get = None, k_test_train: Any = None, k_test_test: Any = None) -> Any:
-        names = requested(get)
+        names = names_in(get)
         results = [predict(name, self.train, None, k_test_train, k_test_test) for name in names]
         found = answer(get, names, results)
         for kernel in unique(NEEDS[name][0][0] for name in names):
@@ -217,26 +217,13 @@ def test_kernel(name, p, k_test_test, rows):
 
 # ------------------------------------------------------------------ the names asked for, and the form of the results
 
-def requested(get: Get) -> tuple[str, ...]:
-    """Return the names in `get`, in lower case."""
+def names_in(get: Get) -> tuple[str, ...]:
+    """Return the names in `get`, in lower case; 'nngp' and 'ntk' for None."""
     if is_array(get):
         shape = getattr(get, 'shape', ())
         raise TypeError(f'expected get to be names of kernels, got an array of shape {shape}. '
                         'Is it k_test_train? Pass k_test_train=..., or None in front.')
-    if get is None:
-        return ('nngp', 'ntk')
-    given = get if isinstance(get, (tuple, list)) else (get,)
-    known = ', '.join(map(repr, NEEDS))
-    expected = f'expected get to be one of {known}, a tuple of them or None; got'
-    if not all(isinstance(name, str) for name in given):
-        raise TypeError(f'{expected} {get!r:.100} of type {type(get).__name__}. Kernels come after '
-                        'it.')
-    names = tuple(name.lower() for name in given)
-    if not names or len(set(names)) < len(names) or not set(names) <= set(NEEDS):
-        wrong = [name for name in names if name not in NEEDS]
-        hints = ''.join(suggestion(name, NEEDS) for name in wrong)
-        raise ValueError(f'{expected} {get!r:.200}.{hints}')
-    return names
+    return requested(get, NEEDS, 'Kernels come after it.') or ('nngp', 'ntk')
 
 
 def answer(get: Get, names: tuple[str, ...], results: list[Any]) -> Any:

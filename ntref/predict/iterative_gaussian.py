@@ -10,7 +10,7 @@ from ..engine.cover import cuts
 from ..no_arrays import check_unfollowed
 from ..types import Array, Get, Number
 from .closed_form import settled, without_rounding
-from .gaussian import NEEDS, Gaussian, answer, requested
+from .gaussian import NEEDS, Gaussian, answer, names_in
 from .iterative import State, System
 from .layout import Axes, Layout, checked, field, kernel_matrix, refuse_function, zipped
 from .out_of_core import Tiles
@@ -94,7 +94,7 @@ class _Posterior:
         return self.train[key]
 
     def __call__(self, get: Get = None, k_test_train: Any = None, k_test_test: Any = None) -> Any:
-        names = requested(get)
+        names = names_in(get)
         bare = _is_arraylike(self.kernel)
         if k_test_train is None:
             raise ValueError('expected k_test_train, got None: on the training set the mean is '

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from math import isqrt
 from typing import Any
 
-from ..arguments import as_flag, check_finite, suggestion
+from ..arguments import as_flag, check_finite, requested
 from ..arrays import as_floats, exact, generator, kind
 from ..engine.cost import predicted
 from ..engine.cover import ENTRIES
@@ -20,6 +20,8 @@ from .trees import each_branch, tree_signal
 from .written import Written
 
 __all__ = ['KernelFunction', 'Network']
+
+ORDER = 'kernel_fn takes x1, x2 and get, in this order.'
 
 
 class Network(Written, abstract=True):
@@ -217,7 +219,8 @@ class KernelFunction:
     is_part = False          # True for parts of a larger kernel, whose inputs need not have what all together have
 
     def __call__(self, x1, x2=None, get=None, *, diagonal_spatial=None, pattern=None, mask_constant=None):
-        layer, names = self.layer, _requested(get)
+        layer = self.layer
+        names = requested(get, NAMES, ORDER)
         diagonal_spatial = None if diagonal_spatial is None else as_flag(diagonal_spatial, 'diagonal_spatial')
         check_places(x1, x2)
         layer._check_single(x1)
@@ -262,7 +265,7 @@ class KernelFunction:
         >>> 18.6 <= cost.bytes / 2 ** 30 < 19
         True
         """
-        names = _requested(get)
+        names = requested(get, NAMES, ORDER)
         demand = self.layer.asked(None)
         rng = generator(0)
         if str(dtype) not in ('float32', 'float64') and dtype is not float:
@@ -309,22 +312,6 @@ def _filled(signal):
         raise ValueError(f'kernel_fn.cost: expected at least one input and one entry on each axis, got shape '
                          f'{signal.shape}.')
     return signal
-
-
-def _requested(get):
-    """Return the names in `get` in lower case; the tuple is empty for None."""
-    if get is None:
-        return ()
-    names = get if isinstance(get, (tuple, list)) else (get,)
-    known = list(NAMES)
-    hint = f' Of type {type(get).__name__} it is no name: kernel_fn takes x1, x2 and get, in this order.'
-    if all(isinstance(name, str) for name in names):
-        names = tuple(name.lower() for name in names)
-        hint = ''.join(suggestion(name, known) for name in names if name not in known)
-        if names and len(set(names)) == len(names) and set(names) <= set(known):
-            return names
-    raise ValueError(f'expected `get` to be None, or one or more different names out of {known}; got {get!r:.200}.'
-                     + hint)
 
 
 def _select(k, get, names, diagonal_spatial):

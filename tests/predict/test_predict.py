@@ -728,7 +728,7 @@ def refuse(*args, **kwargs):
     (lambda: flow(K3.tolist(), Y3), TypeError, 'expected an array .* got list'),
     (lambda: flow(K3, np.ones((0, 2))), ValueError, 'at least one target'),
     (lambda: flow(K3 * 1j, Y3), TypeError, 'expected real numbers'),
-    (lambda: gp(K3, Y3)('cov', K3), ValueError, "expected get to be one of 'nngp', 'ntk', 'ntkgp'.* got 'cov'"),
+    (lambda: gp(K3, Y3)('cov', K3), ValueError, "different names out of .'nngp', 'ntk', 'ntkgp'.; got 'cov'"),
     (lambda: gp(K3, Y3)((), K3), ValueError, r'got \(\)'),
     (lambda: gp(K3, Y3)(('ntk', 'NTK'), K3), ValueError, 'a tuple of them or None'),
     (lambda: ensemble(refuse, K3, Y3)(get='ntkpg'), ValueError, "got 'ntkpg'"),

@@ -715,7 +715,9 @@ def test_kinds_that_do_not_mix(x, cupy):
 @pytest.mark.parametrize('get', ['bogus', '', (), ('nngp', 'nngp'), ('nngp', 'NNGP'), ('nngp', 5), 5, b'nngp'])
 def test_what_cannot_be_got(get, x, monkeypatch):
     monkeypatch.setattr(stax.plan, 'input_kernel', None)                   # nothing is computed
-    message = refusal(ValueError, NET.kernel_fn, x, get=get)
+    names = get if isinstance(get, tuple) else (get,)
+    error = ValueError if all(isinstance(name, str) for name in names) else TypeError
+    message = refusal(error, NET.kernel_fn, x, get=get)
     assert "'nngp', 'ntk', 'cov1', 'cov2'" in message and f'got {get!r}' in message
 
 

@@ -101,7 +101,7 @@ class ForgetsItselfTwice(Scaled):
 
 class ForgetsVariances(Scaled):
     def kernel(self, k):
-        return super().kernel(k).but(cov1=k.cov1, cov2=k.cov2)
+        return super().kernel(k).but(own1=k.own1, own2=k.own2)
 
 
 class MixesTheBatch(Scaled):

@@ -871,7 +871,7 @@ GRAPHS = {
         DotGeneral, '_like', lambda f, self, a: abs(f(self, a))), 'products'),
     'DotGeneral: c for c^2': (lambda: method(
         DotGeneral, 'kernel', lambda f, self, k: f(
-            self if numpy.ndim(self.rhs) else replace(self, rhs=abs(self.rhs) ** .5), k)), 'products'),
+            replace(self, rhs=abs(self.rhs) ** .5) if isinstance(self.rhs, float) else self, k)), 'products'),
     'DotGeneral: the constant the other way': (lambda: method(
         DotGeneral, '_like', lambda f, self, a: f(self, a)[..., ::-1]), 'products'),
 }

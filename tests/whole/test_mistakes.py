@@ -239,9 +239,9 @@ ENSEMBLE = predict.gradient_descent_mse_ensemble(NET.kernel_fn, X, Y)
 
 MISTAKES = {
     # kernel_fn
-    'three inputs': (lambda: NET.kernel_fn(X, X, X), ValueError, 'different names .*x1, x2 and get'),
-    'get of a set': (lambda: NET.kernel_fn(X, None, {'ntk'}), ValueError, 'different names .*type set'),
-    'get of a number': (lambda: NET.kernel_fn(X, get=3), ValueError, 'got 3. Of type int'),
+    'three inputs': (lambda: NET.kernel_fn(X, X, X), TypeError, 'different names .*x1, x2 and get'),
+    'get of a set': (lambda: NET.kernel_fn(X, None, {'ntk'}), TypeError, 'different names .*type set'),
+    'get of a number': (lambda: NET.kernel_fn(X, get=3), TypeError, 'got 3 of type int'),
     'get misspelt': (lambda: NET.kernel_fn(X, None, 'ngp'), ValueError, "Did you mean 'nngp'"),
     'get misspelt, in a tuple': (lambda: NET.kernel_fn(X, None, ('nngp', 'nkt')), ValueError, "Did you mean 'ntk'"),
     'get empty': (lambda: NET.kernel_fn(X, None, ()), ValueError, 'one or more different names'),
