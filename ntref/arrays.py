@@ -28,7 +28,7 @@ from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'free_on_device',
-           'generator', 'increased', 'is_array', 'kind', 'load', 'namespace', 'plain', 'scaled',
+           'generator', 'is_array', 'kind', 'load', 'namespace', 'plain',
            'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
@@ -339,25 +339,6 @@ def exact(value: Any, like: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(exact(v, like) for v in value)
     return import_module('mpmath').mpmathify(value) if isinstance(value, float) else value
-
-
-def scaled(a: Array, w: Number, is_spare: bool) -> Array:
-    """Return w a, written into the array a if `is_spare`."""
-    if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
-        return w * a
-    a *= w
-    return a
-
-
-def increased(a: Any, b: Any, where: Any = None) -> Any:
-    """Add b to a, or to a[where], in place; return a, or a new array if autograd traces a or b."""
-    if 'autograd' in (kind(a), kind(b)):
-        return a + b if where is None else namespace(a, b).patch(a, where, a[where] + b)
-    if where is None:
-        a += b
-    else:
-        a[where] += b
-    return a
 
 
 def generator(rng: Any) -> numpy.random.Generator:

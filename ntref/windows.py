@@ -16,8 +16,9 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from .arrays import increased, namespace
+from .arrays import namespace
 from .derivatives import adjoint_pair
+from .in_place import increased
 from .once import cached_property
 from .types import Array
 

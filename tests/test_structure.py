@@ -25,6 +25,7 @@ ALLOWED = {
     'types': {},
     'no_arrays': {},
     'arrays': {'no_arrays', 'types'},
+    'in_place': {'arrays', 'types'},
     'ranges': {'arrays'},
     'arguments': {'arrays', 'no_arrays', 'types'},
     'derivatives': {'arrays'},
@@ -34,26 +35,26 @@ ALLOWED = {
     'quadrature.kinks': {'quadrature.expectation', 'quadrature.panels'},
     'quadrature.__init__': {'quadrature.expectation', 'quadrature.kinks', 'quadrature.panels'},
     'once': {},
-    'duals.pair': {'arrays', 'derivatives', 'once', 'ranges', 'types'},
+    'duals.pair': {'arrays', 'derivatives', 'in_place', 'once', 'ranges', 'types'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.pair'},
     'duals.closed_form': {'arrays', 'derivatives', 'types', 'duals.gaps', 'duals.pair', 'duals.smooth_gaps'},
     'duals.__init__': {'duals.closed_form', 'duals.pair'},
     'cov': {'duals'},
     'duals.price': {'derivatives', 'types', 'duals.pair'},
-    'duals.series': {'arrays', 'types', 'duals.pair', 'duals.price'},
+    'duals.series': {'arrays', 'in_place', 'types', 'duals.pair', 'duals.price'},
     'duals.truncated': {'arrays', 'types', 'duals.pair', 'duals.price'},
     'duals.exponential_unit': {'arrays', 'types', 'duals.pair', 'duals.price', 'duals.truncated'},
-    'duals.fast': {'arrays', 'duals', 'types', 'duals.pair'},
-    'windows': {'arrays', 'derivatives', 'once', 'types'},
+    'duals.fast': {'duals', 'in_place', 'types', 'duals.pair'},
+    'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types'},
     'recursion.signal': {'arguments', 'arrays'},
     'recursion.positions': {'arrays'},
     'recursion.steps': {'arrays', 'types', 'windows', 'duals.pair', 'recursion.positions', 'recursion.signal'},
     'recursion.state': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.positions', 'recursion.signal',
                         'recursion.steps'},
     'recursion.kernel': {'arguments', 'arrays', 'no_arrays', 'duals.pair', 'recursion.signal', 'recursion.state'},
-    'recursion.start': {'arrays', 'derivatives', 'ranges', 'duals.pair', 'recursion.kernel', 'recursion.positions',
-                        'recursion.signal'},
+    'recursion.start': {'arrays', 'derivatives', 'in_place', 'ranges', 'duals.pair', 'recursion.kernel',
+                        'recursion.positions', 'recursion.signal'},
     'recursion.__init__': {'recursion.kernel', 'recursion.signal'},
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.cover': {},
@@ -89,7 +90,7 @@ ALLOWED = {
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
     'stax.layers.embedding': {'arrays', 'types'},
     'stax.layers.gaussian': {'recursion.signal'},
-    'stax.layers.weighted': {'arguments', 'arrays', 'stax.layer'},
+    'stax.layers.weighted': {'arguments', 'in_place', 'stax.layer'},
     'stax.layers.dense': {'arguments', 'arrays', 'types', 'recursion.signal', 'recursion.steps',
                           'stax.layers.weighted'},
     'stax.layers.sliding': {'arguments', 'types', 'windows', 'duals.pair'},
@@ -246,6 +247,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
+    'in_place': 3,              # arrays of NumPy, not followed by autograd, are written into
     'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays

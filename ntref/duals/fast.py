@@ -5,8 +5,8 @@ Each function has the value of its plain form in `ntref.duals`, and leaves the p
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from ..in_place import scaled
 from .. import duals
-from ..arrays import scaled
 from ..types import Array, Number
 from .pair import MAX_LENGTH_RATIO, Dual, Pair
 

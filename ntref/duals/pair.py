@@ -19,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from ..arrays import increased, namespace, plain, scaled, untraced
+from ..arrays import namespace, plain, untraced
 from ..derivatives import carried, carried_root, is_traced
+from ..in_place import increased, scaled
 from ..once import cached_property
 from ..ranges import check_range, check_small
 from ..types import Array, Number

@@ -19,7 +19,8 @@ from itertools import islice
 from math import ceil, log, pi
 from typing import Any, TypeAlias
 
-from ..arrays import increased, namespace, plain, scaled
+from ..arrays import namespace, plain
+from ..in_place import increased, scaled
 from ..types import Array
 from .pair import Cov, Dual, Pair, over
 from .price import Price

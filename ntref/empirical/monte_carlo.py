@@ -133,16 +133,7 @@ def monte_carlo_kernel_fn(
         raise ValueError(f'monte_carlo_kernel_fn: tol is expected to be > 0, got {tol}.')
 
     def kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs):
-        if 'rng' in apply_fn_kwargs:
-            raise TypeError(
-                'expected no keyword rng: each sample has its own, from seed and the number of the '
-                'sample.')
-        for name, x in ('x1', x1), ('x2', x2):
-            check_leaves(**{name: x})
-            if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
-                raise TypeError(
-                    f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
-        check_second(x2)
+        _check_call(x1, x2, apply_fn_kwargs)
         x2 = x2 if leaves(x2) else None
 
         def sample(i):
@@ -151,6 +142,18 @@ def monte_carlo_kernel_fn(
         estimates = (means.estimate(with_error) for means in found)
         return next(estimates) if is_one else estimates
     return kernel_fn
+
+
+def _check_call(x1, x2, apply_fn_kwargs):
+    """Raise TypeError if a call of the kernel function has other things than inputs and keywords of f."""
+    if 'rng' in apply_fn_kwargs:
+        raise TypeError(
+            'expected no keyword rng: each sample has its own, from seed and the number of the sample.')
+    for name, x in ('x1', x1), ('x2', x2):
+        check_leaves(**{name: x})
+        if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
+            raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
+    check_second(x2)
 
 
 # ------------------------------------------------------------------ samples

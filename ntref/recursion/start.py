@@ -5,9 +5,10 @@ of inputs that nearly coincide or are nearly parallel (docs/theory/duals.md#gap-
 """
 from math import log, prod
 
-from ..arrays import as_floats, increased, namespace, untraced
+from ..arrays import as_floats, namespace, untraced
 from ..derivatives import carried
 from ..duals.pair import Cov, over
+from ..in_place import increased
 from ..ranges import check_small
 from .kernel import Kernel
 from .positions import zipped

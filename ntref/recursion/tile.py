@@ -114,8 +114,8 @@ class Tile(Steps):
     is_shared: bool = False
 
     def __getattr__(self, name):
-        raise AttributeError(f'expected what a part of x1 against x2 has, got the name {name!r}. A layer that needs it, '
-                             'such as the covariances of inputs with themselves, says in_tiles = False.', name=name)
+        raise AttributeError(f'expected what a part of x1 against x2 has, got the name {name!r}. A layer that needs '
+                             'it, such as the covariances of inputs with themselves, says in_tiles = False.', name=name)
 
     @property
     def batch_axes(self):

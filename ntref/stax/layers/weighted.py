@@ -1,6 +1,6 @@
 """The base class of layers with weights: parameterizations, and what weights do to a state."""
 from ...arguments import as_number, suggestion
-from ...arrays import increased, scaled
+from ...in_place import increased, scaled
 from ..layer import Layer
 
 __all__ = ['Weighted']

@@ -1,0 +1,26 @@
+"""Steps that write into an array which nobody else holds, where autograd does not trace it."""
+from typing import Any
+
+from .arrays import kind, namespace
+from .types import Array, Number
+
+__all__ = ['increased', 'scaled']
+
+
+def scaled(a: Array, w: Number, is_spare: bool) -> Array:
+    """Return w a, written into the array a if `is_spare`."""
+    if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
+        return w * a
+    a *= w
+    return a
+
+
+def increased(a: Any, b: Any, where: Any = None) -> Any:
+    """Add b to a, or to a[where], in place; return a, or a new array if autograd traces a or b."""
+    if 'autograd' in (kind(a), kind(b)):
+        return a + b if where is None else namespace(a, b).patch(a, where, a[where] + b)
+    if where is None:
+        a += b
+    else:
+        a[where] += b
+    return a
