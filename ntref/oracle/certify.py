@@ -369,7 +369,7 @@ def _ulps(got, values):
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
         exact = _mapped(mpmath().convert, got)
         error = abs(exact - values) / _mapped(mpmath().convert, unit)
-    return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
+        return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
 
 
 def _fewer(sure, asked, met):

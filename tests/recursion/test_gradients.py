@@ -18,7 +18,8 @@ from ntref import linearize, stax, taylor_expand
 from ntref.stax import (
     ABRelu, Abs, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, ElementwiseNumerical, Elu, Erf, Exp,
     ExpNormalized, FanInProd, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalSelfAttention, HardTanh, Hermite, LayerNorm,
-    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, Sigmoid_like, Sign, Sin, Tanh, parallel, serial)
+    LeakyRelu, Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, RMSNorm, Sigmoid_like, Sign, Sin, Tanh,
+    parallel, serial)
 from ntref.testing import laid_out
 from ntref.trees import leaves, rebuilt
 
@@ -179,7 +180,8 @@ PARAMETERS = {
     'Elu': (Elu, (.3,)), 'Exp': (Exp, (.5, .4)), 'ExpNormalized': (ExpNormalized, (.7, .2)),
     'ExpNormalized, clipped': (lambda *a: ExpNormalized(*a, do_clip=True), (.7, .2)),
     'Polynomial': (lambda *coef: Polynomial(coef), (.3, -.5, .2, .1)),
-    'LayerNorm': (lambda eps: LayerNorm(eps=eps), (.3,)), 'Dropout': (lambda rate: Dropout(rate), (.7,)),
+    'LayerNorm': (lambda eps: LayerNorm(eps=eps), (.3,)), 'RMSNorm': (lambda eps: RMSNorm(eps=eps), (.3,)),
+    'Dropout': (lambda rate: Dropout(rate), (.7,)),
 }
 
 

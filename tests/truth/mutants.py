@@ -189,7 +189,7 @@ IMAGES = {
     'residual images': serial(filters(), FanOut(2), parallel(serial(Relu(), Dense(8, 1.2)), Identity()), FanInSum()),
 }
 """Ended by Flatten or a global pool, or by nothing: then K and Theta of every pair of positions."""
-SHAPE = 3, 3, 2
+SHAPE = 3, 2, 2
 
 
 @cache
@@ -727,13 +727,13 @@ ATTENTION = {
     'attention: softmax of the hyperbolic tangent': (lambda: mock.patch.dict(
         attention.MECHANISMS, SOFTMAX=lambda c, f=attention.softmax: f(numpy.tanh(c))), 'attention'),
     'attention: weights of x1 on both sides': (lambda: mock.patch.object(
-        Kernel, 'sides', lambda k, a, b, f=Kernel.sides: f(k, a, 0 * b + a[:1] if a.shape[1:] == (9, 9) else b)),
+        Kernel, 'sides', lambda k, a, b, f=Kernel.sides: f(k, a, 0 * b + a[:1] if a.shape[1:] == (6, 6) else b)),
         'attention, sum'),
     'attention: no weights': (lambda: method(
         Kernel, 'within', lambda f, k, g: [numpy.broadcast_to(numpy.eye(a.shape[-1]), a.shape) for a in f(k, g)]),
         'attention, sum'),
     'attention, tiles: weights of x1 on both sides': (lambda: mock.patch.object(
-        Tile, 'sides', lambda k, a, b, f=Tile.sides: f(k, a, 0 * b + a[:1]) if a.shape[1:] == (9, 9) else f(k, a, b)),
+        Tile, 'sides', lambda k, a, b, f=Tile.sides: f(k, a, 0 * b + a[:1]) if a.shape[1:] == (6, 6) else f(k, a, b)),
         'attention'),
     'attention: no bias': (lambda: attending(lambda f, self, k, *a: f(self, k, *a[:-2], lambda c, g=a[-2]: g(c), 0)),
                            'attention'),
