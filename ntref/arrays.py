@@ -50,8 +50,7 @@ class Namespace:
             setattr(self, name, functions[name] if name in functions else next(found))
 
     if TYPE_CHECKING:
-        def __getattr__(self, name: str) -> Any:
-            """The functions of ALPHABET are set by name."""
+        def __getattr__(self, name: str) -> Any: ...            # the functions of ALPHABET
 
     def __repr__(self):
         return f'<ntref namespace: {self.kind}>'
@@ -63,12 +62,8 @@ def _numpy_like(kind, root, special, linalg, **functions):
     root = import_module(root)
     special = import_module(special)
     linalg = import_module(linalg)
-    own = {
-        'eps': _eps,
-        'patch': _patch,
-        'distinct': lambda a: root.unique(a, return_inverse=True),
-        'solve_triangular': partial(linalg.solve_triangular, check_finite=False),
-    }
+    own = {'eps': _eps, 'patch': _patch, 'distinct': lambda a: root.unique(a, return_inverse=True),
+           'solve_triangular': partial(linalg.solve_triangular, check_finite=False)}
     return Namespace(kind, root, root.linalg, special, **own | functions)
 
 
@@ -113,10 +108,7 @@ def _autograd():
     exp = import_module('autograd.numpy').exp
     namespace = _numpy_like(
         'autograd', 'autograd.numpy', 'autograd.scipy.special', 'autograd.scipy.linalg',
-        patch=_differentiable_patch(),
-        distinct=_all_of,
-        where=where,
-        broadcast_to=_broadcast_to(),
+        patch=_differentiable_patch(), distinct=_all_of, where=where, broadcast_to=_broadcast_to(),
         asarray=rules(numpy.asarray, lambda ans, a: 1.),
         tanh=rules(numpy.tanh, lambda ans, x: (1 - ans) * (1 + ans)),     # autograd's own overflows
         erf=rules(special.erf, lambda ans, x: 2 / numpy.pi ** .5 * exp(-x * x)),  # no forward mode there
@@ -126,10 +118,8 @@ def _autograd():
         minimum=rules(numpy.minimum, lambda ans, x, y: larger(ans, y, x), larger),
         sqrt=rules(numpy.sqrt, lambda ans, x: over(.5, ans)),
         hypot=rules(numpy.hypot, lambda ans, x, y: over(x, ans), lambda ans, x, y: over(y, ans)),
-        arctan2=rules(
-            numpy.arctan2,
-            lambda ans, y, x: over(x, y * y + x * x),
-            lambda ans, y, x: over(-y, y * y + x * x)))
+        arctan2=rules(numpy.arctan2, lambda ans, y, x: over(x, y * y + x * x),
+                      lambda ans, y, x: over(-y, y * y + x * x)))
     namespace.rules = rules
     return namespace
 

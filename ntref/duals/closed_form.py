@@ -44,13 +44,14 @@ def abrelu(p: Pair, a: Number, b: Number) -> Dual:
     lack = c * p.minus - e * p.j_delta
     acute = p.k >= 0
     if not xp.all(acute):
-        k_obtuse = (c * p.j_theta - a * b * p.j_delta) / xp.pi
-        slope_obtuse = (c * p.delta + a * b * p.theta) / xp.pi
-        lack_obtuse = (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.j_theta
-        k = xp.where(acute, k, k_obtuse)
-        slope = xp.where(acute, slope, slope_obtuse)
-        lack = xp.where(acute, lack, lack_obtuse)
-        gap = xp.where(acute, gap, c * p.dn2 + 2 * lack)
+        obtuse = (c * p.j_theta - a * b * p.j_delta) / xp.pi
+        k = xp.where(acute, k, obtuse)
+        obtuse = (c * p.delta + a * b * p.theta) / xp.pi
+        slope = xp.where(acute, slope, obtuse)
+        obtuse = (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.j_theta
+        lack = xp.where(acute, lack, obtuse)
+        obtuse = c * p.dn2 + 2 * lack
+        gap = xp.where(acute, gap, obtuse)
     gap = xp.maximum(gap, 0)
     lack = xp.maximum(lack, 0)
     area = xp.sqrt(lack) * xp.sqrt(2 * c * p.s - lack)

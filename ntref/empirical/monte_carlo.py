@@ -128,9 +128,7 @@ def monte_carlo_kernel_fn(
         _in_tiles(apply_fn, batch_size, axes), trace_axes, diagonal_axes, vmap_axes, implementation)
     networks = _Networks(init_fn, apply_fn, seed, batch_size, of_one)
     threads = threads_of(device_count, 'monte_carlo_kernel_fn')
-    tol = None if tol is None else as_number(tol, 'monte_carlo_kernel_fn: tol')
-    if tol is not None and tol <= 0:
-        raise ValueError(f'monte_carlo_kernel_fn: tol is expected to be > 0, got {tol}.')
+    tol = None if tol is None else _positive(tol, 'monte_carlo_kernel_fn: tol')
 
     def kernel_fn(x1, x2=None, get=None, **apply_fn_kwargs):
         _check_call(x1, x2, apply_fn_kwargs)
@@ -210,6 +208,13 @@ class _Networks:
                          for x, name in ((x1, 'x1'), (x2, 'x2')))
         found = batch(arrays_of_block, self.batch_size, 0, progress=False)(first, second, **kwargs)
         return rebuilt(whole[0], found.values())
+
+
+def _positive(value, name):
+    value = as_number(value, name)
+    if value <= 0:
+        raise ValueError(f'{name} is expected to be > 0, got {value}.')
+    return value
 
 
 def _takes_rng(apply_fn):
