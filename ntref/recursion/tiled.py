@@ -43,14 +43,11 @@ def _in_tiles(value):
 
 def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Signal], demand: Demand,
              names: tuple[str, ...]) -> dict[str, Array]:
-    """Return {name: kernel} of a network, for names out of 'nngp' and 'ntk'.
-
-    Every input is first paired with itself, and the variances after each step are kept; the other pairs follow.
-    """
+    """Return {name: kernel} of a network, for 'nngp' and 'ntk': first inputs with themselves, then the other pairs."""
     xp = namespace(x1)
     symmetric = x2 is None
-    a = _laid_out(channels_last(x1, demand.axes.of(x1.ndim)))
-    b = a if x2 is None else _laid_out(channels_last(x2, demand.axes.of(x2.ndim)))
+    a = _laid_out(x1, demand)
+    b = a if x2 is None else _laid_out(x2, demand)
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
     def tile(a, b, tape, signals, names, rows, **part):
@@ -82,10 +79,9 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
         return is_generic
     diagonal, steps1, positions = own(a, signals[0], names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
-    shape = len(a), len(b), *positions
-    outs, is_generic = [xp.empty_like(a, shape=shape) for _ in names], True
-    high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
-    jobs = above(len(a), size, high) if symmetric else rectangles(len(a), len(b), size)
+    outs = [xp.empty_like(a, shape=(len(a), len(b), *positions)) for _ in names]
+    jobs = _blocks(a, b, size, symmetric)
+    is_generic = True
     if len(jobs) > MANY:
         is_generic, jobs = block(jobs[0]), jobs[1:]
     in_threads(lambda job: block(job, is_generic), jobs, progress=shown(None, 'kernel'))
@@ -94,9 +90,17 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     return dict(zip(names, outs))
 
 
-def _laid_out(x):
-    """Return x (n, *positions, channels), contiguous input by input or, if there are positions, `packed`."""
-    return packed(x, 1 if x.ndim > 2 else 0)
+def _laid_out(x, demand):
+    """Return x as (n, *positions, channels), contiguous input by input or, if there are positions, `packed`."""
+    return packed(channels_last(x, demand.axes.of(x.ndim)), 1 if x.ndim > 2 else 0)
+
+
+def _blocks(a, b, size, symmetric):
+    """Return the blocks of inputs a against b, of about `size` pairs: all of them, or those above the diagonal."""
+    if not symmetric:
+        return rectangles(len(a), len(b), size)
+    high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
+    return above(len(a), size, high)
 
 
 def _pairs_within(xp, ranges):

@@ -132,7 +132,7 @@ def as_layer(given: Any) -> Any:
             not all(map(callable, given[:3])):
         return given
     names = getattr(given[1], '__qualname__', 'apply_fn').split('.')
-    cls = type(names[0], (_Unnamed,), {
+    cls: Any = type(names[0], (_Unnamed,), {
         'layer_fn': staticmethod(lambda: given), '__module__': __name__, 'signature': signature(lambda: None),
         'constructor': staticmethod(lambda: as_layer(given))}, abstract=True)
     return cls.of({})

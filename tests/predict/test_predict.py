@@ -730,7 +730,7 @@ def refuse(*args, **kwargs):
     (lambda: flow(K3 * 1j, Y3), TypeError, 'expected real numbers'),
     (lambda: gp(K3, Y3)('cov', K3), ValueError, "different names out of .'nngp', 'ntk', 'ntkgp'.; got 'cov'"),
     (lambda: gp(K3, Y3)((), K3), ValueError, r'got \(\)'),
-    (lambda: gp(K3, Y3)(('ntk', 'NTK'), K3), ValueError, 'a tuple of them or None'),
+    (lambda: gp(K3, Y3)(('ntk', 'NTK'), K3), ValueError, 'one or more different names out of'),
     (lambda: ensemble(refuse, K3, Y3)(get='ntkpg'), ValueError, "got 'ntkpg'"),
     (lambda: gp(K3, Y3)('ntk', K3, K3), ValueError, "the covariance for get='ntk' needs both; got an array"),
     (lambda: gp(Kernels(K3, K3), Y3)('ntk', K3, K3), ValueError, "needs both; got an array"),
