@@ -81,9 +81,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     outs = [xp.empty_like(a, shape=(len(a), len(b), *positions)) for _ in names]
     jobs = _blocks(a, b, size, symmetric)
-    is_generic = True
-    if len(jobs) > MANY:
-        is_generic, jobs = block(jobs[0]), jobs[1:]
+    is_generic = len(jobs) <= MANY or block(jobs.pop(0))
     in_threads(lambda job: block(job, is_generic), jobs, progress=shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
