@@ -108,7 +108,7 @@ class Pair:
 
     @cached_property
     def numbers(self) -> 'Pair':
-        """The same pairs as plain numbers that autograd does not follow."""
+        """These pairs as plain numbers, which autograd does not follow."""
         if not self.is_traced:
             return self
         q1 = untraced(self.q1)

@@ -13,7 +13,8 @@ def diagonal(k: Array, batch: int) -> Array:
     The result is a view where h and h', w and w', ... are adjacent in memory; there may be fewer h than h'.
     """
     for axis in range(batch, batch + (k.ndim - batch) // 2):
-        shape, (size, other) = k.shape, k.shape[axis:axis + 2]
+        shape = k.shape
+        size, other = shape[axis:axis + 2]
         k = k.reshape(*shape[:axis], size * other, *shape[axis + 2:])
         k = k[(slice(None),) * axis + (slice(None, None, other + 1),)]
     return k
@@ -28,15 +29,19 @@ def diagonal_sum(k: Array, batch: int) -> Array:
 
 def swapped(k: Array, batch: int) -> Array:
     """Swap the members of paired positions: (*batch, h, h', w, w', ...) becomes (*batch, h', h, w', w, ...)."""
-    there = range(batch, k.ndim)
-    return namespace(k).moveaxis(k, [axis + 1 if (axis - batch) % 2 == 0 else axis - 1 for axis in there], there)
+    first = range(batch, k.ndim, 2)
+    second = range(batch + 1, k.ndim, 2)
+    return namespace(k).moveaxis(k, (*first, *second), (*second, *first))
 
 
 def matrices(k: Array, positions: int) -> Array:
     """Return k (*batch, h, h', w, w', ...) as matrices (*batch, h w ..., h' w' ...), contiguous in memory."""
-    batch, shape = k.ndim - 2 * positions, k.shape
+    shape = k.shape
+    batch = k.ndim - 2 * positions
+    rows = prod(shape[batch::2])
+    columns = prod(shape[batch + 1::2])
     k = namespace(k).moveaxis(k, range(batch, k.ndim, 2), range(batch, batch + positions))
-    return k.reshape(prod(shape)).reshape(*shape[:batch], prod(shape[batch::2]), prod(shape[batch + 1::2]))
+    return k.reshape(prod(shape)).reshape(*shape[:batch], rows, columns)
 
 
 def zipped(k: Array, left: Shape, right: Shape) -> Array:
@@ -44,7 +49,8 @@ def zipped(k: Array, left: Shape, right: Shape) -> Array:
 
     left = (h, w, ...),  right = (h', w', ...).
     """
-    batch, m = k.ndim - 2, len(left)
+    m = len(left)
+    batch = k.ndim - 2
     k = k.reshape(*k.shape[:batch], *left, *right)
     order = [batch + i + side * m for i in range(m) for side in (0, 1)]
     return namespace(k).moveaxis(k, order, range(batch, k.ndim))

@@ -26,7 +26,7 @@ __all__ = ['Steps']
 
 
 class Steps:
-    """What both kinds of states can do.
+    """Base of the two kinds of states, with the steps that are the same for both.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ __all__ = ['Written', 'as_text']
 
 
 class Written:
-    """What layers are as text; they are frozen dataclasses whose fields are their arguments.
+    """Base of layers as text and JSON: frozen dataclasses whose fields are their arguments.
 
     Attributes
     ----------

@@ -57,7 +57,7 @@ class Family:
 
 
 def plain(name: str) -> str:
-    """Without spaces and commas: a word of a command line."""
+    """Return the name without spaces and commas, as a word of a command line."""
     return name.replace(', ', '-').replace(' ', '-')
 
 

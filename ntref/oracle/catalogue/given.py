@@ -77,7 +77,7 @@ def padded(name, *lengths):
 
 
 def weights(name, n):
-    """Of edges between 4 nodes, half of which there are."""
+    """Return weights of the edges between 4 nodes, half of which are there."""
     P = singles(name, n, 4, 4)
     return numpy.where(P > 0, P, 0)
 

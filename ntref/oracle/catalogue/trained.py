@@ -22,7 +22,7 @@ def positive(name, n):
 
 
 def pieces(name, train, test):
-    """Of the kernel of training and test inputs together."""
+    """Return the blocks of the kernel of training and test inputs together."""
     k = positive(name, train + test)
     return {f'{name}_train_train': k[:train, :train], f'{name}_test_train': k[train:, :train],
             f'{name}_test_test': k[train:, train:]}
@@ -105,7 +105,7 @@ PREDICTIONS = [
 # ------------------------------------------------------------------ finite networks
 
 def parameters(net, shape, name):
-    """As many as the network has, as they would be drawn but for their distribution."""
+    """Return parameters of the shapes that the network has, of another distribution than `init_fn` draws."""
     return [singles(f'{name} {i}', *p.shape) * 2 for i, p in enumerate(leaves(net.init_fn(0, shape)[1]))]
 
 
