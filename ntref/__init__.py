@@ -4,7 +4,8 @@ from .arguments import unknown_name
 from .empirical import NtkImplementation, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn, empirical_ntk_vp_fn
 from .empirical.monte_carlo import monte_carlo_kernel_fn
 from .empirical.taylor import linearize, taylor_expand
-from .engine import batch, load_kernel, save_kernel
+from .engine import batch
+from .keep import load_kernel, save_kernel
 from .recursion.kernel import Kernel
 
 __all__ = ['Kernel', 'NtkImplementation', 'batch', 'classic', 'empirical_kernel_fn', 'empirical_nngp_fn',

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy
 
-from ..arguments import of_block
 from ..arrays import is_array
+from ..engine.blocks import of_block
 from ..trees import leaves, tree_map
 from ..types import Tree
 from .side import same

@@ -1,7 +1,6 @@
 """Computation of kernels on many inputs: tile by tile, on threads, in memory or on disk."""
 from .batch import batch
-from .keep import load_kernel, save_kernel
 from .run import in_threads
 from .store import StoredKernel
 
-__all__ = ['StoredKernel', 'batch', 'in_threads', 'load_kernel', 'save_kernel']
+__all__ = ['StoredKernel', 'batch', 'in_threads']

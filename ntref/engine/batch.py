@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy
 
-from ..arguments import as_flag, as_part, as_whole, check_per_input, function_of_blocks, of_block
+from ..arguments import as_flag, as_part, as_whole
 from ..no_arrays import check_entries, check_unfollowed
 from ..types import HasKernel, KernelFn
+from .blocks import check_per_input, function_of_blocks, of_block
 from .cover import blocks, put_block
 from .forms import apart, digest, together, told
 from .memory import check_memory, check_workers

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy
 
-from ..arguments import as_flag, as_whole, of_block, requested
+from ..arguments import as_flag, as_whole, requested
 from ..arrays import is_array
+from ..engine.blocks import of_block
 from ..engine.batch import mirrored, number_of_inputs
 from ..engine.cover import blocks, cuts, put_block
 from ..engine.run import shown

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from ..arguments import as_flag, as_part, is_per_input
+from ..arguments import as_flag, as_part
 from ..arrays import is_array, namespace
+from ..engine.blocks import is_per_input
 from ..no_arrays import check_entries
 from ..trees import named
 from ..types import Array, Get, KernelFn, HasKernel, Number

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_function, as_whole, of_block
+from ..arguments import as_function, as_whole
 from ..arrays import is_array
+from ..engine.blocks import of_block
 from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import counted
 from ..no_arrays import check_unfollowed

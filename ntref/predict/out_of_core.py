@@ -5,7 +5,8 @@ from typing import Any
 import numpy
 from numpy.typing import DTypeLike
 
-from ..arguments import as_part, function_of_blocks, is_whole, of_block
+from ..arguments import as_part, is_whole
+from ..engine.blocks import function_of_blocks, of_block
 from ..engine.cover import blocks, cuts
 from ..no_arrays import check_entries, check_unfollowed, no_array
 from ..types import KernelFn, HasKernel

@@ -11,11 +11,11 @@ from zipfile import BadZipFile
 
 import numpy
 
-from ..recursion.kernel import Kernel
-from .chunks import arrays_of, zarr
-from .forms import apart, on_host, together
-from .places import Directory, aside, is_url, local, masked, renamed
-from .store import FORMAT, check_format, created, stored
+from .engine.chunks import arrays_of, zarr
+from .engine.forms import apart, on_host, together
+from .engine.places import Directory, aside, is_url, local, masked, renamed
+from .engine.store import FORMAT, check_format, created, stored
+from .recursion.kernel import Kernel
 
 __all__ = ['load_kernel', 'save_kernel']
 
