@@ -47,13 +47,13 @@ def call(out, n=13, size=2, blank=0):
 HERE = {}
 exec(SCRIPT, HERE)
 CALLS, N, TILES = HERE['calls'], 13, 28
+PARTIAL = f'zarr.{"0" * 32}.partial'                      # as Zarr names it
 
 
 @pytest.fixture(autouse=True)
 def no_calls():
     """Calls of other tests do not count."""
     CALLS.clear()
-PARTIAL = f'zarr.{"0" * 32}.partial'                      # as Zarr names it
 
 
 def call(out, **more):
