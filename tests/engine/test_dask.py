@@ -351,6 +351,7 @@ import itertools, os, signal, sys
 from ntref.cli import main
 from ntref.engine import store
 
+signal.signal(signal.SIGINT, signal.default_int_handler)          # a shell may start tests with Ctrl-C ignored
 write, number = store._Store.write, itertools.count(1)
 
 def interrupting(self, *tile):
