@@ -184,7 +184,7 @@ class Residual(Right):
     """Of a sum of branches the first alone."""
 
     def prepare(self):
-        FanInSum.joint = lambda self, ks: ks[0]
+        FanInSum._joint = lambda self, ks: ks[0]
 
 
 # ------------------------------------------------------------------ predictions and finite networks
