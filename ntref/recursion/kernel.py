@@ -57,7 +57,8 @@ class Kernel(State):
         diagonal_spatial = as_flag(diagonal_spatial, 'Kernel: diagonal_spatial')
         signal1 = Signal(shape1, axes, is_gaussian, (pattern1, pattern2), mask1)
         signal2 = Signal(shape2, axes, is_gaussian, (pattern2, pattern1), mask2)
-        signal1, signal2 = shared_signal(signal1, signal2)
+        if isinstance(shape1, tuple) and isinstance(shape2, tuple):           # other things are refused later
+            signal1, signal2 = shared_signal(signal1, signal2)
         super().__init__(
             mutual=Cov(nngp, gap, area),
             own1=Cov(cov1, gap1, area1),
