@@ -170,8 +170,7 @@ E(u - v)^2 and the area sqrt(q q' - K^2) are therefore carried beside K (docs/th
 - Gap and area: `Relu`, `LeakyRelu`, `ABRelu`, `Abs`, `Sign`, `RectifiedMonomial`, `Erf`, `Sigmoid_like`, `Gelu`,
   `Gaussian`, `Gabor`, `Sin`, `Cos`, `Rbf`, `Exp`, `ExpNormalized`, `Polynomial`, `Monomial`, `Hermite`, and the layers
   `Dense`, `LayerNorm`, `RMSNorm`, `Dropout`, `FanInSum`, `FanInProd`, `FanInConcat`.
-- The gap alone: `Tanh`, `Sigmoid`, `Softplus`, `Swish`, `Mish`. The area follows from it without loss but for nearly
-  opposite inputs.
+- Gap and area as sums of squares: `Tanh`, `Sigmoid`, `Softplus`, `Swish`, `Mish`, also where inputs are opposite.
 - Neither: `Elementwise`, `ElementwiseNumerical`. These are as exact as the others in themselves, but a kinked layer
   behind them recovers the gap by subtraction and loses up to half the digits of its slope at nearly coincident inputs.
 - The gap of inputs that coincide, which is 0: `Elu`, `Selu`, `HardTanh`, `Relu6`; else as the ones before.

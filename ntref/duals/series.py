@@ -65,16 +65,23 @@ def _dual(p, f, df, d):
     means = [rows.of('mean', place) for place in (place1, place2)]
     rho = over(p.k, p.s)
     lack1 = None if p.is_generic else over(p.minus, p.s)                 # 1 - rho
-    slope, k, lack = _sum(rows, (place1, place2), rho, lack1)
+    is_obtuse = rho < 0
+    plus1 = over(p.plus, p.s) if lack1 is not None and p.xp.any(is_obtuse) else None        # 1 + rho
+    slope, k, lack, plus = _sum(rows, (place1, place2), rho, lack1, plus1)
     k = means[0] * means[1] + p.s * k
     if lack is None:
         return Cov(k), slope
     norm1 = rows.of('norm', place1)                                      # sqrt Q
     norm2 = rows.of('norm', place2)
-    lack = lack + _lack(over(means[0], norm1), over(means[1], norm2), 0)
+    c1 = over(means[0], norm1)
+    c2 = over(means[1], norm2)
+    lack = lack + _lack(c1, c2, 0)
     largest = norm1 * norm2                                              # sqrt(Q Q')
     gap = (norm1 - norm2) ** 2 + 2 * largest * lack
-    area = p.xp.sqrt(largest * lack) * p.xp.sqrt(p.xp.maximum(largest + k, 0))
+    total = p.xp.maximum(largest + k, 0)
+    if plus is not None:
+        total = p.xp.where(is_obtuse, largest * (plus + _lack(c1, -c2, 0)), total)
+    area = p.xp.sqrt(largest * lack) * p.xp.sqrt(total)
     return Cov(k, gap, area), slope
 
 
@@ -117,11 +124,12 @@ def mehler(p: Pair, f: Function, g: Function, d: float) -> Array:
     return total.reshape(shape)
 
 
-def _sum(rows, places, rho, lack1, power=1., fall=0.):
-    """Return slope, (K' - a_0 a'_0) / s and lack of pairs of rows, summed from the next degree l on.
+def _sum(rows, places, rho, lack1, plus1, power=1., fall=0., rise=0.):
+    """Return slope, (K' - a_0 a'_0) / s, lack and plus of pairs of rows, summed from the next degree l on.
 
     power = rho^l, fall = 1 - rho^l. Pairs stay together until fewer than half of them are unfinished. lack1 = 1 - rho
-    is None if no gap is asked for.
+    is None if no gap is asked for. plus1 = 1 + rho is None if no pair has rho < 0; for these plus is the lack of
+    -phi(-v) in place of phi(v), and rise = 1 - |rho|^l.
     """
     xp = namespace(rho)
     power = power + 0 * rho
@@ -129,6 +137,8 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
     k = 0 * rho
     lack = None if lack1 is None else 0 * rho
     fall = fall + 0 * rho
+    plus = None if plus1 is None else 0 * rho
+    rise = rise + 0 * rho
     while True:
         rows.advance()
         for n in range(rows.degree - BLOCK_TERMS + 1, rows.degree + 1):
@@ -139,6 +149,9 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
             if lack is not None:
                 fall = fall + power * lack1
                 lack = increased(lack, _lack(c1, c2, fall))
+            if plus is not None:
+                rise = rise + abs(power) * plus1
+                plus = increased(plus, _lack(c1, c2 if n % 2 else -c2, rise))
             power = scaled(power, rho, True)
         root = rows.missing()
         rest = abs(power) * (root[places[0]] * root[places[1]])
@@ -146,16 +159,22 @@ def _sum(rows, places, rho, lack1, power=1., fall=0.):
         i = xp.nonzero(left)
         if 2 * len(i[0]) >= rho.size > 0:
             continue
-        if lack is not None:                   # add the remainder as one more term of its full size
-            lack = lack + xp.where(left, 0, _lack(*rows.rest(places), fall))
+        lack = _with_rest(lack, left, rows, places, fall)
+        plus = _with_rest(plus, left, rows, places, rise)
         if len(i[0]):
             found = rows.keep([namespace(at).broadcast_to(at, rho.shape)[i] for at in places])
-            lack1_left = None if lack1 is None else lack1[i]
-            more = _sum(rows, found, rho[i], lack1_left, power[i], fall[i])
-            slope, k, lack = (None if c is None else xp.patch(c, i, c[i] + m)
-                              for c, m in zip((slope, rho * k, lack), more))
-            return slope, k, lack
-        return slope, rho * k, lack
+            ones = (None if one is None else one[i] for one in (lack1, plus1))
+            more = _sum(rows, found, rho[i], *ones, power[i], fall[i], rise[i])
+            return tuple(None if c is None else xp.patch(c, i, c[i] + m)
+                         for c, m in zip((slope, rho * k, lack, plus), more))
+        return slope, rho * k, lack, plus
+
+
+def _with_rest(total, left, rows, places, fall):
+    """Add the remainder of finished pairs, as one more term of its full size; None stays None."""
+    if total is None:
+        return None
+    return total + namespace(total).where(left, 0, _lack(*rows.rest(places), fall))
 
 
 def _lack(c1, c2, fall):

@@ -295,3 +295,13 @@ def test_every_process_gives_the_same_bits():
     found = {subprocess.run([sys.executable, '-c', program], env=os.environ | {'PYTHONHASHSEED': seed}, check=True,
                             capture_output=True, text=True).stdout for seed in ('1', '2', '3')}
     assert len(found) == 1 and found.pop().count('0x') == 4 * 9
+
+
+@pytest.mark.parametrize('length', [1.37e-3, .43237417429325614, 30.7])
+def test_opposite_inputs_of_an_odd_series(length):
+    """tanh(-u) = -tanh(u): behind it opposite inputs are opposite, and Sign and Relu see no angle but pi."""
+    x = numpy.array([[length], [-length]])
+    for phi, wanted in (stax.Sign(), -1.), (stax.Relu(), 0.):
+        net = stax.serial(stax.Dense(8), stax.Tanh(), stax.Dense(8), phi, stax.Dense(8))
+        for k in net.kernel_fn(x).nngp[0, 1], net.kernel_fn(x[:1], x[1:]).nngp[0, 0]:
+            assert abs(k - wanted) < 1e-15
