@@ -49,7 +49,6 @@ class State(Steps):
         return [self.mutual, self.own1] if self.own2 is None else [self.mutual, self.own1, self.own2]
 
     def pairs(self) -> list[Pair]:
-        """Return the pairings as `Pair`s."""
         spreads = self.spreads(self.variances(1), self.variances(2))
         pairs = [Pair(*spreads[0], self.mutual)]
         for cov, (q1, q2) in zip(self.covs[1:], spreads[1:]):
@@ -58,20 +57,16 @@ class State(Steps):
         return pairs
 
     def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
-        """Return left and right members of the pairings from a1 of x1, a2 of x2; batch axes broadcast."""
         return [(a1[:, None], a2[None]), (a1, a1)] + [(a2, a2)] * (self.own2 is not None)
 
     def variances(self, i: int) -> Array:
-        """Return the variances q of the inputs x1 (i = 1) or x2 (i = 2), an array (n, *positions)."""
         q = self.own1.k if i == 1 or self.own2 is None else self.own2.k
         return diagonal(q, 1) if self.paired else q
 
     def all_variances(self) -> list[Array]:
-        """Return the variances of x1 and, if x2 are other inputs, those of x2."""
         return [self.variances(i) for i in ((1,) if self.own2 is None else (1, 2))]
 
     def within(self, f: Callable) -> tuple[Array, Array]:
-        """Return f(K, mask) for the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
         own = f(self.own1.k, self.mask1)
         return own, own if self.own2 is None else f(self.own2.k, self.mask2)
 
@@ -84,10 +79,6 @@ class State(Steps):
     # -------------------------------------------------------------- steps
 
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
-        """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
-
-        `fused` and `fused_generic` are forms of the dual for large arrays (`ntref.duals.fast`), which only tiles use.
-        """
         pairs = self.pairs()
         covs, slopes = zip(*(dual(pair) for pair in pairs))
         new = self.with_covs(list(covs))
@@ -97,15 +88,9 @@ class State(Steps):
         return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk).with_own()
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
-        """Return f(self, slides) for windows along the spatial axes; see `slides`.
-
-        With tiles f gets some rows at a time. `is_local` means that the variance at an output position follows from the
-        variances of its inputs.
-        """
         return f(self, self.slides(windows))
 
     def coincidences(self) -> list[Array]:
-        """Return where an input meets itself at the same position: bool arrays for the pairings of `map`."""
         xp = namespace(self.nngp)
         n1, n2 = self.nngp.shape[:2]
         here = self.here(self.nngp.shape[2::2] if self.paired else ())
@@ -125,13 +110,11 @@ class State(Steps):
         return self.but(mutual=Cov(*(_patched(a, here, values) for a, values in zip(self.mutual, own))))
 
     def in_range(self) -> Self:
-        """Return self; raise ValueError if a variance, and so all later numbers, went out of range of its dtype."""
         for q in self.all_variances():
             check_variances(q)
         return self
 
     def finished(self) -> Self:
-        """Make Theta an array of zeros if there were no weights; raise ValueError if K or Theta went out of range."""
         new = self.with_own()
         return new.but(ntk=finished_tangent(new))
 

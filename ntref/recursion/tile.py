@@ -164,7 +164,6 @@ class Tile(Steps):
         return [self.q1] if self.block.is_own else [self.q1, self.q2]
 
     def within(self, f: Callable) -> tuple[Array, Array]:
-        """Return f(K, mask) for the covariances of each x1 with itself, and of each x2: arrays (n, ...)."""
         return self.tape(lambda: f(self.nngp, self.mask1))
 
     @property
@@ -192,11 +191,6 @@ class Tile(Steps):
     # -------------------------------------------------------------- steps
 
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
-        """K' = E[phi phi'],  Theta' = E[dphi dphi'] Theta,  for dual: Pair -> (Cov, E[dphi dphi']).
-
-        `fused` and `fused_generic` are forms of the dual in few passes (`ntref.duals.fast`), for all pairs and for
-        generic ones.
-        """
         def step(part, new):
             old, = part.pairs()
             if part.is_generic:
@@ -224,10 +218,6 @@ class Tile(Steps):
         return self._then(exactly, self.tape(own))
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
-        """Add the step f(part, slides) for windows along the spatial axes.
-
-        `is_local` means that q' follows from q: equal positions stay equal.
-        """
         tall = windows[0] if windows else None
         base = self.computed() if tall is not None and tall.overlaps else self     # once, not for each row that uses it
         slides = base.slides(windows)
@@ -247,7 +237,7 @@ class Tile(Steps):
 
     def masked(self) -> Self:
         """Add the step that sets z = 0 where it is masked."""
-        if self.mask1 is None:
+        if self.signal1.mask is None:
             return self
         masks = [packed(mask, 1) for mask in (self.mask1, self.mask2)]
         xp = namespace(self.q1)
@@ -374,7 +364,6 @@ class Tile(Steps):
         return self
 
     def finished(self) -> Self:
-        """Make Theta an array of zeros if there were no weights; raise ValueError if K or Theta went out of range."""
         return self.but(ntk=finished_tangent(self))
 
     def shared(self) -> Self:
