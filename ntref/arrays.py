@@ -17,7 +17,7 @@ mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `
 =========  ============================================================================================
 """
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +242,9 @@ KINDS = {
     'autograd': _autograd,
     'mpmath': _mpmath,
 }
+_COMMON = {frozenset(kinds): common                           # kinds of arguments, and the one they share
+           for common in KINDS for kinds in ({common}, {common, None})}
+_COMMON |= {kinds | {'numpy'}: common for kinds, common in _COMMON.items() if common == 'autograd'}
 _loaded: dict[str, Namespace] = {}
 
 
@@ -260,14 +263,21 @@ def kind(a: Any) -> str | None:
     For any other object it is the full name of its type, also for subclasses of NumPy's arrays, whose entries may have
     a meaning of their own.
     """
-    if type(a) in PLAIN or isinstance(a, numpy.generic):
+    of_type: Any = type(a)
+    if of_type in PLAIN or issubclass(of_type, numpy.generic):
         return 'mpmath' if a.dtype.hasobject else 'numpy'
-    if a is None or type(a) in (bool, int, float):
+    return _kind_of_type(of_type)
+
+
+@lru_cache(maxsize=256)
+def _kind_of_type(of_type):
+    """Return `kind` of objects of a type other than NumPy's."""
+    if of_type in (type(None), bool, int, float):
         return None
-    module = type(a).__module__.partition('.')[0]
+    module = of_type.__module__.partition('.')[0]
     if module in KINDS and module != 'numpy':
         return module
-    return f'{type(a).__module__}.{type(a).__qualname__}'
+    return f'{of_type.__module__}.{of_type.__qualname__}'
 
 
 def is_array(a: Any) -> bool:
@@ -288,17 +298,17 @@ def namespace(*arrays: Any) -> Namespace:
     >>> namespace(numpy.eye(2), 1.5, None)
     <ntref namespace: numpy>
     """
-    kinds: set[Any] = {kind(a) for a in arrays} - {None}
-    if 'autograd' in kinds:
-        kinds.discard('numpy')
-    if len(kinds) != 1 or not kinds <= set(KINDS):
-        for a in arrays:
-            if kind(a) not in (None, *KINDS):
-                raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
-        raise TypeError(
-            f'expected arrays of one kind out of {", ".join(KINDS)}; got '
-            f'{" and ".join(sorted(kinds)) or "no array"}. Convert them to one kind first.')
-    return load(kinds.pop())
+    kinds = frozenset(map(kind, arrays))
+    common = _COMMON.get(kinds)
+    if common is not None:
+        return load(common)
+    for a in arrays:
+        if kind(a) not in (None, *KINDS):
+            raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
+    found = sorted(str(kind) for kind in kinds if kind)
+    raise TypeError(
+        f'expected arrays of one kind out of {", ".join(KINDS)}; got '
+        f'{" and ".join(found) or "no array"}. Convert them to one kind first.')
 
 
 def untraced(a: Any) -> Any:

@@ -127,7 +127,7 @@ ALLOWED = {
     'stax.requirements': {'arguments', 'types'},
     'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.layer', 'stax.masking',
                     'stax.network', 'stax.requirements', 'stax.written'},
-    'stax.combinators': {'arguments', 'arrays', 'stax.layer', 'stax.located', 'stax.triple'},
+    'stax.combinators': {'arguments', 'arrays', 'once', 'stax.layer', 'stax.located', 'stax.triple'},
     'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.located', 'stax.masking',
                       'stax.requirements', 'stax.spec', 'stax.triple', 'stax.layers.attention',
                       'stax.layers.branching', 'stax.layers.clipped',

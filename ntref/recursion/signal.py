@@ -53,6 +53,10 @@ class Signal:
     is_gaussian: bool = False     # True if the activations are Gaussian in the infinite limit
     patterns: tuple = field(default=(None, None), compare=False)     # for these inputs, for those paired with them
     mask: Any = field(default=None, compare=False)                   # (n, *positions), True where masked; or None
+    behind: dict = field(default_factory=dict, init=False, repr=False, compare=False)   # of layers, see `Network.after`
+
+    def __reduce__(self):
+        return Signal, (self.shape, self.axes, self.is_gaussian, self.patterns, self.mask)
 
     @property
     def channels(self) -> int:

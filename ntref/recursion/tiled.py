@@ -30,7 +30,7 @@ def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...
     if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
-    return pairs > (min(FEW, ENTRIES) if x1.ndim == 2 else 1) and isinstance(layer.out(signals[0]), Signal) and \
+    return pairs > (min(FEW, ENTRIES) if x1.ndim == 2 else 1) and isinstance(layer.after(signals[0]), Signal) and \
         layer.tileable(signals[0]) and _in_tiles(layer)
 
 

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from ..arguments import as_whole
 from ..arrays import generator
+from ..once import cached_property
 from .layer import Layer
 from .located import located
 from .triple import as_layer
@@ -71,7 +72,7 @@ class _Serial(_Network):
         return value
 
     def out(self, signal):
-        return self.fold(lambda layer, s: layer.out(s), signal)
+        return self.fold(lambda layer, s: layer.after(s), signal)
 
     def trace(self, signal):
         return self.fold(lambda layer, s: layer.trace(s), signal)
@@ -81,7 +82,7 @@ class _Serial(_Network):
 
         def step(layer, signal):
             answers.append(layer.tileable(signal))
-            return layer.out(signal)
+            return layer.after(signal)
         self.fold(step, signal)
         return all(answers)
 
@@ -99,7 +100,7 @@ class _Serial(_Network):
 
         def step(layer, signal, rng):
             params.append(layer.init(rng, signal))
-            return layer.out(signal)
+            return layer.after(signal)
         self.fold(step, signal, rng.spawn(len(self.layers)))
         return params
 
@@ -119,7 +120,7 @@ class _Parallel(_Network):
     knows_flat = True
 
     def out(self, signal):
-        return self.each(lambda layer, s: layer.out(s), self._branches(signal))
+        return self.each(lambda layer, s: layer.after(s), self._branches(signal))
 
     def trace(self, signal):
         return self.each(lambda layer, s: layer.trace(s), self._branches(signal))
@@ -179,21 +180,21 @@ class _Repeat(_Network):
     def tileable(self, signal):
         return self.block.tileable(signal)
 
-    @property
+    @cached_property
     def _times(self):
         return _Serial((self.block,) * self.n)
 
     def out(self, signal):
         if self.n:
-            new = self.block.out(signal)
+            new = self.block.after(signal)
             if new.shape != signal.shape:
                 raise ValueError(
                     f'expected a layer that keeps the shape, got {signal.shape} to {new.shape}.')
-        return self._times.out(signal) if self.n else signal
+        return self._times.after(signal) if self.n else signal
 
     def trace(self, signal):
         with located(self):
-            self.out(signal)
+            self.after(signal)
         return self._times.trace(signal) if self.n else signal
 
     def propagate(self, k):

@@ -6,7 +6,7 @@ from typing import Any
 from ..arguments import as_wholes
 from ..arrays import as_floats, is_array, namespace
 from ..recursion.kernel import Kernel
-from ..recursion.signal import Axes, Signal
+from ..recursion.signal import Axes, Signal, shared_signal
 from ..recursion.start import checked
 from ..trees import leaves
 from ..types import Tree
@@ -56,7 +56,7 @@ def read(layer: Any, x1: Tree, x2: Tree, diagonal_spatial: bool | None, pattern:
     signals1 = each_branch(lambda x, d: input_signal(x.shape, d, (pattern1, pattern2)), x1, demand)
     signals2 = each_branch(lambda x, d: input_signal(x.shape, d, (pattern2, pattern1)), each_branch(_second, x1, x2),
                            demand)
-    signals = signals1, signals2
+    signals = signals1, each_branch(lambda first, second: shared_signal(first, second)[1], signals1, signals2)
     if masks1 is not None or masks2 is not None:
         signals = _masked(signals, x1, masks1, x2, masks2)
     return Given(x1, x2, tuple(signals), demand)

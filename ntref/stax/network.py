@@ -11,7 +11,7 @@ from ..engine.cost import CallCost, predicted
 from ..engine.cover import ENTRIES
 from ..ranges import beyond_range
 from ..recursion.kernel import NAMES, Kernel
-from ..recursion.signal import Demand
+from ..recursion.signal import Axes, Demand, Signal
 from ..trees import leaves
 from ..types import Array, Get, Seed, Tree
 from .given import check_places, first_leaf, kernel_given, read
@@ -55,7 +55,7 @@ class Network(Written, abstract=True):
         with located(self):
             signal = tree_signal(input_shape, self.demand(Demand()))
             self._check_single(signal)
-            return each_branch(lambda s: s.shape, self.out(signal)), self.init(generator(rng), signal)
+            return each_branch(lambda s: s.shape, self.after(signal)), self.init(generator(rng), signal)
 
     def apply_fn(self, params: Tree, inputs: Tree, rng: Seed | None = None, *, pattern: Array | None = None,
                  mask_constant: float | None = None) -> Tree:
@@ -86,7 +86,7 @@ class Network(Written, abstract=True):
                     return self.apply(params, inputs, rng=rng, pattern=pattern)
             signal = tree_signal(shape, self.demand(Demand()), (pattern, pattern))
             if masks is None:
-                self.out(signal)
+                self.after(signal)
                 return self.apply(params, inputs, rng=rng, pattern=pattern)
             check_found(mask_constant, masks)
             masked = each_branch(state, inputs, masks, signal)
@@ -102,7 +102,7 @@ class Network(Written, abstract=True):
         signal = each_branch(lambda h: h.signal, x)
         new = self.apply(params, each_branch(lambda h: h.value, x), rng=rng, mask=each_branch(lambda s: s.mask, signal),
                          **given)
-        return each_branch(zeroed, new, self.out(signal))
+        return each_branch(zeroed, new, self.after(signal))
 
     def __call__(self, x1: Tree, x2: Tree = None, get: Get = None, **options: Any) -> Any:
         """Return the kernels of the infinitely wide network, so that a network can be given as its own `kernel_fn`."""
@@ -143,7 +143,16 @@ class Network(Written, abstract=True):
         with located(self):
             self._check_single(signal)
             self.check(signal)
-            return self.out(signal)
+            return self.after(signal)
+
+    def after(self, signal: Tree) -> Tree:
+        """Return `out(signal)`, which is found once: the signal, or the first of its leaves, keeps it."""
+        first, *others = [signal] if isinstance(signal, Signal) else leaves(signal) or [Signal((), Axes())]
+        layer, beside, new = first.behind.get(id(self), (None, (), None))
+        if layer is not self or len(beside) != len(others) or any(a is not b for a, b in zip(beside, others)):
+            new = self.out(signal)
+            first.behind[id(self)] = self, others, new
+        return new
 
     def propagate(self, k: Tree) -> Tree:
         """Return the next state, described by the signals after the layer."""
@@ -153,8 +162,8 @@ class Network(Written, abstract=True):
                 new = self._exactly(k).kernel(k)
             signal1, signal2 = k.signals if hasattr(k, 'signals') else (
                 each_branch(lambda k: k.signals[i], k) for i in (0, 1))
-            out1 = self.out(signal1)
-            out2 = out1 if signal2 is signal1 else self.out(signal2)
+            out1 = self.after(signal1)
+            out2 = self.after(signal2)
             return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
     def _exactly(self, k):

@@ -41,7 +41,7 @@ from ntref.stax import (
     Aggregate, AvgPool, Conv, ConvLocal, ConvTranspose, Dense, DotGeneral, Dropout, Elu, Erf, ExpNormalized,
     FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSelfAttention,
     HardTanh, Hermite, Identity, ImageResize, Index, LayerNorm, LeakyRelu, Polynomial, RectifiedMonomial, Relu, Relu6,
-    Sin, Slice, SumPool, Tanh, combinators, masking, parallel, repeat, serial)
+    Sign, Sin, Slice, SumPool, Tanh, combinators, masking, parallel, repeat, serial)
 from ntref.stax.layer import Layer
 from ntref.stax.layers import (
     attention, branching, conv, graph, mixing, normalization, pooling, reshaping, sliding, smooth)
@@ -503,12 +503,21 @@ def check_samples():
     near(draws.reshape(2, 6, 2), Y.reshape(6, 2) + numpy.real(sqrtm(AMONG)) @ z, 100.)
 
 
+def check_odd():
+    """tanh(-u) = -tanh(u): what Sign makes of the angle changes its sign with an input, and of opposite ones is -1."""
+    net = serial(Dense(8), Tanh(), Dense(8), Sign())
+    length = .43237417429325614
+    near(net.kernel_fn(numpy.array([[length]]), numpy.array([[-length]]), 'nngp'), [[-1.]])
+    x, y = numpy.array([[.7, .2]]), numpy.array([[1.5, .3], [.8, .2]])
+    near(net.kernel_fn(x, -y, 'nngp'), -net.kernel_fn(x, y, 'nngp'))
+
+
 PROCESSES = {'evidence': check_evidence, 'evidence, gradient': check_evidence_gradient, 'samples': check_samples,
              'left out': lambda: check_left_out(False), 'left out, sweep': lambda: check_left_out(True)}
 
 
 CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | FINITE | {
-    'tanh': lambda: check_activation(Tanh()), 'elu': lambda: check_activation(Elu(.25), 0.),
+    'tanh': lambda: check_activation(Tanh()), 'odd': check_odd, 'elu': lambda: check_activation(Elu(.25), 0.),
     'hard tanh': lambda: check_activation(HardTanh(), -1., 1.), 'relu6': lambda: check_activation(Relu6(), 0., 6.)} | {
     'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
     'positions': check_positions, 'areas': check_areas, 'finite': check_finite} | {
@@ -1192,6 +1201,11 @@ MUTANTS = {
         series, 'pi', 5 * series.pi), 'tanh'),
     'hermite: gap without what is missing': (lambda: method(
         series._Rows, 'rest', lambda f, rows, places: [0 * c for c in f(rows, places)]), 'tanh'),
+    'hermite: area of opposite inputs left to subtraction': (lambda: mock.patch.object(
+        series, '_sum', lambda *a, f=series._sum: (*f(*a)[:3], None)), 'odd'),
+    'hermite: area of opposite inputs (1 + 1e-9)': (lambda: mock.patch.object(
+        series, '_sum', lambda *a, f=series._sum: tuple(
+            c * (1 + 1e-9) if i == 3 and c is not None else c for i, c in enumerate(f(*a)))), 'odd'),
     'hermite: another mean': (lambda: mock.patch.object(
         smooth, 'hermite', lambda p, f, *others, original=smooth.hermite:
         original(p, lambda xp, z: f(xp, z) + 1e-5, *others)), 'tanh'),
