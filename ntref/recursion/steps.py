@@ -99,6 +99,12 @@ class Steps:
         """True if covariances are kept at equal positions only."""
         return not self.paired
 
+    def check_paired(self) -> None:
+        """Raise ValueError if there are positions, but no covariances between different ones."""
+        if self.diagonal_spatial and len(self.shape1) > 2:
+            raise ValueError('expected a Kernel with covariances between positions, got one with '
+                             'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
+
     @property
     def spatial(self) -> tuple[tuple[int, ...], ...]:
         """Axes of each position, from the end: ((-4, -3), (-2, -1)) if `paired`, else ((-2,), (-1,))."""

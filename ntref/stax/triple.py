@@ -261,9 +261,8 @@ class _Triple(Layer, abstract=True):
     # -------------------------------------------------------------- the infinite network
 
     def kernel(self, k):
-        if k.diagonal_spatial and len(k.shape1) > 2 and self.diagonal is not None and self.diagonal.input < Bool.YES:
-            raise ValueError('expected a Kernel with covariances between positions, got one with '
-                             'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
+        if self.diagonal is not None and self.diagonal.input < Bool.YES:
+            k.check_paired()
         patterns = {} if k.pattern1 is k.pattern2 is None else dict(pattern=(k.pattern1, k.pattern2))
         try:
             new = self.functions.kernel_fn(k.finished(), **patterns)

@@ -65,9 +65,8 @@ class Mixing(Layer, abstract=True):
 
     def _check_layout(self, k):
         """Raise ValueError if covariances between positions are needed and k has none."""
-        if k.diagonal_spatial and len(k.shape1) > 2 and not self.picks:
-            raise ValueError('expected a Kernel with covariances between positions, got one with '
-                             'diagonal_spatial=True. Compute it with diagonal_spatial=False.')
+        if not self.picks:
+            k.check_paired()
 
     def kernel(self, k: Steps) -> Steps:
         self._check_layout(k)
