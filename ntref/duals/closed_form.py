@@ -17,8 +17,9 @@ from math import factorial
 from ..arrays import namespace, plain, untraced
 from ..derivatives import carried
 from ..types import Number
-from . import gaps, smooth_gaps
+from . import gaps, partials, smooth_gaps
 from .pair import Cov, Dual, Pair, over
+from .partials import with_adjoint
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial',
            'rbf', 'rectified_monomial', 'sign', 'sin', 'step']
@@ -26,6 +27,7 @@ __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu'
 
 # ------------------------------------------------------------------ positively homogeneous and piecewise constant
 
+@with_adjoint(partials.abrelu)
 def abrelu(p: Pair, a: Number, b: Number) -> Dual:
     """phi(u) = a min(u, 0) + b max(u, 0).
 
@@ -167,6 +169,7 @@ def exp(p: Pair, a: Number, b: Number) -> Dual:
 
 # ------------------------------------------------------------------ functions of q + q', K and the area
 
+@with_adjoint(partials.erf)
 def erf(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     """phi(u) = a erf(b u) + c:  K' = a^2 2/pi atan2(2 K, sqrt D) + c^2,  slope = a^2 b^2 4/pi / sqrt D,
     D = 1 + 2 (q + q') + 4 A^2  (with b u for u).    Williams 1997 eq. 11; gap and area: docs/theory/duals.md#erf
@@ -208,6 +211,7 @@ def _erf_lack(p, b, q, dq, k, root):
     return xp.arctan2(2 * lack, r * root + 4 * x * k)
 
 
+@with_adjoint(partials.gelu)
 def gelu(p: Pair) -> Dual:
     """phi(u) = u Phi(u):  K' = K/4 + [(K^2 + q q' D) / ((1 + q)(1 + q') sqrt D) + K atan2(K, sqrt D)] / (2 pi).
 

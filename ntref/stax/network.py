@@ -17,7 +17,7 @@ from ..types import Array, Get, Seed, Tree
 from .given import check_places, first_leaf, kernel_given, read
 from .located import LayerError, located
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
-from .plan import Tiles, entries, planned
+from .plan import Whole, entries, planned
 from .trees import each_branch, tree_signal
 from .written import Written
 
@@ -259,7 +259,7 @@ class KernelFunction:
             return each_branch(selected, layer.propagate(k))
         given = read(layer, x1, x2, diagonal_spatial, pattern, mask_constant, self.is_part)
         plan = planned(layer, given, names, self.is_part)
-        return _given(plan.run(), get) if isinstance(plan, Tiles) else each_branch(selected, plan.run())
+        return each_branch(selected, plan.run()) if isinstance(plan, Whole) else _given(plan.run(), get)
 
     def cost(self, shape1: Tree, shape2: Tree = None, get: Get = None, dtype: Any = 'float64') -> CallCost:
         """Predict memory and time of a call by a trial with a few inputs, which takes as long as a few tiles.

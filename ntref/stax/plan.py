@@ -1,18 +1,21 @@
 """How the kernels of a call are computed: whole, or in tiles. What is wrong is said before anything is computed."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from ..arrays import free_on_device
+from ..arrays import free_on_device, namespace, untraced
+from ..derivatives import adjoint_pair, is_traced
 from ..engine.memory import check_memory
+from ..recursion.reverse import Backward, differentiable_kernels
 from ..recursion.signal import Signal
 from ..recursion.start import input_kernel
 from ..recursion.tiled import in_parts, is_large
 from ..types import Array, Tree
 from .given import Given, first_leaf
+from .numbers import followed, with_numbers
 from .trees import each_branch
 
-__all__ = ['Tiles', 'Whole', 'entries', 'planned']
+__all__ = ['Followed', 'Tiles', 'Whole', 'entries', 'planned']
 
 KEPT = 'nngp', 'gap', 'area'      # the arrays of n1 x n2 entries that a `Kernel` always has
 WHOLE_ARRAYS = 24                 # measured peak, in arrays as large as a kernel, of a `Kernel` computed in one piece
@@ -48,7 +51,58 @@ class Tiles:
         return in_parts(self.layer, self.given.x1, self.given.x2, self.given.signals, self.given.demand, self.names)
 
 
-def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> Whole | Tiles:
+@dataclass(frozen=True)
+class Followed:
+    """The kernels that are asked for, tile by tile, as a function that autograd differentiates."""
+    layer: Any
+    given: Given
+    names: tuple
+    is_part: bool
+
+    def run(self) -> dict[str, Array]:
+        """Return {name: kernel}."""
+        kernels = differentiable_kernels(self, self.given.x1, self.given.x2, *followed(self.layer))
+        if len(self.names) == 1:
+            return {self.names[0]: kernels}
+        return {name: _picked(kernels, i, len(self.names)) for i, name in enumerate(self.names)}
+
+    def values(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
+        """Return the kernel; if several are asked for, all of them side by side."""
+        return self._together(Tiles(self._layer(numbers), replace(self.given, x1=x1, x2=x2), self.names).run())
+
+    def whole(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
+        """Return the same as `values`, computed so that autograd can trace it."""
+        given = replace(self.given, x1=x1, x2=x2)
+        k = Whole(self._layer(numbers), given, self.names, self.is_part).run().finished()
+        k = k.aligned() if given.demand.diagonal else k
+        return self._together({name: getattr(k, name) for name in self.names})
+
+    def backward(self, x1: Array, x2: Array | None, *numbers: Any) -> Backward:
+        """Return what gives first derivatives."""
+        return Backward(self._layer, list(numbers), x1, x2, self.given.signals, self.given.demand, self.names)
+
+    def _layer(self, numbers):
+        return with_numbers(self.layer, numbers)
+
+    def _together(self, kernels):
+        first, *others = kernels.values()
+        return namespace(first).stack([first, *others]) if others else first
+
+
+def _pick(kernels, i, n):
+    return kernels[i]
+
+
+def _place(kernel, i, n):
+    """Return n kernels side by side that are 0 except for the i-th."""
+    xp = namespace(kernel)
+    return xp.stack([kernel if j == i else 0 * kernel for j in range(n)])
+
+
+_picked, _ = adjoint_pair(_pick, _place)
+
+
+def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> Whole | Tiles | Followed:
     """Return the plan for the kernels `names` of a network (all if there are none), once it is known to succeed.
 
     Raises
@@ -57,9 +111,27 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
     outputs = [layer.trace(signal) for signal in given.signals]
-    in_tiles = is_large(layer, given.x1, given.x2, given.signals, names)
+    if is_followed := _is_followed(layer, given, names):
+        in_tiles = True
+    else:
+        in_tiles = is_large(layer, given.x1, given.x2, given.signals, names)
     _check_memory(given, outputs, names, in_tiles)
+    if is_followed:
+        return Followed(layer, given, names, is_part)
     return Tiles(layer, given, names) if in_tiles else Whole(layer, given, names, is_part)
+
+
+def _is_followed(layer, given, names):
+    """True if autograd follows the inputs or numbers of the layers, and without it tiles would pay off."""
+    x1, x2 = given.x1, given.x2
+    signals = given.signals
+    if not isinstance(signals[0], Signal) or any(s.mask is not None or s.patterns[0] is not None for s in signals):
+        return False
+    numbers = followed(layer)
+    if not numbers and not is_traced(x1) and not is_traced(x2):
+        return False
+    plain = with_numbers(layer, map(untraced, numbers))
+    return is_large(plain, untraced(x1), None if x2 is None else untraced(x2), signals, names)
 
 
 def _check_memory(given, outputs, names, in_tiles):

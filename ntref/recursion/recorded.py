@@ -1,0 +1,158 @@
+"""The state of the recursion that autograd follows block by block: K, Theta and variances of some pairs of inputs.
+
+A `Recorded` is to gradients what a `Tile` is to values. Layers act on it through `Steps` as on any state. What is
+linear autograd follows by the rules of its functions; a nonlinearity states its adjoint (`ntref.duals.partials`).
+
+The variances are leaves: the recursion of inputs with themselves (`is_own`) writes them to a tape (`recording`), and
+blocks of pairs read them from it (`replaying`), so that their cotangents are added up over all blocks, step by step.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from ..derivatives import is_traced
+from ..duals.pair import Cov, Pair
+from ..duals.partials import Watched
+from ..types import Array
+from ..windows import Window
+from .positions import diagonal
+from .signal import Demand, Signal, shared_signal
+from .start import across, one_by_one, own_variances
+from .state import finished_tangent
+from .steps import Steps
+
+__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'recording', 'replaying']
+
+
+def recording(steps: list) -> Callable:
+    """Return the tape of inputs with themselves, which appends their variances to `steps`."""
+    def tape(compute):
+        steps.append(compute())
+        return steps[-1], steps[-1]
+    return tape
+
+
+def replaying(steps1: list, steps2: list) -> Callable:
+    """Return the tape for x1 against x2, which reads the variances of both after each step."""
+    steps = zip(steps1, steps2, strict=True)
+    return lambda compute: next(steps)
+
+
+@dataclass(frozen=True)
+class Recorded(Steps):
+    """K, gap and area of some of x1 against some of x2, (n1, n2, *S), or (n, *S) one by one, and Theta.
+
+    Attributes
+    ----------
+    mutual, ntk, signal1, signal2, paired    as in `State`; `is_generic` pairs have no gap and area.
+    q1, q2 : array (n, *positions)           variances of the left and right members.
+    tape : callable                          compute -> the next q1, q2; compute() gives q of inputs with themselves.
+    batch_axes : int                         2, or 1 for inputs x1[i] with x2[i].
+    is_own : bool                            True for inputs with themselves.
+    near : list                              where pairs were found that are not generic: masks, or None for nowhere.
+    """
+    mutual: Cov
+    ntk: Any
+    signal1: Signal
+    signal2: Signal
+    paired: bool
+    q1: Any
+    q2: Any
+    tape: Callable
+    near: list
+    batch_axes: int = 2
+    is_own: bool = False
+    is_generic: bool = False
+
+    # -------------------------------------------------------------- pairings
+
+    @property
+    def covs(self) -> list[Cov]:
+        return [self.mutual]
+
+    def pairs(self) -> list[Pair]:
+        """Return the pairing of the left with the right members, as a list of one `Pair`."""
+        if self.is_own and self.mutual.k.ndim == self.q1.ndim:
+            return [Pair.same(self.q1)]
+        (q1, q2), = self.spreads(self.q1, self.q2)
+        if self.is_generic:
+            return [Watched(q1, q2, self.mutual, is_generic=True, near=self.near)]
+        return [Pair(q1, q2, self.mutual)]
+
+    def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
+        return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
+
+    def variances(self, i: int) -> Array:
+        return (self.q1, self.q2)[i - 1]
+
+    def all_variances(self) -> list[Array]:
+        return [self.q1] if self.is_own else [self.q1, self.q2]
+
+    def within(self, f: Callable) -> tuple[Array, Array]:
+        return self.tape(lambda: f(self.nngp, None))
+
+    def with_covs(self, covs: list[Cov]) -> Self:
+        """Return the block with another Cov, of the same variances."""
+        cov, = covs
+        return self.but(mutual=Cov(cov.k) if self.is_generic else cov)
+
+    def _stepped(self, covs):
+        """Return the block after a step, with the variances that the tape has for it."""
+        new = self.with_covs(covs)
+        q1, q2 = self.tape(lambda: diagonal(new.nngp, 1) if self.paired else new.nngp)
+        return new.but(q1=q1, q2=q2)
+
+    # -------------------------------------------------------------- steps
+
+    def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
+        old, = self.pairs()
+        seen = len(self.near)
+        cov, slope = dual(old)
+        new = self._stepped([cov])
+        if not self.is_generic:
+            pair, = new.pairs()
+            new = new.with_covs([pair.settled(old)])
+        elif len(self.near) == seen:                                          # the dual did not watch its pairs
+            old.watch(old.numbers.theta)
+        return new.but(ntk=self.tangent(lambda ntk: slope * ntk))
+
+    def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
+        return f(self, self.slides(windows))
+
+    def in_range(self) -> Self:
+        """Return self: ranges were checked when the values were computed."""
+        return self
+
+    def finished(self) -> Self:
+        return self.but(ntk=finished_tangent(self))
+
+
+# ------------------------------------------------------------------ at the input
+
+def input_of_own(x: Array, steps: list, signal: Signal, demand: Demand, ntk: bool) -> Recorded:
+    """Return each x (n, *positions, channels) with itself, whose variances go to `steps`."""
+    between = demand.paired and x.ndim > 2
+    cov = one_by_one(x, x, demand) if between else Cov(own_variances(x))
+    tape = recording(steps)
+    q, _ = tape(lambda: diagonal(cov.k, 1) if between else cov.k)
+    return Recorded(cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], 1, is_own=True)
+
+
+def input_of_block(a: Array, b: Array, boxed: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
+                   ntk: bool, is_generic: bool) -> Recorded:
+    """Return each a (n1, *positions, channels) with each b."""
+    needed = replace(demand, gap=False, area=False) if is_generic else demand
+    return _input(across(a, b, needed), boxed, tape, signals, demand, ntk, batch_axes=2, is_generic=is_generic)
+
+
+def input_of_pairs(a: Array, b: Array, boxed: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
+                   ntk: bool) -> Recorded:
+    """Return each a[i] (n, *positions, channels) with b[i], with gap and area."""
+    return _input(one_by_one(a, b, demand), boxed, tape, signals, demand, ntk, batch_axes=1, is_generic=False)
+
+
+def _input(cov, boxed, tape, signals, demand, ntk, **kind):
+    """Return the block at the input; if autograd does not follow the inputs, `boxed` makes leaves of its arrays."""
+    q1, q2 = tape(None)
+    cov = Cov(*(c if c is None or is_traced(c) else boxed(c) for c in cov))
+    return Recorded(cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [], **kind)
