@@ -21,7 +21,7 @@ from .start import across, one_by_one, own_variances
 from .state import finished_tangent
 from .steps import Steps
 
-__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'recording', 'replaying']
+__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'own_cov', 'recording', 'replaying']
 
 
 def recording(steps: list) -> Callable:
@@ -129,12 +129,15 @@ class Recorded(Steps):
 
 # ------------------------------------------------------------------ at the input
 
-def input_of_own(x: Array, steps: list, signal: Signal, demand: Demand, ntk: bool) -> Recorded:
-    """Return each x (n, *positions, channels) with itself, whose variances go to `steps`."""
-    between = demand.paired and x.ndim > 2
-    cov = one_by_one(x, x, demand) if between else Cov(own_variances(x))
+def own_cov(x: Array, demand: Demand) -> Cov:
+    """Return the Cov of each x (n, *positions, channels) with itself, as `demand` needs it."""
+    return one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(own_variances(x))
+
+
+def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: bool) -> Recorded:
+    """Return inputs with themselves, of the `own_cov` given, whose variances go to `steps`."""
     tape = recording(steps)
-    q, _ = tape(lambda: diagonal(cov.k, 1) if between else cov.k)
+    q, _ = tape(lambda: diagonal(cov.k, 1) if demand.paired else cov.k)
     return Recorded(cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], 1, is_own=True)
 
 

@@ -12,19 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from math import prod
+from math import isqrt, prod
 from threading import Lock
 from typing import Any
 
 from ..arrays import namespace
 from ..derivatives import is_traced
-from ..engine.cover import ENTRIES, above, cuts, rectangles
+from ..duals.pair import Cov
+from ..engine.cover import ENTRIES, above, blocks, cuts
 from ..engine.run import in_threads
 from ..types import Array
+from ..windows import zeros
 from .positions import swapped
-from .recorded import input_of_block, input_of_own, input_of_pairs, replaying
+from .recorded import input_of_block, input_of_own, input_of_pairs, own_cov, replaying
 from .signal import Demand, Signal
-from .start import channels_last
+from .start import channels_last, own_variances
 
 __all__ = ['Backward', 'differentiable_kernels']
 
@@ -164,37 +166,45 @@ class _Passes:
         self.has_positions = of.x1.ndim > 2
         self.xp = namespace(of.x1)
         self.numbers = [0.] * len(of.numbers)
-        self.bars = [self.xp.zeros(x.shape).astype(x.dtype) for x in self.sides]
+        self.bars = [zeros(x, x.shape) for x in self.sides]
         self.adding = Lock()
 
     def run(self):
         """Return the gradients in x1, in x2 and in the numbers."""
         a, b = self.sides[0], self.sides[-1]
         self.size = max(1, ENTRIES // 2 // prod(a.shape[1:-1]) ** (2 if self.of.demand.paired else 1))
+        self.q = [] if self.has_positions else list(map(self._lengths, self.sides))
         both = [self._variances(i) for i in range(len(self.sides))]
         self.steps = [steps for steps, _ in both]
         self.paired = both[0][1]
-        self.step_bars = [[self.xp.zeros(q.shape).astype(q.dtype) for q in steps] for steps in self.steps]
-        self.across = None if self.has_positions else self.xp.zeros((len(a), len(b))).astype(a.dtype)
+        self.step_bars = [[zeros(q, q.shape) for q in steps] for steps in self.steps]
+        self.across = None if self.has_positions else zeros(a, (len(a), len(b)))
         in_threads(self._block, self._jobs(len(a), len(b)))
-        for i, side in enumerate(self.sides):
-            in_threads(lambda rows: self._own(i, rows), self._cuts(side))
-        if self.across is not None and any(self.wanted):
+        in_threads(self._own, [(i, rows) for i, x in enumerate(self.sides) for rows in cuts(len(x), self.size)])
+        if not self.has_positions:
             self._add_products(a, b)
         back = [self._as_given(bar, x) if is_wanted else None
                 for bar, x, is_wanted in zip(self.bars, (self.of.x1, self.of.x2), self.wanted)]
         return [*back, *[None] * (2 - len(back)), *self.numbers]
 
+    def _lengths(self, x):
+        parts = cuts(len(x), max(1, ENTRIES // x.shape[-1]))
+        return self.xp.concatenate(in_threads(lambda rows: own_variances(x[rows]), parts))
+
     def _add_products(self, a, b):
-        """Add the cotangents of K = <x, x'> / c at the input."""
-        kbar = self.across / a.shape[-1]
-        if self.symmetric:
-            self.bars[0] += (kbar + kbar.T) @ a
-            return
-        if self.wanted[0]:
-            self.bars[0] += kbar @ b
-        if self.wanted[1]:
-            self.bars[1] += kbar.T @ a
+        """Add  xbar = Kbar x' / c + 2 qbar x / c  for the cotangents of K = <x, x'> / c and q = <x, x> / c."""
+        kbar = self.across
+        sides = [(kbar + kbar.T, a, a)] if self.symmetric else [(kbar, b, a), (kbar.T, a, b)]
+        for i, (bar, (kbar, others, x)) in enumerate(zip(self.bars, sides)):
+            qbar = 2 * self.step_bars[i][0][:, None]
+
+            def part(rows):
+                both = kbar[rows] @ others
+                both += qbar[rows] * x[rows]
+                both /= x.shape[-1]
+                bar[rows] += both
+            if self.wanted[i]:
+                in_threads(part, cuts(len(x), max(1, min(ENTRIES // x.shape[-1], -(-len(x) // 4)))))
 
     def _as_given(self, bar, x):
         axes = self.of.demand.axes.of(x.ndim)
@@ -203,15 +213,13 @@ class _Passes:
     def _jobs(self, n1, n2):
         """Return the blocks (rows, columns); with x2 = x1 those above the diagonal, and squares on it."""
         if not self.symmetric:
-            return rectangles(n1, n2, min(self.size, max(1, n1 * n2 // 4)))
+            size = max(1, min(self.size, n1 * n2 // 4))
+            height = min(n1, isqrt(size))
+            return blocks(cuts(n1, height), cuts(n2, size // height))
         jobs = []
         for job in above(n1, self.size, max(self.size // n1, 1 if self.has_positions else HIGH)):
             jobs += [job] if isinstance(job, tuple) else [(slice(r.start, r.stop),) * 2 for r in job]
         return jobs
-
-    def _cuts(self, x):
-        """Return slices of inputs x that are taken with themselves at a time."""
-        return cuts(len(x), max(1, min(self.size, NUMBERS // prod(x.shape[1:]))))
 
     # -------------------------------------------------------------- inputs with themselves
 
@@ -222,30 +230,42 @@ class _Passes:
 
         def part(rows):
             steps: list = []
-            k = layer.propagate(input_of_own(self.sides[side][rows], steps, signal, self.of.demand, ntk=False))
+            start = input_of_own(self._own_cov(side, rows), steps, signal, self.of.demand, ntk=False)
+            k = layer.propagate(start)
             return steps, k.paired and k.nngp.ndim > 1
-        parts, paired = zip(*in_threads(part, self._cuts(self.sides[side])))
+        parts, paired = zip(*in_threads(part, cuts(len(self.sides[side]), self.size)))
         return [self.xp.concatenate(q) for q in zip(*parts)], paired[0]
 
-    def _own(self, side, rows):
+    def _own_cov(self, side, rows, boxed=lambda a: a):
+        """Return the Cov of inputs with themselves, made of leaves `boxed`: the inputs, or their mean squares."""
+        if self.has_positions:
+            return own_cov(boxed(self.sides[side][rows]), self.of.demand)
+        return Cov(boxed(self.q[side][rows]))
+
+    def _own(self, job):
         """Go back through inputs with themselves, from the cotangents of all variances and of the diagonal."""
-        x = self.sides[side][rows]
+        side, rows = job
         numbers = list(map(boxed, self.of.numbers))
-        x = boxed(x) if self.wanted[side] else x
+        start: list = []
+
+        def leaf(a):
+            start.append(boxed(a))
+            return start[-1]
         steps: list = []
         ntk = self.symmetric and 'ntk' in self.of.names
-        start = input_of_own(x, steps, self.of.signals[side], self.of.demand, ntk)
-        k = self._finished(numbers, start)
+        cov = self._own_cov(side, rows, leaf)
+        k = self._finished(numbers, input_of_own(cov, steps, self.of.signals[side], self.of.demand, ntk))
         ends = list(zip(steps, (q[rows] for q in self.step_bars[side])))
         if self.symmetric:
             i = range(rows.start, rows.stop)
             ends += [(getattr(k, name), g[i, i]) for name, g in zip(self.of.names, self.g)]
-        leaves = [x] * self.wanted[side] + numbers
-        found = pulled(ends, leaves)
+        bar, *found = pulled(ends, [*start, *numbers])
         with self.adding:
-            if self.wanted[side] and found[0] is not None:
-                self.bars[side][rows] += found[0]
-            self._add_numbers(found[len(leaves) - len(numbers):])
+            if self.has_positions:
+                self._add_at(self.bars[side], rows, bar)
+            else:
+                self.step_bars[side][0][rows] = bar
+            self._add_numbers(found)
 
     def _finished(self, numbers, start):
         k = self.of.layer_of(numbers).propagate(start).computed().finished()
@@ -332,8 +352,8 @@ class _Passes:
             for x, side, rows in zip(inputs, (0, -1), (i, j)):
                 if is_traced(x):
                     self._add_at(self.bars[side], rows, next(found))
-            for _ in start:
-                self._add_at(self.across, (i, j), next(found))
+            if start:
+                self.across[i, j] = next(found)
             for q, side, rows in ((q1, 0, i), (q2, -1, j)):
                 for bar in self.step_bars[side][:len(q)]:
                     self._add_at(bar, rows, next(found))
@@ -342,7 +362,7 @@ class _Passes:
     def _add_at(self, bar, rows, g):
         if g is None:
             return
-        if isinstance(rows, slice) or isinstance(rows, tuple):
+        if isinstance(rows, slice):
             bar[rows] += g
         else:
             _add_repeated(bar, rows, g)
