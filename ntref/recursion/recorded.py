@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from ..derivatives import is_traced
+from ..derivatives import adjoint_pair, is_traced
 from ..duals.pair import Cov, Pair
 from ..duals.partials import Watched
 from ..types import Array
-from ..windows import Window
+from ..windows import Window, packed
 from .positions import diagonal
 from .signal import Demand, Signal, shared_signal
 from .start import across, one_by_one, own_variances
@@ -36,6 +36,10 @@ def replaying(steps1: list, steps2: list) -> Callable:
     """Return the tape for x1 against x2, which reads the variances of both after each step."""
     steps = zip(steps1, steps2, strict=True)
     return lambda compute: next(steps)
+
+
+_packed, _ = adjoint_pair(packed, lambda g, batch_axes: g)                  # on the way forward
+_packed_back, _ = adjoint_pair(lambda a, batch_axes: a, packed)
 
 
 @dataclass(frozen=True)
@@ -108,13 +112,14 @@ class Recorded(Steps):
         old, = self.pairs()
         seen = len(self.near)
         cov, slope = dual(old)
+        cov = cov._replace(k=_packed_back(cov.k, self.batch_axes))
         new = self._stepped([cov])
         if not self.is_generic:
             pair, = new.pairs()
             new = new.with_covs([pair.settled(old)])
         elif len(self.near) == seen:                                          # the dual did not watch its pairs
             old.watch(old.numbers.theta)
-        return new.but(ntk=self.tangent(lambda ntk: slope * ntk))
+        return new.but(ntk=self.tangent(lambda ntk: _packed_back(slope * ntk, self.batch_axes)))
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         return f(self, self.slides(windows))
@@ -137,6 +142,7 @@ def own_cov(x: Array, demand: Demand) -> Cov:
 def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: bool) -> Recorded:
     """Return inputs with themselves, of the `own_cov` given, whose variances go to `steps`."""
     tape = recording(steps)
+    cov = Cov(*(c if c is None else _packed(c, 1) for c in cov))
     q, _ = tape(lambda: diagonal(cov.k, 1) if demand.paired else cov.k)
     return Recorded(cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], 1, is_own=True)
 
@@ -154,8 +160,9 @@ def input_of_pairs(a: Array, b: Array, boxed: Callable, tape: Callable, signals:
     return _input(one_by_one(a, b, demand), boxed, tape, signals, demand, ntk, batch_axes=1, is_generic=False)
 
 
-def _input(cov, boxed, tape, signals, demand, ntk, **kind):
+def _input(cov, boxed, tape, signals, demand, ntk, batch_axes, is_generic):
     """Return the block at the input; if autograd does not follow the inputs, `boxed` makes leaves of its arrays."""
     q1, q2 = tape(None)
-    cov = Cov(*(c if c is None or is_traced(c) else boxed(c) for c in cov))
-    return Recorded(cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [], **kind)
+    cov = Cov(*(c if c is None else _packed(c if is_traced(c) else boxed(c), batch_axes) for c in cov))
+    return Recorded(cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [], batch_axes,
+                    is_generic=is_generic)

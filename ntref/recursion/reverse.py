@@ -19,7 +19,7 @@ from typing import Any
 from ..arrays import namespace
 from ..derivatives import is_traced
 from ..duals.pair import Cov
-from ..engine.cover import ENTRIES, above, blocks, cuts
+from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import in_threads
 from ..types import Array
 from ..windows import zeros
@@ -30,7 +30,6 @@ from .start import channels_last, own_variances
 
 __all__ = ['Backward', 'differentiable_kernels']
 
-HIGH = 128           # least rows of a block above the diagonal
 MOST = 1 / 8         # share of pairs that are not generic above which a block carries gaps: measured
 NUMBERS = 2 ** 20    # numbers that inputs taken pair by pair may hold at a time
 
@@ -216,10 +215,8 @@ class _Passes:
             size = max(1, min(self.size, n1 * n2 // 4))
             height = min(n1, isqrt(size))
             return blocks(cuts(n1, height), cuts(n2, size // height))
-        jobs = []
-        for job in above(n1, self.size, max(self.size // n1, 1 if self.has_positions else HIGH)):
-            jobs += [job] if isinstance(job, tuple) else [(slice(r.start, r.stop),) * 2 for r in job]
-        return jobs
+        squares = blocks(cuts(n1, max(1, isqrt(self.size))))
+        return [job for i, j in squares for job in (_above(i, self.size // 4) if i == j else [(i, j)])]
 
     # -------------------------------------------------------------- inputs with themselves
 
@@ -307,11 +304,10 @@ class _Passes:
         leaves, k = self._recorded(a, b, i, j, 2, is_generic)
         near = _any_of(k.near)
         if near is not None:
+            left_out = near.reshape(*near.shape, *[1] * (g[0].ndim - 2))
+            near = near & _any_of([c != 0 for c in g])
             if near.sum() > MOST * near.size:
                 return near
-            left_out = near.reshape(*near.shape, *[1] * (g[0].ndim - 2))
-            asked = [c != 0 for c in g]
-            near = near & sum(asked[1:], asked[0]).reshape(*near.shape, -1).any(-1)
             g = [self.xp.where(left_out, 0, c) for c in g]
         self._add(i, j, k, g, leaves)
         return near
@@ -369,6 +365,17 @@ class _Passes:
 
     def _add_numbers(self, found):
         self.numbers = [total if g is None else total + g for total, g in zip(self.numbers, found)]
+
+
+def _above(rows, least):
+    """Return blocks that cover the pairs i < j of a slice of rows; squares on the diagonal have up to `least` pairs."""
+    n = rows.stop - rows.start
+    if n < 2 or n * n <= least:
+        return [(rows, rows)] if n > 1 else []
+    middle = rows.start + n // 2
+    first = slice(rows.start, middle)
+    second = slice(middle, rows.stop)
+    return [(first, second), *_above(first, least), *_above(second, least)]
 
 
 def _add_repeated(bar, rows, g):
