@@ -111,7 +111,7 @@ class Recorded(Steps):
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         old, = self.pairs()
         seen = len(self.near)
-        cov, slope = dual(old)
+        cov, slope = self._between_positions(dual, old) if self.is_own and self.is_generic else dual(old)
         cov = cov._replace(k=_packed_back(cov.k, self.batch_axes))
         new = self._stepped([cov])
         if not self.is_generic:
@@ -120,6 +120,15 @@ class Recorded(Steps):
         elif len(self.near) == seen:                                          # the dual did not watch its pairs
             old.watch(old.numbers.theta)
         return new.but(ntk=self.tangent(lambda ntk: _packed_back(slope * ntk, self.batch_axes)))
+
+    def _between_positions(self, dual, pair):
+        """Return K' and slope of generic pairs of positions, with those of each position with itself between them."""
+        xp = pair.xp
+        here = self.here(self.nngp.shape[1::2])
+        apart = replace(pair, cov=Cov(xp.where(here, 0, pair.k)))
+        cov, slope = dual(apart)
+        own, own_slope = (self._spread(a, 0) for a in _of_same(dual, self.q1))
+        return Cov(xp.where(here, own, cov.k)), xp.where(here, own_slope, slope)
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         return f(self, self.slides(windows))
@@ -132,26 +141,40 @@ class Recorded(Steps):
         return self.but(ntk=finished_tangent(self))
 
 
+def _of_same(dual, q):
+    """Return K' and slope of variables of variance q with themselves."""
+    cov, slope = dual(Pair.same(q))
+    return cov.k, slope
+
+
 # ------------------------------------------------------------------ at the input
 
-def own_cov(x: Array, demand: Demand) -> Cov:
+def own_cov(x: Array, demand: Demand, is_generic: bool) -> Cov:
     """Return the Cov of each x (n, *positions, channels) with itself, as `demand` needs it."""
-    return one_by_one(x, x, demand) if demand.paired and x.ndim > 2 else Cov(own_variances(x))
+    if not demand.paired or x.ndim == 2:
+        return Cov(own_variances(x))
+    return one_by_one(x, x, _needed(demand, is_generic))
 
 
-def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: bool) -> Recorded:
-    """Return inputs with themselves, of the `own_cov` given, whose variances go to `steps`."""
-    tape = recording(steps)
+def _needed(demand, is_generic):
+    return replace(demand, gap=False, area=False) if is_generic else demand
+
+
+def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: bool, is_generic: bool) -> Recorded:
+    """Return inputs with themselves, of the `own_cov` given, whose variances go to `steps`.
+
+    `is_generic` says that different positions within an input are generic pairs.
+    """
     cov = Cov(*(c if c is None else _packed(c, 1) for c in cov))
+    tape = recording(steps)
     q, _ = tape(lambda: diagonal(cov.k, 1) if demand.paired else cov.k)
-    return Recorded(cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], 1, is_own=True)
+    return Recorded(cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], 1, True, is_generic)
 
 
 def input_of_block(a: Array, b: Array, boxed: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
                    ntk: bool, is_generic: bool) -> Recorded:
     """Return each a (n1, *positions, channels) with each b."""
-    needed = replace(demand, gap=False, area=False) if is_generic else demand
-    return _input(across(a, b, needed), boxed, tape, signals, demand, ntk, batch_axes=2, is_generic=is_generic)
+    return _input(across(a, b, _needed(demand, is_generic)), boxed, tape, signals, demand, ntk, batch_axes=2, is_generic=is_generic)
 
 
 def input_of_pairs(a: Array, b: Array, boxed: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,

@@ -163,6 +163,7 @@ class _Passes:
         self.wanted = wanted[:len(self.sides)]
         self.g = [g.astype(of.x1.dtype, copy=False) for g in cotangents]
         self.has_positions = of.x1.ndim > 2
+        self.between = self.has_positions and of.demand.paired
         self.xp = namespace(of.x1)
         self.numbers = [0.] * len(of.numbers)
         self.bars = [zeros(x, x.shape) for x in self.sides]
@@ -171,7 +172,8 @@ class _Passes:
     def run(self):
         """Return the gradients in x1, in x2 and in the numbers."""
         a, b = self.sides[0], self.sides[-1]
-        self.size = max(1, ENTRIES // 2 // prod(a.shape[1:-1]) ** (2 if self.of.demand.paired else 1))
+        members = 2 if self.of.demand.paired else 1
+        self.size = max(1, (ENTRIES if self.has_positions else ENTRIES // 2) // prod(a.shape[1:-1]) ** members)
         self.q = [] if self.has_positions else list(map(self._lengths, self.sides))
         both = [self._variances(i) for i in range(len(self.sides))]
         self.steps = [steps for steps, _ in both]
@@ -226,22 +228,31 @@ class _Passes:
         layer = self.of.layer_of(self.of.numbers)
 
         def part(rows):
-            steps: list = []
-            start = input_of_own(self._own_cov(side, rows), steps, signal, self.of.demand, ntk=False)
-            k = layer.propagate(start)
+            for is_generic in (True, False) if self.between else (False,):
+                steps: list = []
+                start = input_of_own(self._own_cov(side, rows, is_generic), steps, signal, self.of.demand, False,
+                                     is_generic)
+                k = layer.propagate(start)
+                if all(near is None for near in k.near):
+                    break
             return steps, k.paired and k.nngp.ndim > 1
         parts, paired = zip(*in_threads(part, cuts(len(self.sides[side]), self.size)))
         return [self.xp.concatenate(q) for q in zip(*parts)], paired[0]
 
-    def _own_cov(self, side, rows, boxed=lambda a: a):
+    def _own_cov(self, side, rows, is_generic, boxed=lambda a: a):
         """Return the Cov of inputs with themselves, made of leaves `boxed`: the inputs, or their mean squares."""
         if self.has_positions:
-            return own_cov(boxed(self.sides[side][rows]), self.of.demand)
+            return own_cov(boxed(self.sides[side][rows]), self.of.demand, is_generic)
         return Cov(boxed(self.q[side][rows]))
 
     def _own(self, job):
         """Go back through inputs with themselves, from the cotangents of all variances and of the diagonal."""
         side, rows = job
+        if not self.between or not self._pulled_own(side, rows, is_generic=True):
+            self._pulled_own(side, rows, is_generic=False)
+
+    def _pulled_own(self, side, rows, is_generic):
+        """Go back through inputs with themselves; return False if pairs of positions are not as generic as said."""
         numbers = list(map(boxed, self.of.numbers))
         start: list = []
 
@@ -250,8 +261,11 @@ class _Passes:
             return start[-1]
         steps: list = []
         ntk = self.symmetric and 'ntk' in self.of.names
-        cov = self._own_cov(side, rows, leaf)
-        k = self._finished(numbers, input_of_own(cov, steps, self.of.signals[side], self.of.demand, ntk))
+        cov = self._own_cov(side, rows, is_generic, leaf)
+        k = input_of_own(cov, steps, self.of.signals[side], self.of.demand, ntk, is_generic)
+        k = self._finished(numbers, k)
+        if any(near is not None for near in k.near):
+            return False
         ends = list(zip(steps, (q[rows] for q in self.step_bars[side])))
         if self.symmetric:
             i = range(rows.start, rows.stop)
@@ -263,6 +277,7 @@ class _Passes:
             else:
                 self.step_bars[side][0][rows] = bar
             self._add_numbers(found)
+        return True
 
     def _finished(self, numbers, start):
         k = self.of.layer_of(numbers).propagate(start).computed().finished()
