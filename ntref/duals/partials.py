@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..arrays import namespace, untraced
 from ..derivatives import is_traced
-from ..types import Array, Number
+from ..types import Number
 from .pair import Cov, Dual, Pair, over
 
 __all__ = ['Watched', 'abrelu', 'erf', 'gelu', 'with_adjoint']
@@ -30,13 +30,22 @@ class Watched(Pair):
     """Generic pairs that autograd follows, with a list `near` of masks: where pairs were found not to be generic."""
     near: list = field(default_factory=list)
 
-    def watch(self, theta: Array) -> Any:
+    def watch(self, theta: Any) -> Any:
         """Return where angles are too near 0 or pi for K alone, as bools, or None if nowhere; note it in `near`."""
         least = MIN_ANGLE[theta.dtype.itemsize]
-        is_generic = not theta.size or least < theta.min() and theta.max() < self.xp.pi - least
-        near = None if is_generic else (theta <= least) | (theta >= self.xp.pi - least)
+        most = self.xp.pi - least
+        is_generic = not theta.size or least < theta.min() and theta.max() < most
+        near = None if is_generic else (theta <= least) | (theta >= most)
         self.near.append(near)
         return near
+
+    def watched(self, dual: Callable[[Pair], Dual]) -> Dual:
+        """Return dual(self), once the pairs were watched, by the dual itself or here."""
+        seen = len(self.near)
+        cov, slope = dual(self)
+        if len(self.near) == seen:
+            self.watch(self.numbers.theta)
+        return cov, slope
 
 
 def with_adjoint(adjoint: Callable[..., Dual]) -> Callable[[Function], Function]:
@@ -165,10 +174,10 @@ def gelu(p: Watched) -> Dual:
     d = (1 + q1) * (1 + q2)
     d -= kk
     root = xp.sqrt(d)
-    one = 1 / d
     ratio = k / root
     angle = xp.arctan2(k, root)
-    w = one + x1
+    w = 1 / d
+    w += x1
     w += x2
     slope = ratio * w
     slope += angle
@@ -184,21 +193,29 @@ def gelu(p: Watched) -> Dual:
 
     def back(g):
         part = g / root
-        even = part * (d - 1)
         bent = part * kk
-        even -= bent * one
-        dq = (q2 - q1) * part
-        left = _onto(even + dq, q1) * x1 - 2 * x1 * x1 * _onto(bent, q1)
-        right = _onto(even - dq, q2) * x2 - 2 * x2 * x2 * _onto(bent, q2)
+        even = part * (d - 1) - bent / d
+        dq = part * (q2 - q1)
+        left = x1 * _onto(even + dq, q1) - 2 * x1 * x1 * _onto(bent, q1)
+        right = x2 * _onto(even - dq, q2) - 2 * x2 * x2 * _onto(bent, q2)
         return left / (4 * xp.pi), right / (4 * xp.pi), g * slope
+    return Cov(_followed(p, value, back)), _followed(p, slope, _gelu_slope(q1, q2, k, d, w))
 
-    def back_of_slope(h):
-        part = h / root
+
+def _gelu_slope(q1, q2, k, d, w):
+    """Return the pullback of the slope of `gelu`."""
+    xp = namespace(k)
+    x1 = 1 / (1 + q1)
+    x2 = 1 / (1 + q2)
+
+    def back(h):
+        part = h / xp.sqrt(d)
         part /= 2 * xp.pi
-        kbar = part * (1 + w * (1 + kk * one) + 2 * kk * one * one)
+        ratio = k / d
+        kbar = part * (1 + w * (1 + k * ratio) + 2 * ratio * ratio)
         part *= k
-        rest = part * (w / 2 + one) * one
+        rest = part * (w / 2 + 1 / d) / d
         left = _onto(rest * (1 + q2), q1) + (x1 / 2 + x1 * x1) * _onto(part, q1)
         right = _onto(rest * (1 + q1), q2) + (x2 / 2 + x2 * x2) * _onto(part, q2)
         return -left, -right, kbar
-    return Cov(_followed(p, value, back)), _followed(p, slope, back_of_slope)
+    return back

@@ -110,25 +110,25 @@ class Recorded(Steps):
 
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         old, = self.pairs()
-        seen = len(self.near)
-        cov, slope = self._between_positions(dual, old) if self.is_own and self.is_generic else dual(old)
-        cov = cov._replace(k=_packed_back(cov.k, self.batch_axes))
-        new = self._stepped([cov])
+        if isinstance(old, Watched):
+            cov, slope = self._of_positions(dual, old) if self.is_own else old.watched(dual)
+        else:
+            cov, slope = dual(old)
+        new = self._stepped([cov._replace(k=_packed_back(cov.k, self.batch_axes))])
         if not self.is_generic:
             pair, = new.pairs()
             new = new.with_covs([pair.settled(old)])
-        elif len(self.near) == seen:                                          # the dual did not watch its pairs
-            old.watch(old.numbers.theta)
         return new.but(ntk=self.tangent(lambda ntk: _packed_back(slope * ntk, self.batch_axes)))
 
-    def _between_positions(self, dual, pair):
-        """Return K' and slope of generic pairs of positions, with those of each position with itself between them."""
+    def _of_positions(self, dual, pair):
+        """Return K' and slope of generic pairs of positions, with those of each position with itself among them."""
         xp = pair.xp
         here = self.here(self.nngp.shape[1::2])
         apart = replace(pair, cov=Cov(xp.where(here, 0, pair.k)))
-        cov, slope = dual(apart)
-        own, own_slope = (self._spread(a, 0) for a in _of_same(dual, self.q1))
-        return Cov(xp.where(here, own, cov.k)), xp.where(here, own_slope, slope)
+        cov, slope = apart.watched(dual)
+        own, own_slope = dual(Pair.same(self.q1))
+        k = xp.where(here, self._spread(own.k, 0), cov.k)
+        return Cov(k), xp.where(here, self._spread(own_slope, 0), slope)
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         return f(self, self.slides(windows))
@@ -141,12 +141,6 @@ class Recorded(Steps):
         return self.but(ntk=finished_tangent(self))
 
 
-def _of_same(dual, q):
-    """Return K' and slope of variables of variance q with themselves."""
-    cov, slope = dual(Pair.same(q))
-    return cov.k, slope
-
-
 # ------------------------------------------------------------------ at the input
 
 def own_cov(x: Array, demand: Demand, is_generic: bool) -> Cov:
@@ -154,10 +148,6 @@ def own_cov(x: Array, demand: Demand, is_generic: bool) -> Cov:
     if not demand.paired or x.ndim == 2:
         return Cov(own_variances(x))
     return one_by_one(x, x, _needed(demand, is_generic))
-
-
-def _needed(demand, is_generic):
-    return replace(demand, gap=False, area=False) if is_generic else demand
 
 
 def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: bool, is_generic: bool) -> Recorded:
@@ -171,21 +161,27 @@ def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: boo
     return Recorded(cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], 1, True, is_generic)
 
 
-def input_of_block(a: Array, b: Array, boxed: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
+def input_of_block(a: Array, b: Array, leaf: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
                    ntk: bool, is_generic: bool) -> Recorded:
-    """Return each a (n1, *positions, channels) with each b."""
-    return _input(across(a, b, _needed(demand, is_generic)), boxed, tape, signals, demand, ntk, batch_axes=2, is_generic=is_generic)
+    """Return each a (n1, *positions, channels) with each b; `leaf` makes leaves of what autograd does not follow."""
+    cov = across(a, b, _needed(demand, is_generic))
+    return _input(cov, leaf, tape, signals, demand, ntk, is_generic, batch_axes=2)
 
 
-def input_of_pairs(a: Array, b: Array, boxed: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
-                   ntk: bool) -> Recorded:
-    """Return each a[i] (n, *positions, channels) with b[i], with gap and area."""
-    return _input(one_by_one(a, b, demand), boxed, tape, signals, demand, ntk, batch_axes=1, is_generic=False)
+def input_of_pairs(a: Array, b: Array, leaf: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
+                   ntk: bool, is_generic: bool) -> Recorded:
+    """Return each a[i] (n, *positions, channels) with b[i]; `leaf` as in `input_of_block`."""
+    cov = one_by_one(a, b, _needed(demand, is_generic))
+    return _input(cov, leaf, tape, signals, demand, ntk, is_generic, batch_axes=1)
 
 
-def _input(cov, boxed, tape, signals, demand, ntk, batch_axes, is_generic):
-    """Return the block at the input; if autograd does not follow the inputs, `boxed` makes leaves of its arrays."""
+def _needed(demand, is_generic):
+    return replace(demand, gap=False, area=False) if is_generic else demand
+
+
+def _input(cov, leaf, tape, signals, demand, ntk, is_generic, batch_axes):
     q1, q2 = tape(None)
-    cov = Cov(*(c if c is None else _packed(c if is_traced(c) else boxed(c), batch_axes) for c in cov))
-    return Recorded(cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [], batch_axes,
-                    is_generic=is_generic)
+    cov = Cov(*(c if c is None else _packed(c if is_traced(c) else leaf(c), batch_axes) for c in cov))
+    return Recorded(
+        cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [], batch_axes,
+        is_generic=is_generic)

@@ -4,8 +4,8 @@
     K = E[z z'],  Theta                      its covariance and tangent kernel, pushed through layer by layer
 
 A layer maps one state to the next by applying a function to each pairing of inputs: `k.map(f)`, `k.nonlinear(dual)`.
-There are two kinds of states: `State` has K for x1 against x2 and for each against itself, `Tile` has a part of x1
-against x2 and the variances of both.
+There are three kinds of states: `State` has K for x1 against x2 and for each against itself, `Tile` has a part of x1
+against x2 and the variances of both, and so has `Recorded`, which autograd follows.
 
 Spatial axes (h, w, ...) follow the batch axes. They come in zipped pairs (n1, n2, h, h', w, w') for covariances between
 any two positions (`paired`), or once (n1, n2, h, w) for covariances at equal positions only.
@@ -26,7 +26,7 @@ __all__ = ['Steps']
 
 
 class Steps:
-    """Base of the two kinds of states, with the steps that are the same for both.
+    """Base of the kinds of states, with the steps that are the same for all.
 
     Attributes
     ----------
