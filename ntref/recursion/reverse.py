@@ -20,7 +20,7 @@ from ..arrays import namespace, plain
 from ..derivatives import is_traced
 from ..duals.pair import Cov
 from ..engine.cover import ENTRIES, blocks, cuts
-from ..engine.run import in_threads
+from ..engine.run import in_threads, number_of_threads
 from ..types import Array
 from ..windows import zeros
 from .leaves import Leaves
@@ -125,7 +125,7 @@ class _Passes:
     ----------
     sides : list             x1 and, unless it is x1, x2, as (n, *positions, channels).
     wanted : list of bool    for which of them gradients are wanted.
-    bars : list              their gradients.
+    bars : list              their gradients, None if they are not wanted.
     steps, step_bars         for each of them, variances after every step, and the cotangents of these.
     across : array (n1, n2)  cotangents of K at the input. None if there are positions.
     """
@@ -142,20 +142,21 @@ class _Passes:
         positions = prod(self.sides[0].shape[1:-1]) ** (2 if of.demand.paired else 1)
         self.size = max(1, (ENTRIES if self.has_positions else ENTRIES // 2) // positions)
         self.numbers = [0.] * len(of.numbers)
-        self.bars = [zeros(x, x.shape) for x in self.sides]
+        self.bars = [zeros(x, x.shape) if wanted else None for x, wanted in zip(self.sides, self.wanted)]
         self.adding = Lock()
 
     def run(self):
         """Compute the sums."""
         a, b = self.sides[0], self.sides[-1]
         self.across = None if self.has_positions else zeros(a, (len(a), len(b)))
-        self.squares = None if self.has_positions else [self._squares(x) for x in self.sides]
+        self.squares = None if self.has_positions else list(map(self._squares, self.sides))
         both = [self._variances(side) for side in range(len(self.sides))]
         self.steps = [steps for steps, _ in both]
         self.paired = both[0][1]
         self.step_bars = [[zeros(q, q.shape) for q in steps] for steps in self.steps]
         in_threads(self._block, self._jobs(len(a), len(b)))
-        in_threads(self._own, [(side, rows) for side, x in enumerate(self.sides) for rows in cuts(len(x), self.size)])
+        own = [(side, rows) for side, x in enumerate(self.sides) for rows in cuts(len(x), self.size)]
+        in_threads(self._own, own, threads=None if self.has_positions else 1)       # short passes wait for each other
         if not self.has_positions:
             self._add_products(a, b)
 
@@ -171,7 +172,7 @@ class _Passes:
     def _jobs(self, n1, n2):
         """Return the blocks (rows, columns); with x2 = x1 those above the diagonal, and small squares on it."""
         if not self.symmetric:
-            size = max(1, min(self.size, n1 * n2 // 4))
+            size = max(1, min(self.size, -(-n1 * n2 // number_of_threads())))
             height = min(n1, isqrt(size))
             return blocks(cuts(n1, height), cuts(n2, size // height))
         squares = blocks(cuts(n1, max(1, isqrt(self.size))))
@@ -187,8 +188,8 @@ class _Passes:
         kbar = self.across
         sides = [(kbar + kbar.T, a, a)] if self.symmetric else [(kbar, b, a), (kbar.T, a, b)]
         for side, (kbar, others, x) in enumerate(sides):
-            qbar = self.step_bars[side][0][:, None]
             bar = self.bars[side]
+            qbar = self.step_bars[side][0][:, None]
 
             def part(rows):
                 both = kbar[rows] @ others
