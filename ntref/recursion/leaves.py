@@ -15,8 +15,9 @@ class Leaves:
     such as those of the user, must not be computed from them.
     """
 
-    def __init__(self) -> None:
-        self.made: list[tuple[Any, Callable]] = []
+    def __init__(self, others: 'Leaves | None' = None) -> None:
+        """Begin with the leaves of `others`, which several threads may share, or with none."""
+        self.made: list[tuple[Any, Callable]] = list(others.made) if others else []
 
     def leaf(self, value: Any, add: Callable[[Any], Any]) -> Any:
         """Return `value` as a leaf; `pull` gives its cotangent to `add`, unless nothing depends on the leaf."""
@@ -39,6 +40,7 @@ class Leaves:
             g, _ = cotangents.pop(node)
             if node in adds:
                 adds[node](g)
+                continue
             for parent, part in zip(node.parents, node.vjp(g)):
                 cotangents[parent] = core.add_outgrads(cotangents.get(parent), part)
             node.vjp = None

@@ -108,7 +108,9 @@ class Recorded(Steps):
 
     # -------------------------------------------------------------- steps
 
-    def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
+    def nonlinear(
+            self, dual: Callable, fused: Callable | None = None,
+            fused_generic: Callable | None = None) -> Self:
         old, = self.pairs()
         if isinstance(old, Watched):
             cov, slope = self._of_positions(dual, old) if self.is_own else old.watched(dual)
@@ -118,7 +120,8 @@ class Recorded(Steps):
         if not self.is_generic:
             pair, = new.pairs()
             new = new.with_covs([pair.settled(old)])
-        return new.but(ntk=self.tangent(lambda ntk: _packed_back(slope * ntk, self.batch_axes)))
+        ntk = self.tangent(lambda ntk: _packed_back(slope * ntk, self.batch_axes))
+        return new.but(ntk=ntk)
 
     def _of_positions(self, dual, pair):
         """Return K' and slope of generic pairs of positions, with those of each position with itself among them."""
@@ -150,7 +153,8 @@ def own_cov(x: Array, demand: Demand, is_generic: bool) -> Cov:
     return one_by_one(x, x, _needed(demand, is_generic))
 
 
-def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: bool, is_generic: bool) -> Recorded:
+def input_of_own(
+        cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: bool, is_generic: bool) -> Recorded:
     """Return inputs with themselves, of the `own_cov` given, whose variances go to `steps`.
 
     `is_generic` says that different positions within an input are generic pairs.
@@ -158,18 +162,22 @@ def input_of_own(cov: Cov, steps: list, signal: Signal, demand: Demand, ntk: boo
     cov = Cov(*(c if c is None else _packed(c, 1) for c in cov))
     tape = recording(steps)
     q, _ = tape(lambda: diagonal(cov.k, 1) if demand.paired else cov.k)
-    return Recorded(cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], 1, True, is_generic)
+    return Recorded(
+        cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], batch_axes=1,
+        is_own=True, is_generic=is_generic)
 
 
-def input_of_block(a: Array, b: Array, leaf: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
-                   ntk: bool, is_generic: bool) -> Recorded:
+def input_of_block(
+        a: Array, b: Array, leaf: Callable, tape: Callable, signals: tuple[Signal, Signal],
+        demand: Demand, ntk: bool, is_generic: bool) -> Recorded:
     """Return each a (n1, *positions, channels) with each b; `leaf` makes leaves of what autograd does not follow."""
     cov = across(a, b, _needed(demand, is_generic))
     return _input(cov, leaf, tape, signals, demand, ntk, is_generic, batch_axes=2)
 
 
-def input_of_pairs(a: Array, b: Array, leaf: Callable, tape: Callable, signals: tuple[Signal, Signal], demand: Demand,
-                   ntk: bool, is_generic: bool) -> Recorded:
+def input_of_pairs(
+        a: Array, b: Array, leaf: Callable, tape: Callable, signals: tuple[Signal, Signal],
+        demand: Demand, ntk: bool, is_generic: bool) -> Recorded:
     """Return each a[i] (n, *positions, channels) with b[i]; `leaf` as in `input_of_block`."""
     cov = one_by_one(a, b, _needed(demand, is_generic))
     return _input(cov, leaf, tape, signals, demand, ntk, is_generic, batch_axes=1)
@@ -181,7 +189,8 @@ def _needed(demand, is_generic):
 
 def _input(cov, leaf, tape, signals, demand, ntk, is_generic, batch_axes):
     q1, q2 = tape(None)
-    cov = Cov(*(c if c is None else _packed(c if is_traced(c) else leaf(c), batch_axes) for c in cov))
+    arrays = (c if c is None or is_traced(c) else leaf(c) for c in cov)
+    cov = Cov(*(c if c is None else _packed(c, batch_axes) for c in arrays))
     return Recorded(
-        cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [], batch_axes,
-        is_generic=is_generic)
+        cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [],
+        batch_axes, is_generic=is_generic)

@@ -71,7 +71,8 @@ def _primitive():
             if is_traced(g) or any(map(is_traced, x)):
                 with warnings.catch_warnings():
                     warnings.filterwarnings('ignore', 'Output seems independent')
-                    back, _ = core.make_vjp(varied(args, argnums), tuple(args[argnum] for argnum in argnums))
+                    point = tuple(args[argnum] for argnum in argnums)
+                    back, _ = core.make_vjp(varied(args, argnums), point)
                 return tuple(back(g))
             found = call.backward(*x).gradients(g, 1 in argnums, 2 in argnums)
             return tuple(found[argnum - 1] for argnum in argnums)
@@ -79,7 +80,8 @@ def _primitive():
 
     def jvp(argnums, gs, ans, args, kwargs):
         f = varied(args, argnums)
-        along = core.make_jvp(lambda t: f([args[argnum] + t * g for argnum, g in zip(argnums, gs)]), 0.)
+        point = [args[argnum] for argnum in argnums]
+        along = core.make_jvp(lambda t: f([x + t * g for x, g in zip(point, gs)]), 0.)
         return along(1.)[1]
     extend.defvjp_argnums(kernels, vjp)
     extend.defjvp_argnums(kernels, jvp)
@@ -139,11 +141,13 @@ class _Passes:
         self.g = [g.astype(of.x1.dtype, copy=False) for g in cotangents]
         self.has_positions = of.x1.ndim > 2
         self.between = self.has_positions and of.demand.paired
-        positions = prod(self.sides[0].shape[1:-1]) ** (2 if of.demand.paired else 1)
-        self.size = max(1, (ENTRIES if self.has_positions else ENTRIES // 2) // positions)
+        entries = prod(self.sides[0].shape[1:-1]) ** (2 if of.demand.paired else 1)
+        self.size = max(1, (ENTRIES if self.has_positions else ENTRIES // 2) // entries)
         self.numbers = [0.] * len(of.numbers)
-        self.bars = [zeros(x, x.shape) if wanted else None for x, wanted in zip(self.sides, self.wanted)]
+        self.bars = [
+            zeros(x, x.shape) if is_wanted else None for x, is_wanted in zip(self.sides, self.wanted)]
         self.adding = Lock()
+        self.shared, self.layer = self._numbers()
 
     def run(self):
         """Compute the sums."""
@@ -155,8 +159,8 @@ class _Passes:
         self.paired = both[0][1]
         self.step_bars = [[zeros(q, q.shape) for q in steps] for steps in self.steps]
         in_threads(self._block, self._jobs(len(a), len(b)))
-        own = [(side, rows) for side, x in enumerate(self.sides) for rows in cuts(len(x), self.size)]
-        in_threads(self._own, own, threads=None if self.has_positions else 1)       # short passes wait for each other
+        # without positions passes are short, and threads would wait for each other
+        in_threads(self._own, self._own_jobs(), threads=None if self.has_positions else 1)
         if not self.has_positions:
             self._add_products(a, b)
 
@@ -178,6 +182,10 @@ class _Passes:
         squares = blocks(cuts(n1, max(1, isqrt(self.size))))
         return [job for i, j in squares for job in (_above(i, self.size // 4) if i == j else [(i, j)])]
 
+    def _own_jobs(self):
+        """Return the blocks (side, rows) of inputs with themselves."""
+        return [(side, rows) for side, x in enumerate(self.sides) for rows in cuts(len(x), self.size)]
+
     def _squares(self, x):
         """Return <x, x> / c of all inputs."""
         parts = cuts(len(x), max(1, ENTRIES // x.shape[-1]))
@@ -197,7 +205,8 @@ class _Passes:
                 both /= x.shape[-1]
                 bar[rows] += both
             if self.wanted[side]:
-                in_threads(part, cuts(len(x), max(1, min(ENTRIES // x.shape[-1], -(-len(x) // 4)))))
+                height = min(ENTRIES // x.shape[-1], -(-len(x) // number_of_threads()))
+                in_threads(part, cuts(len(x), max(1, height)))
 
     # -------------------------------------------------------------- leaves, and sums of their cotangents
 
@@ -206,14 +215,17 @@ class _Passes:
         x = self.sides[side][rows]
         return leaves.leaf(x, self._adding_to(self.bars[side], rows)) if self.wanted[side] else x
 
-    def _layer(self, leaves):
-        """Return the network, with leaves as its numbers."""
+    def _numbers(self):
+        """Return the numbers of the layers as leaves, which all blocks share, as (their `Leaves`, the network)."""
         def adding(n):
             def add(g):
                 with self.adding:
                     self.numbers[n] = self.numbers[n] + g
             return add
-        return self.of.layer_of([leaves.leaf(plain(value), adding(n)) for n, value in enumerate(self.of.numbers)])
+        leaves = Leaves()
+        numbers = map(plain, self.of.numbers)
+        boxes = [leaves.leaf(number, adding(n)) for n, number in enumerate(numbers)]
+        return leaves, self.of.layer_of(boxes)
 
     def _variances_at(self, leaves, side, rows):
         """Return the variances of inputs after every step, as leaves."""
@@ -231,9 +243,9 @@ class _Passes:
                     bar[row] += part
         return add
 
-    def _through(self, layer, start):
+    def _through(self, start):
         """Return the state after the network."""
-        k = layer.propagate(start).computed().finished()
+        k = self.layer.propagate(start).computed().finished()
         return k.aligned() if self.of.demand.diagonal else k
 
     def _ends(self, k, g):
@@ -278,11 +290,10 @@ class _Passes:
         """Go back through inputs with themselves, from the cotangents of all variances and of the diagonal."""
         side, rows = job
         for is_generic in (True, False) if self.between else (False,):
-            leaves = Leaves()
-            layer = self._layer(leaves)
+            leaves = Leaves(self.shared)
             steps: list = []
             ntk = self.symmetric and 'ntk' in self.of.names
-            k = self._through(layer, self._own_start(leaves, side, rows, steps, ntk, is_generic))
+            k = self._through(self._own_start(leaves, side, rows, steps, ntk, is_generic))
             if _any_of(k.near) is None:
                 break
         ends = list(zip(steps, (bar[rows] for bar in self.step_bars[side])))
@@ -304,7 +315,7 @@ class _Passes:
             self._pulled_block(i, j, g, is_generic=False)
             return
         rows, columns = self.xp.nonzero(near)
-        step = max(1, NUMBERS // max(prod(self.sides[0].shape[1:]), prod(g[0].shape[2:])))
+        step = max(1, min(self.size, NUMBERS // prod(self.sides[0].shape[1:])))
         for part in cuts(len(rows), step):
             here = rows[part], columns[part]
             self._pulled_pairs(here[0] + i.start, here[1] + j.start, [c[here] for c in g])
@@ -348,8 +359,7 @@ class _Passes:
         The leaves are the inputs or, of generic pairs without positions, K: in the end, all of its cotangents together
         are multiplied by the inputs.
         """
-        leaves = Leaves()
-        layer = self._layer(leaves)
+        leaves = Leaves(self.shared)
         keeps_k = is_generic and not self.has_positions
         a, b = (self.sides[side][rows] if keeps_k else self._inputs(leaves, side, rows)
                 for side, rows in ((0, i), (-1, j)))
@@ -357,8 +367,9 @@ class _Passes:
         def leaf(c):
             return leaves.leaf(c, self._adding_to(self.across, (i, j)) if keeps_k else _unused)
         tape = replaying(self._variances_at(leaves, 0, i), self._variances_at(leaves, -1, j))
-        k = start(a, b, leaf, tape, self.of.signals, self.of.demand, 'ntk' in self.of.names, is_generic)
-        return leaves, self._through(layer, k)
+        ntk = 'ntk' in self.of.names
+        k = start(a, b, leaf, tape, self.of.signals, self.of.demand, ntk, is_generic)
+        return leaves, self._through(k)
 
 
 def _unused(g):

@@ -111,10 +111,8 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
     outputs = [layer.trace(signal) for signal in given.signals]
-    if is_followed := _is_followed(layer, given, names):
-        in_tiles = True
-    else:
-        in_tiles = is_large(layer, given.x1, given.x2, given.signals, names)
+    is_followed = _is_followed(layer, given, names)
+    in_tiles = is_followed or is_large(layer, given.x1, given.x2, given.signals, names)
     _check_memory(given, outputs, names, in_tiles)
     if is_followed:
         return Followed(layer, given, names, is_part)
@@ -122,16 +120,19 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
 
 
 def _is_followed(layer, given, names):
-    """True if autograd follows the inputs or numbers of the layers, and without it tiles would pay off."""
-    x1, x2 = given.x1, given.x2
+    """True if autograd follows inputs or numbers of layers, and plain calls would go in tiles."""
     signals = given.signals
-    if not isinstance(signals[0], Signal) or any(s.mask is not None or s.patterns[0] is not None for s in signals):
+    if not isinstance(signals[0], Signal) or any(s.mask is not None for s in signals):
+        return False
+    if any(pattern is not None for s in signals for pattern in s.patterns):
         return False
     numbers = followed(layer)
-    if not numbers and not is_traced(x1) and not is_traced(x2):
+    if not any(map(is_traced, (given.x1, given.x2, *numbers))):
         return False
+    x1 = untraced(given.x1)
+    x2 = untraced(given.x2)
     plain = with_numbers(layer, map(untraced, numbers))
-    return is_large(plain, untraced(x1), None if x2 is None else untraced(x2), signals, names)
+    return is_large(plain, x1, x2, signals, names)
 
 
 def _check_memory(given, outputs, names, in_tiles):
