@@ -101,13 +101,13 @@ def abrelu(p: Watched, a: Number, b: Number) -> Dual:
     area = xp.sqrt(xp.maximum(area, 0, out=area), out=area)
     theta = xp.arctan2(area, k)
     near = p.watch(theta)
-    if near is not None:
-        area[near] = 1                                       # nothing is asked of the derivatives there
     slope = theta
     slope *= -e
     slope += c
     value = k * slope
     value += e * area
+    if near is not None:
+        area[near] = 1                                       # nothing is asked of the derivatives there
 
     def back(g):
         lean = g * area

@@ -243,9 +243,9 @@ class _Passes:
                     bar[row] += part
         return add
 
-    def _through(self, start):
-        """Return the state after the network."""
-        k = self.layer.propagate(start).computed().finished()
+    def _finished(self, k):
+        """Return the state after the network as it is handed out."""
+        k = k.finished()
         return k.aligned() if self.of.demand.diagonal else k
 
     def _ends(self, k, g):
@@ -293,13 +293,13 @@ class _Passes:
             leaves = Leaves(self.shared)
             steps: list = []
             ntk = self.symmetric and 'ntk' in self.of.names
-            k = self._through(self._own_start(leaves, side, rows, steps, ntk, is_generic))
+            k = self.layer.propagate(self._own_start(leaves, side, rows, steps, ntk, is_generic))
             if _any_of(k.near) is None:
                 break
         ends = list(zip(steps, (bar[rows] for bar in self.step_bars[side])))
         if self.symmetric:
             i = range(rows.start, rows.stop)
-            ends += self._ends(k, [g[i, i] for g in self.g])
+            ends += self._ends(self._finished(k), [g[i, i] for g in self.g])
         leaves.pull(ends)
 
     # -------------------------------------------------------------- pairs of inputs
@@ -308,7 +308,10 @@ class _Passes:
         """Go back through a block of pairs; those that are not generic follow one by one, or all of them if many."""
         i, j = job
         g = [self._cotangent(g, i, j) for g in self.g]
-        near = self._pulled_block(i, j, g, is_generic=True)
+        try:
+            near = self._pulled_block(i, j, g, is_generic=True)
+        except ValueError:                                   # pairs that are not generic gave no numbers
+            near = g[0] == g[0]
         if near is None:
             return
         if near.sum() > MOST * near.size:
@@ -369,7 +372,7 @@ class _Passes:
         tape = replaying(self._variances_at(leaves, 0, i), self._variances_at(leaves, -1, j))
         ntk = 'ntk' in self.of.names
         k = start(a, b, leaf, tape, self.of.signals, self.of.demand, ntk, is_generic)
-        return leaves, self._through(k)
+        return leaves, self._finished(self.layer.propagate(k))
 
 
 def _unused(g):

@@ -158,6 +158,26 @@ def test_few_special_pairs_among_many(layer, names, rng, counted):
     check(net, names, x, x[:30] + 0, tolerance=NEAR)
 
 
+@pytest.mark.parametrize('net', [serial(RMSNorm(eps=.2), D1, Relu(), RMSNorm(eps=.1), D2, Erf()),
+                                 serial(Dense(8), Relu(), Dense(8), Relu(), Dense(8), Gelu())], ids=repr)
+def test_layers_behind_special_pairs(net, rng, counted):
+    """What is left out goes on to later layers as the covariance that it is."""
+    check(net, ('ntk',), special(rng, 60), tolerance=NEAR)
+    assert counted['one by one']
+
+
+def test_a_block_that_fails_without_gaps_is_tried_with_them(rng, counted, monkeypatch):
+    recorded = reverse._Passes._recorded
+
+    def failing(self, start, i, j, is_generic):
+        if is_generic:
+            raise ValueError('expected numbers, got NaN')
+        return recorded(self, start, i, j, is_generic)
+    monkeypatch.setattr(reverse._Passes, '_recorded', failing)
+    check(DENSE[0], ('ntk',), rng.standard_normal((20, 12)), rng.standard_normal((10, 12)))
+    assert counted['near'] == 200 and not counted['one by one']
+
+
 @pytest.mark.parametrize('names', NAMES[:2])
 def test_only_special_pairs(names, rng, counted):
     x = numpy.repeat(rng.standard_normal((3, 12)), 4, 0) + numpy.array([0, 0, 1e-4, 0] * 3)[:, None]
