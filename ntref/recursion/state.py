@@ -5,7 +5,8 @@ from typing import Any, Self
 
 from ..arrays import namespace, untraced
 from ..derivatives import carried
-from ..duals.pair import Cov, Pair, check_kept, check_variances
+from ..duals.geometry import Cov
+from ..duals.pair import Pair, check_kept, check_variances
 from ..ranges import check_range
 from ..types import Array
 from ..windows import Window

@@ -8,7 +8,8 @@ from tolerances import DTYPES
 
 from ntref import duals
 from ntref.duals import fast, pair
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.recursion import tile, tiled
 from ntref.stax import (
     Abs, AvgPool, Conv, Dense, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, LeakyRelu,
@@ -40,8 +41,8 @@ def relu_truth(q1, q2, k):
 def test_relu_to_the_last_digits(dtype):
     """K' to an eps of s, and Theta' to the eps / theta that K leaves of the angle."""
     p, eps = at_angles(ANGLES, dtype), numpy.finfo(dtype).eps
-    k, gap, area, slope = fast.abrelu(p, numpy.ones(len(ANGLES), dtype), 0, 1)
-    assert gap is None and area is None and k.dtype == slope.dtype == dtype
+    (k, *others), slope = fast.abrelu(p, numpy.ones(len(ANGLES), dtype), 0, 1)
+    assert others == [None] * 3 and k.dtype == slope.dtype == dtype
     truth = numpy.array([relu_truth(*v) for v in zip(p.q1, p.q2, p.k)])
     assert (abs(k - truth[:, 0]) <= 2 * eps * 2).all()
     assert (abs(slope - truth[:, 1]) <= 2 * eps * (1 + .16 / numpy.minimum(ANGLES, numpy.pi - ANGLES))).all()
@@ -65,11 +66,11 @@ def test_forms_are_the_duals(name, q, dtype):
     cov, slope = dual(Pair(exact.q1, exact.q2, Cov(p.k.astype('float64'))))
     ntk = numpy.linspace(1, 2, len(angles)).astype(dtype)
     before = [a.copy() for a in (p.q1, p.q2, p.k, ntk)]
-    k, gap, _, theta = form(p, ntk)
-    assert gap is None and all((a == b).all() for a, b in zip((p.q1, p.q2, p.k, ntk), before))
+    (k, *others), theta = form(p, ntk)
+    assert others == [None] * 3 and all((a == b).all() for a, b in zip((p.q1, p.q2, p.k, ntk), before))
     assert (abs(k - cov.k) <= 64 * eps * max(abs(cov.k).max(), (q[0] * q[1]) ** .5 * eps)).all()
     assert (abs(theta - slope * ntk) <= 64 * eps * abs(slope * ntk).max()).all()
-    assert form(p, None)[3] is None and (form(p, None)[0] == k).all()
+    assert form(p, None)[1] is None and (form(p, None)[0].k == k).all()
 
 
 @pytest.mark.parametrize('name', ['abrelu', 'any'])
@@ -82,19 +83,26 @@ def test_other_pairs_are_refused(name, angle, is_refused):
         with pytest.raises(fast.NotGeneric):
             FORMS[name][0](p, None)
     else:
-        assert numpy.isfinite(FORMS[name][0](p, None)[0]).all()
+        assert numpy.isfinite(FORMS[name][0](p, None)[0].k).all()
 
 
 @pytest.mark.parametrize('name', ['erf', 'gelu'])
 def test_smooth_forms_refuse_what_they_see_as_kinks(name):
     """Small variances at any angle; large ones beyond MIN_ANGLE only."""
-    assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0]).all()
+    assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0].k).all()
     with pytest.raises(fast.NotGeneric):
         FORMS[name][0](at_angles([.01, 1.], q=(1e4, 1e4)), None)
 
 
-def test_coincidences_and_zeros_are_refused_without_a_warning():
-    for q, k in ((1 / 3, 1 / 3), (0., 0.), (.1, .1 * (1 + 2e-16))):
+def test_a_variable_that_is_constantly_zero_has_no_angle():
+    for q1, q2 in (0., 0.), (0., 2.), (2., 0.):
+        cov, slope = fast.abrelu(Pair(numpy.array([q1]), numpy.array([q2]), Cov(numpy.array([0.])), True),
+                                 numpy.array([1.]), 0, 1)
+        assert cov.k == 0 and slope == .25
+
+
+def test_coincidences_are_refused_without_a_warning():
+    for q, k in ((1 / 3, 1 / 3), (.1, .1 * (1 + 2e-16))):
         with pytest.raises(fast.NotGeneric):
             fast.abrelu(Pair(numpy.array([q]), numpy.array([q]), Cov(numpy.array([k])), True), None, 0, 1)
 
@@ -133,7 +141,7 @@ def test_the_same_with_and_without_gaps(name, alone, rng):
         without = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         tried = [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
         assert True in tried and False not in tried
-        with mock.patch.object(fast, 'MIN_ANGLE', 4.):
+        with mock.patch.object(fast, 'MIN_ANGLE', 4.), mock.patch.object(fast, 'MIN_LACK', 4.):
             with_gaps = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         assert False in [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
     for a, b in zip(without, with_gaps):
@@ -159,7 +167,7 @@ def test_one_close_pair_brings_the_gaps_back(name, rng):
     x, y = inputs(name, rng)
     y[1] = x[0] + 1e-8 * y[1]
     found = net.kernel_fn(x, y, ('nngp', 'ntk'))
-    with mock.patch.object(fast, 'MIN_ANGLE', 4.):
+    with mock.patch.object(fast, 'MIN_ANGLE', 4.), mock.patch.object(fast, 'MIN_LACK', 4.):
         expected = net.kernel_fn(x, y, ('nngp', 'ntk'))
     whole = net.kernel_fn(x, y)
     i = numpy.s_[:1] if name == 'rows' else numpy.s_[:]

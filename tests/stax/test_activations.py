@@ -16,7 +16,8 @@ from scipy.special import erfcx, ndtr
 
 from ntref import stax
 from ntref.arrays import namespace
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.quadrature import expectation
 from ntref.stax import (
     Conv, Dense, Elu, Erf, Flatten, HardTanh, Relu, Relu6, Selu, Sigmoid, Softplus, Swish, Tanh, serial)

@@ -27,9 +27,10 @@ from scipy.stats import multivariate_normal
 from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, taylor_expand, windows)
 from ntref.arrays import namespace
-from ntref.duals import exponential_unit, fast, gaps, pair, series, smooth_gaps, truncated
+from ntref.duals import exponential_unit, fast, gaps, geometry, pair, series, smooth_gaps, truncated
 from ntref.duals.fast import BLOCK
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
 from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
 from ntref.quadrature import expectation
@@ -1165,8 +1166,8 @@ MUTANTS = {
         lambda name=name: dual(name, lambda f, p, *a: (Cov(f(p, *a)[0].k), f(p, *a)[1])), f'kink behind {name}')
        for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
     'area: of short inputs beside long ones by the gap': (
-        lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', 1e99), 'areas'),
-    'area: always by subtraction': (lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', -1.), 'areas'),
+        lambda: mock.patch.object(geometry, 'MAX_LENGTH_RATIO', 1e99), 'areas'),
+    'area: always by subtraction': (lambda: mock.patch.object(geometry, 'MAX_LENGTH_RATIO', -1.), 'areas'),
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),

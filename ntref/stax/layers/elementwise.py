@@ -7,7 +7,8 @@ from ... import duals
 from ...arguments import as_number, as_whole
 from ...arrays import exact, namespace
 from ...duals import fast
-from ...duals.pair import Cov, Pair
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...no_arrays import check_entries
 from ...types import Array, Seed, Tree
 from .nonlinearity import Nonlinearity

@@ -5,7 +5,7 @@ from typing import Any
 from ...arguments import as_axes, is_whole, suggestion
 from ...arrays import generator, namespace
 from ...derivatives import carried_root, is_traced
-from ...duals.pair import Cov
+from ...duals.geometry import Cov
 from ...recursion.signal import Axes, Signal, axis_of
 from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree

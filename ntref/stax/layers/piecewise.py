@@ -5,7 +5,8 @@ from typing import Any
 from ... import duals
 from ...arguments import as_whole
 from ...duals import fast
-from ...duals.pair import Cov, Pair
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...types import Array
 from .nonlinearity import Nonlinearity
 
