@@ -31,7 +31,7 @@ class NotGeneric(Exception):
 
 VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}        # by the bytes of a number
 MIN_ANGLE = .2         # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
-MAX_ANGLE = 2.5        # largest angle of generic pairs: beyond, K' of a ReLU has fewer digits
+MAX_ANGLE = 2.7        # largest angle of generic pairs: beyond, K' of a ReLU has fewer digits
 MIN_LACK = .005        # smallest lack of pairs whose gap may still be taken from K, over s: an angle of .1
 
 
@@ -151,6 +151,7 @@ def _root(p, r1, r2, k):
 
 # ------------------------------------------------------------------ all pairs
 
+OBTUSE_ANGLE = 2.5     # above, K' = c K + e j_delta of a ReLU is left to its plain form
 SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14
 FEW = 16               # if one of FEW pairs, or more, is below, the series is summed for all
 
@@ -200,7 +201,7 @@ def _abrelu(p, ntk, c, e, plain):
     if not (numpy.all(p.q1 > 0) and numpy.all(p.q2 > 0)):
         numpy.copyto(theta, pi / 2, where=(p.q1 == 0) | (p.q2 == 0))
     least, most = (theta.min(), theta.max()) if theta.size else (1, 1)
-    rare = numpy.nonzero(theta > MAX_ANGLE) if most > MAX_ANGLE else None
+    rare = numpy.nonzero(theta > OBTUSE_ANGLE) if most > OBTUSE_ANGLE else None
     exact = None if rare is None else plain(p.at(rare))                      # before anything is overwritten
     j = _j_delta(area, theta, p.k, least)
     j *= e

@@ -165,7 +165,7 @@ class Tile(Steps):
                     return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
                 except NotGeneric:
                     old = with_lack(old)
-            if fused and not part._is_same:
+            if fused and not part._is_same and (old.cov.area is None or not part._sizes):
                 return fused(old, part.ntk)
             cov, slope = dual(old)
             (q1, q2), = new.spreads(new.q1, new.q2)
@@ -377,7 +377,7 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
     block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic)
     new = Tile(Cov(None), None, *shared_signal(*signals), demand.paired, q1, q2, no_tape, block)
     area = demand.area and not is_generic
-    demand = replace(demand, gap=not is_generic and not area, area=area)
+    demand = replace(demand, gap=not is_generic and not (area and not sizes), area=area)
 
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
@@ -388,5 +388,5 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
             cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
         tile = there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-        return tile._lacking() if demand.area and not tile._is_same else tile
+        return tile._lacking() if area and not sizes and b is not None else tile
     return new.but(tape=tape, pending=Pending(rows_of, sizes)).masked()

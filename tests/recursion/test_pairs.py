@@ -202,7 +202,7 @@ def test_memory_of_a_tile(rng, monkeypatch):
 
 SLOPES = {'Relu': (0, 1), 'LeakyRelu': (.2, 1), 'Abs': (-1, 1), 'ABRelu': (-.5, 1.7), 'linear': (1.3, 1.3),
           'none': (0, 0)}
-EDGES = fast.SERIES_ANGLE, fast.MAX_ANGLE
+EDGES = fast.SERIES_ANGLE, fast.OBTUSE_ANGLE
 TINY = 10. ** numpy.arange(-15, 0)
 ANGLES = numpy.concatenate([numpy.linspace(0, numpy.pi, 401), TINY, numpy.pi - TINY,
                             [e * (1 + s * 1e-12) for e in EDGES for s in (-1, 1)]])
