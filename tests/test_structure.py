@@ -48,7 +48,8 @@ ALLOWED = {
     'duals.series': {'arrays', 'in_place', 'types', 'duals.geometry', 'duals.pair', 'duals.price'},
     'duals.truncated': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price'},
     'duals.exponential_unit': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price', 'duals.truncated'},
-    'duals.fast': {'duals', 'in_place', 'ranges', 'types', 'duals.angle', 'duals.geometry', 'duals.pair'},
+    'duals.generic': {'in_place', 'ranges', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry', 'duals.pair'},
+    'duals.fast': {'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry', 'duals.pair'},
     'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types'},
     'recursion.signal': {'arguments', 'arrays', 'types'},
     'recursion.positions': {'arrays', 'types'},
@@ -75,10 +76,10 @@ ALLOWED = {
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': set(),
-    'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.geometry', 'duals.pair', 'recursion.part',
-                       'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.state',
-                       'recursion.steps'},
-    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.fast', 'engine.cover', 'engine.run',
+    'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
+                       'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
+                       'recursion.state', 'recursion.steps'},
+    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.run',
                         'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.tile'},
     # layers
     'stax.trees': {'types', 'recursion.signal'},
@@ -117,10 +118,10 @@ ALLOWED = {
                                   'stax.masking'},
     'stax.layers.nonlinearity': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'recursion.signal',
                                  'recursion.steps', 'stax.layer', 'stax.layers.gaussian'},
-    'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'types', 'duals.fast', 'duals.geometry',
-                                'duals.pair', 'stax.layers.nonlinearity'},
-    'stax.layers.piecewise': {'arguments', 'duals', 'types', 'duals.fast', 'duals.geometry', 'duals.pair',
-                              'stax.layers.nonlinearity'},
+    'stax.layers.elementwise': {'arguments', 'arrays', 'duals', 'no_arrays', 'types', 'duals.generic',
+                                'duals.geometry', 'duals.pair', 'stax.layers.nonlinearity'},
+    'stax.layers.piecewise': {'arguments', 'duals', 'types', 'duals.fast', 'duals.generic', 'duals.geometry',
+                              'duals.pair', 'stax.layers.nonlinearity'},
     'stax.layers.smooth': {'types', 'duals.geometry', 'duals.pair', 'duals.series', 'stax.layers.nonlinearity'},
     'stax.layers.clipped': {'arrays', 'types', 'duals.exponential_unit', 'duals.geometry', 'duals.pair',
                             'duals.truncated', 'stax.layers.nonlinearity'},
@@ -248,7 +249,7 @@ BLIND = 'predict', 'empirical', 'engine'            # know kernels and functions
 SHARED = 'embedding', 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted'      # rooms of stax.layers
 
 ARRAY_LIBRARIES = dict.fromkeys((
-    'types', 'no_arrays', 'ranges', 'keep', 'duals.angle', 'duals.fast',
+    'types', 'no_arrays', 'ranges', 'keep', 'duals.angle', 'duals.fast', 'duals.generic',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
     'engine.chunks', 'engine.forms', 'engine.sink', 'engine.store', 'predict.equations', 'predict.flow',
     'predict.hyperparameters', 'predict.loss',
@@ -273,7 +274,8 @@ ASKS_FOR_THE_KIND = {
 }
 """How often a module other than arrays compares kinds, and why."""
 
-OVERRIDES = {'Erf.fused_generic', 'Sigmoid_like.fused_generic', 'Gelu.fused_generic'}     # of an attribute's type
+OVERRIDES = {f'{name}.fused_generic' for name in                        # of an attribute's type
+             'Erf Sigmoid_like Gelu Gaussian Gabor Sin Rbf Exp ExpNormalized Sign RectifiedMonomial'.split()}
 
 LINES, FUNCTION = 420, 40
 

@@ -20,7 +20,8 @@ from math import prod
 from typing import Any, Self
 
 from ..arrays import namespace
-from ..duals.fast import BLOCK, NotGeneric, are_opposite, by_dual, with_lack
+from ..duals.fast import BLOCK
+from ..duals.generic import NotGeneric, are_opposite, by_dual, with_lack
 from ..duals.geometry import Cov
 from ..duals.pair import Pair, check_kept, check_variances
 from ..types import Array

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from ..arrays import kind, namespace
-from ..duals.fast import NotGeneric
+from ..duals.generic import NotGeneric
 from ..engine.cover import ENTRIES, above, rectangles
 from ..engine.run import in_threads, shown
 from ..types import Array

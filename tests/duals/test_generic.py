@@ -1,4 +1,5 @@
-"""Generic pairs: tiles without gaps, which give way to tiles with them where a pair is not generic; `duals.fast`."""
+"""Generic pairs: tiles without gaps, which give way to tiles with them where a pair is not generic; `duals.generic`."""
+from contextlib import contextmanager
 from unittest import mock
 
 import mpmath
@@ -7,7 +8,7 @@ import pytest
 from tolerances import DTYPES
 
 from ntref import duals
-from ntref.duals import fast, pair
+from ntref.duals import fast, generic, pair
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.recursion import tile, tiled
@@ -15,7 +16,7 @@ from ntref.stax import (
     Abs, AvgPool, Conv, Dense, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, LeakyRelu,
     Relu, Sign, Sin, parallel, serial)
 
-EDGES = fast.MIN_ANGLE, fast.MAX_ANGLE
+EDGES = generic.MIN_ANGLE, generic.MAX_ANGLE
 ANGLES = numpy.linspace(*EDGES, 102)[1:-1]
 
 
@@ -48,11 +49,29 @@ def test_relu_to_the_last_digits(dtype):
     assert (abs(slope - truth[:, 1]) <= 2 * eps * (1 + .16 / numpy.minimum(ANGLES, numpy.pi - ANGLES))).all()
 
 
+def polynomial(p, norm2):
+    cov, slope = duals.polynomial(p, (.3, -.5, .2, .1))
+    return Cov(cov.k / norm2), slope / norm2
+
+
 FORMS = {
     'abrelu': (lambda p, ntk: fast.abrelu(p, ntk, -.3, 1.2), lambda p: duals.abrelu(p, -.3, 1.2)),
-    'erf': (lambda p, ntk: fast.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
-    'gelu': (fast.gelu, duals.gelu),
-    'any': (lambda p, ntk: fast.by_dual(p, ntk, duals.gelu), duals.gelu),
+    'erf': (lambda p, ntk: generic.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
+    'gelu': (generic.gelu, duals.gelu),
+    'sign': (generic.sign, duals.sign),
+    'step': (generic.step, duals.step),
+    'square': (lambda p, ntk: generic.rectified_monomial(p, ntk, 2), lambda p: duals.rectified_monomial(p, 2)),
+    'power': (lambda p, ntk: generic.rectified_monomial(p, ntk, 5), lambda p: duals.rectified_monomial(p, 5)),
+    'sin': (lambda p, ntk: generic.sin(p, ntk, 1.3, .1, .3), lambda p: duals.sin(p, 1.3, .1, .3)),
+    'cos': (lambda p, ntk: generic.sin(p, ntk, 1.3, .1, -1.), lambda p: duals.sin(p, 1.3, .1, -1.)),
+    'rbf': (lambda p, ntk: generic.rbf(p, ntk, .01), lambda p: duals.rbf(p, .01)),
+    'exp': (lambda p, ntk: generic.exp(p, ntk, 1.3, .05), lambda p: duals.exp(p, 1.3, .05)),
+    'exp normalized': (lambda p, ntk: generic.exp_normalized(p, ntk, .7, -.3),
+                       lambda p: duals.exp_normalized(p, .7, -.3, True)),
+    'gaussian': (lambda p, ntk: generic.gaussian(p, ntk, 1.3, -.6), lambda p: duals.gaussian(p, 1.3, -.6)),
+    'gabor': (generic.gabor, duals.gabor),
+    'polynomial': (lambda p, ntk: generic.polynomial(p, ntk, (.3, -.5, .2, .1), 4), lambda p: polynomial(p, 4)),
+    'any': (lambda p, ntk: generic.by_dual(p, ntk, duals.gelu), duals.gelu),
 }
 
 
@@ -73,14 +92,15 @@ def test_forms_are_the_duals(name, q, dtype):
     assert form(p, None)[1] is None and (form(p, None)[0].k == k).all()
 
 
-@pytest.mark.parametrize('name', ['abrelu', 'any'])
+@pytest.mark.parametrize('name', [name for name in FORMS if name not in ('erf', 'gelu')])
 @pytest.mark.parametrize('angle, is_refused', [
-    (fast.MIN_ANGLE * (1 - 1e-9), True), (fast.MIN_ANGLE * (1 + 1e-9), False), (fast.MAX_ANGLE * (1 - 1e-9), False),
-    (fast.MAX_ANGLE * (1 + 1e-9), True), (0, True), (numpy.pi, True), (1e-9, True)])
+    (generic.MIN_ANGLE * (1 - 1e-9), True), (generic.MIN_ANGLE * (1 + 1e-9), False),
+    (generic.MAX_ANGLE * (1 - 1e-9), False), (generic.MAX_ANGLE * (1 + 1e-9), True),
+    (0, True), (numpy.pi, True), (1e-9, True)])
 def test_other_pairs_are_refused(name, angle, is_refused):
     p = at_angles([1., angle, 2.])
     if is_refused:
-        with pytest.raises(fast.NotGeneric):
+        with pytest.raises(generic.NotGeneric):
             FORMS[name][0](p, None)
     else:
         assert numpy.isfinite(FORMS[name][0](p, None)[0].k).all()
@@ -90,7 +110,7 @@ def test_other_pairs_are_refused(name, angle, is_refused):
 def test_smooth_forms_refuse_what_they_see_as_kinks(name):
     """Small variances at any angle; large ones beyond MIN_ANGLE only."""
     assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0].k).all()
-    with pytest.raises(fast.NotGeneric):
+    with pytest.raises(generic.NotGeneric):
         FORMS[name][0](at_angles([.01, 1.], q=(1e4, 1e4)), None)
 
 
@@ -103,11 +123,17 @@ def test_a_variable_that_is_constantly_zero_has_no_angle():
 
 def test_coincidences_are_refused_without_a_warning():
     for q, k in ((1 / 3, 1 / 3), (.1, .1 * (1 + 2e-16))):
-        with pytest.raises(fast.NotGeneric):
+        with pytest.raises(generic.NotGeneric):
             fast.abrelu(Pair(numpy.array([q]), numpy.array([q]), Cov(numpy.array([k])), True), None, 0, 1)
 
 
 # ------------------------------------------------------------------ networks
+
+@contextmanager
+def gaps_from_the_start():
+    with mock.patch.object(generic, 'MIN_ANGLE', 3.), mock.patch.object(generic, 'MIN_LACK', 4.):
+        yield
+
 
 def conv(**others):
     return Conv(8, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1, **others)
@@ -141,7 +167,7 @@ def test_the_same_with_and_without_gaps(name, alone, rng):
         without = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         tried = [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
         assert True in tried and False not in tried
-        with mock.patch.object(fast, 'MIN_ANGLE', 4.), mock.patch.object(fast, 'MIN_LACK', 4.):
+        with gaps_from_the_start():
             with_gaps = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         assert False in [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
     for a, b in zip(without, with_gaps):
@@ -167,7 +193,7 @@ def test_one_close_pair_brings_the_gaps_back(name, rng):
     x, y = inputs(name, rng)
     y[1] = x[0] + 1e-8 * y[1]
     found = net.kernel_fn(x, y, ('nngp', 'ntk'))
-    with mock.patch.object(fast, 'MIN_ANGLE', 4.), mock.patch.object(fast, 'MIN_LACK', 4.):
+    with gaps_from_the_start():
         expected = net.kernel_fn(x, y, ('nngp', 'ntk'))
     whole = net.kernel_fn(x, y)
     i = numpy.s_[:1] if name == 'rows' else numpy.s_[:]

@@ -27,7 +27,7 @@ from scipy.stats import multivariate_normal
 from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, taylor_expand, windows)
 from ntref.arrays import namespace
-from ntref.duals import exponential_unit, fast, gaps, geometry, pair, series, smooth_gaps, truncated
+from ntref.duals import exponential_unit, fast, gaps, generic, geometry, pair, series, smooth_gaps, truncated
 from ntref.duals.fast import BLOCK
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
@@ -665,8 +665,9 @@ def relu_in_tiles(k=1., gap=1., slope=1.):
     original = fast.abrelu
 
     def changed(*a):
-        results = original(*a)
-        return tuple(None if r is None else r * f for r, f in zip(results, (k, gap, 1., slope)))
+        cov, ntk = original(*a)
+        cov = Cov(*(None if c is None else c * f for c, f in zip(cov, (k, gap, 1., gap))))
+        return cov, None if ntk is None else ntk * slope
     return mock.patch.object(fast, 'abrelu', changed)
 
 
@@ -674,7 +675,7 @@ def generic_relu(area):
     """A mutant of the ReLU of generic pairs, by area(pair)."""
     def changed(p, ntk, c, e):
         theta = numpy.arctan2(area(p), p.k)
-        return (c - e * theta) * p.k + e * area(p), None, None, None if ntk is None else (c - e * theta) * ntk
+        return Cov((c - e * theta) * p.k + e * area(p)), None if ntk is None else (c - e * theta) * ntk
     return mock.patch.object(fast, '_abrelu_generic', changed)
 
 
@@ -829,13 +830,13 @@ CONVOLUTIONS = {
         'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
         tiled, 'swapped', lambda values, batch: values), 'strided conv'),
-    'tiles: all pairs are generic': (lambda: mock.patch.object(fast, 'MIN_ANGLE', -1.), 'conv'),
+    'tiles: all pairs are generic': (lambda: mock.patch.object(generic, 'MIN_ANGLE', -1.), 'conv'),
     'tiles: of an input with itself one axis is mirrored': (lambda: mock.patch.object(
         tile, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
     'tiles, generic erf: K (1 + 1e-9)': (lambda: mock.patch.object(
-        fast, 'erf', lambda *a, f=fast.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
+        generic, 'erf', lambda *a, f=generic.erf: (Cov(f(*a)[0].k * (1 + 1e-9)), f(*a)[1])), 'pool by its size'),
     'tiles, generic erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
-        fast, 'erf', lambda *a, f=fast.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
+        generic, 'erf', lambda *a, f=generic.erf: (f(*a)[0], f(*a)[1] * (1 + 1e-9))), 'pool by its size'),
     'tiles, generic relu: s + K for s - K': (lambda: generic_relu(lambda p: p.s + p.k), 'conv'),
     'tiles, generic relu: the area without s + K': (
         lambda: generic_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),

@@ -4,7 +4,7 @@ from typing import Any
 
 from ... import duals
 from ...arguments import as_whole
-from ...duals import fast
+from ...duals import fast, generic
 from ...duals.geometry import Cov
 from ...duals.pair import Pair
 from ...types import Array
@@ -127,6 +127,9 @@ class Sign(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.sign(p)
 
+    def fused_generic(self, p, ntk):
+        return generic.sign(p, ntk)
+
 
 @dataclass(frozen=True, repr=False)
 class RectifiedMonomial(Nonlinearity):
@@ -152,3 +155,8 @@ class RectifiedMonomial(Nonlinearity):
         if self.degree < 2:
             return duals.abrelu(p, 0, 1) if self.degree else duals.step(p)
         return duals.rectified_monomial(p, self.degree)
+
+    def fused_generic(self, p, ntk):
+        if self.degree < 2:
+            return fast.abrelu(p, ntk, 0, 1) if self.degree else generic.step(p, ntk)
+        return generic.rectified_monomial(p, ntk, self.degree)
