@@ -45,7 +45,9 @@ def check_complement(alpha: Any) -> None:
 
 
 def check_angles(p: Pair) -> None:
-    """Raise NotGeneric unless all K are those of generic pairs: between s cos MAX_ANGLE and s cos MIN_ANGLE."""
+    """Raise NotGeneric unless K has digits enough, or is between s cos MAX_ANGLE and s cos MIN_ANGLE."""
+    if p.has_digits:
+        return
     if are_opposite(p) or numpy.any(p.k > _lengths(p, cos(MIN_ANGLE))):
         raise NotGeneric
 
@@ -158,6 +160,8 @@ def erf(p: Pair, ntk: Array | None, a: Number, b: Number, c: Number) -> Fused:
     """
     m = 2 * a * a / pi
     bb = b * b
+    if p.has_digits is False:
+        check_angles(p)
     alpha, root = right_angle_less(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, 2 * bb * p.k)
     alpha *= m
     alpha += c * c
@@ -171,6 +175,8 @@ def gelu(p: Pair, ntk: Array | None) -> Fused:
     slope = 1/4 + [alpha + K / sqrt D (1 / D + x + x')] / (2 pi),
     x = 1 / (1 + q),  y = q / (1 + q),  D = (1 + q) (1 + q') - K^2.
     """
+    if p.has_digits is False:
+        check_angles(p)
     x1 = 1 / (1 + p.q1)
     x2 = 1 / (1 + p.q2)
     alpha, root = right_angle_less(p, 1 + p.q1, 1 + p.q2, p.k)

@@ -46,12 +46,14 @@ class Geometry:
 
     `is_generic` means that no pair nearly coincides or is nearly opposite: k is enough, and no gap is carried along.
     `is_spare` means that nothing else holds k or the tangent kernel beside it: they may be written into.
+    `has_digits` means that k is accurate enough for smooth functions of pairs that nearly coincide; None: unknown.
     """
     q1: Any
     q2: Any
     cov: Cov
     is_generic: bool = False
     is_spare: bool = False
+    has_digits: bool | None = None
 
     @classmethod
     def same(cls, q: Array) -> Self:

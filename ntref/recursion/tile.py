@@ -22,7 +22,7 @@ from typing import Any, Self
 from ..arrays import namespace
 from ..duals.fast import BLOCK
 from ..duals.generic import NotGeneric, are_opposite, by_dual, with_lack
-from ..duals.geometry import Cov
+from ..duals.geometry import Cov, over
 from ..duals.pair import Pair, check_kept, check_variances
 from ..types import Array
 from ..windows import Window, packed, taken, zeros_like
@@ -36,6 +36,7 @@ from .steps import Steps
 __all__ = ['Tile', 'input_tile', 'recording', 'replaying']
 
 ARRAYS = 5            # K, gap, area, lack and Theta
+MAX_NOISE = 64        # eps: error of K up to which smooth functions take nearly coincident pairs from K alone
 
 
 def recording(steps: list) -> Callable:
@@ -69,6 +70,7 @@ class Tile(Steps):
     block : Block                            which pairs these are.
     pending : Pending, or None               steps that wait.
     is_shared : bool                         True if others hold the same arrays; else a step may write into them.
+    noise : float, or None                   bound of the error of K, in eps of sqrt(q q'); None: unknown.
     """
     mutual: Cov
     ntk: Any
@@ -81,6 +83,7 @@ class Tile(Steps):
     block: Block
     pending: Pending | None = None
     is_shared: bool = False
+    noise: float | None = None
 
     def __getattr__(self, name):
         raise AttributeError(f'expected what a part of x1 against x2 has, got the name {name!r}. A layer that needs '
@@ -117,7 +120,8 @@ class Tile(Steps):
         if self._is_same:
             return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
         (q1, q2), = self.spreads(self.q1, self.q2)
-        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared)]
+        has_digits = None if self.noise is None else self.noise <= MAX_NOISE
+        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared, has_digits)]
 
     def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
         """Return left and right members of the pairing from a1 of x1, a2 of x2; batch axes broadcast."""
@@ -151,10 +155,20 @@ class Tile(Steps):
         return self._next((cov.k, gap, area, cov.lack, self.ntk)).but(is_shared=self.is_shared)
 
     def _next(self, arrays):
-        """Return the tile with these arrays, of other variances."""
+        """Return the tile with these arrays, of other variances.
+
+        Each layer adds rounding errors to K, and all later ones amplify them as they do Theta: Theta / K of an input
+        with itself, and one for this layer, is the error in eps.
+        """
+        def own(a):
+            return diagonal(a, 1) if self.paired else a
+
+        def noise():
+            return 1 + (0 * new.nngp if isinstance(new.ntk, int) else over(own(new.ntk), own(new.nngp)))
         new = self._holding(arrays)
-        q1, q2 = self.tape(lambda: diagonal(new.nngp, 1) if self.paired else new.nngp)
-        return new.but(q1=q1, q2=q2)
+        q1, q2 = self.tape(lambda: own(new.nngp))
+        noises = [float(n.max()) for n in self.tape(noise) if n is not None and n.size]
+        return new.but(q1=q1, q2=q2, noise=max(noises) if noises else None)
 
     # -------------------------------------------------------------- steps
 
@@ -239,7 +253,7 @@ class Tile(Steps):
             sizes=tuple(w.out for w in windows) or self._sizes,
             source=before.source if before else (self, tall),
             widest=max(before.widest if before else 0, prod(self._shape[self.batch_axes:])))
-        return self._holding((None,) * ARRAYS).but(q1=q1, q2=q2, pending=pending)
+        return self._holding((None,) * ARRAYS).but(q1=q1, q2=q2, pending=pending, noise=None)
 
     # -------------------------------------------------------------- computing what is pending
 
@@ -390,4 +404,4 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
         tile = there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
         return tile._lacking() if area and not sizes and b is not None else tile
-    return new.but(tape=tape, pending=Pending(rows_of, sizes)).masked()
+    return new.but(tape=tape, pending=Pending(rows_of, sizes), noise=1.).masked()
