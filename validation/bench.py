@@ -18,7 +18,7 @@ import platform
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import groupby, product
 from typing import NamedTuple
 
@@ -96,28 +96,36 @@ class NeuralTangents:
             self.command, text=True, env=env,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         if not self.process.stdout.readline():
+            self.end()
             raise RuntimeError(f'could not run Neural Tangents; see what this prints: {" ".join(self.command)}')
+
+    def end(self):
+        with suppress(BrokenPipeError):         # it has ended by itself
+            self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
+        self.end()
 
     def asked(self, request):
         """The answer; None where the process has ended, such as for want of memory."""
-        print(json.dumps(request), file=self.process.stdin, flush=True)
+        with suppress(BrokenPipeError):
+            print(json.dumps(request), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
         return json.loads(line) if line else None
 
     def timed(self, *case):
         """A function that measures once, as `Timed`; None where NT fails."""
-        answer = self.asked(case)
-        if answer is None:
-            self.__exit__()
+        if self.process.poll() is not None:
+            self.end()
             self.start()
+        answer = self.asked(case)
         if answer != READY:
             print(f'NT, {", ".join(map(str, case))}: {(answer or "its process has ended")[:200]}', file=sys.stderr)
             return None
@@ -165,8 +173,8 @@ def in_turn(both, repeat, is_cpu=False):
     found = [[], []]
     for _ in range(repeat):
         for measure, times in zip(both, found):
-            if measure:
-                times.append(measure()[is_cpu])
+            if seconds := measure and measure():
+                times.append(seconds[is_cpu])
         if sum(found[0]) > LONG:
             break
     return [min(times, default=None) for times in found]
