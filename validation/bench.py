@@ -38,7 +38,8 @@ class Timed:
     """A function without arguments, warm; a call measures it once: seconds, of the clock and of the processors."""
 
     def __init__(self, f):
-        self.f, self.times = f, 1
+        self.f = f
+        self.times = 1
         f()                                     # compiles, and fills caches
         self.times = max(1, int(LEAST / self()[0]))
 
@@ -67,7 +68,8 @@ def as_nt(requests, answers):
     """Answer lines of JSON: to (case, dtype, get) READY or an error, to null the seconds of one measurement of it."""
     def answer(reply):
         print(json.dumps(reply), file=answers, flush=True)
-    library, measure = bench_tasks.neural_tangents(), None
+    library = bench_tasks.neural_tangents()
+    measure = None
     answer(READY)
     for line in requests:
         request = json.loads(line)
@@ -97,7 +99,8 @@ class NeuralTangents:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         if not self.process.stdout.readline():
             self.end()
-            raise RuntimeError(f'could not run Neural Tangents; see what this prints: {" ".join(self.command)}')
+            command = ' '.join(self.command)
+            raise RuntimeError(f'could not run Neural Tangents; see what this prints: {command}')
 
     def end(self):
         with suppress(BrokenPipeError):         # it has ended by itself
@@ -127,7 +130,8 @@ class NeuralTangents:
             self.start()
         answer = self.asked(case)
         if answer != READY:
-            print(f'NT, {", ".join(map(str, case))}: {(answer or "its process has ended")[:200]}', file=sys.stderr)
+            why = answer or 'its process has ended'
+            print(f'NT, {", ".join(map(str, case))}: {why[:200]}', file=sys.stderr)
             return None
         return lambda: self.asked(None)
 
@@ -207,14 +211,14 @@ def summaries(found):
 
 def line_of(row):
     text = f'{row.name:<35} {row.inputs:<12} {row.dtype:>8} {row.get:>5} {row.seconds:>10.3g}'
-    return text + (f' {row.nt_seconds:>10.3g} {row.ratio:>10.2f}x' if row.ratio else '')
+    return text + (f' {row.nt_seconds:>10.3g} {row.ratio:>10.3g}x' if row.ratio else '')
 
 
 def print_summary(found):
     print(f'\n{"worst first":<20} {"rows":>5} {"mean":>7} {"least":>7}')
     for group, count, mean, worst in summaries(found):
         which = f'{worst.name}, {worst.dtype}, {worst.get}'
-        print(f'{group:<20} {count:>5} {mean:>6.2f}x {worst.ratio:>6.2f}x  {which}')
+        print(f'{group:<20} {count:>5} {mean:>6.3g}x {worst.ratio:>6.3g}x  {which}')
     print()
     for row in worst_first(found)[:WORST]:
         print(line_of(row))
@@ -230,7 +234,8 @@ def machine():
 
 
 def parsed(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--nt', metavar='PYTHON', help='interpreter with Neural Tangents')
     parser.add_argument('--repeat', type=int, default=3)
     which = parser.add_mutually_exclusive_group()
@@ -239,7 +244,8 @@ def parsed(argv):
     which.add_argument('--only', nargs='+', metavar='CASE', choices=CASES, help='these cases')
     precision = parser.add_mutually_exclusive_group()
     for dtype in DTYPES:
-        precision.add_argument(f'--{dtype}', action='store_const', const=dtype, dest='dtype', help='this one alone')
+        precision.add_argument(
+            f'--{dtype}', action='store_const', const=dtype, dest='dtype', help='this one alone')
     parser.add_argument('--get', choices=GETS, help='not the other kernel')
     parser.add_argument('--cpu', action='store_true', help='seconds of the processors, not of the clock')
     parser.add_argument('--list', action='store_true', help='print the names of groups and cases')

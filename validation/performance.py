@@ -64,7 +64,7 @@ def table(titles, rows):
 
 def cells_of(row):
     """Cells of a row; without NT the last two are empty."""
-    theirs = (f'{row.nt_seconds:.3g}', f'{row.ratio:.2f}') if row.ratio else ('', '')
+    theirs = (f'{row.nt_seconds:.3g}', f'{row.ratio:.3g}') if row.ratio else ('', '')
     return row.name, row.inputs, row.dtype, row.get, f'{row.seconds:.3g}', *theirs
 
 
@@ -75,7 +75,8 @@ def beside_nt(nt, cases):
     parts = []
     if nt:
         worst = worst_first(found)[:WORST]
-        parts += ['### The slowest beside it', table(titles, map(cells_of, worst)), '### Means', means_of(found)]
+        parts += ['### The slowest beside it', table(titles, map(cells_of, worst))]
+        parts += ['### Means', means_of(found)]
     for group in dict.fromkeys(row.group for row in found):
         members = [row for row in found if row.group == group]
         in_order = worst_first(members) + [row for row in members if not row.ratio]
@@ -85,15 +86,18 @@ def beside_nt(nt, cases):
 
 def means_of(found):
     titles = 'group', 'rows', 'NT / ntref, geometric mean', 'least', 'of'
-    return table(titles, [
-        (group, count, f'{mean:.2f}', f'{worst.ratio:.2f}', f'{worst.name}, {worst.dtype}, {worst.get}')
-        for group, count, mean, worst in summaries(found)])
+    rows = []
+    for group, count, mean, worst in summaries(found):
+        which = f'{worst.name}, {worst.dtype}, {worst.get}'
+        rows.append((group, count, f'{mean:.3g}', f'{worst.ratio:.3g}', which))
+    return table(titles, rows)
 
 
 def dense_seconds(depth, n, repeat):
     """NTK of n inputs of 100 features, x2=None, float64."""
     from ntref import stax
-    kernel_fn, x = dense(stax, depth).kernel_fn, normal(n, 100).draw()
+    kernel_fn = dense(stax, depth).kernel_fn
+    x = normal(n, 100).draw()
     return best(lambda: kernel_fn(x, None, 'ntk'), repeat)
 
 
@@ -109,7 +113,8 @@ def growth():
     rows = []
     for n in (1000, 2000, 4000, 8000, 16000):
         seconds = dense_seconds(3, n, 2)
-        in_memory, on_disk = peak_of(n, False), peak_of(n, True)
+        in_memory = peak_of(n, False)
+        on_disk = peak_of(n, True)
         each = seconds / n ** 2 * 1e9
         share = in_memory / (8 * n * n)
         rows.append((n, f'{seconds:.3f}', f'{each:.1f}', f'{share:.2f}', f'{on_disk / 2 ** 20:.0f}'))
