@@ -36,7 +36,7 @@ from .steps import Steps
 __all__ = ['Tile', 'input_tile', 'recording', 'replaying']
 
 ARRAYS = 5            # K, gap, area, lack and Theta
-MAX_NOISE = 64        # eps: error of K up to which smooth functions take nearly coincident pairs from K alone
+MAX_NOISE = 16        # eps: error of K up to which smooth functions take nearly coincident pairs from K alone
 
 
 def recording(steps: list) -> Callable:
