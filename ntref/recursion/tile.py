@@ -16,7 +16,7 @@ from the first left row on are computed; the rest is mirrored.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, prod
 from typing import Any, Self
 
 from ..arrays import namespace
@@ -158,23 +158,25 @@ class Tile(Steps):
         """Return the tile with these arrays, of other variances.
 
         Each layer adds rounding errors to K, and all later ones amplify them as they do Theta: Theta / K of an input
-        with itself, and one for this layer, is the error in eps.
+        with itself, and one for this layer, is the error in eps. Behind a pool it is not known.
         """
         def own(a):
             return diagonal(a, 1) if self.paired else a
 
         def noise():
-            return 1 + (0 * new.nngp if isinstance(new.ntk, int) else over(own(new.ntk), own(new.nngp)))
+            none = 0 * own(new.nngp)
+            if isinstance(new.ntk, int):
+                return none + 1
+            return 1 + over(own(new.ntk), own(new.nngp)) if new.ntk.shape == new.nngp.shape else none + inf
         new = self._holding(arrays)
         q1, q2 = self.tape(lambda: own(new.nngp))
-        noises = [float(n.max()) for n in self.tape(noise) if n is not None and n.size]
-        return new.but(q1=q1, q2=q2, noise=max(noises) if noises else None)
+        return new.but(q1=q1, q2=q2, noise=largest(self.tape(noise)))
 
     # -------------------------------------------------------------- steps
 
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         def step(part, new):
-            old, = part.pairs()
+            old, = part.but(noise=noise).pairs()
             if part.is_generic:
                 try:
                     return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
@@ -198,10 +200,15 @@ class Tile(Steps):
             return *cov, ntk
 
         def own():
-            q = dual(Pair.same(self.q1))[0].k
-            check_kept(dual, self.q1, q)
-            return q
-        return self._then(exactly, self.tape(own))
+            cov, slope = dual(Pair.same(self.q1))
+            check_kept(dual, self.q1, cov.k)
+            slopes.append(over(slope * self.q1, cov.k))
+            return cov.k
+        slopes: list = []
+        variances = self.tape(own)
+        growth = largest(self.tape(slopes.pop))                  # of relative errors of K
+        noise = None if self.noise is None or growth is None else self.noise * growth
+        return self._then(exactly, variances)
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         tall = windows[0] if windows else None
@@ -369,6 +376,11 @@ class Tile(Steps):
 
     def shared(self) -> Self:
         return self.but(is_shared=True)
+
+
+def largest(arrays: tuple) -> float | None:
+    """Return the largest number in several arrays, or None if there are none."""
+    return max((float(a.max()) for a in arrays if a is not None and a.size), default=None)
 
 
 def _output(a, shape, spare):
