@@ -87,16 +87,22 @@ def _outer(left, right, like):
     return numpy.multiply(left, right, out=numpy.empty_like(like))
 
 
-def right_angle_less(p: Pair, r1: Array, r2: Array, k: Array) -> tuple[Any, Any]:
-    """Return alpha = atan2(k, root), root = sqrt(r1 r2 - k^2), for k of generic pairs, in the memory order of k."""
+def right_angle_less(p: Pair, r1: Array, r2: Array, k: Array, also_near: bool | None = False) -> tuple[Any, Any]:
+    """Return alpha = atan2(k, root), root = sqrt(r1 r2 - k^2), for k of generic pairs, in the memory order of k.
+
+    `also_near` allows pairs that nearly coincide: their root has half the digits only.
+    """
     if not has_squares(p):
         raise NotGeneric
     root = _outer(r1, r2, k)
     root -= k * k
+    if also_near:
+        numpy.maximum(root, 0, out=root)
     with beyond_range():                                                     # NaN where it is negative
         numpy.sqrt(root, out=root)
     alpha = complement_of(k, root, numpy.sqrt(r1), numpy.sqrt(r2))
-    check_complement(alpha)
+    if not also_near:
+        check_complement(alpha)
     return alpha, root
 
 
@@ -132,8 +138,11 @@ def step(p: Pair, ntk: Array | None) -> Fused:
 
 
 def rectified_monomial(p: Pair, ntk: Array | None, n: int) -> Fused:
-    """K' = F_n,  slope = n^2 F_(n-1),  F_(m+1) = (2 m + 1) K F_m + m^2 A^2 F_(m-1),  2 pi F_0 = delta,  n > 0."""
-    delta, area = right_angle_less(p, p.q1, p.q2, p.k)
+    """K' = F_n,  slope = n^2 F_(n-1),  F_(m+1) = (2 m + 1) K F_m + m^2 A^2 F_(m-1),  2 pi F_0 = delta,  n > 1.
+
+    F_1 = A + delta K has the derivative delta: errors of A cancel.
+    """
+    delta, area = right_angle_less(p, p.q1, p.q2, p.k, p.has_digits)
     delta += pi / 2
     delta /= 2 * pi
     last = delta                                                             # F_0

@@ -114,6 +114,26 @@ def test_smooth_forms_refuse_what_they_see_as_kinks(name):
         FORMS[name][0](at_angles([.01, 1.], q=(1e4, 1e4)), None)
 
 
+SMOOTH = [name for name in FORMS if name not in ('abrelu', 'sign', 'step', 'any')]
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('name', SMOOTH)
+def test_smooth_forms_take_near_pairs_if_k_has_digits(name, dtype):
+    """Where the dual takes them from the gap; and opposite ones."""
+    form, dual = FORMS[name]
+    angles = numpy.array([0., 1e-9, 1e-5, .01, .1, 1., 3.1, numpy.pi])
+    p = at_angles(angles, dtype, (.5, .125))
+    with pytest.raises(generic.NotGeneric):
+        form(Pair(p.q1, p.q2, p.cov, True, False, False), None)
+    (k, *others), theta = form(Pair(p.q1, p.q2, p.cov, True, False, True), numpy.ones(8, dtype))
+    s, eps = .25, numpy.finfo(dtype).eps
+    lack = 2 * s * numpy.sin(angles / 2) ** 2
+    cov, slope = dual(Pair(*(q.astype('float64') for q in (p.q1, p.q2)), Cov(s - lack, lack=lack)))
+    assert (abs(k - cov.k) <= 32 * eps * abs(cov.k).max()).all()
+    assert (abs(theta - slope) <= 32 * eps * abs(slope).max()).all()
+
+
 def test_a_variable_that_is_constantly_zero_has_no_angle():
     for q1, q2 in (0., 0.), (0., 2.), (2., 0.):
         cov, slope = fast.abrelu(Pair(numpy.array([q1]), numpy.array([q2]), Cov(numpy.array([0.])), True),
