@@ -53,8 +53,8 @@ ALLOWED = {
     'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types'},
     'recursion.signal': {'arguments', 'arrays', 'types'},
     'recursion.positions': {'arrays', 'types'},
-    'recursion.steps': {'arrays', 'types', 'windows', 'duals.geometry', 'duals.pair', 'recursion.positions',
-                        'recursion.signal'},
+    'recursion.steps': {'arrays', 'in_place', 'types', 'windows', 'duals.geometry', 'duals.pair',
+                        'recursion.positions', 'recursion.signal'},
     'recursion.state': {'arrays', 'derivatives', 'ranges', 'types', 'windows', 'duals.geometry', 'duals.pair',
                         'recursion.positions', 'recursion.signal', 'recursion.steps'},
     'recursion.kernel': {'arguments', 'arrays', 'no_arrays', 'duals.geometry', 'recursion.signal', 'recursion.state'},
@@ -76,11 +76,13 @@ ALLOWED = {
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': set(),
+    'recursion.tape': {'windows'},
     'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
                        'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
-                       'recursion.state', 'recursion.steps'},
+                       'recursion.state', 'recursion.steps', 'recursion.tape'},
     'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.run',
-                        'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.tile'},
+                        'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.tape',
+                        'recursion.tile'},
     # layers
     'stax.trees': {'types', 'recursion.signal'},
     'stax.masking': {'arguments', 'arrays', 'no_arrays', 'types', 'windows', 'recursion.signal', 'stax.trees'},
@@ -263,7 +265,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'in_place': 3,              # arrays of NumPy, not followed by autograd, are written into
+    'in_place': 5,              # arrays of NumPy, not followed by autograd, are written into
     'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays

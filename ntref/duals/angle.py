@@ -7,7 +7,6 @@ sixty sums. There angles come from a sum of fractions,
 
 which interpolates arctan t / t at Chebyshev's nodes in t^2 (docs/theory/duals.md#angle).
 """
-import math
 import platform
 from functools import cache
 
@@ -15,7 +14,7 @@ import numpy
 
 from ..types import Array
 
-__all__ = ['angle_of', 'arctan', 'complement_of']
+__all__ = ['angle_to_axis', 'arctan', 'complement_of', 'has_fast_arctan2']
 
 FRACTIONS = {                       # by the bytes of a number: c_0, (c_i, b_i); relative errors 2.8e-9 and 5.0e-17
     4: (.17392311216413678, (
@@ -56,26 +55,24 @@ def complement_of(k: Array, area: Array, n1: Array, n2: Array) -> Array:
     return alpha
 
 
-def angle_of(area: Array, k: Array) -> Array:
-    """Return theta = atan2(A, K) for A >= 0, accurate to eps of itself.
+def angle_to_axis(area: Array, k: Array) -> Array:
+    """Return atan2(A, |K|), theta or pi - theta, accurate to eps of itself, for A >= 0.
 
-    The angle to the axis, theta or pi - theta, is twice that with the tangent A / (sqrt(K^2 + A^2) + |K|).
+    Half of it has the tangent A / (sqrt(K^2 + A^2) + |K|).
     """
+    size = abs(k)
     if has_fast_arctan2():
-        return numpy.arctan2(area, k)
+        return numpy.arctan2(area, size, out=size)
     t = k * k
     t += area * area
     numpy.sqrt(t, out=t)
-    t += abs(k)
+    t += size
     if not t.all():
         t[t == 0] = 1                                      # A = K = 0
     numpy.divide(area, t, out=t)
-    theta = arctan(t)
-    theta *= 2
-    obtuse = k < 0
-    if obtuse.any():
-        numpy.subtract(math.pi, theta, out=theta, where=obtuse)
-    return theta
+    angle = arctan(t)
+    angle *= 2
+    return angle
 
 
 def arctan(t: Array) -> Array:

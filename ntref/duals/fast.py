@@ -2,14 +2,14 @@
 
 It has the value of its plain form in `ntref.duals`, and leaves the pairs that need care to that form.
 """
-from math import pi
+from math import ceil, log, pi
 
 import numpy
 
 from .. import duals
 from ..in_place import scaled
 from ..types import Array, Number
-from .angle import angle_of
+from .angle import angle_to_axis
 from .generic import Fused, are_opposite, has_squares, right_angle_less
 from .geometry import MAX_LENGTH_RATIO, Cov
 from .pair import Pair
@@ -18,38 +18,43 @@ __all__ = ['BLOCK', 'abrelu']
 
 BLOCK = 2 ** 18        # float64 entries of a block: with fewer threads wait for each other
 
-OBTUSE_ANGLE = 2.5     # above, K' = c K + e j_delta of a ReLU is left to its plain form
+OBTUSE_ANGLE = 2.5     # above, lack' of a function that is nearly even is left to the plain form
 SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14
+OBTUSE_SERIES_ANGLE = .5   # where K < 0, K' may be as small as j: below, A - t |K| would lose its digits
+EPS = 2e-16                # of the first term, where the series ends
+ZETA = 1.6449340668482264, 1.0823232337111382, 1.0173430619844491, 1.0040773561979443, 1.0009945751278181, \
+    1.000246086553308, 1.0000612481350587, 1.0000152822594087, 1.000003817293265, 1.0000009539620339
+"""zeta(2), zeta(4), ..."""
 FEW = 16               # if one of FEW pairs, or more, is below, the series is summed for all
 
 
 def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
-    """`duals.abrelu` and Theta':  K' = c K + e j_delta,  lack' = c lack - e j_delta,  Theta' = (c - e theta) Theta.
+    """`duals.abrelu` and Theta' = slope Theta; with lack' if area or lack are carried along, else with gap'.
 
-    If neither area nor lack is carried along:  gap' = c gap - 2 e j_delta. What is nearly opposite is so behind a
-    function that is no kink, a b > 0, and leaves gap' and area'.
+    What is nearly opposite stays so behind a function that is no kink, a b > 0, and leaves gap' and area'.
     """
     c = (a * a + b * b) / 2
-    e = (a - b) ** 2 / (2 * pi)
     if p.is_generic:
-        return _abrelu_generic(p, ntk, c, e)
+        return _abrelu_generic(p, ntk, a, b)
     stays_opposite = p.has_area and a * b > 0 and are_opposite(p)
-    if has_squares(p) and not stays_opposite and (p.has_area or _alike(p)):
-        return _abrelu(p, ntk, c, e, lambda p: _plain(p, a, b, c)[0])
-    cov, slope = duals.abrelu(p, a, b) if stays_opposite else _plain(p, a, b, c)
+    if c and has_squares(p) and not stays_opposite and (p.has_area or _alike(p)):
+        return _abrelu(p, ntk, a, b)
+    cov, slope = duals.abrelu(p, a, b) if stays_opposite else _plain(p, a, b)
     return cov, None if ntk is None else slope * ntk
 
 
-def _plain(p, a, b, c):
+def _plain(p, a, b):
     """Return what `duals.abrelu` does, with lack' if area or lack are carried along, else with gap' alone."""
     cov, slope = duals.abrelu(p, a, b)
     if p.has_area:
+        c = (a * a + b * b) / 2
         return Cov(cov.k, lack=Pair(c * p.q1, c * p.q2, cov).minus), slope
     return Cov(cov.k, cov.gap), slope
 
 
-def _abrelu_generic(p, ntk, c, e):
+def _abrelu_generic(p, ntk, a, b):
     """K' = slope K + e A,  slope = c - e (pi / 2 - alpha),  Theta' = slope Theta,  A^2 = q q' - K^2."""
+    c, e = _shares(a, b)
     slope, area = right_angle_less(p, p.q1, p.q2, p.k)                       # alpha
     slope *= e
     slope += c - e * pi / 2
@@ -59,42 +64,59 @@ def _abrelu_generic(p, ntk, c, e):
     return Cov(k), None if ntk is None else scaled(ntk, slope, p.is_spare)
 
 
+def _shares(a, b):
+    """Return c = (a^2 + b^2) / 2 of the linear part and e = (a - b)^2 / (2 pi) of the kink."""
+    return (a * a + b * b) / 2, (a - b) ** 2 / (2 * pi)
+
+
+def _abrelu(p, ntk, a, b):
+    """With the angle t = min(theta, pi - theta) to the axis, and j = A - t |K|:
+
+    K' = c K + e j,    lack' = c lack - e j,           gap' = c gap - 2 e j,           slope = c - e t    where K >= 0,
+    K' = a b K + e j,  lack' = c lack - e (j - pi K),  gap' = c gap - 2 e (j - pi K),  slope = a b + e t  where K < 0.
+    """
+    c, e = _shares(a, b)
+    lack = _lack(p)
+    area = _area(p, lack)
+    is_obtuse = p.k < 0
+    some_are_obtuse = is_obtuse.any()
+    t = angle_to_axis(area, p.k)
+    if not (numpy.all(p.q1 > 0) and numpy.all(p.q2 > 0)):
+        numpy.copyto(t, pi / 2, where=(p.q1 == 0) | (p.q2 == 0))
+    rare = exact = None
+    if some_are_obtuse and a * b < 0:                                        # lack' is a small difference there
+        rare = numpy.nonzero(is_obtuse & (t < pi - OBTUSE_ANGLE))
+        exact, _ = _plain(p.at(rare), a, b)
+    j = _j(area, t, abs(p.k), is_obtuse) if some_are_obtuse else _j(area, t, p.k, None)
+    j *= e
+    turn = e * pi * p.k if some_are_obtuse else None
+    k = scaled(p.k, c, p.is_spare)
+    if some_are_obtuse:
+        numpy.multiply(k, a * b / c, out=k, where=is_obtuse)
+    k += j
+    if not p.has_area:
+        j *= 2
+    less = lack if p.has_area else p.gap
+    less = scaled(less, c, p.is_spare or less is not p.cov.lack and less is not p.cov.gap)
+    less -= j
+    if some_are_obtuse:
+        numpy.add(less, turn if p.has_area else 2 * turn, out=less, where=is_obtuse)
+    cov = Cov(k, lack=less) if p.has_area else Cov(k, less)
+    if rare is not None:
+        k[rare] = exact.k
+        less[rare] = exact.lack if p.has_area else exact.gap
+    t *= -e
+    t += c
+    if some_are_obtuse:
+        numpy.subtract(a * b + c, t, out=t, where=is_obtuse)
+    return cov, None if ntk is None else scaled(ntk, t, p.is_spare)
+
+
 def _alike(p):
     """True if no lengths other than 0 are so different that the angle cannot be taken from the gap."""
     variances = [q for q in (p.q1, p.q2) if q.size]
     least = min((numpy.where(q > 0, q, q.max()).min() for q in variances), default=1)
     return all(q.max() <= MAX_LENGTH_RATIO ** 2 * least for q in variances)
-
-
-def _abrelu(p, ntk, c, e, plain):
-    lack = _lack(p)
-    area = _area(p, lack)
-    theta = angle_of(area, p.k)
-    if not (numpy.all(p.q1 > 0) and numpy.all(p.q2 > 0)):
-        numpy.copyto(theta, pi / 2, where=(p.q1 == 0) | (p.q2 == 0))
-    least, most = (theta.min(), theta.max()) if theta.size else (1, 1)
-    rare = numpy.nonzero(theta > OBTUSE_ANGLE) if most > OBTUSE_ANGLE else None
-    exact = None if rare is None else plain(p.at(rare))                      # before anything is overwritten
-    j = _j_delta(area, theta, p.k, least)
-    j *= e
-    k = scaled(p.k, c, p.is_spare)
-    k += j
-    if p.has_area:
-        lack = scaled(lack, c, p.is_spare or lack is not p.cov.lack)
-        lack -= j
-        cov = Cov(k, lack=lack)
-    else:
-        gap = scaled(p.gap, c, p.is_spare)
-        j *= 2
-        gap -= j
-        cov = Cov(k, gap)
-    if exact is not None:
-        for new, value in zip(cov, exact):
-            if new is not None:
-                new[rare] = value
-    theta *= -e
-    theta += c
-    return cov, None if ntk is None else scaled(ntk, theta, p.is_spare)
 
 
 def _lack(p):
@@ -119,33 +141,36 @@ def _area(p, lack):
     return numpy.sqrt(area, out=area)
 
 
-def _j_delta(area, theta, k, least):
-    """Return A - theta K, written into A, by the series of A (1 - theta cot theta) where theta is small."""
+def _j(area, t, k, is_obtuse):
+    """Return A - t K, written into A, by the series of A (1 - t cot t) where the angle t is small."""
     j = area
-    if least >= SERIES_ANGLE:
-        j -= theta * k
+    limit = SERIES_ANGLE if is_obtuse is None else OBTUSE_SERIES_ANGLE
+    if not t.size or t.min() >= limit:
+        j -= t * k
         return j
-    is_small = theta < SERIES_ANGLE
-    if FEW * numpy.count_nonzero(is_small) >= theta.size:
-        series = one_minus_t_cot(theta)
+    is_small = t < SERIES_ANGLE
+    if is_obtuse is not None:
+        is_small |= is_obtuse & (t < limit)
+    if FEW * numpy.count_nonzero(is_small) >= t.size:
+        series = one_minus_t_cot(t, limit)
         series *= area
-        j -= theta * k
+        j -= t * k
         numpy.copyto(j, series, where=is_small)
         return j
     i = numpy.nonzero(is_small)
-    series = one_minus_t_cot(theta[i])
+    series = one_minus_t_cot(t[i], limit)
     series *= area[i]
-    j -= theta * k
+    j -= t * k
     j[i] = series
     return j
 
 
-def one_minus_t_cot(t: Array) -> Array:
-    """Return 1 - t cot t = t^2/3 + t^4/45 + 2 t^6/945 + t^8/4725 + ..., for t < SERIES_ANGLE."""
+def one_minus_t_cot(t: Array, limit: float) -> Array:
+    """Return 1 - t cot t = 2 sum_n zeta(2 n) (t / pi)^(2 n) = t^2/3 + t^4/45 + 2 t^6/945 + ..., for t below a limit."""
+    terms = ceil(log(EPS) / log((limit / pi) ** 2))
     tt = t * t
-    total = tt / 1575
-    for c in (2 / 315, 1 / 15, 1):
-        total += c
+    total = 0 * tt
+    for n in range(terms, 0, -1):
+        total += 2 * ZETA[n - 1] / pi ** (2 * n)
         total *= tt
-    total /= 3
     return total

@@ -25,6 +25,7 @@ __all__ = ['MAX_ANGLE', 'MIN_ANGLE', 'NotGeneric', 'are_opposite', 'by_dual', 'c
 VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}        # by the bytes of a number
 MAX_EXPONENT = {4: 30., 8: 300.}                               # likewise: exp of twice that, and of its negative, exist
 MIN_EXPONENT = 1 / 8   # of the smallest variance, below which sinh is no difference of exponentials
+MAX_STEEPNESS = 32     # largest variance at which Erf and Gelu are no kinks: K' loses as many eps where pairs coincide
 MIN_ANGLE = .2         # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
 MAX_ANGLE = 2.7        # largest angle of generic pairs: beyond, K' of a ReLU has fewer digits
 MIN_LACK = .005        # smallest lack of pairs whose gap may still be taken from K, over s: an angle of .1
@@ -171,7 +172,8 @@ def erf(p: Pair, ntk: Array | None, a: Number, b: Number, c: Number) -> Fused:
     bb = b * b
     if p.has_digits is False:
         check_angles(p)
-    alpha, root = right_angle_less(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, 2 * bb * p.k)
+    also_near = p.has_digits and _are_below(p, MAX_STEEPNESS / bb if bb else 1)
+    alpha, root = right_angle_less(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, 2 * bb * p.k, also_near)
     alpha *= m
     alpha += c * c
     slope = numpy.divide(2 * m * bb, root, out=root)
@@ -188,7 +190,8 @@ def gelu(p: Pair, ntk: Array | None) -> Fused:
         check_angles(p)
     x1 = 1 / (1 + p.q1)
     x2 = 1 / (1 + p.q2)
-    alpha, root = right_angle_less(p, 1 + p.q1, 1 + p.q2, p.k)
+    also_near = p.has_digits and _are_below(p, MAX_STEEPNESS)
+    alpha, root = right_angle_less(p, 1 + p.q1, 1 + p.q2, p.k, also_near)
     ratio = p.k / root
     k = ratio * x1
     k *= x2
@@ -290,9 +293,13 @@ def exp_normalized(p: Pair, ntk: Array | None, gamma: Number, shift: Number) -> 
 
 def _check_exponents(p, t):
     """Raise NotGeneric if exp(t q) is out of range."""
-    most = MAX_EXPONENT[p.k.dtype.itemsize]
-    if not all(numpy.all(t * q < most) for q in (p.q1, p.q2)):
+    if t and not _are_below(p, MAX_EXPONENT[p.k.dtype.itemsize] / t):
         raise NotGeneric
+
+
+def _are_below(p, most):
+    """True if all variances are below a number."""
+    return all(bool(numpy.all(q < most)) for q in (p.q1, p.q2))
 
 
 # ------------------------------------------------------------------ Gaussians, and polynomials

@@ -5,10 +5,10 @@ from typing import Any, TypeAlias
 
 from ..arrays import namespace, plain, untraced
 from ..derivatives import carried, carried_root, is_traced
-from ..in_place import increased, scaled
+from ..in_place import divided, increased, scaled
 from ..ranges import check_range, check_small
 from ..types import Array, Number
-from .geometry import Cov, Geometry
+from .geometry import Cov, Geometry, over
 
 __all__ = ['Dual', 'Pair', 'check_kept', 'check_variances']
 
@@ -91,12 +91,20 @@ class Pair(Geometry):
         """Return the Cov of u / sqrt(v1) and v / sqrt(v2)."""
         n1 = self.xp.sqrt(v1)
         n2 = self.xp.sqrt(v2)
+        if self.is_generic:
+            return Cov(divided(divided(self.k, n1, self.is_spare), n2, True))
+        if self.cov.lack is not None:
+            return Cov(self.k / n1 / n2, lack=self.cov.lack / n1 / n2)
         gap = (self.n1 / n1 - self.n2 / n2) ** 2 + 2 * self.minus / n1 / n2
         return Cov(self.k / n1 / n2, untraced(gap), self.area / n1 / n2)
 
     def add(self, other: 'Pair') -> Cov:
         """Add an independent pair (x, y), u + x and v + y:  A'^2 = A^2 + B^2 + q p' + q' p - 2 K M."""
         p = other
+        if self.is_generic:
+            return Cov(self.k + p.k)
+        if self.cov.lack is not None:
+            return Cov(self.k + p.k, lack=self._lack_of_sum(p))
         area = self.numbers._area_of_sum(p.numbers)
         if self.is_traced or p.is_traced:
             area = carried_root(area, self.squared + p.squared + self._mixed(p, -1))
@@ -105,6 +113,10 @@ class Pair(Geometry):
     def multiply(self, other: 'Pair') -> Cov:
         """Multiply by an independent pair (x, y), u x and v y:  K' = K M,  A'^2 = A^2 p p' + K^2 B^2."""
         p = other
+        if self.is_generic:
+            return Cov(self.k * p.k)
+        if self.cov.lack is not None:
+            return Cov(self.k * p.k, lack=self.cov.lack * p.s + self.k * p.minus)
         gap, area = self.numbers._gap_and_area_of_product(p.numbers)
         if self.is_traced or p.is_traced:
             gap = carried(gap, self._mixed(p, 1))
@@ -115,6 +127,13 @@ class Pair(Geometry):
         """Return q p + q' p' - 2 K M or, if sign is -1, q p' + q' p - 2 K M, from terms that vanish as the gaps do."""
         gaps = self.gap * (p.q1 + p.q2) + p.gap * (self.q1 + self.q2) - self.gap * p.gap
         return (gaps + sign * (self.q1 - self.q2) * (p.q1 - p.q2)) / 2
+
+    def _lack_of_sum(self, p):
+        """Return lack + lack_p + s_sum - s - s_p,  s_sum^2 - (s + s_p)^2 = (sqrt(q p') - sqrt(q' p))^2."""
+        xp = self.xp
+        lengths = self.n1 * p.n2 - self.n2 * p.n1
+        total = xp.sqrt(self.q1 + p.q1) * xp.sqrt(self.q2 + p.q2) + self.s + p.s
+        return self.cov.lack + p.minus + over(lengths * lengths, total)
 
     def _area_of_sum(self, p):
         """Return the area of a sum by lengths, since products of variances may exceed the range of the numbers."""

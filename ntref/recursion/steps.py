@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ..arrays import namespace, untraced
+from ..in_place import divided
 from ..duals.geometry import Cov
 from ..duals.pair import Pair
 from ..types import Array, Shape
@@ -131,6 +132,8 @@ class Steps:
         `bound` is an upper bound of the gap as a function of the Pair; see `bounded`.
         """
         def cov(p):
+            if gap and area and p.cov.lack is not None:
+                return Cov(f(p.k), lack=f(p.cov.lack))
             new_gap = None if p.is_generic else f(p.gap) if gap else bound(p.numbers) if bound else None
             return Cov(f(p.k), new_gap, f(p.area) if area and p.has_area else None)
         return self.map(cov).but(ntk=self.tangent(f))
@@ -139,7 +142,7 @@ class Steps:
         """Divide z by sqrt(v), with v1 for x1 and v2 for x2 shaped like `variances`, or with axes of length one."""
         pairs, variances = self.pairs(), self.spreads(v1, v2)
         left, right = variances[0]
-        ntk = None if self.ntk is None else self.ntk / left ** .5 / right ** .5
+        ntk = self.tangent(lambda ntk: divided(divided(ntk, left ** .5, not self.is_shared), right ** .5, True))
         return self._stepped([p.divide(*v) for p, v in zip(pairs, variances)]).but(ntk=ntk)
 
     def masked(self) -> Self:
@@ -304,9 +307,12 @@ class Steps:
         """
         raise NotImplementedError
 
-    def coincidences(self) -> list[Array]:
-        """Return where an input meets itself at the same position: bool arrays for the pairings of `map`."""
-        raise NotImplementedError('expected a whole state, got a tile, which cannot tell which inputs are the same.')
+    def coincidences(self) -> list[Array | None]:
+        """Return where an input meets itself at the same position: bool arrays for the pairings of `map`.
+
+        None: nowhere.
+        """
+        raise NotImplementedError
 
     def shared(self) -> Self:
         """Return the state for more than one holder, so that no step writes into its arrays."""

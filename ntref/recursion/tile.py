@@ -4,12 +4,13 @@ A `Tile` is the state of the recursion for some of x1 against some of x2, or for
 make it fast.
 
 Of the covariances within an input it needs the variances alone. They come from a first pass over the pairs
-(x[i], x[i]), on a tape that `recording` writes and `replaying` reads layer by layer, in the order in which the network
-asks for them. This order is the same for every tile.
+(x[i], x[i]), on a tape (`ntref.recursion.tape`) that is read layer by layer, in the order in which the network asks for
+them. This order is the same for every tile.
 
 A convolution and the steps that follow it are `pending` until a layer asks for all positions (`computed`). They are
 then done together for some rows of positions at a time, which stay in the cache, and their results overwrite their
-inputs. Gaps are carried only where there are pairs that are not generic (`is_generic`, `NotGeneric`).
+inputs. Gaps, or the lack s - K, are carried only where there are pairs that are not generic (`is_generic`,
+`NotGeneric`).
 
 `rows` are two slices, for the rows of the left and of the right members. For inputs with themselves only right rows
 from the first left row on are computed; the rest is mirrored.
@@ -32,30 +33,12 @@ from .signal import Demand, Signal, shared_signal
 from .start import across, at_pairs, one_by_one, own_variances
 from .state import finished_tangent
 from .steps import Steps
+from .tape import no_tape
 
-__all__ = ['Tile', 'input_tile', 'recording', 'replaying']
+__all__ = ['Tile', 'input_tile']
 
 ARRAYS = 5            # K, gap, area, lack and Theta
-MAX_NOISE = 16        # eps: error of K up to which smooth functions take nearly coincident pairs from K alone
-
-
-def recording(steps: list) -> Callable:
-    """Return the tape of a first pass, which computes variances and appends them to `steps`."""
-    def tape(compute):
-        steps.append(packed(compute(), 1).copy(order='K'))       # a copy: the original may be overwritten
-        return steps[-1], steps[-1]
-    return tape
-
-
-def replaying(steps1: list, steps2: list) -> Callable:
-    """Return the tape for x1 against x2, which reads the variances of both after each step."""
-    steps = zip(steps1, steps2, strict=True)
-    return lambda compute: next(steps)
-
-
-def no_tape(compute):
-    """Return no variances: the tape of a part of a tile, since the whole tile has the real tape."""
-    return None, None
+MAX_NOISE = 32        # eps: error of K up to which smooth functions take nearly coincident pairs from K alone
 
 
 @dataclass(frozen=True)
@@ -114,6 +97,12 @@ class Tile(Steps):
     @property
     def covs(self) -> list[Cov]:
         return [self.mutual]
+
+    def map(self, f: Callable[..., Cov], *others: Steps) -> Self:
+        """Map as `Steps` does; raise NotGeneric if pairs are generic in some of the branches only."""
+        if any(k.is_generic != self.is_generic for k in others):
+            raise NotGeneric
+        return super().map(f, *others)
 
     def pairs(self) -> list[Pair]:
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
@@ -364,6 +353,11 @@ class Tile(Steps):
         return self.but(mutual=Cov(*cov), ntk=ntk, is_shared=False, pending=None)
 
     # -------------------------------------------------------------- what a layer leaves, put right
+
+    def coincidences(self) -> list[Array | None]:
+        if not self.block.is_own:
+            return [None]
+        return [self.here(self.nngp.shape[1::2] if self.paired else ())]
 
     def in_range(self) -> Self:
         """Check the variances of inputs with themselves; those of other tiles were checked there."""

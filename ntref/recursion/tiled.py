@@ -13,7 +13,8 @@ from ..windows import packed, taken
 from .positions import swapped
 from .signal import Demand, Signal
 from .start import channels_last
-from .tile import input_tile, recording, replaying
+from .tape import recording, replaying
+from .tile import input_tile
 
 __all__ = ['in_parts', 'is_large']
 

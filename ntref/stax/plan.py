@@ -42,10 +42,13 @@ class Tiles:
     layer: Any
     given: Given
     names: tuple
+    is_part: bool
 
     def run(self) -> dict[str, Array]:
         """Return {name: kernel}."""
-        return in_parts(self.layer, self.given.x1, self.given.x2, self.given.signals, self.given.demand, self.names)
+        given = self.given
+        x2 = None if not self.is_part and given.are_same else given.x2
+        return in_parts(self.layer, given.x1, x2, given.signals, given.demand, self.names)
 
 
 def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> Whole | Tiles:
@@ -59,7 +62,7 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     outputs = [layer.trace(signal) for signal in given.signals]
     in_tiles = is_large(layer, given.x1, given.x2, given.signals, names)
     _check_memory(given, outputs, names, in_tiles)
-    return Tiles(layer, given, names) if in_tiles else Whole(layer, given, names, is_part)
+    return Tiles(layer, given, names, is_part) if in_tiles else Whole(layer, given, names, is_part)
 
 
 def _check_memory(given, outputs, names, in_tiles):

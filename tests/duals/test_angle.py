@@ -28,28 +28,28 @@ def test_arctangent(dtype):
 @pytest.mark.parametrize('dtype', DTYPES)
 @pytest.mark.parametrize('s', [1., 1e-9, 1e9])
 def test_angles(s, dtype, is_fast):
-    """theta relative to itself, pi / 2 - theta to eps."""
+    """The angle to the axis relative to itself, pi / 2 - theta to eps."""
     k = (s * numpy.cos(ANGLES)).astype(dtype)
     area = (s * numpy.sin(ANGLES)).astype(dtype)
     eps = numpy.finfo(dtype).eps
     with mpmath.workdps(30):
-        truth = numpy.array([float(mpmath.atan2(float(a), float(c))) for a, c in zip(area, k)])
+        truth = numpy.array([float(mpmath.atan2(float(a), abs(float(c)))) for a, c in zip(area, k)])
         other = numpy.array([float(mpmath.atan2(float(c), float(a))) for a, c in zip(area, k)])
     before = k.copy(), area.copy()
     with mock.patch.object(angle, 'has_fast_arctan2', lambda: is_fast):
-        theta = angle.angle_of(area, k)
+        to_axis = angle.angle_to_axis(area, k)
         alpha = angle.complement_of(k, area, numpy.array(s, dtype), numpy.array(1, dtype))
-    assert theta.dtype == alpha.dtype == dtype
-    assert (abs(theta - truth) <= 5 * eps * truth).all()
+    assert to_axis.dtype == alpha.dtype == dtype
+    assert (abs(to_axis - truth) <= 5 * eps * truth).all()
     assert (abs(alpha - other) <= 4 * eps).all()
     assert (k == before[0]).all() and (area == before[1]).all()
 
 
 @pytest.mark.parametrize('is_fast', [False, True])
-@pytest.mark.parametrize('k, theta', [(-2., numpy.pi), (0., 0.), (2., 0.)])
-def test_no_area(k, theta, is_fast):
+@pytest.mark.parametrize('k', [-2., 0., 2.])
+def test_no_area(k, is_fast):
     with mock.patch.object(angle, 'has_fast_arctan2', lambda: is_fast):
-        assert angle.angle_of(numpy.zeros(3), numpy.full(3, k)) == pytest.approx(theta, abs=1e-15)
+        assert (angle.angle_to_axis(numpy.zeros(3), numpy.full(3, k)) == 0).all()
 
 
 @pytest.mark.parametrize('found, system, is_fast', [

@@ -673,7 +673,8 @@ def relu_in_tiles(k=1., gap=1., slope=1.):
 
 def generic_relu(area):
     """A mutant of the ReLU of generic pairs, by area(pair)."""
-    def changed(p, ntk, c, e):
+    def changed(p, ntk, a, b):
+        c, e = fast._shares(a, b)
         theta = numpy.arctan2(area(p), p.k)
         return Cov((c - e * theta) * p.k + e * area(p)), None if ntk is None else (c - e * theta) * ntk
     return mock.patch.object(fast, '_abrelu_generic', changed)
