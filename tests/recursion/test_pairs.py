@@ -17,8 +17,8 @@ from ntref.duals import angle, fast
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.stax import (
-    ABRelu, Abs, ConvTranspose, Dense, Erf, Flatten, Gaussian, Gelu, GlobalAvgPool, LeakyRelu, Relu, Sign, repeat,
-    serial)
+    ABRelu, Abs, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gaussian, Gelu,
+    GlobalAvgPool, Identity, LayerNorm, LeakyRelu, Relu, Sign, parallel, repeat, serial)
 
 OTHER_DIMENSIONS = {
     'row': (serial(conv((3,)), Relu(), conv((2,), 'CIRCULAR'), Relu(), conv((2,), strides=(2,))), (7,)),
@@ -273,6 +273,47 @@ def test_opposite_rows_in_tiles(net, rng):
     for name in 'nngp', 'ntk':
         expected = getattr(whole, name)
         assert abs(net.kernel_fn(x, None, name) - expected).max() <= 4e-15 * abs(expected).max()
+
+
+def block():
+    return Dense(8, 1.4, .2)
+
+
+MIXED = {
+    'dropout': serial(block(), Relu(), Dropout(.7), block(), Relu(), Dropout(.9), block()),
+    'residual': serial(block(), *[FanOut(2), parallel(serial(Relu(), block()), Identity()), FanInSum()] * 3, Relu()),
+    'two branches': serial(block(), FanOut(2), parallel(serial(Erf(), block()), serial(Relu(), block())), FanInSum(),
+                           Relu(), block()),
+    'product': serial(FanOut(2), parallel(serial(block(), Relu(), block()), serial(block(), Erf(), block())),
+                      FanInProd(), block(), Relu()),
+    'concatenation': serial(FanOut(2), parallel(serial(block(), Relu(), block()), serial(block(), Abs(), block())),
+                            FanInConcat(), block(), Relu()),
+    'norm': serial(*[block(), LayerNorm(), Relu()] * 4, block()),
+}
+
+
+def rows_of(kind, rng):
+    """300 rows: far from each other, near, equal, parallel and opposite ones, or of one feature."""
+    if kind == 'one feature':
+        return numpy.linspace(-3, 3, 300)[:, None]
+    x = rng.random((300, 20)) if kind == 'near' else rng.standard_normal((300, 5 if kind == 'twice' else 40))
+    if kind == 'twice':
+        x[100:150] = x[:50] + 1e-9 * x[50:100]
+        x[150:200] = x[:50]
+        x[200:250] = 2 * x[:50]
+        x[250:] = -x[:50]
+    return x
+
+
+@pytest.mark.parametrize('name', MIXED)
+@pytest.mark.parametrize('kind', ['far', 'near', 'twice', 'one feature'])
+def test_rows_in_tiles_are_the_whole(name, kind, rng):
+    net, x = MIXED[name], rows_of(kind, rng)
+    for arguments in (x, None), (x, x.copy()), (x[:270], x[40:]):
+        whole = net.kernel_fn(*arguments)
+        k = net.kernel_fn(*arguments, ('nngp', 'ntk'))
+        for found, expected in (k.nngp, whole.nngp), (k.ntk, whole.ntk):
+            assert abs(found - expected).max() <= 8e-15 * abs(expected).max()
 
 
 @pytest.mark.parametrize('dtype', DTYPES)
