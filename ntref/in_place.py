@@ -4,7 +4,7 @@ from typing import Any
 from .arrays import kind, namespace
 from .types import Array, Number
 
-__all__ = ['increased', 'scaled']
+__all__ = ['divided', 'increased', 'scaled']
 
 
 def scaled(a: Array, w: Number, is_spare: bool) -> Array:
@@ -12,6 +12,14 @@ def scaled(a: Array, w: Number, is_spare: bool) -> Array:
     if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
         return w * a
     a *= w
+    return a
+
+
+def divided(a: Any, b: Any, is_spare: bool) -> Any:
+    """Return a / b, written into the array a if `is_spare`."""
+    if not is_spare or kind(a) != 'numpy' or kind(b) == 'autograd':
+        return a / b
+    a /= b
     return a
 
 

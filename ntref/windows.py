@@ -160,6 +160,8 @@ def zeros_like(a: Any, shape: Sequence[int]) -> Any:
 
 def packed(a: Any, batch_axes: int) -> Any:
     """Return a with its first axes innermost in memory, so that windows along the other axes move long runs."""
+    if a.ndim == batch_axes:
+        return a if a.flags.c_contiguous else a.copy()
     xp = namespace(a)
     first = range(batch_axes)
     last = range(a.ndim - batch_axes, a.ndim)

@@ -2,7 +2,7 @@
 
     python validation/performance.py [--nt PYTHON]
 
-About five minutes on two quiet cores.
+The times are those of `bench.py --all`, the slowest beside Neural Tangents first.
 """
 import argparse
 import subprocess
@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench import CASES, best, dense, machine, measured
+from bench import WORST, asked_for, best, machine, measured, summaries, worst_first
+from benched import CASES, dense, normal
 
 PAGE = Path(__file__).parent.parent / 'docs' / 'performance.md'
 
@@ -61,23 +62,62 @@ def table(titles, rows):
     return '\n'.join(lines + ['| ' + ' | '.join(map(str, row)) + ' |' for row in rows])
 
 
-def beside_nt(nt):
-    titles = ['network', 'inputs', 'precision', 'ntref, s'] + ['NT, s', 'NT / ntref'] * bool(nt)
-    return table(titles, [
-        (name, shape, dtype, f'{ours:.3f}') + ((f'{theirs:.3f}', f'{theirs / ours:.1f}') if theirs else ())
-        for name, shape, dtype, ours, theirs in measured(CASES, nt)])
+def cells_of(row):
+    """Cells of a row; without NT the last two are empty."""
+    theirs = (f'{row.nt_seconds:.3g}', f'{row.ratio:.3g}') if row.ratio else ('', '')
+    return row.name, row.inputs, row.dtype, row.get, f'{row.seconds:.3g}', *theirs
+
+
+def beside_nt(nt, cases):
+    """The slowest rows and means of the groups, if there is NT; then all rows, a table for each group."""
+    titles = 'network', 'inputs', 'precision', 'kernel', 'ntref, s', 'NT, s', 'NT / ntref'
+    found = list(measured(asked_for(cases), nt))
+    parts = []
+    if nt:
+        worst = worst_first(found)[:WORST]
+        parts += ['### The slowest beside it', table(titles, map(cells_of, worst))]
+        parts += ['### Means', means_of(found)]
+    for group in dict.fromkeys(row.group for row in found):
+        members = [row for row in found if row.group == group]
+        in_order = worst_first(members) + [row for row in members if not row.ratio]
+        parts += [f'### {group[0].upper()}{group[1:]}', table(titles, map(cells_of, in_order))]
+    return '\n\n'.join(parts)
+
+
+def means_of(found):
+    titles = 'group', 'rows', 'NT / ntref, geometric mean', 'least', 'of'
+    rows = []
+    for group, count, mean, worst in summaries(found):
+        which = f'{worst.name}, {worst.dtype}, {worst.get}'
+        rows.append((group, count, f'{mean:.3g}', f'{worst.ratio:.3g}', which))
+    return table(titles, rows)
+
+
+def dense_seconds(depth, n, repeat):
+    """NTK of n inputs of 100 features, x2=None, float64."""
+    from ntref import stax
+    kernel_fn = dense(stax, depth).kernel_fn
+    x = normal(n, 100).draw()
+    return best(lambda: kernel_fn(x, None, 'ntk'), repeat)
+
+
+def peak_of(n, out):
+    """Bytes by which a process grows; with `out` the kernel goes to the disk."""
+    run = subprocess.run(
+        [sys.executable, '-c', PEAK.format(n=n, out=out)], check=True, capture_output=True, text=True)
+    return int(run.stdout)
 
 
 def growth():
     """Time per entry and peak memory of the NTK of 3 layers, x2=None."""
-    from ntref import stax
     rows = []
     for n in (1000, 2000, 4000, 8000, 16000):
-        seconds = best(dense(stax, 3).kernel_fn, (n, 100), 'float64', 2)
-        in_memory, on_disk = (int(subprocess.run([sys.executable, '-c', PEAK.format(n=n, out=out)], check=True,
-                                                 capture_output=True, text=True).stdout) for out in (False, True))
-        rows.append((n, f'{seconds:.3f}', f'{seconds / n ** 2 * 1e9:.1f}', f'{in_memory / (8 * n * n):.2f}',
-                     f'{on_disk / 2 ** 20:.0f}'))
+        seconds = dense_seconds(3, n, 2)
+        in_memory = peak_of(n, False)
+        on_disk = peak_of(n, True)
+        each = seconds / n ** 2 * 1e9
+        share = in_memory / (8 * n * n)
+        rows.append((n, f'{seconds:.3f}', f'{each:.1f}', f'{share:.2f}', f'{on_disk / 2 ** 20:.0f}'))
     return table(['n', 's', 'ns an entry', 'memory / result', 'with `out`, MiB'], rows)
 
 
@@ -85,19 +125,20 @@ def floor():
     """Time per computed entry and layer against sqrt and arctan2 alone, in the cache, on as many threads."""
     import numpy as np
 
-    from ntref import stax
     from ntref.engine import in_threads
 
     def transcendental(x, times=200):
         out = np.empty_like(x)
         for _ in range(times):
             np.arctan2(np.sqrt(x, out=out), x, out=out)
-    n, xs, rows = 4000, [np.random.default_rng(0).random(2 ** 15) for _ in range(2)], []
+    n = 4000
+    xs = [np.random.default_rng(0).random(2 ** 15) for _ in range(2)]
+    rows = []
     start = time.perf_counter()
     in_threads(transcendental, xs)
     least = (time.perf_counter() - start) / (200 * sum(map(len, xs))) * 1e9
     for depth in (3, 10):
-        seconds = best(dense(stax, depth).kernel_fn, (n, 100), 'float64', 3)
+        seconds = dense_seconds(depth, n, 3)
         each = seconds / (n * (n + 1) / 2 * depth) * 1e9
         rows.append((depth, f'{each:.2f}', f'{least:.2f}', f'{each / least:.1f}'))
     return table(['layers', 'ns an entry and layer', 'sqrt and arctan2', 'ratio'], rows)
@@ -118,9 +159,10 @@ Written by `python validation/performance.py --nt PYTHON`. {machine()}.
 
 ## Beside Neural Tangents
 
-NTK, x2=None, the best of three; NT (0.6.5 on jaxlib 0.4.25) jitted and warm, in the same run on the same cores.
+Seconds of a call, the best of three; NT (0.6.5 on jaxlib 0.4.25) jitted and warm, in turn with ntref on the same
+cores. x2=None but for gradients. In `validation/benched.py` are the networks; what NT does not have has no time there.
 
-{beside_nt(args.nt)}
+{beside_nt(args.nt, CASES.values())}
 
 {start}.
 

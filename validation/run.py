@@ -7,7 +7,7 @@ minutes on two cores. --quick: smaller sizes, printed and not written. `conforma
 environment variable NT_PYTHON: an interpreter that has Neural Tangents.
 
 Without names all of them, and then the scripts beside this one that write pages and pictures of docs/: accuracy,
-pictures, performance. These take half an hour.
+pictures, performance. These take an hour and more.
 """
 import argparse
 import os

@@ -5,7 +5,8 @@
 from .closed_form import (
     abrelu, erf, exp, exp_normalized, gabor, gaussian, gelu, polynomial, rbf, rectified_monomial,
     sign, sin, step)
-from .pair import Cov, Pair
+from .geometry import Cov
+from .pair import Pair
 
 __all__ = ['Cov', 'Pair', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu',
            'polynomial', 'rbf', 'rectified_monomial', 'sign', 'sin', 'step']

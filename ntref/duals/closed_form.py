@@ -18,7 +18,8 @@ from ..arrays import namespace, plain, untraced
 from ..derivatives import carried
 from ..types import Number
 from . import gaps, partials, smooth_gaps
-from .pair import Cov, Dual, Pair, over
+from .geometry import Cov, over
+from .pair import Dual, Pair
 from .partials import with_adjoint
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial',

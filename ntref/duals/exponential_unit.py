@@ -18,7 +18,8 @@ and K' = E[u+ v+] + alpha (X + X') + alpha^2 W. The slope and derivatives are su
 """
 from ..arrays import namespace, plain, untraced
 from ..types import Number
-from .pair import Dual, Pair, over
+from .geometry import over
+from .pair import Dual, Pair
 from .price import Price
 from .truncated import DELTA, HINGE, STEP, Products, combined, legendre, parted
 

@@ -1,196 +1,176 @@
-"""Duals in few passes over memory, for NumPy arrays that fit in the cache.
+"""The dual of ReLU and its like in few passes over memory, for NumPy arrays that fit in the cache, for all pairs.
 
-Each function has the value of its plain form in `ntref.duals`, and leaves the pairs that need care to that form.
+It has the value of its plain form in `ntref.duals`, and leaves the pairs that need care to that form.
 """
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from math import ceil, log, pi
 
-from ..in_place import scaled
+import numpy
+
 from .. import duals
+from ..in_place import scaled
 from ..types import Array, Number
-from .pair import MAX_LENGTH_RATIO, Dual, Pair
+from .angle import angle_to_axis
+from .generic import Fused, are_opposite, has_squares, right_angle_less
+from .geometry import MAX_LENGTH_RATIO, Cov
+from .pair import Pair
 
-__all__ = ['BLOCK', 'NotGeneric', 'abrelu', 'by_dual', 'erf', 'gelu']
+__all__ = ['BLOCK', 'abrelu']
 
 BLOCK = 2 ** 18        # float64 entries of a block: with fewer threads wait for each other
 
-Fused: TypeAlias = tuple[Any, Any, Any, Any]     # K', gap', area', Theta'; None: is not carried
+OBTUSE_ANGLE = 2.5     # above, lack' of a function that is nearly even is left to the plain form
+SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14
+OBTUSE_SERIES_ANGLE = .5   # where K < 0, K' may be as small as j: below, A - t |K| would lose its digits
+EPS = 2e-16                # of the first term, where the series ends
+ZETA = 1.6449340668482264, 1.0823232337111382, 1.0173430619844491, 1.0040773561979443, 1.0009945751278181, \
+    1.000246086553308, 1.0000612481350587, 1.0000152822594087, 1.000003817293265, 1.0000009539620339
+"""zeta(2), zeta(4), ..."""
+FEW = 16               # if one of FEW pairs, or more, is below, the series is summed for all
 
 
-class NotGeneric(Exception):
-    """Raised if some pairs nearly coincide or are nearly opposite, though they were said to be generic."""
+def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
+    """`duals.abrelu` and Theta' = slope Theta; with lack' if area or lack are carried along, else with gap'.
+
+    What is nearly opposite stays so behind a function that is no kink, a b > 0, and leaves gap' and area'.
+    """
+    c = (a * a + b * b) / 2
+    if p.is_generic:
+        return _abrelu_generic(p, ntk, a, b)
+    stays_opposite = p.has_area and a * b > 0 and are_opposite(p)
+    if c and has_squares(p) and not stays_opposite and (p.has_area or _alike(p)):
+        return _abrelu(p, ntk, a, b)
+    cov, slope = duals.abrelu(p, a, b) if stays_opposite else _plain(p, a, b)
+    return cov, None if ntk is None else slope * ntk
 
 
-# ------------------------------------------------------------------ generic pairs
-
-VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}        # by the bytes of a number
-MIN_ANGLE = .2         # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
-MAX_ANGLE = 2.7        # largest angle of generic pairs: beyond, K' of a ReLU has fewer digits
-
-
-def by_dual(p: Pair, ntk: Array | None, dual: Callable[[Pair], Dual]) -> Fused:
-    """Return K' and Theta' of generic pairs by any dual; raise NotGeneric if a pair is not."""
-    _check(p.theta, MIN_ANGLE, MAX_ANGLE)
-    cov, slope = dual(p)
-    return cov.k, None, None, None if ntk is None else slope * ntk
+def _plain(p, a, b):
+    """Return what `duals.abrelu` does, with lack' if area or lack are carried along, else with gap' alone."""
+    cov, slope = duals.abrelu(p, a, b)
+    if p.has_area:
+        c = (a * a + b * b) / 2
+        return Cov(cov.k, lack=Pair(c * p.q1, c * p.q2, cov).minus), slope
+    return Cov(cov.k, cov.gap), slope
 
 
-def _squares(p):
-    """True if products of variances and of their differences stay within the range of the numbers."""
-    tiny, huge = VARIANCE_RANGE[p.k.dtype.itemsize]
-    variances = [q for q in (p.q1, p.q2) if q.size]
-    return all(q.max() < huge and p.xp.where(q > 0, q, 1).min() > tiny for q in variances)
+def _abrelu_generic(p, ntk, a, b):
+    """K' = slope K + e A,  slope = c - e (pi / 2 - alpha),  Theta' = slope Theta,  A^2 = q q' - K^2."""
+    c, e = _shares(a, b)
+    slope, area = right_angle_less(p, p.q1, p.q2, p.k)                       # alpha
+    slope *= e
+    slope += c - e * pi / 2
+    k = scaled(p.k, slope, p.is_spare)
+    area *= e
+    k += area
+    return Cov(k), None if ntk is None else scaled(ntk, slope, p.is_spare)
+
+
+def _shares(a, b):
+    """Return c = (a^2 + b^2) / 2 of the linear part and e = (a - b)^2 / (2 pi) of the kink."""
+    return (a * a + b * b) / 2, (a - b) ** 2 / (2 * pi)
+
+
+def _abrelu(p, ntk, a, b):
+    """With the angle t = min(theta, pi - theta) to the axis, and j = A - t |K|:
+
+    K' = c K + e j,    lack' = c lack - e j,           gap' = c gap - 2 e j,           slope = c - e t    where K >= 0,
+    K' = a b K + e j,  lack' = c lack - e (j - pi K),  gap' = c gap - 2 e (j - pi K),  slope = a b + e t  where K < 0.
+    """
+    c, e = _shares(a, b)
+    lack = _lack(p)
+    area = _area(p, lack)
+    is_obtuse = p.k < 0
+    some_are_obtuse = is_obtuse.any()
+    t = angle_to_axis(area, p.k)
+    if not (numpy.all(p.q1 > 0) and numpy.all(p.q2 > 0)):
+        numpy.copyto(t, pi / 2, where=(p.q1 == 0) | (p.q2 == 0))
+    rare = exact = None
+    if some_are_obtuse and a * b < 0:                                        # lack' is a small difference there
+        rare = numpy.nonzero(is_obtuse & (t < pi - OBTUSE_ANGLE))
+        exact, _ = _plain(p.at(rare), a, b)
+    j = _j(area, t, abs(p.k), is_obtuse) if some_are_obtuse else _j(area, t, p.k, None)
+    j *= e
+    turn = e * pi * p.k if some_are_obtuse else None
+    k = scaled(p.k, c, p.is_spare)
+    if some_are_obtuse:
+        numpy.multiply(k, a * b / c, out=k, where=is_obtuse)
+    k += j
+    if not p.has_area:
+        j *= 2
+    less = lack if p.has_area else p.gap
+    less = scaled(less, c, p.is_spare or less is not p.cov.lack and less is not p.cov.gap)
+    less -= j
+    if some_are_obtuse:
+        numpy.add(less, turn if p.has_area else 2 * turn, out=less, where=is_obtuse)
+    cov = Cov(k, lack=less) if p.has_area else Cov(k, less)
+    if rare is not None:
+        k[rare] = exact.k
+        less[rare] = exact.lack if p.has_area else exact.gap
+    t *= -e
+    t += c
+    if some_are_obtuse:
+        numpy.subtract(a * b + c, t, out=t, where=is_obtuse)
+    return cov, None if ntk is None else scaled(ntk, t, p.is_spare)
 
 
 def _alike(p):
     """True if no lengths other than 0 are so different that the angle cannot be taken from the gap."""
     variances = [q for q in (p.q1, p.q2) if q.size]
-    least = min((p.xp.where(q > 0, q, q.max()).min() for q in variances), default=1)
+    least = min((numpy.where(q > 0, q, q.max()).min() for q in variances), default=1)
     return all(q.max() <= MAX_LENGTH_RATIO ** 2 * least for q in variances)
 
 
-def _check(angle, least, most):
-    if angle.size and not least < angle.min() <= angle.max() < most:
-        raise NotGeneric
+def _lack(p):
+    """Return s - K = (gap - (sqrt q - sqrt q')^2) / 2, or what is carried along."""
+    if p.has_area:
+        return p.minus
+    lack = numpy.subtract(p.n1, p.n2, out=numpy.empty_like(p.k))
+    lack *= lack
+    numpy.subtract(p.gap, lack, out=lack)
+    lack *= .5
+    return lack
 
 
-def erf(p: Pair, ntk: Array | None, a: Number, b: Number, c: Number) -> Fused:
-    """`duals.erf`:  K' = m atan2(2 b^2 K, sqrt D) + c^2,  slope = 2 m b^2 / sqrt D,  m = 2 a^2 / pi,
-
-    D = (1 + 2 b^2 q) (1 + 2 b^2 q') - 4 b^4 K^2.
-    """
-    m = 2 * a * a / p.xp.pi
-    bb = b * b
-    k = 2 * bb * p.k
-    root = _root(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, k)
-    k = p.xp.arctan2(k, root, out=k)
-    _check(k, MIN_ANGLE - p.xp.pi / 2, p.xp.pi / 2 - MIN_ANGLE)
-    k *= m
-    k += c * c
-    return k, None, None, None if ntk is None else 2 * m * bb / root * ntk
+def _area(p, lack):
+    """Return A = sqrt((s - K) (s + K)), or a copy of what is carried along."""
+    if p.cov.area is not None:
+        return p.cov.area.copy(order='K')
+    area = numpy.multiply(p.n1, p.n2, out=numpy.empty_like(p.k))
+    area += p.k
+    area *= lack
+    numpy.maximum(area, 0, out=area)
+    return numpy.sqrt(area, out=area)
 
 
-def gelu(p: Pair, ntk: Array | None) -> Fused:
-    """`duals.gelu`:  K' = K/4 + [(K^2 x x' + y y' D) / sqrt D + K alpha] / (2 pi),  alpha = atan2(K, sqrt D),
-
-    slope = 1/4 + [alpha + K / sqrt D (1 / D + x + x')] / (2 pi),
-    x = 1 / (1 + q),  y = q / (1 + q),  D = (1 + q) (1 + q') - K^2.
-    """
-    xp = p.xp
-    x1 = 1 / (1 + p.q1)
-    x2 = 1 / (1 + p.q2)
-    root = _root(p, 1 + p.q1, 1 + p.q2, p.k)
-    alpha = xp.arctan2(p.k, root)
-    _check(alpha, MIN_ANGLE - xp.pi / 2, xp.pi / 2 - MIN_ANGLE)
-    xx = x1 * x2
-    yy = (p.q1 * x1) * (p.q2 * x2)
-    ratio = p.k / root
-    k = ratio * xx
-    k += alpha
-    k *= p.k
-    k += xp.multiply(yy, root, out=xp.empty_like(root))
-    k /= 2 * xp.pi
-    k += p.k / 4
-    if ntk is None:
-        return k, None, None, None
-    root *= root
-    slope = 1 / root
-    slope += x1
-    slope += x2
-    slope *= ratio
-    slope += alpha
-    slope /= 2 * xp.pi
-    slope += 1 / 4
-    slope *= ntk
-    return k, None, None, slope
+def _j(area, t, k, is_obtuse):
+    """Return A - t K, written into A, by the series of A (1 - t cot t) where the angle t is small."""
+    j = area
+    limit = SERIES_ANGLE if is_obtuse is None else OBTUSE_SERIES_ANGLE
+    if not t.size or t.min() >= limit:
+        j -= t * k
+        return j
+    is_small = t < SERIES_ANGLE
+    if is_obtuse is not None:
+        is_small |= is_obtuse & (t < limit)
+    if FEW * numpy.count_nonzero(is_small) >= t.size:
+        series = one_minus_t_cot(t, limit)
+        series *= area
+        j -= t * k
+        numpy.copyto(j, series, where=is_small)
+        return j
+    i = numpy.nonzero(is_small)
+    series = one_minus_t_cot(t[i], limit)
+    series *= area[i]
+    j -= t * k
+    j[i] = series
+    return j
 
 
-def _root(p, r1, r2, k):
-    """Return sqrt(r1 r2 - k^2), with the memory order of k."""
-    xp = p.xp
-    if not _squares(p):
-        raise NotGeneric
-    root = xp.multiply(r1, r2, out=xp.empty_like(k))
-    root -= k * k
-    return xp.sqrt(xp.maximum(root, 0, out=root), out=root)
-
-
-# ------------------------------------------------------------------ all pairs
-
-SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14
-
-
-def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
-    """`duals.abrelu` and Theta':  K' = c K + e j_delta,  gap' = c gap - 2 e j_delta,  Theta' = (c - e theta) Theta."""
-    c = (a * a + b * b) / 2
-    e = (a - b) ** 2 / (2 * p.xp.pi)
-    if p.is_generic:
-        if not _squares(p):
-            raise NotGeneric
-        return _abrelu_generic(p, ntk, c, e)
-    if _squares(p) and _alike(p):
-        return _abrelu(p, ntk, c, e, lambda p: duals.abrelu(p, a, b)[0])
-    cov, slope = duals.abrelu(p, a, b)
-    return cov.k, cov.gap, None, None if ntk is None else slope * ntk
-
-
-def _abrelu_generic(p, ntk, c, e):
-    """K' = (c - e theta) K + e A,  A^2 = q q' - K^2,  Theta' = (c - e theta) Theta."""
-    xp = p.xp
-    area = xp.multiply(p.q1, p.q2, out=xp.empty_like(p.k))                   # memory order of K
-    theta = p.k * p.k
-    area -= theta
-    xp.sqrt(xp.maximum(area, 0, out=area), out=area)
-    theta = xp.arctan2(area, p.k, out=theta)                                 # 0 where a variance is
-    _check(theta, MIN_ANGLE, MAX_ANGLE)
-    theta *= -e
-    theta += c
-    k = scaled(p.k, theta, p.is_spare)
-    area *= e
-    k += area
-    return k, None, None, None if ntk is None else scaled(ntk, theta, p.is_spare)
-
-
-def _abrelu(p, ntk, c, e, plain):
-    xp = p.xp
-    t = xp.multiply(p.n1, p.n2, out=xp.empty_like(p.k))
-    t += p.k
-    j = xp.subtract(p.n1, p.n2, out=xp.empty_like(p.k))
-    j *= j
-    xp.subtract(p.gap, j, out=j)
-    j *= t
-    j *= .5
-    xp.sqrt(xp.maximum(j, 0, out=j), out=j)                                  # the area
-    theta = xp.arctan2(j, p.k)
-    if not (xp.all(p.q1 > 0) and xp.all(p.q2 > 0)):
-        theta[...] = xp.where(p.s > 0, theta, xp.pi / 2)                    # the memory order stays
-    small = []
-    if theta.size and theta.min() < SERIES_ANGLE:
-        small = xp.nonzero(theta.ravel('K') < SERIES_ANGLE)[0]
-        j_small = j.ravel('K')[small] * one_minus_t_cot(theta.ravel('K')[small])
-    j -= xp.multiply(theta, p.k, out=t)
-    if len(small):
-        j.ravel('K')[small] = j_small                       # writes through a view: j is contiguous
-    j *= e
-    k = c * p.k
-    gap = c * p.gap
-    k += j
-    j *= 2
-    gap -= j
-    if theta.size and theta.max() > MAX_ANGLE:
-        i = xp.nonzero(theta > MAX_ANGLE)
-        rare = plain(p.at(i))
-        k[i] = rare.k
-        gap[i] = rare.gap
-    theta *= -e
-    theta += c
-    if ntk is None:
-        return k, gap, None, None
-    theta *= ntk
-    return k, gap, None, theta
-
-
-def one_minus_t_cot(t):
-    """Return 1 - t cot t = t^2/3 + t^4/45 + 2 t^6/945 + t^8/4725 + ..., for t < SERIES_ANGLE."""
+def one_minus_t_cot(t: Array, limit: float) -> Array:
+    """Return 1 - t cot t = 2 sum_n zeta(2 n) (t / pi)^(2 n) = t^2/3 + t^4/45 + 2 t^6/945 + ..., for t below a limit."""
+    terms = ceil(log(EPS) / log((limit / pi) ** 2))
     tt = t * t
-    return tt / 3 * (1 + tt * (1 / 15 + tt * (2 / 315 + tt / 1575)))
+    total = 0 * tt
+    for n in range(terms, 0, -1):
+        total += 2 * ZETA[n - 1] / pi ** (2 * n)
+        total *= tt
+    return total

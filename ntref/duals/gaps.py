@@ -13,7 +13,8 @@ from typing import Any
 from ..arrays import namespace, untraced
 from ..derivatives import carried
 from ..types import Array, Number
-from .pair import Pair, over
+from .geometry import over
+from .pair import Pair
 
 __all__ = ['arc_cosine', 'beside', 'exp_normalized', 'hermite_coefficient', 'not_negative',
            'polynomial', 'rectified_monomial', 'root_of_product']

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from ..arrays import namespace, untraced
 from ..derivatives import is_traced
 from ..types import Number
-from .pair import Cov, Dual, Pair, over
+from .geometry import Cov, over
+from .pair import Dual, Pair
 
 __all__ = ['Watched', 'abrelu', 'erf', 'gelu', 'with_adjoint']
 

@@ -22,7 +22,8 @@ from typing import Any, TypeAlias
 from ..arrays import namespace, plain
 from ..in_place import increased, scaled
 from ..types import Array
-from .pair import Cov, Dual, Pair, over
+from .geometry import Cov, over
+from .pair import Dual, Pair
 from .price import Price
 
 __all__ = ['MAX_VARIANCE', 'hermite', 'mehler']

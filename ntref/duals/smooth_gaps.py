@@ -6,7 +6,8 @@ from math import factorial
 
 from ..arrays import namespace
 from ..types import Array, Number
-from .pair import Pair, over, sin_minus_t_cos
+from .geometry import over, sin_minus_t_cos
+from .pair import Pair
 
 __all__ = ['erf_area', 'gabor', 'gaussian_lack', 'gelu', 'sin_area']
 

@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 from ..arrays import namespace
 from ..types import Array, Number
-from .pair import Cov, Dual, Pair, over
+from .geometry import Cov, over
+from .pair import Dual, Pair
 from .price import Price
 
 __all__ = ['DELTA', 'HINGE', 'STEP', 'Products', 'clipped', 'combined', 'legendre', 'parted']

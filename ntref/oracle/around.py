@@ -14,7 +14,7 @@ from math import factorial
 from typing import Any
 
 from ..arrays import kind
-from ..duals.pair import Cov
+from ..duals.geometry import Cov
 from ..stax import ElementwiseNumerical, Layer
 from ..trees import leaves, tree_map
 from .precision import mpmath

@@ -3,7 +3,7 @@ from typing import Any
 
 from ..arguments import as_flag
 from ..arrays import is_array
-from ..duals.pair import Cov
+from ..duals.geometry import Cov
 from ..no_arrays import no_array
 from .signal import Axes, Signal, shared_signal
 from .state import State

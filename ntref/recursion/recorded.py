@@ -4,14 +4,15 @@ A `Recorded` is to gradients what a `Tile` is to values. Layers act on it throug
 linear autograd follows by the rules of its functions; a nonlinearity states its adjoint (`ntref.duals.partials`).
 
 The variances are leaves: the recursion of inputs with themselves (`is_own`) writes them to a tape (`recording`), and
-blocks of pairs read them from it (`replaying`), so that their cotangents are added up over all blocks, step by step.
+blocks of pairs read them from it, so that their cotangents are added up over all blocks, step by step.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ..derivatives import adjoint_pair, is_traced
-from ..duals.pair import Cov, Pair
+from ..duals.geometry import Cov
+from ..duals.pair import Pair
 from ..duals.partials import Watched
 from ..types import Array
 from ..windows import Window, packed
@@ -21,7 +22,7 @@ from .start import across, one_by_one, own_variances
 from .state import finished_tangent
 from .steps import Steps
 
-__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'own_cov', 'recording', 'replaying']
+__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'own_cov', 'recording']
 
 
 def recording(steps: list) -> Callable:
@@ -30,12 +31,6 @@ def recording(steps: list) -> Callable:
         steps.append(compute())
         return steps[-1], steps[-1]
     return tape
-
-
-def replaying(steps1: list, steps2: list) -> Callable:
-    """Return the tape for x1 against x2, which reads the variances of both after each step."""
-    steps = zip(steps1, steps2, strict=True)
-    return lambda compute: next(steps)
 
 
 _packed, _ = adjoint_pair(packed, lambda g, batch_axes: g)                  # on the way forward
@@ -135,6 +130,11 @@ class Recorded(Steps):
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         return f(self, self.slides(windows))
+
+    def coincidences(self) -> list[Array | None]:
+        if not self.is_own:
+            return [None]
+        return [self.here(self.nngp.shape[1::2] if self.paired else ())]
 
     def in_range(self) -> Self:
         """Return self: ranges were checked when the values were computed."""

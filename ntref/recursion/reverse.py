@@ -18,16 +18,17 @@ from typing import Any
 
 from ..arrays import namespace, plain
 from ..derivatives import is_traced
-from ..duals.pair import Cov
+from ..duals.geometry import Cov
 from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import in_threads, number_of_threads
 from ..types import Array
 from ..windows import zeros
 from .leaves import Leaves
 from .positions import swapped
-from .recorded import input_of_block, input_of_own, input_of_pairs, own_cov, replaying
+from .recorded import input_of_block, input_of_own, input_of_pairs, own_cov
 from .signal import Demand, Signal
 from .start import channels_last, own_variances
+from .tape import replaying
 
 __all__ = ['Backward', 'differentiable_kernels']
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arrays import as_floats, namespace, untraced
 from ..derivatives import carried
-from ..duals.pair import Cov, over
+from ..duals.geometry import Cov, over
 from ..in_place import increased
 from ..ranges import check_small
 from ..types import Array
@@ -114,8 +114,9 @@ def across(a: Array, b: Array, demand: Demand) -> Cov:
         return _zipped(cov, a.shape[:-1], b.shape[:-1])
     if not demand.area:
         return _rowwise_gram(a[:, None], b[None], demand.gap)
-    rows = [xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b)]
-    return Cov(*(xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in gram(*rows)))
+    left, right = (xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b))
+    cov = gram(left, right, demand.area, demand.gap)
+    return Cov(*(None if c is None else xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in cov))
 
 
 def one_by_one(a: Array, b: Array, demand: Demand) -> Cov:
@@ -129,7 +130,8 @@ def one_by_one(a: Array, b: Array, demand: Demand) -> Cov:
         return _zipped(gram(left, right, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1])
     if not demand.area:
         return _rowwise_gram(a, b, demand.gap)
-    return Cov(*(c[..., 0, 0] for c in gram(a[..., None, :], b[..., None, :])))
+    cov = gram(a[..., None, :], b[..., None, :], demand.area, demand.gap)
+    return Cov(*(None if c is None else c[..., 0, 0] for c in cov))
 
 
 def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:

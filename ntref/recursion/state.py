@@ -5,7 +5,8 @@ from typing import Any, Self
 
 from ..arrays import namespace, untraced
 from ..derivatives import carried
-from ..duals.pair import Cov, Pair, check_kept, check_variances
+from ..duals.geometry import Cov
+from ..duals.pair import Pair, check_kept, check_variances
 from ..ranges import check_range
 from ..types import Array
 from ..windows import Window
@@ -90,7 +91,7 @@ class State(Steps):
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         return f(self, self.slides(windows))
 
-    def coincidences(self) -> list[Array]:
+    def coincidences(self) -> list[Array | None]:
         xp = namespace(self.nngp)
         n1, n2 = self.nngp.shape[:2]
         here = self.here(self.nngp.shape[2::2] if self.paired else ())

@@ -16,7 +16,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ..arrays import namespace, untraced
-from ..duals.pair import Cov, Pair
+from ..in_place import divided
+from ..duals.geometry import Cov
+from ..duals.pair import Pair
 from ..types import Array, Shape
 from ..windows import Window
 from .positions import diagonal, diagonal_sum
@@ -130,15 +132,17 @@ class Steps:
         `bound` is an upper bound of the gap as a function of the Pair; see `bounded`.
         """
         def cov(p):
+            if gap and area and p.cov.lack is not None:
+                return Cov(f(p.k), lack=f(p.cov.lack))
             new_gap = None if p.is_generic else f(p.gap) if gap else bound(p.numbers) if bound else None
-            return Cov(f(p.k), new_gap, f(p.cov.area) if area and p.cov.area is not None else None)
+            return Cov(f(p.k), new_gap, f(p.area) if area and p.has_area else None)
         return self.map(cov).but(ntk=self.tangent(f))
 
     def divide(self, v1: Array, v2: Array) -> Self:
         """Divide z by sqrt(v), with v1 for x1 and v2 for x2 shaped like `variances`, or with axes of length one."""
         pairs, variances = self.pairs(), self.spreads(v1, v2)
         left, right = variances[0]
-        ntk = None if self.ntk is None else self.ntk / left ** .5 / right ** .5
+        ntk = self.tangent(lambda ntk: divided(divided(ntk, left ** .5, not self.is_shared), right ** .5, True))
         return self._stepped([p.divide(*v) for p, v in zip(pairs, variances)]).but(ntk=ntk)
 
     def masked(self) -> Self:
@@ -153,11 +157,14 @@ class Steps:
         each = iter(sides)
 
         def nothing(p):
-            (left, right), (k, gap, area) = next(each), p.cov
+            left, right = next(each)
             here = left | right
-            alone = None if gap is None else xp.where(left, 0, p.q1) + xp.where(right, 0, p.q2)
-            return Cov(xp.where(here, 0, k), None if gap is None else xp.where(here, alone, p.gap),
-                       None if area is None else xp.where(here, 0, area))
+            k = xp.where(here, 0, p.k)
+            area = xp.where(here, 0, p.area) if p.has_area else None
+            if p.cov.gap is None and area is None:
+                return Cov(k)
+            alone = xp.where(left, 0, p.q1) + xp.where(right, 0, p.q2)
+            return Cov(k, xp.where(here, alone, p.gap), area)
         return self.map(nothing).but(ntk=self.tangent(lambda ntk: xp.where(left | right, 0, ntk)))
 
     def aligned(self) -> Self:
@@ -178,7 +185,8 @@ class Steps:
             for axis in range(c.ndim - here.ndim // 2, c.ndim + here.ndim // 2, 2):
                 c = xp.expand_dims(c, axis + 1)
             return xp.where(here, c, 0)
-        covs = [Cov(between(k), None if gap is None else between(gap)) for k, gap, _ in self.covs]
+        pairs = self.pairs()
+        covs = [Cov(between(p.k), between(p.gap) if p.has_gap else None) for p in pairs]
         new = self.but(paired=True, ntk=self.tangent(between)).with_covs(covs)
         return new.map(lambda p: Cov(p.k, xp.where(here, p.gap, p.q1 + p.q2)))
 
@@ -186,9 +194,9 @@ class Steps:
 
     def meetings(self) -> Any:
         """Return which inputs coincide at every position, as bools (n1, n2), or None if gaps are not carried."""
-        if self.mutual.gap is None:
+        if self.mutual.gap is None and self.mutual.lack is None:
             return None
-        gap = untraced(self.mutual.gap)
+        gap = untraced(self.pairs()[0].gap)
         if not self.paired:
             return namespace(gap).all(gap == 0, axis=tuple(range(self.batch_axes, gap.ndim)))
         return diagonal_sum(gap, self.batch_axes) == 0
@@ -201,8 +209,9 @@ class Steps:
         here = self.here(self.nngp.shape[self.batch_axes::2] if self.paired else ())
         same = met.reshape(*met.shape, *[1] * (self.nngp.ndim - met.ndim)) & here
         places = [same, here, here]
-        gaps = [xp.where(place, 0, pair.numbers.gap) for place, pair in zip(places, self.pairs())]
-        return self.with_covs([cov._replace(gap=gap) for cov, gap in zip(self.covs, gaps)])
+        pairs = self.pairs()
+        gaps = [xp.where(place, 0, pair.numbers.gap) for place, pair in zip(places, pairs)]
+        return self.with_covs([Cov(p.k, gap, p.area if p.has_area else None) for p, gap in zip(pairs, gaps)])
 
     def bounded(self) -> Self:
         """Replace gaps that are upper bounds by q + q' - 2 K where that is less: exact where the bound is 0."""
@@ -298,9 +307,12 @@ class Steps:
         """
         raise NotImplementedError
 
-    def coincidences(self) -> list[Array]:
-        """Return where an input meets itself at the same position: bool arrays for the pairings of `map`."""
-        raise NotImplementedError('expected a whole state, got a tile, which cannot tell which inputs are the same.')
+    def coincidences(self) -> list[Array | None]:
+        """Return where an input meets itself at the same position: bool arrays for the pairings of `map`.
+
+        None: nowhere.
+        """
+        raise NotImplementedError
 
     def shared(self) -> Self:
         """Return the state for more than one holder, so that no step writes into its arrays."""

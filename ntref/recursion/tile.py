@@ -4,89 +4,41 @@ A `Tile` is the state of the recursion for some of x1 against some of x2, or for
 make it fast.
 
 Of the covariances within an input it needs the variances alone. They come from a first pass over the pairs
-(x[i], x[i]), on a tape that `recording` writes and `replaying` reads layer by layer, in the order in which the network
-asks for them. This order is the same for every tile.
+(x[i], x[i]), on a tape (`ntref.recursion.tape`) that is read layer by layer, in the order in which the network asks for
+them. This order is the same for every tile.
 
 A convolution and the steps that follow it are `pending` until a layer asks for all positions (`computed`). They are
 then done together for some rows of positions at a time, which stay in the cache, and their results overwrite their
-inputs. Gaps are carried only where there are pairs that are not generic (`is_generic`, `NotGeneric`).
+inputs. Gaps, or the lack s - K, are carried only where there are pairs that are not generic (`is_generic`,
+`NotGeneric`).
 
 `rows` are two slices, for the rows of the left and of the right members. For inputs with themselves only right rows
 from the first left row on are computed; the rest is mirrored.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import prod
+from math import inf, prod
 from typing import Any, Self
 
 from ..arrays import namespace
-from ..duals.fast import BLOCK, by_dual
-from ..duals.pair import Cov, Pair, check_kept, check_variances
+from ..duals.fast import BLOCK
+from ..duals.generic import NotGeneric, are_opposite, by_dual, with_lack
+from ..duals.geometry import Cov, over
+from ..duals.pair import Pair, check_kept, check_variances
 from ..types import Array
 from ..windows import Window, packed, taken, zeros_like
+from .part import ALL, WHOLE, Block, Pending, under
 from .positions import diagonal, swapped
 from .signal import Demand, Signal, shared_signal
 from .start import across, at_pairs, one_by_one, own_variances
 from .state import finished_tangent
 from .steps import Steps
+from .tape import no_tape
 
-__all__ = ['Tile', 'input_tile', 'recording', 'replaying']
+__all__ = ['Tile', 'input_tile']
 
-ALL = slice(None)
-WHOLE = ALL, ALL
-
-
-def recording(steps: list) -> Callable:
-    """Return the tape of a first pass, which computes variances and appends them to `steps`."""
-    def tape(compute):
-        steps.append(packed(compute(), 1).copy(order='K'))       # a copy: the original may be overwritten
-        return steps[-1], steps[-1]
-    return tape
-
-
-def replaying(steps1: list, steps2: list) -> Callable:
-    """Return the tape for x1 against x2, which reads the variances of both after each step."""
-    steps = zip(steps1, steps2, strict=True)
-    return lambda compute: next(steps)
-
-
-def no_tape(compute):
-    """Return no variances: the tape of a part of a tile, since the whole tile has the real tape."""
-    return None, None
-
-
-@dataclass(frozen=True)
-class Block:
-    """Which pairs of inputs a tile has.
-
-    Attributes
-    ----------
-    rows : tuple            of x1 and of x2: two slices, or two arrays for x1[i] with x2[i].
-    batch_axes : int        2, or 1 for inputs x1[i] with x2[i].
-    is_own : bool           True for inputs with themselves.
-    is_generic : bool           True for generic pairs, see `Pair`: gap and area are None.
-    """
-    rows: tuple = WHOLE
-    batch_axes: int = 2
-    is_own: bool = False
-    is_generic: bool = False
-
-
-@dataclass(frozen=True)
-class Pending:
-    """Steps that are done only when all positions are asked for, for some rows of them at a time.
-
-    Attributes
-    ----------
-    rows_of : callable            rows -> Tile of these rows.
-    sizes : tuple                 numbers of positions after the steps.
-    source : (Tile, Window)       tile whose rows under the window this one is computed from; None: the inputs.
-    widest : int                  entries for a pair of inputs at the largest of the steps.
-    """
-    rows_of: Callable
-    sizes: tuple
-    source: Any = None
-    widest: int = 0
+ARRAYS = 5            # K, gap, area, lack and Theta
+MAX_NOISE = 32        # eps: error of K up to which smooth functions take nearly coincident pairs from K alone
 
 
 @dataclass(frozen=True)
@@ -101,6 +53,7 @@ class Tile(Steps):
     block : Block                            which pairs these are.
     pending : Pending, or None               steps that wait.
     is_shared : bool                         True if others hold the same arrays; else a step may write into them.
+    noise : float, or None                   bound of the error of K, in eps of sqrt(q q'); None: unknown.
     """
     mutual: Cov
     ntk: Any
@@ -113,6 +66,7 @@ class Tile(Steps):
     block: Block
     pending: Pending | None = None
     is_shared: bool = False
+    noise: float | None = None
 
     def __getattr__(self, name):
         raise AttributeError(f'expected what a part of x1 against x2 has, got the name {name!r}. A layer that needs '
@@ -144,12 +98,19 @@ class Tile(Steps):
     def covs(self) -> list[Cov]:
         return [self.mutual]
 
+    def map(self, f: Callable[..., Cov], *others: Steps) -> Self:
+        """Map as `Steps` does; raise NotGeneric if pairs are generic in some of the branches only."""
+        if any(k.is_generic != self.is_generic for k in others):
+            raise NotGeneric
+        return super().map(f, *others)
+
     def pairs(self) -> list[Pair]:
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
         if self._is_same:
             return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
         (q1, q2), = self.spreads(self.q1, self.q2)
-        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared)]
+        has_digits = None if self.noise is None else self.noise <= MAX_NOISE
+        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared, has_digits)]
 
     def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
         """Return left and right members of the pairing from a1 of x1, a2 of x2; batch axes broadcast."""
@@ -179,43 +140,64 @@ class Tile(Steps):
         """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
         cov, = covs
         gap = None if self.is_generic else cov.gap
-        area = None if self.mutual.area is None else cov.area
-        return self._next((cov.k, gap, area, self.ntk)).but(is_shared=self.is_shared)
+        area = cov.area if self.mutual.area is not None or self.mutual.lack is not None else None
+        return self._next((cov.k, gap, area, cov.lack, self.ntk)).but(is_shared=self.is_shared)
 
     def _next(self, arrays):
-        """Return the tile with these arrays, of other variances."""
+        """Return the tile with these arrays, of other variances.
+
+        Each layer adds rounding errors to K, and all later ones amplify them as they do Theta: Theta / K of an input
+        with itself, and one for this layer, is the error in eps. Behind a pool it is not known.
+        """
+        def own(a):
+            return diagonal(a, 1) if self.paired else a
+
+        def noise():
+            none = 0 * own(new.nngp)
+            if isinstance(new.ntk, int):
+                return none + 1
+            return 1 + over(own(new.ntk), own(new.nngp)) if new.ntk.shape == new.nngp.shape else none + inf
         new = self._holding(arrays)
-        q1, q2 = self.tape(lambda: diagonal(new.nngp, 1) if self.paired else new.nngp)
-        return new.but(q1=q1, q2=q2)
+        q1, q2 = self.tape(lambda: own(new.nngp))
+        return new.but(q1=q1, q2=q2, noise=largest(self.tape(noise)))
 
     # -------------------------------------------------------------- steps
 
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         def step(part, new):
-            old, = part.pairs()
+            old, = part.but(noise=noise).pairs()
             if part.is_generic:
-                return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
-            if fused and part.mutual.area is None and not part._is_same:
+                try:
+                    return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
+                except NotGeneric:
+                    old = with_lack(old)
+            if fused and not part._is_same and (old.cov.area is None or not part._sizes):
                 return fused(old, part.ntk)
             cov, slope = dual(old)
             (q1, q2), = new.spreads(new.q1, new.q2)
-            k, gap, area = Pair(q1, q2, cov).settled(old)
+            cov = Pair(q1, q2, cov).settled(old)
             ntk = None if part.ntk is None else slope * part.ntk
-            return k, gap, None if part.mutual.area is None else area, ntk
+            return cov if old.has_area else cov._replace(area=None), ntk
 
         def exactly(part, new, rows, seen):
-            k, gap, *others = step(part, new)
+            cov, ntk = step(part, new)
             if part.block.is_own and part.paired:                            # positions paired with themselves
-                diagonal(k, 1)[...] = new.q1
-                if gap is not None:
-                    diagonal(gap, 1)[...] = 0
-            return k, gap, *others
+                diagonal(cov.k, 1)[...] = new.q1
+                for none in (cov.gap, cov.area, cov.lack):
+                    if none is not None:
+                        diagonal(none, 1)[...] = 0
+            return *cov, ntk
 
         def own():
-            q = dual(Pair.same(self.q1))[0].k
-            check_kept(dual, self.q1, q)
-            return q
-        return self._then(exactly, self.tape(own))
+            cov, slope = dual(Pair.same(self.q1))
+            check_kept(dual, self.q1, cov.k)
+            slopes.append(over(slope * self.q1, cov.k))
+            return cov.k
+        slopes: list = []
+        variances = self.tape(own)
+        growth = largest(self.tape(slopes.pop))                  # of relative errors of K
+        noise = None if self.noise is None or growth is None else self.noise * growth
+        return self._then(exactly, variances)
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         tall = windows[0] if windows else None
@@ -223,7 +205,7 @@ class Tile(Steps):
         slides = base.slides(windows)
 
         def own():
-            q = base._holding((base.q1, 0 * base.q1, None, None))
+            q = base._holding((base.q1, 0 * base.q1, None, None, None))
             q = q.but(paired=False, block=replace(base.block, batch_axes=1), tape=no_tape)
             return f(q, q.slides(windows)).nngp
 
@@ -258,16 +240,16 @@ class Tile(Steps):
         before = self.pending
 
         def rows_of(rows):
-            inputs, seen = (rows, None) if tall is None else zip(*(_under(tall, r) for r in rows))
+            inputs, seen = (rows, None) if tall is None else zip(*(under(tall, r) for r in rows))
             part = self._part(inputs)
             new = part._with_variances(q1, q2, rows)
-            return new._holding(step(part, new, rows, seen))
+            return new._holding(step(part, new, rows, seen))._as_generic_as_its_arrays()
         pending = Pending(
             rows_of,
             sizes=tuple(w.out for w in windows) or self._sizes,
             source=before.source if before else (self, tall),
             widest=max(before.widest if before else 0, prod(self._shape[self.batch_axes:])))
-        return self._holding((None,) * 4).but(q1=q1, q2=q2, pending=pending)
+        return self._holding((None,) * ARRAYS).but(q1=q1, q2=q2, pending=pending, noise=None)
 
     # -------------------------------------------------------------- computing what is pending
 
@@ -279,15 +261,17 @@ class Tile(Steps):
         shape = self._shape
         first, *more = self._row_blocks()
         if not more:
-            return self._holding(self.pending.rows_of(first)._arrays)
+            return self._holding(self.pending.rows_of(first)._arrays)._as_generic_as_its_arrays()
         for rows in (first, *more):
             arrays = self.pending.rows_of(rows)._arrays
             outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
+            if [a is None for a in arrays] != [out is None for out in outs]:
+                raise NotGeneric                               # some rows are generic and others not
             if waiting:                  # only now: the next rows may need what is overwritten
                 self._write(outs, *waiting)
             waiting = rows, arrays
         self._write(outs, rows, arrays)
-        return self._holding(outs)
+        return self._holding(outs)._as_generic_as_its_arrays()
 
     def _write(self, outs, rows, arrays):
         left, right = rows
@@ -317,10 +301,10 @@ class Tile(Steps):
         """Arrays of the source if each block of rows may be overwritten once the next is computed, else Nones."""
         tile, tall = self.pending.source or (self, None)
         if tile.pending or tile.is_shared or tile.nngp.shape != self._shape:
-            return (None,) * 4
+            return (None,) * ARRAYS
         rows = [] if tall is None else [left for left, _ in self._row_blocks()]
-        done = all(_under(tall, after)[0].start >= first.stop for first, after in zip(rows, rows[2:]))
-        return tile._arrays if done else (None,) * 4
+        done = all(under(tall, after)[0].start >= first.stop for first, after in zip(rows, rows[2:]))
+        return tile._arrays if done else (None,) * ARRAYS
 
     @property
     def _sizes(self):
@@ -340,6 +324,19 @@ class Tile(Steps):
         part = self._holding(a if a is None or isinstance(a, int) else a[self._index(rows)] for a in self._arrays)
         return part._with_variances(self.q1, self.q2, rows).but(tape=no_tape, is_shared=self.is_shared)
 
+    def _lacking(self):
+        """Return the tile with lack = s - K in place of the area or, where pairs are nearly opposite, with the gap."""
+        pair, = self.pairs()
+        if are_opposite(pair):
+            return self.but(mutual=Cov(pair.k, pair.dn2 + 2 * pair.minus, pair.area))
+        return self.but(mutual=Cov(pair.k, lack=pair.minus))
+
+    def _as_generic_as_its_arrays(self):
+        """Return the tile, no longer generic if a step found pairs that are not and so carries more than K."""
+        if not self.is_generic or all(a is None for a in self.mutual[1:]):
+            return self
+        return self.but(block=replace(self.block, is_generic=False))
+
     def _index(self, rows):
         """Return the index of rows in nngp, gap, area and ntk."""
         return (*(ALL,) * self.batch_axes, *rows[:2 if self.paired else 1]) if self._sizes else ALL
@@ -352,10 +349,15 @@ class Tile(Steps):
         return *self.mutual, self.ntk
 
     def _holding(self, arrays):
-        k, gap, area, ntk = arrays
-        return self.but(mutual=Cov(k, gap, area), ntk=ntk, is_shared=False, pending=None)
+        *cov, ntk = arrays
+        return self.but(mutual=Cov(*cov), ntk=ntk, is_shared=False, pending=None)
 
     # -------------------------------------------------------------- what a layer leaves, put right
+
+    def coincidences(self) -> list[Array | None]:
+        if not self.block.is_own:
+            return [None]
+        return [self.here(self.nngp.shape[1::2] if self.paired else ())]
 
     def in_range(self) -> Self:
         """Check the variances of inputs with themselves; those of other tiles were checked there."""
@@ -370,15 +372,15 @@ class Tile(Steps):
         return self.but(is_shared=True)
 
 
+def largest(arrays: tuple) -> float | None:
+    """Return the largest number in several arrays, or None if there are none."""
+    return max((float(a.max()) for a in arrays if a is not None and a.size), default=None)
+
+
 def _output(a, shape, spare):
     if a is None or isinstance(a, int):
         return a
     return zeros_like(a, shape) if spare is None or isinstance(spare, int) else spare
-
-
-def _under(window, outputs):
-    """Return the slice of inputs that a slice of outputs needs, and the Window between them."""
-    return (ALL, window) if outputs == ALL else window.part(outputs.start, outputs.stop)
 
 
 def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], demand: Demand, ntk: bool,
@@ -395,7 +397,8 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
     q1, q2 = tape(lambda: own_variances(a))
     block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic)
     new = Tile(Cov(None), None, *shared_signal(*signals), demand.paired, q1, q2, no_tape, block)
-    demand = replace(demand, gap=not is_generic, area=demand.area and not is_generic)
+    area = demand.area and not is_generic
+    demand = replace(demand, gap=not is_generic and not (area and not sizes), area=area)
 
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
@@ -405,5 +408,6 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
         else:
             cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
-        return there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-    return new.but(tape=tape, pending=Pending(rows_of, sizes)).masked()
+        tile = there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
+        return tile._lacking() if area and not sizes and b is not None else tile
+    return new.but(tape=tape, pending=Pending(rows_of, sizes), noise=1.).masked()

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from ..arrays import kind, namespace
-from ..duals.fast import NotGeneric
+from ..duals.generic import NotGeneric
 from ..engine.cover import ENTRIES, above, rectangles
 from ..engine.run import in_threads, shown
 from ..types import Array
@@ -13,7 +13,8 @@ from ..windows import packed, taken
 from .positions import swapped
 from .signal import Demand, Signal
 from .start import channels_last
-from .tile import input_tile, recording, replaying
+from .tape import recording, replaying
+from .tile import input_tile
 
 __all__ = ['in_parts', 'is_large']
 
@@ -50,8 +51,8 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     b = a if x2 is None else _laid_out(x2, demand)
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
-    def tile(a, b, tape, signals, names, rows, **part):
-        k = input_tile(a, b, tape, signals, demand, 'ntk' in names, rows, **part)
+    def tile(a, b, tape, signals, names, rows, ntk=False, **part):
+        k = input_tile(a, b, tape, signals, demand, ntk or 'ntk' in names, rows, **part)
         k = layer.propagate(k).computed().finished()
         k = k.aligned() if demand.diagonal else k
         return k, [getattr(k, name) for name in names]
@@ -60,7 +61,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
         """Return kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps, rows = [], (slice(lo, lo + size),) * 2
-            k, values = tile(x, None, recording(steps), (signal, signal), names, rows)
+            k, values = tile(x, None, recording(steps), (signal, signal), names, rows, ntk=True)
             return values, steps, k.nngp.shape[1:]
         parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), progress=shown(None, 'variances')))
         steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]

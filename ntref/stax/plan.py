@@ -45,10 +45,13 @@ class Tiles:
     layer: Any
     given: Given
     names: tuple
+    is_part: bool
 
     def run(self) -> dict[str, Array]:
         """Return {name: kernel}."""
-        return in_parts(self.layer, self.given.x1, self.given.x2, self.given.signals, self.given.demand, self.names)
+        given = self.given
+        x2 = None if not self.is_part and given.are_same else given.x2
+        return in_parts(self.layer, given.x1, x2, given.signals, given.demand, self.names)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class Followed:
 
     def values(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
         """Return the kernel; if several are asked for, all of them side by side."""
-        return self._together(Tiles(self._layer(numbers), replace(self.given, x1=x1, x2=x2), self.names).run())
+        given = replace(self.given, x1=x1, x2=x2)
+        return self._together(Tiles(self._layer(numbers), given, self.names, self.is_part).run())
 
     def whole(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
         """Return the same as `values`, computed so that autograd can trace it."""
@@ -116,11 +120,14 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     _check_memory(given, outputs, names, in_tiles)
     if is_followed:
         return Followed(layer, given, names, is_part)
-    return Tiles(layer, given, names) if in_tiles else Whole(layer, given, names, is_part)
+    return Tiles(layer, given, names, is_part) if in_tiles else Whole(layer, given, names, is_part)
 
 
 def _is_followed(layer, given, names):
-    """True if autograd follows inputs or numbers of layers, and plain calls would go in tiles."""
+    """True if autograd follows inputs or numbers of layers, and plain calls would go in tiles.
+
+    The same inputs given twice are traced over whole arrays; x2=None says that they are the same.
+    """
     signals = given.signals
     if not isinstance(signals[0], Signal) or any(s.mask is not None for s in signals):
         return False
@@ -131,6 +138,8 @@ def _is_followed(layer, given, names):
         return False
     x1 = untraced(given.x1)
     x2 = untraced(given.x2)
+    if x2 is not None and replace(given, x1=x1, x2=x2).are_same:
+        return False                             # a block does not know which of its inputs are the same
     plain = with_numbers(layer, map(untraced, numbers))
     return is_large(plain, x1, x2, signals, names)
 

@@ -21,7 +21,8 @@ from scipy.special import erf
 from variables import Variables, array, gap_and_area
 
 from ntref import stax
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.quadrature import expectation
 
 EPS = 2. ** -52
@@ -280,10 +281,35 @@ def test_gap_and_area_through_linear_maps(operation, number, bound):
                     q1, q2, k = EXACT[operation](v.q1, v.q2, v.k)
                     gap, area = gap_and_area(q1, q2, k)
                     s = mp.sqrt(q1 * q2)
-                    got = [mp.mpf(c[0]) for c in cov]
+                    got = [mp.mpf(c[0]) for c in cov[:3]]
                     assert abs(got[0] - k) <= bound * s
                     assert abs(mp.sqrt(got[1]) - mp.sqrt(gap)) <= bound * mp.sqrt(q1 + q2)
                     assert abs(got[2] - area) <= bound * s
+
+
+@pytest.mark.parametrize('b', [0, .25, 1e-6, 1e6])
+@pytest.mark.parametrize('number, bound', [(float, 8 * EPS), (mp.mpf, 1e-40)], ids=['float64', '50 digits'])
+def test_lack_with_a_bias(b, number, bound):
+    """s - K alone; gap and area follow from it."""
+    with mp.workdps(50):
+        for scale1, scale2 in (1e-6, 1e3), (.5, 2.), (1., 1.):
+            for x, y in vectors():
+                v = Variables(x, y, scale1, scale2)
+                with mp.workdps(reference.DIGITS):
+                    q1, q2, k = [c * 9 / 4 + mp.mpf(b) for c in (v.q1, v.q2, v.k)]
+                    covs = (v.q1, v.q2, v.k), (q1, q2, k)
+                    lack, wanted = (max(mp.sqrt(r1 * r2) - r, mp.mpf(0)) for r1, r2, r in covs)
+                    gap, area = gap_and_area(q1, q2, k)
+                p = v.pair(number)
+                p = Pair(p.q1, p.q2, Cov(p.k, lack=array([number(lack)])))
+                cov = p.affine(2.25, b)
+                assert cov.gap is cov.area is None and cov.k[0] == 2.25 * p.k[0] + b
+                s = mp.sqrt(q1 * q2)
+                assert abs(mp.sqrt(cov.lack[0]) - mp.sqrt(wanted)) <= bound * mp.sqrt(s)
+                new = Pair(array([number(q1)]), array([number(q2)]), cov)
+                assert abs(mp.sqrt(new.gap[0]) - mp.sqrt(gap)) <= bound * mp.sqrt(q1 + q2)
+                assert abs(new.area[0] - area) <= bound * s or k < -.9 * s        # s + K cancels
+                assert new.minus is cov.lack and new.has_area and new.has_gap
 
 
 def test_every_process_gives_the_same_bits():

@@ -9,7 +9,8 @@ import pytest
 import reference
 from variables import Variables, exact_dual, gap_and_area
 
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.stax import (
     ABRelu, Cos, Dense, Erf, Exp, ExpNormalized, Gabor, Gaussian, Gelu, Hermite, Monomial, Polynomial, Rbf,
     RectifiedMonomial, Relu, Sigmoid_like, Sin, serial)

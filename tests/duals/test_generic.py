@@ -1,4 +1,5 @@
-"""Generic pairs: tiles without gaps, which give way to tiles with them where a pair is not generic; `duals.fast`."""
+"""Generic pairs: tiles without gaps, which give way to tiles with them where a pair is not generic; `duals.generic`."""
+from contextlib import contextmanager
 from unittest import mock
 
 import mpmath
@@ -7,14 +8,15 @@ import pytest
 from tolerances import DTYPES
 
 from ntref import duals
-from ntref.duals import fast, pair
-from ntref.duals.pair import Cov, Pair
+from ntref.duals import fast, generic, pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.recursion import tile, tiled
 from ntref.stax import (
     Abs, AvgPool, Conv, Dense, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, LeakyRelu,
     Relu, Sign, Sin, parallel, serial)
 
-EDGES = fast.MIN_ANGLE, fast.MAX_ANGLE
+EDGES = generic.MIN_ANGLE, generic.MAX_ANGLE
 ANGLES = numpy.linspace(*EDGES, 102)[1:-1]
 
 
@@ -40,18 +42,36 @@ def relu_truth(q1, q2, k):
 def test_relu_to_the_last_digits(dtype):
     """K' to an eps of s, and Theta' to the eps / theta that K leaves of the angle."""
     p, eps = at_angles(ANGLES, dtype), numpy.finfo(dtype).eps
-    k, gap, area, slope = fast.abrelu(p, numpy.ones(len(ANGLES), dtype), 0, 1)
-    assert gap is None and area is None and k.dtype == slope.dtype == dtype
+    (k, *others), slope = fast.abrelu(p, numpy.ones(len(ANGLES), dtype), 0, 1)
+    assert others == [None] * 3 and k.dtype == slope.dtype == dtype
     truth = numpy.array([relu_truth(*v) for v in zip(p.q1, p.q2, p.k)])
     assert (abs(k - truth[:, 0]) <= 2 * eps * 2).all()
     assert (abs(slope - truth[:, 1]) <= 2 * eps * (1 + .16 / numpy.minimum(ANGLES, numpy.pi - ANGLES))).all()
 
 
+def polynomial(p, norm2):
+    cov, slope = duals.polynomial(p, (.3, -.5, .2, .1))
+    return Cov(cov.k / norm2), slope / norm2
+
+
 FORMS = {
     'abrelu': (lambda p, ntk: fast.abrelu(p, ntk, -.3, 1.2), lambda p: duals.abrelu(p, -.3, 1.2)),
-    'erf': (lambda p, ntk: fast.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
-    'gelu': (fast.gelu, duals.gelu),
-    'any': (lambda p, ntk: fast.by_dual(p, ntk, duals.gelu), duals.gelu),
+    'erf': (lambda p, ntk: generic.erf(p, ntk, 1.3, .8, .2), lambda p: duals.erf(p, 1.3, .8, .2)),
+    'gelu': (generic.gelu, duals.gelu),
+    'sign': (generic.sign, duals.sign),
+    'step': (generic.step, duals.step),
+    'square': (lambda p, ntk: generic.rectified_monomial(p, ntk, 2), lambda p: duals.rectified_monomial(p, 2)),
+    'power': (lambda p, ntk: generic.rectified_monomial(p, ntk, 5), lambda p: duals.rectified_monomial(p, 5)),
+    'sin': (lambda p, ntk: generic.sin(p, ntk, 1.3, .1, .3), lambda p: duals.sin(p, 1.3, .1, .3)),
+    'cos': (lambda p, ntk: generic.sin(p, ntk, 1.3, .1, -1.), lambda p: duals.sin(p, 1.3, .1, -1.)),
+    'rbf': (lambda p, ntk: generic.rbf(p, ntk, .01), lambda p: duals.rbf(p, .01)),
+    'exp': (lambda p, ntk: generic.exp(p, ntk, 1.3, .05), lambda p: duals.exp(p, 1.3, .05)),
+    'exp normalized': (lambda p, ntk: generic.exp_normalized(p, ntk, .7, -.3),
+                       lambda p: duals.exp_normalized(p, .7, -.3, True)),
+    'gaussian': (lambda p, ntk: generic.gaussian(p, ntk, 1.3, -.6), lambda p: duals.gaussian(p, 1.3, -.6)),
+    'gabor': (generic.gabor, duals.gabor),
+    'polynomial': (lambda p, ntk: generic.polynomial(p, ntk, (.3, -.5, .2, .1), 4), lambda p: polynomial(p, 4)),
+    'any': (lambda p, ntk: generic.by_dual(p, ntk, duals.gelu), duals.gelu),
 }
 
 
@@ -65,41 +85,75 @@ def test_forms_are_the_duals(name, q, dtype):
     cov, slope = dual(Pair(exact.q1, exact.q2, Cov(p.k.astype('float64'))))
     ntk = numpy.linspace(1, 2, len(angles)).astype(dtype)
     before = [a.copy() for a in (p.q1, p.q2, p.k, ntk)]
-    k, gap, _, theta = form(p, ntk)
-    assert gap is None and all((a == b).all() for a, b in zip((p.q1, p.q2, p.k, ntk), before))
+    (k, *others), theta = form(p, ntk)
+    assert others == [None] * 3 and all((a == b).all() for a, b in zip((p.q1, p.q2, p.k, ntk), before))
     assert (abs(k - cov.k) <= 64 * eps * max(abs(cov.k).max(), (q[0] * q[1]) ** .5 * eps)).all()
     assert (abs(theta - slope * ntk) <= 64 * eps * abs(slope * ntk).max()).all()
-    assert form(p, None)[3] is None and (form(p, None)[0] == k).all()
+    assert form(p, None)[1] is None and (form(p, None)[0].k == k).all()
 
 
-@pytest.mark.parametrize('name', ['abrelu', 'any'])
+@pytest.mark.parametrize('name', [name for name in FORMS if name not in ('erf', 'gelu')])
 @pytest.mark.parametrize('angle, is_refused', [
-    (fast.MIN_ANGLE * (1 - 1e-9), True), (fast.MIN_ANGLE * (1 + 1e-9), False), (fast.MAX_ANGLE * (1 - 1e-9), False),
-    (fast.MAX_ANGLE * (1 + 1e-9), True), (0, True), (numpy.pi, True), (1e-9, True)])
+    (generic.MIN_ANGLE * (1 - 1e-9), True), (generic.MIN_ANGLE * (1 + 1e-9), False),
+    (generic.MAX_ANGLE * (1 - 1e-9), False), (generic.MAX_ANGLE * (1 + 1e-9), True),
+    (0, True), (numpy.pi, True), (1e-9, True)])
 def test_other_pairs_are_refused(name, angle, is_refused):
     p = at_angles([1., angle, 2.])
     if is_refused:
-        with pytest.raises(fast.NotGeneric):
+        with pytest.raises(generic.NotGeneric):
             FORMS[name][0](p, None)
     else:
-        assert numpy.isfinite(FORMS[name][0](p, None)[0]).all()
+        assert numpy.isfinite(FORMS[name][0](p, None)[0].k).all()
 
 
 @pytest.mark.parametrize('name', ['erf', 'gelu'])
 def test_smooth_forms_refuse_what_they_see_as_kinks(name):
     """Small variances at any angle; large ones beyond MIN_ANGLE only."""
-    assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0]).all()
-    with pytest.raises(fast.NotGeneric):
+    assert numpy.isfinite(FORMS[name][0](at_angles([0., 1.], q=(.01, .01)), None)[0].k).all()
+    with pytest.raises(generic.NotGeneric):
         FORMS[name][0](at_angles([.01, 1.], q=(1e4, 1e4)), None)
 
 
-def test_coincidences_and_zeros_are_refused_without_a_warning():
-    for q, k in ((1 / 3, 1 / 3), (0., 0.), (.1, .1 * (1 + 2e-16))):
-        with pytest.raises(fast.NotGeneric):
+SMOOTH = [name for name in FORMS if name not in ('abrelu', 'sign', 'step', 'any')]
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('name', SMOOTH)
+def test_smooth_forms_take_near_pairs_if_k_has_digits(name, dtype):
+    """Where the dual takes them from the gap; and opposite ones."""
+    form, dual = FORMS[name]
+    angles = numpy.array([0., 1e-9, 1e-5, .01, .1, 1., 3.1, numpy.pi])
+    p = at_angles(angles, dtype, (.5, .125))
+    with pytest.raises(generic.NotGeneric):
+        form(Pair(p.q1, p.q2, p.cov, True, False, False), None)
+    (k, *others), theta = form(Pair(p.q1, p.q2, p.cov, True, False, True), numpy.ones(8, dtype))
+    s, eps = .25, numpy.finfo(dtype).eps
+    lack = 2 * s * numpy.sin(angles / 2) ** 2
+    cov, slope = dual(Pair(*(q.astype('float64') for q in (p.q1, p.q2)), Cov(s - lack, lack=lack)))
+    assert (abs(k - cov.k) <= 32 * eps * abs(cov.k).max()).all()
+    assert (abs(theta - slope) <= 32 * eps * abs(slope).max()).all()
+
+
+def test_a_variable_that_is_constantly_zero_has_no_angle():
+    for q1, q2 in (0., 0.), (0., 2.), (2., 0.):
+        cov, slope = fast.abrelu(Pair(numpy.array([q1]), numpy.array([q2]), Cov(numpy.array([0.])), True),
+                                 numpy.array([1.]), 0, 1)
+        assert cov.k == 0 and slope == .25
+
+
+def test_coincidences_are_refused_without_a_warning():
+    for q, k in ((1 / 3, 1 / 3), (.1, .1 * (1 + 2e-16))):
+        with pytest.raises(generic.NotGeneric):
             fast.abrelu(Pair(numpy.array([q]), numpy.array([q]), Cov(numpy.array([k])), True), None, 0, 1)
 
 
 # ------------------------------------------------------------------ networks
+
+@contextmanager
+def gaps_from_the_start():
+    with mock.patch.object(generic, 'MIN_ANGLE', 3.), mock.patch.object(generic, 'MIN_LACK', 4.):
+        yield
+
 
 def conv(**others):
     return Conv(8, (3, 3), padding='SAME', W_std=2 ** .5, b_std=.1, **others)
@@ -133,7 +187,7 @@ def test_the_same_with_and_without_gaps(name, alone, rng):
         without = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         tried = [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
         assert True in tried and False not in tried
-        with mock.patch.object(fast, 'MIN_ANGLE', 4.):
+        with gaps_from_the_start():
             with_gaps = net.kernel_fn(*arguments, ('nngp', 'ntk'))
         assert False in [call.kwargs['is_generic'] for call in tile.call_args_list if 'is_generic' in call.kwargs]
     for a, b in zip(without, with_gaps):
@@ -159,7 +213,7 @@ def test_one_close_pair_brings_the_gaps_back(name, rng):
     x, y = inputs(name, rng)
     y[1] = x[0] + 1e-8 * y[1]
     found = net.kernel_fn(x, y, ('nngp', 'ntk'))
-    with mock.patch.object(fast, 'MIN_ANGLE', 4.):
+    with gaps_from_the_start():
         expected = net.kernel_fn(x, y, ('nngp', 'ntk'))
     whole = net.kernel_fn(x, y)
     i = numpy.s_[:1] if name == 'rows' else numpy.s_[:]

@@ -9,7 +9,8 @@ from tolerances import DTYPES, assert_close
 from ntref import duals
 from ntref.duals import fast
 from ntref.duals.fast import MAX_ANGLE, MIN_ANGLE, NotGeneric
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.recursion import tiled
 from ntref.stax import Abs, Conv, Erf, Flatten, Gelu, LeakyRelu, Relu, serial
 

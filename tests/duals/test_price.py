@@ -11,7 +11,8 @@ import pytest
 from autograd.core import make_jvp, primitive_vjps
 from numpy import pi
 
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.stax import (
     ABRelu, Conv, Dense, ElementwiseNumerical, Elu, Flatten, HardTanh, Mish, Relu6, Selu, Sigmoid, Softplus, Swish,
     Tanh, serial)

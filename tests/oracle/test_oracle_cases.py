@@ -16,7 +16,7 @@ import reference
 import reference_conv
 
 from ntref import duals, empirical_kernel_fn, predict, stax
-from ntref.duals.pair import Cov
+from ntref.duals.geometry import Cov
 from ntref.oracle import cases, conformance_cases, definitions, generate as making
 from ntref.oracle.cases import CLASSES, DATA, digits
 from ntref.oracle.catalogue import INPUTS, catalogue

@@ -17,7 +17,7 @@ from mpmath import mp
 from two_inputs import TwoInputs
 
 from ntref import stax
-from ntref.duals.pair import Cov
+from ntref.duals.geometry import Cov
 from ntref.oracle import certify, precision
 from ntref.oracle.definitions import settled
 from ntref.oracle.precision import replaced, working

@@ -13,9 +13,12 @@ from tolerances import DTYPES, assert_close
 
 from ntref import duals, stax
 from ntref.arrays import namespace
-from ntref.duals import fast
-from ntref.duals.pair import Cov, Pair
-from ntref.stax import ConvTranspose, Erf, Flatten, Gaussian, Gelu, GlobalAvgPool, Relu, Sign, repeat, serial
+from ntref.duals import angle, fast
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
+from ntref.stax import (
+    ABRelu, Abs, ConvTranspose, Dense, Dropout, Erf, FanInConcat, FanInProd, FanInSum, FanOut, Flatten, Gaussian, Gelu,
+    GlobalAvgPool, Identity, LayerNorm, LeakyRelu, Relu, Sign, parallel, repeat, serial)
 
 OTHER_DIMENSIONS = {
     'row': (serial(conv((3,)), Relu(), conv((2,), 'CIRCULAR'), Relu(), conv((2,), strides=(2,))), (7,)),
@@ -199,7 +202,7 @@ def test_memory_of_a_tile(rng, monkeypatch):
 
 SLOPES = {'Relu': (0, 1), 'LeakyRelu': (.2, 1), 'Abs': (-1, 1), 'ABRelu': (-.5, 1.7), 'linear': (1.3, 1.3),
           'none': (0, 0)}
-EDGES = fast.SERIES_ANGLE, fast.MAX_ANGLE
+EDGES = fast.SERIES_ANGLE, fast.OBTUSE_ANGLE
 TINY = 10. ** numpy.arange(-15, 0)
 ANGLES = numpy.concatenate([numpy.linspace(0, numpy.pi, 401), TINY, numpy.pi - TINY,
                             [e * (1 + s * 1e-12) for e in EDGES for s in (-1, 1)]])
@@ -223,8 +226,8 @@ def test_fused_is_the_plain_form(name, unit, dtype):
     p, (a, b) = pairs(dtype, unit=unit), SLOPES[name]
     cov, slope = duals.abrelu(p, a, b)
     ntk = numpy.linspace(.5, 2, p.k.size).reshape(p.k.shape).astype(dtype)
-    k, gap, area, theta = fast.abrelu(p, ntk, a, b)
-    assert area is None and all(r.dtype == dtype and r.shape == p.k.shape for r in (k, gap, theta))
+    (k, gap, area, lack), theta = fast.abrelu(p, ntk, a, b)
+    assert area is lack is None and all(r.dtype == dtype and r.shape == p.k.shape for r in (k, gap, theta))
     c, eps = (a * a + b * b) / 2, numpy.finfo(dtype).eps
     for fused_value, plain, bound in (
             (k, cov.k, 256 * abs(cov.k) if name in ('Relu', 'Abs') else 16 * c * p.s), (gap, cov.gap, 64 * cov.gap),
@@ -234,12 +237,91 @@ def test_fused_is_the_plain_form(name, unit, dtype):
         assert (error <= eps * bound).all(), (p.k[worst], ANGLES[worst[-1]], fused_value[worst], plain[worst])
 
 
+@pytest.mark.parametrize('is_fast', [False, True])
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('unit', [1., 1e-6, 1e4])
+@pytest.mark.parametrize('name', SLOPES)
+def test_fused_with_the_lack(name, unit, dtype, is_fast):
+    """lack' relative to itself, given as lack or by gap and area; all else as from the gap."""
+    p, (a, b) = pairs(dtype, unit=unit), SLOPES[name]
+    s, t = p.s.astype('longdouble'), ANGLES.astype('longdouble')
+    lack, area = ((s * f).astype(dtype) for f in (2 * numpy.sin(t / 2) ** 2, numpy.sin(t)))
+    cov, slope = duals.abrelu(Pair(p.q1, p.q2, Cov(p.k, p.cov.gap, area)), a, b)
+    c, eps = (a * a + b * b) / 2, numpy.finfo(dtype).eps
+    wanted = Pair(c * p.q1, c * p.q2, cov).minus
+    obtuse = ANGLES > 2.3                                                  # there s + K has fewer digits
+    with mock.patch.object(angle, 'has_fast_arctan2', lambda: is_fast):
+        for given, kept in (Cov(p.k, lack=lack), ~obtuse), (Cov(p.k, p.cov.gap, area), slice(None)):
+            new, theta = fast.abrelu(Pair(p.q1, p.q2, given), 1 + 0 * p.k, a, b)
+            assert (new.gap is new.area is None) == (new.lack is not None) == (a * b <= 0)
+            found = Pair(c * p.q1, c * p.q2, new).minus
+            assert new.k.dtype == found.dtype == theta.dtype == dtype
+            assert (abs(new.k - cov.k) <= eps * 16 * c * p.s).all()
+            assert (abs(found - wanted) <= 64 * eps * wanted)[..., ~obtuse].all()
+            assert (abs(found - wanted) <= 64 * eps * c * p.s).all()
+            assert (abs(theta - slope) <= 16 * eps * c)[..., kept].all()
+
+
+@pytest.mark.parametrize('net', [
+    serial(Dense(8, 1.3, b), phi, Dense(8, 1.1, b), phi, Dense(8)) for b in (None, .3)
+    for phi in (Relu(), LeakyRelu(.2), Abs(), ABRelu(.4, -1.2))], ids=repr)
+def test_opposite_rows_in_tiles(net, rng):
+    """As in one piece, nearly and exactly opposite, whatever else is in the tile."""
+    x = rng.standard_normal((300, 5))
+    x[150:] = -x[:150] * (1 + 1e-9 * (numpy.arange(150) % 3))[:, None]
+    whole = net.kernel_fn(x)
+    for name in 'nngp', 'ntk':
+        expected = getattr(whole, name)
+        assert abs(net.kernel_fn(x, None, name) - expected).max() <= 4e-15 * abs(expected).max()
+
+
+def block():
+    return Dense(8, 1.4, .2)
+
+
+MIXED = {
+    'dropout': serial(block(), Relu(), Dropout(.7), block(), Relu(), Dropout(.9), block()),
+    'residual': serial(block(), *[FanOut(2), parallel(serial(Relu(), block()), Identity()), FanInSum()] * 3, Relu()),
+    'two branches': serial(block(), FanOut(2), parallel(serial(Erf(), block()), serial(Relu(), block())), FanInSum(),
+                           Relu(), block()),
+    'product': serial(FanOut(2), parallel(serial(block(), Relu(), block()), serial(block(), Erf(), block())),
+                      FanInProd(), block(), Relu()),
+    'concatenation': serial(FanOut(2), parallel(serial(block(), Relu(), block()), serial(block(), Abs(), block())),
+                            FanInConcat(), block(), Relu()),
+    'norm': serial(*[block(), LayerNorm(), Relu()] * 4, block()),
+}
+
+
+def rows_of(kind, rng):
+    """300 rows: far from each other, near, equal, parallel and opposite ones, or of one feature."""
+    if kind == 'one feature':
+        return numpy.linspace(-3, 3, 300)[:, None]
+    x = rng.random((300, 20)) if kind == 'near' else rng.standard_normal((300, 5 if kind == 'twice' else 40))
+    if kind == 'twice':
+        x[100:150] = x[:50] + 1e-9 * x[50:100]
+        x[150:200] = x[:50]
+        x[200:250] = 2 * x[:50]
+        x[250:] = -x[:50]
+    return x
+
+
+@pytest.mark.parametrize('name', MIXED)
+@pytest.mark.parametrize('kind', ['far', 'near', 'twice', 'one feature'])
+def test_rows_in_tiles_are_the_whole(name, kind, rng):
+    net, x = MIXED[name], rows_of(kind, rng)
+    for arguments in (x, None), (x, x.copy()), (x[:270], x[40:]):
+        whole = net.kernel_fn(*arguments)
+        k = net.kernel_fn(*arguments, ('nngp', 'ntk'))
+        for found, expected in (k.nngp, whole.nngp), (k.ntk, whole.ntk):
+            assert abs(found - expected).max() <= 8e-15 * abs(expected).max()
+
+
 @pytest.mark.parametrize('dtype', DTYPES)
 def test_fused_without_a_gap(dtype):
     """By subtraction, as the plain form does it: the same where that loses nothing, and never nonsense."""
     p, eps = pairs(dtype, with_gap=False), numpy.finfo(dtype).eps
     cov, slope = duals.abrelu(p, 0, 1)
-    k, gap, _, theta = fast.abrelu(p, 1 + 0 * p.k, 0, 1)
+    (k, gap, *_), theta = fast.abrelu(p, 1 + 0 * p.k, 0, 1)
     far = (ANGLES > .06) & (ANGLES < 2.3)
     for fused_value, plain in (k, cov.k), (gap, cov.gap), (theta, slope):
         assert (abs(fused_value - plain) <= 64 * eps * abs(plain))[..., far].all()
@@ -254,13 +336,13 @@ def test_fused_with_zeros(name):
     k = numpy.array([[0., 0., 0.], [0., 0., 0.], [0., 0., 2.]])
     p = Pair(q1, q2, Cov(k, q1 + q2 - 2 * k))
     cov, slope = duals.abrelu(p, *SLOPES[name])
-    found = fast.abrelu(p, 2 + 0 * k, *SLOPES[name])
-    assert (found[0] == cov.k).all()
-    for value, plain in (found[1], cov.gap), (found[3], 2 * slope):
-        assert (abs(value - plain) <= 4e-16 * abs(plain)).all()
-    zero = q1 * q2 == 0
+    found, theta = fast.abrelu(p, 2 + 0 * k, *SLOPES[name])
+    assert (found.k == cov.k).all()
     a, b = SLOPES[name]
-    assert (found[0][zero] == 0).all() and abs(found[3][zero] - (a + b) ** 2 / 2).max() < 1e-15 * max(1, (a + b) ** 2)
+    for value, plain in (found.gap, cov.gap), (theta, 2 * slope):
+        assert (abs(value - plain) <= 4e-16 * numpy.maximum(abs(plain), a * a + b * b)).all()
+    zero = q1 * q2 == 0
+    assert (found.k[zero] == 0).all() and abs(theta[zero] - (a + b) ** 2 / 2).max() < 1e-15 * max(1, (a + b) ** 2)
 
 
 def test_fused_leaves_its_arguments_alone():
@@ -269,11 +351,11 @@ def test_fused_leaves_its_arguments_alone():
     before = [a.copy() for a in (*arrays, ntk)]
     for a in (*arrays, ntk):
         a.flags.writeable = False
-    k, gap, area, theta = fast.abrelu(p, ntk, 0, 1)
+    (k, gap, *_), theta = fast.abrelu(p, ntk, 0, 1)
     assert all((a == b).all() for a, b in zip((*arrays, ntk), before))
     without = fast.abrelu(p, None, 0, 1)
-    assert without[3] is None and (without[0] == k).all() and (without[1] == gap).all()
-    assert (fast.abrelu(p, 0, 0, 1)[3] == 0).all()                          # before any weights
+    assert without[1] is None and (without[0].k == k).all() and (without[0].gap == gap).all()
+    assert (fast.abrelu(p, 0, 0, 1)[1] == 0).all()                          # before any weights
 
 
 def test_fused_is_what_tiles_use(rng):

@@ -14,10 +14,11 @@ from autograd import tracer
 from autograd.core import make_jvp, make_vjp, primitive_vjps
 
 from ntref.duals.partials import MIN_ANGLE, Watched
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.recursion import reverse, tiled
 from ntref.stax import (
-    ABRelu, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, Elu, Erf, Exp, ExpNormalized, FanInSum,
+    ABRelu, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInSum,
     FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSumPool, Identity, LayerNorm, LeakyRelu, Polynomial,
     Rbf, RectifiedMonomial, Relu, RMSNorm, Sigmoid_like, Sign, Sin, SumPool, Tanh, parallel, plan, serial)
 
@@ -29,7 +30,7 @@ LAYERS = [Relu(), ABRelu(-.5, 1.2), Sign(), RectifiedMonomial(2), Erf(.7, 1.4, -
           Sin(.8, 1.3, .4), Cos(), Rbf(.3), Gaussian(), Exp(.5, .4), ExpNormalized(.7, .2), Gabor(),
           Polynomial((.3, -.5, .2, .1)), Tanh(), Elu()]
 DENSE = [serial(D1, layer, D2, Relu(), D2) for layer in LAYERS] + [
-    serial(D1, LayerNorm(), Relu(), D2), serial(D1, RMSNorm(), Gelu(), D2),
+    serial(D1, LayerNorm(), Relu(), D2), serial(D1, RMSNorm(), Gelu(), D2), serial(D1, Relu(), Dropout(.7), D2),
     serial(D1, FanOut(2), parallel(Identity(), serial(Relu(), D2)), FanInSum(), Erf(), D2),
     serial(Dense(8, 1.3, .4, parameterization='standard'), Relu(), Dense(8, .9, parameterization='standard'))]
 
@@ -43,7 +44,7 @@ IMAGES = [
     serial(conv(), Relu(), AvgPool((2,), (2,)), conv((2,), 'VALID'), Relu(), GlobalSumPool()),
     serial(conv(), Gelu(), SumPool((2,)), FanOut(2), parallel(conv((1,)), serial(conv(), LayerNorm((1, 2)), Erf(), D2)),
            FanInSum(), GlobalAvgPool()),
-    serial(conv(), Relu(), conv()), serial(conv((2,), kind=ConvLocal), Relu(), Flatten(), D2),
+    serial(conv(), Relu(), Dropout(.7), conv()), serial(conv((2,), kind=ConvLocal), Relu(), Flatten(), D2),
     serial(conv(strides=(2,), kind=ConvTranspose), Relu(), Flatten(), D2), serial(D1, Sin(), D2)]
 
 

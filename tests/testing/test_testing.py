@@ -10,7 +10,7 @@ import pytest
 
 from ntref import stax
 from ntref.arrays import namespace
-from ntref.duals.pair import Cov
+from ntref.duals.geometry import Cov
 from ntref.stax import Dense, Erf, Relu, serial
 from ntref.testing import CONTRACTS, LEVEL, assert_close, chance, check_layer, check_mean
 

@@ -27,9 +27,10 @@ from scipy.stats import multivariate_normal
 from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, taylor_expand, windows)
 from ntref.arrays import namespace
-from ntref.duals import exponential_unit, fast, gaps, pair, series, smooth_gaps, truncated
+from ntref.duals import angle, exponential_unit, fast, gaps, generic, geometry, pair, series, smooth_gaps, truncated
 from ntref.duals.fast import BLOCK
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
 from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
 from ntref.quadrature import expectation
@@ -503,6 +504,17 @@ def check_samples():
     near(draws.reshape(2, 6, 2), Y.reshape(6, 2) + numpy.real(sqrtm(AMONG)) @ z, 100.)
 
 
+def check_rows(name):
+    """The pairs of `check_network`, and no others, many times, so that they are computed in tiles."""
+    (nngp, ntk, size, ntk_size), _ = truth(name)
+    right = [0, 1, 4] if name in ('sum', 'layer norm') else range(len(X2))              # none is opposite
+    left, right = (numpy.tile(rows, 90) for rows in (range(len(X1)), right))
+    with mock.patch.object(angle, 'has_fast_arctan2', lambda: False):
+        k = NETWORKS[name].kernel_fn(X1[left], X2[right], ('nngp', 'ntk'))
+    for found, wanted, scale in (k.nngp, nngp, size), (k.ntk, ntk, ntk_size):
+        near(found, wanted[left][:, right], scale[left][:, right])
+
+
 def check_odd():
     """tanh(-u) = -tanh(u): what Sign makes of the angle changes its sign with an input, and of opposite ones is -1."""
     net = serial(Dense(8), Tanh(), Dense(8), Sign())
@@ -517,6 +529,8 @@ PROCESSES = {'evidence': check_evidence, 'evidence, gradient': check_evidence_gr
 
 
 CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | FINITE | {
+    f'rows, {name}': lambda name=name: check_rows(name) for name in (
+        'relu', 'leaky relu', 'sum', 'layer norm')} | {
     'tanh': lambda: check_activation(Tanh()), 'odd': check_odd, 'elu': lambda: check_activation(Elu(.25), 0.),
     'hard tanh': lambda: check_activation(HardTanh(), -1., 1.), 'relu6': lambda: check_activation(Relu6(), 0., 6.)} | {
     'product': check_product, 'concatenation': check_concatenation, 'dropout': check_dropout,
@@ -569,8 +583,13 @@ def scaled_dual(name, k=1., slope=1.):
     """The covariance (and its gap and area), or the slope, times a factor."""
     def change(original, p, *a):
         cov, rise = original(p, *a)
-        return Cov(*(None if c is None else k * c for c in cov)), slope * rise
+        return each(lambda c: k * c, cov), slope * rise
     return dual(name, change)
+
+
+def each(f, cov):
+    """What f makes of the arrays of a Cov."""
+    return Cov(*(None if c is None else f(c) for c in cov))
 
 
 def beside(name, change):
@@ -664,16 +683,18 @@ def relu_in_tiles(k=1., gap=1., slope=1.):
     original = fast.abrelu
 
     def changed(*a):
-        results = original(*a)
-        return tuple(None if r is None else r * f for r, f in zip(results, (k, gap, 1., slope)))
+        cov, ntk = original(*a)
+        cov = Cov(*(None if c is None else c * f for c, f in zip(cov, (k, gap, 1., gap))))
+        return cov, None if ntk is None else ntk * slope
     return mock.patch.object(fast, 'abrelu', changed)
 
 
 def generic_relu(area):
     """A mutant of the ReLU of generic pairs, by area(pair)."""
-    def changed(p, ntk, c, e):
+    def changed(p, ntk, a, b):
+        c, e = fast._shares(a, b)
         theta = numpy.arctan2(area(p), p.k)
-        return (c - e * theta) * p.k + e * area(p), None, None, None if ntk is None else (c - e * theta) * ntk
+        return Cov((c - e * theta) * p.k + e * area(p)), None if ntk is None else (c - e * theta) * ntk
     return mock.patch.object(fast, '_abrelu_generic', changed)
 
 
@@ -828,13 +849,14 @@ CONVOLUTIONS = {
         'strided conv'),
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
         tiled, 'swapped', lambda values, batch: values), 'strided conv'),
-    'tiles: all pairs are generic': (lambda: mock.patch.object(fast, 'MIN_ANGLE', -1.), 'conv'),
+    'tiles: all pairs are generic': (
+        lambda: mock.patch.object(generic, 'check_complement', lambda alpha: None), 'conv'),
     'tiles: of an input with itself one axis is mirrored': (lambda: mock.patch.object(
         tile, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
     'tiles, generic erf: K (1 + 1e-9)': (lambda: mock.patch.object(
-        fast, 'erf', lambda *a, f=fast.erf: (f(*a)[0] * (1 + 1e-9), *f(*a)[1:])), 'pool by its size'),
+        generic, 'erf', lambda *a, f=generic.erf: (Cov(f(*a)[0].k * (1 + 1e-9)), f(*a)[1])), 'pool by its size'),
     'tiles, generic erf: slope (1 + 1e-9)': (lambda: mock.patch.object(
-        fast, 'erf', lambda *a, f=fast.erf: (*f(*a)[:3], f(*a)[3] * (1 + 1e-9))), 'pool by its size'),
+        generic, 'erf', lambda *a, f=generic.erf: (f(*a)[0], f(*a)[1] * (1 + 1e-9))), 'pool by its size'),
     'tiles, generic relu: s + K for s - K': (lambda: generic_relu(lambda p: p.s + p.k), 'conv'),
     'tiles, generic relu: the area without s + K': (
         lambda: generic_relu(lambda p: (p.s * abs(p.s - p.k)) ** .5), 'conv'),
@@ -1137,9 +1159,9 @@ MUTANTS = {
     'finite: s for sqrt s': (lambda: method(
         Dense, 'apply', lambda f, self, *a, **k: f(self, *a) / self.s[0] ** .5), 'finite'),
     'input: not divided by the channels': (lambda: gram(
-        lambda f, x, y: Cov(*(c * x.shape[-1] for c in f(x, y)))), 'dense'),
+        lambda f, x, y: each(lambda c: c * x.shape[-1], f(x, y))), 'dense'),
     'input: gap and area by subtraction': (lambda: gram(subtracted), 'relu'),
-    'input: transposed': (lambda: gram(lambda f, x, y: Cov(*(c.swapaxes(-1, -2) for c in f(x, y)))
+    'input: transposed': (lambda: gram(lambda f, x, y: each(lambda c: c.swapaxes(-1, -2), f(x, y))
                                        if len(x) == len(y) else f(x, y)), 'dense'),
     'nonlinearity: K and slope exchanged': (lambda: method(Kernel, 'nonlinear', exchanged), 'relu'),
     'nonlinearity: transposed': (lambda: method(Kernel, 'nonlinear', transposed), 'relu'),
@@ -1165,9 +1187,22 @@ MUTANTS = {
         lambda name=name: dual(name, lambda f, p, *a: (Cov(f(p, *a)[0].k), f(p, *a)[1])), f'kink behind {name}')
        for name in ('exp_normalized', 'gabor', 'gelu', 'polynomial', 'rectified_monomial')},
     'area: of short inputs beside long ones by the gap': (
-        lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', 1e99), 'areas'),
-    'area: always by subtraction': (lambda: mock.patch.object(pair, 'MAX_LENGTH_RATIO', -1.), 'areas'),
+        lambda: mock.patch.object(geometry, 'MAX_LENGTH_RATIO', 1e99), 'areas'),
+    'area: always by subtraction': (lambda: mock.patch.object(geometry, 'MAX_LENGTH_RATIO', -1.), 'areas'),
     'leaky relu: sign of the slope': (lambda: dual('abrelu', lambda f, p, a, b: f(p, -a, b)), 'leaky relu'),
+    'angle: a fraction (1 + 1e-9)': (lambda: mock.patch.object(angle, 'FRACTIONS', {
+        size: (c, tuple((c * (1 + 1e-9), b) for c, b in fractions)) for size, (c, fractions) in angle.FRACTIONS.items()
+    }), 'rows, relu'),
+    'lack: lengths stay': (lambda: method(
+        Pair, '_affine_lack', lambda f, p, w, b: w * p.cov.lack), 'rows, relu'),
+    'lack: of a sum without lengths': (lambda: method(
+        Pair, '_lack_of_sum', lambda f, p, r: p.cov.lack + r.minus), 'rows, sum'),
+    'lack: of a quotient, divided once': (lambda: method(
+        Pair, 'divide', lambda f, p, v, w: f(p, v, w) if p.cov.lack is None else
+        f(p, v, w)._replace(lack=f(p, v, w).lack * numpy.sqrt(v))), 'rows, layer norm'),
+    'rows: the other sign of the turn': (lambda: mock.patch.object(
+        fast, '_shares', lambda a, b, f=fast._shares: (f(a, b)[0], f(a, b)[1] * (1 + 1e-9))), 'rows, leaky relu'),
+    'rows: the series ends early': (lambda: mock.patch.object(fast, 'EPS', 1e-4), 'conv without bias'),
     'erf: b for b^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b ** .5, c)), 'erf'),
     'erf: c for c^2': (lambda: dual('erf', lambda f, p, a, b, c: f(p, a, b, abs(c) ** .5)), 'erf'),
     'erf: slope without b^2': (lambda: dual('erf', lambda f, p, a, b, c: (

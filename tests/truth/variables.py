@@ -3,7 +3,8 @@ import mpmath as mp
 import numpy
 import reference
 
-from ntref.duals.pair import Cov, Pair
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
 
 
 def exact_dual(layer):

@@ -1,11 +1,20 @@
 """validation/run.py and its studies, at their smallest sizes: numbers that would be others if a kernel were wrong."""
 
+import re
+import sys
+
+import bench
+import bench_tasks
+import benched
 import numpy
+import performance
 import pytest
 import run
+from places import ROOT
 from studies import by_architecture, common, ensembles, monte_carlo, phases, small_data, tangent_kernel
 
-from ntref.stax import Dense, Erf, serial
+from ntref import stax
+from ntref.stax import Dense, Erf, Layer, serial
 
 MOST = 150 * 1024               # bytes of a figure
 
@@ -219,3 +228,224 @@ def test_the_page_that_is_here_has_all_parts():
         assert f'(figures/{name}.png)' in sections[name] and is_figure(run.FIGURES / f'{name}.png')
         assert '**It shows**' in sections[name] and '**It cannot show**' in sections[name]
     assert run.page_of(sections) == run.PAGE.read_text()
+
+
+# ------------------------------------------------------------------ times
+
+class Recorder:
+    """stax, which remembers what a network took of it."""
+
+    def __init__(self):
+        self.taken = set()
+
+    def __getattr__(self, name):
+        self.taken.add(name)
+        return getattr(stax, name)
+
+
+def taken_by(case):
+    recorder = Recorder()
+    case.network(recorder)
+    return recorder.taken
+
+
+@pytest.mark.parametrize('name', benched.CASES)
+def test_each_network_of_the_bench_has_a_kernel(name):
+    case = benched.CASES[name]
+    x, _, given = case.arrays('float32', 2)
+    if x.ndim == 4:
+        x = x[:, :16, :16]
+    k = case.network(stax).kernel_fn(x, None, 'ntk', **given)
+    assert k.shape == (2, 2) and k.dtype == 'float32' and numpy.isfinite(k).all() and (k.diagonal() > 0).all()
+
+
+def test_the_bench_has_every_layer():
+    layers = {name for name in stax.__all__ if isinstance(getattr(stax, name), type)
+              and issubclass(getattr(stax, name), Layer)} - {'Layer'}
+    taken = set().union(*map(taken_by, benched.CASES.values()))
+    assert not layers - taken, 'no case of benched.py has these'
+
+
+def test_what_the_bench_times_without_neural_tangents():
+    """Layers that it lacks, and what stands beside another row."""
+    without = {name for name, case in benched.CASES.items() if not case.has_nt}
+    lacking = {name for name, case in benched.CASES.items() if taken_by(case) & benched.NT_LACKS}
+    assert without - lacking == {name for name in benched.CASES if name.endswith(', definition')}
+    assert lacking <= without and benched.NT_LACKS <= set().union(*(taken_by(benched.CASES[n]) for n in lacking))
+
+
+def test_images_of_the_bench():
+    digits = numpy.load(benched.DATA / 'mnist.npz')['images']
+    assert digits.shape == (3000, 28, 28) and digits.dtype == 'uint8' and digits.min() == 0 < 254 < digits.max()
+    assert all(path.stat().st_size < 2 ** 20 for path in benched.DATA.iterdir())
+    x = benched.mnist(20).draw()
+    assert x.shape == (20, 784) and numpy.allclose(x.mean(1), 0, atol=1e-14) and numpy.allclose(x.var(1), 1)
+    numpy.testing.assert_array_equal(benched.mnist(20, is_image=True).draw().reshape(20, -1), x)
+    patches = benched.photographs(64).draw()
+    assert numpy.allclose(patches.mean((0, 1, 2)), 0, atol=1e-13) and numpy.allclose(patches.var((0, 1, 2)), 1)
+    numpy.testing.assert_array_equal(benched.photographs(4).draw(), patches[::16])
+
+
+def test_the_patches_are_cut_as_the_page_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (benched.DATA / 'README.md').read_text()
+    exec(page.partition('```python\n')[2].partition('```')[0])
+    made, kept = (numpy.load(folder / 'photographs.npz')['images'] for folder in (tmp_path, benched.DATA))
+    numpy.testing.assert_array_equal(made, kept)
+
+
+def test_inputs_of_the_bench():
+    near = benched.grid(5).draw()
+    numpy.testing.assert_array_equal(near, [[-3.], [-1.5], [0.], [1.5], [3.]])
+    lengths = (benched.padded(3, 8, 2, constant=100.).draw() != 100).all(-1).sum(-1)
+    numpy.testing.assert_array_equal(lengths, [4, 6, 8])
+    edges = benched.graphs(3, 20).draw()
+    numpy.testing.assert_array_equal(edges, edges.swapaxes(1, 2))
+    assert (edges.diagonal(axis1=1, axis2=2) == 1).all() and .05 < (edges.mean() - .05) / .95 < .15
+
+
+def prepared_for_few(name, n, get='ntk', **options):
+    case = benched.CASES[name]
+    return case._replace(options=case.options | options).prepared(bench_tasks.ours(), 'float64', get, n)()
+
+
+def test_the_gradient_of_the_bench(rng):
+    case = benched.CASES['gradient, 100 of 1000']
+    x1, x2, _ = case.arrays('float64', 3)
+    value, gradient = prepared_for_few('gradient, 100 of 1000', 3)
+    kernel_fn, step = case.network(stax).kernel_fn, 1e-5 * rng.standard_normal(x1.shape)
+    after, before = (numpy.sum(kernel_fn(x1 + a * step, x2, 'ntk') ** 2) for a in (1, -1))
+    assert value == pytest.approx((after + before) / 2)
+    assert (after - before) / 2 == pytest.approx(numpy.sum(gradient * step))
+
+
+def test_finite_networks_of_the_bench():
+    structured, definition = (prepared_for_few(name, 2) for name in ('3 x 256', '3 x 256, definition'))
+    assert structured.shape == (2, 2, 10, 10)
+    numpy.testing.assert_allclose(structured, definition, rtol=0, atol=1e-12 * abs(definition).max())
+
+
+def test_training_of_the_bench():
+    nngp, ntk = prepared_for_few('ensemble, t = None', 20, None)
+    assert nngp.covariance.shape == ntk.covariance.shape == (20, 20)
+    assert prepared_for_few('ensemble, 3 times', 20, None).ntk.mean.shape == (3, 20, 10)
+    flow, heavy = (prepared_for_few(f'cross-entropy{name}', 20, t=1.) for name in ('', ', momentum'))
+    assert numpy.isfinite([flow, heavy]).all() and abs(flow - heavy).max() > 1e-3
+
+
+class Clock:
+    """Stands for the module time; only `advance` makes it later."""
+
+    def __init__(self):
+        self.now = 0.
+
+    def perf_counter(self):
+        return self.now
+
+    def process_time(self):
+        return self.now / 2
+
+    def advance(self):
+        self.now += .03
+
+
+def test_seconds_of_a_call(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(bench, 'time', clock)
+    measure = bench.Timed(clock.advance)
+    assert clock.now == pytest.approx(2 * .03), 'one to warm up, one to know how often'
+    assert measure() == pytest.approx([.03, .015]) and clock.now == pytest.approx((2 + 3) * .03)
+    assert bench.best(clock.advance, 4) == pytest.approx(.03)
+
+
+def test_the_least_of_the_repeats():
+    ours, theirs = iter([[3., 2.], [1., 4.]]), iter([[5., 7.], [6., 6.]])
+    assert bench.in_turn([ours.__next__, theirs.__next__], 2) == [1., 5.]
+    assert bench.in_turn([lambda: [3., 2.], None], 2, is_cpu=True) == bench.in_turn([lambda: [2., 0.]], 1) == [2., None]
+    assert bench.in_turn([iter([[11., 0.], [12., 0.]]).__next__], 3) == [11., None], 'enough of a long one'
+
+
+def row(group, name, seconds, nt_seconds):
+    return bench.Row(group, name, '2x3', 'float64', 'ntk', seconds, nt_seconds)
+
+
+ROWS = row('a', 'one', 1., 4.), row('a', 'two', 1., 1.), row('b', 'three', 2., 1.), row('b', 'alone', 1., None)
+
+
+def test_the_summary_of_the_bench(capsys):
+    assert [(s.group, s.count, s.mean, s.worst.name) for s in bench.summaries(ROWS)] == [
+        ('b', 1, .5, 'three'), ('a', 2, 2., 'two')]
+    bench.print_summary(ROWS)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line] == ['worst', 'b', 'a', 'three', 'two', 'one']
+
+
+def test_pages_of_times_are_led_by_the_worst(monkeypatch):
+    monkeypatch.setattr(performance, 'measured', lambda asked, nt: iter(ROWS))
+    _, *parts = performance.beside_nt('python', []).split('### ')
+    assert [part.splitlines()[0] for part in parts] == ['The slowest beside it', 'Means', 'A', 'B']
+    assert [line.split()[1] for line in parts[0].splitlines()[4:7]] == ['three', 'two', 'one']
+    assert [line.split()[1] for line in parts[3].splitlines()[4:6]] == ['three', 'alone']
+    assert performance.beside_nt(None, []).startswith('### A')
+
+
+FAKE = """#!{python}
+import sys
+sys.path[:0] = [{root!r}, {validation!r}]
+import bench, bench_tasks
+bench_tasks.neural_tangents = bench_tasks.ours
+sys.exit(bench.main(sys.argv[4:]))
+"""
+
+
+def fake(folder, text=FAKE):
+    """An interpreter in which Neural Tangents is ntref."""
+    path = folder / 'python'
+    path.write_text(text.format(python=sys.executable, root=str(ROOT), validation=str(ROOT / 'validation')))
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_the_bench_beside_another_process(tmp_path, capsys):
+    names = '2 dense, 10', '2 RMSNorm'
+    argv = ['--only', *names, '--get', 'nngp', '--float32', '--repeat', '1', '--nt', fake(tmp_path)]
+    assert bench.main(argv) == 0
+    out = capsys.readouterr().out
+    assert re.search(r'^-- small\n2 dense, 10 +10x20 +float32 +nngp +\S+ +\S+ +\S+x$', out, re.M)
+    assert re.search(r'^-- networks\n2 RMSNorm +1500x100 +float32 +nngp +\S+$', out, re.M)
+    assert re.search(r'^small +1 ', out, re.M) and not re.search(r'^networks', out, re.M)
+
+
+def test_a_process_that_cannot_run_neural_tangents(tmp_path):
+    with pytest.raises(RuntimeError, match='could not run Neural Tangents'):
+        bench.NeuralTangents(fake(tmp_path, '#!/bin/sh\n'))
+
+
+def test_what_neural_tangents_cannot_do_has_an_empty_column(tmp_path, capsys):
+    small = '2 dense, 10', 'float64', 'ntk'
+    with bench.NeuralTangents(fake(tmp_path)) as theirs:
+        assert theirs.timed('no such case', 'float64', 'ntk') is None
+        assert 'no such case, float64, ntk: KeyError' in capsys.readouterr().err
+        measure = theirs.timed(*small)
+        assert min(measure()) > 0
+        theirs.process.kill()
+        assert bench.in_turn([lambda: [1., 1.], measure], 2) == [1., None]
+        assert min(theirs.timed(*small)()) > 0, 'another process'
+
+
+def test_a_process_that_ends_while_it_prepares(tmp_path, capsys):
+    with bench.NeuralTangents(fake(tmp_path, '#!/bin/sh\necho ready\nread line\n')) as theirs:
+        assert theirs.timed('Relu', 'float64', 'ntk') is None
+    assert 'NT, Relu, float64, ntk: its process has ended' in capsys.readouterr().err
+
+
+def test_which_rows_of_the_bench(capsys):
+    def names(*argv):
+        return [case.name for case in bench.chosen(bench.parsed(argv))]
+    assert names('--all') == list(benched.CASES) and names('--only', 'Tanh', '2 dense, 10') == ['2 dense, 10', 'Tanh']
+    assert {benched.CASES[name].group for name in names()} == {'dense', 'images'}
+    assert names('--group', 'finite')[:2] == ['3 x 256', '3 x 256, definition']
+    mnist, tanh = benched.CASES['MNIST, 10 dense'], benched.CASES['Tanh']
+    assert bench.asked_for([mnist, tanh], ['float64'], ['ntk']) == [(c, 'float64', 'ntk') for c in (mnist, tanh)]
+    assert len(bench.asked_for([mnist, tanh])) == 1 + 4
+    assert bench.main(['--list']) == 0 and '\nfinite:\n  3 x 256\n' in capsys.readouterr().out

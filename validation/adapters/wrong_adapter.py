@@ -13,7 +13,7 @@ import ntref_adapter as right
 import numpy
 
 from ntref import duals
-from ntref.duals.pair import Cov
+from ntref.duals.geometry import Cov
 from ntref.stax import Dense, Erf, FanInSum, Relu, from_spec
 from ntref.stax.layers.weighted import Weighted
 

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from ...arguments import as_whole, suggestion
 from ...arrays import namespace
-from ...duals.pair import Cov
+from ...duals.geometry import Cov
 from ...recursion.positions import matrices, zipped
 from ...recursion.signal import Signal
 from ...recursion.start import channels_last

@@ -10,7 +10,8 @@ from typing import Any
 
 from ...arguments import as_whole
 from ...arrays import exact, namespace, untraced
-from ...duals.pair import Cov, Pair
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...ranges import check_small
 from ...recursion.signal import Demand, Signal, axis_of
 from ...recursion.steps import Steps

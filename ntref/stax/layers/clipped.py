@@ -4,7 +4,8 @@ from typing import Any
 
 from ...arrays import exact
 from ...duals.exponential_unit import elu
-from ...duals.pair import Cov, Pair
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...duals.truncated import clipped
 from ...types import Array
 from .nonlinearity import Nonlinearity

@@ -9,7 +9,8 @@ from typing import Any
 
 from ...arguments import as_whole, as_wholes
 from ...arrays import namespace
-from ...duals.pair import Cov, Pair
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...recursion.signal import Axes, Demand, Signal
 from ...recursion.steps import Steps
 from ...types import Array, Generator, Seed, Tree
@@ -206,7 +207,7 @@ class _Convolution(Weighted, abstract=True):
             return c
 
         def sums(p):
-            area = total(p.area) if self._taps == 1 and p.cov.area is not None else None
+            area = total(p.area) if self._taps == 1 and p.has_area else None
             gap = None if p.is_generic else gap_sum(p, slides)
             return Pair(p.q1, p.q2, Cov(total(p.k), gap, area), p.is_generic,
                         p.is_spare)

@@ -7,7 +7,8 @@ from ... import quadrature
 from ...arguments import as_whole
 from ...arrays import is_array, kind, plain, untraced
 from ...derivatives import derivative
-from ...duals.pair import Cov, Pair, over
+from ...duals.geometry import Cov, over
+from ...duals.pair import Pair
 from ...duals.price import Price
 from ...duals.truncated import DELTA, Products, combined
 from ...recursion.steps import Steps

@@ -4,7 +4,7 @@ from typing import Any
 
 from ...arguments import as_nested, as_wholes
 from ...arrays import as_like, is_array, namespace
-from ...duals.pair import Cov
+from ...duals.geometry import Cov
 from ...recursion.signal import Axes, Signal
 from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree

@@ -6,8 +6,9 @@ from typing import Any
 from ... import duals
 from ...arguments import as_number, as_whole
 from ...arrays import exact, namespace
-from ...duals import fast
-from ...duals.pair import Cov, Pair
+from ...duals import generic
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...no_arrays import check_entries
 from ...types import Array, Seed, Tree
 from .nonlinearity import Nonlinearity
@@ -42,7 +43,7 @@ class Erf(Nonlinearity):
         return duals.erf(p, self.a, self.b, self.c)
 
     def fused_generic(self, p, ntk):
-        return fast.erf(p, ntk, self.a, self.b, self.c)
+        return generic.erf(p, ntk, self.a, self.b, self.c)
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +64,7 @@ class Sigmoid_like(Nonlinearity):
         return duals.erf(p, *exact(self.slopes, p.k))
 
     def fused_generic(self, p, ntk):
-        return fast.erf(p, ntk, *self.slopes)
+        return generic.erf(p, ntk, *self.slopes)
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,7 +90,7 @@ class Gelu(Nonlinearity):
         return duals.gelu(p)
 
     def fused_generic(self, p, ntk):
-        return fast.gelu(p, ntk)
+        return generic.gelu(p, ntk)
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,6 +114,9 @@ class Gaussian(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.gaussian(p, self.a, self.b)
 
+    def fused_generic(self, p, ntk):
+        return generic.gaussian(p, ntk, self.a, self.b)
+
 
 @dataclass(frozen=True, repr=False)
 class Gabor(Nonlinearity):
@@ -128,6 +132,9 @@ class Gabor(Nonlinearity):
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.gabor(p)
+
+    def fused_generic(self, p, ntk):
+        return generic.gabor(p, ntk)
 
 
 # ------------------------------------------------------------------ trigonometric and exponential
@@ -149,6 +156,9 @@ class Sin(Nonlinearity):
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.sin(p, self.a, self.b, self._cos_2c(p))
+
+    def fused_generic(self, p, ntk):
+        return generic.sin(p, ntk, self.a, self.b, self._cos_2c(p))
 
     def _cos_2c(self, p):
         """Return cos 2c for the phase c, in the precision of the pair."""
@@ -192,6 +202,9 @@ class Rbf(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.rbf(p, self.gamma)
 
+    def fused_generic(self, p, ntk):
+        return generic.rbf(p, ntk, self.gamma)
+
 
 @dataclass(frozen=True, repr=False)
 class Exp(Nonlinearity):
@@ -209,6 +222,9 @@ class Exp(Nonlinearity):
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.exp(p, self.a, self.b)
+
+    def fused_generic(self, p, ntk):
+        return generic.exp(p, ntk, self.a, self.b)
 
 
 @dataclass(frozen=True, repr=False)
@@ -242,6 +258,9 @@ class ExpNormalized(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.exp_normalized(p, self.gamma, self.shift, self.do_clip)
 
+    def fused_generic(self, p, ntk):
+        return generic.exp_normalized(p, ntk, self.gamma, self.shift)
+
 
 # ------------------------------------------------------------------ polynomials
 
@@ -260,6 +279,9 @@ class _Power(Nonlinearity, abstract=True):
         cov, slope = duals.polynomial(p, self.coef)
         normed = (None if c is None else c / self.norm2 for c in cov)
         return Cov(*normed), slope / self.norm2
+
+    def fused_generic(self, p, ntk):
+        return generic.polynomial(p, ntk, self.coef, self.norm2)
 
 
 @dataclass(frozen=True, repr=False)

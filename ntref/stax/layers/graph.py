@@ -13,7 +13,7 @@ from typing import Any
 
 from ...arguments import as_wholes
 from ...arrays import as_like, is_array, namespace
-from ...duals.pair import Cov
+from ...duals.geometry import Cov
 from ...no_arrays import check_entries
 from ...recursion.signal import Signal, axis_of
 from ...recursion.steps import Steps

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from ...arrays import namespace
-from ...duals.pair import Cov, Pair
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...recursion.signal import Demand, Signal
 from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree

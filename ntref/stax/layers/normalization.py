@@ -5,7 +5,7 @@ from typing import Any
 from ...arguments import as_axes, is_whole, suggestion
 from ...arrays import generator, namespace
 from ...derivatives import carried_root, is_traced
-from ...duals.pair import Cov
+from ...duals.geometry import Cov
 from ...recursion.signal import Axes, Signal, axis_of
 from ...recursion.steps import Steps
 from ...types import Array, Seed, Tree
@@ -209,10 +209,6 @@ class Dropout(Layer):
             raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r:.100}."
                              + suggestion(self.mode, ('train', 'test')))
 
-    @property
-    def in_tiles(self):
-        return self.mode == 'test'
-
     def out(self, signal: Signal) -> Signal:
         return signal if self.mode == 'test' else replace(signal, is_gaussian=False)
 
@@ -232,15 +228,30 @@ class Dropout(Layer):
         xp = namespace(k.nngp, self.rate)
         same = k.coincidences()
         each = iter(same)
-        ntk = k.tangent(lambda ntk: xp.where(same[0], ntk / self.rate, ntk))
-        return k.map(lambda pair: self._covariance(pair, next(each))).but(ntk=ntk)
+        new = k.map(lambda pair: self._covariance(pair, next(each)))
+        if same[0] is None:
+            return new
+        return new.but(ntk=k.tangent(lambda ntk: xp.where(same[0], ntk / self.rate, ntk)))
 
     def _covariance(self, p, same):
         """Return K' = K, or K / rate where an entry meets itself; gap and area grow with the variances."""
+        apart = self._apart(p)
+        if same is None:
+            return apart
+        xp = namespace(p.k, self.rate)
+        others = (None if c is None else xp.where(same, 0, c) for c in apart[1:])
+        return Cov(xp.where(same, p.k / self.rate, p.k), *others)
+
+    def _apart(self, p):
+        """Return the Cov of inputs that are not the same."""
         xp = namespace(p.k, self.rate)
         r = self.rate
+        if p.is_generic:
+            return Cov(p.k)
+        if p.cov.lack is not None:
+            return Cov(p.k, lack=p.cov.lack + (1 / r - 1) * p.s)
         gap = p.gap + (1 / r - 1) * (p.q1 + p.q2)
         area = xp.hypot(p.area, xp.sqrt(1 / r ** 2 - 1 + 0 * p.s) * p.s)
         if is_traced(area):
             area = carried_root(area, p.squared + (1 / r ** 2 - 1) * p.q1 * p.q2)
-        return Cov(xp.where(same, p.k / r, p.k), xp.where(same, 0, gap), xp.where(same, 0, area))
+        return Cov(p.k, gap, area)

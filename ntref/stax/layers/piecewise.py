@@ -4,8 +4,9 @@ from typing import Any
 
 from ... import duals
 from ...arguments import as_whole
-from ...duals import fast
-from ...duals.pair import Cov, Pair
+from ...duals import fast, generic
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...types import Array
 from .nonlinearity import Nonlinearity
 
@@ -126,6 +127,9 @@ class Sign(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.sign(p)
 
+    def fused_generic(self, p, ntk):
+        return generic.sign(p, ntk)
+
 
 @dataclass(frozen=True, repr=False)
 class RectifiedMonomial(Nonlinearity):
@@ -151,3 +155,8 @@ class RectifiedMonomial(Nonlinearity):
         if self.degree < 2:
             return duals.abrelu(p, 0, 1) if self.degree else duals.step(p)
         return duals.rectified_monomial(p, self.degree)
+
+    def fused_generic(self, p, ntk):
+        if self.degree < 2:
+            return fast.abrelu(p, ntk, 0, 1) if self.degree else generic.step(p, ntk)
+        return generic.rectified_monomial(p, ntk, self.degree)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from math import pi
 from typing import Any
 
-from ...duals.pair import Cov, Pair
+from ...duals.geometry import Cov
+from ...duals.pair import Pair
 from ...duals.series import hermite
 from ...types import Array
 from .nonlinearity import Nonlinearity
