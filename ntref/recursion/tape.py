@@ -20,6 +20,6 @@ def replaying(steps1: list, steps2: list) -> Callable:
     return lambda compute: next(steps)
 
 
-def no_tape(compute):
+def no_tape(compute: Callable) -> tuple[None, None]:
     """Return no variances: the tape of a part of a tile, since the whole tile has the real tape."""
     return None, None

@@ -159,7 +159,7 @@ class Tile(Steps):
             return 1 + over(own(new.ntk), own(new.nngp)) if new.ntk.shape == new.nngp.shape else none + inf
         new = self._holding(arrays)
         q1, q2 = self.tape(lambda: own(new.nngp))
-        return new.but(q1=q1, q2=q2, noise=largest(self.tape(noise)))
+        return new.but(q1=q1, q2=q2, noise=_largest(self.tape(noise)))
 
     # -------------------------------------------------------------- steps
 
@@ -195,7 +195,7 @@ class Tile(Steps):
             return cov.k
         slopes: list = []
         variances = self.tape(own)
-        growth = largest(self.tape(slopes.pop))                  # of relative errors of K
+        growth = _largest(self.tape(slopes.pop))                  # of relative errors of K
         noise = None if self.noise is None or growth is None else self.noise * growth
         return self._then(exactly, variances)
 
@@ -372,7 +372,7 @@ class Tile(Steps):
         return self.but(is_shared=True)
 
 
-def largest(arrays: tuple) -> float | None:
+def _largest(arrays):
     """Return the largest number in several arrays, or None if there are none."""
     return max((float(a.max()) for a in arrays if a is not None and a.size), default=None)
 

@@ -1,6 +1,4 @@
 """Errors that say which layer they concern, and its place in the network."""
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 __all__ = ['LayerError', 'located']
@@ -19,15 +17,21 @@ class LayerError(ValueError):
         return f'{place}{self.layer!r:.500}: {self.args[0]}'
 
 
-@contextmanager
-def located(layer: Any, index: int | None = None) -> Iterator[None]:
-    """Make errors inside say that they concern `layer`, at `index` of the network around it."""
-    try:
-        yield
-    except LayerError as e:
-        e.path = e.path if index is None else (index, *e.path)
-        raise
-    except ValueError as e:
-        error = LayerError(str(e), layer)
-        error.path = error.path if index is None else (index,)
-        raise error from e
+class located:
+    """Context that makes errors inside say that they concern `layer`, at `index` of the network around it."""
+
+    def __init__(self, layer: Any, index: int | None = None):
+        self.layer = layer
+        self.index = index
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        path = () if self.index is None else (self.index,)
+        if isinstance(error, LayerError):
+            error.path = (*path, *error.path)
+        elif isinstance(error, ValueError):
+            new = LayerError(str(error), self.layer)
+            new.path = path
+            raise new from error
