@@ -25,7 +25,7 @@ __all__ = ['MAX_ANGLE', 'MIN_ANGLE', 'NotGeneric', 'are_opposite', 'by_dual', 'c
 VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}        # by the bytes of a number
 MAX_EXPONENT = {4: 30., 8: 300.}                               # likewise: exp of twice that, and of its negative, exist
 MIN_EXPONENT = 1 / 8   # of the smallest variance, below which sinh is no difference of exponentials
-MAX_STEEPNESS = 32     # largest variance at which Erf and Gelu are no kinks: K' loses as many eps where pairs coincide
+MAX_SMOOTH_VARIANCE = 32      # largest variance of Erf and Gelu of near pairs: K' loses as many eps there
 MIN_ANGLE = .2         # smallest angle of generic pairs: K alone gives larger ones to about 1e-14
 MAX_ANGLE = 2.7        # largest angle of generic pairs: beyond, K' of a ReLU has fewer digits
 MIN_LACK = .005        # smallest lack of pairs whose gap may still be taken from K, over s: an angle of .1
@@ -39,9 +39,9 @@ class NotGeneric(Exception):
 
 # ------------------------------------------------------------------ which pairs are generic
 
-def check_complement(alpha: Any) -> None:
-    """Raise NotGeneric unless all alpha = pi / 2 - theta are those of generic pairs, and numbers."""
-    if alpha.size and not pi / 2 - MAX_ANGLE < alpha.min() <= alpha.max() < pi / 2 - MIN_ANGLE:
+def check_complement(alpha: Any, most: float = MAX_ANGLE) -> None:
+    """Raise NotGeneric unless all alpha are numbers, and pi / 2 - alpha between MIN_ANGLE and `most`."""
+    if alpha.size and not pi / 2 - most < alpha.min() <= alpha.max() < pi / 2 - MIN_ANGLE:
         raise NotGeneric
 
 
@@ -49,7 +49,9 @@ def check_angles(p: Pair) -> None:
     """Raise NotGeneric unless K has digits enough, or is between s cos MAX_ANGLE and s cos MIN_ANGLE."""
     if p.has_digits:
         return
-    if are_opposite(p) or numpy.any(p.k > _lengths(p, cos(MIN_ANGLE))):
+    least = _lengths(p, cos(MAX_ANGLE))
+    most = _lengths(p, cos(MIN_ANGLE))
+    if not (numpy.all(p.k >= least) and numpy.all(p.k <= most)):             # or NaN
         raise NotGeneric
 
 
@@ -88,10 +90,13 @@ def _outer(left, right, like):
     return numpy.multiply(left, right, out=numpy.empty_like(like))
 
 
-def right_angle_less(p: Pair, r1: Array, r2: Array, k: Array, also_near: bool | None = False) -> tuple[Any, Any]:
+def right_angle_less(
+        p: Pair, r1: Array, r2: Array, k: Array, also_near: bool | None = False,
+        most: float = MAX_ANGLE) -> tuple[Any, Any]:
     """Return alpha = atan2(k, root), root = sqrt(r1 r2 - k^2), for k of generic pairs, in the memory order of k.
 
-    `also_near` allows pairs that nearly coincide: their root has half the digits only.
+    `also_near` allows pairs that nearly coincide: their root has half the digits only. For `most` see
+    `check_complement`.
     """
     if not has_squares(p):
         raise NotGeneric
@@ -103,7 +108,7 @@ def right_angle_less(p: Pair, r1: Array, r2: Array, k: Array, also_near: bool | 
         numpy.sqrt(root, out=root)
     alpha = complement_of(k, root, numpy.sqrt(r1), numpy.sqrt(r2))
     if not also_near:
-        check_complement(alpha)
+        check_complement(alpha, most)
     return alpha, root
 
 
@@ -172,8 +177,8 @@ def erf(p: Pair, ntk: Array | None, a: Number, b: Number, c: Number) -> Fused:
     bb = b * b
     if p.has_digits is False:
         check_angles(p)
-    also_near = p.has_digits and _are_below(p, MAX_STEEPNESS / bb if bb else 1)
-    alpha, root = right_angle_less(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, 2 * bb * p.k, also_near)
+    also_near = p.has_digits and _are_below(p, MAX_SMOOTH_VARIANCE / bb if bb else 1)
+    alpha, root = right_angle_less(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, 2 * bb * p.k, also_near, pi - MIN_ANGLE)
     alpha *= m
     alpha += c * c
     slope = numpy.divide(2 * m * bb, root, out=root)
@@ -190,8 +195,8 @@ def gelu(p: Pair, ntk: Array | None) -> Fused:
         check_angles(p)
     x1 = 1 / (1 + p.q1)
     x2 = 1 / (1 + p.q2)
-    also_near = p.has_digits and _are_below(p, MAX_STEEPNESS)
-    alpha, root = right_angle_less(p, 1 + p.q1, 1 + p.q2, p.k, also_near)
+    also_near = p.has_digits and _are_below(p, MAX_SMOOTH_VARIANCE)
+    alpha, root = right_angle_less(p, 1 + p.q1, 1 + p.q2, p.k, also_near, pi - MIN_ANGLE)
     ratio = p.k / root
     k = ratio * x1
     k *= x2

@@ -850,7 +850,7 @@ CONVOLUTIONS = {
     'tiles: the lower half not mirrored': (lambda: mock.patch.object(
         tiled, 'swapped', lambda values, batch: values), 'strided conv'),
     'tiles: all pairs are generic': (
-        lambda: mock.patch.object(generic, 'check_complement', lambda alpha: None), 'conv'),
+        lambda: mock.patch.object(generic, 'check_complement', lambda *a: None), 'conv'),
     'tiles: of an input with itself one axis is mirrored': (lambda: mock.patch.object(
         tile, 'swapped', lambda values, batch: numpy.moveaxis(values, batch, batch + 1)), 'strided conv'),
     'tiles, generic erf: K (1 + 1e-9)': (lambda: mock.patch.object(
