@@ -16,7 +16,7 @@ from math import isqrt, prod
 from threading import Lock
 from typing import Any
 
-from ..arrays import namespace, plain
+from ..arrays import namespace, plain, untraced
 from ..derivatives import is_traced
 from ..duals.geometry import Cov
 from ..engine.cover import ENTRIES, blocks, cuts
@@ -224,7 +224,8 @@ class _Passes:
                     self.numbers[n] = self.numbers[n] + g
             return add
         leaves = Leaves()
-        numbers = map(plain, self.of.numbers)
+        arrays = map(untraced, self.of.numbers)
+        numbers = (a if getattr(a, 'ndim', 0) else plain(a) for a in arrays)    # the constant of DotGeneral is an array
         boxes = [leaves.leaf(number, adding(n)) for n, number in enumerate(numbers)]
         return leaves, self.of.layer_of(boxes)
 
