@@ -213,7 +213,8 @@ def _squared_distances(x, y):
     if x.shape[-1] <= FEW:
         return _mean_square_difference(x[..., :, None, :], y[..., None, :, :])
     mean = xp.sum(x, -2) / max(x.shape[-2], 1)
-    a, b = x - mean[..., None, :], y - mean[..., None, :]
+    a = x - mean[..., None, :]
+    b = y - mean[..., None, :]
     far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]
     gap = xp.maximum(far - 2 * _inner(a, b), 0)
     i = xp.nonzero(gap <= NEAR * far)
@@ -253,7 +254,8 @@ def _small_area(x, y):
     xp = namespace(x, y)
     at = abs(untraced(x)).argmax(-1)
     rows = xp.nonzero(at >= 0)[0]
-    x_m, y_m = x[rows, at][:, None], y[rows, at][:, None]
+    x_m = x[rows, at][:, None]
+    y_m = y[rows, at][:, None]
     minors = _minors(*map(untraced, (x, y, x_m, y_m)))
     d = carried(minors, y - y_m / x_m * x)
     r = _perpendicular(d, x)
