@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from ..arrays import namespace, untraced
 from ..derivatives import is_traced
 from ..types import Number
+from .angle import complement_of
 from .geometry import Cov, over
 from .pair import Dual, Pair
 
@@ -100,7 +101,9 @@ def abrelu(p: Watched, a: Number, b: Number) -> Dual:
     area = q1 * q2
     area -= k * k
     area = xp.sqrt(xp.maximum(area, 0, out=area), out=area)
-    theta = xp.arctan2(area, k)
+    theta = xp.pi / 2 - complement_of(k, area, xp.sqrt(q1), xp.sqrt(q2))
+    if not xp.all(area):
+        theta[area == 0] = 0                                 # also of variables that are constantly 0: not generic
     near = p.watch(theta)
     slope = theta
     slope *= -e
@@ -142,7 +145,7 @@ def erf(p: Watched, a: Number, b: Number, c: Number) -> Dual:
     d = r1 * r2
     d -= k * k
     root = xp.sqrt(d)
-    value = xp.arctan2(k, root)
+    value = complement_of(k, root, xp.sqrt(r1), xp.sqrt(r2))
     value *= m
     value += c * c
     slope = 2 * m * t / root
@@ -176,7 +179,7 @@ def gelu(p: Watched) -> Dual:
     d -= kk
     root = xp.sqrt(d)
     ratio = k / root
-    angle = xp.arctan2(k, root)
+    angle = complement_of(k, root, xp.sqrt(1 + q1), xp.sqrt(1 + q2))
     w = 1 / d
     w += x1
     w += x2
