@@ -45,10 +45,14 @@ def check_complement(alpha: Any, most: float = MAX_ANGLE) -> None:
         raise NotGeneric
 
 
+def check_smooth(p: Pair) -> None:
+    """Raise NotGeneric unless K has digits enough for a function without kinks, or its angles are generic."""
+    if not p.has_digits:
+        check_angles(p)
+
+
 def check_angles(p: Pair) -> None:
-    """Raise NotGeneric unless K has digits enough, or is between s cos MAX_ANGLE and s cos MIN_ANGLE."""
-    if p.has_digits:
-        return
+    """Raise NotGeneric unless all K are between s cos MAX_ANGLE and s cos MIN_ANGLE."""
     least = _lengths(p, cos(MAX_ANGLE))
     most = _lengths(p, cos(MIN_ANGLE))
     if not (numpy.all(p.k >= least) and numpy.all(p.k <= most)):             # or NaN
@@ -229,7 +233,7 @@ def sin(p: Pair, ntk: Array | None, a: Number, b: Number, cos_2c: Number) -> Fus
     """
     t = b * b
     _check_exponents(p, t)
-    check_angles(p)
+    check_smooth(p)
     left = a * a / 2 * numpy.exp(-t * p.q1 / 2)
     right = numpy.exp(-t * p.q2 / 2)
     odd, even = _sinh_cosh(p, t)
@@ -263,7 +267,7 @@ def _sinh_cosh(p, t):
 
 def rbf(p: Pair, ntk: Array | None, gamma: Number) -> Fused:
     """K' = exp(gamma (2 K - q - q')),  slope = 2 gamma K'."""
-    check_angles(p)
+    check_smooth(p)
     k = 2 * gamma * p.k
     k -= gamma * p.q1
     k -= gamma * p.q2
@@ -274,7 +278,7 @@ def rbf(p: Pair, ntk: Array | None, gamma: Number) -> Fused:
 def exp(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
     """K' = a^2 exp(b^2 (q / 2 + q' / 2 + K)),  slope = b^2 K'."""
     bb = b * b
-    check_angles(p)
+    check_smooth(p)
     k = bb * p.k
     k += bb / 2 * p.q1
     k += bb / 2 * p.q2
@@ -285,7 +289,7 @@ def exp(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
 
 def exp_normalized(p: Pair, ntk: Array | None, gamma: Number, shift: Number) -> Fused:
     """K' = s e,  slope = gamma e,  e = exp(gamma (K / s + shift)); K / s is 0 where s is."""
-    check_angles(p)
+    check_smooth(p)
     e = p.k * (gamma / numpy.where(p.q1 > 0, p.n1, 1))
     e /= numpy.where(p.q2 > 0, p.n2, 1)
     e += gamma * shift
@@ -311,7 +315,7 @@ def _are_below(p, most):
 
 def gaussian(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
     """K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = (1 - 2 b q) (1 - 2 b q') - 4 b^2 K^2."""
-    check_angles(p)
+    check_smooth(p)
     d, k = _determinant(p, b)
     value = a * a / numpy.sqrt(d)
     if ntk is None:
@@ -328,7 +332,7 @@ def gabor(p: Pair, ntk: Array | None) -> Fused:
     damp = exp(-(1 + (2 K - 1 - q - q') / D) / 2),  e = (1 + 8 K^2 / D) / D,  o = 4 K / D (1 + (1 + q + q') / D),
     D = (1 + 2 q) (1 + 2 q') - 4 K^2.
     """
-    check_angles(p)
+    check_smooth(p)
     d, k = _determinant(p, -1)                                               # k = -2 K
     numpy.negative(k, out=k)
     ratio = k / d                                                            # 2 K / D
@@ -370,7 +374,7 @@ def _determinant(p, b):
 
 def polynomial(p: Pair, ntk: Array | None, coef: Sequence[Number], norm2: Number) -> Fused:
     """K' = sum_l R_l(q) R_l(q') K^l / l!,  slope = dK'/dK, of the polynomial over sqrt(norm2), by Horner's scheme."""
-    check_angles(p)
+    check_smooth(p)
     k = numpy.zeros_like(p.k)
     slope = None if ntk is None else numpy.zeros_like(p.k)
     for order in reversed(range(len(coef))):

@@ -13,8 +13,8 @@ from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.recursion import tile, tiled
 from ntref.stax import (
-    Abs, AvgPool, Conv, Dense, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, Identity, LayerNorm, LeakyRelu,
-    Relu, Sign, Sin, parallel, serial)
+    Abs, AvgPool, Conv, Dense, Elu, Erf, FanInSum, FanOut, Flatten, Gelu, GlobalAvgPool, HardTanh, Identity, LayerNorm,
+    LeakyRelu, Relu, Relu6, Selu, Sign, Sin, Tanh, parallel, serial)
 
 EDGES = generic.MIN_ANGLE, generic.MAX_ANGLE
 ANGLES = numpy.linspace(*EDGES, 102)[1:-1]
@@ -132,6 +132,26 @@ def test_smooth_forms_take_near_pairs_if_k_has_digits(name, dtype):
     cov, slope = dual(Pair(*(q.astype('float64') for q in (p.q1, p.q2)), Cov(s - lack, lack=lack)))
     assert (abs(k - cov.k) <= 32 * eps * abs(cov.k).max()).all()
     assert (abs(theta - slope) <= 32 * eps * abs(slope).max()).all()
+
+
+@pytest.mark.parametrize('name', ['abrelu', 'sign', 'step', 'any'])
+def test_kinks_never_take_near_pairs_from_k_alone(name):
+    """Nor does a dual that may have some, however accurate K is."""
+    p = at_angles([1., 1e-3])
+    with pytest.raises(generic.NotGeneric):
+        FORMS[name][0](Pair(p.q1, p.q2, p.cov, True, False, True), None)
+
+
+@pytest.mark.parametrize('layer', [HardTanh(), Relu6(), Selu(), Elu(), Tanh()], ids=repr)
+def test_near_rows_of_functions_without_a_closed_form(layer, rng):
+    """In tiles as in one piece: the slope of a kink keeps its digits."""
+    x = rng.standard_normal((270, 5))
+    x[135:] = x[:135] + 1e-9 * rng.standard_normal((135, 5))
+    net = serial(Dense(8, 1.2, .1), layer, Dense(8))
+    whole = net.kernel_fn(x)
+    k = net.kernel_fn(x, None, ('nngp', 'ntk'))
+    for found, expected in (k.nngp, whole.nngp), (k.ntk, whole.ntk):
+        assert abs(found - expected).max() <= 4e-15 * abs(expected).max()
 
 
 def test_a_variable_that_is_constantly_zero_has_no_angle():
