@@ -1,9 +1,14 @@
-"""Which part of the kernel a tile is, and which steps of it wait."""
+"""Parts of a kernel: what both states of one have in common; which part a tile is, and which steps of it wait."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ['ALL', 'WHOLE', 'Block', 'Pending', 'under']
+from ..duals.geometry import Cov
+from ..types import Array
+from .signal import Signal
+from .steps import Steps
+
+__all__ = ['ALL', 'WHOLE', 'Block', 'Part', 'Pending', 'under']
 
 ALL = slice(None)
 WHOLE = ALL, ALL
@@ -41,6 +46,49 @@ class Pending:
     sizes: tuple
     source: Any = None
     widest: int = 0
+
+
+@dataclass(frozen=True)
+class Part(Steps):
+    """K, gap and area of some of x1 against some of x2, (n1, n2, *S), or (n, *S) one by one, and Theta.
+
+    Attributes
+    ----------
+    mutual, ntk, signal1, signal2, paired    as in `State`.
+    q1, q2 : array (n, *positions)           variances of the left and right members.
+    tape : callable                          compute -> the next q1, q2; compute() gives q of inputs with themselves.
+    is_own : bool                            True for inputs with themselves.
+    """
+    mutual: Cov
+    ntk: Any
+    signal1: Signal
+    signal2: Signal
+    paired: bool
+    q1: Any
+    q2: Any
+    tape: Callable
+    is_own = False
+
+    @property
+    def covs(self) -> list[Cov]:
+        return [self.mutual]
+
+    def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
+        """Return left and right members of the pairing from a1 of x1, a2 of x2; batch axes broadcast."""
+        return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
+
+    def variances(self, i: int) -> Array:
+        """Return the variances q of the left (i = 1) or the right members (i = 2), an array (n, *positions)."""
+        return (self.q1, self.q2)[i - 1]
+
+    def all_variances(self) -> list[Array]:
+        """Return the variances of the left members and, if others are on the right, of these."""
+        return [self.q1] if self.is_own else [self.q1, self.q2]
+
+    def coincidences(self) -> list[Array | None]:
+        if not self.is_own:
+            return [None]
+        return [self.here(self.nngp.shape[1::2] if self.paired else ())]
 
 
 def under(window: Any, outputs: slice) -> tuple[slice, Any]:

@@ -8,7 +8,7 @@ blocks of pairs read them from it, so that their cotangents are added up over al
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 from ..derivatives import adjoint_pair, is_traced
 from ..duals.geometry import Cov
@@ -16,21 +16,14 @@ from ..duals.pair import Pair
 from ..duals.partials import Watched
 from ..types import Array
 from ..windows import Window, packed
+from .part import Part
 from .positions import diagonal
 from .signal import Demand, Signal, shared_signal
 from .start import across, one_by_one, own_variances
 from .state import finished_tangent
-from .steps import Steps
+from .tape import recording
 
-__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'own_cov', 'recording']
-
-
-def recording(steps: list) -> Callable:
-    """Return the tape of inputs with themselves, which appends their variances to `steps`."""
-    def tape(compute):
-        steps.append(compute())
-        return steps[-1], steps[-1]
-    return tape
+__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'own_cov']
 
 
 _packed, _ = adjoint_pair(packed, lambda g, batch_axes: g)                  # on the way forward
@@ -38,36 +31,22 @@ _packed_back, _ = adjoint_pair(lambda a, batch_axes: a, packed)
 
 
 @dataclass(frozen=True)
-class Recorded(Steps):
-    """K, gap and area of some of x1 against some of x2, (n1, n2, *S), or (n, *S) one by one, and Theta.
+class Recorded(Part):
+    """A part of the kernel whose arrays autograd follows.
 
     Attributes
     ----------
-    mutual, ntk, signal1, signal2, paired    as in `State`; `is_generic` pairs have no gap and area.
-    q1, q2 : array (n, *positions)           variances of the left and right members.
-    tape : callable                          compute -> the next q1, q2; compute() gives q of inputs with themselves.
+    mutual, ntk, signal1, signal2, paired, q1, q2, tape    as in `Part`; `is_generic` pairs have no gap and area.
     batch_axes : int                         2, or 1 for inputs x1[i] with x2[i].
     is_own : bool                            True for inputs with themselves.
     near : list                              where pairs were found that are not generic: masks, or None for nowhere.
     """
-    mutual: Cov
-    ntk: Any
-    signal1: Signal
-    signal2: Signal
-    paired: bool
-    q1: Any
-    q2: Any
-    tape: Callable
     near: list
     batch_axes: int = 2
     is_own: bool = False
     is_generic: bool = False
 
     # -------------------------------------------------------------- pairings
-
-    @property
-    def covs(self) -> list[Cov]:
-        return [self.mutual]
 
     def pairs(self) -> list[Pair]:
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
@@ -77,15 +56,6 @@ class Recorded(Steps):
         if self.is_generic:
             return [Watched(q1, q2, self.mutual, is_generic=True, near=self.near)]
         return [Pair(q1, q2, self.mutual)]
-
-    def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
-        return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
-
-    def variances(self, i: int) -> Array:
-        return (self.q1, self.q2)[i - 1]
-
-    def all_variances(self) -> list[Array]:
-        return [self.q1] if self.is_own else [self.q1, self.q2]
 
     def within(self, f: Callable) -> tuple[Array, Array]:
         return self.tape(lambda: f(self.nngp, None))
@@ -131,11 +101,6 @@ class Recorded(Steps):
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         return f(self, self.slides(windows))
 
-    def coincidences(self) -> list[Array | None]:
-        if not self.is_own:
-            return [None]
-        return [self.here(self.nngp.shape[1::2] if self.paired else ())]
-
     def in_range(self) -> Self:
         """Return self: ranges were checked when the values were computed."""
         return self
@@ -160,7 +125,7 @@ def input_of_own(
     `is_generic` says that different positions within an input are generic pairs.
     """
     cov = Cov(*(c if c is None else _packed(c, 1) for c in cov))
-    tape = recording(steps)
+    tape = recording(steps, lambda q: q)                                    # autograd follows them
     q, _ = tape(lambda: diagonal(cov.k, 1) if demand.paired else cov.k)
     return Recorded(
         cov, 0 if ntk else None, signal, signal, demand.paired, q, q, tape, [], batch_axes=1,

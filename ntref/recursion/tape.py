@@ -1,17 +1,23 @@
 """Numbers of each input, such as its variance after every step: written by a first pass, and read by the tiles."""
 from collections.abc import Callable
 
+from ..types import Array
 from ..windows import packed
 
-__all__ = ['no_tape', 'recording', 'replaying']
+__all__ = ['copied', 'no_tape', 'recording', 'replaying']
 
 
-def recording(steps: list) -> Callable:
-    """Return the tape of a first pass, which computes variances and appends them to `steps`."""
+def recording(steps: list, kept: Callable) -> Callable:
+    """Return the tape of a first pass, which computes variances and appends what `kept` makes of them to `steps`."""
     def tape(compute):
-        steps.append(packed(compute(), 1).copy(order='K'))       # a copy: the original may be overwritten
+        steps.append(kept(compute()))
         return steps[-1], steps[-1]
     return tape
+
+
+def copied(q: Array) -> Array:
+    """Return a copy of variances, which may be overwritten, laid out as those of a tile."""
+    return packed(q, 1).copy(order='K')
 
 
 def replaying(steps1: list, steps2: list) -> Callable:

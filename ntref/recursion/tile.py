@@ -17,6 +17,7 @@ from the first left row on are computed; the rest is mirrored.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from math import inf, prod
 from typing import Any, Self
 
@@ -27,7 +28,7 @@ from ..duals.geometry import Cov, over
 from ..duals.pair import Pair, check_kept, check_variances
 from ..types import Array
 from ..windows import Window, packed, taken, zeros_like
-from .part import ALL, WHOLE, Block, Pending, under
+from .part import ALL, WHOLE, Block, Part, Pending, under
 from .positions import diagonal, swapped
 from .signal import Demand, Signal, shared_signal
 from .start import across, at_pairs, one_by_one, own_variances
@@ -42,27 +43,17 @@ MAX_NOISE = 32        # eps: error of K up to which smooth functions take nearly
 
 
 @dataclass(frozen=True)
-class Tile(Steps):
-    """K, gap and area of some of x1 against some of x2, (n1, n2, *S), or (n, *S) one by one, and Theta.
+class Tile(Part):
+    """A part of the kernel whose arrays are NumPy's and may be written over.
 
     Attributes
     ----------
-    mutual, ntk, signal1, signal2, paired    as in `State`. While steps are pending there are no arrays.
-    q1, q2 : array (n, *positions)           variances of the left and right members.
-    tape : callable                          compute -> the next q1, q2; compute() gives q of inputs with themselves.
+    mutual, ntk, signal1, signal2, paired, q1, q2, tape    as in `Part`. While steps are pending there are no arrays.
     block : Block                            which pairs these are.
     pending : Pending, or None               steps that wait.
     is_shared : bool                         True if others hold the same arrays; else a step may write into them.
     noise : float, or None                   bound of the error of K, in eps of sqrt(q q'); None: unknown.
     """
-    mutual: Cov
-    ntk: Any
-    signal1: Signal
-    signal2: Signal
-    paired: bool
-    q1: Any
-    q2: Any
-    tape: Callable
     block: Block
     pending: Pending | None = None
     is_shared: bool = False
@@ -81,6 +72,10 @@ class Tile(Steps):
         return self.block.is_generic
 
     @property
+    def is_own(self) -> bool:  # type: ignore[override]
+        return self.block.is_own
+
+    @property
     def patterns(self) -> tuple:
         return tuple(None if p is None else p[rows] for p, rows in zip(super().patterns, self.block.rows))
 
@@ -93,10 +88,6 @@ class Tile(Steps):
         return None if self.signal2.mask is None else self.signal2.mask[self.block.rows[1]]
 
     # -------------------------------------------------------------- pairings
-
-    @property
-    def covs(self) -> list[Cov]:
-        return [self.mutual]
 
     def map(self, f: Callable[..., Cov], *others: Steps) -> Self:
         """Map as `Steps` does; raise NotGeneric if pairs are generic in some of the branches only."""
@@ -112,25 +103,13 @@ class Tile(Steps):
         has_digits = None if self.noise is None else self.noise <= MAX_NOISE
         return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared, has_digits)]
 
-    def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
-        """Return left and right members of the pairing from a1 of x1, a2 of x2; batch axes broadcast."""
-        return [(a1[:, None], a2[None]) if self.batch_axes == 2 else (a1, a2)]
-
-    def variances(self, i: int) -> Array:
-        """Return the variances q of the left (i = 1) or the right members (i = 2), an array (n, *positions)."""
-        return (self.q1, self.q2)[i - 1]
-
-    def all_variances(self) -> list[Array]:
-        """Return the variances of the left members and, if others are on the right, of these."""
-        return [self.q1] if self.block.is_own else [self.q1, self.q2]
-
     def within(self, f: Callable) -> tuple[Array, Array]:
         return self.tape(lambda: f(self.nngp, self.mask1))
 
     @property
     def _is_same(self):
         """True if every variable is paired with itself."""
-        return self.block.is_own and not self.paired
+        return self.is_own and not self.paired
 
     def with_covs(self, covs: list[Cov]) -> Self:
         """Return the tile with another Cov, of the same variances."""
@@ -181,23 +160,29 @@ class Tile(Steps):
 
         def exactly(part, new, rows, seen):
             cov, ntk = step(part, new)
-            if part.block.is_own and part.paired:                            # positions paired with themselves
+            if part.is_own and part.paired:                            # positions paired with themselves
                 diagonal(cov.k, 1)[...] = new.q1
                 for none in (cov.gap, cov.area, cov.lack):
                     if none is not None:
                         diagonal(none, 1)[...] = 0
             return *cov, ntk
 
+        @cache
         def own():
-            cov, slope = dual(Pair.same(self.q1))
+            return dual(Pair.same(self.q1))
+
+        def variances():
+            cov, _ = own()
             check_kept(dual, self.q1, cov.k)
-            slopes.append(over(slope * self.q1, cov.k))
             return cov.k
-        slopes: list = []
-        variances = self.tape(own)
-        growth = _largest(self.tape(slopes.pop))                  # of relative errors of K
+
+        def amplification():
+            cov, slope = own()
+            return over(slope * self.q1, cov.k)
+        q = self.tape(variances)
+        growth = _largest(self.tape(amplification))               # of relative errors of K
         noise = None if self.noise is None or growth is None else self.noise * growth
-        return self._then(exactly, variances)
+        return self._then(exactly, q)
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:
         tall = windows[0] if windows else None
@@ -243,7 +228,7 @@ class Tile(Steps):
             inputs, seen = (rows, None) if tall is None else zip(*(under(tall, r) for r in rows))
             part = self._part(inputs)
             new = part._with_variances(q1, q2, rows)
-            return new._holding(step(part, new, rows, seen))._as_generic_as_its_arrays()
+            return new._holding(step(part, new, rows, seen))
         pending = Pending(
             rows_of,
             sizes=tuple(w.out for w in windows) or self._sizes,
@@ -261,7 +246,7 @@ class Tile(Steps):
         shape = self._shape
         first, *more = self._row_blocks()
         if not more:
-            return self._holding(self.pending.rows_of(first)._arrays)._as_generic_as_its_arrays()
+            return self._holding(self.pending.rows_of(first)._arrays)
         for rows in (first, *more):
             arrays = self.pending.rows_of(rows)._arrays
             outs = outs or [_output(a, shape, old) for a, old in zip(arrays, self._spare)]
@@ -271,7 +256,7 @@ class Tile(Steps):
                 self._write(outs, *waiting)
             waiting = rows, arrays
         self._write(outs, rows, arrays)
-        return self._holding(outs)._as_generic_as_its_arrays()
+        return self._holding(outs)
 
     def _write(self, outs, rows, arrays):
         left, right = rows
@@ -279,7 +264,7 @@ class Tile(Steps):
             if out is None or isinstance(out, int):
                 continue
             out[self._index(rows)] = a
-            if self.block.is_own and right != left:
+            if self.is_own and right != left:
                 below = self._index((slice(left.stop, right.stop), left))
                 out[below] = swapped(a, 1)[:, left.stop - left.start:]
 
@@ -294,7 +279,7 @@ class Tile(Steps):
         left = [slice(lo, min(lo + step, height)) for lo in range(0, height, step)]
         if not self.paired:
             return [(rows, rows) for rows in left]
-        return [(rows, slice(rows.start, height) if self.block.is_own else ALL) for rows in left]
+        return [(rows, slice(rows.start, height) if self.is_own else ALL) for rows in left]
 
     @property
     def _spare(self):
@@ -331,12 +316,6 @@ class Tile(Steps):
             return self.but(mutual=Cov(pair.k, pair.dn2 + 2 * pair.minus, pair.area))
         return self.but(mutual=Cov(pair.k, lack=pair.minus))
 
-    def _as_generic_as_its_arrays(self):
-        """Return the tile, no longer generic if a step found pairs that are not and so carries more than K."""
-        if not self.is_generic or all(a is None for a in self.mutual[1:]):
-            return self
-        return self.but(block=replace(self.block, is_generic=False))
-
     def _index(self, rows):
         """Return the index of rows in nngp, gap, area and ntk."""
         return (*(ALL,) * self.batch_axes, *rows[:2 if self.paired else 1]) if self._sizes else ALL
@@ -349,19 +328,19 @@ class Tile(Steps):
         return *self.mutual, self.ntk
 
     def _holding(self, arrays):
+        """Return the tile with these arrays; it is not generic any more if there are others than K and Theta."""
         *cov, ntk = arrays
-        return self.but(mutual=Cov(*cov), ntk=ntk, is_shared=False, pending=None)
+        mutual = Cov(*cov)
+        block = self.block
+        if block.is_generic and any(a is not None for a in mutual[1:]):
+            block = replace(block, is_generic=False)
+        return self.but(mutual=mutual, ntk=ntk, block=block, is_shared=False, pending=None)
 
     # -------------------------------------------------------------- what a layer leaves, put right
 
-    def coincidences(self) -> list[Array | None]:
-        if not self.block.is_own:
-            return [None]
-        return [self.here(self.nngp.shape[1::2] if self.paired else ())]
-
     def in_range(self) -> Self:
         """Check the variances of inputs with themselves; those of other tiles were checked there."""
-        if self.block.is_own:
+        if self.is_own:
             check_variances(self.q1)
         return self
 

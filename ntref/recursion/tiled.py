@@ -13,7 +13,7 @@ from ..windows import packed, taken
 from .positions import swapped
 from .signal import Demand, Signal
 from .start import channels_last
-from .tape import recording, replaying
+from .tape import copied, recording, replaying
 from .tile import input_tile
 
 __all__ = ['in_parts', 'is_large']
@@ -61,7 +61,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
         """Return kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps, rows = [], (slice(lo, lo + size),) * 2
-            k, values = tile(x, None, recording(steps), (signal, signal), names, rows, ntk=True)
+            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=True)
             return values, steps, k.nngp.shape[1:]
         parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), progress=shown(None, 'variances')))
         steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]
