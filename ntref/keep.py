@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy
 
@@ -152,14 +152,17 @@ def load_kernel(path: str | PathLike) -> Any:
 
 def _read_npz(path):
     """Return (attributes, {name: array}) of an .npz file."""
+    with open(path, 'rb') as f:
+        if not is_zipfile(f):
+            raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}, which is no archive.')
     try:
-        with open(path, 'rb') as f, numpy.load(f, allow_pickle=False) as archive:
+        with numpy.load(path, allow_pickle=False) as archive:
             about = json.loads(str(archive['manifest']))
             check_format(about)
             return about, {name: archive[name] for name in about['names']}
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as e:
-        raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}: '
-                         f'{e}') from e
+        cause = 'it holds Python objects, which are not loaded' if 'pickle' in str(e) else e
+        raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}: {cause}') from e
 
 
 def _apart(kernel):

@@ -259,6 +259,8 @@ class ImageResize(Mixing):
     Parameters
     ----------
     shape : tuple of int        lengths of all axes of the output; -1 keeps a length. Batch and channels keep theirs.
+                                A length that happens to stay counts as resized: write -1 to need no covariances
+                                between positions there.
     method : str                'nearest', 'linear' ('bilinear', 'trilinear', 'triangle'), 'cubic' ('bicubic',
                                 'tricubic'; Keys, a = -1/2), 'lanczos3', 'lanczos5'.
     antialias : bool            see above; it has no effect on 'nearest'.
