@@ -38,7 +38,7 @@ ALLOWED = {
     'duals.geometry': {'arrays', 'derivatives', 'once', 'types'},
     'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry'},
     'duals.angle': {'types'},
-    'duals.partials': {'arrays', 'derivatives', 'types', 'duals.angle', 'duals.geometry', 'duals.pair'},
+    'duals.partials': {'arrays', 'derivatives', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry', 'duals.pair'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.geometry', 'duals.pair'},
     'duals.closed_form': {'arrays', 'derivatives', 'types', 'duals.gaps', 'duals.geometry', 'duals.pair',

@@ -28,7 +28,7 @@ __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu'
 
 # ------------------------------------------------------------------ positively homogeneous and piecewise constant
 
-@with_adjoint(partials.abrelu)
+@with_adjoint(partials.abrelu, is_singular=True)
 def abrelu(p: Pair, a: Number, b: Number) -> Dual:
     """phi(u) = a min(u, 0) + b max(u, 0).
 
@@ -99,6 +99,7 @@ def rectified_monomial(p: Pair, n: int) -> Dual:
     return Cov(k, gap, area), slope
 
 
+@with_adjoint(partials.exp_normalized)
 def exp_normalized(p: Pair, gamma: Number, shift: Number, do_clip: bool) -> Dual:
     """K' = s exp(gamma (rho + shift)), rho = K / s; there is no phi.  docs/theory/duals.md#expnormalized"""
     xp = namespace(p.k, gamma, shift)
@@ -115,6 +116,7 @@ def exp_normalized(p: Pair, gamma: Number, shift: Number, do_clip: bool) -> Dual
 
 # ------------------------------------------------------------------ trigonometric and exponential: functions of the gap
 
+@with_adjoint(partials.sin)
 def sin(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     """phi(u) = a sin(b u + phase), c = cos(2 phase):  K' = a^2/2 (m - c p),  slope = a^2 b^2/2 (m + c p).
 
@@ -140,6 +142,7 @@ def sin(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     return Cov(k, gap, area), slope
 
 
+@with_adjoint(partials.rbf)
 def rbf(p: Pair, gamma: Number) -> Dual:
     """phi(u) = sqrt 2 sin(sqrt(2 gamma) u + pi/4):  K' = exp(-gamma gap),  slope = 2 gamma K'.  Rahimi & Recht 2007."""
     xp = namespace(p.k, gamma)
@@ -152,6 +155,7 @@ def rbf(p: Pair, gamma: Number) -> Dual:
     return Cov(k, gap, area), slope
 
 
+@with_adjoint(partials.exp)
 def exp(p: Pair, a: Number, b: Number) -> Dual:
     """phi(u) = a exp(b u):  K' = a^2 exp(b^2 (q + q' - gap/2)),  slope = b^2 K',  from E e^w = exp(E[w^2]/2)."""
     xp = namespace(p.k, a, b)
@@ -234,6 +238,7 @@ def gelu(p: Pair) -> Dual:
     return Cov(k, gap, area), slope
 
 
+@with_adjoint(partials.gaussian)
 def gaussian(p: Pair, a: Number, b: Number) -> Dual:
     """phi(u) = a exp(b u^2):  K' = a^2 / sqrt D,  slope = 4 a^2 b^2 K / D^(3/2),  D = 1 - 2 b (q + q') + 4 b^2 A^2.
 
@@ -280,6 +285,7 @@ def gabor(p: Pair) -> Dual:
 
 # ------------------------------------------------------------------ polynomials
 
+@with_adjoint(partials.polynomial)
 def polynomial(p: Pair, coef: Sequence[Number]) -> Dual:
     """phi(u) = sum_k coef[k] u^k:  K' = sum_l R_l(q) R_l(q') K^l / l!,  slope = dK'/dK.
 

@@ -5,31 +5,38 @@ For K' and slope as functions of q, q', K, and cotangents g of K' and h of the s
     Kbar = g dK'/dK + h dslope/dK,    qbar = sum over the other side of  g dK'/dq + h dslope/dq,    qbar' likewise,
 
 where dK'/dK is the slope (Price's theorem). Each function has the values of its dual in `ntref.duals`, which hands
-`Watched` pairs on to it. Derivation: docs/theory/adjoint.md
+`Watched` pairs on to it. It returns K', the slope and their pullback: (g, h) -> functions that give qbar, qbar', Kbar.
+The same formulas serve variables paired with themselves, where K = q = q'. Derivation: docs/theory/adjoint.md
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ..arrays import namespace, untraced
 from ..derivatives import is_traced
-from ..types import Number
+from ..types import Array, Number
 from .angle import complement_of
+from .gaps import hermite_coefficient
 from .geometry import Cov, over
 from .pair import Dual, Pair
 
-__all__ = ['Watched', 'abrelu', 'erf', 'gelu', 'with_adjoint']
+__all__ = ['Watched', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gaussian', 'gelu', 'polynomial', 'rbf', 'sin',
+           'with_adjoint']
 
 MIN_ANGLE = {4: .2, 8: .01}       # smallest angle, from K alone, whose derivatives are right; by the bytes of a number
 
 Function = TypeVar('Function', bound=Callable)
+Adjoint: TypeAlias = tuple[Array, Array, Callable]       # K', slope and their pullback
 
 
 @dataclass(frozen=True)
 class Watched(Pair):
-    """Generic pairs that autograd follows, with a list `near` of masks: where pairs were found not to be generic."""
+    """Pairs that autograd follows: generic ones, or as by `same`.
+
+    The list `near` has masks: where pairs were found not to be generic, or None for nowhere.
+    """
     near: list = field(default_factory=list)
 
     def watch(self, theta: Any) -> Any:
@@ -50,37 +57,70 @@ class Watched(Pair):
         return cov, slope
 
 
-def with_adjoint(adjoint: Callable[..., Dual]) -> Callable[[Function], Function]:
-    """Decorate a dual: `Watched` pairs take its closed-form adjoint, unless autograd follows its parameters."""
+def with_adjoint(adjoint: Callable[..., Adjoint], is_singular: bool = False) -> Callable[[Function], Function]:
+    """Decorate a dual: `Watched` pairs take its closed-form adjoint, unless autograd follows its parameters.
+
+    An adjoint that `is_singular` where inputs coincide watches the angles; others need not.
+    """
     def decorated(dual):
         @wraps(dual)
         def call(p, *parameters):
-            is_stated = isinstance(p, Watched) and not any(map(is_traced, parameters))
-            return (adjoint if is_stated else dual)(p, *parameters)
+            if not isinstance(p, Watched) or any(map(_is_traced, parameters)):
+                return dual(p, *parameters)
+            if not is_singular:
+                p.near.append(None)
+            q1 = untraced(p.q1)
+            numbers = Watched.same(q1) if p.is_same else Watched(
+                q1, untraced(p.q2), Cov(untraced(p.k)), True, near=p.near)
+            return _followed(p, *adjoint(numbers, *parameters))
         return call
     return decorated
 
 
+def _is_traced(parameter):
+    return any(map(is_traced, parameter)) if isinstance(parameter, tuple) else is_traced(parameter)
+
+
+def _followed(p, value, slope, back):
+    """Return `value` and `slope` as functions of the pairs whose pullback is `back`."""
+    rule = _Rule(value, slope, back, p.is_same)
+    joint, part = _stated()
+    followed = joint(rule, p.q1) if p.is_same else joint(rule, p.q1, p.q2, p.k)
+    if not is_traced(followed):
+        return Cov(value), slope
+    return Cov(part(followed, rule, 0)), part(followed, rule, 1)
+
+
+class _Rule:
+    """Value and slope, with the cotangents of both, which are pulled back together."""
+
+    def __init__(self, value, slope, back, is_same):
+        self.parts = value, slope
+        self.back = back
+        self.is_same = is_same
+        self.cotangents = [0, 0]
+
+    def keep(self, g, i):
+        """Keep the cotangent of a part; return that of the joint, which stands for both."""
+        self.cotangents[i] = g
+        return 0.
+
+    def pulled(self, argnums):
+        """Return the cotangents of the arguments."""
+        bars = self.back(*self.cotangents)
+        self.cotangents = [0, 0]
+        return (sum(bar() for bar in bars),) if self.is_same else tuple(bars[argnum - 1]() for argnum in argnums)
+
+
 @cache
 def _stated():
-    """Return the autograd primitive ((value, back), q, q', K) -> value, for back: g -> cotangents of q, q', K."""
+    """Return the autograd primitives joint(rule, q, q', K) and part(joint, rule, i) of K' and the slope."""
     extend = import_module('autograd.extend')
-    stated = extend.primitive(lambda rule, *x: rule[0])
-
-    def vjp(argnums, ans, args, kwargs):
-        _, back = args[0]
-
-        def pulled(g):
-            found = back(g)
-            return tuple(found[argnum - 1] for argnum in argnums)
-        return pulled
-    extend.defvjp_argnums(stated, vjp)
-    return stated
-
-
-def _followed(p, value, back):
-    """Return `value` as a function of q, q', K of the pairs whose pullback is `back`."""
-    return _stated()((value, back), p.q1, p.q2, p.k)
+    joint = extend.primitive(lambda rule, *x: 0.)
+    part = extend.primitive(lambda joint, rule, i: rule.parts[i])
+    extend.defvjp_argnums(joint, lambda argnums, ans, args, kwargs: lambda g: args[0].pulled(argnums))
+    extend.defvjp(part, lambda ans, joint, rule, i: lambda g: rule.keep(g, i))
+    return joint, part
 
 
 def _onto(g, q):
@@ -89,20 +129,33 @@ def _onto(g, q):
     return namespace(g).sum(g, axes, keepdims=True) if axes else g
 
 
-def abrelu(p: Watched, a: Number, b: Number) -> Dual:
+def _less_square(p, r1, r2, k):
+    """Return D = r r' - K^2, where K^2 = (r - 1)^2 for variables with themselves."""
+    if p.is_same:
+        return 2 * r1 - 1
+    d = r1 * r2
+    d -= k * k
+    return d
+
+
+def abrelu(p: Watched, a: Number, b: Number) -> Adjoint:
     """K' = slope K + e A,  slope = c - e theta,  c = (a^2 + b^2) / 2,  e = (a - b)^2 / (2 pi).
 
     dK'/dq = e A / (2 q),  dslope/dK = e / A,  dslope/dq = -e K / (2 q A)
     """
-    xp = namespace(untraced(p.k))
-    q1, q2, k = map(untraced, (p.q1, p.q2, p.k))
+    xp = p.xp
+    k = p.k
     c = (a * a + b * b) / 2
     e = (a - b) ** 2 / (2 * xp.pi)
-    area = q1 * q2
+    if p.is_same:                                            # A = 0
+        slope = xp.where(k > 0, c, c - e * xp.pi / 2)        # theta = pi / 2 of a variable that is constantly 0
+        slope = slope.astype(k.dtype, copy=False)
+        return c * k, slope, lambda g, h: [lambda: g * slope]
+    area = p.q1 * p.q2
     area -= k * k
     area = xp.sqrt(xp.maximum(area, 0, out=area), out=area)
-    theta = xp.pi / 2 - complement_of(k, area, xp.sqrt(q1), xp.sqrt(q2))
-    if not xp.all(area):
+    theta = xp.pi / 2 - complement_of(k, area, p.n1, p.n2)
+    if not (xp.all(p.q1) and xp.all(p.q2)):
         theta[area == 0] = 0                                 # also of variables that are constantly 0: not generic
     near = p.watch(theta)
     slope = theta
@@ -113,70 +166,63 @@ def abrelu(p: Watched, a: Number, b: Number) -> Dual:
     if near is not None:
         area[near] = 1                                       # nothing is asked of the derivatives there
 
-    def back(g):
-        lean = g * area
-        return _half(e, lean, q1), _half(e, lean, q2), g * slope
-
-    def back_of_slope(h):
+    def back(g, h):
         steep = h / area
         steep *= e
-        lean = steep * k
-        return _half(-1, lean, q1), _half(-1, lean, q2), steep
-    return Cov(_followed(p, value, back)), _followed(p, slope, back_of_slope)
+        kbar = g * slope
+        kbar += steep
+        steep *= k
+        lean = g * area
+        lean *= e
+        lean -= steep
+        return lambda: over(_onto(lean, p.q1), 2 * p.q1), lambda: over(_onto(lean, p.q2), 2 * p.q2), lambda: kbar
+    return value, slope, back
 
 
-def _half(c, lean, q):
-    return c * over(_onto(lean, q), 2 * q)
-
-
-def erf(p: Watched, a: Number, b: Number, c: Number) -> Dual:
+def erf(p: Watched, a: Number, b: Number, c: Number) -> Adjoint:
     """K' = m atan2(2 t K, R) + c^2,  slope = 2 m t / R,  R^2 = D = r r' - (2 t K)^2,  r = 1 + 2 t q.
 
     With t = b^2 and m = 2 a^2 / pi:
     dK'/dq = -t slope K / r,  dslope/dK = 4 t^2 K slope / D,  dslope/dq = -t r' slope / D
     """
-    xp = namespace(untraced(p.k))
-    q1, q2, k = map(untraced, (p.q1, p.q2, p.k))
+    xp = p.xp
     t = b * b
     m = 2 * a * a / xp.pi
-    r1 = 1 + 2 * t * q1
-    r2 = 1 + 2 * t * q2
-    k = 2 * t * k
-    d = r1 * r2
-    d -= k * k
+    r1 = 1 + 2 * t * p.q1
+    r2 = 1 + 2 * t * p.q2
+    k = 2 * t * p.k
+    d = _less_square(p, r1, r2, k)
     root = xp.sqrt(d)
     value = complement_of(k, root, xp.sqrt(r1), xp.sqrt(r2))
     value *= m
     value += c * c
     slope = 2 * m * t / root
-    p.near.append(None)                                      # D is at least 1: no pair is singular
 
-    def back(g):
-        gbar = g * slope
-        lean = gbar * k
-        return -_onto(lean, q1) / (2 * r1), -_onto(lean, q2) / (2 * r2), gbar
+    def back(g, h):
+        kbar = g * slope
+        lean = kbar * k
+        steep = h * slope
+        steep /= d
+        kbar += 2 * t * (steep * k)
 
-    def back_of_slope(h):
-        lean = h * slope
-        lean /= d
-        return -t * _onto(lean * r2, q1), -t * _onto(lean * r1, q2), 2 * t * (lean * k)
-    return Cov(_followed(p, value, back)), _followed(p, slope, back_of_slope)
+        def qbar(r, other):
+            return -_onto(lean, r) / (2 * r) - t * _onto(steep * other, r)
+        return lambda: qbar(r1, r2), lambda: qbar(r2, r1), lambda: kbar
+    return value, slope, back
 
 
-def gelu(p: Watched) -> Dual:
+def gelu(p: Watched) -> Adjoint:
     """K' and slope as in `ntref.duals.gelu`, with x = 1 / (1 + q),  D = R^2 = (1 + q) (1 + q') - K^2:
 
     dK'/dq     = x / (4 pi R) (D - 1 - q + q' - K^2 (2 x + 1 / D))
     dslope/dK  = (1 + w (1 + K^2 / D) + 2 (K / D)^2) / (2 pi R),  w = 1 / D + x + x'
     dslope/dq  = -K / (2 pi R) (x / 2 + x^2 + (1 + q') (w / 2 + 1 / D) / D)
     """
-    xp = namespace(untraced(p.k))
-    q1, q2, k = map(untraced, (p.q1, p.q2, p.k))
+    xp = p.xp
+    q1, q2, k = p.q1, p.q2, p.k
     x1 = 1 / (1 + q1)
     x2 = 1 / (1 + q2)
-    kk = k * k
-    d = (1 + q1) * (1 + q2)
-    d -= kk
+    d = _less_square(p, 1 + q1, 1 + q2, k)
     root = xp.sqrt(d)
     ratio = k / root
     angle = complement_of(k, root, xp.sqrt(1 + q1), xp.sqrt(1 + q2))
@@ -193,33 +239,168 @@ def gelu(p: Watched) -> Dual:
     value += q1 * x1 * (q2 * x2) * root
     value /= 2 * xp.pi
     value += k / 4
-    p.near.append(None)                                      # D is at least 1: no pair is singular
 
-    def back(g):
-        part = g / root
-        bent = part * kk
+    return value, slope, _gelu_back(p, d, w, slope)
+
+
+def _gelu_back(p, d, w, slope):
+    """Return the pullback of `gelu`."""
+    q1, q2, k = p.q1, p.q2, p.k
+    share = 1 / (2 * p.xp.pi * p.xp.sqrt(d))
+    ratio = k / d
+
+    def back(g, h):
+        part = share * g
+        bent = part * k * k
         even = part * (d - 1) - bent / d
-        dq = part * (q2 - q1)
-        left = x1 * _onto(even + dq, q1) - 2 * x1 * x1 * _onto(bent, q1)
-        right = x2 * _onto(even - dq, q2) - 2 * x2 * x2 * _onto(bent, q2)
-        return left / (4 * xp.pi), right / (4 * xp.pi), g * slope
-    return Cov(_followed(p, value, back)), _followed(p, slope, _gelu_slope(q1, q2, k, d, w))
+        part *= q2 - q1
+        steep = share * h
+        kbar = g * slope + steep * (1 + w * (1 + k * ratio) + 2 * ratio * ratio)
+        steep *= k
+        rest = steep * (w / 2 + 1 / d) / d
 
-
-def _gelu_slope(q1, q2, k, d, w):
-    """Return the pullback of the slope of `gelu`."""
-    xp = namespace(k)
-    x1 = 1 / (1 + q1)
-    x2 = 1 / (1 + q2)
-
-    def back(h):
-        part = h / xp.sqrt(d)
-        part /= 2 * xp.pi
-        ratio = k / d
-        kbar = part * (1 + w * (1 + k * ratio) + 2 * ratio * ratio)
-        part *= k
-        rest = part * (w / 2 + 1 / d) / d
-        left = _onto(rest * (1 + q2), q1) + (x1 / 2 + x1 * x1) * _onto(part, q1)
-        right = _onto(rest * (1 + q1), q2) + (x2 / 2 + x2 * x2) * _onto(part, q2)
-        return -left, -right, kbar
+        def qbar(q, other, lean):
+            x = 1 / (1 + q)
+            of_slope = _onto(rest * (1 + other), q) + (x / 2 + x * x) * _onto(steep, q)
+            return x * (_onto(lean, q) / 2 - x * _onto(bent, q)) - of_slope
+        return lambda: qbar(q1, q2, even + part), lambda: qbar(q2, q1, even - part), lambda: kbar
     return back
+
+
+# ------------------------------------------------------------------ trigonometric and exponential
+
+def sin(p: Watched, a: Number, b: Number, c: Number) -> Adjoint:
+    """K' = a^2/2 (m - c p),  slope = a^2 t/2 (m + c p),  m, p = exp(-t (q + q' -+ 2 K) / 2),  t = b^2.
+
+    dK'/dq = -t K' / 2,  dslope/dK = t^2 K',  dslope/dq = -t slope / 2
+    """
+    xp = p.xp
+    t = b * b
+    size = abs(p.k)
+    more = size - (p.q1 + p.q2) / 2                          # -(q + q' - 2 |K|) / 2
+    more *= t
+    more = xp.exp(more, out=more)                            # the larger of m and p
+    size *= -2 * t
+    less = xp.expm1(size, out=size)                          # the smaller is more + more less
+    less *= more
+    plus = xp.where(p.k > 0, more + less, more)
+    less *= -xp.sign(p.k)                                    # m - p
+    value = a * a / 2 * (less + (1 - c) * plus)
+    slope = a * a * t / 2 * (less + (1 + c) * plus)
+
+    def back(g, h):
+        lean = g * value
+        lean += h * slope
+        kbar = g * slope
+        kbar += t * t * h * value
+        return lambda: -t / 2 * _onto(lean, p.q1), lambda: -t / 2 * _onto(lean, p.q2), lambda: kbar
+    return value, slope, back
+
+
+def rbf(p: Watched, gamma: Number) -> Adjoint:
+    """K' = exp(-gamma (q + q' - 2 K)),  slope = 2 gamma K'.
+
+    dK'/dq = -gamma K',  dslope/dK = 2 gamma slope,  dslope/dq = -gamma slope
+    """
+    value = (p.q1 + p.q2) - 2 * p.k
+    value = p.xp.maximum(value, 0, out=value)
+    value *= -gamma
+    value = p.xp.exp(value, out=value)
+    return _exponential(p, value, 2 * gamma, -gamma)
+
+
+def exp(p: Watched, a: Number, b: Number) -> Adjoint:
+    """K' = a^2 exp(t (q + q' + 2 K) / 2),  slope = t K',  t = b^2.
+
+    dK'/dq = t K' / 2,  dslope/dK = t slope,  dslope/dq = t slope / 2
+    """
+    t = b * b
+    value = (p.q1 + p.q2) / 2 + p.k
+    value *= t
+    value = p.xp.exp(value, out=value)
+    value *= a * a
+    return _exponential(p, value, t, t / 2)
+
+
+def _exponential(p, value, by_k, by_q):
+    """Return the adjoint of K' with dK'/dK = slope = by_k K' and dK'/dq = by_q K'."""
+    slope = by_k * value
+
+    def back(g, h):
+        total = g * value
+        total += h * slope
+        return lambda: by_q * _onto(total, p.q1), lambda: by_q * _onto(total, p.q2), lambda: by_k * total
+    return value, slope, back
+
+
+def exp_normalized(p: Watched, gamma: Number, shift: Number, do_clip: bool) -> Adjoint:
+    """K' = s exp(gamma (rho + shift)),  slope = gamma K' / s,  rho = K / s,  s = sqrt(q q').
+
+    dK'/dq = (1 - gamma rho) K' / (2 q),  dslope/dK = gamma slope / s,  dslope/dq = -gamma rho slope / (2 q)
+    """
+    xp = p.xp
+    inverse1, inverse2 = (over(1, n) for n in (p.n1, p.n2))
+    rho = p.k * inverse1 * inverse2
+    if do_clip:
+        rho = xp.minimum(xp.maximum(rho, -1), 1)
+    rho *= gamma
+    slope = gamma * xp.exp(rho + gamma * shift)
+    value = p.s * slope / gamma
+    if p.is_same:                                            # K' / q and the slope are constant
+        return value, slope, lambda g, h: [lambda: g * over(value, p.k) + 0 * p.k]
+
+    def back(g, h):
+        lean = g * value
+        steep = h * slope
+        kbar = gamma * ((lean + steep) * inverse1 * inverse2)
+        lean = lean * (1 - rho) - steep * rho
+        return lambda: over(_onto(lean, p.q1), 2 * p.q1), lambda: over(_onto(lean, p.q2), 2 * p.q2), lambda: kbar
+    return value, slope, back
+
+
+def gaussian(p: Watched, a: Number, b: Number) -> Adjoint:
+    """K' = a^2 / R,  slope = 4 b^2 K K' / D,  R^2 = D = r r' - (2 b K)^2,  r = 1 - 2 b q.
+
+    dK'/dq = b r' K' / D,  dslope/dK = 4 b^2 (1 + 3 (2 b K)^2 / D) K' / D,  dslope/dq = 3 b r' slope / D
+    """
+    r1 = 1 - 2 * b * p.q1
+    r2 = 1 - 2 * b * p.q2
+    k = 2 * b * p.k
+    d = _less_square(p, r1, r2, k)
+    value = a * a / p.xp.sqrt(d)
+    steep = 4 * b * b * value / d
+    slope = p.k * steep
+
+    def back(g, h):
+        lean = (g * value + 3 * h * slope) / d
+        kbar = g * slope + h * steep * (1 + 3 * k * k / d)
+        return lambda: b * _onto(lean * r2, p.q1), lambda: b * _onto(lean * r1, p.q2), lambda: kbar
+    return value, slope, back
+
+
+# ------------------------------------------------------------------ polynomials
+
+def polynomial(p: Watched, coef: Sequence[Number]) -> Adjoint:
+    """K' = sum_l c_l R_l(q) R_l(q') K^l,  slope = sum_l l c_l R_l(q) R_l(q') K^(l-1),  c_l = 1 / l!.
+
+    R_l(q) = E[d^l phi / du^l] as in `ntref.duals.polynomial`, and dR_l/dq = R_(l+2) / 2 by the heat equation.
+    """
+    orders = range(len(coef))
+    left, right = ([hermite_coefficient(coef, order, q) for order in orders] for q in (p.q1, p.q2))
+    powers = [0 * p.k + 1]                                                             # K^l / l!
+    for order in orders[1:]:
+        powers.append(powers[-1] * p.k / order)
+    below = [0 * p.k, *powers]                                                         # their derivatives in K
+
+    def sums(more):
+        """Return the sum over l of R_(l+n) R'_(l+n) K^l / l! for each n in `more`."""
+        return [sum((left[n] * right[n] * power for n, power in zip(orders[m:], powers)), 0 * p.k) for m in more]
+    value, slope, bent = sums((0, 1, 2))
+
+    def back(g, h):
+        def qbar(q, own, others):
+            lean = ((g * power + h * less) * other for power, less, other in zip(powers, below, others))
+            return sum((r / 2 * _onto(part, q) for r, part in zip(own[2:], lean)), 0 * q)
+        return (lambda: qbar(p.q1, left, right), lambda: qbar(p.q2, right, left),
+                lambda: g * slope + h * bent)
+    return value, slope, back

@@ -50,12 +50,21 @@ class Recorded(Part):
 
     def pairs(self) -> list[Pair]:
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
-        if self.is_own and self.mutual.k.ndim == self.q1.ndim:
-            return [Pair.same(self.q1)]
+        if self._is_same:
+            return [Pair(self.q1, self.q1, Cov(self.q1), is_generic=True)]       # linear steps need no gap
         (q1, q2), = self.spreads(self.q1, self.q2)
         if self.is_generic:
             return [Watched(q1, q2, self.mutual, is_generic=True, near=self.near)]
         return [Pair(q1, q2, self.mutual)]
+
+    @property
+    def _is_same(self):
+        """True if every variable is paired with itself."""
+        return self.is_own and self.mutual.k.ndim == self.q1.ndim
+
+    @property
+    def _has_k_alone(self):
+        return self.is_generic or self._is_same
 
     def within(self, f: Callable) -> tuple[Array, Array]:
         return self.tape(lambda: f(self.nngp, None))
@@ -63,7 +72,7 @@ class Recorded(Part):
     def with_covs(self, covs: list[Cov]) -> Self:
         """Return the block with another Cov, of the same variances."""
         cov, = covs
-        return self.but(mutual=Cov(cov.k) if self.is_generic else cov)
+        return self.but(mutual=Cov(cov.k) if self._has_k_alone else cov)
 
     def _stepped(self, covs):
         """Return the block after a step, with the variances that the tape has for it."""
@@ -77,12 +86,14 @@ class Recorded(Part):
             self, dual: Callable, fused: Callable | None = None,
             fused_generic: Callable | None = None) -> Self:
         old, = self.pairs()
-        if isinstance(old, Watched):
-            cov, slope = self._of_positions(dual, old) if self.is_own else old.watched(dual)
+        if self._is_same:
+            cov, slope = dual(Watched.same(self.q1))
+        elif self.is_own and self.is_generic:
+            cov, slope = self._of_positions(dual, old)
         else:
-            cov, slope = dual(old)
+            cov, slope = old.watched(dual) if self.is_generic else dual(old)
         new = self._stepped([cov._replace(k=_packed_back(cov.k, self.batch_axes))])
-        if not self.is_generic:
+        if not self._has_k_alone:
             pair, = new.pairs()
             new = new.with_covs([pair.settled(old)])
         ntk = self.tangent(lambda ntk: _packed_back(slope * ntk, self.batch_axes))
@@ -94,7 +105,7 @@ class Recorded(Part):
         here = self.here(self.nngp.shape[1::2])
         apart = replace(pair, cov=Cov(xp.where(here, 0, pair.k)))
         cov, slope = apart.watched(dual)
-        own, own_slope = dual(Pair.same(self.q1))
+        own, own_slope = dual(Watched.same(self.q1))
         k = xp.where(here, self._spread(own.k, 0), cov.k)
         return Cov(k), xp.where(here, self._spread(own_slope, 0), slope)
 

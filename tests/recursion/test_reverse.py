@@ -5,6 +5,7 @@ differ by rounding; near coincidence that is amplified by one over the angle, in
 """
 import gc
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import autograd
 import autograd.numpy as anp
@@ -19,8 +20,9 @@ from ntref.duals.pair import Pair
 from ntref.recursion import reverse, tiled
 from ntref.stax import (
     ABRelu, AvgPool, Conv, ConvLocal, ConvTranspose, Cos, Dense, Dropout, Elu, Erf, Exp, ExpNormalized, FanInSum,
-    FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSumPool, Identity, LayerNorm, LeakyRelu, Polynomial,
-    Rbf, RectifiedMonomial, Relu, RMSNorm, Sigmoid_like, Sign, Sin, SumPool, Tanh, parallel, plan, serial)
+    FanOut, Flatten, Gabor, Gaussian, Gelu, GlobalAvgPool, GlobalSumPool, Hermite, Identity, LayerNorm, LeakyRelu,
+    Monomial, Polynomial, Rbf, RectifiedMonomial, Relu, RMSNorm, Sigmoid_like, Sign, Sin, SumPool, Tanh, parallel,
+    plan, serial)
 
 TOLERANCE = 1e-12            # of the largest entry of the gradient; measured 2e-14
 NEAR = 1e-10                 # where pairs have angles from 0.01 on, after three layers; measured 1e-12
@@ -329,19 +331,77 @@ def test_nothing_stays_in_tables_of_autograd(rng):
 
 # ------------------------------------------------------------------ closed forms
 
-@pytest.mark.parametrize('layer', [Relu(), LeakyRelu(.2), Erf(), Erf(.7, 1.4, -.3), Gelu()], ids=repr)
-def test_closed_forms_are_those_of_the_dual(layer, rng):
-    """Values and pullbacks of watched pairs, against the plain dual of the same pairs."""
+CLOSED = [Relu(), LeakyRelu(.2), ABRelu(-.5, 1.2), Erf(), Erf(.7, 1.4, -.3), Gelu(), Sin(), Sin(.8, 1.3, .4), Cos(.8, .7),
+          Rbf(.3), Exp(.5, .4), ExpNormalized(.7, .2), ExpNormalized(.7, -.2, True), Gaussian(.8, -.4),
+          Gaussian(.8, .01), Monomial(0), Monomial(1), Monomial(4), Hermite(3), Polynomial((.3, -.5, .2, .1))]
+
+
+def gradients_of_dual(layer, c1, c2, *x, make):
+    """Gradients in x of c1 K' + c2 slope, for the pairs make(*x)."""
+    def total(*x):
+        cov, slope = layer.dual(make(*x))
+        return anp.sum(c1 * cov.k + c2 * slope)
+    return autograd.grad(total, tuple(range(len(x))))(*x)
+
+
+def assert_of_dual(layer, c1, c2, *x, make):
+    """Values and pullbacks of watched pairs are those of the plain dual of the same pairs."""
+    for a, b in zip(*(layer.dual(make(kind, *x)) for kind in (Watched, Pair)), strict=True):
+        a, b = (c.k if isinstance(c, Cov) else c for c in (a, b))
+        assert abs(a - b).max() <= 4e-15 * abs(b).max()
+    found, expected = (gradients_of_dual(layer, c1, c2, *x, make=partial(make, kind)) for kind in (Watched, Pair))
+    scale = max(abs(numpy.asarray(b)).max() for b in expected)
+    for a, b in zip(found, expected, strict=True):
+        assert numpy.shape(a) == numpy.shape(b)
+        assert abs(a - b).max() <= TOLERANCE * scale
+
+
+def generic(kind, q1, q2, k):
+    return kind(q1, q2, Cov(k), True)
+
+
+@pytest.mark.parametrize('layer', CLOSED, ids=repr)
+@pytest.mark.parametrize('parts', [(1, 1), (1, 0), (0, 1)])
+def test_closed_forms_are_those_of_the_dual(layer, parts, rng):
     u, v = rng.standard_normal((2, 6, 4))
     q1, q2, k = (u * u).sum(-1)[:, None], (v * v).sum(-1)[None], u @ v.T
-    c1, c2 = rng.standard_normal((2, 6, 6))
+    c1, c2 = rng.standard_normal((2, 6, 6)) * numpy.reshape(parts, (2, 1, 1))
+    assert_of_dual(layer, c1, c2, q1, q2, k, make=generic)
+    c1, c2 = (c1, c2) if all(parts) else (1 + c1, c2)
+    assert_of_dual(layer, c1[0], c2[0], q1[:, 0], make=lambda kind, q: kind.same(q))
 
-    def f(kind, **more):
-        def total(q1, q2, k):
-            cov, slope = layer.dual(kind(q1, q2, Cov(k), True, **more))
-            return anp.sum(c1 * cov.k + c2 * slope)
-        return total
-    watched, plain = f(Watched, near=[]), f(Pair)
-    assert abs(watched(q1, q2, k) - plain(q1, q2, k)) < 1e-12
-    found, expected = (autograd.grad(g, (0, 1, 2))(q1, q2, k) for g in (watched, plain))
-    assert_agree(found, expected)
+
+@pytest.mark.parametrize('layer', [layer for layer in CLOSED if not isinstance(layer, (Relu, LeakyRelu, ABRelu))],
+                         ids=repr)
+def test_smooth_closed_forms_where_inputs_are_special(layer, rng):
+    """Equal, opposite, parallel, zero and nearly equal variables, which smooth functions take from K alone."""
+    u = numpy.array([1., 1., 1., 1., 0., 0., 1., 1.])
+    v = numpy.array([1., -1., 2., -2., 1., 0., 1.01, -.99])
+    c1, c2 = rng.standard_normal((2, 8))
+    assert_of_dual(layer, c1, c2, u * u, v * v, u * v, make=generic)
+
+
+@pytest.mark.parametrize('layer', CLOSED, ids=repr)
+def test_closed_forms_of_variables_with_themselves(layer, rng):
+    largest = {'Exp': 10., 'Gaussian': 10.}.get(type(layer).__name__, 1e4)
+    q = numpy.array([0., .01, .3, 2., largest])
+    c1, c2 = rng.standard_normal((2, len(q)))
+    assert_of_dual(layer, c1, c2, q, make=lambda kind, q: kind.same(q))
+
+
+def test_exact_closed_forms(mp50):
+    """Values and pullbacks of one pair, and of a variable with itself, against differences at 50 digits."""
+    q, other, k, step = 1.3, .7, -.4, mp50.mpf(10) ** -15
+
+    def exact(layer, q1, q2, k):
+        cov, slope = layer.dual(Pair(*(numpy.array([mp50.mpf(c)]) for c in (q1, q2)), Cov(numpy.array([mp50.mpf(k)]))))
+        return cov.k[0] + 2 * slope[0]
+    for layer in CLOSED:
+        point = [mp50.mpf(c) for c in (q, other, k)]
+        slopes = []
+        for i in range(3):
+            up, down = ([c + s * step * (i == j) for j, c in enumerate(point)] for s in (1, -1))
+            slopes.append(float((exact(layer, *up) - exact(layer, *down)) / (2 * step)))
+        x = [numpy.array([c]) for c in (q, other, k)]
+        found = gradients_of_dual(layer, 1., 2., *x, make=partial(generic, Watched))
+        assert abs(numpy.concatenate(found) - slopes).max() <= 1e-14 * abs(numpy.array(slopes)).max(initial=1.)
