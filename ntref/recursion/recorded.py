@@ -8,8 +8,10 @@ blocks of pairs read them from it, so that their cotangents are added up over al
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Self
 
+from ..arrays import namespace
 from ..derivatives import adjoint_pair, is_traced
 from ..duals.geometry import Cov
 from ..duals.pair import Pair
@@ -17,13 +19,13 @@ from ..duals.partials import Watched
 from ..types import Array
 from ..windows import Window, packed
 from .part import Part
-from .positions import diagonal
+from .positions import diagonal, matrices, swapped
 from .signal import Demand, Signal, shared_signal
 from .start import across, one_by_one, own_variances
 from .state import finished_tangent
 from .tape import recording
 
-__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'own_cov']
+__all__ = ['Recorded', 'input_of_block', 'input_of_own', 'input_of_pairs', 'onto_inputs', 'onto_own', 'own_cov']
 
 
 _packed, _ = adjoint_pair(packed, lambda g, batch_axes: g)                  # on the way forward
@@ -170,3 +172,29 @@ def _input(cov, leaf, tape, signals, demand, ntk, is_generic, batch_axes):
     return Recorded(
         cov, 0 if ntk else None, *shared_signal(*signals), demand.paired, q1, q2, tape, [],
         batch_axes, is_generic=is_generic)
+
+
+# ------------------------------------------------------------------ back to the input
+
+def onto_inputs(kbar: Array, x: Array, paired: bool) -> Array:
+    """Return the sum over j, and over the positions of x[j] if they are `paired`, of Kbar_ij x_j / c.
+
+    It has shape (n1, *positions, c), for Kbar (n1, n2, *S) and x (n2, *positions, c).
+    """
+    xp = namespace(kbar)
+    n, *positions, c = x.shape
+    if paired:
+        rows = kbar.shape[2::2]
+        both = xp.moveaxis(matrices(kbar, len(positions)), 1, 2).reshape(len(kbar) * prod(rows), -1)
+        return (both @ x.reshape(-1, c)).reshape(len(kbar), *rows, c) / c
+    at_positions = xp.moveaxis(kbar, (0, 1), (-2, -1)) @ xp.moveaxis(x, 0, -2)
+    return xp.moveaxis(at_positions, -2, 0) / c
+
+
+def onto_own(kbar: Array, x: Array, paired: bool) -> Array:
+    """Return the gradient in x (n, *positions, c) from Kbar (n, *S) of K = <x, x> / c of each input with itself."""
+    c = x.shape[-1]
+    if not paired:
+        return 2 * kbar[..., None] * x / c
+    positions = x.reshape(len(x), -1, c)
+    return (matrices(kbar + swapped(kbar, 1), x.ndim - 2) @ positions).reshape(x.shape) / c

@@ -25,7 +25,7 @@ from ..types import Array
 from ..windows import zeros
 from .leaves import Leaves
 from .positions import swapped
-from .recorded import input_of_block, input_of_own, input_of_pairs, own_cov
+from .recorded import input_of_block, input_of_own, input_of_pairs, onto_inputs, onto_own, own_cov
 from .signal import Demand, Signal
 from .start import channels_last, own_variances
 from .tape import replaying
@@ -33,6 +33,7 @@ from .tape import replaying
 __all__ = ['Backward', 'differentiable_kernels']
 
 MOST = 1 / 8         # share of pairs that are not generic above which a block carries gaps
+FEW = 2 ** 13        # entries of a block below which threads would wait for each other
 NUMBERS = 2 ** 20    # numbers that inputs taken pair by pair may hold at a time
 
 
@@ -128,6 +129,7 @@ class _Passes:
     ----------
     sides : list             x1 and, unless it is x1, x2, as (n, *positions, channels).
     wanted : list of bool    for which of them gradients are wanted.
+    followed : list of bool  for which of them cotangents of variances are wanted.
     bars : list              their gradients, None if they are not wanted.
     steps, step_bars         for each of them, variances after every step, and the cotangents of these.
     across : array (n1, n2)  cotangents of K at the input. None if there are positions.
@@ -139,11 +141,13 @@ class _Passes:
         self.symmetric = of.x2 is None
         self.sides = [channels_last(x, of.demand.axes.of(x.ndim)) for x in (of.x1, of.x2) if x is not None]
         self.wanted = wanted[:len(self.sides)]
+        self.followed = [is_wanted or bool(of.numbers) for is_wanted in self.wanted]
         self.g = [g.astype(of.x1.dtype, copy=False) for g in cotangents]
         self.has_positions = of.x1.ndim > 2
         self.between = self.has_positions and of.demand.paired
-        entries = prod(self.sides[0].shape[1:-1]) ** (2 if of.demand.paired else 1)
-        self.size = max(1, (ENTRIES if self.has_positions else ENTRIES // 2) // entries)
+        self.entries = prod(self.sides[0].shape[1:-1]) ** (2 if of.demand.paired else 1)
+        size = 8 * ENTRIES // of.x1.dtype.itemsize
+        self.size = max(1, (size if self.has_positions else size // 2) // self.entries)
         self.numbers = [0.] * len(of.numbers)
         self.bars = [
             zeros(x, x.shape) if is_wanted else None for x, is_wanted in zip(self.sides, self.wanted)]
@@ -154,14 +158,19 @@ class _Passes:
         """Compute the sums."""
         a, b = self.sides[0], self.sides[-1]
         self.across = None if self.has_positions else zeros(a, (len(a), len(b)))
-        self.squares = None if self.has_positions else list(map(self._squares, self.sides))
-        both = [self._variances(side) for side in range(len(self.sides))]
-        self.steps = [steps for steps, _ in both]
-        self.paired = both[0][1]
+        self.squares = None if self.has_positions else self._squares()
+        jobs = self._own_jobs()
+        # without positions passes are short, and threads would wait for each other
+        threads = None if self.has_positions else 1
+        is_kept = sum(map(len, self.sides)) <= self.size
+        own = in_threads(lambda job: self._own_pass(job, is_kept and self.followed[job[0]]), jobs, threads)
+        self.paired = own[0].state.paired and own[0].state.nngp.ndim > 1
+        steps = [list(map(untraced, q)) for q in zip(*(part.steps for part in own))]
+        self.steps = [[self._joined(jobs, q, side) for q in steps] for side in range(len(self.sides))]
         self.step_bars = [[zeros(q, q.shape) for q in steps] for steps in self.steps]
         in_threads(self._block, self._jobs(len(a), len(b)))
-        # without positions passes are short, and threads would wait for each other
-        in_threads(self._own, self._own_jobs(), threads=None if self.has_positions else 1)
+        back = [(job, part if is_kept else None) for job, part in zip(jobs, own) if self.followed[job[0]]]
+        in_threads(self._own, back, threads)
         if not self.has_positions:
             self._add_products(a, b)
 
@@ -177,7 +186,8 @@ class _Passes:
     def _jobs(self, n1, n2):
         """Return the blocks (rows, columns); with x2 = x1 those above the diagonal, and small squares on it."""
         if not self.symmetric:
-            size = max(1, min(self.size, -(-n1 * n2 // number_of_threads())))
+            share = max(FEW // self.entries, -(-n1 * n2 // number_of_threads()))
+            size = max(1, min(self.size, share))
             height = min(n1, isqrt(size))
             return blocks(cuts(n1, height), cuts(n2, size // height))
         squares = blocks(cuts(n1, max(1, isqrt(self.size))))
@@ -187,10 +197,16 @@ class _Passes:
         """Return the blocks (side, rows) of inputs with themselves."""
         return [(side, rows) for side, x in enumerate(self.sides) for rows in cuts(len(x), self.size)]
 
-    def _squares(self, x):
-        """Return <x, x> / c of all inputs."""
-        parts = cuts(len(x), max(1, ENTRIES // x.shape[-1]))
-        return self.xp.concatenate(in_threads(lambda rows: own_variances(x[rows]), parts))
+    def _squares(self):
+        """Return <x, x> / c of all inputs of each side."""
+        height = max(1, ENTRIES // self.sides[0].shape[-1])
+        parts = [(side, rows) for side, x in enumerate(self.sides) for rows in cuts(len(x), height)]
+        found = in_threads(lambda part: own_variances(self.sides[part[0]][part[1]]), parts)
+        return [self._joined(parts, found, side) for side in range(len(self.sides))]
+
+    def _joined(self, jobs, found, side):
+        """Return what was found for the blocks (side, rows) of one side, put together."""
+        return self.xp.concatenate([q for (of, _), q in zip(jobs, found) if of == side])
 
     def _add_products(self, a, b):
         """Add  xbar = (Kbar x' + 2 qbar x) / c  for the cotangents of K = <x, x'> / c and q = <x, x> / c."""
@@ -211,11 +227,6 @@ class _Passes:
 
     # -------------------------------------------------------------- leaves, and sums of their cotangents
 
-    def _inputs(self, leaves, side, rows):
-        """Return inputs, as leaves if gradients in them are wanted."""
-        x = self.sides[side][rows]
-        return leaves.leaf(x, self._adding_to(self.bars[side], rows)) if self.wanted[side] else x
-
     def _numbers(self):
         """Return the numbers of the layers as leaves, which all blocks share, as (their `Leaves`, the network)."""
         def adding(n):
@@ -229,8 +240,15 @@ class _Passes:
         boxes = [leaves.leaf(number, adding(n)) for n, number in enumerate(numbers)]
         return leaves, self.of.layer_of(boxes)
 
+    def _inputs(self, leaves, side, rows):
+        """Return inputs, as leaves if gradients in them are wanted."""
+        x = self.sides[side][rows]
+        return leaves.leaf(x, self._adding_to(self.bars[side], rows)) if self.wanted[side] else x
+
     def _variances_at(self, leaves, side, rows):
-        """Return the variances of inputs after every step, as leaves."""
+        """Return the variances of inputs after every step, as leaves if their cotangents are wanted."""
+        if not self.followed[side]:
+            return [q[rows] for q in self.steps[side]]
         both = zip(self.steps[side], self.step_bars[side])
         return [leaves.leaf(q[rows], self._adding_to(bar, rows)) for q, bar in both]
 
@@ -245,6 +263,32 @@ class _Passes:
                     bar[row] += part
         return add
 
+    def _adding_products(self, i, j):
+        """Return the function of the cotangent of K = <x, x'> / c of a block that adds  Kbar x' / c  to xbar."""
+        if not any(self.wanted):
+            return _unused
+        if not self.has_positions:
+            return self._adding_to(self.across, (i, j))
+
+        def add(kbar):
+            mirrored = self.xp.moveaxis(kbar, 0, 1)
+            mirrored = swapped(mirrored, 2) if self.between else mirrored
+            for side, rows, bar, other in (0, i, kbar, self.sides[-1][j]), (-1, j, mirrored, self.sides[0][i]):
+                if self.wanted[side]:
+                    self._adding_to(self.bars[side], rows)(onto_inputs(bar, other, self.between))
+        return add
+
+    def _adding_squares(self, side, rows):
+        """Return the function of the cotangent of K = <x, x> / c of inputs with themselves that adds to xbar."""
+        if not self.has_positions:
+            # all of the cotangent of the first step: that of the blocks is an end that it is computed from
+            return lambda qbar: self.step_bars[side][0].__setitem__(rows, qbar)
+        if not self.wanted[side]:
+            return _unused
+        x = self.sides[side][rows]
+        add = self._adding_to(self.bars[side], rows)
+        return lambda kbar: add(onto_own(kbar, x, self.between))
+
     def _finished(self, k):
         """Return the state after the network as it is handed out."""
         k = k.finished()
@@ -255,54 +299,39 @@ class _Passes:
 
     # -------------------------------------------------------------- inputs with themselves
 
-    def _own_start(self, leaves, side, rows, steps, ntk, is_generic):
-        """Return the state of inputs with themselves; its leaves are the inputs or, without positions, their squares.
-
-        Without `leaves` autograd follows nothing.
-        """
-        if self.has_positions:
-            x = self._inputs(leaves, side, rows) if leaves else self.sides[side][rows]
-            cov = own_cov(x, self.of.demand, is_generic)
-        else:
-            q = self.squares[side][rows]
-            # all of the cotangent of the first step: that of the blocks is an end that it is computed from
-            cov = Cov(leaves.leaf(q, self._replacing(self.step_bars[side][0], rows)) if leaves else q)
-        return input_of_own(cov, steps, self.of.signals[side], self.of.demand, ntk, is_generic)
-
-    def _replacing(self, bar, rows):
-        def replace(g):
-            bar[rows] = g
-        return replace
-
-    def _variances(self, side):
-        """Return the variances of all inputs after every step, and whether positions are paired at the end."""
-        layer = self.of.layer_of(self.of.numbers)
-
-        def part(rows):
-            for is_generic in (True, False) if self.between else (False,):
-                steps: list = []
-                k = layer.propagate(self._own_start(None, side, rows, steps, False, is_generic))
-                if _any_of(k.near) is None:
-                    break
-            return steps, k.paired and k.nngp.ndim > 1
-        parts, paired = zip(*in_threads(part, cuts(len(self.sides[side]), self.size)))
-        return [self.xp.concatenate(q) for q in zip(*parts)], paired[0]
-
-    def _own(self, job):
-        """Go back through inputs with themselves, from the cotangents of all variances and of the diagonal."""
+    def _own_pass(self, job, is_followed):
+        """Return inputs with themselves after the network; unless `is_followed`, autograd follows nothing."""
         side, rows = job
+        layer = self.layer if is_followed else self.of.layer_of(self.of.numbers)
+        ntk = is_followed and self.symmetric and 'ntk' in self.of.names
         for is_generic in (True, False) if self.between else (False,):
-            leaves = Leaves(self.shared)
-            steps: list = []
-            ntk = self.symmetric and 'ntk' in self.of.names
-            k = self.layer.propagate(self._own_start(leaves, side, rows, steps, ntk, is_generic))
-            if _any_of(k.near) is None:
+            own = _Own(Leaves(self.shared), [])
+            start = self._own_start(own.leaves if is_followed else None, side, rows, is_generic)
+            own.state = layer.propagate(input_of_own(
+                start, own.steps, self.of.signals[side], self.of.demand, ntk, is_generic))
+            if _any_of(own.state.near) is None:
                 break
-        ends = list(zip(steps, (bar[rows] for bar in self.step_bars[side])))
+        return own
+
+    def _own_start(self, leaves, side, rows, is_generic):
+        """Return the Cov of inputs with themselves; its leaves are K or, with gaps between positions, the inputs."""
+        if not self.has_positions:
+            cov = Cov(self.squares[side][rows])
+        elif leaves and self.between and not is_generic:
+            return own_cov(self._inputs(leaves, side, rows), self.of.demand, is_generic)
+        else:
+            cov = own_cov(self.sides[side][rows], self.of.demand, is_generic)
+        return Cov(leaves.leaf(cov.k, self._adding_squares(side, rows))) if leaves else cov
+
+    def _own(self, part):
+        """Go back through inputs with themselves, from the cotangents of all variances and of the diagonal."""
+        (side, rows), own = part
+        own = own or self._own_pass((side, rows), True)
+        ends = list(zip(own.steps, (bar[rows] for bar in self.step_bars[side])))
         if self.symmetric:
             i = range(rows.start, rows.stop)
-            ends += self._ends(self._finished(k), [g[i, i] for g in self.g])
-        leaves.pull(ends)
+            ends += self._ends(self._finished(own.state), [g[i, i] for g in self.g])
+        own.leaves.pull(ends)
 
     # -------------------------------------------------------------- pairs of inputs
 
@@ -361,20 +390,27 @@ class _Passes:
     def _recorded(self, start, i, j, is_generic):
         """Return the leaves and the state after the network of x1[i] with x2[j], as `start` pairs them.
 
-        The leaves are the inputs or, of generic pairs without positions, K: in the end, all of its cotangents together
-        are multiplied by the inputs.
+        The leaves are the inputs or, of generic pairs, K. Without positions all of its cotangents are multiplied by the
+        inputs together, in the end.
         """
         leaves = Leaves(self.shared)
-        keeps_k = is_generic and not self.has_positions
-        a, b = (self.sides[side][rows] if keeps_k else self._inputs(leaves, side, rows)
+        a, b = (self.sides[side][rows] if is_generic else self._inputs(leaves, side, rows)
                 for side, rows in ((0, i), (-1, j)))
 
         def leaf(c):
-            return leaves.leaf(c, self._adding_to(self.across, (i, j)) if keeps_k else _unused)
+            return leaves.leaf(c, self._adding_products(i, j) if is_generic else _unused)
         tape = replaying(self._variances_at(leaves, 0, i), self._variances_at(leaves, -1, j))
         ntk = 'ntk' in self.of.names
         k = start(a, b, leaf, tape, self.of.signals, self.of.demand, ntk, is_generic)
         return leaves, self._finished(self.layer.propagate(k))
+
+
+@dataclass
+class _Own:
+    """Inputs with themselves: leaves, their variances after every step, and the state after the network."""
+    leaves: Leaves
+    steps: list
+    state: Any = None
 
 
 def _unused(g):
