@@ -339,7 +339,8 @@ def exp_normalized(p: Watched, gamma: Number, shift: Number, do_clip: bool) -> A
     dK'/dq = (1 - gamma rho) K' / (2 q),  dslope/dK = gamma slope / s,  dslope/dq = -gamma rho slope / (2 q)
     """
     xp = p.xp
-    inverse1, inverse2 = (over(1, n) for n in (p.n1, p.n2))
+    inverse1 = over(p.n1, p.q1)
+    inverse2 = over(p.n2, p.q2)
     rho = p.k * inverse1 * inverse2
     if do_clip:
         rho = xp.minimum(xp.maximum(rho, -1), 1)

@@ -90,10 +90,10 @@ class Recorded(Part):
         old, = self.pairs()
         if self._is_same:
             cov, slope = dual(Watched.same(self.q1))
-        elif self.is_own and self.is_generic:
-            cov, slope = self._of_positions(dual, old)
+        elif isinstance(old, Watched):
+            cov, slope = self._of_positions(dual, old) if self.is_own else old.watched(dual)
         else:
-            cov, slope = old.watched(dual) if self.is_generic else dual(old)
+            cov, slope = dual(old)
         new = self._stepped([cov._replace(k=_packed_back(cov.k, self.batch_axes))])
         if not self._has_k_alone:
             pair, = new.pairs()

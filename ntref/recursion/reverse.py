@@ -7,17 +7,13 @@ Three passes, each on threads. Inputs with themselves leave their variances afte
 against x2 (`Recorded`) read them there, and give cotangents of K at the input, of the numbers and of these variances.
 Then inputs with themselves go back from the cotangents of all variances. Derivation: docs/theory/adjoint.md
 """
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from math import isqrt, prod
 from threading import Lock
 from typing import Any
 
 from ..arrays import namespace, plain, untraced
-from ..derivatives import is_traced
 from ..duals.geometry import Cov
 from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import in_threads, number_of_threads
@@ -30,67 +26,12 @@ from .signal import Demand, Signal
 from .start import channels_last, own_variances
 from .tape import replaying
 
-__all__ = ['Backward', 'differentiable_kernels']
+__all__ = ['Backward']
 
 MOST = 1 / 8         # share of pairs that are not generic above which a block carries gaps
 FEW = 2 ** 13        # entries of a block below which threads would wait for each other
 NUMBERS = 2 ** 20    # numbers that inputs taken pair by pair may hold at a time
 
-
-# ------------------------------------------------------------------ the function that autograd sees
-
-def differentiable_kernels(call: Any, x1: Any, x2: Any, *numbers: Any) -> Any:
-    """Return call.values(x1, x2, *numbers), with derivatives.
-
-    `call` has three functions of x1, x2 and the numbers: `values`, the kernel; `whole`, the same for autograd to trace
-    over whole arrays, for derivatives in forward mode and of second order; `backward`, for first ones.
-    """
-    return _primitive()(call, x1, x2, *numbers)
-
-
-@cache
-def _primitive():
-    """Return the one autograd primitive of all kernels; one for each call would stay in autograd's tables for ever."""
-    extend = import_module('autograd.extend')
-    core = import_module('autograd.core')
-    kernels = extend.primitive(lambda call, *x: call.values(*x))
-
-    def varied(args, argnums):
-        """Return the kernel as a function of the tuple of the arguments `argnums`, for autograd to trace."""
-        call = args[0]
-
-        def f(values):
-            x = list(args)
-            for i, argnum in enumerate(argnums):
-                x[argnum] = values[i]
-            return call.whole(*x[1:])
-        return f
-
-    def vjp(argnums, ans, args, kwargs):
-        call, *x = args
-
-        def pull(g):
-            if is_traced(g) or any(map(is_traced, x)):
-                with warnings.catch_warnings():
-                    warnings.filterwarnings('ignore', 'Output seems independent')
-                    point = tuple(args[argnum] for argnum in argnums)
-                    back, _ = core.make_vjp(varied(args, argnums), point)
-                return tuple(back(g))
-            found = call.backward(*x).gradients(g, 1 in argnums, 2 in argnums)
-            return tuple(found[argnum - 1] for argnum in argnums)
-        return pull
-
-    def jvp(argnums, gs, ans, args, kwargs):
-        f = varied(args, argnums)
-        point = [args[argnum] for argnum in argnums]
-        along = core.make_jvp(lambda t: f([x + t * g for x, g in zip(point, gs)]), 0.)
-        return along(1.)[1]
-    extend.defvjp_argnums(kernels, vjp)
-    extend.defjvp_argnums(kernels, jvp)
-    return kernels
-
-
-# ------------------------------------------------------------------ the passes
 
 @dataclass(frozen=True)
 class Backward:

@@ -6,7 +6,8 @@ from typing import Any
 from ..arrays import free_on_device, namespace, untraced
 from ..derivatives import adjoint_pair, is_traced
 from ..engine.memory import check_memory
-from ..recursion.reverse import Backward, differentiable_kernels
+from ..recursion.primitive import differentiable_kernels
+from ..recursion.reverse import Backward
 from ..recursion.signal import Signal
 from ..recursion.start import input_kernel
 from ..recursion.tiled import in_parts, is_large
@@ -18,6 +19,7 @@ from .trees import each_branch
 __all__ = ['Followed', 'Tiles', 'Whole', 'entries', 'planned']
 
 KEPT = 'nngp', 'gap', 'area'      # the arrays of n1 x n2 entries that a `Kernel` always has
+MANY = 2 ** 20                    # inputs of a kernel that is large, whatever the others are
 WHOLE_ARRAYS = 24                 # measured peak, in arrays as large as a kernel, of a `Kernel` computed in one piece
 
 
@@ -56,11 +58,12 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Followed:
-    """The kernels that are asked for, tile by tile, as a function that autograd differentiates."""
+    """The kernels that are asked for, as plain calls compute them, as a function that autograd differentiates."""
     layer: Any
     given: Given
     names: tuple
     is_part: bool
+    in_tiles: bool
 
     def run(self) -> dict[str, Array]:
         """Return {name: kernel}."""
@@ -71,11 +74,13 @@ class Followed:
 
     def values(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
         """Return the kernel; if several are asked for, all of them side by side."""
+        if not self.in_tiles:
+            return self.whole(x1, x2, *numbers)
         given = replace(self.given, x1=x1, x2=x2)
         return self._together(Tiles(self._layer(numbers), given, self.names, self.is_part).run())
 
     def whole(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
-        """Return the same as `values`, computed so that autograd can trace it."""
+        """Return the same as `values`, computed in one piece, which autograd can trace."""
         given = replace(self.given, x1=x1, x2=x2)
         k = Whole(self._layer(numbers), given, self.names, self.is_part).run().finished()
         k = k.aligned() if given.demand.diagonal else k
@@ -115,33 +120,35 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
     outputs = [layer.trace(signal) for signal in given.signals]
-    is_followed = _is_followed(layer, given, names)
-    in_tiles = is_followed or is_large(layer, given.x1, given.x2, given.signals, names)
-    _check_memory(given, outputs, names, in_tiles)
-    if is_followed:
-        return Followed(layer, given, names, is_part)
+    in_blocks = _in_blocks(layer, given, names, is_part)
+    in_tiles = is_large(layer, given.x1, given.x2, given.signals, names)
+    _check_memory(given, outputs, names, in_tiles or in_blocks is not None)
+    if in_blocks:
+        return in_blocks
     return Tiles(layer, given, names, is_part) if in_tiles else Whole(layer, given, names, is_part)
 
 
-def _is_followed(layer, given, names):
-    """True if autograd follows inputs or numbers of layers, and plain calls would go in tiles.
+def _in_blocks(layer, given, names, is_part):
+    """Return the plan if autograd follows inputs or numbers of layers, and blocks of pairs are independent; else None.
 
     The same inputs given twice are traced over whole arrays; x2=None says that they are the same.
     """
     signals = given.signals
     if not isinstance(signals[0], Signal) or any(s.mask is not None for s in signals):
-        return False
+        return None
     if any(pattern is not None for s in signals for pattern in s.patterns):
-        return False
+        return None
     numbers = followed(layer)
     if not any(map(is_traced, (given.x1, given.x2, *numbers))):
-        return False
+        return None
     x1 = untraced(given.x1)
     x2 = untraced(given.x2)
     if x2 is not None and replace(given, x1=x1, x2=x2).are_same:
-        return False                             # a block does not know which of its inputs are the same
+        return None                              # a block does not know which of its inputs are the same
     plain = with_numbers(layer, map(untraced, numbers))
-    return is_large(plain, x1, x2, signals, names)
+    if not is_large(plain, x1, x2, (signals[0], signals[1].with_inputs(MANY)), names):
+        return None
+    return Followed(layer, given, names, is_part, is_large(plain, x1, x2, signals, names))
 
 
 def _check_memory(given, outputs, names, in_tiles):
