@@ -39,12 +39,14 @@ class Watched(Pair):
     """
     near: list = field(default_factory=list)
 
-    def watch(self, theta: Any) -> Any:
-        """Return where angles are too near 0 or pi for K alone, as bools, or None if nowhere; note it in `near`."""
-        least = MIN_ANGLE[theta.dtype.itemsize]
-        most = self.xp.pi - least
-        is_generic = not theta.size or least < theta.min() and theta.max() < most
-        near = None if is_generic else (theta <= least) | (theta >= most)
+    def watch(self, alpha: Any) -> Any:
+        """Return where angles are too near 0 or pi for K alone, as bools, or None if nowhere; note it in `near`.
+
+        alpha = pi / 2 - theta.
+        """
+        most = self.xp.pi / 2 - MIN_ANGLE[alpha.dtype.itemsize]
+        is_generic = not alpha.size or -most < alpha.min() and alpha.max() < most
+        near = None if is_generic else abs(alpha) >= most
         self.near.append(near)
         return near
 
@@ -53,7 +55,7 @@ class Watched(Pair):
         seen = len(self.near)
         cov, slope = dual(self)
         if len(self.near) == seen:
-            self.watch(self.numbers.theta)
+            self.watch(self.xp.pi / 2 - self.numbers.theta)
         return cov, slope
 
 
@@ -129,6 +131,11 @@ def _onto(g, q):
     return namespace(g).sum(g, axes, keepdims=True) if axes else g
 
 
+def _half(c, lean, q):
+    """Return c / (2 q) times the sum of `lean`, and 0 where q is 0."""
+    return over(c * _onto(lean, q), 2 * q)
+
+
 def _less_square(p, r1, r2, k):
     """Return D = r r' - K^2, where K^2 = (r - 1)^2 for variables with themselves."""
     if p.is_same:
@@ -139,7 +146,7 @@ def _less_square(p, r1, r2, k):
 
 
 def abrelu(p: Watched, a: Number, b: Number) -> Adjoint:
-    """K' = slope K + e A,  slope = c - e theta,  c = (a^2 + b^2) / 2,  e = (a - b)^2 / (2 pi).
+    """K' = slope K + e A,  slope = c - e (pi / 2 - alpha),  c = (a^2 + b^2) / 2,  e = (a - b)^2 / (2 pi).
 
     dK'/dq = e A / (2 q),  dslope/dK = e / A,  dslope/dq = -e K / (2 q A)
     """
@@ -154,28 +161,25 @@ def abrelu(p: Watched, a: Number, b: Number) -> Adjoint:
     area = p.q1 * p.q2
     area -= k * k
     area = xp.sqrt(xp.maximum(area, 0, out=area), out=area)
-    theta = xp.pi / 2 - complement_of(k, area, p.n1, p.n2)
+    alpha = complement_of(k, area, p.n1, p.n2)
     if not (xp.all(p.q1) and xp.all(p.q2)):
-        theta[area == 0] = 0                                 # also of variables that are constantly 0: not generic
-    near = p.watch(theta)
-    slope = theta
-    slope *= -e
-    slope += c
-    value = k * slope
-    value += e * area
+        alpha[area == 0] = xp.pi / 2                         # also of variables that are constantly 0: not generic
+    near = p.watch(alpha)
+    slope = alpha
+    slope *= e
+    slope += c - e * xp.pi / 2
+    value = e * area
+    value += k * slope
     if near is not None:
         area[near] = 1                                       # nothing is asked of the derivatives there
 
     def back(g, h):
-        steep = h / area
-        steep *= e
-        kbar = g * slope
-        kbar += steep
-        steep *= k
+        kbar = h / area
         lean = g * area
-        lean *= e
-        lean -= steep
-        return lambda: over(_onto(lean, p.q1), 2 * p.q1), lambda: over(_onto(lean, p.q2), 2 * p.q2), lambda: kbar
+        lean -= kbar * k
+        kbar *= e
+        kbar += g * slope
+        return lambda: _half(e, lean, p.q1), lambda: _half(e, lean, p.q2), lambda: kbar
     return value, slope, back
 
 
@@ -355,7 +359,7 @@ def exp_normalized(p: Watched, gamma: Number, shift: Number, do_clip: bool) -> A
         steep = h * slope
         kbar = gamma * ((lean + steep) * inverse1 * inverse2)
         lean = lean * (1 - rho) - steep * rho
-        return lambda: over(_onto(lean, p.q1), 2 * p.q1), lambda: over(_onto(lean, p.q2), 2 * p.q2), lambda: kbar
+        return lambda: _half(1, lean, p.q1), lambda: _half(1, lean, p.q2), lambda: kbar
     return value, slope, back
 
 

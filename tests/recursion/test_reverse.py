@@ -209,13 +209,14 @@ def test_angles(layer, angle, rng):
 
 
 def test_watched_pairs():
-    for dtype in ('float32', 'float64'):
+    for dtype in (numpy.float32, numpy.float64):
         theta = numpy.array([.5, .9, 1.1, 2.], dtype) * MIN_ANGLE[numpy.dtype(dtype).itemsize]
         one = numpy.ones(4, dtype)
         pairs = Watched(one, one, Cov(one / 2), True)
-        assert list(pairs.watch(theta)) == [True, True, False, False]
-        assert pairs.watch(theta[2:]) is None
-        assert pairs.watch(numpy.pi - theta)[0] and len(pairs.near) == 3
+        alpha = dtype(numpy.pi / 2) - theta
+        assert list(pairs.watch(alpha)) == [True, True, False, False]
+        assert pairs.watch(alpha[2:]) is None
+        assert pairs.watch(-alpha)[0] and len(pairs.near) == 3
 
 
 # ------------------------------------------------------------------ in numbers of layers
