@@ -127,6 +127,39 @@ def test_in_images(net, names, rng):
     check(net, names, x)
 
 
+@pytest.mark.parametrize('net', [DENSE[0], IMAGES[0], IMAGES[1]], ids=repr)
+@pytest.mark.parametrize('entries', [2 ** 9, 2 ** 18])
+def test_in_one_of_the_inputs(net, entries, rng, monkeypatch):
+    """What is not asked for is left out, and changes nothing; inputs with themselves are kept or computed again."""
+    monkeypatch.setattr(reverse, 'ENTRIES', entries)
+    shape = (12,) if net is DENSE[0] else (5, 4)
+    x, y = rng.standard_normal((9, *shape)), rng.standard_normal((7, *shape))
+
+    def f(x, y):
+        return weighted(net.kernel_fn(x, y, get=('ntk',)))
+    both = autograd.grad(f, (0, 1))(x, y)
+    assert_agree(both, gradients(f, x, y)[1])
+    for argnum in (0, 1):
+        assert_agree([autograd.grad(f, argnum)(x, y)], both[argnum:argnum + 1])
+
+
+@pytest.mark.parametrize('name', ['nngp', 'ntk'])
+@pytest.mark.parametrize('n', [1, 2, 40])
+def test_small_calls_go_in_blocks(name, n, rng, monkeypatch, counted):
+    """Calls that are too small for tiles have the values of plain ones, in one piece, and gradients in blocks."""
+    monkeypatch.setattr(tiled, 'FEW', 2 ** 16)
+    x, y = rng.standard_normal((n, 12)), rng.standard_normal((3, 12))
+    seen = []
+
+    def f(x):
+        seen.append(DENSE[0].kernel_fn(x, y, name))
+        return anp.sum(anp.sin(seen[-1]))
+    found, traced = gradients(f, x)
+    assert_agree(found, traced)
+    assert (seen[0]._value == DENSE[0].kernel_fn(x, y, name)).all()
+    assert counted['generic'] == 3 * n
+
+
 def test_on_other_axes(rng):
     net = serial(Dense(8, 1.3, .2, batch_axis=1, channel_axis=0), Relu(), Dense(8, batch_axis=1, channel_axis=0))
     check(net, ('ntk',), rng.standard_normal((5, 21)), rng.standard_normal((5, 9)))
