@@ -59,7 +59,7 @@ class Pair(Geometry):
             lack = self._affine_lack(w, b)
             return Cov(increased(scaled(self.k, w, self.is_spare), b), lack=lack)
         gap = None if self.is_generic else w * self.gap
-        area = None if self.cov.area is None else w * self.area
+        area = None if self.is_generic or self.cov.area is None else w * self.area
         if isinstance(b, (int, float)) and b == 0:
             return Cov(scaled(self.k, w, self.is_spare), gap, area)   # the gap may have come from k
         if area is not None:
