@@ -77,7 +77,7 @@ ALLOWED = {
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
-    'recursion.tape': {'types', 'windows'},
+    'recursion.tape': {'arrays', 'types', 'windows', 'duals.geometry'},
     'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
                        'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
                        'recursion.state', 'recursion.steps', 'recursion.tape'},
@@ -274,7 +274,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'in_place': 5,              # arrays of NumPy, not followed by autograd, are written into
+    'in_place': 3,              # arrays of NumPy, not followed by autograd, are written into
     'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays

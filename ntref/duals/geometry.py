@@ -151,7 +151,7 @@ class Geometry:
     @cached_property
     def is_traced(self) -> bool:
         """True if autograd follows any of the arrays."""
-        return any(is_traced(c) for c in (self.q1, self.q2, *self.cov))
+        return any(map(is_traced, (self.q1, self.q2, *self.cov)))
 
     @cached_property
     def numbers(self) -> Self:
@@ -326,7 +326,8 @@ def sin_minus_t_cos(t: Array) -> Array:
     total: Any = 0
     term = tt * t / 3
     size = 1.
-    while size > xp.eps(t) / 8:
+    enough = xp.eps(t) / 8
+    while size > enough:
         total = total + term
         size /= n * (2 * n + 3)
         term = term * tt / (-2 * n * (2 * n + 3))

@@ -4,7 +4,6 @@ from typing import Any
 
 from ..arrays import namespace
 from ..duals.geometry import Reach
-from ..types import Array
 from ..windows import packed, taken
 
 __all__ = ['copied', 'joined', 'no_tape', 'of_rows', 'recording', 'replaying']

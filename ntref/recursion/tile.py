@@ -219,9 +219,8 @@ class Tile(Part):
         """Add the step that sets z = 0 where it is masked."""
         if self.signal1.mask is None:
             return self
-        masks = [packed(mask, 1) for mask in (self.mask1, self.mask2)]
-        xp = namespace(self.q1)
-        variances = (None if q is None else xp.where(mask, 0, q) for q, mask in zip((self.q1, self.q2), masks))
+        masks = self.tape(lambda: self.mask1)
+        variances = self.tape(lambda: namespace(self.q1).where(self.mask1, 0, self.q1))
 
         def step(part, new, rows, seen):
             left, right = masks if rows == WHOLE else (mask[:, r] for mask, r in zip(masks, rows))

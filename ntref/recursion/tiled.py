@@ -98,8 +98,9 @@ def _blocks(a, b, size, symmetric):
     """Return the blocks of inputs a against b, of about `size` pairs: all of them, or those above the diagonal."""
     if not symmetric:
         return rectangles(len(a), len(b), size)
-    high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
-    return above(len(a), size, high)
+    least, parts = (1, 8) if a.ndim > 2 else (HIGH, 4)
+    high = min(max(size // max(len(a), 1), least), len(a) // parts)      # so that the lists have few of the pairs
+    return above(len(a), size, max(high, 1))
 
 
 def _pairs_within(xp, ranges):
