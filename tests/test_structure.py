@@ -77,7 +77,7 @@ ALLOWED = {
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
-    'recursion.tape': {'arrays', 'types', 'windows', 'duals.geometry'},
+    'recursion.tape': {'arrays', 'windows', 'duals.geometry'},
     'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
                        'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
                        'recursion.state', 'recursion.steps', 'recursion.tape'},
