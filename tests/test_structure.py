@@ -101,7 +101,7 @@ ALLOWED = {
                   'recursion.start', 'recursion.tiled', 'stax.given', 'stax.numbers', 'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
-    'stax.network': {'arguments', 'arrays', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
+    'stax.network': {'arguments', 'arrays', 'once', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
                      'recursion.kernel', 'recursion.signal', 'stax.given', 'stax.located', 'stax.masking',
                      'stax.plan', 'stax.trees', 'stax.written'},
     'stax.layer': {'arrays', 'types', 'recursion.signal', 'stax.network'},

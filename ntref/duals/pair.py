@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from ..arrays import namespace, plain, untraced
 from ..derivatives import carried, carried_root, is_traced
 from ..in_place import divided, increased, scaled
-from ..ranges import check_range, check_small
+from ..ranges import are_in_range, check_range, check_small
 from ..types import Array, Number
 from .geometry import Cov, Geometry, over
 
@@ -162,8 +162,9 @@ class Pair(Geometry):
 
 def check_variances(q: Array) -> None:
     """Raise ValueError if variances are too large, or too small but not 0, for the range of their dtype."""
-    check_range(q)
-    check_small(q, lambda q: q > 0)
+    if not are_in_range(q):
+        check_range(q)
+        check_small(q, lambda q: q > 0)
 
 
 def check_kept(dual: Callable[[Pair], Dual], q: Array, new: Array) -> None:
