@@ -60,9 +60,12 @@ class Steps:
         if self.mask1 is not None and signal1.mask is None:
             raise ValueError('expected `out` to say where outputs are masked, got a Signal without a mask. Make it of '
                              'the one given, by dataclasses.replace.')
-        both = shared_signal(*(new if new.patterns is old.patterns else replace(new, patterns=old.patterns)
-                               for new, old in zip((signal1, signal2), self.signals)))
-        return self.but(signal1=both[0], signal2=both[1])
+        if signal1.patterns is not self.signal1.patterns:
+            signal1 = replace(signal1, patterns=self.signal1.patterns)
+        if signal2.patterns is not self.signal2.patterns:
+            signal2 = replace(signal2, patterns=self.signal2.patterns)
+        signal1, signal2 = shared_signal(signal1, signal2)
+        return self.but(signal1=signal1, signal2=signal2)
 
     # -------------------------------------------------------------- what it has
 

@@ -17,7 +17,6 @@ from the first left row on are computed; the rest is mirrored.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from math import inf, prod
 from typing import Any, Self
 
@@ -93,7 +92,7 @@ class Tile(Part):
 
     def map(self, f: Callable[..., Cov], *others: Steps) -> Self:
         """Map as `Steps` does; raise NotGeneric if pairs are generic in some of the branches only."""
-        if any(k.is_generic != self.is_generic for k in others):
+        if others and any(k.is_generic != self.is_generic for k in others):
             raise NotGeneric
         return super().map(f, *others)
 
@@ -101,7 +100,7 @@ class Tile(Part):
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
         if self._is_same:
             return [Pair.same(self.q1.copy(order='K'), self.is_generic)]     # that on the tape must not change
-        (q1, q2), = self.spreads(self.q1, self.q2)
+        (q1, q2), = self.spreads(self.q1, self.q2) if self._sizes else self.sides(self.q1, self.q2)
         has_digits = None if self.noise is None else self.noise <= MAX_NOISE
         return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared, has_digits, self.reach)]
 
@@ -170,7 +169,7 @@ class Tile(Part):
 
         def exactly(part, new, rows, seen):
             if part._is_same and not part._sizes:
-                _, slope = own()
+                _, slope = own
                 return *Cov(new.q1.copy()), None if part.ntk is None else slope * part.ntk
             cov, ntk = step(part, new)
             if part.is_own and part.paired:                            # positions paired with themselves
@@ -180,18 +179,15 @@ class Tile(Part):
                         diagonal(none, 1)[...] = 0
             return *cov, ntk
 
-        @cache
-        def own():
-            return dual(Pair.same(self.q1, is_generic=True))
-
         def variances():
-            cov, _ = own()
+            cov, _ = own
             check_kept(dual, self.q1, cov.k)
             return cov.k
 
         def amplification():
-            cov, slope = own()
+            cov, slope = own
             return _largest(over(slope * self.q1, cov.k))
+        own = dual(Pair.same(self.q1, is_generic=True)) if self.is_own else None
         q = self.tape(variances)
         growth = _of_both(max, self.tape(amplification))          # of relative errors of K
         noise = None if self.noise is None or growth is None else self.noise * growth

@@ -162,11 +162,12 @@ class Network(Written, abstract=True):
         return self._once('out', self.out, signal)
 
     def _once(self, what, f, signal):
+        key = what, id(self)                                   # its own while an entry holds the layer
         first, *others = [signal] if isinstance(signal, Signal) else leaves(signal) or [Signal((), Axes())]
-        layer, beside, new = first.behind.get((what, id(self)), (None, (), None))
-        if layer is not self or len(beside) != len(others) or any(a is not b for a, b in zip(beside, others)):
+        _, beside, new = first.behind.get(key, (None, None, None))
+        if beside is None or len(beside) != len(others) or others and any(a is not b for a, b in zip(beside, others)):
             new = f(signal)
-            first.behind[what, id(self)] = self, others, new
+            first.behind[key] = self, others, new
         return new
 
     def propagate(self, k: Tree) -> Tree:
@@ -178,7 +179,7 @@ class Network(Written, abstract=True):
             signal1, signal2 = k.signals if hasattr(k, 'signals') else (
                 each_branch(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.after(signal1)
-            out2 = self.after(signal2)
+            out2 = out1 if signal2 is signal1 else self.after(signal2)
             return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
     def _exactly(self, k):
