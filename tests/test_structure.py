@@ -78,7 +78,7 @@ ALLOWED = {
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
-    'recursion.tape': {'types', 'windows'},
+    'recursion.tape': {'arrays', 'windows', 'duals.geometry'},
     'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
                        'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
                        'recursion.state', 'recursion.steps', 'recursion.tape'},
@@ -104,7 +104,7 @@ ALLOWED = {
                   'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
-    'stax.network': {'arguments', 'arrays', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
+    'stax.network': {'arguments', 'arrays', 'once', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
                      'recursion.kernel', 'recursion.signal', 'stax.given', 'stax.located', 'stax.masking',
                      'stax.plan', 'stax.trees', 'stax.written'},
     'stax.layer': {'arrays', 'types', 'recursion.signal', 'stax.network'},
@@ -277,7 +277,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'in_place': 5,              # arrays of NumPy, not followed by autograd, are written into
+    'in_place': 3,              # arrays of NumPy, not followed by autograd, are written into
     'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays

@@ -119,7 +119,7 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     LayerError  : the network does not take such inputs.
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
-    outputs = [layer.trace(signal) for signal in given.signals]
+    outputs = [layer.traced(signal) for signal in given.signals]
     in_blocks = _in_blocks(layer, given, names, is_part)
     in_tiles = is_large(layer, given.x1, given.x2, given.signals, names)
     _check_memory(given, outputs, names, in_tiles or in_blocks is not None)
