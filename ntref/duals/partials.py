@@ -161,7 +161,7 @@ def abrelu(p: Watched, a: Number, b: Number) -> Adjoint:
     area = p.q1 * p.q2
     area -= k * k
     area = xp.sqrt(xp.maximum(area, 0, out=area), out=area)
-    alpha = complement_of(k, area, p.n1, p.n2)
+    alpha: Any = complement_of(k, area, p.n1, p.n2)
     if not (xp.all(p.q1) and xp.all(p.q2)):
         alpha[area == 0] = xp.pi / 2                         # also of variables that are constantly 0: not generic
     near = p.watch(alpha)
