@@ -29,7 +29,7 @@ from .tape import replaying
 __all__ = ['Backward']
 
 MOST = 1 / 8         # share of pairs that are not generic above which a block carries gaps
-FEW = 2 ** 13        # entries of a block below which threads would wait for each other
+FEW = 2 ** 16        # entries up to which threads would wait for each other: measured
 NUMBERS = 2 ** 20    # numbers that inputs taken pair by pair may hold at a time
 
 
@@ -101,8 +101,7 @@ class _Passes:
         self.across = None if self.has_positions else zeros(a, (len(a), len(b)))
         self.squares = None if self.has_positions else self._squares()
         jobs = self._own_jobs()
-        # without positions passes are short, and threads would wait for each other
-        threads = None if self.has_positions else 1
+        threads = self._threads(sum(map(len, self.sides)))
         is_kept = sum(map(len, self.sides)) <= self.size
         own = in_threads(lambda job: self._own_pass(job, is_kept and self.followed[job[0]]), jobs, threads)
         self.paired = own[0].state.paired and own[0].state.nngp.ndim > 1
@@ -127,12 +126,15 @@ class _Passes:
     def _jobs(self, n1, n2):
         """Return the blocks (rows, columns); with x2 = x1 those above the diagonal, and small squares on it."""
         if not self.symmetric:
-            share = max(FEW // self.entries, -(-n1 * n2 // number_of_threads()))
-            size = max(1, min(self.size, share))
+            size = max(1, min(self.size, -(-n1 * n2 // self._threads(n1 * n2))))
             height = min(n1, isqrt(size))
             return blocks(cuts(n1, height), cuts(n2, size // height))
         squares = blocks(cuts(n1, max(1, isqrt(self.size))))
         return [job for i, j in squares for job in (_above(i, self.size // 4) if i == j else [(i, j)])]
+
+    def _threads(self, n):
+        """Return the number of threads that n pairs of inputs pay for."""
+        return 1 if n * self.entries <= FEW else number_of_threads()
 
     def _own_jobs(self):
         """Return the blocks (side, rows) of inputs with themselves."""
