@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from ..arguments import as_flag, as_part, as_whole
-from ..no_arrays import check_entries, check_unfollowed
+from ..no_arrays import check_entries, check_unfollowed, is_followed
 from ..types import HasKernel, KernelFn
 from .blocks import check_per_input, function_of_blocks, of_block
 from .cover import blocks, put_block
@@ -54,10 +54,13 @@ def batch(kernel_fn: KernelFn | HasKernel, batch_size: int = 0, device_count: in
     -------
     callable : (x1, x2=None, *args, **kwargs) -> what kernel_fn returns. Inputs may be lists of arrays of equal lengths.
         Keyword arguments that are pairs of arrays, for x1 and for x2 (with x2=None one array), are cut like the inputs.
+        Inputs that autograd follows go to kernel_fn in one call, and so do their derivatives; with `out` they are
+        refused, since a store has no derivatives.
 
     Raises
     ------
-    TypeError       : kernel_fn is not a function, or returns no arrays; inputs are not arrays, such as a `Kernel`.
+    TypeError       : kernel_fn is not a function, or returns no arrays; inputs are not arrays, such as a `Kernel`;
+        autograd follows numbers of the network, or inputs while there is an `out`.
     ValueError      : batch_size < 0; arrays in keyword arguments do not have one entry for each input; a kernel does
         not have the shape of its tile; a layer of the network mixes the batch; the store is of another network, other
         inputs or other tiles, or its manifest is damaged.
@@ -108,6 +111,8 @@ class _Batched:
     limit: int | None
 
     def __call__(self, x1: Any, x2: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if self.out is None and _are_followed((x1, x2)):
+            return self.of(x1, x2, *args, **kwargs)
         other = x1 if x2 is None else x2
         shape = (number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2'))
         check_per_input(kwargs, shape)
@@ -246,6 +251,11 @@ def _taken(x, rows):
     if isinstance(x, (list, tuple)):
         return type(x)(_taken(a, rows) for a in x)
     return None if x is None else x[rows]
+
+
+def _are_followed(x):
+    """True if autograd follows the array x, or any array in a list."""
+    return any(map(_are_followed, x)) if isinstance(x, (list, tuple)) else is_followed(x)
 
 
 def number_of_inputs(x: Any, name: str) -> int:

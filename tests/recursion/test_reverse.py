@@ -14,6 +14,7 @@ import pytest
 from autograd import tracer
 from autograd.core import make_jvp, make_vjp, primitive_vjps
 
+from ntref import batch
 from ntref.duals.partials import MIN_ANGLE, Watched
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
@@ -305,6 +306,29 @@ def test_float32(rng):
     found = autograd.grad(f)(x.astype('float32'))
     assert found.dtype == 'float32'
     assert_agree([found.astype('float64')], [autograd.grad(f)(x.astype('float32').astype('float64'))], 3e-5)
+
+
+def test_through_a_batch_in_memory(rng, tmp_path):
+    """A batch in memory is the same kernel; a store has no derivatives."""
+    x, y = rng.standard_normal((9, 12)), rng.standard_normal((7, 12))
+    net = DENSE[0]
+
+    def f(kernel_fn):
+        return lambda *x: weighted([kernel_fn(*x, get='ntk')])
+    for given in ((x, y), (x,)):
+        argnums = tuple(range(len(given)))
+        found = autograd.grad(f(batch(net, 4)), argnums)(*given)
+        assert_agree(found, autograd.grad(f(net.kernel_fn), argnums)(*given))
+        with pytest.raises(TypeError, match='no derivatives go through this function'):
+            autograd.grad(f(batch(net, 4, out=tmp_path / 'store')))(*given)
+    pair = parallel(DENSE[0], DENSE[1])
+
+    def total(x, kernel_fn):
+        return sum(anp.sum(anp.sin(k)) for k in kernel_fn([x, 2 * x], get='ntk'))
+    found, expected = (autograd.grad(total)(x, kernel_fn) for kernel_fn in (batch(pair, 4), pair.kernel_fn))
+    assert_agree([found], [expected])
+    with pytest.raises(TypeError, match='no derivatives go through this function'):
+        autograd.grad(lambda w: weighted([batch(serial(Dense(8, w), Relu()), 4)(x, get='ntk')]))(1.3)
 
 
 def test_the_same_array_on_both_sides(rng):
