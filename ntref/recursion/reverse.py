@@ -8,6 +8,7 @@ against x2 (`Recorded`) read them there, and give cotangents of K at the input, 
 Then inputs with themselves go back from the cotangents of all variances. Derivation: docs/theory/adjoint.md
 """
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import isqrt, prod
 from threading import Lock
@@ -16,7 +17,7 @@ from typing import Any
 from ..arrays import namespace, plain, untraced
 from ..duals.geometry import Cov
 from ..engine.cover import ENTRIES, blocks, cuts
-from ..engine.run import in_threads, number_of_threads
+from ..engine.run import alone, in_threads, number_of_threads
 from ..types import Array
 from ..windows import zeros
 from .leaves import Leaves
@@ -59,7 +60,8 @@ class Backward:
         """
         each = [g[i] for i in range(len(self.names))] if len(self.names) > 1 else [g]
         passes = _Passes(self, each, (in_x1, in_x2))
-        passes.run()
+        with alone() if passes.are_short else nullcontext():
+            passes.run()
         return passes.found()
 
 
@@ -74,6 +76,7 @@ class _Passes:
     bars : list              their gradients, None if they are not wanted.
     steps, step_bars         for each of them, variances after every step, and the cotangents of these.
     across : array (n1, n2)  cotangents of K at the input. None if there are positions.
+    are_short : bool         True if threads do not pay.
     """
 
     def __init__(self, of, cotangents, wanted):
@@ -92,6 +95,7 @@ class _Passes:
         self.numbers = [0.] * len(of.numbers)
         self.bars = [
             zeros(x, x.shape) if is_wanted else None for x, is_wanted in zip(self.sides, self.wanted)]
+        self.are_short = self._threads(len(self.sides[0]) * len(self.sides[-1])) == 1
         self.adding = Lock()
         self.shared, self.layer = self._numbers()
 

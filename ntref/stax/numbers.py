@@ -1,6 +1,7 @@
 """The numbers of a network that autograd follows: deviations of weights, parameters of activations."""
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
+from operator import is_
 from typing import Any
 
 from ..derivatives import is_traced
@@ -19,18 +20,20 @@ def followed(value: Any) -> list[Any]:
 
 
 def with_numbers(value: Any, numbers: Iterable) -> Any:
-    """Return the network with these numbers in the places of those that `followed` finds."""
-    return _replaced(value, iter(numbers)) if followed(value) else value
+    """Return the network with these numbers, one for each that `followed` finds, in their places."""
+    numbers = tuple(numbers)
+    return _replaced(value, iter(numbers)) if numbers else value
 
 
 def _replaced(value: Any, numbers: Iterator) -> Any:
     if is_traced(value):
         return next(numbers)
     if isinstance(value, tuple):
-        return tuple(_replaced(part, numbers) for part in value)
+        parts = tuple(_replaced(part, numbers) for part in value)
+        return value if all(map(is_, parts, value)) else parts
     if not is_dataclass(value) or isinstance(value, type):
         return value
     old = {field.name: getattr(value, field.name) for field in fields(value)}
     new = {name: _replaced(part, numbers) for name, part in old.items()}
-    changed = {name: part for name, part in new.items() if followed(old[name])}
+    changed = {name: part for name, part in new.items() if part is not old[name]}
     return replace(value, **changed) if changed else value

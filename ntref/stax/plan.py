@@ -64,10 +64,11 @@ class Followed:
     names: tuple
     is_part: bool
     in_tiles: bool
+    numbers: list
 
     def run(self) -> dict[str, Array]:
         """Return {name: kernel}."""
-        kernels = differentiable_kernels(self, self.given.x1, self.given.x2, *followed(self.layer))
+        kernels = differentiable_kernels(self, self.given.x1, self.given.x2, *self.numbers)
         if len(self.names) == 1:
             return {self.names[0]: kernels}
         return {name: _picked(kernels, i, len(self.names)) for i, name in enumerate(self.names)}
@@ -148,7 +149,7 @@ def _in_blocks(layer, given, names, is_part):
     plain = with_numbers(layer, map(untraced, numbers))
     if not is_large(plain, x1, x2, (signals[0], signals[1].with_inputs(MANY)), names):
         return None
-    return Followed(layer, given, names, is_part, is_large(plain, x1, x2, signals, names))
+    return Followed(layer, given, names, is_part, is_large(plain, x1, x2, signals, names), numbers)
 
 
 def _check_memory(given, outputs, names, in_tiles):
