@@ -4,7 +4,7 @@ import numpy
 import pytest
 from autograd import grad, make_jvp
 
-from ntref import empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn
+from ntref import classic, empirical_kernel_fn, empirical_nngp_fn, empirical_ntk_fn
 from ntref.stax import Conv, Dense, Erf, Flatten, GlobalAvgPool, serial
 
 STEP = 1e-5
@@ -129,6 +129,15 @@ def test_pooled_images_beside_the_limit(rng):
     found = grad(lambda a: anp.sum(ntk_fn(a * x, None, params)))(1.)
     exact = grad(lambda a: anp.sum(net.kernel_fn(a * x, None, 'ntk')))(1.)
     assert abs(found / exact - 1) < .2
+
+
+def test_of_the_first_release(dense, rng):
+    f, params = dense
+    x = rng.standard_normal((2, 3))
+
+    def loss(a):
+        return anp.sum(classic.ntk(f)(params, a * x))
+    numpy.testing.assert_allclose(grad(loss)(1.), differences(loss, numpy.array(1.)), rtol=1e-8)
 
 
 def test_what_is_refused_stays_refused(dense, rng):
