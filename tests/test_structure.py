@@ -194,7 +194,7 @@ ALLOWED = {
                          'predict.out_of_core', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'no_arrays', 'trees', 'types'},
-    'empirical.pairing': {'types'},
+    'empirical.pairing': {'arrays', 'types'},
     'empirical.cost': {},
     'empirical.pullbacks': {},
     'empirical.record': {'once', 'trees', 'empirical.cost', 'empirical.pullbacks'},
@@ -211,9 +211,10 @@ ALLOWED = {
     'empirical.plan': {'once', 'empirical.record', 'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan',
                              'empirical.side'},
+    'empirical.followed': {'arrays', 'no_arrays', 'trees', 'types', 'empirical.pairing', 'empirical.side'},
     'empirical.kernels': {'arguments', 'trees', 'empirical.blocks', 'empirical.check', 'empirical.cost',
-                          'empirical.jacobian', 'empirical.pairing', 'empirical.plan', 'empirical.products',
-                          'empirical.side', 'empirical.structured', 'engine.memory'},
+                          'empirical.followed', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan',
+                          'empirical.products', 'empirical.side', 'empirical.structured', 'engine.memory'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     'empirical.monte_carlo': {'arguments', 'empirical', 'trees', 'types', 'empirical.side', 'empirical.trees',
                               'engine.batch', 'engine.run'},
@@ -273,7 +274,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check pairing pullbacks record side jacobian products rules weights plan structured '
-        'kernels'.split())), {'numpy'})
+        'followed kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
