@@ -447,6 +447,17 @@ def test_closed_forms_of_variables_with_themselves(layer, rng):
     assert_of_dual(layer, c1, c2, q, make=lambda kind, q: kind.same(q))
 
 
+@pytest.mark.parametrize('layer', CLOSED, ids=repr)
+def test_closed_forms_keep_single_precision(layer):
+    q1, q2, k = (numpy.array(c, 'float32') for c in ([[1.], [2.]], [[.5, .7]], [[.1, -.2], [.3, .6]]))
+    for x, make in ((q1, q2, k), generic), ((q1,), lambda kind, q: kind.same(q)):
+        cov, slope = layer.dual(make(Watched, *x))
+        found = gradients_of_dual(layer, 1, 1, *x, make=partial(make, Watched))
+        wide = gradients_of_dual(layer, 1, 1, *(c.astype('float64') for c in x), make=partial(make, Watched))
+        assert {a.dtype.name for a in (cov.k, slope, *found)} == {'float32'}
+        assert max(abs(a - b).max() / max(1, abs(b).max()) for a, b in zip(found, wide)) < 3e-6
+
+
 def test_exact_closed_forms(mp50):
     """Values and pullbacks of one pair, and of a variable with itself, against differences at 50 digits."""
     q, other, k, step = 1.3, .7, -.4, mp50.mpf(10) ** -15
