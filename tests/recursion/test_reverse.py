@@ -448,6 +448,20 @@ def test_closed_forms_of_variables_with_themselves(layer, rng):
 
 
 @pytest.mark.parametrize('layer', CLOSED, ids=repr)
+def test_closed_forms_are_taken(layer):
+    """Duals that are traced leave it to `Watched.watched` to note whether pairs are near."""
+    seen = []
+
+    def total(q1):
+        pairs = Watched(q1, 1 + 0 * q1, Cov(q1 / 2), True)
+        layer.dual(pairs)
+        seen.extend(pairs.near)
+        return anp.sum(q1)
+    autograd.grad(total)(numpy.array([.5, .7]))
+    assert seen == [None]
+
+
+@pytest.mark.parametrize('layer', CLOSED, ids=repr)
 def test_closed_forms_keep_single_precision(layer):
     q1, q2, k = (numpy.array(c, 'float32') for c in ([[1.], [2.]], [[.5, .7]], [[.1, -.2], [.3, .6]]))
     for x, make in ((q1, q2, k), generic), ((q1,), lambda kind, q: kind.same(q)):

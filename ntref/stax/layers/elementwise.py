@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import duals
 from ...arguments import as_number, as_whole
-from ...arrays import exact, namespace
+from ...arrays import exact, namespace, untraced
 from ...duals import generic
 from ...duals.geometry import Cov
 from ...duals.pair import Pair
@@ -162,7 +162,7 @@ class Sin(Nonlinearity):
 
     def _cos_2c(self, p):
         """Return cos 2c for the phase c, in the precision of the pair."""
-        return namespace(p.k, self.c).cos(2 * self.c + 0 * p.q1)
+        return namespace(p.k, self.c).cos(2 * self.c + 0 * untraced(p.q1))
 
 
 @dataclass(frozen=True, repr=False)
