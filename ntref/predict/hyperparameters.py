@@ -1,4 +1,5 @@
 """Evidence for a network as a function of its hyper-parameters: its gradient and its maximum."""
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -23,6 +24,7 @@ __all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gr
 
 RIDGE = 'diag_reg'         # the hyper-parameter that is not an argument of net_fn
 ALL = slice(None)
+FEW = 2                    # inputs whose kernel is computed twice, to see that net_fn gives the same each time
 NARROW = 1e-3              # radius of a box, in logarithms, below which the search gives up
 FAR = 1e5                  # default bounds: the start divided and multiplied by this
 UPHILL = ('no step along the gradient found more, which is rounding as a rule. A larger diag_reg, '
@@ -161,6 +163,7 @@ class _Problem:
         self.kwargs = kwargs
         self.kernel = kernel_of(get)
         self.diag_reg = diag_reg
+        self.dtype = None        # of the kernel, once two kernels of the same inputs were compared
 
     def network(self, hyper):
         """Return the network with these hyper-parameters."""
@@ -181,15 +184,11 @@ class _Problem:
     @numpy.errstate(over='ignore', invalid='ignore')       # results that are not finite are refused
     def value_and_gradient(self, hyper):
         """Return log p and {name: its derivative}."""
-        k = self.whole(hyper)
-        if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
-            raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
-                            f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates '
-                            'NumPy only.')
+        k, pullback = self.followed(hyper)
         train = Training(k, self.y, hyper.get(RIDGE, self.diag_reg), self.absolute, self.trace_axes)
         value = float(evidence(train.a, train.y))
         G, of_ridge = evidence_gradient(train.a, train.y)
-        gradient = self.pullback(hyper, k, train.layout.covariance(G, train.layout.rows))
+        gradient = pullback(train.layout.covariance(G, train.layout.rows))
         if RIDGE in hyper:
             gradient[RIDGE] += float(of_ridge)
         if not all(map(isfinite, gradient.values())):
@@ -197,28 +196,38 @@ class _Problem:
                              f'{gradient} at {hyper}.')
         return value, gradient
 
-    def pullback(self, hyper, k, G):
+    def followed(self, hyper):
+        """Return the kernel k, and the function G -> {name: sum G dk/d hyper}.
+
+        In several blocks the kernel is computed once more for the sums, else the first time only.
+        """
+        parts = self.blocks(hyper)
+        if len(parts) > 1:
+            k = _floats(self.whole(hyper))
+            return k, partial(self.pullback, hyper, k, parts)
+        few = slice(0, FEW) if self.is_alone(hyper) else ALL
+        again = None if self.dtype else _floats(self.block(few, few, hyper))
+        vjp, k = _traced(partial(self.block, *parts[0]), hyper)
+        if again is not None:
+            _refuse_change(_floats(k), again, few, few)
+            self.dtype = again.dtype
+        return k.astype(self.dtype, copy=False), vjp
+
+    def pullback(self, hyper, k, parts, G):
         """Return sum G dk/d hyper by name; blocks below the diagonal are equal to those above it."""
         total = dict.fromkeys(hyper, 0.)
-        if set(hyper) == {RIDGE}:
-            return total
-        make_vjp = import_module('autograd').make_vjp
-        tolerance = numpy.finfo(k.dtype).eps ** .5 * abs(k).max()
-        for rows, columns in self.blocks(hyper):
-            vjp, part = make_vjp(partial(self.block, rows, columns))(hyper)
-            if abs(part - k[rows, columns]).max() > tolerance:
-                raise ValueError('expected net_fn to give the same kernel each time, and inputs on '
-                                 f'axis 0; got another kernel of inputs {rows} and {columns} for '
-                                 'numbers that autograd follows.')
+        for rows, columns in parts:
+            vjp, part = _traced(partial(self.block, rows, columns), hyper)
+            _refuse_change(k, part, rows, columns)
             times = 1 if rows == columns else 2
             for name, slope in vjp(times * G[rows, columns]).items():
-                total[name] += float(slope)
+                total[name] += slope
         return total
 
     def idle(self, hyper):
         """Return the hyper-parameters on which no entry of the kernel depends, as far as autograd sees."""
-        k = self.whole(hyper)
-        slopes = self.pullback(hyper, k, numpy.ones_like(k))
+        k, pullback = self.followed(hyper)
+        slopes = pullback(numpy.ones_like(k))
         return [name for name, slope in slopes.items() if slope == 0 and name != RIDGE]
 
     def refuse_unseen(self):
@@ -240,16 +249,50 @@ class _Problem:
         of_blocks = self.kernel_fn(hyper).of_blocks(self.x, None, **self.kwargs)
         return of_blocks(self.x[rows], x2, self.kernel, **kwargs)
 
+    def is_alone(self, hyper):
+        """True if each entry of the kernel depends on its own pair of inputs alone, as far as can be told."""
+        of_blocks = getattr(self.kernel_fn(hyper), 'of_blocks', lambda *a, **k: None)
+        return is_array(self.x) and of_blocks(self.x, None, **self.kwargs) is not None
+
     def blocks(self, hyper):
         """Return slices (rows, columns) of blocks on and above the diagonal, of ENTRIES / 4 pairs of positions.
 
-        There is one block of all inputs if entries of the kernel depend on other inputs too.
+        There is one block of all inputs if entries of the kernel depend on other inputs too, and where autograd does
+        not record the kernel's intermediate results.
         """
-        alone = getattr(self.kernel_fn(hyper), 'of_blocks', lambda *a, **k: None)
-        if not is_array(self.x) or alone(self.x, None, **self.kwargs) is None:
+        in_tiles = getattr(self.kernel_fn(hyper), 'gradient_in_tiles', lambda *a, **k: False)
+        if set(hyper) == {RIDGE} or not self.is_alone(hyper):
+            return [(ALL, ALL)]
+        if in_tiles(self.x, None, self.kernel, **self.kwargs):
             return [(ALL, ALL)]
         side = max(1, isqrt(ENTRIES // 4) // prod(self.x.shape[1:-1]))
         return blocks(cuts(len(self.x), side))
+
+
+def _traced(f, hyper):
+    """Return the function G -> {name: sum G df/d hyper}, and f(hyper)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Output seems independent')
+        vjp, k = import_module('autograd').make_vjp(f)(hyper)
+    return lambda G: {name: float(slope) for name, slope in vjp(G).items()}, k
+
+
+def _floats(k):
+    """Return a kernel; raise TypeError unless it is an array of floats."""
+    if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
+        raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
+                        f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates NumPy '
+                        'only.')
+    return k
+
+
+def _refuse_change(k, part, rows, columns):
+    """Raise ValueError unless `part` is the kernel k of these inputs."""
+    eps = max(numpy.finfo(a.dtype).eps for a in (k, part))
+    if abs(k[rows, columns] - part).max() > eps ** .5 * abs(k).max():
+        raise ValueError('expected net_fn to give the same kernel each time, and inputs on axis '
+                         f'0; got another kernel of inputs {rows} and {columns} for numbers that '
+                         'autograd follows.')
 
 
 # ------------------------------------------------------------------ the maximum

@@ -15,7 +15,7 @@ from .given import Given, first_leaf
 from .numbers import followed, with_numbers
 from .trees import each_branch
 
-__all__ = ['Followed', 'Tiles', 'Whole', 'entries', 'planned']
+__all__ = ['Followed', 'Tiles', 'Whole', 'entries', 'gradient_in_tiles', 'planned']
 
 KEPT = 'nngp', 'gap', 'area'      # the arrays of n1 x n2 entries that a `Kernel` always has
 WHOLE_ARRAYS = 24                 # measured peak, in arrays as large as a kernel, of a `Kernel` computed in one piece
@@ -115,7 +115,8 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
     outputs = [layer.trace(signal) for signal in given.signals]
-    is_followed = _is_followed(layer, given, names)
+    follows = any(map(is_traced, (given.x1, given.x2, *followed(layer))))
+    is_followed = follows and gradient_in_tiles(layer, given, names)
     in_tiles = is_followed or is_large(layer, given.x1, given.x2, given.signals, names)
     _check_memory(given, outputs, names, in_tiles)
     if is_followed:
@@ -123,8 +124,8 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     return Tiles(layer, given, names, is_part) if in_tiles else Whole(layer, given, names, is_part)
 
 
-def _is_followed(layer, given, names):
-    """True if autograd follows inputs or numbers of layers, and plain calls would go in tiles.
+def gradient_in_tiles(layer: Any, given: Given, names: tuple[str, ...]) -> bool:
+    """True if a call whose inputs or numbers autograd follows is `Followed`, as it is where plain calls go in tiles.
 
     The same inputs given twice are traced over whole arrays; x2=None says that they are the same.
     """
@@ -133,14 +134,11 @@ def _is_followed(layer, given, names):
         return False
     if any(pattern is not None for s in signals for pattern in s.patterns):
         return False
-    numbers = followed(layer)
-    if not any(map(is_traced, (given.x1, given.x2, *numbers))):
-        return False
     x1 = untraced(given.x1)
     x2 = untraced(given.x2)
     if x2 is not None and replace(given, x1=x1, x2=x2).are_same:
         return False                             # a block does not know which of its inputs are the same
-    plain = with_numbers(layer, map(untraced, numbers))
+    plain = with_numbers(layer, map(untraced, followed(layer)))
     return is_large(plain, x1, x2, signals, names)
 
 

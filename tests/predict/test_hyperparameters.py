@@ -98,7 +98,8 @@ def test_blocks_are_the_whole(rng, monkeypatch):
     problem = hyperparameters._Problem
 
     def counting(self, rows, columns, hyper, f=problem.block):
-        calls.append((rows, columns))
+        if hyper is not self.initial:                        # autograd follows the numbers
+            calls.append((rows, columns))
         return f(self, rows, columns, hyper)
     monkeypatch.setattr(problem, 'block', counting)
     for side, n in ((1, 78), (3, 10), (5, 6), (11, 3), (12, 1), (1000, 1)):
