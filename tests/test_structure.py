@@ -171,9 +171,9 @@ ALLOWED = {
     'predict.bayes': {'arguments', 'arrays', 'no_arrays', 'types', 'predict.closed_form', 'predict.factor',
                       'predict.layout'},
     'predict.sampling': {'arguments', 'arrays', 'no_arrays', 'types', 'predict.factor', 'predict.layout'},
-    'predict.hyperparameters': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.blocks', 'engine.cover',
-                                'engine.run', 'predict.bayes', 'predict.closed_form', 'predict.ensemble',
-                                'predict.layout'},
+    'predict.network_evidence': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.blocks', 'engine.cover',
+                                 'predict.bayes', 'predict.closed_form', 'predict.ensemble', 'predict.layout'},
+    'predict.hyperparameters': {'arguments', 'types', 'engine.run', 'predict.layout', 'predict.network_evidence'},
     'predict.out_of_core': {'arguments', 'no_arrays', 'types', 'engine.blocks', 'engine.cover', 'predict.factor',
                             'predict.layout'},
     'predict.iterative': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.factor',
@@ -187,8 +187,8 @@ ALLOWED = {
                      'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode'},
     'predict.__init__': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.ensemble',
                          'predict.factor', 'predict.flow', 'predict.gaussian', 'predict.hyperparameters',
-                         'predict.iterative', 'predict.iterative_gaussian', 'predict.kernel_gradient', 'predict.ode',
-                         'predict.out_of_core', 'predict.sampling'},
+                         'predict.iterative', 'predict.iterative_gaussian', 'predict.kernel_gradient',
+                         'predict.network_evidence', 'predict.ode', 'predict.out_of_core', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'no_arrays', 'trees', 'types'},
     'empirical.pairing': {'types'},
@@ -263,7 +263,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges', 'keep', 'duals.angle', 'duals.fast', 'duals.generic',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
     'engine.chunks', 'engine.forms', 'engine.sink', 'engine.store', 'predict.equations', 'predict.flow',
-    'predict.hyperparameters', 'predict.loss',
+    'predict.hyperparameters', 'predict.loss', 'predict.network_evidence',
     'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'empirical.monte_carlo', *(
         f'oracle.{name}' for name in

@@ -9,8 +9,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 from ntref import stax
 from ntref.predict import (
-    Fit, FitError, Gaussian, NotPSDError, fit_hyperparameters, hyperparameters, log_marginal_likelihood,
-    log_marginal_likelihood_gradient, sample)
+    Fit, FitError, Gaussian, NotPSDError, fit_hyperparameters, log_marginal_likelihood,
+    log_marginal_likelihood_gradient, network_evidence, sample)
 
 
 def relu(W_std, b_std):
@@ -68,7 +68,7 @@ CASES = {
 def test_gradient_against_differences(rng, monkeypatch, name, entries):
     """In blocks of nine pairs, and in one."""
     if entries:
-        monkeypatch.setattr(hyperparameters, 'ENTRIES', entries)
+        monkeypatch.setattr(network_evidence, 'ENTRIES', entries)
     net_fn, hyper, shape, targets, options = CASES[name]
     x, y = rng.standard_normal(shape), rng.standard_normal(targets)
     value, gradient = log_marginal_likelihood_gradient(net_fn, x, y, hyper, **options)
@@ -95,7 +95,7 @@ def test_blocks_are_the_whole(rng, monkeypatch):
     def traced(v):
         return log_marginal_likelihood(relu(v[0], v[1]).kernel_fn(x, get='nngp'), y, v[2])
     truth, calls = autograd.grad(traced)(np.array(list(hyper.values()))), []
-    problem = hyperparameters._Problem
+    problem = network_evidence.Problem
 
     def counting(self, rows, columns, hyper, f=problem.block):
         if hyper is not self.initial:                        # autograd follows the numbers
@@ -104,7 +104,7 @@ def test_blocks_are_the_whole(rng, monkeypatch):
     monkeypatch.setattr(problem, 'block', counting)
     for side, n in ((1, 78), (3, 10), (5, 6), (11, 3), (12, 1), (1000, 1)):
         calls.clear()
-        monkeypatch.setattr(hyperparameters, 'ENTRIES', 4 * side * side)
+        monkeypatch.setattr(network_evidence, 'ENTRIES', 4 * side * side)
         _, gradient = log_marginal_likelihood_gradient(relu, x, y, hyper)
         assert len(calls) == n and max(len(range(12)[rows]) for rows, _ in calls) <= side
         np.testing.assert_allclose(list(gradient.values()), truth, rtol=1e-12)
@@ -128,7 +128,7 @@ def test_keywords_in_blocks(rng, monkeypatch):
     for net_fn, given in ((masked, dict(mask_constant=9.)), (graph, dict(pattern=pattern))):
         found = []
         for entries in (2 ** 20, 4 * 4 * 4 * 2 * 2):
-            monkeypatch.setattr(hyperparameters, 'ENTRIES', entries)
+            monkeypatch.setattr(network_evidence, 'ENTRIES', entries)
             found.append(log_marginal_likelihood_gradient(net_fn, x, y, hyper, **given))
         assert found[0][1] == pytest.approx(found[1][1], rel=1e-11)
 

@@ -32,7 +32,7 @@ from ntref.duals.fast import BLOCK
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
-from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
+from ntref.predict import bayes, discrete, factor, network_evidence, sampling
 from ntref.quadrature import expectation
 from ntref.recursion import start, tile, tiled
 from ntref.recursion.kernel import Kernel
@@ -488,7 +488,7 @@ def check_evidence_gradient():
     def evidence(w, r):
         k = w ** 2 * x @ x.T
         return log_density(y, k + r * numpy.trace(k) / 3 * numpy.eye(3))
-    with mock.patch.object(hyperparameters, 'ENTRIES', 16):
+    with mock.patch.object(network_evidence, 'ENTRIES', 16):
         value, gradient = predict.log_marginal_likelihood_gradient(
             lambda w: Dense(1, 3 ** .5 * w), x, y, {'w': w, 'diag_reg': r})
     near(numpy.array(value), evidence(w, r), 100.)
@@ -938,17 +938,18 @@ BAYES = {
     'sweep: the first ridge for all': (lambda: mock.patch.object(
         bayes, 'with_ridges', lambda a, regs, f=bayes.with_ridges: f(a, regs[:1] * len(regs))), 'left out, sweep'),
     'gradient: without the ridge in K': (lambda: mock.patch.object(
-        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+        network_evidence, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
             f(a, y)[0] - f(a, y)[1] / a.scale * a.diag_reg / a.n * numpy.eye(a.n), f(a, y)[1])), 'evidence, gradient'),
     'gradient: of one output': (lambda: mock.patch.object(
-        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: f(a, y[:, :1])),
+        network_evidence, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: f(a, y[:, :1])),
         'evidence, gradient'),
     'gradient: of a ridge that is absolute': (lambda: mock.patch.object(
-        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+        network_evidence, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
             f(a, y)[0], f(a, y)[1] / a.scale)), 'evidence, gradient'),
     'gradient: blocks below the diagonal forgotten': (lambda: method(
-        hyperparameters._Problem, 'pullback', lambda f, p, hyper, k, G: f(
-            p, hyper, k, (G + G * (numpy.arange(3)[:, None] // 2 == numpy.arange(3) // 2)) / 2)), 'evidence, gradient'),
+        network_evidence.Problem, 'pullback', lambda f, p, hyper, k, parts, G: f(
+            p, hyper, k, parts, (G + G * (numpy.arange(3)[:, None] // 2 == numpy.arange(3) // 2)) / 2)),
+        'evidence, gradient'),
     'left out: one output of an input': (lambda: mock.patch.object(
         bayes, 'inverted', lambda b, f=bayes.inverted: f(b * numpy.eye(b.shape[-1]))), 'left out'),
     'left out: without the determinant': (lambda: mock.patch.object(
@@ -1264,7 +1265,7 @@ OWNERS = (
     branching, conv, sliding, tiled, reshaping, series, series._Rows, smooth, truncated,
     exponential_unit, Layer, masking, mixing, normalization, ImageResize, Window, jacobian, pairing,
     pairing.Pairing, plan, plan.Part, products, record, rules, weights.Weight, structured,
-    structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
-    hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
+    structured.Total, bayes, factor.Factor, factor.Shifted, network_evidence,
+    network_evidence.Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
     kernel_gradient, *training.OWNERS)
 """What mutants change."""
