@@ -113,6 +113,36 @@ def test_blocks_are_the_whole(rng, monkeypatch):
     assert calls == [(slice(None), slice(None))]
 
 
+@pytest.mark.parametrize('features', (1, 4))
+@pytest.mark.parametrize('nonlinearity', (stax.Relu, stax.Erf))
+def test_tiles_are_the_blocks_that_autograd_records(rng, monkeypatch, nonlinearity, features):
+    """With rows that are repeated, parallel, opposite and zero."""
+    x, y = rng.standard_normal((300, features)), rng.standard_normal((300, 2))
+    x[100:120], x[120:140], x[140:160], x[160:162] = x[:20], 3 * x[:20], -x[:20], 0
+    hyper = dict(W_std=1.4, b_std=.4, diag_reg=.1)
+
+    def net_fn(W_std, b_std):
+        dense = stax.Dense(1, W_std, b_std)
+        return stax.serial(dense, nonlinearity(), dense, nonlinearity(), dense)
+    calls, block = [], network_evidence.Problem.block
+
+    def counting(self, rows, columns, hyper):
+        calls.append((rows, columns))
+        return block(self, rows, columns, hyper)
+    monkeypatch.setattr(network_evidence.Problem, 'block', counting)
+    problem = network_evidence.Problem(net_fn, x, y, hyper, ('nngp', 0., False, (-1,)), {})
+    value, gradient = problem.value_and_gradient(hyper)
+    again = problem.value_and_gradient(hyper)                # threads add up in any order
+    assert again[0] == value and again[1] == pytest.approx(gradient, rel=1e-13)
+    assert calls == [(slice(0, 2), slice(0, 2)), *[(slice(None), slice(None))] * 2]
+    monkeypatch.setattr(type(net_fn(1., 1.).kernel_fn), 'gradient_in_tiles', lambda *a, **k: False)
+    recorded, slopes = log_marginal_likelihood_gradient(net_fn, x, y, hyper)
+    assert len(calls) == 3 + 3
+    assert value == pytest.approx(recorded, rel=1e-12)
+    largest = max(map(abs, slopes.values()))
+    assert all(abs(gradient[name] - slopes[name]) < 1e-11 * largest for name in hyper)
+
+
 def test_keywords_in_blocks(rng, monkeypatch):
     """A mask and a pattern go to the kernel function, those of a block with it."""
     x, y = rng.standard_normal((5, 4, 2)), rng.standard_normal((5, 1))
@@ -183,8 +213,11 @@ def test_against_scikit_learn(rng):
                                [(c * d) ** .5, s * c ** .5, r], rtol=1e-3)
 
 
-def test_single_precision(rng):
-    x, y = rng.standard_normal((6, 3)), rng.standard_normal((6, 2))
+@pytest.mark.parametrize('n, entries', ((6, 2 ** 18), (6, 4 * 9), (300, 2 ** 18)))
+def test_single_precision(rng, monkeypatch, n, entries):
+    """Recorded in one block, in four, and in tiles."""
+    monkeypatch.setattr(network_evidence, 'ENTRIES', entries)
+    x, y = rng.standard_normal((n, 3)), rng.standard_normal((n, 2))
     hyper = dict(W_std=1.4, b_std=.4, diag_reg=.1)
     value, gradient = log_marginal_likelihood_gradient(relu, x, y, hyper)
     rough, slopes = log_marginal_likelihood_gradient(relu, x.astype('float32'), y.astype('float32'), hyper)
