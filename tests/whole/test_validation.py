@@ -11,7 +11,8 @@ import performance
 import pytest
 import run
 from places import ROOT
-from studies import by_architecture, common, ensembles, monte_carlo, phases, small_data, tangent_kernel
+from studies import (
+    by_architecture, common, ensembles, inducing_points, monte_carlo, phases, small_data, tangent_kernel)
 
 from ntref import stax
 from ntref.stax import Dense, Erf, Layer, serial
@@ -104,6 +105,18 @@ def test_small_data(tmp_path):
     assert is_figure(tmp_path / 'figure.png')
 
 
+def test_inducing_points(tmp_path):
+    (row,), whole = inducing_points.measure(**inducing_points.QUICK)
+    assert len(row.losses) == inducing_points.QUICK['steps'] + 1 and (numpy.diff(row.losses) < 0).all()
+    mean, error = row.random
+    assert mean + 3 * error < row.after and row.before + .15 < row.after < whole + .02
+    assert all(accuracy > row.before + .1 for accuracy in row.others.values())
+    before, after = row.images
+    assert before.shape == after.shape == (10, 64) and abs(after - before).max() < 2 * inducing_points.RATE * 30
+    inducing_points.draw([row], whole, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+
+
 # ------------------------------------------------------------------ what they compute with
 
 def test_power_law():
@@ -171,6 +184,35 @@ def test_kernels_with_fixed_layers(rng):
     expected = [small_data.normalized(ntk(x, depth, fixed)) for depth in (1, 3) for fixed in range(depth)]
     assert len(found) == 4
     numpy.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
+
+
+def test_support_and_its_gradient(rng):
+    """K(x, s) (K(s, s) + reg)^-1 y, written out; the loss along a line through the first step of Adam."""
+    kernel_fn, get = kernel = inducing_points.kernels()['NTK, Erf']
+    x, support, y = rng.standard_normal((30, 5)), rng.standard_normal((10, 5)), common.one_hot(numpy.arange(10))
+    labels = rng.integers(10, size=30)
+
+    def loss(support):
+        k = kernel_fn(support, get=get)
+        a = k + inducing_points.REG * k.trace() / 10 * numpy.eye(10)
+        f = kernel_fn(x, support, get) @ numpy.linalg.solve(a, y)
+        assert abs(inducing_points.outputs(kernel, x, support, y) - f).max() < 1e-9 * abs(f).max()
+        return ((f - common.one_hot(labels)) ** 2).sum(-1).mean() / 2
+    step, losses = inducing_points.learnt(kernel, (x, labels), support, y, 1)
+    assert losses == pytest.approx([loss(support), loss(step)], rel=1e-9)
+    for i, j in ((0, 0), (3, 4), (9, 2)):                   # the first step of Adam is RATE down each slope
+        h = 1e-5 * (numpy.arange(50).reshape(10, 5) == 5 * i + j)
+        slope = loss(support + h) - loss(support - h)
+        assert abs((step - support)[i, j] + inducing_points.RATE * numpy.sign(slope)) < 1e-5
+
+
+def test_support_has_as_many_of_each_class(rng):
+    labels = rng.integers(10, size=300)
+    for order in (None, rng):
+        some = inducing_points.chosen(labels, 50, order)
+        assert numpy.bincount(labels[some]).tolist() == [5] * 10 and len(set(some.tolist())) == 50
+    first = inducing_points.chosen(labels, 10)
+    assert [labels[:i].tolist().count(labels[i]) for i in first] == [0] * 10
 
 
 def test_scores():
