@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..arguments import as_whole
+from ..arrays import generator
 from ..engine.run import counted
-from ..types import Array, HasKernel, KernelFn, Number
+from ..types import Array, HasKernel, KernelFn, Number, Seed
 from .layout import Axes, nonnegative
 from .network_evidence import Problem
 
 __all__ = ['Fit', 'FitError', 'fit_hyperparameters']
 
 NARROW = 1e-3              # radius of a box, in logarithms, below which the search gives up
-FAR = 1e5                  # default bounds: the start divided and multiplied by this
+FAR = 1e5                  # default bounds: `initial` divided and multiplied by this
+NEAR = 10.                 # where no bounds are given, other starts are up to this factor away from `initial`
 UPHILL = ('no step along the gradient found more, which is rounding as a rule. A larger diag_reg, '
           'or bounds, may help.')
 
@@ -32,11 +34,13 @@ class Fit(NamedTuple):
     network : net_fn(**hyperparameters), without diag_reg.
     trace : list of (hyperparameters, log marginal likelihood) of all that were tried, the start first.
     scipy : scipy.optimize.OptimizeResult of -log p in the logarithms; None if the optimizer did not finish.
+    starts : tuple of what each start gave, in order: a Fit, or the error that ended it, a FitError with its `fit` or a
+        ValueError.
 
     Examples
     --------
     >>> Fit._fields
-    ('hyperparameters', 'log_marginal_likelihood', 'gradient', 'at_bounds', 'network', 'trace', 'scipy')
+    ('hyperparameters', 'log_marginal_likelihood', 'gradient', 'at_bounds', 'network', 'trace', 'scipy', 'starts')
     """
 
     hyperparameters: dict
@@ -46,6 +50,7 @@ class Fit(NamedTuple):
     network: Any
     trace: list
     scipy: Any
+    starts: tuple = ()
 
 
 class FitError(RuntimeError):
@@ -53,7 +58,7 @@ class FitError(RuntimeError):
 
     Attributes
     ----------
-    fit : Fit, the best so far; pass its hyperparameters as `initial` to `fit_hyperparameters` to go on.
+    fit : Fit, the best so far of all starts; pass its hyperparameters as `initial` to `fit_hyperparameters` to go on.
     """
 
     def __init__(self, why: str, fit: Fit):
@@ -73,40 +78,46 @@ def fit_hyperparameters(net_fn: Callable[..., HasKernel | KernelFn], x_train: An
                         bounds: dict[str, tuple[Number, Number]] | None = None,
                         max_steps: int = 200, tol: float = 1e-5,
                         progress: bool | Callable[[dict[str, float], float], Any] | None = None,
-                        **kernel_fn_kwargs: Any) -> Fit:
+                        starts: int = 1, rng: Seed = 0, **kernel_fn_kwargs: Any) -> Fit:
     r"""Find the hyper-parameters of a network, and the noise, that make the targets most likely.
 
     .. math:: \hat\vartheta = \arg\max_\vartheta \log p(y | \vartheta)
 
-    by L-BFGS-B in the logarithms of the hyper-parameters, from one start: the result is a local maximum, never below
-    the start. Depth, nonlinearity and other choices are compared by the `log_marginal_likelihood` of their fits.
+    by L-BFGS-B in the logarithms of the hyper-parameters, from one start or the best of several: the result is a local
+    maximum, never below the start that it was reached from. Depth, nonlinearity and other choices are compared by the
+    `log_marginal_likelihood` of their fits.
 
     Parameters
     ----------
     net_fn, x_train, y_train, get, diag_reg, diag_reg_absolute_scale, trace_axes, **kernel_fn_kwargs : as in
         `log_marginal_likelihood_gradient`.
     initial : dict of numbers > 0: arguments of net_fn, and 'diag_reg' if it is to be fitted.
-    bounds : dict {name: (least, largest)} with numbers > 0; names not given have 1e-5 to 1e5 times the start.
-    max_steps : int >= 1, the most iterations of L-BFGS-B, which usually take one evaluation each.
+    bounds : dict {name: (least, largest)} with numbers > 0; names not given have 1e-5 to 1e5 times `initial`.
+    max_steps : int >= 1, the most iterations of L-BFGS-B from each start, which usually take one evaluation each.
     tol : float > 0, the largest |d log p / d log hyper-parameter| at the end. The search also ends when an iteration
         gains less than 2e-9 of |log p|.
     progress : callable, called with (hyper-parameters, log p) after each evaluation. True: show them (tqdm). None: show
         them only on a terminal. After Ctrl-C, whatever the callable kept is still there.
+    starts : int >= 1, the number of starts, one after the other. The first is `initial`; the logarithms of the others
+        are drawn uniformly between the `bounds` that are given, else from 1/10 to 10 times `initial`.
+    rng : seed or numpy.random.Generator, for these draws.
 
     Returns
     -------
-    Fit(hyperparameters, log_marginal_likelihood, gradient, at_bounds, network, trace, scipy)
+    Fit(hyperparameters, log_marginal_likelihood, gradient, at_bounds, network, trace, scipy, starts)
+        The best of the starts that reached a maximum; what the others gave, errors too, is in its `starts`.
 
     Raises
     ------
-    FitError : `max_steps` were not enough, or the search reached points without a log p; its .fit has the best so far.
-    ValueError : as `log_marginal_likelihood_gradient`, at the start; bounds that do not contain the start; a
+    FitError : from no start a maximum was reached: `max_steps` were not enough, or the search reached points without a
+        log p; its .fit has the best so far.
+    ValueError : as `log_marginal_likelihood_gradient`, at every start; bounds that do not contain `initial`; a
         hyper-parameter that the kernel does not depend on.
 
     Notes
     -----
-    Memory: nine arrays of n^2 float64 (measured), and autograd's record of one block. Time: a few dozen times the sum
-    of n^3 and the time of the kernel.
+    Memory: nine arrays of n^2 float64 (measured) and, where autograd records the kernel, its record of one block.
+    Time, from each start: a few dozen times the sum of n^3 and three times the time of the kernel.
 
     Source
     ------
@@ -125,22 +136,23 @@ def fit_hyperparameters(net_fn: Callable[..., HasKernel | KernelFn], x_train: An
     options = (get, diag_reg, diag_reg_absolute_scale, trace_axes)
     problem = Problem(net_fn, x_train, y_train, initial, options, kernel_fn_kwargs)
     limits = _limits(problem.initial, {} if bounds is None else bounds)
+    begins = _drawn(problem.initial, limits, bounds or {}, as_whole(starts, 'starts', 1), rng)
     max_steps = as_whole(max_steps, 'max_steps', 1)
     tol = nonnegative('tol', tol, positive=True)
     with counted(False if callable(progress) else progress, 'evidence') as step:
         shown = progress if callable(progress) else lambda hyper, value: step(f'{value:.6g}')
-        search = _Search(problem, limits, shown)
-        return search.run(max_steps, tol)
+        searches = [_Search(problem, start, limits, shown) for start in begins]
+        return _best([_ended(search, max_steps, tol) for search in searches])
 
 
 def _limits(initial, bounds):
-    """Return the bounds of log(value / start) for each hyper-parameter."""
+    """Return {name: (least, largest)} of all hyper-parameters."""
     if not isinstance(bounds, dict):
         raise TypeError(f'expected bounds as a dict {{name: (least, largest)}}, got '
                         f'{bounds!r:.100}.')
     if unknown := set(bounds) - set(initial):
         raise ValueError(f'expected bounds for {list(initial)}, got some for {sorted(unknown)}.')
-    limits = []
+    limits = {}
     for name, start in initial.items():
         given = bounds.get(name, (start / FAR, start * FAR))
         if numpy.shape(given) != (2,):
@@ -149,23 +161,59 @@ def _limits(initial, bounds):
         if not low <= start <= high:
             raise ValueError(f'expected {name} between its bounds {low:g} and {high:g}, got '
                              f'{start:g} in initial.')
-        limits.append((log(low / start), log(high / start)))
+        limits[name] = low, high
     return limits
+
+
+def _drawn(initial, limits, bounds, number, rng):
+    """Return the starts: `initial`, and others, log-uniform within `bounds` or NEAR `initial`."""
+    def between(name, share):
+        near = initial[name] / NEAR, initial[name] * NEAR
+        low, high = limits[name] if name in bounds else near
+        value = exp(log(low) + share * (log(high) - log(low)))
+        return min(max(value, low), high)
+    shares = generator(rng).random((number - 1, len(initial)))
+    return [initial, *({name: between(name, share) for name, share in zip(initial, row)} for row in shares)]
+
+
+def _ended(search, max_steps, tol):
+    """Return the Fit of a search, or the error that ended it."""
+    try:
+        return search.run(max_steps, tol)
+    except (ValueError, FitError) as error:
+        return error
+
+
+def _best(found):
+    """Return the best Fit; if there is none raise the FitError that got furthest, else the first error."""
+    def value(fit):
+        return fit.log_marginal_likelihood
+    fits = [each for each in found if isinstance(each, Fit)]
+    if fits:
+        return max(fits, key=value)._replace(starts=tuple(found))
+    unfinished = [each for each in found if isinstance(each, FitError)]
+    if not unfinished:
+        raise found[0]
+    error = max(unfinished, key=lambda error: value(error.fit))
+    error.fit = error.fit._replace(starts=tuple(found))
+    raise error
 
 
 class _Search:
     """-log p and its gradient for SciPy, in the logarithms of value / start; keeps all values and the best result."""
 
-    def __init__(self, problem, limits, progress):
+    def __init__(self, problem, initial, limits, progress):
         self.problem = problem
-        self.limits = limits
+        self.initial = initial
+        self.limits = [(log(low / initial[name]), log(high / initial[name]))
+                       for name, (low, high) in limits.items()]
         self.progress = progress
         self.trace = []
         self.best = None
 
     def __call__(self, u):
         self.last = tuple(map(float, u))
-        hyper = {name: start * exp(v) for (name, start), v in zip(self.problem.initial.items(), u)}
+        hyper = {name: start * exp(v) for (name, start), v in zip(self.initial.items(), u)}
         value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
         if not self.trace and 0. in gradient.values() and (idle := self.problem.idle(hyper)):

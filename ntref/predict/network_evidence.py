@@ -41,10 +41,11 @@ def log_marginal_likelihood_gradient(net_fn: Callable[..., HasKernel | KernelFn]
         \frac{\partial \log p}{\partial \vartheta} = \sum_{ij} G_{ij} \frac{\partial K_{ij}}{\partial \vartheta}, \qquad
         G = \tfrac12 (\alpha \alpha^T - o A^{-1}), \qquad \alpha = A^{-1} y
 
-    where each input has o traced entries of the targets. The kernel is computed once, and the pass back through it goes
-    tile by tile where gradients of `kernel_fn` do. Where autograd records the kernel of the network, it is computed once
-    more and recorded block by block, if each entry depends on its own pair of inputs alone (`kernel_fn.of_blocks`
-    tells): memory then holds autograd's record of one block only. Kernel functions of other kinds are recorded whole.
+    where each input has o traced entries of the targets. The kernel is computed once, and the pass back through it
+    goes tile by tile where gradients of `kernel_fn` do. Where autograd records the kernel of the network, it is
+    computed once more and recorded block by block, if each entry depends on its own pair of inputs alone
+    (`kernel_fn.of_blocks` tells): memory then holds autograd's record of one block only. Kernel functions of other
+    kinds are recorded whole.
 
     Parameters
     ----------

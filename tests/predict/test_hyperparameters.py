@@ -338,24 +338,98 @@ def test_a_search_that_leaves_what_can_be_computed():
     assert fit.log_marginal_likelihood > fit.trace[0][1] + 30
 
 
+def overflowing(W_std):
+    """K = W_std^2 up to 3, too large beyond."""
+    scale = float(getattr(W_std, '_value', W_std))
+    return lambda x1, x2, get: np.full((1, 1), 1e200) ** 2 if scale > 3 else W_std ** 2 * np.ones((1, 1))
+
+
 def test_a_step_too_far_is_taken_back():
     """The maximum is at W_std = 2; from 3 on the kernel overflows. Steps from afar would land there."""
-    def net_fn(W_std):
-        scale = float(getattr(W_std, '_value', W_std))
-        return lambda x1, x2, get: np.full((1, 1), 1e200) ** 2 if scale > 3 else W_std ** 2 * np.ones((1, 1))
     for start in (.01, .4, 2.9):
-        fit = fit_hyperparameters(net_fn, np.eye(1), np.array([2.]), dict(W_std=start))
+        fit = fit_hyperparameters(overflowing, np.eye(1), np.array([2.]), dict(W_std=start))
         assert fit.hyperparameters['W_std'] == pytest.approx(2., rel=1e-5) and fit.scipy.success
         assert fit.at_bounds == ()
-    below = fit_hyperparameters(net_fn, np.eye(1), np.array([2.]), dict(W_std=1.), bounds=dict(W_std=(.5, 1.5)))
+    below = fit_hyperparameters(overflowing, np.eye(1), np.array([2.]), dict(W_std=1.), bounds=dict(W_std=(.5, 1.5)))
     assert below.at_bounds == ('W_std',)
     with pytest.raises(FitError, match='NaN') as error:
-        fit_hyperparameters(net_fn, np.eye(1), np.array([5.]), dict(W_std=.1))
+        fit_hyperparameters(overflowing, np.eye(1), np.array([5.]), dict(W_std=.1))
     assert 2.9 < error.value.fit.hyperparameters['W_std'] <= 3
 
     with pytest.raises(ValueError, match='zero to rounding') as error:                       # at the start
         fit_hyperparameters(function, np.ones((3, 1)), np.ones(3), dict(scale=1., amplitude=1.))
     assert not isinstance(error.value, FitError)
+
+
+# ------------------------------------------------------------------ several starts
+
+def wave(W_std, b_std, W_out):
+    return stax.serial(stax.Dense(1, W_std, b_std), stax.Sin(), stax.Dense(1, W_out))
+
+
+def noisy_wave(n=40):
+    """Inputs, and targets for which noise alone is a local maximum of the evidence of `wave`."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (n, 2))
+    f = np.sin(6 * x[:, 0]) * x[:, 1]
+    return x, f - f.mean() + .1 * rng.standard_normal(n)
+
+
+def test_the_best_of_several_starts():
+    x, y = noisy_wave()
+    initial = dict(W_std=1., b_std=.5, W_out=1., diag_reg=.5)
+    once = fit_hyperparameters(wave, x, y, initial, diag_reg_absolute_scale=True)
+    fit = fit_hyperparameters(wave, x, y, initial, diag_reg_absolute_scale=True, starts=3)
+    assert len(once.starts) == 1 and once.starts[0].trace == once.trace == fit.starts[0].trace
+    assert len(fit.starts) == 3 and all(isinstance(each, Fit) and not each.starts for each in fit.starts)
+    assert fit.log_marginal_likelihood == max(each.log_marginal_likelihood for each in fit.starts)
+    assert fit.log_marginal_likelihood > once.log_marginal_likelihood + 10 and fit.scipy.success
+    first, *others = (each.trace[0][0] for each in fit.starts)
+    assert first == initial and others[0] != others[1]
+    assert all(.1 <= start[name] / initial[name] <= 10 for start in others for name in initial)
+    assert fit.log_marginal_likelihood == pytest.approx(log_marginal_likelihood_gradient(
+        wave, x, y, fit.hyperparameters, diag_reg_absolute_scale=True)[0], abs=1e-9)
+
+
+def test_starts_are_drawn_between_bounds():
+    x, y = noisy_wave(6)
+    initial, bounds = dict(W_std=1., b_std=.5, W_out=1.), dict(W_std=(.9, 1.1), b_std=(.5, .5))
+
+    def drawn_from(rng):
+        fit = fit_hyperparameters(wave, x, y, initial, diag_reg=.5, bounds=bounds, starts=5, rng=rng)
+        for each in fit.starts:
+            assert all(low * (1 - 1e-14) <= hyper[name] <= high * (1 + 1e-14) for hyper, _ in each.trace
+                       for name, (low, high) in bounds.items())
+        return [each.trace[0][0] for each in fit.starts]
+    starts = drawn_from(7)
+    widths = [start['W_std'] for start in starts[1:]]
+    assert starts[0] == initial and .9 < min(widths) < 1 < max(widths) < 1.1 and len(set(widths)) == 4
+    assert all(start['b_std'] == .5 for start in starts)
+    assert drawn_from(np.random.default_rng(7)) == starts != drawn_from(8)
+
+
+def test_an_error_of_one_start_does_not_lose_the_others():
+    given = overflowing, np.eye(1), np.array([2.]), dict(W_std=10.)
+    with pytest.raises(ValueError, match='NaN') as error:
+        fit_hyperparameters(*given)
+    assert not isinstance(error.value, FitError)
+    fit = fit_hyperparameters(*given, starts=8)
+    assert fit.hyperparameters['W_std'] == pytest.approx(2., rel=1e-5)
+    kinds = [type(each) for each in fit.starts]
+    assert kinds[0] is ValueError and 'NaN' in str(fit.starts[0]) and Fit in kinds and len(kinds) == 8
+    with pytest.raises(ValueError, match='NaN'):
+        fit_hyperparameters(*given, starts=3, bounds=dict(W_std=(5., 20.)))
+
+
+def test_no_start_reaches_a_maximum():
+    x, y = noisy_wave()
+    initial = dict(W_std=1., b_std=.5, W_out=1., diag_reg=.5)
+    with pytest.raises(FitError, match='ITERATIONS') as error:
+        fit_hyperparameters(wave, x, y, initial, max_steps=2, starts=4)
+    found = error.value.fit.starts
+    assert len(found) == 4 and all(isinstance(each, FitError) for each in found)
+    values = [each.fit.log_marginal_likelihood for each in found]
+    assert error.value.fit.log_marginal_likelihood == max(values) > values[0]
 
 
 def test_a_gradient_that_points_downhill():
@@ -431,6 +505,8 @@ def fickle():
     (lambda: fit(relu(1., 1.), X3, Y3, WB), TypeError, 'net_fn to be a function, got _Serial'),
     (lambda: gradient(lambda **h: tuple(relu(**h)), X3, Y3, WB), TypeError, 'return a network, .* got tuple: '),
     (lambda: gradient(lambda **h: None, X3, Y3, WB), TypeError, 'return a network, or its kernel_fn, got NoneType'),
+    (lambda: fit(relu, X3, Y3, WB, starts=0), ValueError, 'starts is expected to be a whole number >= 1'),
+    (lambda: fit(relu, X3, Y3, WB, starts=2, rng='0'), TypeError, 'expected rng to be a seed'),
     (lambda: fit(relu, X3, Y3, WB, max_steps=0), ValueError, 'max_steps is expected to be a whole number >= 1'),
     (lambda: fit(relu, X3, Y3, WB, tol=0.), ValueError, 'expected tol > 0'),
     (lambda: fit(lambda W_std, b_std: linear(W_std, 1.), X3, Y3, WB), ValueError,

@@ -210,7 +210,7 @@ FUNCTIONS = {
         RIDGE, net_fn=of_width, x_train=X, y_train=Y, hyperparameters={'W_std': 1.}, get='nngp')),
     'fit_hyperparameters': (predict.fit_hyperparameters, dict(
         RIDGE, net_fn=of_width, x_train=X, y_train=Y, initial={'W_std': 1.}, get='nngp', bounds=None, max_steps=20,
-        tol=1e-3, progress=False)),
+        tol=1e-3, progress=False, starts=2, rng=0)),
     'max_learning_rate': (predict.max_learning_rate, dict(
         ntk_train_train=K, y_train_size=None, momentum=0., eps=1e-12, nesterov=False)),
     'kernel_gradient': (predict.kernel_gradient, dict(
