@@ -115,8 +115,7 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
     outputs = [layer.trace(signal) for signal in given.signals]
-    follows = any(map(is_traced, (given.x1, given.x2, *followed(layer))))
-    is_followed = follows and gradient_in_tiles(layer, given, names)
+    is_followed = _is_followed(layer, given, names)
     in_tiles = is_followed or is_large(layer, given.x1, given.x2, given.signals, names)
     _check_memory(given, outputs, names, in_tiles)
     if is_followed:
@@ -140,6 +139,13 @@ def gradient_in_tiles(layer: Any, given: Given, names: tuple[str, ...]) -> bool:
         return False                             # a block does not know which of its inputs are the same
     plain = with_numbers(layer, map(untraced, followed(layer)))
     return is_large(plain, x1, x2, signals, names)
+
+
+def _is_followed(layer, given, names):
+    """True if autograd follows inputs or numbers of layers, and plain calls would go in tiles."""
+    if not any(map(is_traced, (given.x1, given.x2, *followed(layer)))):
+        return False
+    return gradient_in_tiles(layer, given, names)
 
 
 def _check_memory(given, outputs, names, in_tiles):
