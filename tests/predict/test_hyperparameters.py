@@ -11,6 +11,7 @@ from ntref import stax
 from ntref.predict import (
     Fit, FitError, Gaussian, NotPSDError, fit_hyperparameters, log_marginal_likelihood,
     log_marginal_likelihood_gradient, network_evidence, sample)
+from ntref.stax import plan
 
 
 def relu(W_std, b_std):
@@ -141,6 +142,29 @@ def test_tiles_are_the_blocks_that_autograd_records(rng, monkeypatch, nonlineari
     assert value == pytest.approx(recorded, rel=1e-12)
     largest = max(map(abs, slopes.values()))
     assert all(abs(gradient[name] - slopes[name]) < 1e-11 * largest for name in hyper)
+
+
+IN_TILES = {
+    'few inputs': (relu, (20, 3), {}, False),
+    'many inputs': (relu, (260, 3), {}, True),
+    'images': (images, (4, 3, 3, 2), {}, True),
+    'a mask': (images, (4, 3, 3, 2), dict(mask_constant=7.), False),
+    'mixed inputs': (standardized, (260, 3), {}, False),
+}
+
+
+@pytest.mark.parametrize('name', IN_TILES)
+def test_what_is_said_of_tiles_is_done(rng, monkeypatch, name):
+    """`gradient_in_tiles` tells whether autograd sees the kernel as one function."""
+    net_fn, shape, given, expected = IN_TILES[name]
+    x, seen = rng.standard_normal(shape), []
+    x[0] = given.get('mask_constant', x[0])
+    backward = plan.Followed.backward
+    monkeypatch.setattr(plan.Followed, 'backward', lambda self, *x: seen.append(self) or backward(self, *x))
+    hyper = dict(W_std=1.4, b_std=.4, **(dict(W_out=.7) if net_fn is images else {}))
+    said = net_fn(**hyper).kernel_fn.gradient_in_tiles(x, None, 'nngp', **given)
+    log_marginal_likelihood_gradient(net_fn, x, rng.standard_normal(len(x)), hyper, diag_reg=.1, **given)
+    assert said == bool(seen) == expected
 
 
 def test_keywords_in_blocks(rng, monkeypatch):

@@ -8,6 +8,7 @@ import bench_tasks
 import benched
 import numpy
 import performance
+import pictures
 import pytest
 import run
 from places import ROOT
@@ -160,6 +161,21 @@ def test_critical_line(q):
     u, weights = q ** .5 * nodes, weights / (2 * numpy.pi) ** .5
     assert w2 * weights @ (2 / numpy.pi ** .5 * numpy.exp(-u ** 2)) ** 2 == pytest.approx(1, rel=1e-9)
     assert w2 * weights @ erf(u) ** 2 + b2 == pytest.approx(q, rel=1e-9)
+
+
+def test_fixed_points_on_a_grid(tmp_path):
+    """From q* as the parameter, against iteration; NaN where variances grow without end."""
+    w_std, b_std = numpy.linspace(.6, 2.9, 7), numpy.linspace(.1, .9, 5)
+    q, chi = pictures.fixed_points(Erf(), w_std, b_std)
+    w2, b2 = w_std ** 2, b_std[:, None] ** 2
+    assert abs(q / phases.fixed_point(w2, b2)[0] - 1).max() < 3e-5
+    assert abs(chi / phases.growth(w2, q, 1.) - 1).max() < 3e-5
+    q, chi = pictures.fixed_points(stax.Relu(), w_std, b_std)
+    finite = w2 + 0 * b2 < 1.9
+    assert (numpy.isnan(q) == (w2 + 0 * b2 > 2)).all()
+    assert abs(q / (b2 / (1 - w2 / 2)) - 1)[finite].max() < 3e-5 and abs(chi / (w2 / 2) - 1)[finite].max() < 1e-12
+    pictures.phases(tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
 
 
 def test_kernels_with_fixed_layers(rng):
