@@ -69,7 +69,12 @@ def _numpy_like(kind, root, special, linalg, **functions):
 
 def _eps(a):
     """Return the machine epsilon of the numbers in `a`, a Python float."""
-    return float(numpy.finfo(a.dtype).eps)
+    return _eps_of_type(a.dtype)
+
+
+@lru_cache(maxsize=8)
+def _eps_of_type(dtype):
+    return float(numpy.finfo(dtype).eps)
 
 
 def _patch(a, index, values):
@@ -264,7 +269,7 @@ def kind(a: Any) -> str | None:
     a meaning of their own.
     """
     of_type: Any = type(a)
-    if of_type in PLAIN or issubclass(of_type, numpy.generic):
+    if of_type is numpy.ndarray or of_type in PLAIN or issubclass(of_type, numpy.generic):
         return 'mpmath' if a.dtype.hasobject else 'numpy'
     return _kind_of_type(of_type)
 

@@ -4,12 +4,17 @@ from typing import Any
 from .arrays import kind, namespace
 from .types import Array, Number
 
-__all__ = ['divided', 'increased', 'scaled']
+__all__ = ['blanked', 'divided', 'increased', 'scaled']
+
+
+def _takes(a, b):
+    """True if a is an array of NumPy's into which a result with b can be written."""
+    return kind(a) == 'numpy' and kind(b) != 'autograd'
 
 
 def scaled(a: Array, w: Number, is_spare: bool) -> Array:
     """Return w a, written into the array a if `is_spare`."""
-    if not is_spare or kind(a) != 'numpy' or kind(w) == 'autograd':
+    if not is_spare or not _takes(a, w):
         return w * a
     a *= w
     return a
@@ -17,9 +22,17 @@ def scaled(a: Array, w: Number, is_spare: bool) -> Array:
 
 def divided(a: Any, b: Any, is_spare: bool) -> Any:
     """Return a / b, written into the array a if `is_spare`."""
-    if not is_spare or kind(a) != 'numpy' or kind(b) == 'autograd':
+    if not is_spare or not _takes(a, b):
         return a / b
     a /= b
+    return a
+
+
+def blanked(a: Any, where: Any, is_spare: bool) -> Any:
+    """Return a with 0 where `where` is True, written into the array a if `is_spare`."""
+    if not is_spare or not _takes(a, where):
+        return namespace(a).where(where, 0, a)
+    a[where] = 0
     return a
 
 

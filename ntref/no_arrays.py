@@ -3,13 +3,13 @@ from typing import Any
 
 import numpy
 
-__all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'no_array']
+__all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'is_followed', 'no_array']
 
 PLAIN = numpy.ndarray, numpy.memmap
 """NumPy's arrays whose entries are what they seem. A subclass may mean something of its own by them."""
 
 
-def is_followed(a):
+def is_followed(a: Any) -> bool:
     """True if `a` is one of autograd's boxes; autograd is not imported for the check."""
     return type(a).__module__.partition('.')[0] == 'autograd'
 

@@ -1,8 +1,9 @@
-"""Properties that are computed once per instance."""
+"""Properties, and results of methods, that are computed once per instance."""
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-__all__ = ['cached_property']
+__all__ = ['cached_property', 'remembered']
 
 
 class cached_property:
@@ -36,3 +37,33 @@ class cached_property:
             return self
         value = instance.__dict__[self.name] = self.f(instance)
         return value
+
+
+def remembered(size: int) -> Callable[[Callable], Callable]:
+    """Decorate a method of immutable instances: they keep its latest results, for `size` different arguments.
+
+    Examples
+    --------
+    >>> class Circle:
+    ...     @remembered(2)
+    ...     def scaled(self, factor):
+    ...         print('computed')
+    ...         return 3.14 * factor
+    >>> circle = Circle()
+    >>> circle.scaled(2), circle.scaled(2)
+    computed
+    (6.28, 6.28)
+    """
+    def decorated(method):
+        @wraps(method)
+        def call(self, *arguments):
+            known = self.__dict__.setdefault(f'_{method.__name__}', {})
+            if arguments not in known:
+                value = method(self, *arguments)
+                while len(known) >= size:
+                    known.pop(next(iter(known), None), None)
+                known[arguments] = value
+                return value
+            return known[arguments]
+        return call
+    return decorated

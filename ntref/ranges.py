@@ -7,7 +7,7 @@ import numpy
 
 from .arrays import namespace, untraced
 
-__all__ = ['beyond_range', 'check_range', 'check_small']
+__all__ = ['are_in_range', 'beyond_range', 'check_range', 'check_small']
 
 WIDER = {'float32': 'Convert the inputs to float64, which reaches from 2.2e-308 to 1.8e308',
          'float64': 'Give object arrays of mpmath.mpf, which have no limit'}
@@ -30,6 +30,15 @@ def check_range(a: Any) -> None:
     raise ValueError(
         f'expected variances and kernels that {a.dtype} holds, up to {largest:.2g}; got larger '
         f'ones. {wider}, or scale the inputs or W_std down.')
+
+
+def are_in_range(q: Any) -> bool:
+    """True if all of the variances have all their digits; False if that takes a closer look."""
+    q = untraced(q)
+    if q.dtype.kind != 'f' or not q.size:
+        return False
+    limits = numpy.finfo(q.dtype)
+    return bool(limits.tiny <= float(q.min()) and float(q.max()) <= limits.max)
 
 
 def check_small(q: Any, is_lost: Callable[[Any], Any]) -> None:

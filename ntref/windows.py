@@ -162,11 +162,11 @@ def packed(a: Any, batch_axes: int) -> Any:
     """Return a with its first axes innermost in memory, so that windows along the other axes move long runs."""
     if a.ndim == batch_axes:
         return a if a.flags.c_contiguous else a.copy()
-    xp = namespace(a)
-    first = range(batch_axes)
-    last = range(a.ndim - batch_axes, a.ndim)
-    moved = xp.moveaxis(a, first, last)
-    return xp.moveaxis(moved if moved.flags.c_contiguous else moved.copy(), last, first)
+    rest = a.ndim - batch_axes
+    moved = a.transpose(*range(batch_axes, a.ndim), *range(batch_axes))
+    if not moved.flags.c_contiguous:
+        moved = moved.copy()
+    return moved.transpose(*range(rest, a.ndim), *range(rest))
 
 
 def taken(a: Any, rows: Any) -> Any:

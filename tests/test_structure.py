@@ -77,7 +77,7 @@ ALLOWED = {
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
-    'recursion.tape': {'types', 'windows'},
+    'recursion.tape': {'arrays', 'windows', 'duals.geometry'},
     'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
                        'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
                        'recursion.state', 'recursion.steps', 'recursion.tape'},
@@ -101,7 +101,7 @@ ALLOWED = {
                   'recursion.start', 'recursion.tiled', 'stax.given', 'stax.numbers', 'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
-    'stax.network': {'arguments', 'arrays', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
+    'stax.network': {'arguments', 'arrays', 'once', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
                      'recursion.kernel', 'recursion.signal', 'stax.given', 'stax.located', 'stax.masking',
                      'stax.plan', 'stax.trees', 'stax.written'},
     'stax.layer': {'arrays', 'types', 'recursion.signal', 'stax.network'},
@@ -193,7 +193,7 @@ ALLOWED = {
                          'predict.network_evidence', 'predict.ode', 'predict.out_of_core', 'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'no_arrays', 'trees', 'types'},
-    'empirical.pairing': {'types'},
+    'empirical.pairing': {'arrays', 'types'},
     'empirical.cost': {},
     'empirical.pullbacks': {},
     'empirical.record': {'once', 'trees', 'empirical.cost', 'empirical.pullbacks'},
@@ -210,9 +210,10 @@ ALLOWED = {
     'empirical.plan': {'once', 'empirical.record', 'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan',
                              'empirical.side'},
+    'empirical.followed': {'arrays', 'no_arrays', 'trees', 'types', 'empirical.pairing', 'empirical.side'},
     'empirical.kernels': {'arguments', 'trees', 'empirical.blocks', 'empirical.check', 'empirical.cost',
-                          'empirical.jacobian', 'empirical.pairing', 'empirical.plan', 'empirical.products',
-                          'empirical.side', 'empirical.structured', 'engine.memory'},
+                          'empirical.followed', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan',
+                          'empirical.products', 'empirical.side', 'empirical.structured', 'engine.memory'},
     'empirical.__init__': {'empirical.kernels', 'empirical.products'},
     'empirical.monte_carlo': {'arguments', 'empirical', 'trees', 'types', 'empirical.side', 'empirical.trees',
                               'engine.batch', 'engine.run'},
@@ -272,11 +273,11 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check pairing pullbacks record side jacobian products rules weights plan structured '
-        'kernels'.split())), {'numpy'})
+        'followed kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'in_place': 5,              # arrays of NumPy, not followed by autograd, are written into
+    'in_place': 3,              # arrays of NumPy, not followed by autograd, are written into
     'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays

@@ -43,14 +43,18 @@ def abrelu(p: Pair, a: Number, b: Number) -> Dual:
     e = (a - b) ** 2 / (2 * p.xp.pi)
     k = c * p.k + e * p.j_delta
     slope = c - e * p.theta
-    gap = c * p.gap - 2 * e * p.j_delta
-    lack = c * p.minus - e * p.j_delta
     acute = p.k >= 0
-    if not xp.all(acute):
+    some_are_obtuse = not xp.all(acute)
+    if some_are_obtuse:
         obtuse = (c * p.j_theta - a * b * p.j_delta) / xp.pi
         k = xp.where(acute, k, obtuse)
         obtuse = (c * p.delta + a * b * p.theta) / xp.pi
         slope = xp.where(acute, slope, obtuse)
+    if p.is_generic:
+        return Cov(k), slope
+    gap = c * p.gap - 2 * e * p.j_delta
+    lack = c * p.minus - e * p.j_delta
+    if some_are_obtuse:
         obtuse = (a + b) ** 2 / 2 * p.s - a * b * p.plus - e * p.j_theta
         lack = xp.where(acute, lack, obtuse)
         obtuse = c * p.dn2 + 2 * lack

@@ -246,7 +246,8 @@ def _bend(xp, c1, c2):
     last = 0 * c1 + 1
     now = xp.sqrt(0 * c1 + xp.pi / 2)                          # m_n / n! = m_(n-2) / (n-2)! / (n-1)
     size = 1.
-    while size > xp.eps(c) / 8:
+    enough = xp.eps(c) / 8
+    while size > enough:
         d = c * d + power1 * c2 + power2 * c1
         power1 = power1 * c1
         power2 = power2 * c2

@@ -10,7 +10,7 @@ from .. import duals
 from ..in_place import scaled
 from ..types import Array, Number
 from .angle import angle_to_axis
-from .generic import Fused, are_opposite, has_squares, right_angle_less
+from .generic import Fused, are_opposite, has_squares, have_zeros, right_angle_less
 from .geometry import MAX_LENGTH_RATIO, Cov
 from .pair import Pair
 
@@ -81,7 +81,7 @@ def _abrelu(p, ntk, a, b):
     is_obtuse = p.k < 0
     some_are_obtuse = is_obtuse.any()
     t = angle_to_axis(area, p.k)
-    if not (numpy.all(p.q1 > 0) and numpy.all(p.q2 > 0)):
+    if have_zeros(p):
         numpy.copyto(t, pi / 2, where=(p.q1 == 0) | (p.q2 == 0))
     rare = exact = None
     if some_are_obtuse and a * b < 0:                                        # lack' is a small difference there
@@ -114,9 +114,7 @@ def _abrelu(p, ntk, a, b):
 
 def _alike(p):
     """True if no lengths other than 0 are so different that the angle cannot be taken from the gap."""
-    variances = [q for q in (p.q1, p.q2) if q.size]
-    least = min((numpy.where(q > 0, q, q.max()).min() for q in variances), default=1)
-    return all(q.max() <= MAX_LENGTH_RATIO ** 2 * least for q in variances)
+    return p.reach.largest <= MAX_LENGTH_RATIO ** 2 * p.reach.least
 
 
 def _lack(p):

@@ -19,8 +19,8 @@ from .geometry import Cov
 from .pair import Dual, Pair
 
 __all__ = ['MAX_ANGLE', 'MIN_ANGLE', 'NotGeneric', 'are_opposite', 'by_dual', 'check_complement', 'erf', 'exp',
-           'exp_normalized', 'gabor', 'gaussian', 'gelu', 'has_squares', 'polynomial', 'rbf', 'rectified_monomial',
-           'right_angle_less', 'sign', 'sin', 'step', 'with_lack']
+           'exp_normalized', 'gabor', 'gaussian', 'gelu', 'has_squares', 'have_zeros', 'polynomial', 'rbf',
+           'rectified_monomial', 'right_angle_less', 'sign', 'sin', 'step', 'with_lack']
 
 VARIANCE_RANGE = {4: (1e-12, 1e12), 8: (1e-138, 1e138)}        # by the bytes of a number
 MAX_EXPONENT = {4: 30., 8: 300.}                               # likewise: exp of twice that, and of its negative, exist
@@ -67,8 +67,7 @@ def are_opposite(p: Pair) -> bool:
 def has_squares(p: Pair) -> bool:
     """True if products of variances and of their differences stay within the range of the numbers."""
     tiny, huge = VARIANCE_RANGE[p.k.dtype.itemsize]
-    variances = [q for q in (p.q1, p.q2) if q.size]
-    return all(q.max() < huge and numpy.where(q > 0, q, 1).min() > tiny for q in variances)
+    return tiny < p.reach.least and p.reach.largest < huge
 
 
 def with_lack(p: Pair) -> Pair:
@@ -92,6 +91,11 @@ def _lengths(p, factor):
 def _outer(left, right, like):
     """Return the product of numbers of the left and of the right members, in the memory order of `like`."""
     return numpy.multiply(left, right, out=numpy.empty_like(like))
+
+
+def have_zeros(p: Pair) -> bool:
+    """True if some variables are constantly 0."""
+    return p.reach.has_zeros and not (numpy.all(p.q1 > 0) and numpy.all(p.q2 > 0))
 
 
 def right_angle_less(
@@ -139,7 +143,7 @@ def sign(p: Pair, ntk: Array | None) -> Fused:
 
 def step(p: Pair, ntk: Array | None) -> Fused:
     """K' = (pi / 2 + alpha) / (2 pi),  slope = 0."""
-    if not (numpy.all(p.q1 > 0) and numpy.all(p.q2 > 0)):
+    if have_zeros(p):
         raise NotGeneric                                                     # a variable that is constantly 0
     alpha, _ = right_angle_less(p, p.q1, p.q2, p.k)
     alpha += pi / 2
@@ -181,7 +185,7 @@ def erf(p: Pair, ntk: Array | None, a: Number, b: Number, c: Number) -> Fused:
     bb = b * b
     if p.has_digits is False:
         check_angles(p)
-    also_near = p.has_digits and _are_below(p, MAX_SMOOTH_VARIANCE / bb if bb else 1)
+    also_near = p.has_digits and bb * p.reach.largest < MAX_SMOOTH_VARIANCE
     alpha, root = right_angle_less(p, 1 + 2 * bb * p.q1, 1 + 2 * bb * p.q2, 2 * bb * p.k, also_near, pi - MIN_ANGLE)
     alpha *= m
     alpha += c * c
@@ -199,7 +203,7 @@ def gelu(p: Pair, ntk: Array | None) -> Fused:
         check_angles(p)
     x1 = 1 / (1 + p.q1)
     x2 = 1 / (1 + p.q2)
-    also_near = p.has_digits and _are_below(p, MAX_SMOOTH_VARIANCE)
+    also_near = p.has_digits and p.reach.largest < MAX_SMOOTH_VARIANCE
     alpha, root = right_angle_less(p, 1 + p.q1, 1 + p.q2, p.k, also_near, pi - MIN_ANGLE)
     ratio = p.k / root
     k = ratio * x1
@@ -251,7 +255,7 @@ def sin(p: Pair, ntk: Array | None, a: Number, b: Number, cos_2c: Number) -> Fus
 
 def _sinh_cosh(p, t):
     """Return sinh(t K) and cosh(t K), from exp(t K) unless the variances are small."""
-    if any(numpy.any(t * q < MIN_EXPONENT) for q in (p.q1, p.q2)):
+    if p.reach.has_zeros or t * p.reach.least < MIN_EXPONENT:
         odd = numpy.sinh(t * p.k)
         even = odd * odd
         even += 1
@@ -302,13 +306,8 @@ def exp_normalized(p: Pair, ntk: Array | None, gamma: Number, shift: Number) -> 
 
 def _check_exponents(p, t):
     """Raise NotGeneric if exp(t q) is out of range."""
-    if t and not _are_below(p, MAX_EXPONENT[p.k.dtype.itemsize] / t):
+    if not t * p.reach.largest < MAX_EXPONENT[p.k.dtype.itemsize]:
         raise NotGeneric
-
-
-def _are_below(p, most):
-    """True if all variances are below a number."""
-    return all(bool(numpy.all(q < most)) for q in (p.q1, p.q2))
 
 
 # ------------------------------------------------------------------ Gaussians, and polynomials
@@ -375,14 +374,22 @@ def _determinant(p, b):
 def polynomial(p: Pair, ntk: Array | None, coef: Sequence[Number], norm2: Number) -> Fused:
     """K' = sum_l R_l(q) R_l(q') K^l / l!,  slope = dK'/dK, of the polynomial over sqrt(norm2), by Horner's scheme."""
     check_smooth(p)
-    k = numpy.zeros_like(p.k)
-    slope = None if ntk is None else numpy.zeros_like(p.k)
-    for order in reversed(range(len(coef))):
-        if slope is not None:
+    first, *others = [*reversed(range(len(coef)))] or [0]
+    k = _hermite_product(p, coef, norm2, first)
+    slope = None
+    for order in others:
+        if ntk is not None and slope is None:
+            slope = k.copy(order='K')
+        elif ntk is not None:
             slope *= p.k
             slope += k
         k *= p.k
         if any(coef[order::2]):
-            left = hermite_coefficient(coef, order, p.q1) / (factorial(order) * norm2)
-            k += _outer(left, hermite_coefficient(coef, order, p.q2), k)
-    return Cov(k), _tangent(p, ntk, slope)
+            k += _hermite_product(p, coef, norm2, order)
+    return Cov(k), _tangent(p, ntk, 0. if slope is None else slope)
+
+
+def _hermite_product(p, coef, norm2, order):
+    """Return R_l(q) R_l(q') / l! of the polynomial over sqrt(norm2), for the order l."""
+    left = hermite_coefficient(coef, order, p.q1) / (factorial(order) * norm2)
+    return _outer(left, hermite_coefficient(coef, order, p.q2), p.k)

@@ -15,7 +15,9 @@ nearly parallel). If they were recomputed there, they would keep half the digits
 They are therefore carried from layer to layer beside K. A dual states them for its outputs without cancellation if it
 can; otherwise it leaves them None, and `Pair` recovers them by subtraction. Derivations: docs/theory/duals.md.
 """
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NamedTuple, Self
 
 from ..arrays import namespace, untraced
@@ -23,7 +25,7 @@ from ..derivatives import carried, carried_root, is_traced
 from ..once import cached_property
 from ..types import Array, Number
 
-__all__ = ['Cov', 'Geometry', 'MAX_LENGTH_RATIO', 'over', 'sin_minus_t_cos']
+__all__ = ['Cov', 'Geometry', 'MAX_LENGTH_RATIO', 'Reach', 'over', 'sin_minus_t_cos']
 
 MAX_LENGTH_RATIO = 64   # ratio of lengths beyond which an angle is not taken from the gap
 MIN_AREA_RATIO = 1e-3   # A over the difference of lengths below which A gives no derivatives
@@ -40,6 +42,32 @@ class Cov(NamedTuple):
     lack: Any = None
 
 
+class Reach(NamedTuple):
+    """Range of variances: the least of those that are not 0, and the largest; `has_zeros` if others are 0."""
+    least: float = inf
+    largest: float = 0.
+    has_zeros: bool = False
+
+    @classmethod
+    def of(cls, *variances: Array) -> Self:
+        """Return the range of all numbers in these arrays."""
+        return cls.merged(cls._of_one(q) for q in variances if q.size)
+
+    @classmethod
+    def merged(cls, ranges: Iterable['Reach']) -> Self:
+        """Return the range of numbers that have these ranges."""
+        least, largest, has_zeros = zip(*ranges, cls())
+        return cls(min(least), max(largest), any(has_zeros))
+
+    @classmethod
+    def _of_one(cls, q):
+        least = float(q.min())
+        if least > 0:
+            return cls(least, float(q.max()))
+        positive = q[q > 0]
+        return cls(float(positive.min()), float(positive.max()), True) if positive.size else cls(has_zeros=True)
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Gaussian pairs (u, v), elementwise: variances q1, q2 that broadcast against the covariances in `cov`.
@@ -47,6 +75,7 @@ class Geometry:
     `is_generic` means that no pair nearly coincides or is nearly opposite: k is enough, and no gap is carried along.
     `is_spare` means that nothing else holds k or the tangent kernel beside it: they may be written into.
     `has_digits` means that k is accurate enough for smooth functions of pairs that nearly coincide; None: unknown.
+    `known` is the `Reach` of variances that q1 and q2 are among, or None.
     """
     q1: Any
     q2: Any
@@ -54,11 +83,15 @@ class Geometry:
     is_generic: bool = False
     is_spare: bool = False
     has_digits: bool | None = None
+    known: Reach | None = None
 
     @classmethod
-    def same(cls, q: Array) -> Self:
-        """Return the pairs of variables of variance q with themselves."""
-        return cls(q, q, Cov(q, 0 * q, 0 * q))
+    def same(cls, q: Array, is_generic: bool = False) -> Self:
+        """Return the pairs of variables of variance q with themselves.
+
+        `is_generic` says that gap and area of what is made of them are known, and need not be computed.
+        """
+        return cls(q, q, Cov(q, 0 * q, 0 * q), is_generic)
 
     @property
     def k(self) -> Array:
@@ -82,6 +115,11 @@ class Geometry:
     @cached_property
     def xp(self) -> Any:
         return namespace(self.q1, self.q2, self.k)
+
+    @cached_property
+    def reach(self) -> Reach:
+        """The range of the variances, or one that contains it."""
+        return self.known or Reach.of(self.q1, self.q2)
 
     @cached_property
     def n1(self) -> Array:
@@ -113,7 +151,7 @@ class Geometry:
     @cached_property
     def is_traced(self) -> bool:
         """True if autograd follows any of the arrays."""
-        return any(is_traced(c) for c in (self.q1, self.q2, *self.cov))
+        return any(map(is_traced, (self.q1, self.q2, *self.cov)))
 
     @cached_property
     def numbers(self) -> Self:
@@ -288,7 +326,8 @@ def sin_minus_t_cos(t: Array) -> Array:
     total: Any = 0
     term = tt * t / 3
     size = 1.
-    while size > xp.eps(t) / 8:
+    enough = xp.eps(t) / 8
+    while size > enough:
         total = total + term
         size /= n * (2 * n + 3)
         term = term * tt / (-2 * n * (2 * n + 3))

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from ..arrays import namespace, plain, untraced
 from ..derivatives import carried, carried_root, is_traced
 from ..in_place import divided, increased, scaled
-from ..ranges import check_range, check_small
+from ..ranges import are_in_range, check_range, check_small
 from ..types import Array, Number
 from .geometry import Cov, Geometry, over
 
@@ -59,7 +59,7 @@ class Pair(Geometry):
             lack = self._affine_lack(w, b)
             return Cov(increased(scaled(self.k, w, self.is_spare), b), lack=lack)
         gap = None if self.is_generic else w * self.gap
-        area = None if self.cov.area is None else w * self.area
+        area = None if self.is_generic or self.cov.area is None else w * self.area
         if isinstance(b, (int, float)) and b == 0:
             return Cov(scaled(self.k, w, self.is_spare), gap, area)   # the gap may have come from k
         if area is not None:
@@ -162,8 +162,9 @@ class Pair(Geometry):
 
 def check_variances(q: Array) -> None:
     """Raise ValueError if variances are too large, or too small but not 0, for the range of their dtype."""
-    check_range(q)
-    check_small(q, lambda q: q > 0)
+    if not are_in_range(q):
+        check_range(q)
+        check_small(q, lambda q: q > 0)
 
 
 def check_kept(dual: Callable[[Pair], Dual], q: Array, new: Array) -> None:

@@ -83,7 +83,8 @@ def _bend(xp, a, b):
     bend = 0 * a
     n = 1
     size = 1.
-    while size > xp.eps(a) / 8:
+    enough = xp.eps(a) / 8
+    while size > enough:
         mixed = (a + b) * mixed + power1 * b + power2 * a                # (a + b)^n - a^n - b^n
         power1 = power1 * a
         power2 = power2 * b

@@ -16,11 +16,12 @@ from ..trees import leaves, rebuilt
 from .blocks import in_blocks
 from .check import check_side
 from .cost import OperationCount
+from .followed import FollowedSide, followed_ntk, is_any_followed, opened, plain
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing
 from .plan import plans
 from .products import products_cost, products_ntk
-from .side import Mixing, sides
+from .side import Mixing, sides, split_kwargs
 from .structured import structured_cost, structured_ntk
 
 __all__ = ['NtkImplementation', 'empirical_kernel_fn', 'empirical_nngp_fn', 'empirical_ntk_fn']
@@ -98,6 +99,23 @@ class Kernels:
             way, taken, tangents = self.tangents(first, second, pairings)
         check_fits(names, way, taken, first, second, pairings)
         compute = {'ntk': tangents, 'nngp': nngp}
+        return {name: rebuilt(first.whole.tree, compute[name]()) for name in names}
+
+    def of(self, names, x1, x2, params, kwargs):
+        """Return {name: kernels in the tree of outputs}, computed from numbers or, where autograd follows some, traced.
+        """
+        given = [opened(tree) for tree in (x1, x2, params, kwargs)]
+        if not is_any_followed(*given):
+            return self.computed(names, *self.sides(x1, x2, params, kwargs, 'ntk' in names))
+        x1, x2, params, kwargs = given
+        numbers = [plain(tree) for tree in given]
+        first, second, pairings = self.sides(*numbers, 'ntk' in names)   # with all the checks
+        of1, of2 = split_kwargs(kwargs, *numbers[:2])
+        left = FollowedSide(self.f, params, x1, of1, first)
+        right = left if second is first else FollowedSide(self.f, params, x2, of2, second)
+        compute = {
+            'nngp': lambda: [p.nngp(f1, f2) for p, f1, f2 in zip(pairings, left.outputs, right.outputs)],
+            'ntk': lambda: followed_ntk(left, right, pairings)}
         return {name: rebuilt(first.whole.tree, compute[name]()) for name in names}
 
     def tangents(self, first, second, pairings):
@@ -306,6 +324,8 @@ def empirical_kernel_fn(
         computing it: {NtkImplementation: OperationCount(operations, bytes)}. Operations are those of matrix products;
         other work is counted as the number of them that takes as long. Implementations whose times differ by a factor
         of 3 are ranked correctly.
+        autograd differentiates the kernels in inputs, parameters and keywords, in any order. They are then computed by
+        their definition, with one recorded backward pass for each entry of the output, whatever the implementation.
 
     Raises
     ------
@@ -357,16 +377,14 @@ class _NngpFunction(_Function):
     """The function that `empirical_nngp_fn` returns."""
 
     def __call__(self, x1, x2, params, **apply_fn_kwargs):
-        given = self.kernels.sides(x1, x2, params, apply_fn_kwargs, False)
-        return self.kernels.computed(('nngp',), *given)['nngp']
+        return self.kernels.of(('nngp',), x1, x2, params, apply_fn_kwargs)['nngp']
 
 
 class _NtkFunction(_Function):
     """The function that `empirical_ntk_fn` returns."""
 
     def __call__(self, x1, x2, params, **apply_fn_kwargs):
-        given = self.kernels.sides(x1, x2, params, apply_fn_kwargs)
-        return self.kernels.computed(('ntk',), *given)['ntk']
+        return self.kernels.of(('ntk',), x1, x2, params, apply_fn_kwargs)['ntk']
 
     @property
     def cost(self):
@@ -380,12 +398,12 @@ class _KernelFunction(_NtkFunction):
 
     def __call__(self, x1, x2, get, params, **apply_fn_kwargs):
         names = requested(get, NAMES, 'Arguments are (x1, x2, get, params).') or NAMES
-        given = self.kernels.sides(x1, x2, params, apply_fn_kwargs, 'ntk' in names)
-        found = self.kernels.computed(names, *given)
-        return found[names[0]] if isinstance(get, str) else _together(given[0].whole.tree, found)
+        found = self.kernels.of(names, x1, x2, params, apply_fn_kwargs)
+        return found[names[0]] if isinstance(get, str) else _together(found)
 
 
-def _together(tree, found):
+def _together(found):
     """Return one EmpiricalKernel for each output, in the tree of outputs."""
+    tree = found[next(iter(found))]
     rows = zip(*map(leaves, found.values()))
     return rebuilt(tree, map(namedtuple('EmpiricalKernel', found)._make, rows))

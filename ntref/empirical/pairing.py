@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy
 
+from ..arrays import namespace
 from ..types import Shape
 
 __all__ = ['Pairing', 'interleaved', 'kept', 'paired', 'sums']
@@ -30,7 +31,7 @@ def sums(
     if len(left) == 1:
         k = left[0] @ right[0].T
     elif left.shape[1] == right.shape[1] == 1:
-        k = numpy.einsum('dip,djp->dij', left, right)
+        k = namespace(left, right).einsum('dip,djp->dij', left, right)
     else:
         k = left @ right.swapaxes(1, 2)
     return k.reshape([a.shape[axis] for axis in once + free] + [b.shape[axis] for axis in free])

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..arguments import check_finite
-from ..no_arrays import check_entries, check_unfollowed
+from ..no_arrays import check_entries, check_unfollowed, is_followed
 from ..once import cached_property
 from ..trees import check_each, leaves, named, rebuilt
 from ..types import Tree
@@ -41,9 +41,11 @@ class VmapAxes:
 
 
 def taken(tree, axes, i):
-    """Return the tree with only entry i along the given axis of each leaf."""
-    pairs = zip(leaves(tree), axes, strict=True)
-    return rebuilt(tree, [numpy.take(a, [i], axis) for a, axis in pairs])
+    """Return the tree with only entry i along the given axis of each leaf, which autograd may follow."""
+    def entry(a, axis):
+        a = a if is_followed(a) else numpy.asarray(a)
+        return a[(slice(None),) * (axis % a.ndim) + (slice(i, i + 1),)]
+    return rebuilt(tree, map(entry, leaves(tree), axes))
 
 
 class Outputs(NamedTuple):
@@ -190,7 +192,8 @@ class Side:
             return self.whole
         if i not in self._singles:
             with numpy.errstate(all='ignore'):                 # a batch of one may have no variance
-                self._singles = {i: self.recorded(*self.arguments(i))}     # only the latest is kept
+                record = self.recorded(*self.arguments(i, self.x, self.kwargs))
+            self._singles = {i: record}                        # only the latest is kept
         return self._singles[i]
 
     @property
@@ -213,14 +216,14 @@ class Side:
         calls = CALL * len(self.whole.tape)
         return calls + (self.whole.operations - calls) / self.n
 
-    def arguments(self, i: int) -> tuple[Tree, dict[str, Any]]:
-        """Return x and keywords of example i."""
-        kwargs = dict(self.kwargs)
-        for key, value in self.kwargs.items():
+    def arguments(self, i: int, x: Tree, kwargs: Mapping[str, Any]) -> tuple[Tree, dict[str, Any]]:
+        """Return x and keywords of example i, out of those of this side or of others in their form."""
+        of_one = dict(kwargs)
+        for key, value in kwargs.items():
             axes = self.vmap.kwargs.get(key)
             if value is not None and axes is not None:
-                kwargs[key] = taken(value, spread(axes, value, key), i)
-        return taken(self.x, self.inputs, i), kwargs
+                of_one[key] = taken(value, spread(axes, value, key), i)
+        return taken(x, self.inputs, i), of_one
 
     def check(self, examples: Iterable[int] | None = None) -> None:
         """Raise ValueError if examples (first, last, one between) have other outputs alone than among all."""

@@ -54,16 +54,13 @@ def rectangles(n1: int, n2: int, size: int) -> list[tuple[slice, slice]]:
 def above(n: int, size: int, rows: int) -> list[tuple[slice, slice] | list[range]]:
     """Return blocks (rows, columns) of about `size` pairs and lists of ranges of rows, which cover all i < j < n.
 
-    Blocks have `rows` rows, but at most n / 8, so that little is left for the lists.
-
     The lists have the pairs within each range, about `size` in a list. They come second, because they take long.
 
-    >>> above(3, 6, 2)
+    >>> above(3, 6, 1)
     [(slice(0, 1, None), slice(1, 3, None)), (slice(1, 2, None), slice(2, 3, None))]
     >>> above(32, 64, 2)[1]
     [range(0, 2), range(2, 4), range(4, 6), range(6, 8), range(8, 10), range(10, 12), range(12, 14), range(14, 16), ...]
     """
-    rows = max(1, min(rows, n // 8))
     width = size // rows
     others = []
     within = []

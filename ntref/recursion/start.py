@@ -7,7 +7,7 @@ from math import log, prod
 from typing import Any
 
 from ..arrays import as_floats, namespace, untraced
-from ..derivatives import carried
+from ..derivatives import carried, is_traced
 from ..duals.geometry import Cov, over
 from ..in_place import increased
 from ..ranges import check_small
@@ -185,7 +185,7 @@ def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
     Accuracy
     --------
     gap and area are accurate to a few eps of themselves, also at nearly equal and nearly parallel rows. They are
-    exactly 0 at equal rows.
+    exactly 0 at equal rows; for a row with itself, where y is x, they are left to `State.with_own`.
     """
     xp = namespace(x, y)
     k = _inner(x, y)
@@ -196,7 +196,7 @@ def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
         return Cov(k, distances, 0 * abs(k))
     s = xp.sqrt(xp.mean(x * x, -1))[..., :, None] * xp.sqrt(xp.mean(y * y, -1))[..., None, :]
     sines = xp.sqrt(xp.maximum(s - k, 0)) * xp.sqrt(xp.maximum(s + k, 0))
-    i = xp.nonzero(s - abs(k) < NEAR * s)
+    i = _nonzero(s - abs(k) < NEAR * s, x, y)
     return Cov(k, distances, xp.patch(sines, i, _rejection(x, y, k, i)) if len(i[0]) else sines)
 
 
@@ -217,8 +217,16 @@ def _squared_distances(x, y):
     b = y - mean[..., None, :]
     far = xp.mean(a * a, -1)[..., :, None] + xp.mean(b * b, -1)[..., None, :]
     gap = xp.maximum(far - 2 * _inner(a, b), 0)
-    i = xp.nonzero(gap <= NEAR * far)
+    i = _nonzero(gap <= NEAR * far, x, y)
     return xp.patch(gap, i, _rowwise(_mean_square_difference, x, y, i)) if len(i[0]) else gap
+
+
+def _nonzero(near, x, y):
+    """Return where pairs are near, without those of a row with itself where y is x, unless autograd follows x."""
+    xp = namespace(x)
+    if y is x and x.ndim == 2 and not is_traced(x):
+        near = near & (xp.eye(len(x)) == 0)
+    return xp.nonzero(near)
 
 
 def _rejection(x, y, k, i):

@@ -54,7 +54,7 @@ class State(Steps):
         pairs = [Pair(*spreads[0], self.mutual)]
         for cov, (q1, q2) in zip(self.covs[1:], spreads[1:]):
             is_same = q1.shape == q2.shape == cov.k.shape
-            pairs.append(Pair.same(q1) if is_same else Pair(q1, q2, cov))
+            pairs.append(Pair.same(q1, is_generic=True) if is_same else Pair(q1, q2, cov))
         return pairs
 
     def sides(self, a1: Array, a2: Array) -> list[tuple[Array, Array]]:
@@ -85,7 +85,7 @@ class State(Steps):
         new = self.with_covs(list(covs))
         for q, new_q in zip(self.all_variances(), new.all_variances()):
             check_kept(dual, q, new_q)
-        new = new.with_covs([pair.settled(old) for pair, old in zip(new.pairs(), pairs)])
+        new = new.with_covs([pair.cov if pair.is_same else pair.settled(old) for pair, old in zip(new.pairs(), pairs)])
         return new.but(ntk=None if self.ntk is None else slopes[0] * self.ntk).with_own()
 
     def in_rows(self, windows: list[Window], f: Callable, is_local: bool = True) -> Self:

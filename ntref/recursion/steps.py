@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ..arrays import namespace, untraced
-from ..in_place import divided
+from ..in_place import blanked, divided
 from ..duals.geometry import Cov
 from ..duals.pair import Pair
 from ..types import Array, Shape
@@ -60,9 +60,12 @@ class Steps:
         if self.mask1 is not None and signal1.mask is None:
             raise ValueError('expected `out` to say where outputs are masked, got a Signal without a mask. Make it of '
                              'the one given, by dataclasses.replace.')
-        both = shared_signal(*(new if new.patterns is old.patterns else replace(new, patterns=old.patterns)
-                               for new, old in zip((signal1, signal2), self.signals)))
-        return self.but(signal1=both[0], signal2=both[1])
+        if signal1.patterns is not self.signal1.patterns:
+            signal1 = replace(signal1, patterns=self.signal1.patterns)
+        if signal2.patterns is not self.signal2.patterns:
+            signal2 = replace(signal2, patterns=self.signal2.patterns)
+        signal1, signal2 = shared_signal(signal1, signal2)
+        return self.but(signal1=signal1, signal2=signal2)
 
     # -------------------------------------------------------------- what it has
 
@@ -153,19 +156,19 @@ class Steps:
         """Return the state masked by these masks of x1 and x2, arrays of bool (n, *positions)."""
         xp = namespace(self.nngp)
         sides = self.spreads(mask1, mask2)
-        left, right = sides[0]
-        each = iter(sides)
+        places = [left | right for left, right in sides]
+        each = iter(zip(sides, places))
 
         def nothing(p):
-            left, right = next(each)
-            here = left | right
-            k = xp.where(here, 0, p.k)
+            (left, right), here = next(each)
             area = xp.where(here, 0, p.area) if p.has_area else None
-            if p.cov.gap is None and area is None:
-                return Cov(k)
-            alone = xp.where(left, 0, p.q1) + xp.where(right, 0, p.q2)
-            return Cov(k, xp.where(here, alone, p.gap), area)
-        return self.map(nothing).but(ntk=self.tangent(lambda ntk: xp.where(left | right, 0, ntk)))
+            gap = None
+            if p.cov.gap is not None or area is not None:
+                alone = xp.where(left, 0, p.q1) + xp.where(right, 0, p.q2)
+                gap = xp.where(here, alone, p.gap)
+            return Cov(blanked(p.k, here, p.is_spare), gap, area)
+        ntk = self.tangent(lambda ntk: blanked(ntk, places[0], not self.is_shared))
+        return self.map(nothing).but(ntk=ntk)
 
     def aligned(self) -> Self:
         """Return the state at equal positions only."""

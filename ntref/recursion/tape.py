@@ -1,10 +1,12 @@
 """Numbers of each input, such as its variance after every step: written by a first pass, and read by the tiles."""
 from collections.abc import Callable
+from typing import Any
 
-from ..types import Array
-from ..windows import packed
+from ..arrays import namespace
+from ..duals.geometry import Reach
+from ..windows import packed, taken
 
-__all__ = ['copied', 'no_tape', 'recording', 'replaying']
+__all__ = ['copied', 'joined', 'no_tape', 'of_rows', 'recording', 'replaying']
 
 
 def recording(steps: list, kept: Callable) -> Callable:
@@ -15,9 +17,22 @@ def recording(steps: list, kept: Callable) -> Callable:
     return tape
 
 
-def copied(q: Array) -> Array:
-    """Return a copy of variances, which may be overwritten, laid out as those of a tile."""
-    return packed(q, 1).copy(order='K')
+def copied(entry: Any) -> Any:
+    """Return a copy of variances, which may be overwritten, laid out as those of a tile; what is no array stays."""
+    return packed(entry, 1).copy(order='K') if hasattr(entry, 'shape') else entry
+
+
+def joined(parts: list) -> Any:
+    """Return one entry for all inputs from those of some inputs each: variances, their `Reach`, or a bound."""
+    first = parts[0]
+    if isinstance(first, Reach):
+        return Reach.merged(parts)
+    return packed(namespace(first).concatenate(parts), 1) if hasattr(first, 'shape') else max(parts)
+
+
+def of_rows(entry: Any, rows: Any) -> Any:
+    """Return the variances of some inputs; what is known of all inputs together stays."""
+    return taken(entry, rows) if hasattr(entry, 'shape') else entry
 
 
 def replaying(steps1: list, steps2: list) -> Callable:

@@ -17,14 +17,13 @@ from the first left row on are computed; the rest is mirrored.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from math import inf, prod
 from typing import Any, Self
 
 from ..arrays import namespace
 from ..duals.fast import BLOCK
 from ..duals.generic import NotGeneric, are_opposite, by_dual, with_lack
-from ..duals.geometry import Cov, over
+from ..duals.geometry import Cov, Reach, over
 from ..duals.pair import Pair, check_kept, check_variances
 from ..types import Array
 from ..windows import Window, packed, taken, zeros_like
@@ -53,11 +52,13 @@ class Tile(Part):
     pending : Pending, or None               steps that wait.
     is_shared : bool                         True if others hold the same arrays; else a step may write into them.
     noise : float, or None                   bound of the error of K, in eps of sqrt(q q'); None: unknown.
+    reach : Reach, or None                   range that has all variances; None: not known.
     """
     block: Block
     pending: Pending | None = None
     is_shared: bool = False
     noise: float | None = None
+    reach: Reach | None = None
 
     def __getattr__(self, name):
         raise AttributeError(f'expected what a part of x1 against x2 has, got the name {name!r}. A layer that needs '
@@ -91,17 +92,17 @@ class Tile(Part):
 
     def map(self, f: Callable[..., Cov], *others: Steps) -> Self:
         """Map as `Steps` does; raise NotGeneric if pairs are generic in some of the branches only."""
-        if any(k.is_generic != self.is_generic for k in others):
+        if others and any(k.is_generic != self.is_generic for k in others):
             raise NotGeneric
         return super().map(f, *others)
 
     def pairs(self) -> list[Pair]:
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
         if self._is_same:
-            return [Pair.same(self.q1.copy(order='K'))]          # a copy: the array on the tape must not change
-        (q1, q2), = self.spreads(self.q1, self.q2)
+            return [Pair.same(self.q1.copy(order='K'), self.is_generic)]     # that on the tape must not change
+        (q1, q2), = self.spreads(self.q1, self.q2) if self._sizes else self.sides(self.q1, self.q2)
         has_digits = None if self.noise is None else self.noise <= MAX_NOISE
-        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared, has_digits)]
+        return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared, has_digits, self.reach)]
 
     def within(self, f: Callable) -> tuple[Array, Array]:
         return self.tape(lambda: f(self.nngp, self.mask1))
@@ -109,7 +110,7 @@ class Tile(Part):
     @property
     def _is_same(self):
         """True if every variable is paired with itself."""
-        return self.is_own and not self.paired
+        return self.is_own and not (self.paired and self._sizes)
 
     def with_covs(self, covs: list[Cov]) -> Self:
         """Return the tile with another Cov, of the same variances."""
@@ -120,9 +121,9 @@ class Tile(Part):
         cov, = covs
         gap = None if self.is_generic else cov.gap
         area = cov.area if self.mutual.area is not None or self.mutual.lack is not None else None
-        return self._next((cov.k, gap, area, cov.lack, self.ntk)).but(is_shared=self.is_shared)
+        return self._next((cov.k, gap, area, cov.lack, self.ntk), is_shared=self.is_shared)
 
-    def _next(self, arrays):
+    def _next(self, arrays, **changes):
         """Return the tile with these arrays, of other variances.
 
         Each layer adds rounding errors to K, and all later ones amplify them as they do Theta: Theta / K of an input
@@ -132,13 +133,21 @@ class Tile(Part):
             return diagonal(a, 1) if self.paired else a
 
         def noise():
-            none = 0 * own(new.nngp)
             if isinstance(new.ntk, int):
-                return none + 1
-            return 1 + over(own(new.ntk), own(new.nngp)) if new.ntk.shape == new.nngp.shape else none + inf
+                return 1.
+            if new.ntk.shape != new.nngp.shape:
+                return inf
+            return 1 + _largest(over(own(new.ntk), own(new.nngp)))
         new = self._holding(arrays)
         q1, q2 = self.tape(lambda: own(new.nngp))
-        return new.but(q1=q1, q2=q2, noise=_largest(self.tape(noise)))
+        noises = self.tape(noise)
+        reaches = (None, None) if new._sizes else self.tape(lambda: Reach.of(new.nngp))
+        return new.but(
+            q1=q1,
+            q2=q2,
+            noise=_of_both(max, noises),
+            reach=_of_both(Reach.merged, reaches),
+            **changes)
 
     # -------------------------------------------------------------- steps
 
@@ -159,6 +168,9 @@ class Tile(Part):
             return cov if old.has_area else cov._replace(area=None), ntk
 
         def exactly(part, new, rows, seen):
+            if part._is_same and not part._sizes:
+                _, slope = own
+                return *Cov(new.q1.copy()), None if part.ntk is None else slope * part.ntk
             cov, ntk = step(part, new)
             if part.is_own and part.paired:                            # positions paired with themselves
                 diagonal(cov.k, 1)[...] = new.q1
@@ -167,20 +179,17 @@ class Tile(Part):
                         diagonal(none, 1)[...] = 0
             return *cov, ntk
 
-        @cache
-        def own():
-            return dual(Pair.same(self.q1))
-
         def variances():
-            cov, _ = own()
+            cov, _ = own
             check_kept(dual, self.q1, cov.k)
             return cov.k
 
         def amplification():
-            cov, slope = own()
-            return over(slope * self.q1, cov.k)
+            cov, slope = own
+            return _largest(over(slope * self.q1, cov.k))
+        own = dual(Pair.same(self.q1, is_generic=True)) if self.is_own else None
         q = self.tape(variances)
-        growth = _largest(self.tape(amplification))               # of relative errors of K
+        growth = _of_both(max, self.tape(amplification))          # of relative errors of K
         noise = None if self.noise is None or growth is None else self.noise * growth
         return self._then(exactly, q)
 
@@ -206,9 +215,8 @@ class Tile(Part):
         """Add the step that sets z = 0 where it is masked."""
         if self.signal1.mask is None:
             return self
-        masks = [packed(mask, 1) for mask in (self.mask1, self.mask2)]
-        xp = namespace(self.q1)
-        variances = (None if q is None else xp.where(mask, 0, q) for q, mask in zip((self.q1, self.q2), masks))
+        masks = self.tape(lambda: self.mask1)
+        variances = self.tape(lambda: namespace(self.q1).where(self.mask1, 0, self.q1))
 
         def step(part, new, rows, seen):
             left, right = masks if rows == WHOLE else (mask[:, r] for mask, r in zip(masks, rows))
@@ -216,12 +224,16 @@ class Tile(Part):
         return self._then(step, variances)
 
     def _then(self, step, variances, windows=()):
-        """Return the next tile, with a step pending.
+        """Return the next tile, with a step pending; without positions it is done at once.
 
         It is step(part of this tile, part of the next, its rows, the windows of its rows or None).
         """
-        tall = windows[0] if windows else None
         q1, q2 = variances
+        if not self._sizes and not windows:
+            part = self.computed()
+            new = part.but(q1=q1, q2=q2, noise=None, reach=None)
+            return new._holding(step(part, new, WHOLE, None))
+        tall = windows[0] if windows else None
         before = self.pending
 
         def rows_of(rows):
@@ -234,7 +246,7 @@ class Tile(Part):
             sizes=tuple(w.out for w in windows) or self._sizes,
             source=before.source if before else (self, tall),
             widest=max(before.widest if before else 0, prod(self._shape[self.batch_axes:])))
-        return self._holding((None,) * ARRAYS).but(q1=q1, q2=q2, pending=pending, noise=None)
+        return self._holding((None,) * ARRAYS).but(q1=q1, q2=q2, pending=pending, noise=None, reach=None)
 
     # -------------------------------------------------------------- computing what is pending
 
@@ -329,12 +341,11 @@ class Tile(Part):
 
     def _holding(self, arrays):
         """Return the tile with these arrays; it is not generic any more if there are others than K and Theta."""
-        *cov, ntk = arrays
-        mutual = Cov(*cov)
+        k, gap, area, lack, ntk = arrays
         block = self.block
-        if block.is_generic and any(a is not None for a in mutual[1:]):
+        if block.is_generic and not (gap is None and area is None and lack is None):
             block = replace(block, is_generic=False)
-        return self.but(mutual=mutual, ntk=ntk, block=block, is_shared=False, pending=None)
+        return self.but(mutual=Cov(k, gap, area, lack), ntk=ntk, block=block, is_shared=False, pending=None)
 
     # -------------------------------------------------------------- what a layer leaves, put right
 
@@ -351,9 +362,14 @@ class Tile(Part):
         return self.but(is_shared=True)
 
 
-def _largest(arrays):
-    """Return the largest number in several arrays, or None if there are none."""
-    return max((float(a.max()) for a in arrays if a is not None and a.size), default=None)
+def _largest(a):
+    """Return the largest number in the array, 0 if there is none."""
+    return float(a.max()) if a.size else 0.
+
+
+def _of_both(f, sides):
+    """Return f of what is known of x1 and of x2, or None if it is not known."""
+    return None if None in sides else f(sides)
 
 
 def _output(a, shape, spare):
@@ -374,6 +390,7 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
     if not listed or sizes:
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
     q1, q2 = tape(lambda: own_variances(a))
+    is_generic = is_generic or (b is None and not sizes)                # variances alone
     block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic)
     new = Tile(Cov(None), None, *shared_signal(*signals), demand.paired, q1, q2, no_tape, block)
     area = demand.area and not is_generic
@@ -382,11 +399,13 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
         there = new._with_variances(q1, q2, part)
-        if b is None and not (demand.paired and sizes):
+        if b is None and not sizes:
+            cov = Cov(there.q1.copy())
+        elif b is None and not demand.paired:
             cov = Pair.same(there.q1.copy(order='K')).cov._replace(area=0 * there.q1 if demand.area else None)
         else:
             cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
         tile = there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
-        return tile._lacking() if area and not sizes and b is not None else tile
+        return tile._lacking() if area and not sizes else tile
     return new.but(tape=tape, pending=Pending(rows_of, sizes), noise=1.).masked()

@@ -9,11 +9,11 @@ from ..duals.generic import NotGeneric
 from ..engine.cover import ENTRIES, above, rectangles
 from ..engine.run import in_threads, shown
 from ..types import Array
-from ..windows import packed, taken
+from ..windows import packed
 from .positions import swapped
 from .signal import Demand, Signal
 from .start import channels_last
-from .tape import copied, recording, replaying
+from .tape import copied, joined, of_rows, recording, replaying
 from .tile import input_tile
 
 __all__ = ['in_parts', 'is_large']
@@ -64,13 +64,13 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
             k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=True)
             return values, steps, k.nngp.shape[1:]
         parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), progress=shown(None, 'variances')))
-        steps = [packed(xp.concatenate(q), 1) for q in zip(*steps)]
+        steps = [joined(entries) for entries in zip(*steps)]
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
     def block(job, is_generic=True):
         """Compute one block, with gaps unless its pairs are generic; return True if it was computed without gaps."""
         i, j = _pairs_within(xp, job) if isinstance(job, list) else job
-        q1, q2 = ([taken(q, rows) for q in steps] for steps, rows in ((steps1, i), (steps2, j)))
+        q1, q2 = ([of_rows(entry, rows) for entry in steps] for steps, rows in ((steps1, i), (steps2, j)))
         for is_generic in (True, False) if is_generic else (False,):
             with suppress(NotGeneric):
                 k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_generic=is_generic)
@@ -98,8 +98,9 @@ def _blocks(a, b, size, symmetric):
     """Return the blocks of inputs a against b, of about `size` pairs: all of them, or those above the diagonal."""
     if not symmetric:
         return rectangles(len(a), len(b), size)
-    high = max(size // max(len(a), 1), 1 if a.ndim > 2 else HIGH)
-    return above(len(a), size, high)
+    least, parts = (1, 8) if a.ndim > 2 else (HIGH, 4)
+    high = min(max(size // max(len(a), 1), least), len(a) // parts)      # so that the lists have few of the pairs
+    return above(len(a), size, max(high, 1))
 
 
 def _pairs_within(xp, ranges):

@@ -53,6 +53,8 @@ def read(layer: Any, x1: Tree, x2: Tree, diagonal_spatial: bool | None, pattern:
     x1, x2, demand = _checked(x1, x2, layer.asked(diagonal_spatial))
     x1, x2, masks1, masks2 = (_without_positions(tree, demand) for tree in (x1, x2, masks1, masks2))
     pattern1, pattern2 = _patterns(pattern, first_leaf(x2) is None)
+    if pattern1 is pattern2 is masks1 is masks2 is None and not isinstance(x1, (list, tuple)):
+        return Given(x1, x2, layer.signals(x1.shape, _second(x1, x2).shape, demand), demand)
     signals1 = each_branch(lambda x, d: input_signal(x.shape, d, (pattern1, pattern2)), x1, demand)
     signals2 = each_branch(lambda x, d: input_signal(x.shape, d, (pattern2, pattern1)), each_branch(_second, x1, x2),
                            demand)

@@ -9,21 +9,23 @@ from ..arguments import as_flag, check_finite, requested
 from ..arrays import as_floats, exact, generator, kind
 from ..engine.cost import CallCost, predicted
 from ..engine.cover import ENTRIES
+from ..once import remembered
 from ..ranges import beyond_range
 from ..recursion.kernel import NAMES, Kernel
-from ..recursion.signal import Axes, Demand, Signal
+from ..recursion.signal import Axes, Demand, Signal, shared_signal
 from ..trees import leaves
-from ..types import Array, Get, Seed, Tree
+from ..types import Array, Get, Seed, Shape, Tree
 from .given import check_places, first_leaf, kernel_given, read
 from .located import LayerError, located
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .plan import Whole, entries, gradient_in_tiles, planned
-from .trees import each_branch, tree_signal
+from .trees import each_branch, input_signal, tree_signal
 from .written import Written
 
 __all__ = ['KernelFunction', 'Network']
 
 ORDER = 'kernel_fn takes x1, x2 and get, in this order.'
+SHAPES = 16            # shapes of inputs for which a network keeps what becomes of them
 
 
 class Network(Written, abstract=True):
@@ -129,11 +131,21 @@ class Network(Written, abstract=True):
                              'with diagonal_spatial=True. Compute it with diagonal_spatial=False.', self)
         return k if paired else k.aligned()
 
+    @remembered(3)
     def asked(self, diagonal_spatial: bool | None) -> Tree:
         """Return the demand of the network on its inputs; for `diagonal_spatial` see `KernelFunction`."""
         with located(self):
             demand = self._to_meet(Demand(paired=not diagonal_spatial, diagonal=bool(diagonal_spatial)))
         return each_branch(lambda d: replace(d, paired=True), demand) if diagonal_spatial is False else demand
+
+    @remembered(SHAPES)
+    def signals(self, shape1: Shape, shape2: Shape, demand: Demand) -> tuple[Signal, Signal]:
+        """Return the signals of inputs of these shapes without masks and patterns, which know what becomes of them."""
+        return shared_signal(input_signal(shape1, demand), input_signal(shape2, demand))
+
+    def traced(self, signal: Tree) -> Tree:
+        """Return `trace(signal)`, which is found once: the signal keeps it."""
+        return self._once('trace', self.trace, signal)
 
     def trace(self, signal: Tree) -> Tree:
         """Return the `Signal` after the layer in the infinite network.
@@ -147,11 +159,15 @@ class Network(Written, abstract=True):
 
     def after(self, signal: Tree) -> Tree:
         """Return `out(signal)`, which is found once: the signal, or the first of its leaves, keeps it."""
+        return self._once('out', self.out, signal)
+
+    def _once(self, what, f, signal):
+        key = what, id(self)                                   # its own while an entry holds the layer
         first, *others = [signal] if isinstance(signal, Signal) else leaves(signal) or [Signal((), Axes())]
-        layer, beside, new = first.behind.get(id(self), (None, (), None))
-        if layer is not self or len(beside) != len(others) or any(a is not b for a, b in zip(beside, others)):
-            new = self.out(signal)
-            first.behind[id(self)] = self, others, new
+        _, beside, new = first.behind.get(key, (None, None, None))
+        if beside is None or len(beside) != len(others) or others and any(a is not b for a, b in zip(beside, others)):
+            new = f(signal)
+            first.behind[key] = self, others, new
         return new
 
     def propagate(self, k: Tree) -> Tree:
@@ -163,7 +179,7 @@ class Network(Written, abstract=True):
             signal1, signal2 = k.signals if hasattr(k, 'signals') else (
                 each_branch(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.after(signal1)
-            out2 = self.after(signal2)
+            out2 = out1 if signal2 is signal1 else self.after(signal2)
             return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
     def _exactly(self, k):

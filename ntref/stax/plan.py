@@ -114,7 +114,7 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     LayerError  : the network does not take such inputs.
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
-    outputs = [layer.trace(signal) for signal in given.signals]
+    outputs = [layer.traced(signal) for signal in given.signals]
     is_followed = _is_followed(layer, given, names)
     in_tiles = is_followed or is_large(layer, given.x1, given.x2, given.signals, names)
     _check_memory(given, outputs, names, in_tiles)
