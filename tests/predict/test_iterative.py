@@ -1,4 +1,5 @@
 """Conjugate gradients without the kernel in memory, against dense solves."""
+import threading
 from collections import namedtuple
 
 import numpy as np
@@ -143,6 +144,31 @@ def test_memory_and_work(small_tiles, preconditioner):
     passes = 1 + steps + 1 + (preconditioner == 'nystrom')           # diagonal, steps, true residual, columns
     assert sorted(set(seen) - {(1, 1), (5, 5), (1, 120)}) == [(24, 24), (32, 24), (32, 32)]
     assert seen.count((1, 120)) == rows and seen.count((24, 24)) == passes
+
+
+class Meeting:
+    """An array in chunks, of which two parts are read at the same time, or not at all."""
+
+    shape, dtype, chunks = (64, 64), K.dtype, (32, 32)
+
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(out_of_core, 'number_of_threads', lambda: 2)
+        self.barrier = threading.Barrier(2, timeout=30)
+
+    def __getitem__(self, index):
+        self.barrier.wait()
+        return K[index]
+
+
+def test_kernels_on_disk_are_read_by_threads(small_tiles, monkeypatch):
+    """As many tiles at a time as there are threads; the product is the same to the last bit."""
+    k = Meeting(monkeypatch)
+    places = [(slice(i, i + 32), slice(j, j + 32)) for i in (0, 32) for j in (0, 32)]
+    in_order = [(rows, columns) for rows, columns, _ in out_of_core.Tiles('k', k).read(places)]
+    assert in_order == places
+    assert (out_of_core.Tiles('k', k) @ Y[:64] == out_of_core.Tiles('k', K[:64, :64]) @ Y[:64]).all()
+    stored = out_of_core.Tiles('k', pytest.importorskip('dask.array').from_array(K, chunks=32))
+    assert (stored.times(Y) == out_of_core.Tiles('k', K).times(Y)).all()
 
 
 def test_computed_kernel_is_like_an_array():

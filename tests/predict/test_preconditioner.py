@@ -165,7 +165,7 @@ def test_tiles_are_read_once(monkeypatch, tmp_path):
         monkeypatch.setattr(tiles, 'tile', lambda rows, columns, f=tiles.tile, seen=seen: (
             seen.append((rows.start, columns.start)) or f(rows, columns)))
         lower = nystrom(np.diagonal(K), tiles.times, 10)
-        assert seen == [(i, j) for i in range(0, N, 32) for j in range(i, N, 32)]
+        assert sorted(seen) == [(i, j) for i in range(0, N, 32) for j in range(i, N, 32)]
         assert off(lower.T @ lower, right.T @ right) < 1e-12
 
 
