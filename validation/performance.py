@@ -1,10 +1,10 @@
 """Writes docs/performance.md and its pictures: times beside other libraries, growth with n, kernels on disk, the floor.
 
-    python validation/performance.py [--nt PYTHON] [--scikit-ntk PYTHON] [--botorch PYTHON] [--page FILE]
+    python validation/performance.py [--nt PYTHON] [--scikit-ntk PYTHON] [--botorch PYTHON] [--only SECTION ...]
 
 Each PYTHON is an interpreter in which that library is installed; those that are not given are left out. The times
 beside Neural Tangents are those of `bench.py --all`, the slowest first. Pictures are written beside the page, into
-pictures/.
+pictures/. With --only those sections of the page are written anew, and the others stay as they are.
 """
 import argparse
 import subprocess
@@ -157,14 +157,22 @@ def floor():
     return table(['layers', 'ns an entry and layer', 'sqrt and arctan2', 'ratio'], rows)
 
 
-def parsed(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags = {'--nt': 'Neural Tangents', '--scikit-ntk': 'scikit-ntk', '--botorch': 'BoTorch'}
-    for flag, library in flags.items():
-        parser.add_argument(flag, metavar='PYTHON', help=f'interpreter with {library}')
-    parser.add_argument('--page', metavar='FILE', type=Path, default=PAGE, help='where to write')
-    return parser.parse_args(argv)
+# ------------------------------------------------------------------ sections of the page
+
+def beside_section(pythons, pictures):
+    nt = pythons.get('Neural Tangents')
+    found = list(measured(asked_for(CASES.values()), nt))
+    if nt:
+        drawn.ratios(found, pictures / 'performance-ratios.png')
+    picture = '![Ratios by group](pictures/performance-ratios.png)\n\n' if nt else ''
+    return f"""
+Seconds of a call, the best of three; NT (0.6.5 on jaxlib 0.4.25) jitted and warm, in turn with ntref on the same
+cores. x2=None but for gradients. In `validation/benched.py` are the networks; what NT does not have has no time there.
+
+{picture}{beside_nt(nt, found)}
+
+{from_start_to_kernel(nt)}.
+"""
 
 
 def from_start_to_kernel(nt):
@@ -176,36 +184,10 @@ def from_start_to_kernel(nt):
     return text
 
 
-def main(argv=None):
-    args = parsed(argv)
-    given = {'Neural Tangents': args.nt, 'scikit-ntk': args.scikit_ntk, 'BoTorch': args.botorch}
-    pythons = {'ntref': sys.executable}
-    pythons |= {library: python for library, python in given.items() if python}
-    pictures = args.page.parent / 'pictures'
-    pictures.mkdir(exist_ok=True)
-    found = list(measured(asked_for(CASES.values()), args.nt))
+def against_section(pythons, pictures):
     panels = {get.upper(): scale.against(pythons, get) for get in ('ntk', 'nngp')}
-    grown = list(scale.growth())
-    if args.nt:
-        drawn.ratios(found, pictures / 'performance-ratios.png')
     drawn.against_n(panels, pictures / 'performance-against-n.png')
-    drawn.growth(grown, pictures / 'performance-growth.png')
-    ratios = '![Ratios by group](pictures/performance-ratios.png)\n\n' if args.nt else ''
-    args.page.write_text(f"""# Performance
-
-Written by `python validation/performance.py --nt PYTHON --scikit-ntk PYTHON --botorch PYTHON`. {machine()}.
-
-## Beside Neural Tangents
-
-Seconds of a call, the best of three; NT (0.6.5 on jaxlib 0.4.25) jitted and warm, in turn with ntref on the same
-cores. x2=None but for gradients. In `validation/benched.py` are the networks; what NT does not have has no time there.
-
-{ratios}{beside_nt(args.nt, found)}
-
-{from_start_to_kernel(args.nt)}.
-
-## Time against n
-
+    return f"""
 Kernels of three layers of ReLU, inputs of {scale.FEATURES} features, float64, on all cores, the best of three. A
 library whose call takes more than {scale.STOP / 5:g} s gets no more inputs. scikit-ntk has the NTK, BoTorch
 (`InfiniteWidthBNNKernel`, on GPyTorch) the NNGP; the ratio of two entries is the same in all of them.
@@ -213,38 +195,105 @@ library whose call takes more than {scale.STOP / 5:g} s gets no more inputs. sci
 ![Time against n](pictures/performance-against-n.png)
 
 {against_n(panels)}
+"""
 
-## Growth
 
+def growth_section(pythons, pictures):
+    rows = list(scale.growth())
+    drawn.growth(rows, pictures / 'performance-growth.png')
+    return f"""
 The NTK of three layers, {scale.FEATURES} features, float64; the best of three below n = 8,000, else one call. Memory
 is the peak above what a small kernel takes: over the size of the result, and of `batch` that writes to disk.
 
 ![Growth](pictures/performance-growth.png)
 
-{growth(grown)}
+{growth(rows)}
+"""
 
-## A hundred thousand inputs
 
+def part_section(pythons, pictures):
+    return f"""
 The same kernel with `out=`. The first minute is measured, from the first tile on; all of it is extrapolated by the
 number of tiles. The upper half is written.
 
 {part(100_000, scale.part(100_000))}
+"""
 
-## Kernels on disk
 
+def disk_section(pythons, pictures):
+    return f"""
 (K + reg) a = y with one right-hand side, n = 8,000, reg of 1e-3 times the mean of the diagonal, for the same kernel in
 a store: by a Cholesky decomposition of all of it in memory, reading included, and by `predict.cg` with `tol=1e-4`.
 Which preconditioner when: [large kernels](large-kernels.md#conjugate-gradients).
 
 {solved(scale.solved(8000))}
+"""
 
-## Distance from the floor
 
+def floor_section(pythons, pictures):
+    return f"""
 A ReLU takes a square root and an arctangent for each entry; here is what all takes to what these two alone would take
 on data in the cache, on as many threads. Of a symmetric kernel only one half is counted.
 
 {floor()}
-""")
+"""
+
+
+SECTIONS = {
+    'beside': ('Beside Neural Tangents', beside_section),
+    'against': ('Time against n', against_section),
+    'growth': ('Growth', growth_section),
+    'part': ('A hundred thousand inputs', part_section),
+    'disk': ('Kernels on disk', disk_section),
+    'floor': ('Distance from the floor', floor_section)}
+"""Heading, and function of interpreters by library and of the folder of pictures."""
+
+
+def written(page):
+    """{heading: text} of the sections of a page that was written here."""
+    parts = page.read_text().split('\n## ')[1:] if page.exists() else []
+    return {title: text for title, _, text in (part.partition('\n') for part in parts)}
+
+
+def rewrite(page, names, pythons):
+    """Measure these sections and write each as soon as it is there; the others stay as they are."""
+    pictures = page.parent / 'pictures'
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        start = time.perf_counter()
+        title, section = SECTIONS[name]
+        text = section(pythons, pictures)
+        minutes = (time.perf_counter() - start) / 60
+        texts = written(page) | {title: f'{text}\n{machine()}; {minutes:.1f} minutes.\n'}
+        known = [(title, texts[title]) for title, _ in SECTIONS.values() if title in texts]
+        page.write_text(HEAD + ''.join(f'\n## {title}\n{text.rstrip()}\n' for title, text in known))
+
+
+# ------------------------------------------------------------------ the command
+
+HEAD = """# Performance
+
+Written by `python validation/performance.py --nt PYTHON --scikit-ntk PYTHON --botorch PYTHON`.
+"""
+
+
+def parsed(argv):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags = {'--nt': 'Neural Tangents', '--scikit-ntk': 'scikit-ntk', '--botorch': 'BoTorch'}
+    for flag, library in flags.items():
+        parser.add_argument(flag, metavar='PYTHON', dest=library, help=f'interpreter with {library}')
+    parser.add_argument('--only', nargs='+', metavar='SECTION', choices=SECTIONS, default=[*SECTIONS],
+                        help=f'out of {", ".join(SECTIONS)}; the others stay as they are')
+    parser.add_argument('--page', metavar='FILE', type=Path, default=PAGE, help='where to write')
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parsed(argv)
+    given = {'ntref': sys.executable} | vars(args)
+    pythons = {library: given[library] for library in drawn.COLORS if given[library]}
+    rewrite(args.page, args.only, pythons)
     print(args.page.read_text())
     return 0
 

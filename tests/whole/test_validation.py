@@ -438,6 +438,20 @@ kernel = {kernel}
     assert performance.against_n({'NTK': times}).splitlines()[2] == '| n | ntref | scikit-ntk |'
 
 
+def test_sections_are_written_one_by_one(tmp_path, monkeypatch):
+    page = tmp_path / 'docs' / 'page.md'
+    monkeypatch.setattr(performance, 'SECTIONS', {
+        name: (name.upper(), lambda pythons, pictures, name=name: f'\n{name} {times}, {[*pythons]}\n')
+        for name in ('a', 'b', 'c')})
+    for times, names in ('once', ['c', 'a']), ('twice', ['b', 'c']):
+        performance.main(['--page', str(page), '--nt', 'python', '--only', *names])
+    libraries = "['ntref', 'Neural Tangents']"
+    lines = [line for line in page.read_text().splitlines() if line]
+    assert lines[0] == '# Performance' and lines[2::3] == ['## A', '## B', '## C']
+    assert lines[3::3] == [f'a once, {libraries}', f'b twice, {libraries}', f'c twice, {libraries}']
+    assert (page.parent / 'pictures').is_dir()
+
+
 def test_ratios_are_drawn(tmp_path):
     drawn.ratios(ROWS, tmp_path / 'figure.png')
     assert is_figure(tmp_path / 'figure.png')
