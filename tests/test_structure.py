@@ -176,10 +176,11 @@ ALLOWED = {
                                  'predict.layout'},
     'predict.hyperparameters': {'arguments', 'arrays', 'types', 'engine.run', 'predict.layout',
                                 'predict.network_evidence'},
-    'predict.out_of_core': {'arguments', 'no_arrays', 'types', 'engine.blocks', 'engine.cover', 'predict.factor',
-                            'predict.layout'},
+    'predict.out_of_core': {'arguments', 'no_arrays', 'types', 'engine.blocks', 'engine.cover', 'engine.run',
+                            'predict.factor', 'predict.layout'},
+    'predict.preconditioner': {'predict.out_of_core'},
     'predict.iterative': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.factor',
-                          'predict.layout', 'predict.out_of_core'},
+                          'predict.layout', 'predict.out_of_core', 'predict.preconditioner'},
     'predict.iterative_gaussian': {'arrays', 'no_arrays', 'types', 'engine.cover', 'predict.closed_form',
                                    'predict.gaussian', 'predict.iterative', 'predict.layout', 'predict.out_of_core'},
     'predict.loss': {'predict.layout'},
@@ -267,7 +268,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
     'engine.chunks', 'engine.forms', 'engine.sink', 'engine.store', 'predict.equations', 'predict.flow',
     'predict.hyperparameters', 'predict.loss', 'predict.network_evidence',
-    'predict.ode', 'predict.out_of_core', 'predict.iterative', 'predict.iterative_gaussian', 'testing.comparing',
+    'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
+    'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'empirical.monte_carlo', *(
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(

@@ -32,7 +32,7 @@ from ntref.duals.fast import BLOCK
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
-from ntref.predict import bayes, discrete, factor, network_evidence, sampling
+from ntref.predict import bayes, discrete, factor, network_evidence, preconditioner, sampling
 from ntref.quadrature import expectation
 from ntref.recursion import start, tile, tiled
 from ntref.recursion.kernel import Kernel
@@ -388,6 +388,18 @@ def check_steps():
         near(abs(numpy.roots([1, -trace, last])).max(), 1.)
 
 
+def check_preconditioner():
+    """Nystrom of a kernel of rank 2 is the kernel; P^-1 by eigenvectors that are written out."""
+    among = numpy.array([[2., 1.], [2., -2.], [1., 2.]])
+    k = among @ among.T                                 # eigenvalues 9, 9, 0; the third vector is (2, -1, -2) / 3
+    lower = preconditioner.nystrom(k.diagonal(), k.__matmul__, 2)
+    near(lower.T @ lower / 100, k / 100)
+    last = numpy.array([[2., -1., -2.]]) / 3
+    for name, outside in ('cholesky', .5), ('nystrom', 9.5):
+        inverse = preconditioner.Preconditioner(name, lower, .5)(numpy.eye(3))
+        near(inverse, (numpy.eye(3) - last.T @ last) / 9.5 + last.T @ last / outside)
+
+
 # ------------------------------------------------------------------ finite networks
 
 @cache
@@ -538,7 +550,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
-    'finite masks': check_finite_masks, 'steps': check_steps,
+    'finite masks': check_finite_masks, 'steps': check_steps, 'preconditioner': check_preconditioner,
     'kernel gradient': check_kernel_gradient} | PROCESSES | training.CHECKS
 
 
@@ -1136,6 +1148,19 @@ STEPS = {
         discrete, 'steps_test', lambda a, k, r, g, f=discrete.steps_test: f(a, k, -r, g)), 'steps'),
     'steps: the edge of plain descent': (lambda: mock.patch.object(
         discrete, 'edge', lambda m, nesterov, f=discrete.edge: f(0., nesterov)), 'steps'),
+    'nystrom: a shift that is seen': (lambda: mock.patch.object(preconditioner, 'EPS', 1e-3), 'preconditioner'),
+    'nystrom: K twice': (lambda: mock.patch.object(
+        preconditioner, 'nystrom', lambda d, times, rank, f=preconditioner.nystrom: f(
+            d, lambda a: times(times(a)), rank)), 'preconditioner'),
+    'nystrom: a column too few': (lambda: mock.patch.object(
+        preconditioner, 'nystrom', lambda d, times, rank, f=preconditioner.nystrom: f(d, times, rank - 1)),
+        'preconditioner'),
+    'preconditioner: nothing but reg outside': (lambda: mock.patch.object(
+        preconditioner.Preconditioner, '__init__', lambda p, name, *a, f=preconditioner.Preconditioner.__init__: f(
+            p, 'cholesky', *a)), 'preconditioner'),
+    'preconditioner: the smallest eigenvalue outside of Cholesky too': (lambda: mock.patch.object(
+        preconditioner.Preconditioner, '__init__', lambda p, name, *a, f=preconditioner.Preconditioner.__init__: f(
+            p, 'nystrom', *a)), 'preconditioner'),
 }
 
 MUTANTS = {
@@ -1268,5 +1293,5 @@ OWNERS = (
     pairing.Pairing, plan, plan.Part, products, record, rules, weights.Weight, structured,
     structured.Total, bayes, factor.Factor, factor.Shifted, network_evidence,
     network_evidence.Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
-    kernel_gradient, *training.OWNERS)
+    kernel_gradient, preconditioner, preconditioner.Preconditioner, *training.OWNERS)
 """What mutants change."""

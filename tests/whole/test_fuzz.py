@@ -197,9 +197,10 @@ FUNCTIONS = {
     'gp_inference': (later(predict.gp_inference, 'get', 'k_test_train', 'k_test_test'), dict(
         TRAIN, **RIDGE, get='nngp', k_test_train=KX, k_test_test=KXX)),
     'gp_inference_iterative': (later(predict.gp_inference_iterative, 'get', 'k_test_train', 'k_test_test'), dict(
-        TRAIN, **RIDGE, tol=1e-6, rank=2, max_steps=50, progress=False, get='nngp', k_test_train=KX, k_test_test=KXX)),
+        TRAIN, **RIDGE, tol=1e-6, rank=2, max_steps=50, progress=False, preconditioner='nystrom', get='nngp',
+        k_test_train=KX, k_test_test=KXX)),
     'cg': (predict.cg, dict(k=K, y=Y, diag_reg=.1, diag_reg_absolute_scale=False, tol=1e-6, rank=2, max_steps=50,
-                            state=None, progress=False)),
+                            state=None, progress=False, preconditioner='nystrom')),
     'ComputedKernel': (lambda rows, **given: predict.ComputedKernel(**given)[rows], dict(
         kernel_fn=NET.kernel_fn, x1=X, x2=X2, get='ntk', rows=slice(0, 2))),
     'log_marginal_likelihood': (predict.log_marginal_likelihood, dict(TRAIN, **RIDGE, get='nngp')),

@@ -6,11 +6,13 @@ import sys
 import bench
 import bench_tasks
 import benched
+import drawn
 import numpy
 import performance
 import pictures
 import pytest
 import run
+import scale
 from places import ROOT
 from studies import (
     by_architecture, common, ensembles, inducing_points, monte_carlo, phases, small_data, tangent_kernel)
@@ -438,13 +440,79 @@ def test_the_summary_of_the_bench(capsys):
     assert [line.split()[0] for line in lines if line] == ['worst', 'b', 'a', 'three', 'two', 'one']
 
 
-def test_pages_of_times_are_led_by_the_worst(monkeypatch):
-    monkeypatch.setattr(performance, 'measured', lambda asked, nt: iter(ROWS))
-    _, *parts = performance.beside_nt('python', []).split('### ')
+def test_pages_of_times_are_led_by_the_worst():
+    _, *parts = performance.beside_nt('python', ROWS).split('### ')
     assert [part.splitlines()[0] for part in parts] == ['The slowest beside it', 'Means', 'A', 'B']
     assert [line.split()[1] for line in parts[0].splitlines()[4:7]] == ['three', 'two', 'one']
     assert [line.split()[1] for line in parts[3].splitlines()[4:6]] == ['three', 'alone']
-    assert performance.beside_nt(None, []).startswith('### A')
+    assert performance.beside_nt(None, ROWS).startswith('### A')
+
+
+def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
+    rows = list(scale.growth((200, 300)))
+    assert all(row.seconds > 0 and row.seconds_on_disk > 0 and row.bytes >= 0 for row in rows)
+    monkeypatch.setattr(scale, 'free_memory', lambda: 8 * 300 ** 2)
+    rows += scale.growth((300,))
+    assert rows[2].seconds is rows[2].bytes is None and rows[2].seconds_on_disk > 0
+    assert [line.split(' | ')[1] == 'does not fit' for line in performance.growth(rows).splitlines()[2:]] == [
+        False, False, True]
+    drawn.growth(rows, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+
+
+def test_a_part_of_a_kernel():
+    found = scale.part(20000, 3)
+    assert found.of == 210 and 0 < found.tiles < 210 and found.memory > 2 ** 26
+    assert 1e6 * found.tiles < found.bytes < 8.4e6 * found.tiles
+    assert found.times * found.tiles == pytest.approx(210)
+
+
+def test_solutions_on_disk():
+    whole, *others = scale.solved(300, tol=1e-6, rank=20)
+    assert whole.steps is None and whole.distance == 0 and whole.seconds > 0
+    assert [row.how for row in others] == ["`cg`, 'cholesky', rank 20", "`cg`, 'nystrom', rank 20"]
+    assert all(0 < row.steps < 100 and 0 < row.distance < 1e-3 for row in others)
+
+
+def test_other_libraries_compute_the_same(tmp_path, monkeypatch):
+    pythons = {'ntref': sys.executable, 'scikit-ntk': sys.executable}
+    times = []
+    for kernel in 'twice', 'squared':
+        wrong = scale.SETUPS['ntref', 'ntk'] + f"""
+ours = kernel
+twice = lambda x: 2 * ours(x)
+squared = lambda x: ours(x) ** 2
+kernel = {kernel}
+"""
+        monkeypatch.setitem(scale.SETUPS, ('scikit-ntk', 'ntk'), wrong)
+        if kernel == 'twice':
+            times = scale.against(pythons, 'ntk', (20, 30))
+        else:
+            with pytest.raises(RuntimeError, match='expected scikit-ntk to compute the same kernel'):
+                scale.against(pythons, 'ntk', (20,))
+    assert [[n for n, seconds in rows if seconds > 0] for rows in times.values()] == [[20, 30]] * 2
+    drawn.against_n({'NTK': times}, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+    assert performance.against_n({'NTK': times}).splitlines()[2] == '| n | ntref | scikit-ntk |'
+
+
+def test_sections_are_written_one_by_one(tmp_path, monkeypatch):
+    page = tmp_path / 'docs' / 'page.md'
+    monkeypatch.setattr(performance, 'SECTIONS', {
+        name: (name.upper(), lambda pythons, pictures, name=name: f'\n{name} {times}, {[*pythons]}\n')
+        for name in ('a', 'b', 'c')})
+    for times, names in ('once', ['c', 'a']), ('twice', ['b', 'c']):
+        performance.main(['--page', str(page), '--nt', 'python', '--only', *names])
+    libraries = "['ntref', 'Neural Tangents']"
+    lines = [line for line in page.read_text().splitlines() if line]
+    assert lines[0] == '# Performance' and lines[2::3] == ['## A', '## B', '## C']
+    assert lines[3::3] == [f'a once, {libraries}', f'b twice, {libraries}', f'c twice, {libraries}']
+    assert (page.parent / 'pictures').is_dir()
+
+
+def test_ratios_are_drawn(tmp_path):
+    drawn.ratios(ROWS, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
 
 
 FAKE = """#!{python}
