@@ -138,6 +138,8 @@ def sin(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     slope = a * a * t / 2 * (less + (1 + c) * plus)
     if p.is_generic:
         return Cov(k), slope
+    if p.is_same:
+        return Cov(k, 0 * p.k, 0 * p.k), slope
     one = (1 + c) * plus - xp.expm1(-t * p.antigap / 2)                  # 1 + c p
     dn = xp.exp(-t * p.q1) - xp.exp(-t * p.q2)
     gap = -a * a * xp.expm1(-t * p.gap / 2) * one - a * a / 2 * c * dn * dn
@@ -195,6 +197,8 @@ def erf(p: Pair, a: Number, b: Number, c: Number) -> Dual:
     slope = 2 * m * b * b / root
     if p.is_generic:
         return Cov(value), slope
+    if p.is_same:
+        return Cov(value, 0 * k, 0 * k), slope
     negative = k < 0
     size = xp.where(negative, -k, k)  # autograd's second derivative of abs is 1 / |k| - k^2 / |k|^3
     lack1 = _erf_lack(p, b, q1, q1 - q2, size, root)

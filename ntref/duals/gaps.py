@@ -21,12 +21,14 @@ __all__ = ['arc_cosine', 'beside', 'exp_normalized', 'hermite_coefficient', 'not
 
 
 def beside(p: Pair, k: Array, f: Callable, *parameters: Number) -> Any:
-    """Return what f does, (gap', area'), as numbers; (None, None) for generic pairs.
+    """Return what f does, (gap', area'), as numbers; (None, None) for generic pairs, zeros of a variable with itself.
 
     `Pair` takes their derivatives from the formulas that they obey.
     """
     if p.is_generic:
         return None, None
+    if p.is_same:
+        return 0 * p.numbers.k, 0 * p.numbers.k
     return f(p.numbers, untraced(k), *map(untraced, parameters))
 
 

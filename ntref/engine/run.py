@@ -16,7 +16,8 @@ from typing import Any
 from ..arguments import as_flag
 
 __all__ = [
-    'alone', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads', 'shown']
+    'alone', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads',
+    'one_thread_of_blas', 'shown']
 
 AHEAD = 64         # jobs that are submitted to an executor ahead of time, with their inputs
 PATIENCE = 1       # seconds before progress is shown if it was not asked for
@@ -72,7 +73,7 @@ def in_threads(work: Callable[[Any], Any], jobs: Iterable[Any], threads: int | N
         except BaseException:
             stopped.append(job)
             raise
-    with _one_thread_of_blas(), ThreadPoolExecutor(threads, initializer=begin) as pool:
+    with one_thread_of_blas(), ThreadPoolExecutor(threads, initializer=begin) as pool:
         futures = [pool.submit(unless_stopped, job) for job in jobs]
         try:
             return [future.result() for future in progress(futures)]
@@ -82,7 +83,7 @@ def in_threads(work: Callable[[Any], Any], jobs: Iterable[Any], threads: int | N
             raise
 
 
-def _one_thread_of_blas():
+def one_thread_of_blas() -> Any:
     """Return a context in which BLAS computes on one thread."""
     return _libraries(len(sys.modules)).limit(limits=1)
 
@@ -227,7 +228,7 @@ def alone() -> Iterator[None]:
     busy = getattr(_here, 'busy', False)
     _here.busy = True
     try:
-        with _one_thread_of_blas():
+        with one_thread_of_blas():
             yield
     finally:
         _here.busy = busy

@@ -7,10 +7,11 @@ from .ensemble import gradient_descent_mse_ensemble
 from .factor import NegativeVarianceError, NotPSDError, SingularKernelWarning
 from .flow import NotReachedError, ODEState, gradient_descent
 from .gaussian import Gaussian, gp_inference
-from .hyperparameters import Fit, FitError, fit_hyperparameters, log_marginal_likelihood_gradient
+from .hyperparameters import Fit, FitError, fit_hyperparameters
 from .iterative import NotConvergedError, Solution, State, cg
 from .iterative_gaussian import gp_inference_iterative
 from .kernel_gradient import KernelGradient, kernel_gradient
+from .network_evidence import log_marginal_likelihood_gradient
 from .ode import Stats
 from .out_of_core import ComputedKernel
 from .sampling import sample

@@ -1,30 +1,23 @@
-"""Evidence for a network as a function of its hyper-parameters: its gradient and its maximum."""
+"""The hyper-parameters of a network for which the evidence is largest."""
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
-from math import exp, inf, isfinite, isqrt, log, prod
+from math import exp, inf, log
 from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_function, as_whole
-from ..arrays import is_array
-from ..engine.blocks import of_block
-from ..engine.cover import ENTRIES, blocks, cuts
+from ..arguments import as_whole
+from ..arrays import generator
 from ..engine.run import counted
-from ..no_arrays import check_unfollowed
-from ..types import Array, KernelFn, HasKernel, Number
-from .bayes import evidence, evidence_gradient, kernel_of
-from .closed_form import Training
-from .ensemble import refuse
+from ..types import Array, HasKernel, KernelFn, Number, Seed
 from .layout import Axes, nonnegative
+from .network_evidence import Problem
 
-__all__ = ['Fit', 'FitError', 'fit_hyperparameters', 'log_marginal_likelihood_gradient']
+__all__ = ['Fit', 'FitError', 'fit_hyperparameters']
 
-RIDGE = 'diag_reg'         # the hyper-parameter that is not an argument of net_fn
-ALL = slice(None)
 NARROW = 1e-3              # radius of a box, in logarithms, below which the search gives up
-FAR = 1e5                  # default bounds: the start divided and multiplied by this
+FAR = 1e5                  # default bounds: `initial` divided and multiplied by this
+NEAR = 10.                 # where no bounds are given, other starts are up to this factor away from `initial`
 UPHILL = ('no step along the gradient found more, which is rounding as a rule. A larger diag_reg, '
           'or bounds, may help.')
 
@@ -41,11 +34,13 @@ class Fit(NamedTuple):
     network : net_fn(**hyperparameters), without diag_reg.
     trace : list of (hyperparameters, log marginal likelihood) of all that were tried, the start first.
     scipy : scipy.optimize.OptimizeResult of -log p in the logarithms; None if the optimizer did not finish.
+    starts : tuple of what each start gave, in order: a Fit, or the error that ended it, a FitError with its `fit` or a
+        ValueError.
 
     Examples
     --------
     >>> Fit._fields
-    ('hyperparameters', 'log_marginal_likelihood', 'gradient', 'at_bounds', 'network', 'trace', 'scipy')
+    ('hyperparameters', 'log_marginal_likelihood', 'gradient', 'at_bounds', 'network', 'trace', 'scipy', 'starts')
     """
 
     hyperparameters: dict
@@ -55,6 +50,7 @@ class Fit(NamedTuple):
     network: Any
     trace: list
     scipy: Any
+    starts: tuple = ()
 
 
 class FitError(RuntimeError):
@@ -62,7 +58,7 @@ class FitError(RuntimeError):
 
     Attributes
     ----------
-    fit : Fit, the best so far; pass its hyperparameters as `initial` to `fit_hyperparameters` to go on.
+    fit : Fit, the best so far of all starts; pass its hyperparameters as `initial` to `fit_hyperparameters` to go on.
     """
 
     def __init__(self, why: str, fit: Fit):
@@ -76,224 +72,52 @@ class FitError(RuntimeError):
             'fit.hyperparameters as initial to go on.')
 
 
-# ------------------------------------------------------------------ the gradient
-
-def log_marginal_likelihood_gradient(net_fn: Callable[..., HasKernel | KernelFn], x_train: Any,
-                                     y_train: Array, hyperparameters: dict[str, Number],
-                                     get: str = 'nngp', diag_reg: Number = 0.,
-                                     diag_reg_absolute_scale: bool = False,
-                                     trace_axes: Axes = (-1,), **kernel_fn_kwargs: Any
-                                     ) -> tuple[float, dict[str, float]]:
-    r"""Return log p(y) of a network and its derivatives in all hyper-parameters, in one reverse pass.
-
-    .. math::
-        \frac{\partial \log p}{\partial \vartheta} = \sum_{ij} G_{ij} \frac{\partial K_{ij}}{\partial \vartheta}, \qquad
-        G = \tfrac12 (\alpha \alpha^T - o A^{-1}), \qquad \alpha = A^{-1} y
-
-    where each input has o traced entries of the targets. The pass is made block by block, above the diagonal only, if
-    each entry of the kernel depends on its own pair of inputs alone (`kernel_fn.of_blocks` tells): memory then holds
-    autograd's record of one block only.
-
-    Parameters
-    ----------
-    net_fn : (**hyperparameters) -> network with a `kernel_fn`, or a kernel function (x1, x2, get), that autograd can
-        differentiate: the hyper-parameters may pass through `autograd.numpy` and operators, but not through float() or
-        numpy.
-    x_train, y_train : NumPy arrays, inputs and targets. x_train may have any form that the kernel function takes.
-    hyperparameters : dict of numbers > 0: arguments of net_fn, except for 'diag_reg', which is the ridge.
-    get, diag_reg, diag_reg_absolute_scale, trace_axes : as in `log_marginal_likelihood`; diag_reg is used if it is not
-        among the `hyperparameters`.
-    **kernel_fn_kwargs : passed to the kernel function, such as `pattern` or `mask_constant`.
-
-    Returns
-    -------
-    (float, dict) : log p(y) in nats, and its derivative in each of the `hyperparameters`.
-
-    Raises
-    ------
-    ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0, or that
-        changes the kernel in a way that autograd cannot see.
-    TypeError : arrays that are not NumPy's; net_fn is not a function, or returns neither network nor kernel function.
-
-    Accuracy
-    --------
-    Error of each derivative in a logarithm, relative to the largest: 2 eps cond(A), compared with mpmath at 40 digits
-    (linear network, cond(A) = 30 to 1e7; the measured error is 0.6 eps cond(A)). For layers of all kinds it is 2e-9
-    compared with central differences, which are not more accurate than that.
-
-    Source
-    ------
-    Rasmussen and Williams 2006, equation 5.9. Derivation: docs/theory/bayes.md#gradient.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> def net_fn(W_std):                                 # a linear network with kernel W_std^2 x x'
-    ...     return lambda x1, x2, get: W_std ** 2 * x1 @ (x1 if x2 is None else x2).T
-    >>> value, gradient = log_marginal_likelihood_gradient(net_fn, np.eye(1), np.array([2.]), {'W_std': 1.})
-    >>> round(value, 6), gradient                          # -4/2 - log(2 pi)/2; 4 - 1
-    (-2.918939, {'W_std': 3.0})
-    """
-    options = (get, diag_reg, diag_reg_absolute_scale, trace_axes)
-    problem = _Problem(net_fn, x_train, y_train, hyperparameters, options, kernel_fn_kwargs)
-    value, gradient = problem.value_and_gradient(problem.initial)
-    if 0. in gradient.values():
-        problem.refuse_unseen()
-    return value, gradient
-
-
-class _Problem:
-    """Targets, and a network as a function of its hyper-parameters."""
-
-    def __init__(self, net_fn, x, y, initial, options, kwargs):
-        get, diag_reg, self.absolute, self.trace_axes = options
-        refuse(x, y, diag_reg)
-        if not isinstance(initial, dict) or not initial:
-            raise ValueError('expected the hyper-parameters as a dict {name: number > 0}, such as '
-                             f"{{'W_std': 1.5, 'diag_reg': 0.1}}, got {initial!r}.")
-        for name, value in (('x_train', x), ('y_train', y), *initial.items()):
-            check_unfollowed(value, name)
-        self.initial = {name: float(nonnegative(name, value, positive=True))
-                        for name, value in initial.items()}
-        self.net_fn = as_function(net_fn, 'net_fn')
-        self.x = x
-        self.y = y
-        self.kwargs = kwargs
-        self.kernel = kernel_of(get)
-        self.diag_reg = diag_reg
-
-    def network(self, hyper):
-        """Return the network with these hyper-parameters."""
-        return self.net_fn(**{name: value for name, value in hyper.items() if name != RIDGE})
-
-    def kernel_fn(self, hyper):
-        """Return its kernel function."""
-        network = self.network(hyper)
-        if not callable(getattr(network, 'kernel_fn', network)):
-            raise TypeError('expected net_fn to return a network, or its kernel_fn, got '
-                            f'{type(network).__name__}: {network!r:.100}.')
-        return getattr(network, 'kernel_fn', network)
-
-    def whole(self, hyper):
-        """Return the kernel of all inputs with themselves."""
-        return self.kernel_fn(hyper)(self.x, None, self.kernel, **self.kwargs)
-
-    @numpy.errstate(over='ignore', invalid='ignore')       # results that are not finite are refused
-    def value_and_gradient(self, hyper):
-        """Return log p and {name: its derivative}."""
-        k = self.whole(hyper)
-        if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
-            raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
-                            f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates '
-                            'NumPy only.')
-        train = Training(k, self.y, hyper.get(RIDGE, self.diag_reg), self.absolute, self.trace_axes)
-        value = float(evidence(train.a, train.y))
-        G, of_ridge = evidence_gradient(train.a, train.y)
-        gradient = self.pullback(hyper, k, train.layout.covariance(G, train.layout.rows))
-        if RIDGE in hyper:
-            gradient[RIDGE] += float(of_ridge)
-        if not all(map(isfinite, gradient.values())):
-            raise ValueError('expected finite derivatives of the log marginal likelihood, got '
-                             f'{gradient} at {hyper}.')
-        return value, gradient
-
-    def pullback(self, hyper, k, G):
-        """Return sum G dk/d hyper by name; blocks below the diagonal are equal to those above it."""
-        total = dict.fromkeys(hyper, 0.)
-        if set(hyper) == {RIDGE}:
-            return total
-        make_vjp = import_module('autograd').make_vjp
-        tolerance = numpy.finfo(k.dtype).eps ** .5 * abs(k).max()
-        for rows, columns in self.blocks(hyper):
-            vjp, part = make_vjp(partial(self.block, rows, columns))(hyper)
-            if abs(part - k[rows, columns]).max() > tolerance:
-                raise ValueError('expected net_fn to give the same kernel each time, and inputs on '
-                                 f'axis 0; got another kernel of inputs {rows} and {columns} for '
-                                 'numbers that autograd follows.')
-            times = 1 if rows == columns else 2
-            for name, slope in vjp(times * G[rows, columns]).items():
-                total[name] += float(slope)
-        return total
-
-    def idle(self, hyper):
-        """Return the hyper-parameters on which no entry of the kernel depends, as far as autograd sees."""
-        k = self.whole(hyper)
-        slopes = self.pullback(hyper, k, numpy.ones_like(k))
-        return [name for name, slope in slopes.items() if slope == 0 and name != RIDGE]
-
-    def refuse_unseen(self):
-        """Raise ValueError if the kernel changes with a hyper-parameter on which, to autograd, it does not depend."""
-        k = self.whole(self.initial)
-        for name in self.idle(self.initial):
-            beside = self.initial | {name: 1.01 * self.initial[name]}
-            if (self.whole(beside) != k).any():
-                raise ValueError(f'expected a kernel that autograd can follow from {name}, got one '
-                                 'that changes with it and has a derivative that is exactly 0. '
-                                 'Write net_fn with operators and autograd.numpy.')
-
-    def block(self, rows, columns, hyper):
-        """Return the kernel of some inputs with others, for slices from `blocks`."""
-        if rows == ALL:
-            return self.whole(hyper)
-        x2 = None if rows == columns else self.x[columns]
-        kwargs = of_block(self.kwargs, rows, columns, True)
-        of_blocks = self.kernel_fn(hyper).of_blocks(self.x, None, **self.kwargs)
-        return of_blocks(self.x[rows], x2, self.kernel, **kwargs)
-
-    def blocks(self, hyper):
-        """Return slices (rows, columns) of blocks on and above the diagonal, of ENTRIES / 4 pairs of positions.
-
-        There is one block of all inputs if entries of the kernel depend on other inputs too.
-        """
-        alone = getattr(self.kernel_fn(hyper), 'of_blocks', lambda *a, **k: None)
-        if not is_array(self.x) or alone(self.x, None, **self.kwargs) is None:
-            return [(ALL, ALL)]
-        side = max(1, isqrt(ENTRIES // 4) // prod(self.x.shape[1:-1]))
-        return blocks(cuts(len(self.x), side))
-
-
-# ------------------------------------------------------------------ the maximum
-
 def fit_hyperparameters(net_fn: Callable[..., HasKernel | KernelFn], x_train: Any, y_train: Array,
                         initial: dict[str, Number], get: str = 'nngp', diag_reg: Number = 0.,
                         diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
                         bounds: dict[str, tuple[Number, Number]] | None = None,
                         max_steps: int = 200, tol: float = 1e-5,
                         progress: bool | Callable[[dict[str, float], float], Any] | None = None,
-                        **kernel_fn_kwargs: Any) -> Fit:
+                        starts: int = 1, rng: Seed = 0, **kernel_fn_kwargs: Any) -> Fit:
     r"""Find the hyper-parameters of a network, and the noise, that make the targets most likely.
 
     .. math:: \hat\vartheta = \arg\max_\vartheta \log p(y | \vartheta)
 
-    by L-BFGS-B in the logarithms of the hyper-parameters, from one start: the result is a local maximum, never below
-    the start. Depth, nonlinearity and other choices are compared by the `log_marginal_likelihood` of their fits.
+    by L-BFGS-B in the logarithms of the hyper-parameters, from one start or the best of several: the result is a local
+    maximum, never below the start that it was reached from. Depth, nonlinearity and other choices are compared by the
+    `log_marginal_likelihood` of their fits.
 
     Parameters
     ----------
     net_fn, x_train, y_train, get, diag_reg, diag_reg_absolute_scale, trace_axes, **kernel_fn_kwargs : as in
         `log_marginal_likelihood_gradient`.
     initial : dict of numbers > 0: arguments of net_fn, and 'diag_reg' if it is to be fitted.
-    bounds : dict {name: (least, largest)} with numbers > 0; names not given have 1e-5 to 1e5 times the start.
-    max_steps : int >= 1, the most iterations of L-BFGS-B, which usually take one evaluation each.
+    bounds : dict {name: (least, largest)} with numbers > 0; names not given have 1e-5 to 1e5 times `initial`.
+    max_steps : int >= 1, the most iterations of L-BFGS-B from each start, which usually take one evaluation each.
     tol : float > 0, the largest |d log p / d log hyper-parameter| at the end. The search also ends when an iteration
         gains less than 2e-9 of |log p|.
     progress : callable, called with (hyper-parameters, log p) after each evaluation. True: show them (tqdm). None: show
         them only on a terminal. After Ctrl-C, whatever the callable kept is still there.
+    starts : int >= 1, the number of starts, one after the other. The first is `initial`; the logarithms of the others
+        are drawn uniformly between the `bounds` that are given, else from 1/10 to 10 times `initial`.
+    rng : seed or numpy.random.Generator, for these draws.
 
     Returns
     -------
-    Fit(hyperparameters, log_marginal_likelihood, gradient, at_bounds, network, trace, scipy)
+    Fit(hyperparameters, log_marginal_likelihood, gradient, at_bounds, network, trace, scipy, starts)
+        The best of the starts that reached a maximum; what the others gave, errors too, is in its `starts`.
 
     Raises
     ------
-    FitError : `max_steps` were not enough, or the search reached points without a log p; its .fit has the best so far.
-    ValueError : as `log_marginal_likelihood_gradient`, at the start; bounds that do not contain the start; a
+    FitError : from no start a maximum was reached: `max_steps` were not enough, or the search reached points without a
+        log p; its .fit has the best so far.
+    ValueError : as `log_marginal_likelihood_gradient`, at every start; bounds that do not contain `initial`; a
         hyper-parameter that the kernel does not depend on.
 
     Notes
     -----
-    Memory: nine arrays of n^2 float64 (measured), and autograd's record of one block. Time: a few dozen times the sum
-    of n^3 and the time of the kernel.
+    Memory: nine arrays of n^2 float64 (measured) and, where autograd records the kernel, its record of one block.
+    Time, from each start: a few dozen times the sum of n^3 and three times the time of the kernel.
 
     Source
     ------
@@ -310,24 +134,25 @@ def fit_hyperparameters(net_fn: Callable[..., HasKernel | KernelFn], x_train: An
     (2.0, ())
     """
     options = (get, diag_reg, diag_reg_absolute_scale, trace_axes)
-    problem = _Problem(net_fn, x_train, y_train, initial, options, kernel_fn_kwargs)
+    problem = Problem(net_fn, x_train, y_train, initial, options, kernel_fn_kwargs)
     limits = _limits(problem.initial, {} if bounds is None else bounds)
+    begins = _drawn(problem.initial, limits, bounds or {}, as_whole(starts, 'starts', 1), rng)
     max_steps = as_whole(max_steps, 'max_steps', 1)
     tol = nonnegative('tol', tol, positive=True)
     with counted(False if callable(progress) else progress, 'evidence') as step:
         shown = progress if callable(progress) else lambda hyper, value: step(f'{value:.6g}')
-        search = _Search(problem, limits, shown)
-        return search.run(max_steps, tol)
+        searches = [_Search(problem, start, limits, shown) for start in begins]
+        return _best([_ended(search, max_steps, tol) for search in searches])
 
 
 def _limits(initial, bounds):
-    """Return the bounds of log(value / start) for each hyper-parameter."""
+    """Return {name: (least, largest)} of all hyper-parameters."""
     if not isinstance(bounds, dict):
         raise TypeError(f'expected bounds as a dict {{name: (least, largest)}}, got '
                         f'{bounds!r:.100}.')
     if unknown := set(bounds) - set(initial):
         raise ValueError(f'expected bounds for {list(initial)}, got some for {sorted(unknown)}.')
-    limits = []
+    limits = {}
     for name, start in initial.items():
         given = bounds.get(name, (start / FAR, start * FAR))
         if numpy.shape(given) != (2,):
@@ -336,23 +161,59 @@ def _limits(initial, bounds):
         if not low <= start <= high:
             raise ValueError(f'expected {name} between its bounds {low:g} and {high:g}, got '
                              f'{start:g} in initial.')
-        limits.append((log(low / start), log(high / start)))
+        limits[name] = low, high
     return limits
+
+
+def _drawn(initial, limits, bounds, number, rng):
+    """Return the starts: `initial`, and others, log-uniform within `bounds` or NEAR `initial`."""
+    def between(name, share):
+        near = initial[name] / NEAR, initial[name] * NEAR
+        low, high = limits[name] if name in bounds else near
+        value = exp(log(low) + share * (log(high) - log(low)))
+        return min(max(value, low), high)
+    shares = generator(rng).random((number - 1, len(initial)))
+    return [initial, *({name: between(name, share) for name, share in zip(initial, row)} for row in shares)]
+
+
+def _ended(search, max_steps, tol):
+    """Return the Fit of a search, or the error that ended it."""
+    try:
+        return search.run(max_steps, tol)
+    except (ValueError, FitError) as error:
+        return error
+
+
+def _best(found):
+    """Return the best Fit; if there is none raise the FitError that got furthest, else the first error."""
+    def value(fit):
+        return fit.log_marginal_likelihood
+    fits = [each for each in found if isinstance(each, Fit)]
+    if fits:
+        return max(fits, key=value)._replace(starts=tuple(found))
+    unfinished = [each for each in found if isinstance(each, FitError)]
+    if not unfinished:
+        raise found[0]
+    error = max(unfinished, key=lambda error: value(error.fit))
+    error.fit = error.fit._replace(starts=tuple(found))
+    raise error
 
 
 class _Search:
     """-log p and its gradient for SciPy, in the logarithms of value / start; keeps all values and the best result."""
 
-    def __init__(self, problem, limits, progress):
+    def __init__(self, problem, initial, limits, progress):
         self.problem = problem
-        self.limits = limits
+        self.initial = initial
+        self.limits = [(log(low / initial[name]), log(high / initial[name]))
+                       for name, (low, high) in limits.items()]
         self.progress = progress
         self.trace = []
         self.best = None
 
     def __call__(self, u):
         self.last = tuple(map(float, u))
-        hyper = {name: start * exp(v) for (name, start), v in zip(self.problem.initial.items(), u)}
+        hyper = {name: start * exp(v) for (name, start), v in zip(self.initial.items(), u)}
         value, gradient = self.problem.value_and_gradient(hyper)
         gradient = {name: slope * hyper[name] for name, slope in gradient.items()}
         if not self.trace and 0. in gradient.values() and (idle := self.problem.idle(hyper)):

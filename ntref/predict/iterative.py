@@ -1,14 +1,14 @@
 """Solutions of (K + reg I) a = y without K in memory: conjugate gradients on tiles of K.
 
-Every step reads, or computes, the upper half of K once, tile by tile. The preconditioner factors a few rows of K,
-K = L L^T + a rest: docs/theory/dynamics.md#without-the-kernel-in-memory.
+Every step reads, or computes, the upper half of K once, tile by tile. preconditioner.py has the preconditioners:
+K = L L^T + a rest, docs/theory/dynamics.md#without-the-kernel-in-memory.
 """
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy
 
-from ..arguments import as_flag, as_whole
+from ..arguments import as_flag, as_whole, suggestion
 from ..arrays import as_floats
 from ..engine.run import counted
 from ..no_arrays import check_unfollowed
@@ -16,8 +16,9 @@ from ..types import Array, Number
 from .factor import NotPSDError
 from .layout import checked, nonnegative
 from .out_of_core import Tiles
+from .preconditioner import APPROXIMATIONS, Preconditioner
 
-__all__ = ['NotConvergedError', 'Solution', 'State', 'System', 'cg', 'pivoted_cholesky']
+__all__ = ['NotConvergedError', 'Solution', 'State', 'System', 'cg']
 
 EPS = 2. ** -52
 SAME = 1e-12       # relative difference up to which traces are those of one kernel
@@ -72,11 +73,12 @@ class State(NamedTuple):
     steps : int, number of steps so far.
     lower, rank, shift : array (rank, n), the rows l of K = sum l l^T + a rest; the requested rank; reg.
     y, trace : the right-hand sides and the trace of K, by which a state of another system is recognized.
+    preconditioner : name of what `lower` is, 'cholesky' or 'nystrom'.
 
     Examples
     --------
     >>> State._fields
-    ('a', 'r', 'p', 'rho', 'steps', 'lower', 'rank', 'shift', 'y', 'trace')
+    ('a', 'r', 'p', 'rho', 'steps', 'lower', 'rank', 'shift', 'y', 'trace', 'preconditioner')
     """
 
     a: Any
@@ -89,6 +91,7 @@ class State(NamedTuple):
     shift: Any
     y: Any
     trace: Any
+    preconditioner: Any = 'cholesky'           # states of before there was another have none
 
 
 class Solution(NamedTuple):
@@ -113,79 +116,20 @@ class Solution(NamedTuple):
     state: State
 
 
-# ------------------------------------------------------------------ the preconditioner
-
-def pivoted_cholesky(diagonal: numpy.ndarray, row: Callable[[int], numpy.ndarray],
-                     rank: int) -> tuple[numpy.ndarray, numpy.ndarray, list[int]]:
-    """Return the first `rank` steps of the Cholesky decomposition of K, with the largest diagonal left as pivot.
-
-    .. math:: l_m = (K_{i\\cdot} - \\sum_{j<m} l_j[i] l_j) / \\sqrt{d_i}, \\quad d \\leftarrow d - l_m^2,
-        \\quad i = \\arg\\max d
-
-    Parameters
-    ----------
-    diagonal : array (n,), the diagonal of K, from which d starts.
-    row : function i -> array (n,), a row of K.
-    rank : int; fewer steps are made if d becomes zero to rounding.
-
-    Returns
-    -------
-    (lower, rest, pivots) : arrays (rank, n) with rows l, the (n,) diagonal of K - L L^T, and the list of i.
-
-    Source
-    ------
-    Harbrecht, Peters, Schneider 2012, On the low-rank approximation by the pivoted Cholesky decomposition, algorithm 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> k = np.array([[1., 1.], [1., 4.]])
-    >>> lower, rest, pivots = pivoted_cholesky(k.diagonal(), k.__getitem__, 1)
-    >>> lower, rest, pivots
-    (array([[0.5, 2. ]]), array([0.75, 0.  ]), [1])
-    """
-    rest = diagonal.copy()
-    lower = numpy.zeros((min(rank, len(diagonal)), len(diagonal)))
-    pivots = []
-    level = 10 * EPS * diagonal.max()
-    for m in range(len(lower)):
-        i = int(numpy.argmax(rest))
-        if not rest[i] > level:
-            break
-        k = row(i).copy()
-        k[i] = diagonal[i]
-        lower[m] = (k - lower[:m, i] @ lower[:m]) / rest[i] ** .5
-        rest = numpy.maximum(rest - lower[m] ** 2, 0.)
-        rest[i] = 0.
-        pivots.append(i)
-    return lower[:len(pivots)], rest, pivots
-
-
-class _Preconditioner:
-    """The map r -> (L L^T + shift I)^-1 r, by the singular values of L: Woodbury without its cancellation."""
-
-    def __init__(self, lower, shift):
-        self.u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
-        self.shift = shift
-        self.inside = 1 / (s ** 2 + shift)
-
-    def __call__(self, r):
-        c = self.u.T @ r
-        outside = r - self.u @ c
-        outside -= self.u @ (self.u.T @ outside)
-        return self.u @ (self.inside[:, None] * c) + outside / self.shift
-
-
 # ------------------------------------------------------------------ conjugate gradients
 
 class System:
     """The matrix K + shift I, its preconditioner, the tolerance and the most steps."""
 
     def __init__(self, k: Tiles, diag_reg: Number, absolute: bool, tol: float, rank: int,
-                 max_steps: int, progress: Any):
+                 max_steps: int, progress: Any, preconditioner: str):
         self.k = k
         self.progress = progress
         self.rank = as_whole(rank, 'rank', 0)
+        if not isinstance(preconditioner, str) or preconditioner not in APPROXIMATIONS:
+            raise ValueError(f'expected preconditioner to be one of {", ".join(APPROXIMATIONS)}, got '
+                             f'{preconditioner!r:.100}.{suggestion(preconditioner, APPROXIMATIONS)}')
+        self.name = preconditioner
         self.tol = nonnegative('tol', tol, positive=True)
         self.max_steps = as_whole(max_steps, 'max_steps', 1)
         diag_reg = nonnegative('diag_reg', diag_reg)
@@ -208,11 +152,11 @@ class System:
         if self.lower is not None and lower is None:
             return
         if lower is None:
-            lower = pivoted_cholesky(self.diagonal, self.k.row, self.rank)[0]
+            lower = APPROXIMATIONS[self.name](self.k, self.diagonal, self.rank)
         rest = numpy.maximum(self.diagonal - (lower ** 2).sum(0), 0.).mean()
         floor = EPS * self.diagonal.max()
         self.lower = lower
-        self.precondition = _Preconditioner(lower, max(self.shift or rest, floor) or 1.)
+        self.precondition = Preconditioner(self.name, lower, max(self.shift or rest, floor) or 1.)
 
     def residual(self, a: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
         """y - (K + shift I) a."""
@@ -222,15 +166,20 @@ class System:
         """Return the state of conjugate gradients that start at a, whose residual is r."""
         z = self.precondition(r)
         rho = (r * z).sum(0)
-        return State(a, r, z, rho, steps, self.lower, self.rank, self.shift, y, self.trace)
+        return State(
+            a, r, z, rho, steps, self.lower, self.rank, self.shift, y, self.trace, self.name)
 
     def resume(self, state: Any, y: numpy.ndarray, scale: Any) -> State:
         """Return the state, of y in units of `scale`, if it has this rank and reg; else restart from its solution."""
-        if not isinstance(state, (tuple, list)) or len(state) != len(State._fields):
+        fields = len(State._fields)
+        if not isinstance(state, (tuple, list)) or len(state) not in (fields - 1, fields):
             raise TypeError('expected state to be the State of a Solution or of a '
                             f'NotConvergedError, got {type(state).__name__}.')
         state = State(*state)
-        state = state._replace(steps=int(state.steps), trace=float(state.trace))
+        state = state._replace(
+            steps=int(state.steps),
+            trace=float(state.trace),
+            preconditioner=str(state.preconditioner))
         is_same_kernel = abs(state.trace - self.trace) <= SAME * abs(self.trace)
         if not (numpy.array_equal(state.y, y * scale) and is_same_kernel):
             raise ValueError(
@@ -238,8 +187,9 @@ class System:
                 f'shape {state.y.shape} (here {y.shape}) and a kernel of trace {state.trace:.17g} '
                 f'(here {self.trace:.17g}). Start without.')
         state = _times(state, 1, scale)
-        self.prepare(state.lower if state.rank == self.rank else None)
-        if state.rank == self.rank and state.shift == self.shift:
+        is_same_lower = state.rank == self.rank and state.preconditioner == self.name
+        self.prepare(state.lower if is_same_lower else None)
+        if is_same_lower and state.shift == self.shift:
             return state
         return self.start(state.a, self.residual(state.a, y), y, state.steps)
 
@@ -329,7 +279,8 @@ def _norm(a):
 
 def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = False,
        tol: float = 1e-8, rank: int = 100, max_steps: int = 1000, state: State | None = None,
-       progress: bool | Callable[[State], Any] | None = None) -> Solution:
+       progress: bool | Callable[[State], Any] | None = None,
+       preconditioner: str = 'cholesky') -> Solution:
     r"""Solve (K + reg I) a = y by conjugate gradients; K need not be in memory.
 
     .. math::
@@ -337,9 +288,9 @@ def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = 
         \rho' = r^T P^{-1} r, \quad p \leftarrow P^{-1} r + \frac{\rho'}{\rho} p, \qquad
         A = K + \text{reg}\, I, \quad P = L L^T + \text{reg}\, I
 
-    with L (n, rank) from a pivoted Cholesky decomposition of K; P^-1 is applied by Woodbury's identity. Each right-hand
-    side has its own rho and drops out when it is done. For reg = 0, P has the mean of the diagonal of K - L L^T in
-    place of reg.
+    with L (n, rank) from a pivoted Cholesky decomposition of K, or of a Nystrom approximation U Lambda U^T of K, which
+    adds lambda_rank (I - U U^T) to P; P^-1 is applied by Woodbury's identity. Each right-hand side has its own rho and
+    drops out when it is done. For reg = 0, P has the mean of the diagonal of K - L L^T in place of reg.
 
     Parameters
     ----------
@@ -348,12 +299,14 @@ def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = 
     y : array (n,) or (n, o).
     diag_reg, diag_reg_absolute_scale : as in `gp_inference`: reg = diag_reg * trace(K)/n, or diag_reg itself.
     tol : float > 0, tolerance of |y - A a| / |y|, for each right-hand side.
-    rank : int >= 0, rank of the preconditioner, which reads `rank` rows of K and stores rank * n numbers.
+    rank : int >= 0, rank of the preconditioner, which stores rank * n numbers.
     max_steps : int >= 1, the most steps of this call.
-    state : State of a `Solution` or of a NotConvergedError, from which to go on. With another `rank` or diag_reg
-        conjugate gradients start anew from its solution.
+    state : State of a `Solution` or of a NotConvergedError, from which to go on. With another `rank`, diag_reg or
+        preconditioner conjugate gradients start anew from its solution.
     progress : callable, called with the State after each step, to show it or to keep it in a file. True: show steps
         and residual (tqdm). None: show them only on a terminal.
+    preconditioner : 'cholesky', which reads `rank` rows of K, or 'nystrom', which reads the upper half of K once and
+        mostly takes fewer steps. Which to take when: docs/large-kernels.md#conjugate-gradients.
 
     Returns
     -------
@@ -362,7 +315,7 @@ def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = 
     Raises
     ------
     ValueError : k is not square, or seen to be not symmetric (in tiles on the diagonal and in the corners); y does not
-        fit; NaN or infinity; diag_reg < 0; a state of something else.
+        fit; NaN or infinity; diag_reg < 0; a state of something else; another name of a preconditioner.
     TypeError : k or y is not an array of real numbers.
     NotPSDError : p^T (K + reg I) p <= 0 for some direction p on the way.
     NotConvergedError : `tol` is not reached within `max_steps`, or out of reach in float64; its .state has the solution
@@ -377,7 +330,8 @@ def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = 
     Source
     ------
     Hestenes, Stiefel 1952; Harbrecht, Peters, Schneider 2012; as preconditioner: Gardner et al. 2018
-    (arXiv:1809.11165). Derivation: docs/theory/dynamics.md#without-the-kernel-in-memory.
+    (arXiv:1809.11165); Frangella, Tropp, Udell 2021 (arXiv:2110.02820), algorithm 5.3. Derivation:
+    docs/theory/dynamics.md#without-the-kernel-in-memory.
 
     Examples
     --------
@@ -394,7 +348,8 @@ def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = 
         raise ValueError(f'expected y of shape ({tiles.n},) or ({tiles.n}, o) to match k of shape '
                          f'{tuple(k.shape)}, got {given.shape}.')
     columns = checked('y', given).reshape(tiles.n, -1)
-    system = System(tiles, diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress)
+    system = System(
+        tiles, diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress, preconditioner)
     reached, _, residual = system.solve(columns, state)
     dtype = 'float32' if k.dtype == given.dtype == 'float32' else 'float64'
     a = reached.a.reshape(given.shape).astype(dtype)

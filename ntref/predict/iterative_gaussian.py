@@ -23,7 +23,8 @@ COLUMNS = 128          # right-hand sides solved for at a time, for variances
 def gp_inference_iterative(k_train_train: Any, y_train: Array, diag_reg: Number = 0.,
                            diag_reg_absolute_scale: bool = False, trace_axes: Axes = (-1,),
                            tol: float = 1e-8, rank: int = 100, max_steps: int = 1000,
-                           progress: bool | Callable[[State], Any] | None = None) -> '_Posterior':
+                           progress: bool | Callable[[State], Any] | None = None,
+                           preconditioner: str = 'cholesky') -> '_Posterior':
     r"""Predict as `gp_inference` does, by conjugate gradients, for kernels that need not be in memory.
 
     Means and covariances are those of `gp_inference`, which has the table of formulas.
@@ -33,7 +34,7 @@ def gp_inference_iterative(k_train_train: Any, y_train: Array, diag_reg: Number 
     k_train_train : object with attributes `nngp` and/or `ntk`, or an array, used for either. Arrays are as in `cg`: in
         memory, on disk, or a `ComputedKernel`; of shape (n, n), or (n, n, c, c, ...).
     y_train, diag_reg, diag_reg_absolute_scale, trace_axes : as in `gp_inference`.
-    tol, rank, max_steps, progress : as in `cg`.
+    tol, rank, max_steps, progress, preconditioner : as in `cg`.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def gp_inference_iterative(k_train_train: Any, y_train: Array, diag_reg: Number 
     (array([1.]), array([0.333333]))
     """
     refuse_function(k_train_train)
-    options = (diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress)
+    options = (diag_reg, diag_reg_absolute_scale, tol, rank, max_steps, progress,
+               preconditioner)
     return _Posterior(k_train_train, as_floats(y_train)[0], trace_axes, options, {})
 
 

@@ -1,4 +1,5 @@
 """Kernels that need not be in memory, as matrices: tiles are read or computed when they are used."""
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import DTypeLike
 from ..arguments import as_part, is_whole
 from ..engine.blocks import function_of_blocks, of_block
 from ..engine.cover import blocks, cuts
+from ..engine.run import in_threads, number_of_threads
 from ..no_arrays import check_entries, check_unfollowed, no_array
 from ..types import KernelFn, HasKernel
 from .factor import symmetric
@@ -17,6 +19,7 @@ __all__ = ['ComputedKernel', 'Tiles']
 
 SIDE = 1024            # least side of a tile; sides are multiples of the side of a chunk
 CORNER = 64
+READERS = 8            # tiles on disk that are read at a time, each by a thread of its own
 EPS = 2. ** -52
 
 
@@ -156,6 +159,18 @@ class Tiles:
         k = numpy.asarray(self.k[rows, columns])
         return kernel_matrix(k.astype('float64', copy=False))
 
+    def read(self, places: list[tuple[slice, slice]]
+             ) -> Iterator[tuple[slice, slice, numpy.ndarray]]:
+        """Yield (rows, columns, tile) in this order; threads read the next few of an array on disk."""
+        if not hasattr(self.k, 'chunks'):
+            for rows, columns in places:
+                yield rows, columns, self.tile(rows, columns)
+            return
+        for some in cuts(len(places), min(READERS, number_of_threads())):
+            tiles = in_threads(lambda place: self.tile(*place), places[some])
+            for (rows, columns), tile in zip(places[some], tiles):
+                yield rows, columns, tile
+
     def entries(self, inputs: slice) -> slice:
         """Return the rows, or columns, of the matrix that belong to some inputs."""
         return slice(inputs.start * self.each, inputs.stop * self.each)
@@ -172,15 +187,14 @@ class Tiles:
     def __matmul__(self, a: numpy.ndarray) -> numpy.ndarray:
         """Return K a, for any K."""
         out = numpy.zeros((self.n, a.shape[1]))
-        for rows, columns in blocks(self.rows, self.columns):
-            out[self.entries(rows)] += self.tile(rows, columns) @ a[self.entries(columns)]
+        for rows, columns, tile in self.read(blocks(self.rows, self.columns)):
+            out[self.entries(rows)] += tile @ a[self.entries(columns)]
         return self.finite(out)
 
     def times(self, a: numpy.ndarray) -> numpy.ndarray:
         """Return K a for a symmetric K, from its upper half."""
         out = numpy.zeros((self.n, a.shape[1]))
-        for rows, columns in blocks(self.rows):
-            tile = self.tile(rows, columns)
+        for rows, columns, tile in self.read(blocks(self.rows)):
             here = self.entries(rows)
             there = self.entries(columns)
             out[here] += tile @ a[there]

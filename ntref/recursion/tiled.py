@@ -19,7 +19,7 @@ from .tile import input_tile
 __all__ = ['in_parts', 'is_large']
 
 
-FEW = 2 ** 16         # pairs without positions up to which tiles are slower than one pass: measured
+FEW = 2 ** 13         # pairs without positions up to which tiles are slower than one pass: measured
 HIGH = 64            # least rows of a tile without positions: mirrored, they are written in one run
 MANY = 32            # if there are more tiles than this, the first tells whether to try the others without gaps
 

@@ -18,7 +18,7 @@ from ..types import Array, Get, Seed, Shape, Tree
 from .given import check_places, first_leaf, kernel_given, read
 from .located import LayerError, located
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
-from .plan import Whole, entries, planned
+from .plan import Whole, entries, gradient_in_tiles, planned
 from .trees import each_branch, input_signal, tree_signal
 from .written import Written
 
@@ -334,6 +334,15 @@ class KernelFunction:
         given = read(self.layer, x1, x2, diagonal_spatial, pattern, mask_constant, self.is_part)
         is_one = given.are_same
         return KernelOfBlock(self.layer, is_one) if all(map(self.layer.tileable, given.signals)) else None
+
+    def gradient_in_tiles(self, x1: Tree, x2: Tree = None, get: Get = None, *, diagonal_spatial: bool | None = None,
+                          pattern: Any = None, mask_constant: float | None = None) -> bool:
+        """True if gradients of such a call are computed in tiles: autograd then records its inputs and numbers alone.
+
+        The arguments are those of the call.
+        """
+        given = read(self.layer, x1, x2, diagonal_spatial, pattern, mask_constant, self.is_part)
+        return gradient_in_tiles(self.layer, given, requested(get, NAMES, ORDER))
 
 
 @dataclass(frozen=True, repr=False)

@@ -16,7 +16,7 @@ from .given import Given, first_leaf
 from .numbers import followed, with_numbers
 from .trees import each_branch
 
-__all__ = ['Followed', 'Tiles', 'Whole', 'entries', 'planned']
+__all__ = ['Followed', 'Tiles', 'Whole', 'entries', 'gradient_in_tiles', 'planned']
 
 KEPT = 'nngp', 'gap', 'area'      # the arrays of n1 x n2 entries that a `Kernel` always has
 MANY = 2 ** 20                    # inputs of a kernel that is large, whatever the others are
@@ -63,22 +63,21 @@ class Followed:
     given: Given
     names: tuple
     is_part: bool
-    in_tiles: bool
-    numbers: list
 
     def run(self) -> dict[str, Array]:
         """Return {name: kernel}."""
-        kernels = differentiable_kernels(self, self.given.x1, self.given.x2, *self.numbers)
+        kernels = differentiable_kernels(self, self.given.x1, self.given.x2, *followed(self.layer))
         if len(self.names) == 1:
             return {self.names[0]: kernels}
         return {name: _picked(kernels, i, len(self.names)) for i, name in enumerate(self.names)}
 
     def values(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
         """Return the kernel; if several are asked for, all of them side by side."""
-        if not self.in_tiles:
+        layer = self._layer(numbers)
+        if not is_large(layer, x1, x2, self.given.signals, self.names):
             return self.whole(x1, x2, *numbers)
         given = replace(self.given, x1=x1, x2=x2)
-        return self._together(Tiles(self._layer(numbers), given, self.names, self.is_part).run())
+        return self._together(Tiles(layer, given, self.names, self.is_part).run())
 
     def whole(self, x1: Array, x2: Array | None, *numbers: Any) -> Array:
         """Return the same as `values`, computed in one piece, which autograd can trace."""
@@ -121,35 +120,37 @@ def planned(layer: Any, given: Given, names: tuple[str, ...], is_part: bool) -> 
     MemoryError : the kernels, or the intermediate results, would not fit.
     """
     outputs = [layer.traced(signal) for signal in given.signals]
-    in_blocks = _in_blocks(layer, given, names, is_part)
-    in_tiles = is_large(layer, given.x1, given.x2, given.signals, names)
-    _check_memory(given, outputs, names, in_tiles or in_blocks is not None)
-    if in_blocks:
-        return in_blocks
+    is_followed = _is_followed(layer, given, names)
+    in_tiles = is_followed or is_large(layer, given.x1, given.x2, given.signals, names)
+    _check_memory(given, outputs, names, in_tiles)
+    if is_followed:
+        return Followed(layer, given, names, is_part)
     return Tiles(layer, given, names, is_part) if in_tiles else Whole(layer, given, names, is_part)
 
 
-def _in_blocks(layer, given, names, is_part):
-    """Return the plan if autograd follows inputs or numbers of layers, and blocks of pairs are independent; else None.
+def gradient_in_tiles(layer: Any, given: Given, names: tuple[str, ...]) -> bool:
+    """True if a call whose inputs or numbers autograd follows is `Followed`: blocks of its pairs are independent.
 
     The same inputs given twice are traced over whole arrays; x2=None says that they are the same.
     """
     signals = given.signals
     if not isinstance(signals[0], Signal) or any(s.mask is not None for s in signals):
-        return None
+        return False
     if any(pattern is not None for s in signals for pattern in s.patterns):
-        return None
-    numbers = followed(layer)
-    if not any(map(is_traced, (given.x1, given.x2, *numbers))):
-        return None
+        return False
     x1 = untraced(given.x1)
     x2 = untraced(given.x2)
     if x2 is not None and replace(given, x1=x1, x2=x2).are_same:
-        return None                              # a block does not know which of its inputs are the same
-    plain = with_numbers(layer, map(untraced, numbers))
-    if not is_large(plain, x1, x2, (signals[0], signals[1].with_inputs(MANY)), names):
-        return None
-    return Followed(layer, given, names, is_part, is_large(plain, x1, x2, signals, names), numbers)
+        return False                             # a block does not know which of its inputs are the same
+    plain = with_numbers(layer, map(untraced, followed(layer)))
+    return is_large(plain, x1, x2, (signals[0], signals[1].with_inputs(MANY)), names)
+
+
+def _is_followed(layer, given, names):
+    """True if autograd follows inputs or numbers of layers, and blocks of pairs are independent."""
+    if not any(map(is_traced, (given.x1, given.x2, *followed(layer)))):
+        return False
+    return gradient_in_tiles(layer, given, names)
 
 
 def _check_memory(given, outputs, names, in_tiles):

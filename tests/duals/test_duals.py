@@ -215,6 +215,23 @@ def test_quadrature(layer):
             assert (abs(value - right) <= tolerance * scale).all()
 
 
+@each
+def test_a_variable_with_itself(layer):
+    """`Pair.same` is the pair of two variables that are the same: K' and slope; gap and area are 0 if they are stated.
+
+    Derivatives in q too: they are those of the pair of equal variances and covariance.
+    """
+    q = numpy.array([0., 1e-9, .3, 1., min(700., ACTIVATIONS[layer][3])])
+    (own, own_slope), (cov, slope) = layer.dual(Pair.same(q)), layer.dual(Pair(q, q + 0, Cov(q + 0, 0 * q, 0 * q)))
+    for a, b in ((own.k, cov.k), (own_slope, slope)):
+        assert (abs(a - b) <= 4 * EPS * abs(b)).all()
+    assert all(c is None or (c == 0).all() for c in own[1:])
+    if layer not in (stax.Hermite(0), *JUMPS):
+        rises = [elementwise_grad(lambda q, pair=pair: layer.dual(pair(q))[0].k)(q[1:]) for pair in (
+            Pair.same, lambda q: Pair(q, q + 0, Cov(q + 0, 0 * q, 0 * q)))]
+        assert (abs(rises[0] - rises[1]) <= 1e-12 * abs(rises[1])).all()
+
+
 # ------------------------------------------------------------------ Price's theorem: dK'/dK = slope
 
 @pytest.mark.parametrize('layer', DIFFERENTIABLE, ids=repr)

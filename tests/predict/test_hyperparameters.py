@@ -9,8 +9,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
 from ntref import stax
 from ntref.predict import (
-    Fit, FitError, Gaussian, NotPSDError, fit_hyperparameters, hyperparameters, log_marginal_likelihood,
-    log_marginal_likelihood_gradient, sample)
+    Fit, FitError, Gaussian, NotPSDError, fit_hyperparameters, log_marginal_likelihood,
+    log_marginal_likelihood_gradient, network_evidence, sample)
+from ntref.stax import plan
 
 
 def relu(W_std, b_std):
@@ -68,7 +69,7 @@ CASES = {
 def test_gradient_against_differences(rng, monkeypatch, name, entries):
     """In blocks of nine pairs, and in one."""
     if entries:
-        monkeypatch.setattr(hyperparameters, 'ENTRIES', entries)
+        monkeypatch.setattr(network_evidence, 'ENTRIES', entries)
     net_fn, hyper, shape, targets, options = CASES[name]
     x, y = rng.standard_normal(shape), rng.standard_normal(targets)
     value, gradient = log_marginal_likelihood_gradient(net_fn, x, y, hyper, **options)
@@ -95,21 +96,75 @@ def test_blocks_are_the_whole(rng, monkeypatch):
     def traced(v):
         return log_marginal_likelihood(relu(v[0], v[1]).kernel_fn(x, get='nngp'), y, v[2])
     truth, calls = autograd.grad(traced)(np.array(list(hyper.values()))), []
-    problem = hyperparameters._Problem
+    problem = network_evidence.Problem
 
     def counting(self, rows, columns, hyper, f=problem.block):
-        calls.append((rows, columns))
+        if hyper is not self.initial:                        # autograd follows the numbers
+            calls.append((rows, columns))
         return f(self, rows, columns, hyper)
     monkeypatch.setattr(problem, 'block', counting)
     for side, n in ((1, 78), (3, 10), (5, 6), (11, 3), (12, 1), (1000, 1)):
         calls.clear()
-        monkeypatch.setattr(hyperparameters, 'ENTRIES', 4 * side * side)
+        monkeypatch.setattr(network_evidence, 'ENTRIES', 4 * side * side)
         _, gradient = log_marginal_likelihood_gradient(relu, x, y, hyper)
         assert len(calls) == n and max(len(range(12)[rows]) for rows, _ in calls) <= side
         np.testing.assert_allclose(list(gradient.values()), truth, rtol=1e-12)
     calls.clear()
     log_marginal_likelihood_gradient(standardized, x, y, hyper)
     assert calls == [(slice(None), slice(None))]
+
+
+@pytest.mark.parametrize('features', (1, 4))
+@pytest.mark.parametrize('nonlinearity', (stax.Relu, stax.Erf))
+def test_tiles_are_the_blocks_that_autograd_records(rng, monkeypatch, nonlinearity, features):
+    """With rows that are repeated, parallel, opposite and zero."""
+    x, y = rng.standard_normal((300, features)), rng.standard_normal((300, 2))
+    x[100:120], x[120:140], x[140:160], x[160:162] = x[:20], 3 * x[:20], -x[:20], 0
+    hyper = dict(W_std=1.4, b_std=.4, diag_reg=.1)
+
+    def net_fn(W_std, b_std):
+        dense = stax.Dense(1, W_std, b_std)
+        return stax.serial(dense, nonlinearity(), dense, nonlinearity(), dense)
+    calls, block = [], network_evidence.Problem.block
+
+    def counting(self, rows, columns, hyper):
+        calls.append((rows, columns))
+        return block(self, rows, columns, hyper)
+    monkeypatch.setattr(network_evidence.Problem, 'block', counting)
+    problem = network_evidence.Problem(net_fn, x, y, hyper, ('nngp', 0., False, (-1,)), {})
+    value, gradient = problem.value_and_gradient(hyper)
+    again = problem.value_and_gradient(hyper)                # threads add up in any order
+    assert again[0] == value and again[1] == pytest.approx(gradient, rel=1e-13)
+    assert calls == [(slice(0, 2), slice(0, 2)), *[(slice(None), slice(None))] * 2]
+    monkeypatch.setattr(type(net_fn(1., 1.).kernel_fn), 'gradient_in_tiles', lambda *a, **k: False)
+    recorded, slopes = log_marginal_likelihood_gradient(net_fn, x, y, hyper)
+    assert len(calls) == 3 + 3
+    assert value == pytest.approx(recorded, rel=1e-12)
+    largest = max(map(abs, slopes.values()))
+    assert all(abs(gradient[name] - slopes[name]) < 1e-11 * largest for name in hyper)
+
+
+IN_TILES = {
+    'few inputs': (relu, (20, 3), {}, False),
+    'many inputs': (relu, (260, 3), {}, True),
+    'images': (images, (4, 3, 3, 2), {}, True),
+    'a mask': (images, (4, 3, 3, 2), dict(mask_constant=7.), False),
+    'mixed inputs': (standardized, (260, 3), {}, False),
+}
+
+
+@pytest.mark.parametrize('name', IN_TILES)
+def test_what_is_said_of_tiles_is_done(rng, monkeypatch, name):
+    """`gradient_in_tiles` tells whether autograd sees the kernel as one function."""
+    net_fn, shape, given, expected = IN_TILES[name]
+    x, seen = rng.standard_normal(shape), []
+    x[0] = given.get('mask_constant', x[0])
+    backward = plan.Followed.backward
+    monkeypatch.setattr(plan.Followed, 'backward', lambda self, *x: seen.append(self) or backward(self, *x))
+    hyper = dict(W_std=1.4, b_std=.4, **(dict(W_out=.7) if net_fn is images else {}))
+    said = net_fn(**hyper).kernel_fn.gradient_in_tiles(x, None, 'nngp', **given)
+    log_marginal_likelihood_gradient(net_fn, x, rng.standard_normal(len(x)), hyper, diag_reg=.1, **given)
+    assert said == bool(seen) == expected
 
 
 def test_keywords_in_blocks(rng, monkeypatch):
@@ -127,7 +182,7 @@ def test_keywords_in_blocks(rng, monkeypatch):
     for net_fn, given in ((masked, dict(mask_constant=9.)), (graph, dict(pattern=pattern))):
         found = []
         for entries in (2 ** 20, 4 * 4 * 4 * 2 * 2):
-            monkeypatch.setattr(hyperparameters, 'ENTRIES', entries)
+            monkeypatch.setattr(network_evidence, 'ENTRIES', entries)
             found.append(log_marginal_likelihood_gradient(net_fn, x, y, hyper, **given))
         assert found[0][1] == pytest.approx(found[1][1], rel=1e-11)
 
@@ -182,8 +237,11 @@ def test_against_scikit_learn(rng):
                                [(c * d) ** .5, s * c ** .5, r], rtol=1e-3)
 
 
-def test_single_precision(rng):
-    x, y = rng.standard_normal((6, 3)), rng.standard_normal((6, 2))
+@pytest.mark.parametrize('n, entries', ((6, 2 ** 18), (6, 4 * 9), (300, 2 ** 18)))
+def test_single_precision(rng, monkeypatch, n, entries):
+    """Recorded in one block, in four, and in tiles."""
+    monkeypatch.setattr(network_evidence, 'ENTRIES', entries)
+    x, y = rng.standard_normal((n, 3)), rng.standard_normal((n, 2))
     hyper = dict(W_std=1.4, b_std=.4, diag_reg=.1)
     value, gradient = log_marginal_likelihood_gradient(relu, x, y, hyper)
     rough, slopes = log_marginal_likelihood_gradient(relu, x.astype('float32'), y.astype('float32'), hyper)
@@ -304,24 +362,98 @@ def test_a_search_that_leaves_what_can_be_computed():
     assert fit.log_marginal_likelihood > fit.trace[0][1] + 30
 
 
+def overflowing(W_std):
+    """K = W_std^2 up to 3, too large beyond."""
+    scale = float(getattr(W_std, '_value', W_std))
+    return lambda x1, x2, get: np.full((1, 1), 1e200) ** 2 if scale > 3 else W_std ** 2 * np.ones((1, 1))
+
+
 def test_a_step_too_far_is_taken_back():
     """The maximum is at W_std = 2; from 3 on the kernel overflows. Steps from afar would land there."""
-    def net_fn(W_std):
-        scale = float(getattr(W_std, '_value', W_std))
-        return lambda x1, x2, get: np.full((1, 1), 1e200) ** 2 if scale > 3 else W_std ** 2 * np.ones((1, 1))
     for start in (.01, .4, 2.9):
-        fit = fit_hyperparameters(net_fn, np.eye(1), np.array([2.]), dict(W_std=start))
+        fit = fit_hyperparameters(overflowing, np.eye(1), np.array([2.]), dict(W_std=start))
         assert fit.hyperparameters['W_std'] == pytest.approx(2., rel=1e-5) and fit.scipy.success
         assert fit.at_bounds == ()
-    below = fit_hyperparameters(net_fn, np.eye(1), np.array([2.]), dict(W_std=1.), bounds=dict(W_std=(.5, 1.5)))
+    below = fit_hyperparameters(overflowing, np.eye(1), np.array([2.]), dict(W_std=1.), bounds=dict(W_std=(.5, 1.5)))
     assert below.at_bounds == ('W_std',)
     with pytest.raises(FitError, match='NaN') as error:
-        fit_hyperparameters(net_fn, np.eye(1), np.array([5.]), dict(W_std=.1))
+        fit_hyperparameters(overflowing, np.eye(1), np.array([5.]), dict(W_std=.1))
     assert 2.9 < error.value.fit.hyperparameters['W_std'] <= 3
 
     with pytest.raises(ValueError, match='zero to rounding') as error:                       # at the start
         fit_hyperparameters(function, np.ones((3, 1)), np.ones(3), dict(scale=1., amplitude=1.))
     assert not isinstance(error.value, FitError)
+
+
+# ------------------------------------------------------------------ several starts
+
+def wave(W_std, b_std, W_out):
+    return stax.serial(stax.Dense(1, W_std, b_std), stax.Sin(), stax.Dense(1, W_out))
+
+
+def noisy_wave(n=40):
+    """Inputs, and targets for which noise alone is a local maximum of the evidence of `wave`."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (n, 2))
+    f = np.sin(6 * x[:, 0]) * x[:, 1]
+    return x, f - f.mean() + .1 * rng.standard_normal(n)
+
+
+def test_the_best_of_several_starts():
+    x, y = noisy_wave()
+    initial = dict(W_std=1., b_std=.5, W_out=1., diag_reg=.5)
+    once = fit_hyperparameters(wave, x, y, initial, diag_reg_absolute_scale=True)
+    fit = fit_hyperparameters(wave, x, y, initial, diag_reg_absolute_scale=True, starts=3)
+    assert len(once.starts) == 1 and once.starts[0].trace == once.trace == fit.starts[0].trace
+    assert len(fit.starts) == 3 and all(isinstance(each, Fit) and not each.starts for each in fit.starts)
+    assert fit.log_marginal_likelihood == max(each.log_marginal_likelihood for each in fit.starts)
+    assert fit.log_marginal_likelihood > once.log_marginal_likelihood + 10 and fit.scipy.success
+    first, *others = (each.trace[0][0] for each in fit.starts)
+    assert first == initial and others[0] != others[1]
+    assert all(.1 <= start[name] / initial[name] <= 10 for start in others for name in initial)
+    assert fit.log_marginal_likelihood == pytest.approx(log_marginal_likelihood_gradient(
+        wave, x, y, fit.hyperparameters, diag_reg_absolute_scale=True)[0], abs=1e-9)
+
+
+def test_starts_are_drawn_between_bounds():
+    x, y = noisy_wave(6)
+    initial, bounds = dict(W_std=1., b_std=.5, W_out=1.), dict(W_std=(.9, 1.1), b_std=(.5, .5))
+
+    def drawn_from(rng):
+        fit = fit_hyperparameters(wave, x, y, initial, diag_reg=.5, bounds=bounds, starts=5, rng=rng)
+        for each in fit.starts:
+            assert all(low * (1 - 1e-14) <= hyper[name] <= high * (1 + 1e-14) for hyper, _ in each.trace
+                       for name, (low, high) in bounds.items())
+        return [each.trace[0][0] for each in fit.starts]
+    starts = drawn_from(7)
+    widths = [start['W_std'] for start in starts[1:]]
+    assert starts[0] == initial and .9 < min(widths) < 1 < max(widths) < 1.1 and len(set(widths)) == 4
+    assert all(start['b_std'] == .5 for start in starts)
+    assert drawn_from(np.random.default_rng(7)) == starts != drawn_from(8)
+
+
+def test_an_error_of_one_start_does_not_lose_the_others():
+    given = overflowing, np.eye(1), np.array([2.]), dict(W_std=10.)
+    with pytest.raises(ValueError, match='NaN') as error:
+        fit_hyperparameters(*given)
+    assert not isinstance(error.value, FitError)
+    fit = fit_hyperparameters(*given, starts=8)
+    assert fit.hyperparameters['W_std'] == pytest.approx(2., rel=1e-5)
+    kinds = [type(each) for each in fit.starts]
+    assert kinds[0] is ValueError and 'NaN' in str(fit.starts[0]) and Fit in kinds and len(kinds) == 8
+    with pytest.raises(ValueError, match='NaN'):
+        fit_hyperparameters(*given, starts=3, bounds=dict(W_std=(5., 20.)))
+
+
+def test_no_start_reaches_a_maximum():
+    x, y = noisy_wave()
+    initial = dict(W_std=1., b_std=.5, W_out=1., diag_reg=.5)
+    with pytest.raises(FitError, match='ITERATIONS') as error:
+        fit_hyperparameters(wave, x, y, initial, max_steps=2, starts=4)
+    found = error.value.fit.starts
+    assert len(found) == 4 and all(isinstance(each, FitError) for each in found)
+    values = [each.fit.log_marginal_likelihood for each in found]
+    assert error.value.fit.log_marginal_likelihood == max(values) > values[0]
 
 
 def test_a_gradient_that_points_downhill():
@@ -397,6 +529,8 @@ def fickle():
     (lambda: fit(relu(1., 1.), X3, Y3, WB), TypeError, 'net_fn to be a function, got _Serial'),
     (lambda: gradient(lambda **h: tuple(relu(**h)), X3, Y3, WB), TypeError, 'return a network, .* got tuple: '),
     (lambda: gradient(lambda **h: None, X3, Y3, WB), TypeError, 'return a network, or its kernel_fn, got NoneType'),
+    (lambda: fit(relu, X3, Y3, WB, starts=0), ValueError, 'starts is expected to be a whole number >= 1'),
+    (lambda: fit(relu, X3, Y3, WB, starts=2, rng='0'), TypeError, 'expected rng to be a seed'),
     (lambda: fit(relu, X3, Y3, WB, max_steps=0), ValueError, 'max_steps is expected to be a whole number >= 1'),
     (lambda: fit(relu, X3, Y3, WB, tol=0.), ValueError, 'expected tol > 0'),
     (lambda: fit(lambda W_std, b_std: linear(W_std, 1.), X3, Y3, WB), ValueError,

@@ -1,4 +1,5 @@
-"""Conjugate gradients without the kernel in memory, against dense solves and a literal pivoted Cholesky."""
+"""Conjugate gradients without the kernel in memory, against dense solves."""
+import threading
 from collections import namedtuple
 
 import numpy as np
@@ -6,8 +7,7 @@ import pytest
 
 from ntref import batch, predict, stax
 from ntref.predict import ComputedKernel, NotConvergedError, NotPSDError, cg, gp_inference, gp_inference_iterative
-from ntref.predict import iterative, out_of_core
-from ntref.predict.iterative import pivoted_cholesky
+from ntref.predict import out_of_core
 
 Kernels = namedtuple('Kernels', 'nngp ntk')
 RNG = np.random.default_rng(7)
@@ -43,9 +43,10 @@ def small_tiles(monkeypatch):
 
 @pytest.mark.parametrize('tol', [1e-3, 1e-6, 1e-10])
 @pytest.mark.parametrize('diag_reg, absolute', [(0., False), (1e-2, False), (.3, True)])
-@pytest.mark.parametrize('rank', [0, 7, 500])
-def test_dense_solutions(small_tiles, tol, diag_reg, absolute, rank):
-    a, residual, steps, _ = cg(K, Y, diag_reg, absolute, tol=tol, rank=rank)
+@pytest.mark.parametrize('rank, preconditioner', [
+    (0, 'cholesky'), (7, 'cholesky'), (500, 'cholesky'), (7, 'nystrom'), (500, 'nystrom')])
+def test_dense_solutions(small_tiles, tol, diag_reg, absolute, rank, preconditioner):
+    a, residual, steps, _ = cg(K, Y, diag_reg, absolute, tol=tol, rank=rank, preconditioner=preconditioner)
     shift = diag_reg * (1. if absolute else np.trace(K) / N)
     r = Y - K @ a - shift * a
     np.testing.assert_allclose(residual, np.linalg.norm(r, axis=0) / np.linalg.norm(Y, axis=0), rtol=1e-3, atol=1e-14)
@@ -69,10 +70,11 @@ def test_float32_is_solved_in_float64():
     assert cg(k, Y, .01).a.dtype == cg(K, y, .01).a.dtype == 'float64'
 
 
+@pytest.mark.parametrize('preconditioner', ['cholesky', 'nystrom'])
 @pytest.mark.parametrize('reg, steps', [(1e-10, 4), (1e-12, 12)])
-def test_badly_conditioned(reg, steps):
+def test_badly_conditioned(reg, steps, preconditioner):
     assert np.linalg.cond(GAUSS + reg * np.eye(300)) > 5e11
-    solution = cg(GAUSS, SMOOTH, reg, True, tol=1e-8, rank=60)
+    solution = cg(GAUSS, SMOOTH, reg, True, tol=1e-8, rank=60, preconditioner=preconditioner)
     assert (solution.residual <= 1e-8).all() and solution.steps <= steps
     assert off(GAUSS @ solution.a, GAUSS @ dense(GAUSS, SMOOTH, reg, True)) < 1e-8
 
@@ -102,42 +104,6 @@ def test_each_right_hand_side_has_its_own_steps():
     assert cg(K, y[:, :1], tol=1e-9, rank=0).steps <= 3 < 20 < cg(K, y[:, :2], tol=1e-9, rank=0).steps
 
 
-# ------------------------------------------------------------------ the preconditioner
-
-def literal_pivoted_cholesky(k, rank):
-    """Schur complements of the whole matrix."""
-    k, columns, pivots = k.copy(), [], []
-    for _ in range(rank):
-        i = int(np.argmax(np.diagonal(k)))
-        columns.append(k[i] / np.sqrt(k[i, i]))
-        k -= np.outer(columns[-1], columns[-1])
-        pivots.append(i)
-    return np.array(columns), k, pivots
-
-
-@pytest.mark.parametrize('k', [K, GAUSS, K * np.outer(1 + np.arange(N), 1 + np.arange(N))])
-def test_pivots(k):
-    lower, rest, pivots = pivoted_cholesky(np.diagonal(k), k.__getitem__, 12)
-    expected, schur, order = literal_pivoted_cholesky(k, 12)
-    assert pivots == order and len(set(pivots)) == 12
-    assert off(lower, expected) < 1e-10 and np.abs(rest - np.diagonal(schur)).max() < 1e-12 * k.max()
-
-
-def test_pivoting_ends_where_nothing_is_left():
-    k = X @ X.T
-    lower, rest, pivots = pivoted_cholesky(np.diagonal(k), k.__getitem__, 50)
-    assert lower.shape == (4, N) and len(pivots) == 4 and off(lower.T @ lower, k) < 1e-13 and rest.max() < 1e-12
-
-
-@pytest.mark.parametrize('shift', [1e-9, 1e-3, 10.])
-def test_preconditioner_is_the_inverse(shift):
-    lower = pivoted_cholesky(np.diagonal(K), K.__getitem__, 20)[0]
-    p = lower.T @ lower + shift * np.eye(N)
-    got = p @ iterative._Preconditioner(lower, shift)(Y)
-    assert off(got, Y) < 1e-14 * np.linalg.cond(p) + 1e-12
-    assert off(iterative._Preconditioner(lower[:0], shift)(Y), Y / shift) < 1e-15
-
-
 # ------------------------------------------------------------------ kernels that are not in memory
 
 def kernel(x1, x2):
@@ -163,7 +129,8 @@ def test_kernels_that_are_not_in_memory(small_tiles, elsewhere):
     assert abs(there.steps - here.steps) <= 2 and off(there.a, here.a) < 1e-8 and (there.residual <= 1e-10).all()
 
 
-def test_memory_and_work(small_tiles):
+@pytest.mark.parametrize('preconditioner', ['cholesky', 'nystrom'])
+def test_memory_and_work(small_tiles, preconditioner):
     """Tiles of at most 32 x 32, rows for the pivots only, and the upper half once in each step."""
     seen = []
 
@@ -172,9 +139,36 @@ def test_memory_and_work(small_tiles):
         return kernel(x1, x2)
     k = ComputedKernel(kernel_fn, X)
     del seen[:]
-    steps = cg(k, Y, 1e-3, rank=10).steps
-    assert sorted(set(seen) - {(1, 1), (5, 5)}) == [(1, 120), (24, 24), (32, 24), (32, 32)]
-    assert seen.count((1, 120)) == 10 and seen.count((24, 24)) == 1 + steps + 1       # diagonal, steps, true residual
+    steps = cg(k, Y, 1e-3, rank=10, preconditioner=preconditioner).steps
+    rows = 10 if preconditioner == 'cholesky' else 0
+    passes = 1 + steps + 1 + (preconditioner == 'nystrom')           # diagonal, steps, true residual, columns
+    assert sorted(set(seen) - {(1, 1), (5, 5), (1, 120)}) == [(24, 24), (32, 24), (32, 32)]
+    assert seen.count((1, 120)) == rows and seen.count((24, 24)) == passes
+
+
+class Meeting:
+    """An array in chunks, of which two parts are read at the same time, or not at all."""
+
+    shape, dtype, chunks = (64, 64), K.dtype, (32, 32)
+
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(out_of_core, 'number_of_threads', lambda: 2)
+        self.barrier = threading.Barrier(2, timeout=30)
+
+    def __getitem__(self, index):
+        self.barrier.wait()
+        return K[index]
+
+
+def test_kernels_on_disk_are_read_by_threads(small_tiles, monkeypatch):
+    """As many tiles at a time as there are threads; the product is the same to the last bit."""
+    k = Meeting(monkeypatch)
+    places = [(slice(i, i + 32), slice(j, j + 32)) for i in (0, 32) for j in (0, 32)]
+    in_order = [(rows, columns) for rows, columns, _ in out_of_core.Tiles('k', k).read(places)]
+    assert in_order == places
+    assert (out_of_core.Tiles('k', k) @ Y[:64] == out_of_core.Tiles('k', K[:64, :64]) @ Y[:64]).all()
+    stored = out_of_core.Tiles('k', pytest.importorskip('dask.array').from_array(K, chunks=32))
+    assert (stored.times(Y) == out_of_core.Tiles('k', K).times(Y)).all()
 
 
 def test_computed_kernel_is_like_an_array():
@@ -212,20 +206,23 @@ def test_indices_of_a_computed_kernel():
 def test_a_diagonal_of_its_own(small_tiles):
     """Noise that an input shares with itself alone, which rows of pivots, computed as x1, x2, do not have."""
     k = ComputedKernel(lambda x1, x2: kernel(x1, x2) + (np.eye(len(x1)) if x2 is None else 0.), X)
-    for rank, steps in ((10, 200), (N, 2)):
-        solution = cg(k, Y, 1e-3, rank=rank)
-        assert solution.steps <= steps and off(solution.a, dense(K + np.eye(N), Y, 1e-3)) < 1e-6
+    for preconditioner in 'cholesky', 'nystrom':
+        for rank, steps in ((10, 200), (N, 2)):
+            solution = cg(k, Y, 1e-3, rank=rank, preconditioner=preconditioner)
+            assert solution.steps <= steps and off(solution.a, dense(K + np.eye(N), Y, 1e-3)) < 1e-6
 
 
 # ------------------------------------------------------------------ restarts
 
-def test_restart_equals_uninterrupted(tmp_path):
-    whole = cg(K, Y, 1e-3, tol=1e-9, rank=5)
+@pytest.mark.parametrize('preconditioner', ['cholesky', 'nystrom'])
+def test_restart_equals_uninterrupted(tmp_path, preconditioner):
+    given = dict(tol=1e-9, rank=5, preconditioner=preconditioner)
+    whole = cg(K, Y, 1e-3, **given)
     state, rounds = None, 0
     while rounds < 100:
         rounds += 1
         try:
-            parts = cg(K, Y, 1e-3, tol=1e-9, rank=5, max_steps=4, state=state)
+            parts = cg(K, Y, 1e-3, max_steps=4, state=state, **given)
             break
         except NotConvergedError as e:
             assert e.steps == 4 * rounds and e.residual.max() > 1e-9
@@ -234,6 +231,26 @@ def test_restart_equals_uninterrupted(tmp_path):
                 state = predict.State(**kept)
     assert rounds == -(-whole.steps // 4) > 2
     assert (parts.a == whole.a).all() and parts.steps == whole.steps and (parts.residual == whole.residual).all()
+
+
+def test_a_state_holds_what_the_preconditioner_is_made_of():
+    """A restart reads no rows and makes no columns; a state of the other preconditioner has neither."""
+    for preconditioner, other in (('cholesky', 'nystrom'), ('nystrom', 'cholesky')):
+        state = cg(K, Y, 1e-3, tol=1e-4, rank=5, preconditioner=preconditioner).state
+        assert state.lower.shape == (5, N) and state.preconditioner == preconditioner
+        found = {name: cg(K, Y, 1e-3, tol=1e-9, rank=5, state=state, preconditioner=name).state.lower
+                 for name in (preconditioner, other)}
+        fresh = cg(K, Y, 1e-3, tol=1e-4, rank=5, preconditioner=other).state.lower
+        assert found[preconditioner] is state.lower and (found[other] == fresh).all()
+        assert off(fresh, state.lower) > .01
+
+
+def test_states_of_before_there_was_another_preconditioner():
+    state = cg(K, Y, 1e-3, tol=1e-4, rank=5).state
+    whole, on = (cg(K, Y, 1e-3, tol=1e-9, rank=5, state=s) for s in (state, tuple(state)[:-1]))
+    assert (on.a == whole.a).all() and on.steps == whole.steps
+    with pytest.raises(TypeError, match='expected state to be the State'):
+        cg(K, Y, 1e-3, state=tuple(state)[:-2])
 
 
 def test_going_on_otherwise():
@@ -326,6 +343,18 @@ def points_and_positions(x1, x2):
     return np.exp(-((z1[:, None, :, None] - z2[None, :, None]) ** 2).sum(-1) / 2).transpose(2, 3, 0, 1)
 
 
+def test_predictions_with_the_other_preconditioner():
+    exact = gp_inference(TRAIN, Y, 1e-3)('nngp', CROSS, TEST)
+    calls = [gp_inference_iterative(TRAIN, Y, 1e-3, tol=1e-9, rank=20, max_steps=most, preconditioner=name)
+             for name, most in (('cholesky', 1000), ('nystrom', 1000), ('nystrom', 2))]
+    for predict_fn in calls[:2]:
+        got = predict_fn('nngp', CROSS, TEST)
+        assert off(got.mean, exact.mean) < 1e-7 and off(got.covariance, exact.covariance) < 1e-7
+    with pytest.raises(NotConvergedError) as e:
+        calls[2]('nngp', CROSS)
+    assert e.value.state.preconditioner == 'nystrom' and e.value.state.lower.shape == (20, N)
+
+
 def test_predictions_go_on_after_an_error():
     predict_fn, steps, whole = gp_inference_iterative(TRAIN, Y, 1e-3, rank=2, max_steps=6), [], None
     for _ in range(200):
@@ -369,6 +398,11 @@ def with_nan(i, j):
     (ValueError, 'tol > 0, got 0', lambda: cg(K, Y, tol=0)),
     (ValueError, 'rank is expected to be a whole number >= 0', lambda: cg(K, Y, rank=-1)),
     (ValueError, 'max_steps is expected to be a whole number >= 1', lambda: cg(K, Y, max_steps=0)),
+    (ValueError, "preconditioner to be one of cholesky, nystrom, got 'nystroem'. Did you mean 'nystrom'",
+     lambda: cg(K, Y, preconditioner='nystroem')),
+    (ValueError, 'preconditioner to be one of cholesky, nystrom, got 3', lambda: cg(K, Y, preconditioner=3)),
+    (ValueError, 'finite numbers, got k with NaN or infinite in 2 rows, the first 3',
+     lambda: cg(with_nan(3, 99), Y, preconditioner='nystrom')),
     (TypeError, 'k to be an array, in memory or on disk', lambda: cg(K.tolist(), Y)),
     (TypeError, 'k to be an array, in memory or on disk', lambda: cg(TRAIN, Y)),
     (TypeError, 'expected an array', lambda: cg(K, Y.tolist())),
@@ -397,13 +431,13 @@ def test_not_converged_says_what_to_do():
 
 
 @pytest.mark.parametrize('least', [-.5, -1e-6])
-@pytest.mark.parametrize('rank', [0, 20])
-def test_indefinite_kernels(least, rank):
+@pytest.mark.parametrize('rank, preconditioner', [(0, 'cholesky'), (20, 'cholesky'), (20, 'nystrom')])
+def test_indefinite_kernels(least, rank, preconditioner):
     w, v = np.linalg.eigh(K)
     w[0] = least
     k = (v * w) @ v.T
     with pytest.raises(NotPSDError, match=r'expected a positive definite K \+ reg I, got p\^T \(K \+ reg I\) p') as e:
-        cg((k + k.T) / 2, Y, rank=rank, tol=1e-13)
+        cg((k + k.T) / 2, Y, rank=rank, tol=1e-13, preconditioner=preconditioner)
     assert 1.0001 * least <= e.value.smallest < 0 and e.value.absolute
     if rank == 0:
         assert cg((k + k.T) / 2, Y, 2 * abs(least), True, rank=rank).residual.max() <= 1e-8
@@ -418,33 +452,38 @@ def test_negative_diagonal():
 def test_singular_kernels():
     """The pseudo-inverse's solution where there is one; a target outside of the range is not reached."""
     k, y = X @ X.T, X @ np.array([1., 2., 3., 4.])
-    assert off(k @ cg(k, y, rank=2).a, y) < 1e-8
+    for preconditioner in 'cholesky', 'nystrom':
+        assert off(k @ cg(k, y, rank=2, preconditioner=preconditioner).a, y) < 1e-8
     with pytest.raises((NotConvergedError, NotPSDError)):
         cg(k, Y, rank=2)
-    with pytest.raises(NotPSDError, match='= 0 for'):
-        cg(np.zeros((2, 2)), np.ones(2))
+    for preconditioner in 'cholesky', 'nystrom':
+        with pytest.raises(NotPSDError, match='= 0 for'):
+            cg(np.zeros((2, 2)), np.ones(2), preconditioner=preconditioner)
+        assert off(cg(np.zeros((2, 2)), np.ones(2), .5, True, preconditioner=preconditioner).a, [2., 2.]) < 1e-15
 
 
 # ------------------------------------------------------------------ numbers of all sizes
 
-@pytest.mark.parametrize('rank', (0, 3, 100))
+@pytest.mark.parametrize('rank, preconditioner', [
+    (0, 'cholesky'), (3, 'cholesky'), (100, 'cholesky'), (3, 'nystrom'), (100, 'nystrom')])
 @pytest.mark.parametrize('of_y', (1e-300, 1e-155, 1., 1e155, 1e300))
-def test_scales(of_y, rank):
+def test_scales(of_y, rank, preconditioner):
     """c K a = s y has s/c times the solution of K a = y; what is out of range is refused, and all calls end."""
     rng = np.random.default_rng(0)
     half, y = rng.standard_normal((6, 8)), rng.standard_normal((6, 2))
     k = half @ half.T
     right = np.linalg.solve(k + .1 * np.trace(k) / 6 * np.eye(6), y)
+    given = dict(rank=rank, max_steps=100, preconditioner=preconditioner)
     for of_k in (1e-300, 1e-155, 1., 1e155, 1e300):
         if np.log10(of_y) - np.log10(of_k) > 300:
             with pytest.raises(ValueError, match='expected a solution in the range of float64'):
-                cg(k * of_k, y * of_y, .1, rank=rank, max_steps=100)
+                cg(k * of_k, y * of_y, .1, **given)
         else:
-            found = cg(k * of_k, y * of_y, .1, rank=rank, max_steps=100)
+            found = cg(k * of_k, y * of_y, .1, **given)
             assert (found.residual <= 1e-8).all() and found.steps <= 12
             if np.log10(of_y) - np.log10(of_k) > -290:
                 np.testing.assert_allclose(found.a / of_y * of_k, right, rtol=1e-6)
-            again = cg(k * of_k, y * of_y, .1, rank=rank, max_steps=100, tol=1e-12, state=found.state)
+            again = cg(k * of_k, y * of_y, .1, tol=1e-12, state=found.state, **given)
             assert (again.residual <= 1e-12).all()
 
 

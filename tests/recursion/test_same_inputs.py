@@ -167,14 +167,14 @@ def test_parts_that_are_computed_where_they_are_read(name, second, rng):
 
 def test_gradients_of_the_evidence(rng, monkeypatch):
     """Rows that are repeated, in blocks of a few, as in one piece."""
-    from ntref.predict import hyperparameters
+    from ntref.predict import network_evidence
     x, y = numpy.tile(rng.standard_normal((4, 3)), (2, 1)), rng.standard_normal((8, 1))
 
     def net_fn(W_std):
         return serial(Dense(1, W_std), Relu(), Dropout(.5), Dense(1))
     whole = log_marginal_likelihood_gradient(net_fn, x, y, {'W_std': 1.3}, diag_reg=.1)
     for side in 4, 5:
-        monkeypatch.setattr(hyperparameters, 'ENTRIES', 4 * side ** 2)
+        monkeypatch.setattr(network_evidence, 'ENTRIES', 4 * side ** 2)
         value, gradient = log_marginal_likelihood_gradient(net_fn, x, y, {'W_std': 1.3}, diag_reg=.1)
         assert value == pytest.approx(whole[0], rel=1e-12)
         assert gradient['W_std'] == pytest.approx(whole[1]['W_std'], rel=1e-10)

@@ -32,7 +32,7 @@ from ntref.duals.fast import BLOCK
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
-from ntref.predict import bayes, discrete, factor, hyperparameters, sampling
+from ntref.predict import bayes, discrete, factor, network_evidence, preconditioner, sampling
 from ntref.quadrature import expectation
 from ntref.recursion import start, tile, tiled
 from ntref.recursion.kernel import Kernel
@@ -388,6 +388,18 @@ def check_steps():
         near(abs(numpy.roots([1, -trace, last])).max(), 1.)
 
 
+def check_preconditioner():
+    """Nystrom of a kernel of rank 2 is the kernel; P^-1 by eigenvectors that are written out."""
+    among = numpy.array([[2., 1.], [2., -2.], [1., 2.]])
+    k = among @ among.T                                 # eigenvalues 9, 9, 0; the third vector is (2, -1, -2) / 3
+    lower = preconditioner.nystrom(k.diagonal(), k.__matmul__, 2)
+    near(lower.T @ lower / 100, k / 100)
+    last = numpy.array([[2., -1., -2.]]) / 3
+    for name, outside in ('cholesky', .5), ('nystrom', 9.5):
+        inverse = preconditioner.Preconditioner(name, lower, .5)(numpy.eye(3))
+        near(inverse, (numpy.eye(3) - last.T @ last) / 9.5 + last.T @ last / outside)
+
+
 # ------------------------------------------------------------------ finite networks
 
 @cache
@@ -488,7 +500,7 @@ def check_evidence_gradient():
     def evidence(w, r):
         k = w ** 2 * x @ x.T
         return log_density(y, k + r * numpy.trace(k) / 3 * numpy.eye(3))
-    with mock.patch.object(hyperparameters, 'ENTRIES', 16):
+    with mock.patch.object(network_evidence, 'ENTRIES', 16):
         value, gradient = predict.log_marginal_likelihood_gradient(
             lambda w: Dense(1, 3 ** .5 * w), x, y, {'w': w, 'diag_reg': r})
     near(numpy.array(value), evidence(w, r), 100.)
@@ -538,7 +550,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     name: (lambda name=name: check_image(name)) for name in IMAGES} | {
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
-    'finite masks': check_finite_masks, 'steps': check_steps,
+    'finite masks': check_finite_masks, 'steps': check_steps, 'preconditioner': check_preconditioner,
     'kernel gradient': check_kernel_gradient} | PROCESSES | training.CHECKS
 
 
@@ -939,17 +951,18 @@ BAYES = {
     'sweep: the first ridge for all': (lambda: mock.patch.object(
         bayes, 'with_ridges', lambda a, regs, f=bayes.with_ridges: f(a, regs[:1] * len(regs))), 'left out, sweep'),
     'gradient: without the ridge in K': (lambda: mock.patch.object(
-        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+        network_evidence, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
             f(a, y)[0] - f(a, y)[1] / a.scale * a.diag_reg / a.n * numpy.eye(a.n), f(a, y)[1])), 'evidence, gradient'),
     'gradient: of one output': (lambda: mock.patch.object(
-        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: f(a, y[:, :1])),
+        network_evidence, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: f(a, y[:, :1])),
         'evidence, gradient'),
     'gradient: of a ridge that is absolute': (lambda: mock.patch.object(
-        hyperparameters, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
+        network_evidence, 'evidence_gradient', lambda a, y, f=bayes.evidence_gradient: (
             f(a, y)[0], f(a, y)[1] / a.scale)), 'evidence, gradient'),
     'gradient: blocks below the diagonal forgotten': (lambda: method(
-        hyperparameters._Problem, 'pullback', lambda f, p, hyper, k, G: f(
-            p, hyper, k, (G + G * (numpy.arange(3)[:, None] // 2 == numpy.arange(3) // 2)) / 2)), 'evidence, gradient'),
+        network_evidence.Problem, 'pullback', lambda f, p, hyper, k, parts, G: f(
+            p, hyper, k, parts, (G + G * (numpy.arange(3)[:, None] // 2 == numpy.arange(3) // 2)) / 2)),
+        'evidence, gradient'),
     'left out: one output of an input': (lambda: mock.patch.object(
         bayes, 'inverted', lambda b, f=bayes.inverted: f(b * numpy.eye(b.shape[-1]))), 'left out'),
     'left out: without the determinant': (lambda: mock.patch.object(
@@ -1135,6 +1148,19 @@ STEPS = {
         discrete, 'steps_test', lambda a, k, r, g, f=discrete.steps_test: f(a, k, -r, g)), 'steps'),
     'steps: the edge of plain descent': (lambda: mock.patch.object(
         discrete, 'edge', lambda m, nesterov, f=discrete.edge: f(0., nesterov)), 'steps'),
+    'nystrom: a shift that is seen': (lambda: mock.patch.object(preconditioner, 'EPS', 1e-3), 'preconditioner'),
+    'nystrom: K twice': (lambda: mock.patch.object(
+        preconditioner, 'nystrom', lambda d, times, rank, f=preconditioner.nystrom: f(
+            d, lambda a: times(times(a)), rank)), 'preconditioner'),
+    'nystrom: a column too few': (lambda: mock.patch.object(
+        preconditioner, 'nystrom', lambda d, times, rank, f=preconditioner.nystrom: f(d, times, rank - 1)),
+        'preconditioner'),
+    'preconditioner: nothing but reg outside': (lambda: mock.patch.object(
+        preconditioner.Preconditioner, '__init__', lambda p, name, *a, f=preconditioner.Preconditioner.__init__: f(
+            p, 'cholesky', *a)), 'preconditioner'),
+    'preconditioner: the smallest eigenvalue outside of Cholesky too': (lambda: mock.patch.object(
+        preconditioner.Preconditioner, '__init__', lambda p, name, *a, f=preconditioner.Preconditioner.__init__: f(
+            p, 'nystrom', *a)), 'preconditioner'),
 }
 
 MUTANTS = {
@@ -1265,7 +1291,7 @@ OWNERS = (
     branching, conv, sliding, tiled, reshaping, series, series._Rows, smooth, truncated,
     exponential_unit, Layer, masking, mixing, normalization, ImageResize, Window, jacobian, pairing,
     pairing.Pairing, plan, plan.Part, products, record, rules, weights.Weight, structured,
-    structured.Total, bayes, factor.Factor, factor.Shifted, hyperparameters,
-    hyperparameters._Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
-    kernel_gradient, *training.OWNERS)
+    structured.Total, bayes, factor.Factor, factor.Shifted, network_evidence,
+    network_evidence.Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
+    kernel_gradient, preconditioner, preconditioner.Preconditioner, *training.OWNERS)
 """What mutants change."""

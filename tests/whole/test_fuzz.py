@@ -197,9 +197,10 @@ FUNCTIONS = {
     'gp_inference': (later(predict.gp_inference, 'get', 'k_test_train', 'k_test_test'), dict(
         TRAIN, **RIDGE, get='nngp', k_test_train=KX, k_test_test=KXX)),
     'gp_inference_iterative': (later(predict.gp_inference_iterative, 'get', 'k_test_train', 'k_test_test'), dict(
-        TRAIN, **RIDGE, tol=1e-6, rank=2, max_steps=50, progress=False, get='nngp', k_test_train=KX, k_test_test=KXX)),
+        TRAIN, **RIDGE, tol=1e-6, rank=2, max_steps=50, progress=False, preconditioner='nystrom', get='nngp',
+        k_test_train=KX, k_test_test=KXX)),
     'cg': (predict.cg, dict(k=K, y=Y, diag_reg=.1, diag_reg_absolute_scale=False, tol=1e-6, rank=2, max_steps=50,
-                            state=None, progress=False)),
+                            state=None, progress=False, preconditioner='nystrom')),
     'ComputedKernel': (lambda rows, **given: predict.ComputedKernel(**given)[rows], dict(
         kernel_fn=NET.kernel_fn, x1=X, x2=X2, get='ntk', rows=slice(0, 2))),
     'log_marginal_likelihood': (predict.log_marginal_likelihood, dict(TRAIN, **RIDGE, get='nngp')),
@@ -210,7 +211,7 @@ FUNCTIONS = {
         RIDGE, net_fn=of_width, x_train=X, y_train=Y, hyperparameters={'W_std': 1.}, get='nngp')),
     'fit_hyperparameters': (predict.fit_hyperparameters, dict(
         RIDGE, net_fn=of_width, x_train=X, y_train=Y, initial={'W_std': 1.}, get='nngp', bounds=None, max_steps=20,
-        tol=1e-3, progress=False)),
+        tol=1e-3, progress=False, starts=2, rng=0)),
     'max_learning_rate': (predict.max_learning_rate, dict(
         ntk_train_train=K, y_train_size=None, momentum=0., eps=1e-12, nesterov=False)),
     'kernel_gradient': (predict.kernel_gradient, dict(

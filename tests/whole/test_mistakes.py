@@ -267,7 +267,10 @@ MISTAKES = {
     'kernel_fn as a layer': (lambda: stax.serial(NET.kernel_fn), TypeError, 'expected layers such as Relu'),
     'width of a float': (lambda: stax.Dense(8.), ValueError, 'out_dim .*whole number, got 8.0'),
     'True for b_std': (lambda: stax.Dense(8, 1.5, True), TypeError, 'b_std is expected to be a number'),
-    'an array for W_std': (lambda: stax.Dense(8, W_std=X), TypeError, 'W_std is expected to be a number'),
+    'an array for W_std': (lambda: stax.Dense(8, W_std=X), TypeError, 'Dense: W_std is expected to be a number, .*'
+                           'For a grid of them call the dual .* docs/theory/dense.md#phase-diagrams'),
+    'an array for b_std': (lambda: stax.Conv(8, (3,), b_std=X), TypeError, 'Conv: b_std is expected to be a number, .*'
+                           r'got an array of shape \(.* For a grid of them'),
     'parameterization': (lambda: stax.Dense(8, parameterization='nkt'), ValueError, "Did you mean 'ntk'"),
     'axis in text': (lambda: stax.Dense(8, batch_axis='0').kernel_fn(X), (TypeError, ValueError), 'whole number'),
     'axis None': (lambda: stax.Dense(8, channel_axis=None).kernel_fn(X), (TypeError, ValueError), 'whole number'),

@@ -6,12 +6,16 @@ import sys
 import bench
 import bench_tasks
 import benched
+import drawn
 import numpy
 import performance
+import pictures
 import pytest
 import run
+import scale
 from places import ROOT
-from studies import by_architecture, common, ensembles, monte_carlo, phases, small_data, tangent_kernel
+from studies import (
+    by_architecture, common, ensembles, inducing_points, monte_carlo, phases, small_data, tangent_kernel)
 
 from ntref import stax
 from ntref.stax import Dense, Erf, Layer, serial
@@ -104,6 +108,18 @@ def test_small_data(tmp_path):
     assert is_figure(tmp_path / 'figure.png')
 
 
+def test_inducing_points(tmp_path):
+    (row,), whole = inducing_points.measure(**inducing_points.QUICK)
+    assert len(row.losses) == inducing_points.QUICK['steps'] + 1 and (numpy.diff(row.losses) < 0).all()
+    mean, error = row.random
+    assert mean + 3 * error < row.after and row.before + .15 < row.after < whole + .02
+    assert all(accuracy > row.before + .1 for accuracy in row.others.values())
+    before, after = row.images
+    assert before.shape == after.shape == (10, 64) and abs(after - before).max() < 2 * inducing_points.RATE * 30
+    inducing_points.draw([row], whole, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+
+
 # ------------------------------------------------------------------ what they compute with
 
 def test_power_law():
@@ -149,6 +165,21 @@ def test_critical_line(q):
     assert w2 * weights @ erf(u) ** 2 + b2 == pytest.approx(q, rel=1e-9)
 
 
+def test_fixed_points_on_a_grid(tmp_path):
+    """From q* as the parameter, against iteration; NaN where variances grow without end."""
+    w_std, b_std = numpy.linspace(.6, 2.9, 7), numpy.linspace(.1, .9, 5)
+    q, chi = pictures.fixed_points(Erf(), w_std, b_std)
+    w2, b2 = w_std ** 2, b_std[:, None] ** 2
+    assert abs(q / phases.fixed_point(w2, b2)[0] - 1).max() < 3e-5
+    assert abs(chi / phases.growth(w2, q, 1.) - 1).max() < 3e-5
+    q, chi = pictures.fixed_points(stax.Relu(), w_std, b_std)
+    finite = w2 + 0 * b2 < 1.9
+    assert (numpy.isnan(q) == (w2 + 0 * b2 > 2)).all()
+    assert abs(q / (b2 / (1 - w2 / 2)) - 1)[finite].max() < 3e-5 and abs(chi / (w2 / 2) - 1)[finite].max() < 1e-12
+    pictures.phases(tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+
+
 def test_kernels_with_fixed_layers(rng):
     """Theta of Arora et al. 2020: 0 up to the last fixed layer, then K + Theta K', in the textbook's arccosines."""
     def relu(k):
@@ -171,6 +202,35 @@ def test_kernels_with_fixed_layers(rng):
     expected = [small_data.normalized(ntk(x, depth, fixed)) for depth in (1, 3) for fixed in range(depth)]
     assert len(found) == 4
     numpy.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
+
+
+def test_support_and_its_gradient(rng):
+    """K(x, s) (K(s, s) + reg)^-1 y, written out; the loss along a line through the first step of Adam."""
+    kernel_fn, get = kernel = inducing_points.kernels()['NTK, Erf']
+    x, support, y = rng.standard_normal((30, 5)), rng.standard_normal((10, 5)), common.one_hot(numpy.arange(10))
+    labels = rng.integers(10, size=30)
+
+    def loss(support):
+        k = kernel_fn(support, get=get)
+        a = k + inducing_points.REG * k.trace() / 10 * numpy.eye(10)
+        f = kernel_fn(x, support, get) @ numpy.linalg.solve(a, y)
+        assert abs(inducing_points.outputs(kernel, x, support, y) - f).max() < 1e-9 * abs(f).max()
+        return ((f - common.one_hot(labels)) ** 2).sum(-1).mean() / 2
+    step, losses = inducing_points.learnt(kernel, (x, labels), support, y, 1)
+    assert losses == pytest.approx([loss(support), loss(step)], rel=1e-9)
+    for i, j in ((0, 0), (3, 4), (9, 2)):                   # the first step of Adam is RATE down each slope
+        h = 1e-5 * (numpy.arange(50).reshape(10, 5) == 5 * i + j)
+        slope = loss(support + h) - loss(support - h)
+        assert abs((step - support)[i, j] + inducing_points.RATE * numpy.sign(slope)) < 1e-5
+
+
+def test_support_has_as_many_of_each_class(rng):
+    labels = rng.integers(10, size=300)
+    for order in (None, rng):
+        some = inducing_points.chosen(labels, 50, order)
+        assert numpy.bincount(labels[some]).tolist() == [5] * 10 and len(set(some.tolist())) == 50
+    first = inducing_points.chosen(labels, 10)
+    assert [labels[:i].tolist().count(labels[i]) for i in first] == [0] * 10
 
 
 def test_scores():
@@ -380,13 +440,79 @@ def test_the_summary_of_the_bench(capsys):
     assert [line.split()[0] for line in lines if line] == ['worst', 'b', 'a', 'three', 'two', 'one']
 
 
-def test_pages_of_times_are_led_by_the_worst(monkeypatch):
-    monkeypatch.setattr(performance, 'measured', lambda asked, nt: iter(ROWS))
-    _, *parts = performance.beside_nt('python', []).split('### ')
+def test_pages_of_times_are_led_by_the_worst():
+    _, *parts = performance.beside_nt('python', ROWS).split('### ')
     assert [part.splitlines()[0] for part in parts] == ['The slowest beside it', 'Means', 'A', 'B']
     assert [line.split()[1] for line in parts[0].splitlines()[4:7]] == ['three', 'two', 'one']
     assert [line.split()[1] for line in parts[3].splitlines()[4:6]] == ['three', 'alone']
-    assert performance.beside_nt(None, []).startswith('### A')
+    assert performance.beside_nt(None, ROWS).startswith('### A')
+
+
+def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
+    rows = list(scale.growth((200, 300)))
+    assert all(row.seconds > 0 and row.seconds_on_disk > 0 and row.bytes >= 0 for row in rows)
+    monkeypatch.setattr(scale, 'free_memory', lambda: 8 * 300 ** 2)
+    rows += scale.growth((300,))
+    assert rows[2].seconds is rows[2].bytes is None and rows[2].seconds_on_disk > 0
+    assert [line.split(' | ')[1] == 'does not fit' for line in performance.growth(rows).splitlines()[2:]] == [
+        False, False, True]
+    drawn.growth(rows, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+
+
+def test_a_part_of_a_kernel():
+    found = scale.part(20000, 3)
+    assert found.of == 210 and 0 < found.tiles < 210 and found.memory > 2 ** 26
+    assert 1e6 * found.tiles < found.bytes < 8.4e6 * found.tiles
+    assert found.times * found.tiles == pytest.approx(210)
+
+
+def test_solutions_on_disk():
+    whole, *others = scale.solved(300, tol=1e-6, rank=20)
+    assert whole.steps is None and whole.distance == 0 and whole.seconds > 0
+    assert [row.how for row in others] == ["`cg`, 'cholesky', rank 20", "`cg`, 'nystrom', rank 20"]
+    assert all(0 < row.steps < 100 and 0 < row.distance < 1e-3 for row in others)
+
+
+def test_other_libraries_compute_the_same(tmp_path, monkeypatch):
+    pythons = {'ntref': sys.executable, 'scikit-ntk': sys.executable}
+    times = []
+    for kernel in 'twice', 'squared':
+        wrong = scale.SETUPS['ntref', 'ntk'] + f"""
+ours = kernel
+twice = lambda x: 2 * ours(x)
+squared = lambda x: ours(x) ** 2
+kernel = {kernel}
+"""
+        monkeypatch.setitem(scale.SETUPS, ('scikit-ntk', 'ntk'), wrong)
+        if kernel == 'twice':
+            times = scale.against(pythons, 'ntk', (20, 30))
+        else:
+            with pytest.raises(RuntimeError, match='expected scikit-ntk to compute the same kernel'):
+                scale.against(pythons, 'ntk', (20,))
+    assert [[n for n, seconds in rows if seconds > 0] for rows in times.values()] == [[20, 30]] * 2
+    drawn.against_n({'NTK': times}, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+    assert performance.against_n({'NTK': times}).splitlines()[2] == '| n | ntref | scikit-ntk |'
+
+
+def test_sections_are_written_one_by_one(tmp_path, monkeypatch):
+    page = tmp_path / 'docs' / 'page.md'
+    monkeypatch.setattr(performance, 'SECTIONS', {
+        name: (name.upper(), lambda pythons, pictures, name=name: f'\n{name} {times}, {[*pythons]}\n')
+        for name in ('a', 'b', 'c')})
+    for times, names in ('once', ['c', 'a']), ('twice', ['b', 'c']):
+        performance.main(['--page', str(page), '--nt', 'python', '--only', *names])
+    libraries = "['ntref', 'Neural Tangents']"
+    lines = [line for line in page.read_text().splitlines() if line]
+    assert lines[0] == '# Performance' and lines[2::3] == ['## A', '## B', '## C']
+    assert lines[3::3] == [f'a once, {libraries}', f'b twice, {libraries}', f'c twice, {libraries}']
+    assert (page.parent / 'pictures').is_dir()
+
+
+def test_ratios_are_drawn(tmp_path):
+    drawn.ratios(ROWS, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
 
 
 FAKE = """#!{python}

@@ -19,6 +19,12 @@ class Weighted(Layer, abstract=True):
     s: tuple
 
     def __post_init__(self):
+        for name in ('W_std', 'b_std'):
+            if shape := getattr(getattr(self, name), 'shape', ()):
+                raise TypeError(
+                    f'{self.name}: {name} is expected to be a number, got an array of shape {shape}: a layer belongs '
+                    'to one network. For a grid of them call the dual of the nonlinearity with arrays, as in '
+                    'stax.Erf().dual(Pair.same(q)); docs/theory/dense.md#phase-diagrams.')
         super().__post_init__()
         object.__setattr__(self, 'parameterization', str(self.parameterization).lower())
         if not isinstance(self.s, (tuple, list)):
