@@ -19,7 +19,8 @@ from .tile import input_tile
 __all__ = ['in_parts', 'is_large']
 
 
-FEW = 2 ** 13         # pairs without positions up to which tiles are slower than one pass: measured
+FEW = 2 ** 11         # pairs without positions up to which tiles are slower than one pass: measured
+LISTED = 2 ** 16      # pairs of inputs with each other up to which they are one list: measured
 HIGH = 64            # least rows of a tile without positions: mirrored, they are written in one run
 MANY = 32            # if there are more tiles than this, the first tells whether to try the others without gaps
 
@@ -98,6 +99,8 @@ def _blocks(a, b, size, symmetric):
     """Return the blocks of inputs a against b, of about `size` pairs: all of them, or those above the diagonal."""
     if not symmetric:
         return rectangles(len(a), len(b), size)
+    if a.ndim == 2 and 1 < len(a) and len(a) ** 2 <= min(LISTED, size):
+        return [[range(len(a))]]
     least, parts = (1, 8) if a.ndim > 2 else (HIGH, 4)
     high = min(max(size // max(len(a), 1), least), len(a) // parts)      # so that the lists have few of the pairs
     return above(len(a), size, max(high, 1))
