@@ -840,7 +840,7 @@ def test_infinite_second_moments(x):
     (TypeError, lambda: D(3, '1'), ['Dense: W_std', "got '1' of type str"]),
     (TypeError, lambda: D(3, None), ['Dense: W_std', 'got None']),
     (ValueError, lambda: D(3, numpy.nan), ['Dense: W_std', 'finite', 'nan']),
-    (TypeError, lambda: D(3, 1., numpy.ones(2)), ['Dense: b_std', 'ndarray']),
+    (TypeError, lambda: D(3, 1., numpy.ones(2)), ['Dense: b_std', 'array of shape (2,)', 'phase-diagrams']),
     (ValueError, lambda: D(3, parameterization='mup'), ["'ntk' or 'standard'", "got 'mup'"]),
     (ValueError, lambda: D(3, s=(1, 0)), ['Dense', 's ', '> 0', '(1, 0)']),
     (ValueError, lambda: D(3, s=(1,)), ['Dense', 'two numbers', '(1,)']),
