@@ -146,7 +146,7 @@ def part(n=100_000, seconds=60):
         after = before
         while elapsed < seconds or after[0] == before[0]:
             if process.poll() is not None:
-                raise RuntimeError(f'expected {n} inputs to take longer than {seconds} s, got an end after {elapsed:.3g} s.')
+                raise RuntimeError(f'expected {n} inputs to take longer than {seconds} s, got {elapsed:.3g} s.')
             time.sleep(.05)
             elapsed = time.perf_counter() - start
             after = tiles_in(folder + '/kernel')
