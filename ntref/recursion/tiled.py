@@ -20,7 +20,7 @@ __all__ = ['in_parts', 'is_large']
 
 
 FEW = 2 ** 11         # pairs without positions up to which tiles are slower than one pass: measured
-LISTED = 2 ** 16      # pairs of inputs with each other up to which they are one list: measured
+LISTED = 2 ** 17      # pairs of inputs with each other up to which they are one list: measured
 HIGH = 64            # least rows of a tile without positions: mirrored, they are written in one run
 MANY = 32            # if there are more tiles than this, the first tells whether to try the others without gaps
 
