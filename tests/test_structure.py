@@ -106,7 +106,7 @@ ALLOWED = {
     'stax.written': {'arguments', 'stax.located'},
     'stax.network': {'arguments', 'arrays', 'once', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
                      'recursion.kernel', 'recursion.signal', 'stax.given', 'stax.located', 'stax.masking',
-                     'stax.plan', 'stax.trees', 'stax.written'},
+                     'stax.numbers', 'stax.plan', 'stax.trees', 'stax.written'},
     'stax.layer': {'arrays', 'types', 'recursion.signal', 'stax.network'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},

@@ -9,7 +9,7 @@ from ..arguments import as_flag, check_finite, requested
 from ..arrays import as_floats, exact, generator, kind
 from ..engine.cost import CallCost, predicted
 from ..engine.cover import ENTRIES
-from ..once import remembered
+from ..once import cached_property, remembered
 from ..ranges import beyond_range
 from ..recursion.kernel import NAMES, Kernel
 from ..recursion.signal import Axes, Demand, Signal, shared_signal
@@ -18,6 +18,7 @@ from ..types import Array, Get, Seed, Shape, Tree
 from .given import check_places, first_leaf, kernel_given, read
 from .located import LayerError, located
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
+from .numbers import followed
 from .plan import Whole, entries, gradient_in_tiles, planned
 from .trees import each_branch, input_signal, tree_signal
 from .written import Written
@@ -130,6 +131,11 @@ class Network(Written, abstract=True):
             raise LayerError('expected a Kernel with covariances between positions for diagonal_spatial=False, got one '
                              'with diagonal_spatial=True. Compute it with diagonal_spatial=False.', self)
         return k if paired else k.aligned()
+
+    @cached_property
+    def followed_numbers(self) -> list[Any]:
+        """The numbers of its layers that autograd follows."""
+        return followed(self)
 
     @remembered(3)
     def asked(self, diagonal_spatial: bool | None) -> Tree:

@@ -13,7 +13,7 @@ from ..recursion.start import input_kernel
 from ..recursion.tiled import in_parts, is_large
 from ..types import Array, Tree
 from .given import Given, first_leaf
-from .numbers import followed, with_numbers
+from .numbers import with_numbers
 from .trees import each_branch
 
 __all__ = ['Followed', 'Tiles', 'Whole', 'entries', 'gradient_in_tiles', 'planned']
@@ -66,7 +66,7 @@ class Followed:
 
     def run(self) -> dict[str, Array]:
         """Return {name: kernel}."""
-        kernels = differentiable_kernels(self, self.given.x1, self.given.x2, *followed(self.layer))
+        kernels = differentiable_kernels(self, self.given.x1, self.given.x2, *self.layer.followed_numbers)
         if len(self.names) == 1:
             return {self.names[0]: kernels}
         return {name: _picked(kernels, i, len(self.names)) for i, name in enumerate(self.names)}
@@ -142,13 +142,13 @@ def gradient_in_tiles(layer: Any, given: Given, names: tuple[str, ...]) -> bool:
     x2 = untraced(given.x2)
     if x2 is not None and replace(given, x1=x1, x2=x2).are_same:
         return False                             # a block does not know which of its inputs are the same
-    plain = with_numbers(layer, map(untraced, followed(layer)))
+    plain = with_numbers(layer, map(untraced, layer.followed_numbers))
     return is_large(plain, x1, x2, (signals[0], signals[1].with_inputs(MANY)), names)
 
 
 def _is_followed(layer, given, names):
     """True if autograd follows inputs or numbers of layers, and blocks of pairs are independent."""
-    if not any(map(is_traced, (given.x1, given.x2, *followed(layer)))):
+    if not any(map(is_traced, (given.x1, given.x2, *layer.followed_numbers))):
         return False
     return gradient_in_tiles(layer, given, names)
 
