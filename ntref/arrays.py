@@ -269,7 +269,7 @@ def kind(a: Any) -> str | None:
     a meaning of their own.
     """
     of_type: Any = type(a)
-    if of_type is numpy.ndarray or of_type in PLAIN or issubclass(of_type, numpy.generic):
+    if of_type in PLAIN or issubclass(of_type, numpy.generic):
         return 'mpmath' if a.dtype.hasobject else 'numpy'
     return _kind_of_type(of_type)
 

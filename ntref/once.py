@@ -42,6 +42,8 @@ class cached_property:
 def remembered(size: int) -> Callable[[Callable], Callable]:
     """Decorate a method of immutable instances: they keep its latest results, for `size` different arguments.
 
+    What is kept is replaced as a whole, never changed: another thread may be reading it.
+
     Examples
     --------
     >>> class Circle:
@@ -55,15 +57,16 @@ def remembered(size: int) -> Callable[[Callable], Callable]:
     (6.28, 6.28)
     """
     def decorated(method):
+        name = f'_{method.__name__}'
+
         @wraps(method)
         def call(self, *arguments):
-            known = self.__dict__.setdefault(f'_{method.__name__}', {})
-            if arguments not in known:
-                value = method(self, *arguments)
-                while len(known) >= size:
-                    known.pop(next(iter(known), None), None)
-                known[arguments] = value
-                return value
-            return known[arguments]
+            known = self.__dict__.get(name, {})
+            if arguments in known:
+                return known[arguments]
+            value = method(self, *arguments)
+            latest = list(known.items())[max(0, len(known) - size + 1):]
+            self.__dict__[name] = {**dict(latest), arguments: value}
+            return value
         return call
     return decorated

@@ -21,6 +21,15 @@ def differences(f, x):
     return slopes
 
 
+def check_slopes(ntk_fn, x, x2, params, rng):
+    """Compare the gradient in x of a random sum of the kernel's entries with differences."""
+    g = rng.standard_normal(ntk_fn(x, x2, params).shape)
+
+    def loss(x):
+        return anp.sum(g * ntk_fn(x, x2, params))
+    numpy.testing.assert_allclose(grad(loss)(x), differences(loss, x), rtol=1e-8, atol=1e-9)
+
+
 @pytest.fixture
 def dense(rng):
     net = serial(Dense(4, 1.3, .2), Erf(), Dense(2, 1., .1))
@@ -33,12 +42,7 @@ def test_in_inputs(dense, rng, options, same):
     f, params = dense
     x = rng.standard_normal((3, 3))
     x2 = None if same else rng.standard_normal((2, 3))
-    g = rng.standard_normal((3, 3 if same else 2))
-    ntk_fn = empirical_ntk_fn(f, **options)
-
-    def loss(x):
-        return anp.sum(g * ntk_fn(x, x2, params))
-    numpy.testing.assert_allclose(grad(loss)(x), differences(loss, x), rtol=1e-8, atol=1e-9)
+    check_slopes(empirical_ntk_fn(f, **options), x, x2, params, rng)
 
 
 def test_values_are_those_of_plain_calls(dense, rng):
@@ -93,12 +97,7 @@ def test_of_images_and_all_axes(rng, axes):
     _, params = net.init_fn(0, (2, 3, 1))
     x = rng.standard_normal((2, 3, 1))
     trace, diagonal = axes
-    ntk_fn = empirical_ntk_fn(net.apply_fn, trace, diagonal, vmap_axes=0)
-    g = rng.standard_normal(ntk_fn(x, None, params).shape)
-
-    def loss(x):
-        return anp.sum(g * ntk_fn(x, None, params))
-    numpy.testing.assert_allclose(grad(loss)(x), differences(loss, x), rtol=1e-8, atol=1e-9)
+    check_slopes(empirical_ntk_fn(net.apply_fn, trace, diagonal, vmap_axes=0), x, None, params, rng)
 
 
 def test_second_and_forward_derivatives(dense, rng):

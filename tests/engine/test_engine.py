@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose
 import ntref
 from ntref import batch, empirical_kernel_fn, load_kernel, save_kernel, stax
 from ntref.engine import in_threads, run
+from ntref.once import remembered
 from ntref.stax import (
     Aggregate, Dense, FanInConcat, FanOut, GlobalAvgPool, Index, LayerNorm, Relu, Slice, parallel, serial)
 from ntref.trees import tree_map
@@ -456,3 +457,21 @@ def test_progress_in_notebooks(shell, is_shown, capsys, monkeypatch):
     monkeypatch.setattr(run, 'PATIENCE', 0)
     batch(product, 2)(numpy.eye(5))
     assert ('5/5' in capsys.readouterr().err) == is_shown
+
+
+@pytest.mark.parametrize('size', [1, 3])
+def test_remembered_keeps_the_latest_and_changes_nothing_that_others_read(size):
+    class Squares:
+        @remembered(size)
+        def of(self, n):
+            computed.append(n)
+            return n * n
+    computed = []
+    squares = Squares()
+    seen = []
+    for n in range(5):
+        assert squares.of(n) == squares.of(n) == n * n
+        seen.append((squares.__dict__['_of'], dict(squares.__dict__['_of'])))
+    assert computed == [0, 1, 2, 3, 4]
+    assert all(kept == copy for kept, copy in seen)
+    assert [*seen[-1][0]] == [(n,) for n in range(5 - size, 5)]
