@@ -5,12 +5,12 @@ from .empirical import NtkImplementation, empirical_kernel_fn, empirical_nngp_fn
 from .empirical.monte_carlo import monte_carlo_kernel_fn
 from .empirical.taylor import linearize, taylor_expand
 from .engine import batch
-from .keep import load_kernel, save_kernel
+from .keep import load_kernel, load_predictor, save_kernel, save_predictor
 from .recursion.kernel import Kernel
 
 __all__ = ['Kernel', 'NtkImplementation', 'batch', 'classic', 'empirical_kernel_fn', 'empirical_nngp_fn',
-           'empirical_ntk_fn', 'empirical_ntk_vp_fn', 'linearize', 'load_kernel', 'monte_carlo_kernel_fn', 'predict',
-           'save_kernel', 'stax', 'taylor_expand']
+           'empirical_ntk_fn', 'empirical_ntk_vp_fn', 'linearize', 'load_kernel', 'load_predictor',
+           'monte_carlo_kernel_fn', 'predict', 'save_kernel', 'save_predictor', 'stax', 'taylor_expand']
 __version__ = '0.1.0'
 __getattr__ = unknown_name(__name__, {
     **dict.fromkeys(stax.__all__, 'It is in ntref.stax.'), **dict.fromkeys(predict.__all__, 'It is in ntref.predict.'),

@@ -1,4 +1,7 @@
-"""Kernels in files: `save_kernel`, `load_kernel`. Files are NumPy archives or Zarr stores; nothing is pickled."""
+"""Kernels and predictors in files: `save_kernel`, `load_kernel`, `save_predictor`, `load_predictor`.
+
+Files are NumPy archives or, for kernels, Zarr stores; nothing is pickled.
+"""
 import json
 import os
 from itertools import product
@@ -7,21 +10,24 @@ from os import PathLike
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
 
 import numpy
 
+from .engine.archive import read_archive, read_npz, write_archive, write_npz
 from .engine.chunks import arrays_of, zarr
 from .engine.forms import apart, on_host, together
-from .engine.places import Directory, aside, is_url, local, masked, renamed
+from .engine.places import Directory, aside, is_url, local, masked
 from .engine.store import FORMAT, check_format, created, stored
+from .predict.predictor import Predictor
 from .recursion.kernel import Kernel
+from .stax import from_spec
 
-__all__ = ['load_kernel', 'save_kernel']
+__all__ = ['load_kernel', 'load_predictor', 'save_kernel', 'save_predictor']
 
 RESERVED = 'file', 'manifest', 'allow_pickle'          # by `numpy.savez`, and by this module
 SIDE = 1024                                            # inputs on either side of a chunk, at most
 CHUNK = 2 ** 24                                        # bytes of a chunk, about
+KIND = 'predictor'                                     # in the manifest of its file
 
 
 def save_kernel(path: str | PathLike, kernel: Any, about: Any = None) -> None:
@@ -61,7 +67,7 @@ def save_kernel(path: str | PathLike, kernel: Any, about: Any = None) -> None:
     text = _as_json({
         'form': form, 'about': about, 'names': list(arrays), 'symmetric': False, 'format': FORMAT})
     path = Path(plain)
-    write = {'.npz': _write_npz, '.zarr': _write_zarr}.get(path.suffix)
+    write = {'.npz': write_npz, '.zarr': _write_zarr}.get(path.suffix)
     if write is None or is_url(plain):
         raise ValueError('expected a path on this machine that ends in .npz or .zarr, got '
                          f'{masked(plain)}.')
@@ -81,11 +87,6 @@ def _as_json(attributes):
 def _is_there(path):
     return FileExistsError(f'expected a path where nothing is, got {path}. Delete it, or take '
                            'another.')
-
-
-def _write_npz(path, beside, arrays, text):
-    with renamed(path, beside) as f:
-        numpy.savez(f, manifest=numpy.array(text), **arrays)
 
 
 def _write_zarr(path, beside, arrays, text):
@@ -140,7 +141,7 @@ def load_kernel(path: str | PathLike) -> Any:
     """
     path = local(path)
     is_store = is_url(path) or Path(path).is_dir()
-    about, arrays = stored(path) if is_store else _read_npz(path)
+    about, arrays = stored(path) if is_store else read_npz(path, _names, 'a file of save_kernel')
     form = about['form']
     if form['form'] != 'Kernel':
         return together(form, arrays)
@@ -150,19 +151,10 @@ def load_kernel(path: str | PathLike) -> Any:
     return Kernel(**values)
 
 
-def _read_npz(path):
-    """Return (attributes, {name: array}) of an .npz file."""
-    with open(path, 'rb') as f:
-        if not is_zipfile(f):
-            raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}, which is no archive.')
-    try:
-        with numpy.load(path, allow_pickle=False) as archive:
-            about = json.loads(str(archive['manifest']))
-            check_format(about)
-            return about, {name: archive[name] for name in about['names']}
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as e:
-        cause = 'it holds Python objects, which are not loaded' if 'pickle' in str(e) else e
-        raise ValueError(f'expected a file of save_kernel, with all its digits, got {path}: {cause}') from e
+def _names(about):
+    """Return the names of the arrays of a file."""
+    check_format(about)
+    return about['names']
 
 
 def _apart(kernel):
@@ -173,3 +165,64 @@ def _apart(kernel):
     arrays = {name: on_host(v) for name, v in values.items() if hasattr(v, 'shape')}
     others = {name: v for name, v in values.items() if name not in arrays}
     return {'form': 'Kernel', 'others': others}, arrays
+
+
+# ------------------------------------------------------------------ predictors
+
+def save_predictor(path: str | PathLike, predictor: Predictor) -> None:
+    """Write a predictor to a file, whole or not at all: its training data, its network as JSON, its factorizations.
+
+    Parameters
+    ----------
+    path : str or path      ending in .npz; an existing file is replaced.
+    predictor : what `gp_inference`, `gradient_descent_mse`, `gradient_descent_mse_steps` or
+        `gradient_descent_mse_ensemble` of `ntref.predict` returned; the last for a network of `ntref.stax`.
+
+    Raises
+    ------
+    TypeError  : not a predictor; one with a function of the user, such as a loss or a kernel function, or with a kernel
+        that need not be in memory. Files have no functions; pickle has those that it finds by name.
+    ValueError : the path has another ending; a layer of the network has a function of the user (`Elementwise`).
+
+    Notes
+    -----
+    Factorizations and kernels of the training set that calls have computed are in the file, the others are computed
+    when the predictor that is read back needs them. A matrix of n training points and its Cholesky factor take 16 n^2
+    bytes, its eigenvectors 8 n^2 more. Arrays of CuPy come back as those of NumPy.
+
+    Examples
+    --------
+    >>> import numpy, os, tempfile
+    >>> from ntref import load_predictor, predict, save_predictor, stax
+    >>> net = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
+    >>> predict_fn = predict.gradient_descent_mse_ensemble(net, numpy.eye(3), numpy.ones((3, 1)))
+    >>> mean = predict_fn(x_test=numpy.ones((1, 3)), get='ntk')
+    >>> with tempfile.TemporaryDirectory() as there:
+    ...     save_predictor(os.path.join(there, 'trained.npz'), predict_fn)
+    ...     again = load_predictor(os.path.join(there, 'trained.npz'))
+    >>> bool((again(x_test=numpy.ones((1, 3)), get='ntk') == mean).all())
+    True
+    """
+    if not isinstance(predictor, Predictor):
+        raise TypeError('expected a predictor, as the functions of ntref.predict return it, got '
+                        f'{predictor!r:.100} of type {type(predictor).__name__}.')
+    write_archive(path, KIND, {'of': predictor.of, 'parts': predictor.parts()})
+
+
+def load_predictor(path: str | PathLike) -> Predictor:
+    """Read what `save_predictor` wrote; what is read predicts the same bits. Nothing in the file is executed.
+
+    The file is checked: format and checksum, shapes and types of all arrays, the arguments as if they were given anew,
+    that factorizations are those of the kernel, and that the network has the kernel that it had for the first inputs.
+
+    Raises
+    ------
+    ValueError : the file is not one of `save_predictor`, is damaged or was changed, or is of a later version; its
+        network has another kernel than it had.
+    FileNotFoundError : there is no such file.
+    """
+    tree = read_archive(path, KIND)
+    try:
+        return Predictor.registry[tree['of']].of_parts(tree['parts'], from_spec)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+        raise ValueError(f'expected a file of save_predictor, got {path}: {e}') from e

@@ -1,6 +1,5 @@
 """Kernels of finite networks, for one draw of the parameters: products of outputs and of their derivatives."""
 import logging
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,6 +12,7 @@ import numpy
 from ..arguments import as_axes, as_flag, as_part, is_whole, requested
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
+from ..tuples import named_tuple
 from .blocks import in_blocks
 from .check import check_side
 from .cost import OperationCount
@@ -406,4 +406,4 @@ def _together(found):
     """Return one EmpiricalKernel for each output, in the tree of outputs."""
     tree = found[next(iter(found))]
     rows = zip(*map(leaves, found.values()))
-    return rebuilt(tree, map(namedtuple('EmpiricalKernel', found)._make, rows))
+    return rebuilt(tree, [named_tuple('EmpiricalKernel', dict(zip(found, row))) for row in rows])

@@ -2,12 +2,12 @@
 import hashlib
 import json
 import re
-from collections import namedtuple
 from typing import Any
 
 import numpy
 
 from ..no_arrays import check_entries, check_unfollowed
+from ..tuples import named_tuple
 
 __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
 
@@ -82,7 +82,7 @@ def together(form: dict[str, Any], values: dict[str, Any]) -> Any:
         else:
             parts = dict(left)
         if container == 'tuple':
-            return namedtuple(form['type'], parts)(**parts)
+            return named_tuple(form['type'], parts)
         if container == 'dict':
             return parts
         return list(parts.values()) if container.startswith('list') else tuple(parts.values())

@@ -9,7 +9,6 @@ An error that grows with rounding is 10^g times larger in `low` than in `high`, 
 If the bound is too large, g is doubled. docs/oracle.md says what a bound means, and what it does not.
 """
 import warnings
-from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -25,6 +24,7 @@ from ..engine.run import shown
 from ..recursion.signal import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
 from ..trees import leaves, tree_map
+from ..tuples import named_tuple
 from ..types import Get, Tree
 from .around import by_values_around
 from .precision import alone, mpmath, working
@@ -177,7 +177,7 @@ def _certified(net, x1, x2, get, digits, progress, options):
         warnings.warn(_fewer(sure, asked, met), stacklevel=3)
     if isinstance(get, str):
         return found[get]
-    return namedtuple('CertifiedKernel', found)(**found)
+    return named_tuple('CertifiedKernel', found)
 
 
 # ------------------------------------------------------------------ the two computations

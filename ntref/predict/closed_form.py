@@ -7,16 +7,18 @@ Below, _t is the training set and _* the test set; `a` is the factorization of A
 decay = exp(-Lambda tau), growth = (1 - exp(-Lambda tau)) / Lambda and modes(k) = k V; tau = None is infinite time.
 Every formula is derived in docs/theory/dynamics.md.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from ..arguments import as_flag
+from ..arguments import as_axes, as_flag
 from ..arrays import as_floats, is_array, namespace, plain
 from ..types import Array, Number
 from .factor import NEGATIVE, Factor, NegativeVarianceError
+from .kept import computed, take_over
 from .layout import (
     Axes, Layout, checked, kernel_matrix, nonnegative, refuse_objects, time, times_alone)
+from .predictor import Predictor
 
 __all__ = [
     'Training', 'flow_test', 'flow_train', 'gradient_descent_mse', 'settled', 'without_rounding']
@@ -135,6 +137,29 @@ class Training:
         absolute = as_flag(absolute, 'diag_reg_absolute_scale')
         self.a = Factor(matrix, diag_reg, absolute, namespace(k).eps(k))
 
+    def told(self) -> str:
+        """Return what it is, as text."""
+        return f'targets {self.layout.shape}, diag_reg={plain(self.a.diag_reg):g}'
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a file needs; `eps` and `single` say to how many digits entries and results are known."""
+        layout = self.layout
+        a = self.a
+        return {
+            'k_train_train': layout.kernel(a.k, layout.rows), 'y_train': layout.arrays(self.y),
+            'diag_reg': a.diag_reg, 'absolute': a.absolute, 'trace_axes': as_axes(layout.trace_axes, 'trace_axes'),
+            'eps': a.eps, 'single': layout.single, 'factor': computed(a)}
+
+    @classmethod
+    def of_parts(cls, parts: Mapping[str, Any]) -> Self:
+        """Return the training set that gave these `parts`; raise ValueError if they do not go together."""
+        k = parts['k_train_train']
+        train = cls(k, parts['y_train'], parts['diag_reg'], parts['absolute'], parts['trace_axes'])
+        train.layout.single = as_flag(parts['single'], 'single')
+        train.a = Factor(train.a.k, train.a.diag_reg, train.a.absolute, parts['eps'])
+        take_over(train.a, parts['factor'])
+        return train
+
     def refuse_arrays_as_times(self, t: Any, fx_train_0: Any, fx_test_0: Any, k_test_train: Any,
                                name: str = 't') -> None:
         """Raise TypeError if outputs or a kernel are passed as times, seen by shape and numbers out of order."""
@@ -250,11 +275,22 @@ def gradient_descent_mse(k_train_train: Array, y_train: Array, learning_rate: Nu
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Flow:
+class _Flow(Predictor, of='gradient_descent_mse'):
     """The predict_fn of `gradient_descent_mse`."""
 
     train: Training
     learning_rate: Any
+
+    def told(self):
+        return f'{self.train.told()}, learning_rate={plain(self.learning_rate):g}'
+
+    def parts(self):
+        return {'train': self.train.parts(), 'learning_rate': self.learning_rate}
+
+    @classmethod
+    def of_parts(cls, parts, network):
+        learning_rate = nonnegative('learning_rate', parts['learning_rate'], positive=True)
+        return cls(Training.of_parts(parts['train']), learning_rate)
 
     def __call__(self, t: Array | Number | None = None, fx_train_0: Array | Number | None = 0.,
                  fx_test_0: Array | Number | None = None, k_test_train: Array | None = None) -> Any:

@@ -22,6 +22,7 @@ from ..types import Array, Number
 from .closed_form import Training, flow_test, flow_train
 from .factor import largest_eigenvalue, symmetric
 from .layout import Axes, as_momentum, checked, kernel_matrix, nonnegative, refuse_objects
+from .predictor import Predictor
 
 __all__ = ['gradient_descent_mse_steps', 'max_learning_rate']
 
@@ -222,13 +223,27 @@ def gradient_descent_mse_steps(k_train_train: Array, y_train: Array, learning_ra
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Steps:
+class _Steps(Predictor, of='gradient_descent_mse_steps'):
     """The predict_fn of `gradient_descent_mse_steps`."""
 
     train: Training
     learning_rate: Any
     momentum: Any
     nesterov: bool
+
+    def told(self):
+        return (f'{self.train.told()}, learning_rate={plain(self.learning_rate):g}, '
+                f'momentum={plain(self.momentum):g}{", nesterov" if self.nesterov else ""}')
+
+    def parts(self):
+        return {'train': self.train.parts(), 'learning_rate': self.learning_rate,
+                'momentum': self.momentum, 'nesterov': self.nesterov}
+
+    @classmethod
+    def of_parts(cls, parts, network):
+        learning_rate = nonnegative('learning_rate', parts['learning_rate'], positive=True)
+        nesterov = as_flag(parts['nesterov'], 'nesterov')
+        return cls(Training.of_parts(parts['train']), learning_rate, as_momentum(parts['momentum']), nesterov)
 
     def __call__(self, steps: Any, fx_train_0: Array | Number | None = 0.,
                  fx_test_0: Array | Number | None = None, k_test_train: Array | None = None) -> Any:

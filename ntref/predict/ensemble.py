@@ -5,16 +5,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..arguments import as_flag, as_part
-from ..arrays import is_array, namespace
-from ..engine.blocks import is_per_input
+from ..arrays import is_array, namespace, plain
+from ..engine.blocks import is_per_input, of_block
 from ..no_arrays import check_entries
-from ..trees import named
+from ..trees import leaves, named, tree_map
 from ..types import Array, Get, KernelFn, HasKernel, Number
 from .closed_form import Training
 from .gaussian import NEEDS, WHICH, answer, names_in, predict, unique
 from .layout import Axes, checked, field, nonnegative, time, times_alone
+from .predictor import Predictor
 
 __all__ = ['gradient_descent_mse_ensemble', 'refuse']
+
+FIRST = 2         # inputs of which a file has the kernel
 
 
 def gradient_descent_mse_ensemble(kernel_fn: KernelFn | HasKernel, x_train: Any, y_train: Array,
@@ -101,7 +104,7 @@ def gradient_descent_mse_ensemble(kernel_fn: KernelFn | HasKernel, x_train: Any,
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Ensemble:
+class _Ensemble(Predictor, of='gradient_descent_mse_ensemble'):
     """The predict_fn of `gradient_descent_mse_ensemble`; `train` has the training-set kernels computed so far."""
 
     kernel_fn: Callable
@@ -111,6 +114,40 @@ class _Ensemble:
     options: tuple
     kwargs: dict
     train: dict
+
+    def told(self):
+        diag_reg, *_ = self.options
+        return (f'{_told(self.kernel_fn)}, targets {self.y_train.shape}, diag_reg={plain(diag_reg):g}, '
+                f'learning_rate={plain(self.learning_rate):g}')
+
+    def functions(self):
+        return {'kernel_fn': self.kernel_fn}
+
+    def parts(self):
+        return {
+            'network': _spec(self.kernel_fn), 'x_train': self.x_train, 'y_train': self.y_train,
+            'learning_rate': self.learning_rate, 'options': self.options, 'kwargs': self.kwargs,
+            'train': {name: train.parts() for name, train in self.train.items()},
+            'first': vars(self.first())}
+
+    @classmethod
+    def of_parts(cls, parts, network):
+        learning_rate = nonnegative('learning_rate', parts['learning_rate'], positive=True)
+        given = parts['x_train'], parts['y_train']
+        refuse(*given, parts['options'][0])
+        train = {name: Training.of_parts(of) for name, of in parts['train'].items()}
+        kernel_fn = network(parts['network']).kernel_fn
+        predictor = cls(kernel_fn, *given, learning_rate, parts['options'], parts['kwargs'], train)
+        for name, k in vars(predictor.first()).items():
+            _check_same(name, k, parts['first'][name])
+        return predictor
+
+    def first(self) -> SimpleNamespace:
+        """Return the kernels of the first inputs, by which a network is recognized."""
+        n = min(FIRST, *map(len, leaves(self.x_train)))
+        few = slice(n)
+        return evaluate(self.kernel_fn, tree_map(lambda a: a[few], self.x_train), None, ('nngp', 'ntk'),
+                        of_block(self.kwargs, few, few, True))
 
     def learn(self, kernels: tuple[str, ...]) -> None:
         """Compute those of the kernels of the training set that are missing."""
@@ -147,6 +184,35 @@ class _Ensemble:
         for kernel in unique(NEEDS[name][0][0] for name in names):
             self.train[kernel].a.announce(self.train[kernel].y, tau, WHICH[kernel])
         return found
+
+
+# ------------------------------------------------------------------ what files have of a kernel function
+
+def _spec(kernel_fn):
+    """Return the network of a kernel function as JSON.
+
+    Raises
+    ------
+    TypeError : it is a function of the user. ValueError : a layer has one.
+    """
+    if not hasattr(kernel_fn, 'layer'):
+        raise TypeError('expected the kernel_fn of a network of ntref.stax, got '
+                        f'{_told(kernel_fn)}: a file has networks as JSON, and no functions. Give the network itself, '
+                        'or pickle the predictor.')
+    return kernel_fn.layer.to_spec()
+
+
+def _told(kernel_fn):
+    """Return a kernel function as text: the network, or the name of the function."""
+    return getattr(kernel_fn, '__name__', repr(getattr(kernel_fn, 'layer', kernel_fn)))
+
+
+def _check_same(name, k, kept):
+    """Raise ValueError unless two kernels are equal to half of their digits, as those of one network are anywhere."""
+    xp = namespace(k, kept)
+    if k.shape != kept.shape or xp.any(~(abs(k - kept) <= xp.eps(k) ** .5 * xp.sum(abs(k)))):
+        raise ValueError(f'expected the network of the file to have the kernel of the file, but of the first inputs '
+                         f'its {name} is another. Was a layer of this name changed since?')
 
 
 # ------------------------------------------------------------------ the kernel function and its keywords

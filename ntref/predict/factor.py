@@ -24,7 +24,7 @@ from ..types import Array, Number
 
 __all__ = [
     'Factor', 'NEGATIVE', 'NegativeVarianceError', 'NotPSDError', 'SingularKernelWarning',
-    'cholesky_solve', 'largest_eigenvalue', 'norm', 'symmetric', 'with_ridges']
+    'cholesky_solve', 'largest_eigenvalue', 'norm', 'start', 'symmetric', 'with_ridges']
 
 NEGATIVE = 10     # an eigenvalue below -NEGATIVE * rounding level is more than rounding explains
 LATE = 1e-6       # eigenvalues that count as zero matter once tau times their rounding exceeds it
@@ -359,7 +359,7 @@ def norm(a: Array) -> Number:
     return size * xp.sqrt(b @ b)
 
 
-def start(xp, n):
+def start(xp: Any, n: int) -> Array:
     """Return a column in general position, always the same; large along the constant vector, as kernels are."""
     return 2 + xp.cos(xp.asarray([[float(i)] for i in range(n)]))
 

@@ -24,6 +24,7 @@ from .iterative import NotConvergedError
 from .layout import Axes, as_momentum, nonnegative, refuse_objects, time
 from .loss import Loss
 from .ode import METHODS, Options, Stats, integrate
+from .predictor import Predictor
 
 __all__ = ['NotReachedError', 'ODEState', 'gradient_descent']
 
@@ -187,8 +188,11 @@ def gradient_descent(loss: Callable[[Array, Array], Number] | None, k_train_trai
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Descent:
+class _Descent(Predictor, of='gradient_descent'):
     """The predict_fn of `gradient_descent`; tau = rate t."""
+
+    unkept = ('its loss is a function, and files have no functions. Save the kernel (save_kernel) and the ODEState '
+              'that was reached, or pickle the predictor.')
 
     train: Training
     modes: Modes
@@ -198,6 +202,14 @@ class _Descent:
     damping: float | None
     rtol: float
     atol: float
+
+    def told(self):
+        names = [getattr(f, '__name__', type(f).__name__) for f in self.functions().values()]
+        damping = '' if self.damping is None else f', damping={self.damping:g}'
+        return f'{", ".join(names)}, targets {self.train.layout.shape}, tau = {self.rate:g} t{damping}'
+
+    def functions(self):
+        return self.loss.functions()
 
     def __call__(self, t: Array | Number | None = None,
                  fx_train_or_state_0: ODEState | Array | Number | None = 0.,

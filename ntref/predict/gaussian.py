@@ -1,5 +1,4 @@
 """Gaussian predictions: the ensemble of all initializations, trained or Bayesian, as mean and covariance."""
-from collections import namedtuple
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -7,11 +6,13 @@ from typing import Any, NamedTuple
 from ..arguments import requested
 from ..arrays import is_array
 from ..no_arrays import no_array
+from ..tuples import named_tuple
 from ..types import Array, Get, Number
 from .closed_form import (
     Training, flow_test, flow_train, gp_covariance, gp_train_covariance, ntk_covariance,
     ntk_train_covariance, without_rounding)
 from .layout import Axes, checked, field, kernel_matrix, refuse_function, zipped
+from .predictor import Predictor
 
 __all__ = [
     'NEEDS', 'WHICH', 'Gaussian', 'answer', 'gp_inference', 'names_in', 'predict', 'unique']
@@ -132,10 +133,25 @@ def gp_inference(k_train_train: Any, y_train: Array, diag_reg: Number = 0.,
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Posterior:
-    """The predict_fn of `gp_inference`."""
+class _Posterior(Predictor, of='gp_inference'):
+    """The predict_fn of `gp_inference`; `train` has the same training set twice if a single kernel was given."""
 
     train: dict
+
+    def told(self):
+        sets = unique(self.train.values())
+        names = ' and '.join(self.train) if len(sets) == len(self.train) else 'one kernel'
+        return f'{names}, {sets[0].told()}'
+
+    def parts(self):
+        sets = unique(self.train.values())
+        return {'names': list(self.train), 'train': [train.parts() for train in sets]}
+
+    @classmethod
+    def of_parts(cls, parts, network):
+        names = names_in(parts['names'])
+        sets = [Training.of_parts(train) for train in parts['train']]
+        return cls(dict(zip(names, sets * len(names) if len(sets) == 1 else sets, strict=True)))
 
     def __call__(self, get: Get = None, k_test_train: Any = None, k_test_test: Any = None) -> Any:
         names = names_in(get)
@@ -228,9 +244,9 @@ def names_in(get: Get) -> tuple[str, ...]:
 
 def answer(get: Get, names: tuple[str, ...], results: list[Any]) -> Any:
     """Return the one result for a string, otherwise a named tuple of the results."""
-    return results[0] if isinstance(get, str) else namedtuple('Gaussians', names)(*results)
+    return results[0] if isinstance(get, str) else named_tuple('Gaussians', dict(zip(names, results)))
 
 
-def unique(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names without repetitions, in their order."""
+def unique(names: Iterable[Any]) -> tuple[Any, ...]:
+    """Return names, or other objects, without repetitions, in their order."""
     return tuple(dict.fromkeys(names))

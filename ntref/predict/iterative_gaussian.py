@@ -14,6 +14,7 @@ from .gaussian import NEEDS, Gaussian, answer, names_in
 from .iterative import State, System
 from .layout import Axes, Layout, checked, field, kernel_matrix, refuse_function, zipped
 from .out_of_core import Tiles
+from .predictor import Predictor
 
 __all__ = ['gp_inference_iterative']
 
@@ -78,14 +79,21 @@ def gp_inference_iterative(k_train_train: Any, y_train: Array, diag_reg: Number 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Posterior:
+class _Posterior(Predictor, of='gp_inference_iterative'):
     """The predict_fn of `gp_inference_iterative`; `train` has the training sets made so far."""
+
+    unkept = ('its kernel need not be in memory. Save the State of `cg`, whose arrays numpy.savez can store, or pickle '
+              'the predictor.')
 
     kernel: Any
     y: Any
     trace_axes: Any
     options: tuple
     train: dict
+
+    def told(self):
+        diag_reg, _, tol, *_ = self.options
+        return f'targets {self.y.shape}, diag_reg={diag_reg!s:.20}, tol={tol!s:.20}'
 
     def trained(self, name: str) -> '_Training':
         """Return the training set with the kernel `name`."""

@@ -119,12 +119,17 @@ class Layout:
     def covariance(self, m: Array, rows: Shape) -> Any:
         """Convert matrices (..., kept axes, kept axes) to (...) + the zipped shape, exactly symmetric."""
         xp = namespace(m)
+        return self.cast(self.kernel((m + xp.moveaxis(m, -1, -2)) / 2, rows))
+
+    def kernel(self, m: Array, rows: Shape) -> Any:
+        """Convert matrices (..., kept axes, kept axes) to (...) + the zipped shape."""
+        xp = namespace(m)
         lead = len(m.shape) - 2
         r = len(rows)
-        m = xp.reshape((m + xp.moveaxis(m, -1, -2)) / 2, m.shape[:lead] + tuple(rows) * 2)
+        m = xp.reshape(m, m.shape[:lead] + tuple(rows) * 2)
         here = tuple(lead + r + i for i in range(r))
         there = tuple(lead + 2 * i + 1 for i in range(r))
-        return self.cast(xp.moveaxis(m, here, there))
+        return xp.moveaxis(m, here, there)
 
     def cast(self, a: Any) -> Any:
         return a.astype('float32') if self.single else a

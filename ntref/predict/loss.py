@@ -38,6 +38,11 @@ class Loss:
         self.second_order = hvp is not None or grad is None
         self._separates = 0 in layout.kept
 
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """Return {name of an argument: function} of those that were given."""
+        given = {'loss': self._loss, 'grad': self._grad, 'hvp': self._hvp}
+        return {name: f for name, f in given.items() if f is not None}
+
     def check(self, f: numpy.ndarray) -> None:
         """Raise ValueError unless the loss at the start `f` is a finite number and its gradient is finite."""
         if self._loss is not None:

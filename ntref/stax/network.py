@@ -1,5 +1,4 @@
 """What networks and layers can be asked: `init_fn`, `apply_fn`, `kernel_fn`, and how these call the layer."""
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from math import isqrt
@@ -14,6 +13,7 @@ from ..ranges import beyond_range
 from ..recursion.kernel import NAMES, Kernel
 from ..recursion.signal import Axes, Demand, Signal, shared_signal
 from ..trees import leaves
+from ..tuples import named_tuple
 from ..types import Array, Get, Seed, Shape, Tree
 from .given import check_places, first_leaf, kernel_given, read
 from .located import LayerError, located
@@ -382,7 +382,7 @@ def _given(arrays, get):
     """Return a single array if `get` is a name, and a named tuple otherwise."""
     if isinstance(get, str):
         return next(iter(arrays.values()))
-    return namedtuple('AnalyticKernel', arrays)(**arrays)
+    return named_tuple('AnalyticKernel', arrays)
 
 
 def _shape(x):
