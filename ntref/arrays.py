@@ -311,9 +311,11 @@ def namespace(*arrays: Any) -> Namespace:
         if kind(a) not in (None, *KINDS):
             raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
     found = sorted(str(kind) for kind in kinds if kind)
+    objects = ' An array of objects counts as mpmath: of numbers take its astype(float).'
     raise TypeError(
         f'expected arrays of one kind out of {", ".join(KINDS)}; got '
-        f'{" and ".join(found) or "no array"}. Convert them to one kind first.')
+        f'{" and ".join(found) or "no array"}. Convert them to one kind first.'
+        f'{objects if "mpmath" in found else ""}')
 
 
 def untraced(a: Any) -> Any:

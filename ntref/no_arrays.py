@@ -1,4 +1,4 @@
-"""Errors for objects mistaken for arrays, with advice: masked arrays, matrices, sparse ones, a `Kernel`, lists."""
+"""Errors for objects mistaken for arrays, with advice: masked arrays, matrices, tables, tensors, a `Kernel`, lists."""
 from typing import Any
 
 import numpy
@@ -11,7 +11,15 @@ PLAIN = numpy.ndarray, numpy.memmap
 
 def is_followed(a: Any) -> bool:
     """True if `a` is one of autograd's boxes; autograd is not imported for the check."""
-    return type(a).__module__.partition('.')[0] == 'autograd'
+    return _library(a) == 'autograd'
+
+
+def _library(a):
+    return type(a).__module__.partition('.')[0]
+
+
+def _is_jax(a):
+    return _library(a) in ('jax', 'jaxlib')
 
 
 INSTEAD = (
@@ -24,6 +32,16 @@ INSTEAD = (
      'mask_constant or stax.MaskedArray, see docs/masks.md.'),
     (lambda a: isinstance(a, numpy.ndarray),
      'Its operators and axes may have meanings of their own: take numpy.asarray of it.'),
+    (lambda a: _is_jax(a) and 'Tracer' in type(a).__name__,
+     'JAX traces it, but grad, jit and vmap of JAX do not go through ntref. Differentiate by '
+     'autograd, see docs/coming-from-neural-tangents.md#what-can-be-differentiated.'),
+    (_is_jax,
+     'It is of JAX: take numpy.asarray of it.'),
+    (lambda a: hasattr(a, 'detach'),
+     'It is a tensor: take its detach().cpu().numpy(). No gradients of its framework go through '
+     'ntref.'),
+    (lambda a: hasattr(a, 'to_numpy'),
+     'It is a table or a column: take its to_numpy().'),
     (lambda a: hasattr(a, 'kernel_fn'),
      'That is a network: what its kernel_fn or its apply_fn returns is an array.'),
     (lambda a: hasattr(a, 'nngp') or hasattr(a, 'ntk'),

@@ -12,7 +12,7 @@ import scipy.linalg
 import scipy.special
 from kinds import KINDS, to_kind, to_numpy
 
-from ntref import arguments, arrays, derivatives
+from ntref import arguments, arrays, derivatives, predict, stax
 from ntref.empirical.taylor import complete_forward_rules
 
 autograd = pytest.importorskip('autograd')
@@ -401,6 +401,59 @@ def test_foreign_types_are_named(kind, foreign, name):
             with pytest.raises(TypeError, match=rf'expected {expected} numpy, cupy, autograd, mpmath\)?, got '
                                                 rf'{type(foreign).__name__}\. Convert it with numpy.asarray'):
                 f(*given)
+
+
+def stand_in(module, name, *methods):
+    """An object of a class with this name in a library that is not here."""
+    return type(name, (), {'__module__': module, 'shape': (2, 3), **dict.fromkeys(methods, lambda self: X)})()
+
+
+@pytest.mark.parametrize('given, advice', [
+    (stand_in('pandas', 'DataFrame', 'to_numpy'), 'DataFrame. It is a table or a column: take its to_numpy()'),
+    (stand_in('pandas', 'Series', 'to_numpy'), 'Series. It is a table or a column: take its to_numpy()'),
+    (stand_in('polars.series.series', 'Series', 'to_numpy'), 'Series. It is a table or a column: take its to_numpy()'),
+    (stand_in('torch', 'Tensor', 'detach', 'numpy'), 'Tensor. It is a tensor: take its detach().cpu().numpy()'),
+    (stand_in('jaxlib._jax', 'ArrayImpl', '__array__'), 'ArrayImpl. It is of JAX: take numpy.asarray of it'),
+    (stand_in('jax._src.interpreters.ad', 'LinearizeTracer'), 'LinearizeTracer. JAX traces it, but grad, jit and vmap'),
+    (stand_in('jax._src.interpreters.partial_eval', 'DynamicJaxprTracer'), 'Tracer. JAX traces it, but grad')])
+def test_arrays_of_other_libraries_have_their_cure(given, advice):
+    net = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
+    k = numpy.eye(2)
+    for call in (arrays.as_floats, net.kernel_fn, lambda a: net.kernel_fn(X, a), lambda a: predict.gp_inference(k, a),
+                 lambda a: predict.gradient_descent_mse_ensemble(net, X, a), lambda a: predict.cg(k, a),
+                 lambda a: predict.gradient_descent_mse(a, k), lambda a: predict.gradient_descent_mse(k, a)):
+        with pytest.raises(TypeError) as raised:
+            call(given)
+        assert advice in str(raised.value)
+
+
+@pytest.mark.parametrize('numbers', [[0, 3, -1], [True, False, True], numpy.uint8([200, 3, 255])])
+def test_targets_that_are_whole_numbers_or_flags(numbers):
+    """Everywhere in predict they are what they are as float64."""
+    k = numpy.array([[2., 1., .5], [1., 2., .3], [.5, .3, 2.]])
+    y = numpy.asarray(numbers)
+    net = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
+    x = numpy.eye(3)
+
+    def gradient(y):
+        of = predict.log_marginal_likelihood_gradient
+        return of(lambda W_std: stax.serial(stax.Dense(1, W_std), net), x, y, {'W_std': 1.}, diag_reg=.1)[0]
+    for call in (
+            lambda y: predict.gp_inference(k, y)('ntk', k), lambda y: predict.gradient_descent_mse(k, y)(1.),
+            lambda y: predict.gradient_descent_mse_steps(k, y, .1)(3), lambda y: predict.cg(k, y).a,
+            lambda y: predict.gradient_descent_mse_ensemble(net, x, y, diag_reg=.1)(1., x, 'ntk'),
+            lambda y: predict.gradient_descent(lambda f, y: ((f - y) ** 2).mean(), k, y)(1.),
+            lambda y: predict.gp_inference_iterative(k, y)('ntk', k), lambda y: predict.log_marginal_likelihood(k, y),
+            lambda y: predict.leave_one_out(k, y).mean, lambda y: predict.ridge_sweep(k, y, [.1]).mean, gradient):
+        found, right = call(y), call(y.astype(float))
+        assert numpy.array_equal(found, right) and getattr(found, 'dtype', float) == getattr(right, 'dtype', float)
+
+
+def test_objects_that_are_numbers_are_told_how_to_become_them():
+    with pytest.raises(TypeError, match=r'got mpmath and numpy. .* of numbers take its astype\(float\)'):
+        predict.gp_inference(numpy.eye(2), numpy.array([1, 2], object))
+    with pytest.raises(TypeError, match='got autograd and mpmath|got mpmath and numpy'):
+        arrays.namespace(X, to_kind('mpmath', X))
 
 
 @pytest.mark.parametrize('given', [(), (None,), (1.5,), (True, 2, None)])

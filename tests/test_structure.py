@@ -209,14 +209,17 @@ ALLOWED = {
     'empirical.cost': {},
     'empirical.pullbacks': {},
     'empirical.record': {'once', 'trees', 'empirical.cost', 'empirical.pullbacks'},
-    'empirical.side': {'arguments', 'no_arrays', 'once', 'trees', 'types', 'empirical.cost', 'empirical.record',
-                       'empirical.trees'},
+    'empirical.given': {'arguments', 'trees', 'types', 'empirical.cost'},
+    'empirical.side': {'arguments', 'no_arrays', 'once', 'trees', 'types', 'empirical.cost', 'empirical.given',
+                       'empirical.record', 'empirical.trees'},
     'empirical.blocks': {'arrays', 'trees', 'types', 'empirical.side', 'engine.blocks'},
-    'empirical.jacobian': {'empirical.cost', 'empirical.pairing', 'empirical.record', 'empirical.side'},
-    'empirical.products': {'arguments', 'trees', 'types', 'empirical.cost', 'empirical.jacobian', 'empirical.pairing',
-                           'empirical.pullbacks', 'empirical.record', 'empirical.side', 'empirical.trees'},
+    'empirical.jacobian': {'empirical.cost', 'empirical.given', 'empirical.pairing', 'empirical.record',
+                           'empirical.side'},
+    'empirical.products': {'arguments', 'trees', 'types', 'empirical.cost', 'empirical.given', 'empirical.jacobian',
+                           'empirical.pairing', 'empirical.pullbacks', 'empirical.record', 'empirical.side',
+                           'empirical.trees'},
     'empirical.taylor': {'arguments', 'trees', 'types'},
-    'empirical.check': {'empirical.products', 'empirical.side'},
+    'empirical.check': {'empirical.given', 'empirical.products', 'empirical.side'},
     'empirical.rules': {'types', 'empirical.pullbacks', 'empirical.record'},
     'empirical.weights': {'types', 'empirical.record'},
     'empirical.plan': {'once', 'empirical.record', 'empirical.rules', 'empirical.side', 'empirical.weights'},
@@ -224,9 +227,10 @@ ALLOWED = {
                              'empirical.side'},
     'empirical.followed': {'arrays', 'no_arrays', 'trees', 'types', 'empirical.pairing', 'empirical.side'},
     'empirical.kernels': {'arguments', 'trees', 'tuples', 'empirical.blocks', 'empirical.check', 'empirical.cost',
-                          'empirical.followed', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan',
-                          'empirical.products', 'empirical.side', 'empirical.structured', 'engine.memory'},
-    'empirical.__init__': {'empirical.kernels', 'empirical.products'},
+                          'empirical.followed', 'empirical.given', 'empirical.jacobian', 'empirical.pairing',
+                          'empirical.plan', 'empirical.products', 'empirical.side', 'empirical.structured',
+                          'engine.memory'},
+    'empirical.__init__': {'empirical.given', 'empirical.kernels', 'empirical.products'},
     'empirical.monte_carlo': {'arguments', 'empirical', 'trees', 'types', 'empirical.side', 'empirical.trees',
                               'engine.batch', 'engine.run'},
     # on top: what layers owe
@@ -286,7 +290,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
-        'trees blocks check pairing pullbacks record side jacobian products rules weights plan structured '
+        'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 

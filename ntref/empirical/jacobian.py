@@ -1,9 +1,11 @@
 """The tangent kernel by its definition: products of Jacobians, with one backward pass for each entry of the output."""
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy
 
 from .cost import ENTRY, OperationCount
+from .given import Given
 from .pairing import Pairing, paired
 from .record import Record
 from .side import Side
@@ -50,12 +52,23 @@ def jacobian_ntk(
         numbers: Sequence[int] | None = None) -> list[numpy.ndarray]:
     """Return the tangent kernel of each output, summed over all parameters or over those in `numbers`."""
     numbers = range(len(first.values)) if numbers is None else numbers
+    if isinstance(first.whole, Given) and first.whole.f.jacobian is not None:
+        return [_of_jacobians(first.whole, second.whole, *pairings)]
     kernels = []
     for k, pairing in enumerate(pairings):
         J1 = jacobian(first, k, numbers)
         J2 = J1 if second is first else jacobian(second, k, numbers)
         kernels.append(paired(J1, J2, pairing.trace, pairing.diagonal))
     return kernels
+
+
+def _of_jacobians(first, second, pairing):
+    """Return the tangent kernel from Jacobians that are given for one parameter after the other."""
+    if second is first:
+        pairs = ((J, J) for J in first.jacobians())
+    else:
+        pairs = zip(first.jacobians(), second.jacobians(), strict=True)
+    return reduce(numpy.add, (paired(J1, J2, pairing.trace, pairing.diagonal) for J1, J2 in pairs))
 
 
 def jacobian_cost(
@@ -66,11 +79,14 @@ def jacobian_cost(
     its rows. `share` is the share of the parameters for which J is computed.
     """
     size = share * sum(a.size for a in first.values)
+    kept = size
+    if isinstance(first.whole, Given) and first.whole.f.jacobian is not None:
+        kept = max(a.size for a in first.values)           # one parameter after the other
     total = 0
     entries = 0
     for side in {id(side): side for side in (first, second)}.values():
         outputs = sum(out.size for out in side.whole.outputs)
         total += (side.n + 2 * outputs) * side.single_operations + ENTRY * outputs * size
-        entries += max(out.size for out in side.whole.outputs) * size
+        entries += max(out.size for out in side.whole.outputs) * kept
     pairs = sum(pairing.pairs for pairing in pairings)
     return OperationCount(total + 2 * pairs * size, round(first.values[0].itemsize * (entries + 2 * pairs)))

@@ -17,6 +17,7 @@ from .blocks import in_blocks
 from .check import check_side
 from .cost import OperationCount
 from .followed import FollowedSide, followed_ntk, is_any_followed, opened, plain
+from .given import Differentiable
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing
 from .plan import plans
@@ -68,14 +69,18 @@ class Kernels:
                 f'expected implementation to be one of {[*map(int, NtkImplementation)]}, got '
                 f'{implementation!r:.100}.')
         self.implementation = NtkImplementation(index(implementation))
+        if isinstance(self.f, Differentiable):
+            self.implementation = self.implementation or NtkImplementation.JACOBIAN_CONTRACTION
 
     def sides(self, x1, x2, params, kwargs, is_needed=True):
         """Return the Sides of x1 and x2, recorded for derivatives if `is_needed`, and the Pairing of each output."""
+        if is_needed and isinstance(self.f, Differentiable):
+            self.f.check_way(self.implementation)
         first, second = sides(self.f, x1, x2, params, kwargs, self.vmap_axes, is_needed)
         if not is_needed:
             return self.paired(first, second)
         if self.check:
-            for side in (first, second):
+            for side in dict.fromkeys((first, second)):
                 check_side(side.together() if side.draws else side)
         may_be_structured = self.implementation in (
             NtkImplementation.AUTO, NtkImplementation.STRUCTURED_DERIVATIVES)
@@ -107,6 +112,9 @@ class Kernels:
         given = [opened(tree) for tree in (x1, x2, params, kwargs)]
         if not is_any_followed(*given):
             return self.computed(names, *self.sides(x1, x2, params, kwargs, 'ntk' in names))
+        if isinstance(self.f, Differentiable):
+            raise TypeError('expected numbers, got arrays that autograd follows: it has no derivatives of a '
+                            'Differentiable.')
         x1, x2, params, kwargs = given
         numbers = [plain(tree) for tree in given]
         first, second, pairings = self.sides(*numbers, 'ntk' in names)   # with all the checks
@@ -214,7 +222,8 @@ def is_zero(side, pairings):
 def costs_of(first, second, pairings):
     if is_zero(first, pairings):
         return dict.fromkeys(WAYS, OperationCount(0., 0))
-    return {way: cost(first, second, pairings) for way, (_, cost) in WAYS.items()}
+    ways = {way: cost for way, (_, cost) in WAYS.items() if first.whole.tape or way != 3}
+    return {way: cost(first, second, pairings) for way, cost in ways.items()}
 
 
 def empirical_nngp_fn(
@@ -297,7 +306,7 @@ def empirical_kernel_fn(
     ----------
     f : function
         f(params, x, **kwargs), written with `autograd.numpy`, such as the `apply_fn` of a network of `stax`. Outputs
-        may be trees; each leaf has a kernel of its own.
+        may be trees; each leaf has a kernel of its own. A function of another framework: `Differentiable`.
     trace_axes, diagonal_axes : int or tuple of int
         Axes of the output on which both members of a pair have the same index. The kernel is the mean over trace axes,
         and has each diagonal axis once. It has all other axes twice, for x1 and for x2, next to each other.

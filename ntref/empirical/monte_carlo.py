@@ -12,7 +12,7 @@ from ..engine.batch import batch, number_of_inputs, threads_of
 from ..engine.run import in_threads, shown
 from ..trees import leaves, rebuilt, tree_map
 from ..types import Seed
-from . import NtkImplementation, empirical_kernel_fn
+from . import Differentiable, NtkImplementation, empirical_kernel_fn
 from .side import are_equal, check_second
 from .trees import check_leaves
 
@@ -219,7 +219,7 @@ def _positive(value, name):
 
 def _takes_rng(apply_fn):
     try:
-        given = getfullargspec(apply_fn)
+        given = getfullargspec(apply_fn.f if isinstance(apply_fn, Differentiable) else apply_fn)
     except TypeError:                                                # not callable, or written in C
         return False
     return 'rng' in given.args + given.kwonlyargs or given.varkw is not None

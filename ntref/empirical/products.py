@@ -8,6 +8,7 @@ from ..arguments import as_part, check_finite
 from ..trees import check_each, leaves, rebuilt
 from ..types import Tree
 from .cost import OperationCount
+from .given import PRODUCTS, Differentiable, Given
 from .jacobian import unit
 from .pairing import Pairing
 from .pullbacks import as_dtype
@@ -49,6 +50,11 @@ class Push:
                 for g, out in zip(found, self.record.outputs)]
 
 
+def pushing(record: Record | Given) -> Callable[[Sequence], list[numpy.ndarray]]:
+    """Return the map u -> J u."""
+    return record.push if isinstance(record, Given) else Push(record)
+
+
 def empirical_ntk_vp_fn(
         f: Callable, x1: Tree, x2: Tree, params: Tree,
         **apply_fn_kwargs: Any) -> Callable[[Tree], Tree]:
@@ -61,7 +67,7 @@ def empirical_ntk_vp_fn(
 
     Parameters
     ----------
-    f : function                f(params, x, **kwargs), written with `autograd.numpy`.
+    f : function                f(params, x, **kwargs), written with `autograd.numpy`; or a `Differentiable`.
     x1, x2 : array or tree      inputs; x2=None means that x2 is x1.
     params : tree of float arrays
     apply_fn_kwargs             passed to f; a pair is split between x1 and x2, see `empirical_ntk_fn`.
@@ -107,8 +113,11 @@ def empirical_ntk_vp_fn(
     >>> info, bool(abs(dense @ solution - y).max() < 1e-8)
     (0, True)
     """
-    first, second = sides(as_part(f, 'apply_fn', 'f'), x1, x2, params, apply_fn_kwargs)
-    push = Push(first.whole)
+    whole = as_part(f, 'apply_fn', 'f')
+    if isinstance(whole, Differentiable):
+        whole.check_way(PRODUCTS)
+    first, second = sides(whole, x1, x2, params, apply_fn_kwargs)
+    push = pushing(first.whole)
     pull = second.whole
 
     def ntk_vp(cotangents):
@@ -126,7 +135,7 @@ def empirical_ntk_vp_fn(
 
 def products_ntk(first: Side, second: Side, pairings: Sequence[Pairing]) -> list[numpy.ndarray]:
     """Return the kernel of each output, computed column by column as products with unit vectors."""
-    push = Push(first.whole)
+    push = pushing(first.whole)
     kernels = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
     for k, (pairing, kernel) in enumerate(zip(pairings, kernels)):
         out = second.whole.outputs[k]

@@ -11,6 +11,7 @@ from ..once import cached_property
 from ..trees import check_each, leaves, named, rebuilt
 from ..types import Tree
 from .cost import CALL
+from .given import Differentiable, Given, check_once
 from .record import Record
 from .trees import check_leaves, float_leaves, spread
 
@@ -86,7 +87,7 @@ class Side:
             self.whole = Outputs(tree, leaves(tree))
             self._check_outputs()
         self.n = 1 if self.inputs is None else self._examples()
-        self._singles: dict[int, Record] = {}
+        self._singles: dict[int, Record | Given] = {}
         self.plans: Any = None                                                 # set by `plan.plans`
 
     @cached_property
@@ -168,7 +169,10 @@ class Side:
                 'autograd.numpy (plain NumPy has no derivatives), or leave unused parameters out.')
         return record
 
-    def recorded(self, x: Tree, kwargs: Mapping[str, Any]) -> Record:
+    def recorded(self, x: Tree, kwargs: Mapping[str, Any]) -> Record | Given:
+        if isinstance(self.f, Differentiable):
+            return Given(self.f, self.params, self.names, x, kwargs)
+
         def called(boxes):
             return self.f(rebuilt(self.params, boxes), x, **kwargs)
         try:
@@ -309,6 +313,8 @@ def sides(
     axes = VmapAxes(vmap_axes)
     axes.check_keywords(kwargs)
     first = Side(f, params, x1, of1, axes, 'x1', is_needed)
+    if is_needed and isinstance(f, Differentiable):
+        check_once(first)
     if not leaves(x2):
         return first, first
     second = Side(f, params, x2, of2, axes, 'x2', is_needed)
