@@ -272,6 +272,33 @@ def test_derivatives_that_are_wrong(given, error, text):
         empirical_ntk_fn(given())(X, None, PARAMS)
 
 
+@pytest.mark.parametrize('dtype', ('float32', 'float64'))
+@pytest.mark.parametrize('seed', range(3))
+def test_many_kinks_are_no_wrong_derivatives(dtype, seed):
+    """And half of a derivative, in one layer of eight, is seen among them."""
+    widths = [3, *[64] * 8, 3]
+    draw = np.random.default_rng(seed).standard_normal
+    params = [(draw(shape) * (2 / shape[0]) ** .5).astype(dtype) for shape in zip(widths, widths[1:])]
+
+    def of(params, x):
+        for w in params[:-1]:
+            x = anp.maximum(anp.dot(x, w), 0.)
+        return anp.dot(x, params[-1])
+
+    def by_autograd(params, x):
+        pull, y = make_vjp(lambda p: of(p, x))(params)
+        return y, pull
+
+    def halved(params, x):
+        y, pull = by_autograd(params, x)
+        return y, lambda g: [a / 2 if i == 4 else a for i, a in enumerate(pull(g))]
+    x = X.astype(dtype)
+    right = empirical_ntk_fn(of)(x, None, params)
+    assert_close(empirical_ntk_fn(Differentiable(of, by_autograd), check=True)(x, None, params), right, 1e-5)
+    with pytest.raises(ValueError, match=r'expected derivatives of f in params\[4\]'):
+        empirical_ntk_fn(Differentiable(of, halved), check=True)(x, None, params)
+
+
 def test_derivatives_are_checked_once_until_they_are_right():
     calls = []
 
