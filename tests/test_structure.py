@@ -209,7 +209,7 @@ ALLOWED = {
     'empirical.cost': {},
     'empirical.pullbacks': {},
     'empirical.record': {'once', 'trees', 'empirical.cost', 'empirical.pullbacks'},
-    'empirical.given': {'arguments', 'trees', 'types', 'empirical.cost'},
+    'empirical.given': {'arguments', 'once', 'trees', 'types', 'empirical.cost'},
     'empirical.side': {'arguments', 'no_arrays', 'once', 'trees', 'types', 'empirical.cost', 'empirical.given',
                        'empirical.record', 'empirical.trees'},
     'empirical.blocks': {'arrays', 'trees', 'types', 'empirical.side', 'engine.blocks'},

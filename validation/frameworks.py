@@ -8,6 +8,7 @@ Each recipe is a function that returns a `Differentiable` and parameters; it is 
 Jacobians by the framework alone, and the largest relative difference is printed.
 """
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
 from ntref import Differentiable, empirical_ntk_fn, empirical_ntk_vp_fn                              # noqa: E402
 
-REPEATS = 2
+REPEATS = 5             # by turns, for times
 
 
 # ------------------------------------------------------------------ recipes
@@ -201,14 +202,16 @@ def resnet(width=16, blocks=2):
     return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
 
 
-def timed(call):
-    """Return (seconds, the least of some repeats; the result)."""
-    best = numpy.inf
+def timed(calls):
+    """Return {name: (seconds, the least of some repeats by turns; the result)}."""
+    best = dict.fromkeys(calls, numpy.inf)
+    found = {}
     for _ in range(REPEATS):
-        start = perf_counter()
-        result = call()
-        best = min(best, perf_counter() - start)
-    return best, result
+        for name, call in calls.items():
+            start = perf_counter()
+            found[name] = call()
+            best[name] = min(best[name], perf_counter() - start)
+    return {name: (best[name], found[name]) for name in calls}
 
 
 def of_a_resnet():
@@ -229,14 +232,16 @@ def of_a_resnet():
                 J = J.reshape(n, 10, -1)
                 kernel = kernel + torch.einsum('nop,mqp->nmoq', J, J)
             return kernel.numpy()
-        seconds, right = timed(alone)
-        print(f'torch alone: {seconds:.2f} s')
-        by_vjp = Differentiable(given.f, given.vjp)
-        ways = {'jacobian': (given, {}), 'vjp': (by_vjp, {'vmap_axes': 0}), 'jacobian by parameter': (one_by_one, {})}
-        for name, (of, options) in ways.items():
-            ntk_fn = empirical_ntk_fn(of, (), **options)
-            seconds, kernel = timed(lambda ntk_fn=ntk_fn: ntk_fn(x, None, params))
-            print(f'ntref, {name}: {seconds:.2f} s, {abs(kernel - right).max() / abs(right).max():.1e}')
+        by_vjp = empirical_ntk_fn(Differentiable(given.f, given.vjp), (), vmap_axes=0)
+        calls = {
+            'torch alone': alone,
+            'ntref, jacobian': partial(empirical_ntk_fn(given, ()), x, None, params),
+            'ntref, vjp': partial(by_vjp, x, None, params),
+            'ntref, jacobian by parameter': partial(empirical_ntk_fn(one_by_one, ()), x, None, params)}
+        found = timed(calls)
+        _, right = found['torch alone']
+        for name, (seconds, kernel) in found.items():
+            print(f'{name}: {seconds:.2f} s, {abs(kernel - right).max() / abs(right).max():.1e}')
 
 
 if __name__ == '__main__':

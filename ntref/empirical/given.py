@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 
 from ..arguments import as_function
+from ..once import cached_property
 from ..trees import leaves, rebuilt, tree_map
 from ..types import Tree
 from .cost import CALL
@@ -123,18 +124,24 @@ class Given:
         self.names = names
         self.arguments = x, kwargs
         self.roots = [SimpleNamespace(value=value) for value in leaves(params)]
-        if f.vjp is None:
+        if f.jacobian is not None or f.vjp is None:
             self.tree = f(params, x, **kwargs)
         else:
-            tree, self._pull = f.vjp(params, x, **kwargs)
-            self.tree = tree_map(numpy.asarray, tree)
+            self.tree = tree_map(numpy.asarray, self.recorded[0])
         self.outputs = leaves(self.tree)
         self.ends = self.roots[:1] * len(self.outputs)
+
+    @cached_property
+    def recorded(self) -> tuple[Tree, Callable[[Tree], Tree]]:
+        """Outputs and pull of `vjp`."""
+        x, kwargs = self.arguments
+        return self.f.vjp(self.params, x, **kwargs)
 
     def pull(self, cotangents: Sequence, targets: Sequence) -> list:
         """Return the cotangent of each of the `targets`, some of the roots; `cotangents` has None for zero."""
         given = [numpy.zeros_like(out) if g is None else g for g, out in zip(cotangents, self.outputs)]
-        pulled = _leaves_like(self.params, self._pull(rebuilt(self.tree, given)), 'vjp')
+        _, pull = self.recorded
+        pulled = _leaves_like(self.params, pull(rebuilt(self.tree, given)), 'vjp')
         found = self._fitting('vjp', pulled, [numpy.shape(root.value) for root in self.roots], self.names)
         places = {id(root): i for i, root in enumerate(self.roots)}
         return [found[places[id(target)]] for target in targets]
@@ -217,7 +224,8 @@ def check_given(side: Any, most: int | None = None) -> None:
     def at(values):
         outputs = leaves(side.f(rebuilt(side.params, values), x, **side.kwargs))
         return sum(float(numpy.sum(a * b)) for a, b in zip(g, outputs, strict=True))
-    _check_outputs(record, leaves(side.f(side.params, x, **side.kwargs)))
+    if record.f.vjp is not None:
+        _check_outputs(leaves(record.recorded[0]), leaves(side.f(side.params, x, **side.kwargs)))
     gradients = _gradients(record, g)
     numbers = rng.permutation(len(side.values))[:most].tolist()
     size = sum(float(abs(a * b).sum()) for a, b in zip(g, record.outputs))
@@ -275,8 +283,8 @@ def _check_adjoint(record, g, i, d, gradient, size):
                          f'and (J^T g)^T u is {pulled:.6g}.')
 
 
-def _check_outputs(record, right):
-    for out, f in zip(record.outputs, map(numpy.asarray, right), strict=True):
+def _check_outputs(outputs, right):
+    for out, f in zip(map(numpy.asarray, outputs), right, strict=True):
         close = out.shape == f.shape and out.dtype == f.dtype and numpy.allclose(
             out, f, rtol=0., atol=float(numpy.finfo(f.dtype).eps) ** .75 * abs(f).max(initial=0.))
         if not close:
