@@ -135,7 +135,7 @@ class Tile(Part):
         def noise():
             if isinstance(new.ntk, int):
                 return 1.
-            if new.ntk.shape != new.nngp.shape:
+            if new.ntk is None or new.ntk.shape != new.nngp.shape:
                 return inf
             return 1 + _largest(over(own(new.ntk), own(new.nngp)))
         new = self._holding(arrays)
@@ -186,7 +186,7 @@ class Tile(Part):
 
         def amplification():
             cov, slope = own
-            return _largest(over(slope * self.q1, cov.k))
+            return inf if self.ntk is None else _largest(over(slope * self.q1, cov.k))
         own = dual(Pair.same(self.q1, is_generic=True)) if self.is_own else None
         q = self.tape(variances)
         growth = _of_both(max, self.tape(amplification))          # of relative errors of K

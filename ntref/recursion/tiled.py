@@ -16,7 +16,7 @@ from .start import channels_last
 from .tape import copied, joined, of_rows, recording, replaying
 from .tile import input_tile
 
-__all__ = ['in_parts', 'is_large']
+__all__ = ['in_parts', 'is_large', 'on_threads']
 
 
 FEW = 2 ** 11         # pairs without positions up to which tiles are slower than one pass: measured
@@ -36,11 +36,20 @@ def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...
         layer.tileable(signals[0]) and _in_tiles(layer)
 
 
-def _in_tiles(value):
-    """True if all layers in `value` allow tiles and autograd follows none of its numbers."""
-    if is_dataclass(value):
-        return getattr(value, 'in_tiles', True) and all(_in_tiles(getattr(value, f.name)) for f in fields(value))
-    return all(map(_in_tiles, value)) if isinstance(value, tuple) else kind(value) != 'autograd'
+def _in_tiles(layer):
+    """True if all layers within allow tiles and autograd follows none of their numbers."""
+    return _all(layer, lambda part: kind(part) != 'autograd' and getattr(part, 'in_tiles', True))
+
+
+def on_threads(layer: Any) -> bool:
+    """True if no layer within calls functions of the user, which may not be safe in threads."""
+    return _all(layer, lambda part: getattr(part, 'on_threads', True))
+
+
+def _all(value, holds):
+    """True if `holds` of a layer, of the layers in its fields and of all else there."""
+    parts = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else value
+    return holds(value) and (not isinstance(parts, (list, tuple)) or all(_all(part, holds) for part in parts))
 
 
 def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Signal], demand: Demand,
@@ -48,6 +57,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     """Return {name: kernel} of a network, for 'nngp' and 'ntk': first inputs with themselves, then the other pairs."""
     xp = namespace(x1)
     symmetric = x2 is None
+    has_noise = on_threads(layer)        # functions of the user may have no slope
     a = _laid_out(x1, demand)
     b = a if x2 is None else _laid_out(x2, demand)
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
@@ -62,7 +72,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
         """Return kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps, rows = [], (slice(lo, lo + size),) * 2
-            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=True)
+            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=has_noise)
             return values, steps, k.nngp.shape[1:]
         parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), progress=shown(None, 'variances')))
         steps = [joined(entries) for entries in zip(*steps)]
