@@ -74,7 +74,7 @@ ALLOWED = {
     'engine.sink': {},
     'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
     'engine.blocks': {'arrays', 'no_arrays', 'types'},
-    'engine.batch': {'arguments', 'no_arrays', 'types', 'engine.blocks', 'engine.cover', 'engine.forms',
+    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.forms',
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},

@@ -19,10 +19,10 @@ from .tile import input_tile
 __all__ = ['in_parts', 'is_large', 'on_threads']
 
 
-FEW = 2 ** 11         # pairs without positions up to which tiles are slower than one pass: measured
-LISTED = 2 ** 17      # pairs of inputs with each other up to which they are one list: measured
-HIGH = 64            # least rows of a tile without positions: mirrored, they are written in one run
-MANY = 32            # if there are more tiles than this, the first tells whether to try the others without gaps
+WORTH_TILES = 2 ** 11    # pairs without positions up to which tiles are slower than one pass: measured
+LISTED = 2 ** 17         # pairs of inputs with each other up to which they are one list: measured
+HIGH = 64                # least rows of a tile without positions: mirrored, they are written in one run
+WORTH_A_TRY = 32         # tiles beyond which the first one tells whether to try the others without gaps
 
 
 def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...]) -> bool:
@@ -32,8 +32,9 @@ def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...
     if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
-    return pairs > (min(FEW, ENTRIES) if x1.ndim == 2 else 1) and isinstance(layer.after(signals[0]), Signal) and \
-        layer.tileable(signals[0]) and _in_tiles(layer)
+    least = min(WORTH_TILES, ENTRIES) if x1.ndim == 2 else 1
+    return pairs > least and isinstance(layer.after(signals[0]), Signal) and layer.tileable(signals[0]) and \
+        _in_tiles(layer)
 
 
 def _in_tiles(layer):
@@ -93,7 +94,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     outs = [xp.empty_like(a, shape=(len(a), len(b), *positions)) for _ in names]
     jobs = _blocks(a, b, size, symmetric)
-    is_generic = len(jobs) <= MANY or block(jobs.pop(0))
+    is_generic = len(jobs) <= WORTH_A_TRY or block(jobs.pop(0))
     in_threads(lambda job: block(job, is_generic), jobs, progress=shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values

@@ -68,7 +68,7 @@ class Elementwise(Nonlinearity):
 
     def kernel(self, k: Steps) -> Steps:
         if isinstance(k, Part):
-            return k.nonlinear(self._covariance_alone if k.ntk is None else self.dual)
+            return k.nonlinear(self.dual if k.has_tangent else self._covariance_alone)
         pairs = []
         nothing = k.nothing()
 
@@ -76,7 +76,7 @@ class Elementwise(Nonlinearity):
             pairs.append(p)
             return self._covariance(p, nothing[len(pairs) - 1]), 0 * p.k
         new = k.nonlinear(covariance)
-        return new if k.ntk is None else new.but(ntk=self._slope(pairs[0], nothing[0]) * k.ntk)
+        return new if not k.has_tangent else new.but(ntk=self._slope(pairs[0], nothing[0]) * k.ntk)
 
     def _covariance_alone(self, p):
         return self._covariance(p), 0 * p.k
