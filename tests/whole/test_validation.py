@@ -467,6 +467,7 @@ def test_a_part_of_a_kernel():
     assert found.times * found.tiles == pytest.approx(210)
 
 
+@pytest.mark.slow
 def test_solutions_on_disk():
     whole, *others = scale.solved(300, tol=1e-6, rank=20)
     assert whole.steps is None and whole.distance == 0 and whole.seconds > 0
