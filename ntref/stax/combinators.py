@@ -53,6 +53,7 @@ class _Network(Layer, abstract=True):
 class _Serial(_Network):
     """One layer after the other: h_{l+1} = layer_l(h_l)."""
     name = 'serial'
+    formula = 'h_{l+1} = f_l(h_l)'
     knows_flat = True
     layers: tuple
 
@@ -115,6 +116,7 @@ class _Serial(_Network):
 class _Parallel(_Network):
     """Each layer on its own input: a list of inputs goes to the list of outputs."""
     name = 'parallel'
+    formula = 'h_i = f_i(x_i)'
     layers: tuple
     several = True
     knows_flat = True
@@ -158,6 +160,7 @@ class _Parallel(_Network):
 class _Repeat(_Network):
     """A layer n times, each time with weights of its own."""
     name = 'repeat'
+    formula = 'h_{l+1} = f(h_l)'
     block: Layer
     n: int
 
