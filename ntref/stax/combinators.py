@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from ..arguments import as_whole
 from ..arrays import generator
 from ..once import cached_property
+from . import boxes
 from .layer import Layer
 from .located import located
 from .triple import as_layer
@@ -37,6 +38,12 @@ class _Network(Layer, abstract=True):
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
 
+    def mapped(self, f, path=()):
+        return type(self)(tuple(layer.mapped(f, (*path, i)) for i, layer in enumerate(self.layers)))
+
+    def diagram(self):
+        return self._side([layer.diagram() for layer in self.layers])
+
     def _step(self, params, x, rng=None, **given):
         return self.apply(params, x, rng=rng, **given)
 
@@ -54,6 +61,7 @@ class _Serial(_Network):
     """One layer after the other: h_{l+1} = layer_l(h_l)."""
     name = 'serial'
     formula = 'h_{l+1} = f_l(h_l)'
+    _side = staticmethod(boxes.row)
     knows_flat = True
     layers: tuple
 
@@ -117,6 +125,7 @@ class _Parallel(_Network):
     """Each layer on its own input: a list of inputs goes to the list of outputs."""
     name = 'parallel'
     formula = 'h_i = f_i(x_i)'
+    _side = staticmethod(boxes.column)
     layers: tuple
     several = True
     knows_flat = True
@@ -182,6 +191,12 @@ class _Repeat(_Network):
 
     def tileable(self, signal):
         return self.block.tileable(signal)
+
+    def mapped(self, f, path=()):
+        return self._times.mapped(f, path) if self.n else self
+
+    def diagram(self):
+        return boxes.group(self.block.diagram(), f'× {self.n}')
 
     @cached_property
     def _times(self):

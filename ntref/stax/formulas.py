@@ -36,7 +36,7 @@ def as_unicode(latex: str) -> str:
     Examples
     --------
     >>> print(as_unicode(r"K_+ = \frac{\sqrt{q q'}}{2 \pi} (\sin\theta + (\pi - \theta) \cos\theta)"))
-    K₊ = √(q q') / (2 π) (sin θ + (π - θ) cos θ)
+    K₊ = (√(q q') / (2 π)) (sin θ + (π - θ) cos θ)
     """
     text = re.sub(' +', ' ', _written(TOKEN.findall(latex))).strip()
     return re.sub(rf'\b({"|".join(FUNCTIONS)}) \(', r'\1(', text)

@@ -58,7 +58,7 @@ class Sigmoid_like(Nonlinearity):
     ------
     `Erf` with a = 0.5, b = 1 / 2.4020563531719796, c = 0.5.
     """
-    phi_formula = r'a\,\mathrm{erf}(b z) + c,\quad a = c = 1/2,\quad 1 / b = 2.402'
+    phi_formula = r'a\,\mathrm{erf}(b z) + c,\quad a = c = 1 / 2,\quad b = 1 / 2.402'
     slopes = .5, 1 / 2.4020563531719796, .5
 
     def phi(self, xp: Any, z: Array) -> Array:

@@ -217,7 +217,8 @@ class Dropout(Layer):
     def formula(self):
         if self.mode == 'test':
             return Identity.formula
-        return r'K_+ = K / r\text{ of an entry with itself},\quad K_+ = K\text{ elsewhere},\quad \Theta_+\text{ likewise}'
+        return (r'K_+ = K / r\text{ of an entry with itself},\quad '
+                r'K_+ = K\text{ elsewhere},\quad \Theta_+\text{ likewise}')
 
     def out(self, signal: Signal) -> Signal:
         return signal if self.mode == 'test' else replace(signal, is_gaussian=False)
