@@ -1,11 +1,11 @@
 """Where the kernel of two inputs comes from: what each layer made of it, as data, text, HTML and a picture."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 from ..arguments import as_wholes
 from ..arrays import untraced
+from ..drawing import axes
 from ..recursion.state import finished_tangent
 from ..trees import leaves
 from ..types import Tree
@@ -99,7 +99,7 @@ class Explanation:
         return f'<p>{self._title()}</p>' + as_html(('', 'layer', *HEADER, 'formula'), rows, left=2)
 
     def plot(self, ax: Any = None, **style: Any) -> Any:
-        """Draw the angle between the inputs after each layer; lines join a layer with those its input comes from.
+        """Draw the angle between the inputs after each layer, at the depth of the layer; branches side by side.
 
         Parameters
         ----------
@@ -110,17 +110,26 @@ class Explanation:
         -------
         Axes
         """
-        if ax is None:
-            ax = import_module('matplotlib.pyplot').subplots(layout='constrained')[1]
-        angles = [float(row.after.angle) for row in self.rows]
-        marks, = ax.plot(range(len(angles)), angles, **{'marker': 'o', 'markersize': 4, **style, 'linestyle': ''})
-        joined = {**style, 'color': marks.get_color(), 'marker': '', 'label': None}
+        ax = axes(ax)
+        angles, depths = [float(row.after.angle) for row in self.rows], self.depths()
+        marks, = ax.plot(depths, angles, **{'marker': 'o', 'markersize': 4, **style, 'linestyle': '', 'label': None})
+        joined = {**style, 'color': marks.get_color(), 'marker': ''}
         for i, row in enumerate(self.rows):
             for source in row.sources:
-                ax.plot([source, i], [angles[source], angles[i]], **joined)
-        ax.set_xticks(range(len(self.rows)), [f'{r.place} {r.layer:.20}'.strip() for r in self.rows], rotation=90)
+                ax.plot([depths[source], depths[i]], [angles[source], angles[i]], **joined)
+                joined['label'] = None                                             # the first line is named
+        names = [' | '.join(row.layer.partition('(')[0] for row, depth in zip(self.rows, depths) if depth == n)
+                 for n in range(max(depths) + 1)]
+        ax.set_xticks(range(len(names)), names, rotation=90)
         ax.set_ylabel('angle [rad]')
         return ax
+
+    def depths(self) -> list[int]:
+        """Return for each row how many layers are between the inputs and it, along the longest of its branches."""
+        found: list[int] = []
+        for row in self.rows:
+            found.append(max((found[source] + 1 for source in row.sources), default=0))
+        return found
 
     def _title(self):
         i, j = self.pair

@@ -93,28 +93,28 @@ def summarized(net: Any, shape: Tree, get: Any) -> Summary:
     copy, layers = watched(net)
     copy._to_meet(Demand())
     copy.trace(signal)
-    rows = [_row('', 'input', signal, 0, demand)]
+    rows = [_row('', 'input', signal, 0, demand, True)]
     for seen in layers:
         before, after = seen.signals[0]
         count = sum(prod(leaf.shape) for leaf in leaves(seen.layer.init(generator(0), before)))
-        rows.append(_row(seen.place, repr(seen.layer), after, count, seen.demand))
+        rows.append(_row(seen.place, repr(seen.layer), after, count, seen.demand, seen.layer.knows_flat))
     inputs = leaves(signal)[0].inputs
     cost = net.kernel_fn.cost(shape, None, get) if inputs > 0 else None
     return Summary(net, tuple(rows), inputs, get, cost)
 
 
-def _row(place, layer, signal, parameters, demand):
-    demands = leaves(demand) * (1 if isinstance(demand, list) else len(leaves(signal)))
-    first, needs = leaves(signal)[0], list(dict.fromkeys(map(_needed, demands, leaves(signal))))
-    entries = sum(prod(s.positions) ** (2 if d.paired else 1) for s, d in zip(leaves(signal), demands))
-    shape = each_branch(lambda s: s.shape, signal) if isinstance(signal, (list, tuple)) else first.shape
-    return SummaryRow(place, layer, shape, parameters, ' | '.join(needs), entries)
+def _row(place, layer, signal, parameters, demand, knows_flat):
+    signals = leaves(signal)
+    demands = leaves(demand) if isinstance(demand, list) else [demand] * len(signals)
+    needs = dict.fromkeys(_needed(d, s, knows_flat) for d, s in zip(demands, signals))
+    entries = sum(prod(s.positions) ** (2 if d.paired else 1) for d, s in zip(demands, signals))
+    return SummaryRow(place, layer, each_branch(lambda s: s.shape, signal), parameters, ' | '.join(needs), entries)
 
 
-def _needed(demand, signal):
+def _needed(demand, signal, knows_flat):
     """Return in words what a demand asks for: gap and area, and at which positions."""
     beside = ', '.join(name for name in ('gap', 'area') if getattr(demand, name))
     where = 'pairs of positions' if demand.paired else 'equal positions'
-    if demand.flat:
+    if demand.flat and knows_flat:
         where = 'mean over positions'
     return f'{beside or "K alone"}; {where}' if signal.positions else beside or 'K alone'

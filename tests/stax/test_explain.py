@@ -4,7 +4,6 @@ import re
 from dataclasses import asdict, dataclass
 from math import cos, pi, sin, sqrt
 
-import matplotlib
 import mpmath
 import numpy
 import pytest
@@ -18,7 +17,6 @@ from ntref.stax import (
 from ntref.stax.formulas import as_unicode
 from ntref.stax.watched import watched
 
-matplotlib.use('Agg')
 FIELDS = dict(nngp='k', ntk='ntk', gap='gap', area='area', cov1='q1', cov2='q2')
 BRANCHES = serial(
     Dense(8, 1.4, .2), FanOut(2), parallel(serial(Relu(), Dense(8, 1.2)), repeat(serial(Erf(), Dense(8, 1.1, .3)), 2)),
@@ -306,16 +304,19 @@ def test_text_and_html(rng):
     assert json.loads(json.dumps([asdict(row) for row in found.rows]))[-1]['after']['k'] == found.rows[-1].after.k
 
 
-def test_the_picture_has_the_angles(rng):
+def test_the_picture_has_the_angles(rng, pyplot):
     found = BRANCHES.explain(rng.standard_normal((2, 3)))
     ax = found.plot(label='pair')
     marks, *joins = ax.lines
-    assert [*marks.get_ydata()] == [row.after.angle for row in found.rows] and marks.get_label() == 'pair'
-    assert {tuple(line.get_xdata()) for line in joins} == {
-        (source, i) for i, row in enumerate(found.rows) for source in row.sources}
+    assert [*marks.get_ydata()] == [row.after.angle for row in found.rows] and joins[0].get_label() == 'pair'
+    depths = [*marks.get_xdata()]
+    assert depths == [0, 1, 2, 3, 4, 3, 4, 5, 6, 7, 8, 9] == found.depths()
+    assert [tuple(line.get_xdata()) for line in joins] == [
+        (depths[source], depths[i]) for i, row in enumerate(found.rows) for source in row.sources]
+    names = [label.get_text() for label in ax.get_xticklabels()]
+    assert names[:4] == ['input', 'Dense', 'FanOut', 'Relu | Erf']
     assert len({line.get_color() for line in ax.lines}) == 1
     assert found.plot(ax, color='C3') is ax and ax.lines[-1].get_color() == 'C3' == ax.lines[len(joins) + 1].get_color()
-    matplotlib.pyplot.close('all')
 
 
 def test_networks_say_what_they_are():
