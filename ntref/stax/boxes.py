@@ -7,37 +7,31 @@ from .tables import shortened
 __all__ = ['box', 'column', 'diagram', 'group', 'row']
 
 BORDER = 'border:1px solid currentColor;border-radius:.3em'
+FRAME = f'display:inline-block;vertical-align:middle;white-space:nowrap;margin:.15em 0;padding:0 .4em;{BORDER}'
 ARROW = '<span style="padding:0 .3em">&#8594;</span>'
 
 
 def box(text: str) -> str:
     """Return a box with the text of a layer, which is shortened; all of it is shown where the mouse rests."""
-    return (f'<code title="{escape(text)}" style="{BORDER};padding:.1em .4em;background:none;color:inherit;'
-            f'white-space:nowrap">{escape(shortened(text))}</code>')
+    return (f'<code title="{escape(text)}" style="{FRAME};background:none;color:inherit">'
+            f'{escape(shortened(text))}</code>')
 
 
 def row(parts: Sequence[str]) -> str:
     """Return diagrams one after the other, with arrows between them."""
-    return _flex('row', ARROW.join(parts))
+    return f'<span>{ARROW.join(parts)}</span>'
 
 
 def column(parts: Sequence[str]) -> str:
-    """Return diagrams beside each other."""
-    return _flex('column', ''.join(parts), f'{BORDER};border-style:dotted;padding:.3em;gap:.3em')
+    """Return diagrams below each other, in a dotted frame."""
+    return f'<div style="{FRAME};border-style:dotted">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
 
 
 def group(part: str, text: str) -> str:
-    """Return a diagram in a frame, with a text behind it."""
-    frame = f'{BORDER};border-style:dashed;padding:.3em;gap:.3em'
-    return _flex('row', f'{part}<span>{escape(text)}</span>', frame)
+    """Return a diagram in a dashed frame, with a text behind it."""
+    return f'<div style="{FRAME};border-style:dashed">{part} {escape(text)}</div>'
 
 
 def diagram(part: str) -> str:
     """Return the whole diagram, with room around it."""
-    return f'<div style="padding:.4em;font-size:90%;line-height:1.6;overflow-x:auto">{part}</div>'
-
-
-def _flex(direction, inside, style=''):
-    align = 'center' if direction == 'row' else 'flex-start'
-    return (f'<div style="display:inline-flex;flex-direction:{direction};flex-wrap:wrap;align-items:{align};'
-            f'row-gap:.4em;{style}">{inside}</div>')
+    return f'<div style="padding:.4em;font-size:90%;overflow-x:auto">{part}</div>'

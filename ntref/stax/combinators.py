@@ -245,7 +245,7 @@ def serial(*layers: LayerLike) -> Layer:
 
     Returns
     -------
-    Layer                 its parameters are the list of the layers' parameters.
+    Layer                 its parameters are the list of the layers' parameters; `layers` are the layers, a tuple.
 
     Raises
     ------
@@ -275,6 +275,10 @@ def parallel(*layers: LayerLike) -> Layer:
     layers : Layer
         As many as there are inputs.
 
+    Returns
+    -------
+    Layer                 `layers` are the layers, a tuple.
+
     Raises
     ------
     TypeError : something that is not a layer. ValueError : no layers, or another number of inputs.
@@ -293,6 +297,10 @@ def repeat(layer: LayerLike, n: int) -> Layer:
     ----------
     layer : Layer         a layer that keeps the shape.
     n : int               >= 0; 0 is the identity.
+
+    Returns
+    -------
+    Layer                 `block` is the layer, `n` the number.
 
     Raises
     ------

@@ -19,7 +19,8 @@ from .watched import watched
 __all__ = ['Explanation', 'Row', 'Values', 'explained']
 
 NUMBERS = 'q1', 'q2', 'k', 'angle', 'gap', 'ntk'
-HEADER = 'q', "q'", 'K', 'angle', 'gap', 'Θ'
+HEADER = '', 'layer', 'q', "q'", 'K', 'angle', 'gap', 'Θ', 'formula'
+LEFT = 0, 1, 8             # columns
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Explanation:
 
     def __str__(self) -> str:
         rows = [(r.place, shortened(r.layer), *_written(r.after)) for r in self.rows]
-        lines = as_lines(('', 'layer', *HEADER), rows, left=2)
+        lines = as_lines(HEADER[:-1], rows, LEFT)
         formulas = [f'{", ".join(places)}  {name}: {as_unicode(formula)}'
                     for (name, formula), places in self._formulas().items()]
         return '\n'.join([self._title(), '', *lines, '', *formulas])
@@ -96,7 +97,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         rows = [(r.place, shortened(r.layer), *_written(r.after), f'${r.formula}$' if r.formula else '')
                 for r in self.rows]
-        return f'<p>{self._title()}</p>' + as_html(('', 'layer', *HEADER, 'formula'), rows, left=2)
+        return f'<p>{self._title()}</p>' + as_html(HEADER, rows, LEFT)
 
     def plot(self, ax: Any = None, **style: Any) -> Any:
         """Draw the angle between the inputs after each layer, at the depth of the layer; branches side by side.
@@ -161,9 +162,11 @@ def explained(net: Any, x1: Tree, x2: Tree, pair: Sequence[int] | None, position
     is_one = first_leaf(given.x2) is None
     sizes = [first_leaf(signal).inputs for signal in given.signals]
     i, j = chosen = _pair(pair, sizes, is_one)
-    planned(net, given, (), False)
+    for signal in given.signals:
+        net.traced(signal)
     is_apart = all(map(net.tileable, given.signals))
     given = _cut(given, i, j) if is_apart else given
+    planned(net, given, (), is_apart)
     copy, layers = watched(net)
     plan = Whole(copy, given, (), is_part=is_apart)
     start = plan.start()
@@ -196,7 +199,7 @@ def _cut(given, i, j):
                for signal, chosen in zip(given.signals, ((i, j), (j, i)))]
     return Given(
         x1=each_branch(lambda x, s: rows(x, s, i), given.x1, given.signals[0]),
-        x2=each_branch(lambda x, s: None if given.are_same and i == j else rows(x, s, j), x2, given.signals[1]),
+        x2=each_branch(lambda x, s: None if i == j and given.are_same else rows(x, s, j), x2, given.signals[1]),
         signals=tuple(signals),
         demand=given.demand)
 

@@ -13,7 +13,8 @@ from .watched import watched
 
 __all__ = ['Summary', 'SummaryRow', 'summarized']
 
-HEADER = 'shape', 'parameters', 'needed', 'entries'
+HEADER = '', 'layer', 'shape', 'parameters', 'needed', 'entries'
+LEFT = 0, 1                # columns
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ class Summary:
         return sum(row.parameters for row in self.rows)
 
     def __str__(self) -> str:
-        return '\n'.join([*as_lines(('', 'layer', *HEADER), self._cells(), left=2), '', *self._notes()])
+        return '\n'.join([*as_lines(HEADER, self._cells(), LEFT), '', *self._notes()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        table = as_html(('', 'layer', *HEADER), self._cells(), left=2)
+        table = as_html(HEADER, self._cells(), LEFT)
         return table + ''.join(f'<p>{note}</p>' for note in self._notes())
 
     def _cells(self):
@@ -81,7 +82,7 @@ class Summary:
             notes.append(
                 f'estimated for kernel_fn(x, None, {self.get!r}) of {self.inputs:,} inputs, by a trial: '
                 f'{self.cost.bytes / 2 ** 20:.3g} MiB and {self.cost.seconds:.3g} s, that is '
-                f'{self.cost.bytes / pairs:.3g} bytes and {self.cost.seconds / pairs * 1e6:.3g} µs a pair of inputs')
+                f'{self.cost.bytes / pairs:,.1f} bytes and {self.cost.seconds / pairs * 1e6:.3g} µs a pair of inputs')
         return notes
 
 

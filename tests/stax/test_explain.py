@@ -125,6 +125,16 @@ def test_an_input_with_itself_is_no_other_input_with_the_same_values():
     assert itself == again == k[0, 0] == 2 * other and other == k[0, 1]
 
 
+def test_a_pair_of_many_inputs():
+    """Of 300,000, whose kernel no memory holds."""
+    x = numpy.arange(900_000.).reshape(-1, 3) / 1e5
+    net = serial(Dense(8), Relu(), Dense(1))
+    found = net.explain(x, x[::-1], pair=(7, 250_000)).rows[-1].after
+    assert found.k == net.kernel_fn(x[7:8], x[::-1][250_000:250_001]).nngp
+    with pytest.raises(MemoryError, match='in one piece'):
+        serial(Dense(8), LayerNorm((0, -1))).explain(x)
+
+
 def test_layers_that_mix_the_batch_see_all_inputs(rng):
     x = rng.standard_normal((3, 4))
     net = serial(Dense(8), LayerNorm((0, -1)), Relu(), Dense(1))

@@ -56,7 +56,7 @@ def test_the_cost_is_that_of_the_kernel():
     table, _, notes = str(found).partition('\n\n')
     assert notes.startswith('384 parameters\nestimated for kernel_fn(x, None, \'nngp\') of 30,000 inputs, by a trial: ')
     per_pair = float(re.search('that is ([0-9.]+) bytes', notes)[1])
-    assert per_pair == pytest.approx(found.cost.bytes / 30_000 ** 2, rel=.01) and per_pair > 8
+    assert per_pair == pytest.approx(found.cost.bytes / 30_000 ** 2, rel=.01) and per_pair >= 8
     assert table.splitlines()[2].split() == ['0', 'Dense(64)', '(30000,', '64)', '320', 'gap,', 'area', '1']
     assert found._repr_html_().count('<tr>') == 5 and 'estimated' in found._repr_html_()
 
