@@ -21,6 +21,7 @@ __all__ = ['Explanation', 'Row', 'Values', 'explained']
 NUMBERS = 'q1', 'q2', 'k', 'angle', 'gap', 'ntk'
 HEADER = '', 'layer', 'q', "q'", 'K', 'angle', 'gap', 'Θ', 'formula'
 LEFT = 0, 1, 8             # columns
+FEW, MOST = 6, 40          # places that are listed; layers that are named below a picture
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Explanation:
     def __str__(self) -> str:
         rows = [(r.place, shortened(r.layer), *_written(r.after)) for r in self.rows]
         lines = as_lines(HEADER[:-1], rows, LEFT)
-        formulas = [f'{", ".join(places)}  {name}: {as_unicode(formula)}'
+        formulas = [f'{_listed(places)}  {name}: {as_unicode(formula)}'
                     for (name, formula), places in self._formulas().items()]
         return '\n'.join([self._title(), '', *lines, '', *formulas])
 
@@ -121,7 +122,8 @@ class Explanation:
                 joined['label'] = None                                             # the first line is named
         names = [' | '.join(row.layer.partition('(')[0] for row, depth in zip(self.rows, depths) if depth == n)
                  for n in range(max(depths) + 1)]
-        ax.set_xticks(range(len(names)), names, rotation=90)
+        step = 1 + len(names) // MOST
+        ax.set_xticks(range(0, len(names), step), names[::step], rotation=90)
         ax.set_ylabel('angle [rad]')
         return ax
 
@@ -146,6 +148,11 @@ class Explanation:
             if row.formula:
                 found.setdefault((row.layer.partition('(')[0], row.formula), []).append(row.place)
         return found
+
+
+def _listed(places):
+    """Return places as text, the first two and the last if they are many."""
+    return ', '.join(places if len(places) <= FEW else [*places[:2], '…', places[-1]])
 
 
 def _written(values):
