@@ -44,6 +44,7 @@ class Elementwise(Nonlinearity):
     ------
     Price's theorem: docs/theory/duals.md#price.
     """
+    dual_formula = r"K_+ = f(K, q, q'),\quad \Theta_+ = \dot f(K, q, q') \Theta"
     on_threads = False               # functions of the user may not be thread-safe
 
     fn: Callable | None = None
