@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..arguments import as_whole
 from ..engine.batch import batch
 from ..engine.cover import cuts
+from ..engine.run import blas_for
 from ..types import KernelFn
 from .inputs import Scale, shape_of
 from .networks import kernel_fn_of
@@ -35,7 +36,7 @@ class Kernels:
                  out: Any = None) -> dict[str, Any]:
         """Return {name: kernel of x1 with x2}, as matrices; in a store at `out`."""
         f = self.kernel_fn
-        if not self.n_jobs is self.memory_limit is out is None:
+        if any(option is not None for option in (self.n_jobs, self.memory_limit, out)):
             threads = -1 if self.n_jobs is None else self.n_jobs
             f = batch(f, device_count=threads, out=out, memory_limit=self.memory_limit)
         masks = any(numpy.isnan(x).any() for x in (x1, x2) if x is not None)
@@ -57,6 +58,7 @@ class NetworkEstimator(BaseEstimator):
 
     get: ClassVar[str] = 'nngp'                           # the kernel of training
     names: ClassVar[tuple[str, ...]] = ('nngp',)          # and those of predictions
+    solved_: Any                                          # an InMemory, or an OnDisk
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -90,20 +92,22 @@ class NetworkEstimator(BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=numpy.float64, ensure_all_finite=self._finite)
         return self.x_scale_.apply(X.reshape(len(X), *self.input_shape_))
 
-    def _solve(self, y: numpy.ndarray, t: Any = None) -> Self:
-        """Compute the kernels of the training set, and solve for targets (n, o)."""
+    def _solve(self, y: numpy.ndarray, t: Any = None, out: Any = None) -> Self:
+        """Compute the kernels of the training set, in a store at `out`, and solve for targets (n, o)."""
         diag_reg = given(self.diag_reg, len(y))
-        kernels = self.kernels_(self.names, self.X_fit_, None, self.out)
-        if self.out is not None and (numpy.ndim(diag_reg) or isinstance(diag_reg, str) or t is not None):
+        kernels = self.kernels_(self.names, self.X_fit_, None, out)
+        if out is not None and (numpy.ndim(diag_reg) or isinstance(diag_reg, str) or t is not None):
             raise ValueError('expected a number as diag_reg, and t=None, with out: iterations solve for one ridge, '
                              'and for training to the end.')
         if isinstance(diag_reg, str):
-            diag_reg = chosen(kernels[self.get], y, diag_reg)
+            with blas_for(len(y)):
+                diag_reg = chosen(kernels[self.get], y, diag_reg)
         self.diag_reg_ = diag_reg
-        if self.out is None:
-            self.solved_ = InMemory(self.get, kernels, y, diag_reg, t)
+        if out is None:
+            with blas_for(len(y)):
+                self.solved_ = InMemory(self.get, kernels, y, diag_reg, t)
         else:
-            self.solved_ = OnDisk.of(self.get, kernels, y, diag_reg)
+            self.solved_ = OnDisk.solved(self.get, kernels, y, diag_reg)
         self.dual_coef_ = self.solved_.alpha
         return self
 

@@ -57,6 +57,6 @@ class Scale:
         """Return (a - mean) / std."""
         return (a - self.mean) / self.std
 
-    def undo(self, a: numpy.ndarray) -> numpy.ndarray:
+    def undo(self, a: Any) -> numpy.ndarray:
         """Return mean + std a."""
         return self.mean + self.std * a

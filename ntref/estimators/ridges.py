@@ -1,4 +1,4 @@
-"""The diag_reg of an estimator: a number, one for each input, or the best of a grid by evidence or by leaving one out."""
+"""The diag_reg of an estimator: a number, one for each input, or the best of a grid by evidence or leaving one out."""
 from typing import Any
 
 import numpy
@@ -50,4 +50,4 @@ def chosen(k: numpy.ndarray, y: numpy.ndarray, way: str) -> float:
         if way == 'evidence':
             return evidence(a, train.y)
         return left_out(a, train.y, 1)[2].sum()
-    return float(GRID[numpy.argmax([value(a) for a in with_ridges(train.a, GRID)])])
+    return float(GRID[numpy.argmax([value(a) for a in with_ridges(train.a, list(GRID))])])

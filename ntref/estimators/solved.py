@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy
 
-from ..predict.bayes import evidence
+from ..predict.bayes import evidence, left_out
 from ..predict.closed_form import Training, flow_test
 from ..predict.gaussian import Gaussian, WHICH, predict
 from ..predict.iterative_gaussian import gp_inference_iterative
 from ..predict.layout import time
-from ..types import Array
 
 __all__ = ['InMemory', 'OnDisk']
 
@@ -41,13 +40,17 @@ class InMemory:
         self.alpha = a.solve(self.of.y) if self.tau is None else flow_test(a, numpy.eye(a.n), self.of.y, self.tau)
         a.announce(self.of.y, self.tau, WHICH[get])
 
-    def gaussian(self, k_test_train: dict[str, Array], k_test_test: Array) -> Gaussian:
+    def gaussian(self, k_test_train: dict[str, Any], k_test_test: Any) -> Gaussian:
         """Return mean (m, o) and covariance (m, m); the kernels test x train by name, the NNGP test x test."""
         return predict(self.get, self.train, self.tau, SimpleNamespace(**k_test_train), k_test_test)
 
-    def variance(self, k_test_train: dict[str, Array], k_test_test: Array) -> numpy.ndarray:
+    def variance(self, k_test_train: dict[str, Any], k_test_test: Any) -> numpy.ndarray:
         """Return the variances (m,)."""
         return self.gaussian(k_test_train, k_test_test).covariance.diagonal()
+
+    def left_out(self) -> numpy.ndarray:
+        """Return the mean (n, o) of each input's targets given those of all others."""
+        return left_out(self.of.a, self.of.y, 1)[0]
 
     @property
     def log_marginal_likelihood(self) -> float:
@@ -65,16 +68,22 @@ class OnDisk:
     predict_fn: Any
 
     @classmethod
-    def of(cls, get: str, kernels: dict[str, Any], y: numpy.ndarray, diag_reg: float) -> 'OnDisk':
+    def solved(cls, get: str, kernels: dict[str, Any], y: numpy.ndarray, diag_reg: float) -> 'OnDisk':
         """Return the solution."""
         predict_fn = gp_inference_iterative(SimpleNamespace(**kernels), y, diag_reg)
         train = predict_fn.trained(get)
         return cls(get, float(train.system.shift), train.solution(), predict_fn)
 
-    def gaussian(self, k_test_train: dict[str, Array], k_test_test: Array) -> Gaussian:
+    def gaussian(self, k_test_train: dict[str, Any], k_test_test: Any) -> Gaussian:
         """Return mean (m, o) and covariance (m, m), or variances (m,) if `k_test_test` is a diagonal."""
         return self.predict_fn(self.get, SimpleNamespace(**k_test_train), k_test_test)
 
-    def variance(self, k_test_train: dict[str, Array], k_test_test: Array) -> numpy.ndarray:
+    def variance(self, k_test_train: dict[str, Any], k_test_test: Any) -> numpy.ndarray:
         """Return the variances (m,)."""
         return self.gaussian(k_test_train, k_test_test.diagonal()).covariance
+
+    @property
+    def log_marginal_likelihood(self) -> float:
+        """Raise AttributeError: iterations know no determinant."""
+        raise AttributeError('expected out=None for the log marginal likelihood, whose determinant iterations do not '
+                             'know.')
