@@ -154,6 +154,8 @@ def probabilities(names=('digits', 'wine', 'breast cancer'), networks=10):
     for name in names:
         train, test, y_train, y_test = split(*sets()[name], 0)
         for method, each in with_probabilities(networks).items():
+            if not each:
+                continue
             p = numpy.mean([estimator.fit(train, y_train).predict_proba(test) for estimator in each], 0)
             found = reliability(p, y_test)
             accuracy = float((p.argmax(1) == y_test).mean())
