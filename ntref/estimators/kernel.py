@@ -61,8 +61,8 @@ class NetworkKernel(Kernel):
 
     Notes
     -----
-    The gradient is exact: forward mode through the kernel, block by block, one pass for each hyper-parameter. It takes
-    about ten times the time of the kernel, and the memory of the result.
+    The gradient is exact: forward mode through the kernel, block by block, one pass for each hyper-parameter. Each
+    takes 10 to 30 times the time of the kernel.
 
     In an `SVC` or `KernelRidge` it is the argument `kernel`; for a precomputed kernel take `net.kernel_fn(X, Y, get)`.
 
