@@ -95,10 +95,10 @@ class NetworkEstimator(BaseEstimator):
     def _solve(self, y: numpy.ndarray, t: Any = None, out: Any = None) -> Self:
         """Compute the kernels of the training set, in a store at `out`, and solve for targets (n, o)."""
         diag_reg = given(self.diag_reg, len(y))
-        kernels = self.kernels_(self.names, self.X_fit_, None, out)
         if out is not None and (numpy.ndim(diag_reg) or isinstance(diag_reg, str) or t is not None):
             raise ValueError('expected a number as diag_reg, and t=None, with out: iterations solve for one ridge, '
                              'and for training to the end.')
+        kernels = self.kernels_(self.names, self.X_fit_, None, out)
         if isinstance(diag_reg, str):
             with blas_for(len(y)):
                 diag_reg = chosen(kernels[self.get], y, diag_reg)

@@ -1,11 +1,14 @@
 """Estimators: scikit-learn's checks, the tools that take estimators, and values beside `ntref.predict`."""
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy
 import pandas
 import polars
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -380,3 +383,15 @@ def test_weights_are_not_taken(rng):
     with pytest.raises(TypeError, match='sample_weight'):
         NNGPRegressor().fit(x, y, sample_weight=numpy.ones(len(x)))
     assert 'sample_weight' not in NNGPRegressor().get_metadata_routing().fit.requests
+
+
+def test_what_predict_takes_can_be_routed():
+    with config_context(enable_metadata_routing=True):
+        model = NNGPRegressor().set_predict_request(return_std=True)
+        assert model.get_metadata_routing().predict.requests == {'return_std': True, 'return_cov': None, 'noise': None}
+
+
+def test_without_scikit_learn():
+    program = 'import sys; sys.modules["sklearn"] = None; import ntref.estimators'
+    run = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+    assert run.returncode == 1 and 'expected scikit-learn for ntref.estimators' in run.stderr
