@@ -82,7 +82,7 @@ def test_two_classes_are_softmax_of_two_halves(rng):
 
 
 def test_errors_of_the_approximation_are_of_high_order():
-    """Against integrals over the exact posterior of two inputs with kernels s K: s^2 in log p(y), s^3 in probabilities."""
+    """Against integrals over the exact posterior of two inputs, kernels s K: s^2 in log p(y), s^3 in probabilities."""
     shape = numpy.array([[1., .6], [.6, 1.]])
     nodes, weights = numpy.polynomial.hermite_e.hermegauss(60)
     z = numpy.stack(numpy.meshgrid(nodes, nodes, indexing='ij'), -1).reshape(-1, 2)
