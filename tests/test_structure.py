@@ -36,6 +36,7 @@ ALLOWED = {
     'quadrature.kinks': {'quadrature.expectation', 'quadrature.panels'},
     'quadrature.__init__': {'quadrature.expectation', 'quadrature.kinks', 'quadrature.panels'},
     'once': {},
+    'drawing': {},
     'duals.geometry': {'arrays', 'derivatives', 'once', 'types'},
     'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry'},
     'duals.angle': {'types'},
@@ -76,7 +77,7 @@ ALLOWED = {
     'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
     'engine.archive': {'engine.chunks', 'engine.forms', 'engine.places', 'engine.store'},
     'engine.blocks': {'arrays', 'no_arrays', 'types'},
-    'engine.batch': {'arguments', 'no_arrays', 'types', 'engine.blocks', 'engine.cover', 'engine.forms',
+    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.forms',
                      'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
@@ -101,14 +102,23 @@ ALLOWED = {
     'stax.given': {'arguments', 'arrays', 'trees', 'types', 'recursion.kernel', 'recursion.signal',
                    'recursion.start', 'stax.masking', 'stax.trees'},
     'stax.numbers': {'derivatives'},
-    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.memory', 'recursion.primitive', 'recursion.reverse',
-                  'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.numbers',
-                  'stax.trees'},
+    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.memory', 'engine.run', 'recursion.primitive',
+                  'recursion.reverse', 'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given',
+                  'stax.numbers', 'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
+    # what networks show of themselves
+    'stax.formulas': {},
+    'stax.tables': {},
+    'stax.boxes': {'stax.tables'},
+    'stax.watched': {},
+    'stax.explained': {'arguments', 'arrays', 'drawing', 'recursion.state', 'trees', 'types', 'stax.formulas',
+                       'stax.given', 'stax.plan', 'stax.tables', 'stax.trees', 'stax.watched'},
+    'stax.summarized': {'arrays', 'recursion.signal', 'trees', 'types', 'stax.tables', 'stax.trees', 'stax.watched'},
+    'stax.shown': {'types', 'stax.boxes', 'stax.explained', 'stax.summarized', 'stax.written'},
     'stax.network': {'arguments', 'arrays', 'once', 'ranges', 'trees', 'tuples', 'types', 'engine.cost', 'engine.cover',
                      'recursion.kernel', 'recursion.signal', 'stax.given', 'stax.located', 'stax.masking',
-                     'stax.numbers', 'stax.plan', 'stax.trees', 'stax.written'},
+                     'stax.numbers', 'stax.plan', 'stax.shown', 'stax.trees'},
     'stax.layer': {'arrays', 'types', 'recursion.signal', 'stax.network'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
@@ -142,8 +152,8 @@ ALLOWED = {
     'stax.layers.clipped': {'arrays', 'types', 'duals.exponential_unit', 'duals.geometry', 'duals.pair',
                             'duals.truncated', 'stax.layers.nonlinearity'},
     'stax.layers.custom': {'arguments', 'arrays', 'derivatives', 'quadrature', 'types', 'duals.geometry',
-                           'duals.pair', 'duals.price', 'duals.truncated', 'recursion.steps',
-                           'stax.layers.nonlinearity', 'stax.written'},
+                           'duals.pair', 'duals.price', 'duals.truncated', 'recursion.part', 'recursion.signal',
+                           'recursion.steps', 'stax.layers.nonlinearity', 'stax.written'},
     'stax.layers.branching': {'arguments', 'arrays', 'ranges', 'types', 'windows', 'duals.geometry', 'duals.pair',
                               'recursion.signal', 'recursion.steps', 'stax.layer'},
     'stax.layers.graph': {'arguments', 'arrays', 'no_arrays', 'types', 'windows', 'duals.geometry',
@@ -154,7 +164,7 @@ ALLOWED = {
     'stax.requirements': {'arguments', 'types'},
     'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.layer', 'stax.masking',
                     'stax.network', 'stax.requirements', 'stax.written'},
-    'stax.combinators': {'arguments', 'arrays', 'once', 'stax.layer', 'stax.located', 'stax.triple'},
+    'stax.combinators': {'arguments', 'arrays', 'once', 'stax.boxes', 'stax.layer', 'stax.located', 'stax.triple'},
     'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.located', 'stax.masking',
                       'stax.requirements', 'stax.spec', 'stax.triple', 'stax.layers.attention',
                       'stax.layers.branching', 'stax.layers.clipped',
@@ -199,10 +209,13 @@ ALLOWED = {
     'predict.flow': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
                      'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode',
                      'predict.predictor'},
+    'predict.laplace': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
+                        'predict.factor', 'predict.gaussian', 'predict.iterative', 'predict.layout'},
     'predict.__init__': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.ensemble',
                          'predict.factor', 'predict.flow', 'predict.gaussian', 'predict.hyperparameters',
                          'predict.iterative', 'predict.iterative_gaussian', 'predict.kernel_gradient',
-                         'predict.network_evidence', 'predict.ode', 'predict.out_of_core', 'predict.sampling'},
+                         'predict.laplace', 'predict.network_evidence', 'predict.ode', 'predict.out_of_core',
+                         'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'no_arrays', 'trees', 'types'},
     'empirical.pairing': {'arrays', 'types'},
@@ -240,6 +253,28 @@ ALLOWED = {
     'testing.check': {'arguments', 'stax', 'types', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.check', 'testing.comparing', 'testing.finite'},
     'classic': {'arguments', 'arrays', 'empirical', 'predict', 'types', 'engine.batch'},
+    # pictures
+    'plot.kernels': {'arguments', 'arrays', 'drawing', 'no_arrays', 'stax', 'types'},
+    'plot.gaussians': {'arguments', 'arrays', 'drawing', 'predict', 'types'},
+    'plot.trained': {'arrays', 'drawing', 'types', 'plot.gaussians'},
+    'plot.networks': {'arguments', 'drawing', 'empirical', 'stax', 'types'},
+    'plot.phases': {'drawing', 'types', 'duals.pair'},
+    'plot.__init__': {'arguments', 'plot.gaussians', 'plot.kernels', 'plot.networks', 'plot.phases', 'plot.trained'},
+    # estimators of scikit-learn: on top of all
+    'estimators.inputs': {'arguments', 'types'},
+    'estimators.networks': {'arguments', 'stax', 'types', 'stax.layers.nonlinearity'},
+    'estimators.ridges': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.factor'},
+    'estimators.solved': {'predict.bayes', 'predict.closed_form', 'predict.gaussian', 'predict.iterative_gaussian',
+                          'predict.layout'},
+    'estimators.base': {'arguments', 'types', 'engine.batch', 'engine.cover', 'engine.run', 'estimators.inputs',
+                        'estimators.networks', 'estimators.ridges', 'estimators.solved'},
+    'estimators.regressors': {'arguments', 'predict', 'types', 'estimators.base', 'estimators.inputs'},
+    'estimators.calibration': {},
+    'estimators.classifiers': {'arguments', 'arrays', 'predict', 'types', 'engine.cover', 'engine.run',
+                               'predict.laplace', 'predict.layout', 'estimators.base', 'estimators.calibration',
+                               'estimators.ridges'},
+    'estimators.kernel': {'stax', 'types', 'engine.cover', 'estimators.inputs', 'estimators.networks'},
+    'estimators.__init__': {'estimators.classifiers', 'estimators.kernel', 'estimators.regressors'},
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
@@ -283,15 +318,18 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges', 'keep', 'duals.angle', 'duals.fast', 'duals.generic',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
     'engine.archive', 'engine.chunks', 'engine.forms', 'engine.sink', 'engine.store', 'predict.equations',
-    'predict.flow', 'predict.hyperparameters', 'predict.loss', 'predict.network_evidence',
+    'predict.flow', 'predict.hyperparameters', 'predict.laplace', 'predict.loss', 'predict.network_evidence',
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
     'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'empirical.monte_carlo', *(
+        f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
-        'followed kernels'.split())), {'numpy'})
+        'followed kernels'.split()), *(
+        f'estimators.{name}' for name in
+        'inputs ridges solved base regressors calibration classifiers kernel'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
@@ -300,6 +338,7 @@ ASKS_FOR_THE_KIND = {
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
+    'predict.laplace': 1,       # refuses what is not NumPy's
     'stax.layers.custom': 1,    # refuses what SciPy's quadrature cannot do
     'stax.network': 1,          # mpmath wants the digits of arguments
     'recursion.tiled': 2,       # tiles are NumPy's, and not for traced parameters
@@ -453,7 +492,7 @@ def test_code_lines():
 # ------------------------------------------------------------------ public names
 
 @pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing',
-                                    'ntref.oracle', 'ntref.classic'])
+                                    'ntref.oracle', 'ntref.classic', 'ntref.plot', 'ntref.estimators'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
@@ -514,7 +553,7 @@ def test_the_reader_of_types_sees_what_has_none():
 
 def test_public_names_have_one_home():
     """What the subpackages offer is what their modules list."""
-    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical', 'testing'):
+    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical', 'testing', 'plot', 'estimators'):
         module = importlib.import_module(f'ntref.{package}')
         listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
                   for public in getattr(importlib.import_module(f'ntref.{name}'), '__all__', ())}

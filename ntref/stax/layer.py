@@ -17,9 +17,11 @@ class Layer(Network, abstract=True):
     come the triple `init_fn, apply_fn, kernel_fn`, into which a layer unpacks, its text and its JSON.
     """
 
+    formula = ''             # K_+ and Theta_+ in LaTeX, for `explain`; see `formulas`
     axes = None              # the Axes that the layer requires of its input; None: any
     several = False          # True if the layer takes a list of inputs
-    in_tiles = True          # True if large kernels may be computed by `in_parts`, in threads
+    in_tiles = True          # True if large kernels may be computed by `in_parts`
+    on_threads = True        # True if tiles may be computed on threads: functions of the user may not be safe there
     row_by_row = False       # True if `kernel` accepts tiles with pending steps
     elementwise = False      # True if each output entry depends on its input entry alone; then any shape will do
     knows_flat = False       # True if `flat` in its demands is meant; other layers may just hand it on
