@@ -175,7 +175,7 @@ def save_predictor(path: str | PathLike, predictor: Predictor) -> None:
     Parameters
     ----------
     path : str or path      ending in .npz; an existing file is replaced.
-    predictor : what `gp_inference`, `gradient_descent_mse`, `gradient_descent_mse_steps` or
+    predictor : what `gp_inference`, `gradient_descent_mse`, `gradient_descent_mse_steps`, `laplace_inference` or
         `gradient_descent_mse_ensemble` of `ntref.predict` returned; the last for a network of `ntref.stax`.
 
     Raises

@@ -21,6 +21,7 @@ from .factor import NotPSDError, cholesky_solve, symmetric
 from .gaussian import Gaussian
 from .iterative import NotConvergedError
 from .layout import checked, refuse_objects
+from .predictor import Predictor
 
 __all__ = ['laplace_inference', 'mean_logistic', 'mean_softmax', 'softmax']
 
@@ -113,13 +114,23 @@ def laplace_inference(k_train_train: Array, y_train: Array, max_steps: int = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Laplace:
-    """The predict_fn of `laplace_inference`."""
+class _Laplace(Predictor, of='laplace_inference'):
+    """The predict_fn of `laplace_inference`; a file has kernel and targets, from which the mode is found again."""
 
     k: numpy.ndarray
     y: numpy.ndarray
     posterior: Any
     log_marginal_likelihood: float
+
+    def told(self):
+        return f'targets {self.y.shape}'
+
+    def parts(self):
+        return {'k_train_train': self.k, 'y_train': self.y}
+
+    @classmethod
+    def of_parts(cls, parts, network):
+        return laplace_inference(parts['k_train_train'], parts['y_train'])
 
     def latent(self, k_test_train: Array, k_test_test: Array) -> Gaussian:
         """Return mean and covariance of f at the test inputs; the arguments are those of the call."""

@@ -55,6 +55,9 @@ CASES = {
     'flow, first axis traced': (lambda: predict.gradient_descent_mse(K, Y.T, .5, .1, False, [0]), (
         2., 0., 0., K_TEST)),
     'steps': (lambda: predict.gradient_descent_mse_steps(K, Y, .1, .9, True), ([3, 50], 0., 0., K_TEST), (None,)),
+    'laplace': (lambda: predict.laplace_inference(K, 1. * (Y[:, 0] > 0)), (K_TEST, np.diag(TEST.ntk).copy())),
+    'laplace, classes': (lambda: predict.laplace_inference(K, np.eye(3)[[0, 1, 2, 0, 1, 2, 0]]), (
+        K_TEST, np.diag(TEST.ntk).copy())),
     'inference': (lambda: predict.gp_inference(TRAIN, Y, .1), (None, CROSS, TEST), ('ntkgp',), ('ntk', CROSS)),
     'inference, nngp': (lambda: predict.gp_inference(SimpleNamespace(nngp=TRAIN.nngp), Y), ('nngp', CROSS, TEST)),
     'inference, one kernel': (lambda: predict.gp_inference(K, Y), (None, K_TEST), ('nngp', K_TEST, TEST.ntk)),
@@ -401,6 +404,7 @@ def test_a_deep_copy_has_arrays_of_its_own():
     (predict.gradient_descent_mse_steps(K, Y, .1, .9, True),
      '<predict_fn of gradient_descent_mse_steps: targets (7, 2), diag_reg=0, '
      'learning_rate=0.1, momentum=0.9, nesterov>'),
+    (predict.laplace_inference(np.eye(2), np.eye(2)), '<predict_fn of laplace_inference: targets (2, 2)>'),
     (predict.gp_inference(TRAIN, Y), '<predict_fn of gp_inference: nngp and ntk, targets (7, 2), diag_reg=0>'),
     (predict.gp_inference(K, Y), '<predict_fn of gp_inference: one kernel, targets (7, 2), diag_reg=0>'),
     (predict.gp_inference(SimpleNamespace(ntk=K), Y), '<predict_fn of gp_inference: ntk, targets (7, 2), diag_reg=0>'),
