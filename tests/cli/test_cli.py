@@ -13,9 +13,8 @@ import numpy
 from places import ROOT
 import pytest
 
-from ntref import cli
 from ntref.arrays import namespace
-from ntref.cli import main
+from ntref.cli import flags, main
 from ntref.demos import dense
 
 
@@ -127,10 +126,22 @@ FLAGS = {
         ('--python', 'net.json', 'expected a Python interpreter'),
         ('--time-limit', '0', 'expected a time limit > 0'), ('--time-limit', 'soon', "in seconds, got 'soon'"),
         ('--time-limit', 'nan', 'expected a time limit'), ('--report', 'no/page.html', 'there is no no'),
-        ('--report', '.', 'expected a file to write'), ('--json', 'yes', 'unrecognized arguments')],
+        ('--report', '.', 'expected a file to write'), ('--junit', 'no/tests.xml', 'there is no no'),
+        ('--json', 'yes', 'unrecognized arguments')],
+    f'predict {NET} {ARRAY} {ARRAY}': [
+        ('--y', 'none.npy', 'none.npy'), ('--targets', '0', 'expected a whole number >= 1'),
+        ('--get', 'ntkgp', 'invalid choice'), ('--t', '0', 'expected a time > 0'), ('--t', 'inf', "got 'inf'"),
+        ('--diag-reg', '-1', 'expected a number >= 0'), ('--diag-reg', 'nan', "expected a number >= 0, 'evidence' or"),
+        ('--out', 'a.txt', 'ends in .csv, .npy or .npz'), ('--out', 'no/a.csv', 'there is no no'),
+        ('', None, 'expected arrays x and y in x.npy')],
+    'cases': [('', None, 'required: list|show|export'), ('', 'dance', 'invalid choice')],
+    'cases list': [('', 'no/such', 'expected names of cases')],
+    'cases show': [('', None, 'required: GLOB'), ('', 'no/such', 'expected names of cases')],
+    'cases export': [('', None, 'required: --out'), ('--out', 'a.npy', 'ends in .json or .npz'),
+                     ('--out', 'no/a.npz', 'there is no no')],
     '': [('', None, 'required: COMMAND'), ('', 'dance', 'invalid choice')],
-    'certify': [('', None, 'required: NET.json, X1.npy'), ('', NET, 'required: X1.npy')],
-    'kernel': [('--out', 'k.zarr', 'required: NET.json, X1.npy')],
+    'certify': [('', None, 'required: NET.json, X1'), ('', NET, 'required: X1')],
+    'kernel': [('--out', 'k.zarr', 'required: NET.json, X1')],
     'conform': [('', None, 'required: ADAPTER'), ('', 'none.py', 'which is not there'), ('', '.', 'not there')],
 }
 
@@ -170,9 +181,9 @@ def test_a_wrong_flag_is_one_line(command, files, capsys):
 
 def test_every_flag_is_tried():
     """But those that are a word alone, and the folder of a store."""
-    source = Path(cli.__file__).read_text()
-    flags = {flag for tries in FLAGS.values() for flag, *_ in tries}
-    assert set(re.findall(r"add_argument\('(--[a-z-]+)'", source)) == flags - {'--width', ''}
+    source = '\n'.join(path.read_text() for path in Path(flags.__file__).parent.glob('*.py'))
+    tried = {flag for tries in FLAGS.values() for flag, *_ in tries}
+    assert set(re.findall(r"add_argument\('(--[a-z-]+)'", source)) == (tried | {'--version'}) - {'--width', ''}
 
 
 def written(path, what):
@@ -187,7 +198,9 @@ def written(path, what):
 
 @pytest.mark.parametrize('what, text', [
     (b'1 2\n3 4\n', 'as numpy.save writes it, got something else'), (b'', 'got something else'),
-    ({'x': numpy.eye(2)}, 'got an archive, as numpy.savez writes it'), (b'\x80\x04N.', 'got something else'),
+    ({'x': numpy.eye(2), 'y': numpy.eye(2)}, r'expected one array in bad.npy, got 2 arrays (x, y). Name one of them'),
+    ({}, 'got 0 arrays'), ({'x': numpy.array([{}, None])}, 'one of Python objects'), (b'PK\x03\x04', 'got: '),
+    (b'\x80\x04N.', 'got something else'),
     (numpy.array([{}, None]), 'one of Python objects, which are not loaded'),
     (b'\x93NUMPY\x01\x00', 'as numpy.save writes it, got: '), (b'\x93NUMPY\x09\x00\x10\x00', 'got: '),
     (b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }" + b' ' * 11 + b'\n',
