@@ -8,7 +8,7 @@ from .. import __version__
 from . import cases, certify, conform, demo, kernel, predict
 from .flags import Parser
 
-__all__ = ['main']
+__all__ = ['main', 'parser']
 
 COMMANDS = demo, kernel, predict, certify, cases, conform
 FAILURES = (ImportError, OSError, TypeError, ValueError, MemoryError, ArithmeticError, RuntimeError,
@@ -19,14 +19,7 @@ UNREAD = 141            # and for SIGPIPE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand, such as `ntref demo`, and return the exit status."""
-    parser = Parser(
-        prog='ntref', description='Infinitely wide neural networks.',
-        epilog='ntref COMMAND --help has examples. Documentation: docs/command.md, in the repository of ntref.')
-    parser.add_argument('--version', action='version', version=f'ntref {__version__}')
-    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for command in COMMANDS:
-        command.add(commands)
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         status = args.run(args) or 0
         sys.stdout.flush()
@@ -40,6 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f'ntref {args.command}: interrupted', file=sys.stderr)
         return INTERRUPTED
+
+
+def parser() -> Parser:
+    """Return the parser of all subcommands."""
+    whole = Parser(
+        prog='ntref', description='Infinitely wide neural networks.',
+        epilog='ntref COMMAND --help has examples. Documentation: docs/command.md, in the repository of ntref.')
+    whole.add_argument('--version', action='version', version=f'ntref {__version__}')
+    commands = whole.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for command in COMMANDS:
+        command.add(commands)
+    return whole
 
 
 def _drop_output():

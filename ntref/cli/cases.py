@@ -49,7 +49,7 @@ def _list(args):
 
 def _show(args):
     from ..oracle import conformance_cases
-    with numpy.printoptions(precision=17, threshold=64, linewidth=120):
+    with numpy.printoptions(floatmode='unique', threshold=64, linewidth=120):
         for case in conformance_cases(args.select):
             print('\n'.join(_shown(case)))
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,13 @@ import numpy
 from places import ROOT
 import pytest
 
+import ntref
+from ntref import cli, stax
 from ntref.arrays import namespace
-from ntref.cli import flags, main
-from ntref.demos import dense
+from ntref.cli import flags, main, messages
+from ntref.demos import conv, dense
+from ntref.engine.cost import CallCost
+from ntref.stax.network import KernelFunction
 
 
 def test_the_demo_meets_its_numbers_and_draws(tmp_path, capsys, monkeypatch):
@@ -232,6 +237,101 @@ def test_the_command_is_installed():
     said = subprocess.run([sys.executable, '-m', 'ntref', 'demo', '--help'], capture_output=True, text=True, cwd=ROOT)
     assert said.returncode == 0 and 'handwritten digits' in said.stdout
 
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit, match='0'):
+        main(['--version'])
+    assert capsys.readouterr().out == f'ntref {ntref.__version__}\n'
+
+
+@pytest.mark.parametrize('command', [name.__name__.rpartition('.')[2] for name in cli.COMMANDS])
+def test_help_has_examples_that_are_read_and_a_page_that_exists(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match='0'):
+        main([command, '--help'])
+    said = capsys.readouterr().out
+    page, anchor = re.search(r'documentation: (docs/[\w/-]+\.md)(?:#([\w-]+))?, in the repository', said).groups()
+    text = (ROOT / page).read_text()
+    titles = {title.lower().replace(' ', '-') for title in re.findall('^#+ (.*)', text, re.M)}
+    assert f'ntref {command}' in text and anchor in {None, *titles}
+    examples = [shlex.split(line) for line in re.findall('^  ntref (.*)', said, re.M)]
+    assert len(examples) >= 2 and all(example[0] == command for example in examples)
+    for example in examples:
+        assert cli.parser().parse_args(example).command == command
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    """The text of all cases is longer than what a pipe holds."""
+    run = subprocess.run(f'{sys.executable} -m ntref cases show "dense/*" | head -1', shell=True, capture_output=True,
+                         text=True, cwd=ROOT)
+    assert run.stdout.startswith('dense/relu-1/pair: kernel') and run.stderr == ''
+
+
+def test_demos_do_not_overwrite_each_other(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    drawn = []
+    for demo in (dense, conv):
+        monkeypatch.setattr(demo, 'run', lambda n_train, seed, figure: drawn.append((n_train, seed, figure)))
+    assert main(['demo']) == main(['demo', '--net', 'conv', '--seed', '3']) == 0
+    assert drawn == [(1000, 0, 'ntref-demo.png'), (200, 3, 'ntref-demo-conv.png')]
+
+
+@pytest.mark.parametrize('net', ['dense', 'conv'])
+def test_where_the_picture_goes_is_looked_at_first(net, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    for demo in (dense, conv):
+        (tmp_path / demo.FIGURE).mkdir()
+    assert 'expected a file to write' in said(['demo', '--net', net], capsys)
+
+
+def test_a_kernel_of_inputs_in_csv_and_npz(files, capsys):
+    net = stax.serial(stax.Dense(4), stax.Relu(), stax.Dense(1))
+    (files / NET).write_text(json.dumps(net.to_spec()))
+    numpy.savetxt('x.csv', X_MANY[:4], delimiter=',', fmt='%.17g')
+    numpy.savez('x.npz', a=X_MANY[4:7], b=X_MANY[7:])
+    assert main(['kernel', NET, 'x.csv', 'x.npz:a', '--out', 'k.zarr', '--get', 'nngp', 'ntk']) == 0
+    assert capsys.readouterr().out == 'k.zarr: nngp (4, 3) float64\nk.zarr: ntk (4, 3) float64\n'
+    k = net.kernel_fn(X_MANY[:4], X_MANY[4:7], ('nngp', 'ntk'))
+    assert all(numpy.array_equal(a, b) for a, b in zip(ntref.load_kernel('k.zarr'), k))
+
+
+# ------------------------------------------------------------------ what long computations say
+
+X_MANY = numpy.random.default_rng(0).standard_normal((1100, 3))
+
+
+@pytest.mark.parametrize('seconds, words', [(4.9, None), (42.3, '42 s'), (600., '10 min'), (9000., '2.5 h')])
+def test_a_long_computation_says_what_it_will_take(seconds, words, capsys, monkeypatch):
+    net = stax.serial(stax.Dense(4), stax.Relu(), stax.Dense(1))
+    asked = []
+
+    def cost(self, *given):
+        asked.append(given)
+        return CallCost(3 * 2 ** 30, seconds)
+    monkeypatch.setattr(KernelFunction, 'cost', cost)
+    messages.say_cost('kernel', net, X_MANY, X_MANY[:1000].astype('float32'), ('ntk',))
+    assert asked == [((1100, 3), (1000, 3), ('ntk',), 'float64')]
+    expected = f'ntref kernel: kernels of 1100 with 1000 inputs, about {words} and 3 GiB in memory or on disk\n'
+    assert capsys.readouterr().err == (expected if words else '')
+
+
+def test_a_short_one_is_not_tried_out(capsys, monkeypatch):
+    monkeypatch.setattr(KernelFunction, 'cost', None)
+    messages.say_cost('kernel', stax.Dense(4), X_MANY[:100], None, 'ntk')
+    assert capsys.readouterr().err == ''
+
+
+def test_what_is_said_is_what_cost_knows(files, capsys, monkeypatch):
+    """A real trial, with a limit of 0 seconds."""
+    monkeypatch.setattr(messages, 'LONG', 0)
+    numpy.save('many.npy', X_MANY)
+    assert main(['kernel', NET, 'many.npy', '--out', 'k.zarr']) == 0
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r'ntref kernel: kernels of 1100 with 1100 inputs, about \d+ s and 0.\d+ GiB in memory or on '
+                        r'disk\n', err) and out == 'k.zarr: ntk (1100, 1100) float64\n'
+
+
+# ------------------------------------------------------------------ README
 
 def test_readme_is_short_and_its_commands_are_single_lines():
     lines = (ROOT / 'README.md').read_text().splitlines()
