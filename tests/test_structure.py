@@ -532,7 +532,7 @@ def test_annotations_are_offered_to_type_checkers():
 
 # ------------------------------------------------------------------ what an import costs
 
-LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm'
+LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm', 'filelock', 'psutil'
 PROBE = """
 import sys
 import ntref

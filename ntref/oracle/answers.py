@@ -21,7 +21,7 @@ def kernel(net: Layer, x1: Any, x2: Any, get: list[str], pattern1: Any = None, p
 def empirical(net: Layer, params: list, x1: Any, x2: Any, get: list[str], **options: Any) -> dict[str, Any]:
     """Return kernels of a finite network; `params` are in the order of the leaves of what `init_fn` gives."""
     _, like = net.init_fn(0, x1.shape)
-    axes = {name: tuple(given) for name, given in options.items()}
+    axes: dict[str, Any] = {name: tuple(given) for name, given in options.items()}
     return ntref.empirical_kernel_fn(net.apply_fn, **axes)(x1, x2, tuple(get), rebuilt(like, params))._asdict()
 
 

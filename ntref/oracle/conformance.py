@@ -35,7 +35,7 @@ SHOWN_ENTRIES = 3       # entries of an array that are shown, where it is wrong
 class Entry(NamedTuple):
     """An entry of an array that has fewer digits than asked for."""
     array: str
-    index: tuple[int, ...]
+    place: tuple[int, ...]
     expected: float
     got: float
     digits: float
@@ -221,14 +221,14 @@ def worst(case: Case, answer: Mapping[str, Any], dtype: str) -> tuple[Entry, ...
     """Return the worst entries of each array of an answer that has the shape asked for, where it is wrong."""
     found = []
     for name, expected in case.expected.items():
-        actual = answer.get(name)
+        actual: Any = answer.get(name)
         if getattr(actual, 'shape', None) != expected.shape:
             continue
         agreed = digits(actual, case, name)
         for flat in agreed.ravel().argsort(kind='stable')[:SHOWN_ENTRIES]:
-            index = tuple(map(int, numpy.unravel_index(flat, agreed.shape)))
-            if agreed[index] < case.wanted(dtype):
-                found.append(Entry(name, index, float(expected[index]), float(actual[index]), float(agreed[index])))
+            at = tuple(map(int, numpy.unravel_index(flat, agreed.shape)))
+            if agreed[at] < case.wanted(dtype):
+                found.append(Entry(name, at, float(expected[at]), float(actual[at]), float(agreed[at])))
     return tuple(found)
 
 

@@ -29,7 +29,7 @@ def line(outcome: Outcome, width: int) -> str:
 
 def details(outcome: Outcome) -> list[str]:
     """Return what is known of a case that failed: its worst entries, got beside expected, and known mistakes."""
-    rows = [(f'{entry.array}{list(entry.index)}', repr(entry.expected), repr(entry.got), f'{entry.digits:.1f}')
+    rows = [(f'{entry.array}{list(entry.place)}', repr(entry.expected), repr(entry.got), f'{entry.digits:.1f}')
             for entry in outcome.worst]
     rows = [('entry', 'expected', 'got', 'digits'), *rows] if rows else []
     widths = [max(map(len, column)) for column in zip(*rows)]
@@ -88,8 +88,9 @@ def as_junit(result: Conformance) -> str:
         'skipped': count('unsupported'),
         'time': round(result.seconds, 3),
     }
-    suite = ElementTree.Element(
-        'testsuite', name=f'ntref conform {result.adapter}', **{name: str(n) for name, n in numbers.items()})
+    suite = ElementTree.Element('testsuite', name=f'ntref conform {result.adapter}')
+    for key, number in numbers.items():
+        suite.set(key, str(number))
     properties = ElementTree.SubElement(suite, 'properties')
     for name, version in (result.versions | {'dtype': result.dtype, 'command': result.command}).items():
         ElementTree.SubElement(properties, 'property', name=name, value=str(version))

@@ -26,6 +26,6 @@ def variant(layer: Layer, **members: Any) -> Any:
     """Return a layer like `layer` of a class of its own, in which `members` are others; its name stays."""
     cls = type(layer)
     members = {'name': cls.name, '__module__': cls.__module__} | members
-    new = object.__new__(type(cls.__name__, (cls,), members, abstract=True))
+    new: Any = object.__new__(type(cls.__name__, (cls,), members, abstract=True))
     new.__dict__.update(layer.__dict__)
     return new

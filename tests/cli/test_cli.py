@@ -260,6 +260,30 @@ def test_help_has_examples_that_are_read_and_a_page_that_exists(command, capsys,
         assert cli.parser().parse_args(example).command == command
 
 
+WITHOUT = """
+import os, sys
+for name in 'fcntl resource pwd grp termios'.split():
+    sys.modules[name] = None
+for name in 'fork killpg register_at_fork sched_getaffinity getuid geteuid setuid O_NOFOLLOW'.split():
+    delattr(os, name)
+from ntref.cli import main
+for argv in sys.argv[1:]:
+    print(main(argv.split()), flush=True)
+"""
+
+
+def test_without_what_windows_lacks(files):
+    numpy.savez('set.npz', x=numpy.eye(2), y=numpy.ones(2))
+    commands = [f'kernel {NET} {ARRAY} --out k.zarr', f'predict {NET} set.npz {ARRAY} --out p.csv',
+                f'certify {NET} {ARRAY}', 'cases list dense/linear/pair', f'conform {ADAPTER}']
+    run = subprocess.run([sys.executable, '-c', WITHOUT, *commands], capture_output=True, text=True, cwd=files,
+                         env=os.environ | {'PYTHONPATH': str(ROOT)})
+    statuses = [line for line in run.stdout.splitlines() if len(line) == 1]
+    assert statuses == ['0', '0', '0', '0', '1'], run.stderr
+    assert numpy.array_equal(ntref.load_kernel(files / 'k.zarr'), numpy.eye(2) / 2)
+    assert 'ntref conform: expected a system with groups of processes' in run.stderr
+
+
 def test_a_reader_that_has_gone_is_no_error():
     """The text of all cases is longer than what a pipe holds."""
     run = subprocess.run(f'{sys.executable} -m ntref cases show "dense/*" | head -1', shell=True, capture_output=True,

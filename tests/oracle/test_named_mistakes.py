@@ -153,10 +153,11 @@ def test_worst_entries_are_got_beside_expected(result):
         assert [entry.digits for entry in entries] == sorted(entry.digits for entry in entries)
         assert entries[0].digits == outcome.digits[name]
         for entry in entries:
-            e, g = case.expected[name][entry.index], entry.got
+            e, g = case.expected[name][entry.place], entry.got
+            scale = numpy.broadcast_to(case.scale[name], case.expected[name].shape)[entry.place]
+            error = abs(g - e) / max(abs(e), scale)
             assert entry.expected == e and g != e
-            assert abs(-numpy.log10(abs(g - e) / max(abs(e), case.scale[name][entry.index])) - entry.digits) < 1e-9 or (
-                entry.digits == 0)
+            assert abs(max(0, -numpy.log10(error)) - entry.digits) < 1e-9
 
 
 def test_they_are_printed_below_the_row(result):
