@@ -45,6 +45,16 @@ def cupy():
 
 
 @pytest.fixture
+def pyplot():
+    """matplotlib.pyplot without a screen; figures are closed behind the test."""
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    yield pyplot
+    pyplot.close('all')
+
+
+@pytest.fixture
 def mp50():
     """mpmath's context at 50 digits."""
     import mpmath

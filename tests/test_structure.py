@@ -35,6 +35,7 @@ ALLOWED = {
     'quadrature.kinks': {'quadrature.expectation', 'quadrature.panels'},
     'quadrature.__init__': {'quadrature.expectation', 'quadrature.kinks', 'quadrature.panels'},
     'once': {},
+    'drawing': {},
     'duals.geometry': {'arrays', 'derivatives', 'once', 'types'},
     'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry'},
     'duals.angle': {'types'},
@@ -104,9 +105,18 @@ ALLOWED = {
                   'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
+    # what networks show of themselves
+    'stax.formulas': {},
+    'stax.tables': {},
+    'stax.boxes': {'stax.tables'},
+    'stax.watched': {},
+    'stax.explained': {'arguments', 'arrays', 'drawing', 'recursion.state', 'trees', 'types', 'stax.formulas',
+                       'stax.given', 'stax.plan', 'stax.tables', 'stax.trees', 'stax.watched'},
+    'stax.summarized': {'arrays', 'recursion.signal', 'trees', 'types', 'stax.tables', 'stax.trees', 'stax.watched'},
+    'stax.shown': {'types', 'stax.boxes', 'stax.explained', 'stax.summarized', 'stax.written'},
     'stax.network': {'arguments', 'arrays', 'once', 'ranges', 'trees', 'types', 'engine.cost', 'engine.cover',
                      'recursion.kernel', 'recursion.signal', 'stax.given', 'stax.located', 'stax.masking',
-                     'stax.numbers', 'stax.plan', 'stax.trees', 'stax.written'},
+                     'stax.numbers', 'stax.plan', 'stax.shown', 'stax.trees'},
     'stax.layer': {'arrays', 'types', 'recursion.signal', 'stax.network'},
     'stax.spec': {'arguments', 'stax.layer'},
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
@@ -152,7 +162,7 @@ ALLOWED = {
     'stax.requirements': {'arguments', 'types'},
     'stax.triple': {'arrays', 'recursion.kernel', 'recursion.signal', 'recursion.start', 'stax.layer', 'stax.masking',
                     'stax.network', 'stax.requirements', 'stax.written'},
-    'stax.combinators': {'arguments', 'arrays', 'once', 'stax.layer', 'stax.located', 'stax.triple'},
+    'stax.combinators': {'arguments', 'arrays', 'once', 'stax.boxes', 'stax.layer', 'stax.located', 'stax.triple'},
     'stax.__init__': {'arguments', 'stax.combinators', 'stax.layer', 'stax.located', 'stax.masking',
                       'stax.requirements', 'stax.spec', 'stax.triple', 'stax.layers.attention',
                       'stax.layers.branching', 'stax.layers.clipped',
@@ -228,6 +238,13 @@ ALLOWED = {
     'testing.check': {'arguments', 'stax', 'types', 'testing.comparing', 'testing.contracts', 'testing.finite'},
     'testing.__init__': {'testing.check', 'testing.comparing', 'testing.finite'},
     'classic': {'arguments', 'arrays', 'empirical', 'predict', 'types', 'engine.batch'},
+    # pictures
+    'plot.kernels': {'arguments', 'arrays', 'drawing', 'no_arrays', 'stax', 'types'},
+    'plot.gaussians': {'arguments', 'arrays', 'drawing', 'predict', 'types'},
+    'plot.trained': {'arrays', 'drawing', 'types', 'plot.gaussians'},
+    'plot.networks': {'arguments', 'drawing', 'empirical', 'stax', 'types'},
+    'plot.phases': {'drawing', 'types', 'duals.pair'},
+    'plot.__init__': {'arguments', 'plot.gaussians', 'plot.kernels', 'plot.networks', 'plot.phases', 'plot.trained'},
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
@@ -236,7 +253,7 @@ ALLOWED = {
     'oracle.certify': {'arguments', 'arrays', 'stax', 'trees', 'types', 'engine.batch', 'engine.blocks',
                        'engine.cover', 'engine.run', 'oracle.around', 'oracle.precision', 'oracle.shaken',
                        'oracle.variants', 'recursion.signal'},
-    'oracle.inside': {'stax', 'types', 'oracle.variants'},
+    'oracle.inside': {'stax', 'types', 'stax.watched'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
     'oracle.catalogue.family': {'oracle.catalogue.given'},
@@ -268,13 +285,15 @@ ALLOWED = {
     'cli.inputs': {'stax'},
     'cli.messages': {'stax', 'types'},
     'cli.demo': {'cli.flags', 'demos.conv', 'demos.dense'},
+    'cli.plot': {'drawing', 'plot', 'cli.flags', 'cli.inputs', 'demos.dense'},
     'cli.kernel': {'cli.flags', 'cli.inputs', 'cli.messages', 'engine.batch', 'engine.places'},
+    'cli.explain': {'cli.flags', 'cli.kernel'},
     'cli.predict': {'predict', 'cli.flags', 'cli.inputs', 'cli.messages'},
     'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certify'},
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
-    'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.flags', 'cli.kernel',
-                     'cli.predict'},
+    'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.explain', 'cli.flags',
+                     'cli.kernel', 'cli.plot', 'cli.predict'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -291,6 +310,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli.cases', 'cli.inputs', 'cli.predict',
     'empirical.monte_carlo', *(
+        f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
         'shaken certify cases catalogue.given catalogue.trained definitions export generate mistakes predictions '
         'worker conformance'.split()), *(
@@ -458,7 +478,7 @@ def test_code_lines():
 # ------------------------------------------------------------------ public names
 
 @pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing',
-                                    'ntref.oracle', 'ntref.classic'])
+                                    'ntref.oracle', 'ntref.classic', 'ntref.plot'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
@@ -519,7 +539,7 @@ def test_the_reader_of_types_sees_what_has_none():
 
 def test_public_names_have_one_home():
     """What the subpackages offer is what their modules list."""
-    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical', 'testing'):
+    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical', 'testing', 'plot'):
         module = importlib.import_module(f'ntref.{package}')
         listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
                   for public in getattr(importlib.import_module(f'ntref.{name}'), '__all__', ())}

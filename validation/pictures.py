@@ -10,8 +10,7 @@ from autograd.misc.flatten import flatten
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
-from ntref import empirical_ntk_fn, linearize, predict, stax
-from ntref.duals import Pair
+from ntref import empirical_ntk_fn, linearize, plot, predict, stax
 
 PICTURES = Path(__file__).parent.parent / 'docs' / 'pictures'
 
@@ -99,32 +98,28 @@ def weight_and_function_space(path):
     figure.savefig(path, dpi=80)
 
 
-def fixed_points(nonlinearity, w_std, b_std):
-    """q* and chi, of shape (b_std, w_std), with q* as the parameter of each row; NaN beyond q* = 100."""
-    q = np.geomspace(1e-4, 100., 2000)
-    cov, slope = nonlinearity.dual(Pair.same(q))
-    rows = [np.interp(w_std ** 2, (q - b ** 2) / cov.k, q, right=np.nan) for b in b_std]
-    return np.stack(rows), w_std ** 2 * np.interp(rows, q, slope)
-
-
 def phases(path):
     """chi, the line where it is 1, and q* over the plane of W_std and b_std."""
-    w_std, b_std = np.linspace(.5, 3., 300), np.linspace(.05, 1., 250)
-    figure = Figure(figsize=(11, 3.4), layout='constrained')
+    figure = Figure(figsize=(12, 3.4), layout='constrained')
     for axes, nonlinearity in zip(figure.subplots(1, 3, sharey=True), (stax.Tanh(), stax.Erf(), stax.Relu())):
-        q, chi = fixed_points(nonlinearity, w_std, b_std)
-        shown = axes.pcolormesh(w_std, b_std, chi, cmap='RdBu_r', vmin=0, vmax=2, shading='nearest', rasterized=True)
-        axes.contour(w_std, b_std, chi, [1.], colors='black', linewidths=1.5)
-        lines = axes.contour(w_std, b_std, q, [.1, .3, 1., 3.], colors='black', linewidths=.5)
-        axes.clabel(lines, fontsize=7)
-        axes.set(title=f'{type(nonlinearity).__name__}', xlabel='W_std', facecolor='lightgrey')
-    figure.axes[0].set_ylabel('b_std')
-    figure.colorbar(shown, ax=figure.axes, label='χ: order < 1 < chaos')
+        plot.phase_diagram(nonlinearity, ax=axes)
+    figure.savefig(path, dpi=80)
+
+
+def angles(path):
+    """Kernels against the angle at several depths; angles along the depth of a network with branches."""
+    figure = Figure(figsize=(11, 4), layout='constrained')
+    left, right = figure.subplots(1, 2)
+    plot.kernel_against_angle(stax.serial(stax.Dense(1, 2 ** .5), stax.Relu()), (1, 2, 4, 8, 16, 32), ax=left)
+    branch = stax.serial(stax.Dense(1, 2 ** .5), stax.Relu(), stax.Dense(1))
+    residual = stax.serial(stax.FanOut(2), stax.parallel(branch, stax.Dense(1)), stax.FanInSum(), stax.LayerNorm())
+    plot.depth(stax.serial(stax.Dense(1), residual, residual), ax=right)
     figure.savefig(path, dpi=80)
 
 
 if __name__ == '__main__':
     PICTURES.mkdir(exist_ok=True)
     phases(PICTURES / 'phases.png')
+    angles(PICTURES / 'angles.png')
     weight_and_function_space(PICTURES / 'weight-and-function-space.png')
     sample_then_optimize(PICTURES / 'sample-then-optimize.png')

@@ -1,10 +1,9 @@
 """The kernels inside a network: after every layer, in the order of the recursion."""
-from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from ..stax import Layer
+from ..stax.watched import watched
 from ..types import Array, Tree
-from .variants import variant
 
 __all__ = ['LayerValues', 'layer_values']
 
@@ -16,7 +15,7 @@ class LayerValues(NamedTuple):
 
     Attributes
     ----------
-    place : str                 where the layer is in `net.to_spec()`, such as 'layers[2].block'; '' for a layer alone.
+    place : str                 indices of the networks around the layer, such as '2.1'; '' for a layer alone.
     layer : str                 its name.
     kernels : dict              {'nngp': array, 'ntk': array, 'cov1': array, 'cov2': array}; without cov2 if x2 is x1.
     diagonal_spatial : bool     True if they are those at equal positions, (n1, n2, h, w), and not those between any
@@ -33,8 +32,8 @@ def layer_values(net: Layer, x1: Tree, x2: Tree = None, **options: Any) -> list[
 
     .. math:: (K_l, \Theta_l) = \text{layer}_l(K_{l-1}, \Theta_{l-1})
 
-    Layers of a `repeat` come once for each time. A layer with several outputs, such as `FanOut`, is left out: each of
-    its outputs is its input.
+    Layers of a `repeat` come once for each time, with its number as an index. A layer with several outputs, such as
+    `FanOut`, is left out: each of its outputs is its input.
 
     Parameters
     ----------
@@ -65,37 +64,26 @@ def layer_values(net: Layer, x1: Tree, x2: Tree = None, **options: Any) -> list[
     >>> from ntref import stax
     >>> net = stax.serial(stax.Dense(8), stax.Relu(), stax.Dense(1))
     >>> for place, layer, kernels, _ in layer_values(net, numpy.array([[1., 0.], [1., 1.]])):
-    ...     print(f"{place:<9} {layer:<5} {kernels['nngp'][0, 1]:.6f} {kernels['ntk'][0, 1]:.6f}")
-    layers[0] Dense 0.500000 0.500000
-    layers[1] Relu  0.267077 0.187500
-    layers[2] Dense 0.267077 0.454577
+    ...     print(f"{place} {layer:<5} {kernels['nngp'][0, 1]:.6f} {kernels['ntk'][0, 1]:.6f}")
+    0 Dense 0.500000 0.500000
+    1 Relu  0.267077 0.187500
+    2 Dense 0.267077 0.454577
     """
-    seen: list[LayerValues] = []
-    _recording(net, '', seen).kernel_fn(x1, x2, **options)
-    return seen
+    copy, found = watched(net.mapped(_with_positions))
+    copy.kernel_fn(x1, x2, **options)
+    values = []
+    for seen in found:
+        _, state = seen.states[-1]
+        if hasattr(state, 'nngp'):
+            values.append(LayerValues(seen.place, seen.layer.name, _kernels(state), state.diagonal_spatial))
+    return values
 
 
-def _recording(part, place, seen):
-    """Return a network whose layers add their kernels to `seen`."""
-    if isinstance(part, tuple):
-        return tuple(_recording(one, f'{place}[{i}]', seen) for i, one in enumerate(part))
-    if not isinstance(part, Layer):
-        return part
-    inner = {field.name: getattr(part, field.name) for field in fields(part) if _has_layers(getattr(part, field.name))}
-    if inner:
-        above = f'{place}.' if place else ''
-        return replace(part, **{name: _recording(value, f'{above}{name}', seen) for name, value in inner.items()})
-
-    def propagate(self, k):
-        new = type(part).propagate(self, k)
-        if hasattr(new, 'nngp'):
-            seen.append(LayerValues(place, part.name, _kernels(new), new.diagonal_spatial))
-        return new
-    return variant(part, propagate=propagate, knows_flat=False)
-
-
-def _has_layers(value):
-    return isinstance(value, Layer) or isinstance(value, tuple) and any(map(_has_layers, value))
+def _with_positions(layer, path):
+    """Return a copy of a layer that is not asked for averages over positions, which commute with it."""
+    new = object.__new__(type(layer))
+    new.__dict__.update(layer.__dict__, knows_flat=False)
+    return new
 
 
 def _kernels(state):

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from ..arguments import as_whole
 from ..arrays import generator
 from ..once import cached_property
+from . import boxes
 from .layer import Layer
 from .located import located
 from .triple import as_layer
@@ -37,6 +38,12 @@ class _Network(Layer, abstract=True):
     def __repr__(self):
         return f'{self.name}({", ".join(map(repr, self.layers))})'
 
+    def mapped(self, f, path=()):
+        return type(self)(tuple(layer.mapped(f, (*path, i)) for i, layer in enumerate(self.layers)))
+
+    def diagram(self):
+        return self._side([layer.diagram() for layer in self.layers])
+
     def _step(self, params, x, rng=None, **given):
         return self.apply(params, x, rng=rng, **given)
 
@@ -53,6 +60,8 @@ class _Network(Layer, abstract=True):
 class _Serial(_Network):
     """One layer after the other: h_{l+1} = layer_l(h_l)."""
     name = 'serial'
+    formula = 'h_{l+1} = f_l(h_l)'
+    _side = staticmethod(boxes.row)
     knows_flat = True
     layers: tuple
 
@@ -115,6 +124,8 @@ class _Serial(_Network):
 class _Parallel(_Network):
     """Each layer on its own input: a list of inputs goes to the list of outputs."""
     name = 'parallel'
+    formula = 'h_i = f_i(x_i)'
+    _side = staticmethod(boxes.column)
     layers: tuple
     several = True
     knows_flat = True
@@ -158,6 +169,7 @@ class _Parallel(_Network):
 class _Repeat(_Network):
     """A layer n times, each time with weights of its own."""
     name = 'repeat'
+    formula = 'h_{l+1} = f(h_l)'
     block: Layer
     n: int
 
@@ -179,6 +191,12 @@ class _Repeat(_Network):
 
     def tileable(self, signal):
         return self.block.tileable(signal)
+
+    def mapped(self, f, path=()):
+        return self._times.mapped(f, path) if self.n else self
+
+    def diagram(self):
+        return boxes.group(self.block.diagram(), f'× {self.n}')
 
     @cached_property
     def _times(self):
@@ -227,7 +245,7 @@ def serial(*layers: LayerLike) -> Layer:
 
     Returns
     -------
-    Layer                 its parameters are the list of the layers' parameters.
+    Layer                 its parameters are the list of the layers' parameters; `layers` are the layers, a tuple.
 
     Raises
     ------
@@ -257,6 +275,10 @@ def parallel(*layers: LayerLike) -> Layer:
     layers : Layer
         As many as there are inputs.
 
+    Returns
+    -------
+    Layer                 `layers` are the layers, a tuple.
+
     Raises
     ------
     TypeError : something that is not a layer. ValueError : no layers, or another number of inputs.
@@ -275,6 +297,10 @@ def repeat(layer: LayerLike, n: int) -> Layer:
     ----------
     layer : Layer         a layer that keeps the shape.
     n : int               >= 0; 0 is the identity.
+
+    Returns
+    -------
+    Layer                 `block` is the layer, `n` the number.
 
     Raises
     ------

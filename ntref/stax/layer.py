@@ -17,6 +17,7 @@ class Layer(Network, abstract=True):
     come the triple `init_fn, apply_fn, kernel_fn`, into which a layer unpacks, its text and its JSON.
     """
 
+    formula = ''             # K_+ and Theta_+ in LaTeX, for `explain`; see `formulas`
     axes = None              # the Axes that the layer requires of its input; None: any
     several = False          # True if the layer takes a list of inputs
     in_tiles = True          # True if large kernels may be computed by `in_parts`, in threads

@@ -20,8 +20,8 @@ from .located import LayerError, located
 from .masking import check_found, is_masked, masked_inputs, published, state, zeroed
 from .numbers import followed
 from .plan import Whole, entries, gradient_in_tiles, planned
+from .shown import Shown
 from .trees import each_branch, input_signal, tree_signal
-from .written import Written
 
 __all__ = ['KernelFunction', 'Network']
 
@@ -29,7 +29,7 @@ ORDER = 'kernel_fn takes x1, x2 and get, in this order.'
 SHAPES = 16            # shapes of inputs for which a network keeps what becomes of them
 
 
-class Network(Written, abstract=True):
+class Network(Shown, abstract=True):
     """The triple of functions `init_fn, apply_fn, kernel_fn`, made of what a `Layer` defines."""
 
     out: Callable[..., Any]
@@ -262,6 +262,9 @@ class KernelFunction:
     layer: Any
 
     is_part = False          # True for parts of a larger kernel, whose inputs need not have what all together have
+
+    def __repr__(self):
+        return f'{self.layer!r}.kernel_fn'
 
     def __call__(self, x1: Tree, x2: Tree = None, get: Get = None, *, diagonal_spatial: bool | None = None,
                  pattern: Any = None, mask_constant: float | None = None) -> Any:

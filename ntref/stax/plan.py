@@ -33,12 +33,16 @@ class Whole:
 
     def run(self) -> Tree:
         """Return the state, or the list of states, after the network."""
+        return self.layer.propagate(self.start())
+
+    def start(self) -> Tree:
+        """Return the state, or the list of states, of the inputs."""
         given, ntk = self.given, not self.names or 'ntk' in self.names
         are_same = not self.is_part and given.are_same
 
         def start(x1, x2, signal1, signal2, demand):
             return input_kernel(x1, x2, (signal1, signal2), demand, ntk, are_same)
-        return self.layer.propagate(each_branch(start, given.x1, given.x2, *given.signals, given.demand))
+        return each_branch(start, given.x1, given.x2, *given.signals, given.demand)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def test_a_case_as_text_has_all_its_numbers(capsys):
     for a in (case.inputs['x1'], case.expected['ntk'], values_inside(case)[1].kernels['nngp']):
         assert set(map(float, a.ravel())) <= numbers
     assert repr(stax.from_spec(case.spec)) in said and json.dumps(case.spec) in said
-    assert 'ntk after layers[1], Relu (4, 3):' in said
+    assert 'ntk after 1, Relu (4, 3):' in said
 
 
 @pytest.mark.parametrize('name', ['empirical/relu-erf/all-outputs', 'dynamics/*mse_steps*'])
@@ -112,7 +112,7 @@ def test_kernels_inside_are_those_of_the_network_up_to_there(name, has_x2):
     x2 = x[::-1] * .7 if has_x2 else None
     found = layer_values(stax.serial(*layers), x, x2)
     assert [values.layer for values in found] == [layer.name for layer in layers]
-    assert [values.place for values in found] == [f'layers[{i}]' for i in range(len(layers))]
+    assert [values.place for values in found] == [str(i) for i in range(len(layers))]
     for n, values in enumerate(found, 1):
         k = stax.serial(*layers[:n]).kernel_fn(x, x2, diagonal_spatial=values.diagonal_spatial)
         assert set(values.kernels) == {'nngp', 'ntk', 'cov1'} | ({'cov2'} if has_x2 else set())
@@ -124,9 +124,8 @@ def test_places_of_layers_within_others():
     block = stax.serial(stax.FanOut(2), stax.parallel(stax.Dense(4), stax.serial(stax.Relu(), stax.Dense(4))),
                         stax.FanInSum())
     found = layer_values(stax.serial(stax.Dense(4), stax.repeat(block, 2)), VECTORS)
-    branches = 'layers[1].block.layers[1].layers'
-    inner = [f'{branches}[0]', f'{branches}[1].layers[0]', f'{branches}[1].layers[1]', 'layers[1].block.layers[2]']
-    assert [values.place for values in found] == ['layers[0]', *inner, *inner]
+    inner = [f'1.{time}.{place}' for time in (0, 1) for place in ('1.0', '1.1.0', '1.1.1', '2')]
+    assert [values.place for values in found] == ['0', *inner]
     assert [values.layer for values in found] == ['Dense', *['Dense', 'Relu', 'Dense', 'FanInSum'] * 2]
     k = stax.serial(stax.Dense(4), block).kernel_fn(VECTORS, None, ('nngp', 'ntk'))
     numpy.testing.assert_allclose(found[4].kernels['ntk'], k.ntk, rtol=1e-15)

@@ -139,6 +139,15 @@ FLAGS = {
         ('--diag-reg', '-1', 'expected a number >= 0'), ('--diag-reg', 'nan', "expected a number >= 0, 'evidence' or"),
         ('--out', 'a.txt', 'ends in .csv, .npy or .npz'), ('--out', 'no/a.csv', 'there is no no'),
         ('', None, 'expected arrays x and y in x.npy')],
+    f'explain {NET} {ARRAY}': [
+        ('--pair', '0', 'expected 2 arguments'), ('--pair', '0 5', 'got'),
+        ('--pair', '0 -1', 'expected a whole number'),
+        ('', 'none.npy', 'none.npy')],
+    f'plot angle {NET}': [
+        ('--get', 'cov1', 'invalid choice'), ('--figure', 'no/a.png', 'there is no no'),
+        ('--figure', 'a.xyz', 'expected --figure to end in one of .')],
+    'plot': [('', None, 'required: PICTURE'), ('', 'dance', 'invalid choice')],
+    f'plot heatmap {NET}': [('', None, 'required: X'), ('', 'none.npy', 'none.npy')],
     'cases': [('', None, 'required: list|show|export'), ('', 'dance', 'invalid choice')],
     'cases list': [('', 'no/such', 'expected names of cases')],
     'cases show': [('', None, 'required: GLOB'), ('', 'no/such', 'expected names of cases')],
@@ -179,7 +188,8 @@ def said(argv, capsys):
 @pytest.mark.parametrize('command', FLAGS)
 def test_a_wrong_flag_is_one_line(command, files, capsys):
     for flag, value, text in FLAGS[command]:
-        argv = [*command.split(), *filter(None, [flag]), *([] if value is None else [value])]
+        values = [value] if flag != '--pair' else value.split()
+        argv = [*command.split(), *filter(None, [flag]), *([] if value is None else values)]
         assert text in said(argv, capsys), argv
     assert sorted(path.name for path in files.iterdir()) == ['adapter.py', 'locked', 'net.json', 'wide.npy', 'x.npy']
 

@@ -18,6 +18,7 @@ from studies import (
     by_architecture, common, ensembles, inducing_points, monte_carlo, phases, small_data, tangent_kernel)
 
 from ntref import stax
+from ntref.plot.phases import fixed_points
 from ntref.stax import Dense, Erf, Layer, serial
 
 MOST = 150 * 1024               # bytes of a figure
@@ -168,16 +169,17 @@ def test_critical_line(q):
 def test_fixed_points_on_a_grid(tmp_path):
     """From q* as the parameter, against iteration; NaN where variances grow without end."""
     w_std, b_std = numpy.linspace(.6, 2.9, 7), numpy.linspace(.1, .9, 5)
-    q, chi = pictures.fixed_points(Erf(), w_std, b_std)
+    q, chi = fixed_points(Erf(), w_std, b_std)
     w2, b2 = w_std ** 2, b_std[:, None] ** 2
     assert abs(q / phases.fixed_point(w2, b2)[0] - 1).max() < 3e-5
     assert abs(chi / phases.growth(w2, q, 1.) - 1).max() < 3e-5
-    q, chi = pictures.fixed_points(stax.Relu(), w_std, b_std)
+    q, chi = fixed_points(stax.Relu(), w_std, b_std)
     finite = w2 + 0 * b2 < 1.9
     assert (numpy.isnan(q) == (w2 + 0 * b2 > 2)).all()
     assert abs(q / (b2 / (1 - w2 / 2)) - 1)[finite].max() < 3e-5 and abs(chi / (w2 / 2) - 1)[finite].max() < 1e-12
-    pictures.phases(tmp_path / 'figure.png')
-    assert is_figure(tmp_path / 'figure.png')
+    for draw in (pictures.phases, pictures.angles):
+        draw(tmp_path / 'figure.png')
+        assert is_figure(tmp_path / 'figure.png')
 
 
 def test_kernels_with_fixed_layers(rng):

@@ -85,7 +85,7 @@ class GlobalSelfAttention(Mixing):
 
     .. math::
         K' = \sigma^2 D \tilde K + \sigma_b^2, \qquad
-        \Theta' = \sigma^2 \big[(\langle \tilde K, \Theta_v\rangle + \langle K_v, \tilde\Theta\rangle) \tilde K
+        \Theta' = \sigma^2 \big[(\langle\tilde K, \Theta_v\rangle + \langle K_v, \tilde\Theta\rangle) \tilde K
         + D (\tilde\Theta + 4 \tilde K)\big] + \sigma_b^2 .
 
     K~ is K ('NONE'), K + r R ('SUM') or (n K + m r R) / (n + m) ('CONCAT', with m channels of the embedding), where
@@ -176,6 +176,16 @@ class GlobalSelfAttention(Mixing):
             raise TypeError(
                 f'{self.name}: pos_emb_decay_fn is expected to be a function, got '
                 f'{self.pos_emb_decay_fn!r}.')
+
+    @property
+    def formula(self):
+        if self.linear_scaling:
+            return (r"K_+ = \sigma_o^2 \sigma_v^2 \zeta K \zeta'^T + \sigma_b^2,\quad "
+                    r"\Theta_+ = \sigma_o^2 \sigma_v^2 \zeta \Theta \zeta'^T + 2 K_+ - \sigma_b^2,\quad "
+                    r'\zeta = f(\sigma_q \sigma_k \tilde K(x, x))')
+        return (r'K_+ = \sigma^2 D \tilde K + \sigma_b^2,\quad D = \langle\tilde K, K\rangle,\quad \Theta_+ = \sigma^2 '
+                r'((\langle\tilde K, \Theta\rangle + \langle K, \tilde \Theta\rangle) \tilde K '
+                r'+ D (\tilde \Theta + 4 \tilde K)) + \sigma_b^2')
 
     # -------------------------------------------------------------- what finite and infinite networks share
 

@@ -34,6 +34,7 @@ class FanOut(Layer):
     ------
     docs/theory/dense.md#branches
     """
+    formula = r'K_i = K,\quad \Theta_i = \Theta'
     knows_flat = True
 
     num: int
@@ -126,6 +127,7 @@ class FanInSum(_FanIn):
     ------
     docs/theory/dense.md#branches
     """
+    formula = r'K_+ = \sum_i K_i,\quad \Theta_+ = \sum_i \Theta_i'
 
     def _joined(self, signals):
         return signals[0]
@@ -169,6 +171,7 @@ class FanInProd(_FanIn):
     ------
     docs/theory/dense.md#branches
     """
+    formula = r'K_+ = \prod_i K_i,\quad \Theta_+ = \sum_i \Theta_i \prod_{j \ne i} K_j'
 
     def _joined(self, signals):
         return signals[0] if len(signals) == 1 else replace(signals[0], is_gaussian=False)
@@ -208,6 +211,9 @@ class FanInConcat(_FanIn):
     ------
     docs/theory/dense.md#branches
     """
+    formula = (
+        r'K_+ = \sum_i \frac{n_i}{n} K_i\text{ along channels},\quad '
+        r'K_+ = K_i\text{ within a branch and 0 between them along others},\quad \Theta_+\text{ likewise}')
     axis: int = -1
 
     def _may_differ(self, signal):

@@ -26,6 +26,7 @@ class HardTanh(Nonlinearity):
     ------
     Owen 1956 (Ann. Math. Stat. 27); docs/theory/duals.md#clipped.
     """
+    phi_formula = r'\min(\max(z, -1), 1)'
 
     def phi(self, xp: Any, z: Array) -> Array:
         return xp.minimum(xp.maximum(z, -1), 1)
@@ -47,6 +48,7 @@ class Relu6(Nonlinearity):
     ------
     Owen 1956 (Ann. Math. Stat. 27); docs/theory/duals.md#clipped.
     """
+    phi_formula = r'\min(\max(z, 0), 6)'
 
     def phi(self, xp: Any, z: Array) -> Array:
         return xp.minimum(xp.maximum(z, 0), 6)
@@ -83,6 +85,7 @@ class Elu(Nonlinearity):
     >>> bool(abs(k[0, 0] - 0.34810) < 1e-5)
     True
     """
+    phi_formula = r'\max(z, 0) + \alpha \min(\exp z - 1, 0)'
     alpha: float = 1.
 
     def phi(self, xp: Any, z: Array) -> Array:
@@ -104,6 +107,8 @@ class Selu(Nonlinearity):
     ------
     Klambauer et al. 2017 (arXiv:1706.02515), the function; docs/theory/duals.md#elu, the kernel.
     """
+    phi_formula = (
+        r'\lambda (\max(z, 0) + \alpha \min(\exp z - 1, 0)),\quad \lambda = 1.0507,\quad \alpha = 1.6733')
     scales = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
     def phi(self, xp: Any, z: Array) -> Array:

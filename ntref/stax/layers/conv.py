@@ -36,6 +36,7 @@ def _are_letters(numbers, positions):
 @dataclass(frozen=True, repr=False)
 class _Convolution(Weighted, abstract=True):
     """Base of the convolutions; `_window` makes the `Window` of an axis."""
+    weights_formula, inputs_formula, at_formula = r'\frac{\sigma_w^2}{k}', r'\sum_a {}(i + a, j + a)', '(i, j)'
     out_chan: int
     filter_shape: tuple
     strides: tuple | None = None
@@ -304,6 +305,7 @@ class ConvTranspose(_Convolution):
     ------
     Dumoulin & Visin 2016 (arXiv:1603.07285) chapter 4; docs/theory/conv.md#convtranspose.
     """
+    inputs_formula = r'\sum_a {}(i_a, j_a)'
     _window = staticmethod(Window.transposed)
 
     def _moved(self, mask, shape):
@@ -336,6 +338,8 @@ class ConvLocal(_Convolution):
     ------
     Novak et al. 2019 (arXiv:1810.05148); docs/theory/conv.md#convlocal.
     """
+    inputs_formula, at_formula = r'\sum_a {}(i + a, i + a)', '(i, i)'
+    more_formula = r',\quad K_+(i, j) = \Theta_+(i, j) = 0\text{ at different positions}'
     row_by_row = False
 
     def _shapes(self, signal):

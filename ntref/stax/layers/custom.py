@@ -42,6 +42,7 @@ class Elementwise(Nonlinearity):
     ------
     Price's theorem: docs/theory/duals.md#price.
     """
+    dual_formula = r"K_+ = f(K, q, q'),\quad \Theta_+ = \dot f(K, q, q') \Theta"
     in_tiles = False                 # functions of the user may not be thread-safe
 
     fn: Callable | None = None

@@ -59,6 +59,7 @@ class DotGeneral(Mixing):
     >>> layer.apply_fn((), numpy.array([[[1.], [3.], [7.]]]))
     array([[[2., 4.]]])
     """
+    formula = r'K_+ = c K c^T,\quad \Theta_+ = c \Theta c^T'
     lhs: object = None
     rhs: object = None
     dimension_numbers: tuple = (((), ()), ((), ()))

@@ -32,6 +32,10 @@ class Erf(Nonlinearity):
     ------
     Williams 1997 (Computing with infinite networks) eq. 11; docs/theory/duals.md#erf.
     """
+    phi_formula = r'a\,\mathrm{erf}(b z) + c'
+    dual_formula = (
+        r"K_+ = \frac{2 a^2}{\pi} \arcsin(\frac{2 b^2 K}{\sqrt{(1 + 2 b^2 q)(1 + 2 b^2 q')}}) + c^2,\quad "
+        r"\Theta_+ = \frac{4 a^2 b^2}{\pi \sqrt{D}} \Theta,\quad D = (1 + 2 b^2 q)(1 + 2 b^2 q') - 4 b^4 K^2")
     a: float = 1.
     b: float = 1.
     c: float = 0.
@@ -54,6 +58,7 @@ class Sigmoid_like(Nonlinearity):
     ------
     `Erf` with a = 0.5, b = 1 / 2.4020563531719796, c = 0.5.
     """
+    phi_formula = r'a\,\mathrm{erf}(b z) + c,\quad a = c = 1 / 2,\quad b = 1 / 2.402'
     slopes = .5, 1 / 2.4020563531719796, .5
 
     def phi(self, xp: Any, z: Array) -> Array:
@@ -79,6 +84,7 @@ class Gelu(Nonlinearity):
     ------
     Tsuchida et al. 2021 (arXiv:2002.08517); docs/theory/duals.md#gelu.
     """
+    phi_formula = r'z\,\Phi(z)'
     approximate: bool = False
 
     def phi(self, xp: Any, z: Array) -> Array:
@@ -105,6 +111,10 @@ class Gaussian(Nonlinearity):
     ------
     docs/theory/duals.md#gaussian.
     """
+    phi_formula = r'a \exp(b z^2)'
+    dual_formula = (
+        r'K_+ = \frac{a^2}{\sqrt{D}},\quad \Theta_+ = \frac{4 a^2 b^2 K}{D^{3/2}} \Theta,\quad '
+        "D = (1 - 2 b q)(1 - 2 b q') - 4 b^2 K^2")
     a: float = 1.
     b: float = -1.
 
@@ -126,6 +136,7 @@ class Gabor(Nonlinearity):
     ------
     docs/theory/duals.md#gabor.
     """
+    phi_formula = r'\exp(-z^2) \sin z'
 
     def phi(self, xp: Any, z: Array) -> Array:
         return xp.exp(-z * z) * xp.sin(z)
@@ -147,6 +158,11 @@ class Sin(Nonlinearity):
     ------
     docs/theory/duals.md#sin; Louart et al. 2018 (arXiv:1702.05419) table 1.
     """
+    phi_formula = r'a \sin(b z + c)'
+    dual_formula = (
+        r'K_+ = \frac{a^2}{2} (e_1 - e_2 \cos(2 c)),\quad '
+        r'\Theta_+ = \frac{a^2 b^2}{2} (e_1 + e_2 \cos(2 c)) \Theta,\quad '
+        r"e_1 = \exp(-b^2 g / 2),\quad e_2 = \exp(-b^2 (q + q' + 2 K) / 2)")
     a: float = 1.
     b: float = 1.
     c: float = 0.
@@ -173,6 +189,11 @@ class Cos(Sin):
     ------
     docs/theory/duals.md#sin; Louart et al. 2018 (arXiv:1702.05419) table 1.
     """
+    phi_formula = r'a \cos(b z + c)'
+    dual_formula = (
+        r'K_+ = \frac{a^2}{2} (e_1 + e_2 \cos(2 c)),\quad '
+        r'\Theta_+ = \frac{a^2 b^2}{2} (e_1 - e_2 \cos(2 c)) \Theta,\quad '
+        r"e_1 = \exp(-b^2 g / 2),\quad e_2 = \exp(-b^2 (q + q' + 2 K) / 2)")
 
     def phi(self, xp: Any, z: Array) -> Array:
         return self.a * xp.cos(self.b * z + self.c)
@@ -189,6 +210,8 @@ class Rbf(Nonlinearity):
     ------
     Rahimi & Recht 2007 (Random features for large-scale kernel machines); docs/theory/duals.md#rbf.
     """
+    phi_formula = r'\sqrt{2} \sin(\sqrt{2 \gamma} z + \pi / 4)'
+    dual_formula = r'K_+ = \exp(-\gamma g),\quad \Theta_+ = 2 \gamma K_+ \Theta'
     gamma: float = 1.
 
     def __post_init__(self):
@@ -214,6 +237,8 @@ class Exp(Nonlinearity):
     ------
     docs/theory/duals.md#exp.
     """
+    phi_formula = r'a \exp(b z)'
+    dual_formula = r"K_+ = a^2 \exp(b^2 (q + q' + 2 K) / 2),\quad \Theta_+ = b^2 K_+ \Theta"
     a: float = 1.
     b: float = 1.
 
@@ -248,6 +273,8 @@ class ExpNormalized(Nonlinearity):
     ------
     Shankar et al. 2020 (arXiv:2003.02237); docs/theory/duals.md#expnormalized.
     """
+    dual_formula = (
+        r"K_+ = \sqrt{q q'} e,\quad \Theta_+ = \gamma e \Theta,\quad e = \exp(\gamma (\cos\theta + \mathrm{shift}))")
     gamma: float = 1.
     shift: float = -1.
     do_clip: bool = False
@@ -292,6 +319,7 @@ class Polynomial(_Power):
     ------
     Daniely et al. 2016 (arXiv:1602.05897) section 8; docs/theory/duals.md#polynomial.
     """
+    phi_formula = r'\sum_k c_k z^k'
     coef: tuple
 
     def __post_init__(self):
@@ -314,6 +342,7 @@ class Monomial(_Power):
     ------
     Isserlis 1918; docs/theory/duals.md#polynomial.
     """
+    phi_formula = 'z^n'
     degree: int
 
     def __post_init__(self):
@@ -336,6 +365,7 @@ class Hermite(_Power):
     ------
     Daniely et al. 2016 (arXiv:1602.05897) section 8; docs/theory/duals.md#polynomial.
     """
+    phi_formula = r'\mathrm{He}_n(z) / \sqrt{n!}'
     degree: int
 
     def __post_init__(self):

@@ -79,6 +79,7 @@ class Aggregate(Mixing):
     >>> Aggregate().apply_fn((), numpy.array([[[5.], [7.]]]), pattern=numpy.array([[[0, 1], [0, 0]]])).ravel()
     array([0., 5.])
     """
+    formula = r"K_+ = P^T K P',\quad \Theta_+ = P^T \Theta P'"
     aggregate_axis: int | tuple | None = None
     batch_axis: int = 0
     channel_axis: int = -1

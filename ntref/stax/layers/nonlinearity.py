@@ -24,11 +24,19 @@ class Nonlinearity(Layer, abstract=True):
 
     A subclass has `phi` and `dual`.
     """
+    phi_formula = ''                   # phi(z) in LaTeX
+    dual_formula = r"K_+ = E[\phi(u)\,\phi(v)],\quad \Theta_+ = E[\phi'(u)\,\phi'(v)]\,\Theta"
     # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
     fused: Any = None
     fused_generic: Any = None          # the same of generic pairs, see `Pair`
     row_by_row = True
     elementwise = True
+
+    @property
+    def formula(self):
+        """The function and what its dual makes of K and Theta, in LaTeX."""
+        phi = rf'\phi(z) = {self.phi_formula},\quad ' if self.phi_formula else ''
+        return phi + self.dual_formula
 
     def phi(self, xp: Any, z: Array) -> Array:
         """Return the function of z, entry by entry, with functions of the namespace `xp` of z."""

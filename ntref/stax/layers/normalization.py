@@ -24,6 +24,7 @@ class Identity(Layer):
     ------
     By definition.
     """
+    formula = r'K_+ = K,\quad \Theta_+ = \Theta'
     elementwise = True
     knows_flat = True
 
@@ -37,6 +38,9 @@ class Identity(Layer):
 @dataclass(frozen=True, repr=False)
 class _Normalization(Layer, abstract=True):
     """Base of divisions by sqrt(mean of z^2 + eps) over the channels and other axes; `_centred` is what is divided."""
+    formula = (
+        r"K_+ = \frac{K}{\sqrt{(q + \epsilon)(q' + \epsilon)}},\quad "
+        r"\Theta_+ = \frac{\Theta}{\sqrt{(q + \epsilon)(q' + \epsilon)}}")
     axis: int | tuple = -1
     eps: float = 1e-12
     batch_axis: int = 0
@@ -208,6 +212,13 @@ class Dropout(Layer):
         if not isinstance(self.mode, str) or self.mode not in ('train', 'test'):
             raise ValueError(f"Dropout: expected mode 'train' or 'test', got {self.mode!r:.100}."
                              + suggestion(self.mode, ('train', 'test')))
+
+    @property
+    def formula(self):
+        if self.mode == 'test':
+            return Identity.formula
+        return (r'K_+ = K / r\text{ of an entry with itself},\quad '
+                r'K_+ = K\text{ elsewhere},\quad \Theta_+\text{ likewise}')
 
     def out(self, signal: Signal) -> Signal:
         return signal if self.mode == 'test' else replace(signal, is_gaussian=False)

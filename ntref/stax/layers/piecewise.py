@@ -15,6 +15,9 @@ __all__ = ['ABRelu', 'Abs', 'LeakyRelu', 'RectifiedMonomial', 'Relu', 'Sign']
 
 class _Rectifier(Nonlinearity, abstract=True):
     """phi(z) = a min(z, 0) + b max(z, 0); a subclass gives `slopes`, (a, b)."""
+    dual_formula = (
+        r'K_+ = \frac{(a - b)^2}{2 \pi} A + \dot\kappa K,\quad \Theta_+ = \dot\kappa \Theta,\quad '
+        r'\dot\kappa = \frac{a^2 + b^2}{2} - \frac{(a - b)^2}{2 \pi} \theta')
     slopes: Any
 
     def phi(self, xp: Any, z: Array) -> Array:
@@ -61,6 +64,7 @@ class ABRelu(_Rectifier):
     array([[0.3125, 0.25  ],
            [0.25  , 0.3125]])
     """
+    phi_formula = r'a \min(z, 0) + b \max(z, 0)'
     a: float
     b: float
     do_stabilize: bool = False
@@ -80,6 +84,10 @@ class Relu(_Rectifier):
     ------
     Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu.
     """
+    phi_formula = r'\max(z, 0)'
+    dual_formula = (
+        r"K_+ = \frac{\sqrt{q q'}}{2 \pi} (\sin\theta + (\pi - \theta) \cos\theta),\quad "
+        r'\Theta_+ = \frac{\pi - \theta}{2 \pi} \Theta')
     do_stabilize: bool = False
     slopes = 0, 1
 
@@ -92,6 +100,7 @@ class LeakyRelu(_Rectifier):
     ------
     Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu.
     """
+    phi_formula = r'a \min(z, 0) + b \max(z, 0),\quad a = \alpha,\quad b = 1'
     alpha: float
     do_stabilize: bool = False
 
@@ -108,6 +117,9 @@ class Abs(_Rectifier):
     ------
     Cho & Saul 2009 (NIPS 22) eq. 6; docs/theory/duals.md#relu.
     """
+    phi_formula = '|z|'
+    dual_formula = (
+        r'K_+ = \frac{2}{\pi} A + (1 - \frac{2}{\pi} \theta) K,\quad \Theta_+ = (1 - \frac{2}{\pi} \theta) \Theta')
     do_stabilize: bool = False
     slopes = -1, 1
 
@@ -120,6 +132,8 @@ class Sign(Nonlinearity):
     ------
     Cho & Saul 2009 (NIPS 22) eq. 5; docs/theory/duals.md#sign.
     """
+    phi_formula = r'\mathrm{sign}\,z'
+    dual_formula = r'K_+ = 1 - \frac{2}{\pi} \theta,\quad \Theta_+ = 0'
 
     def phi(self, xp: Any, z: Array) -> Array:
         return xp.sign(z)
@@ -143,6 +157,10 @@ class RectifiedMonomial(Nonlinearity):
     ------
     Cho & Saul 2009 (NIPS 22) eq. 4; docs/theory/duals.md#rectified-monomial.
     """
+    phi_formula = r'\max(z, 0)^n'
+    dual_formula = (
+        r"K_+ = \frac{(q q')^{n/2}}{2 \pi} J_n(\theta),\quad "
+        r"\Theta_+ = \frac{n^2 (q q')^{(n - 1)/2}}{2 \pi} J_{n-1}(\theta) \Theta")
     degree: int
 
     def __post_init__(self):

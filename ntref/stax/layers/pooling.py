@@ -132,6 +132,9 @@ class AvgPool(_Pool):
     >>> AvgPool((2,), (2,)).apply_fn((), numpy.array([[[1.], [3.], [5.], [7.]]])).ravel()
     array([2., 6.])
     """
+    formula = (
+        r'K_+(i, j) = \frac{1}{k^2} \sum_{a b} K(i + a, j + b),\quad '
+        r'\Theta_+(i, j) = \frac{1}{k^2} \sum_{a b} \Theta(i + a, j + b)')
     window_shape: tuple
     strides: tuple | None = None
     padding: str = 'VALID'
@@ -173,6 +176,7 @@ class SumPool(_Pool):
     ------
     docs/theory/conv.md#pooling.
     """
+    formula = r'K_+(i, j) = \sum_{a b} K(i + a, j + b),\quad \Theta_+(i, j) = \sum_{a b} \Theta(i + a, j + b)'
     window_shape: tuple
     strides: tuple | None = None
     padding: str = 'VALID'
@@ -228,6 +232,7 @@ class GlobalAvgPool(_GlobalPool):
     ------
     Novak et al. 2019 (arXiv:1810.05148) section 3.2; docs/theory/conv.md#pooling.
     """
+    formula = r'K_+ = \frac{1}{p^2} \sum_{i j} K(i, j),\quad \Theta_+ = \frac{1}{p^2} \sum_{i j} \Theta(i, j)'
     averages = True
 
     def out(self, signal: Signal) -> Signal:
@@ -258,6 +263,7 @@ class GlobalSumPool(_GlobalPool):
     ------
     docs/theory/conv.md#pooling.
     """
+    formula = r'K_+ = \sum_{i j} K(i, j),\quad \Theta_+ = \sum_{i j} \Theta(i, j)'
 
     def _divisor(self, n):
         return 1

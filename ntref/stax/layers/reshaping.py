@@ -43,6 +43,7 @@ class Flatten(Layer):
     ------
     Novak et al. 2019 (arXiv:1810.05148) section 3.1; docs/theory/conv.md#flatten.
     """
+    formula = r'K_+ = \frac{1}{p} \sum_i K(i, i),\quad \Theta_+ = \frac{1}{p} \sum_i \Theta(i, i)'
     knows_flat = True
 
     batch_axis: int = 0
@@ -135,6 +136,7 @@ class Index(Layer):
     >>> Index(Slice[:, 1:, 0]).apply_fn((), numpy.zeros((2, 3, 4, 5))).shape
     (2, 2, 5)
     """
+    formula = r'K_+(i, j) = K(x_i, x_j),\quad \Theta_+(i, j) = \Theta(x_i, x_j),\quad x = \mathrm{idx}'
     idx: object
     batch_axis: int = 0
     channel_axis: int = -1
@@ -281,6 +283,7 @@ class ImageResize(Mixing):
     ------
     Keys 1981 (doi:10.1109/TASSP.1981.1163711) eq. 15 for 'cubic'; docs/theory/conv.md#imageresize.
     """
+    formula = r'K_+ = R K R^T,\quad \Theta_+ = R \Theta R^T'
     shape: tuple
     method: str
     antialias: bool = True

@@ -117,6 +117,7 @@ class Tanh(_Expanded):
     >>> bool(abs(k[0, 0] - 0.27368) < 1e-5), bool(abs(k[0, 1]) < 1e-15)
     (True, True)
     """
+    phi_formula = r'\tanh z'
     _poles = pi / 2
     _polynomial = {(0, 1): 1}
     _rules = ({(0, 1): 1}, {(1, 1): -2})
@@ -143,6 +144,7 @@ class Sigmoid(_Logistic):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
+    phi_formula = r'1 / (1 + \exp(-z))'
     _poles = pi
     _polynomial = {(0, 0, 1): 1 / 4}
 
@@ -164,6 +166,7 @@ class Softplus(_Logistic):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
+    phi_formula = r'\log(1 + \exp z)'
     _poles = pi
     _polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2}
 
@@ -184,6 +187,7 @@ class Swish(_Logistic):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
+    phi_formula = r'z / (1 + \exp(-z))'
     _poles = pi
     _polynomial = {(0, 0, 0): 1 / 2, (0, 1, 0): 1 / 2, (1, 0, 1): 1 / 4}
 
@@ -205,6 +209,7 @@ class Mish(_Expanded):
     ------
     As for `Tanh`; docs/theory/duals.md#hermite.
     """
+    phi_formula = r'z \tanh(\log(1 + \exp z))'
     _poles = 3 * pi / 4
     _polynomial = {(0, 1, 0, 0, 0): 1, (1, 0, 1, 1, 0): 1}
     _rules = (

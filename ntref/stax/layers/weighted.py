@@ -13,6 +13,8 @@ class Weighted(Layer, abstract=True):
 
     With 'standard', z = W h / sqrt(s[0]) + b, and the scales of the weights and biases are part of W and b.
     """
+    # in LaTeX: the factor of the weights, the sum over inputs, the position of an output, what follows
+    weights_formula, inputs_formula, at_formula, more_formula = r'\sigma_w^2', '{}', '', ''
     W_std: float
     b_std: float | None
     parameterization: str
@@ -36,6 +38,18 @@ class Weighted(Layer, abstract=True):
                 f"{self.parameterization!r:.100}.{suggestion(self.parameterization, PARAMETERIZATIONS)}")
         if len(self.s) != 2 or not all(n > 0 for n in self.s):
             raise ValueError(f'{self.name}: expected s to be two numbers > 0, got {self.s!r}.')
+
+    @property
+    def formula(self):
+        """What the weights make of K and Theta, in LaTeX."""
+        w, at = self.weights_formula, self.at_formula
+        K, Theta = map(self.inputs_formula.format, ('K', r'\Theta'))
+        has_bias = self.b_std is not None
+        own = f'K_+{at}'
+        if self._is_standard:
+            own = f'{"n" if self.s[0] == 1 else "n / s_0"} {K}' + ' + 1' * has_bias
+        return (rf'K_+{at} = {w} {K}' + r' + \sigma_b^2' * has_bias
+                + rf',\quad \Theta_+{at} = {own} + {w} {Theta}' + self.more_formula)
 
     @property
     def _is_standard(self):

@@ -1,0 +1,83 @@
+"""Phase diagrams: order and chaos over the plane of W_std and b_std."""
+from typing import Any
+
+import numpy
+
+from ..drawing import axes
+from ..duals.pair import Pair
+from ..types import Array
+
+__all__ = ['fixed_points', 'phase_diagram']
+
+SMALLEST, LARGEST, STEPS = 1e-4, 100., 2000          # variances of fixed points that are looked at
+
+
+def fixed_points(activation: Any, W_std: Array, b_std: Array) -> tuple[Array, Array]:
+    r"""Return the variance q* to which deep networks go, and chi, by which distances of near inputs grow in a layer.
+
+    .. math::
+        q^\ast = \sigma_w^2\, E\phi(\sqrt{q^\ast} z)^2 + \sigma_b^2, \qquad
+        \chi = \sigma_w^2\, E\phi'(\sqrt{q^\ast} z)^2
+
+    Parameters
+    ----------
+    activation : Layer              a nonlinearity, such as stax.Tanh().
+    W_std, b_std : array (n,), (m,) the grid.
+
+    Returns
+    -------
+    q*, chi : arrays (m, n)         NaN where q* is above 100.
+
+    Accuracy
+    --------
+    Errors of 3e-5: q* is the parameter along rows of 2000 points.
+
+    Source
+    ------
+    Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#phase-diagrams.
+    """
+    q = numpy.geomspace(SMALLEST, LARGEST, STEPS)
+    cov, slope = activation.dual(Pair.same(q))
+    rows = [numpy.interp(W_std ** 2, (q - b ** 2) / cov.k, q, right=numpy.nan) for b in numpy.asarray(b_std)]
+    return numpy.stack(rows), W_std ** 2 * numpy.interp(rows, q, slope)
+
+
+def phase_diagram(activation: Any, W_std: Array | None = None, b_std: Array | None = None, *, ax: Any = None) -> Any:
+    """Draw chi over the plane of W_std and b_std, the line where it is 1, and thin lines of equal variance q*.
+
+    Below 1 (blue) is order: nearly equal inputs become equal in depth. Above 1 (red) is chaos: they become different.
+    Grey: variances grow beyond 100.
+
+    Parameters
+    ----------
+    activation : Layer              a nonlinearity, such as stax.Tanh().
+    W_std, b_std : array            the grid, rising. None: 0.5 to 3, and 0.05 to 1.
+    ax : matplotlib Axes            None: a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError : something else than a nonlinearity.
+
+    Accuracy, Source
+    ----------------
+    As for `fixed_points`; docs/theory/dense.md#phase-diagrams.
+    """
+    if isinstance(activation, type) or not hasattr(activation, 'dual'):
+        raise TypeError(f'phase_diagram: expected a nonlinearity such as stax.Tanh(), got {activation!r:.100}.')
+    W_std = numpy.linspace(.5, 3., 300) if W_std is None else W_std
+    b_std = numpy.linspace(.05, 1., 250) if b_std is None else b_std
+    q, chi = fixed_points(activation, W_std, b_std)
+    ax = axes(ax)
+    shown = ax.pcolormesh(W_std, b_std, chi, cmap='RdBu_r', vmin=0, vmax=2, shading='nearest', rasterized=True)
+    ax.figure.colorbar(shown, ax=ax, label='χ: order < 1 < chaos', extend='max')
+    if numpy.nanmin(chi) < 1 < numpy.nanmax(chi):
+        ax.contour(W_std, b_std, chi, [1.], colors='black', linewidths=1.5)
+    levels = [level for level in (.1, .3, 1., 3.) if numpy.nanmin(q) < level < numpy.nanmax(q)]
+    if levels:
+        ax.clabel(ax.contour(W_std, b_std, q, levels, colors='black', linewidths=.5), fontsize=7)
+    ax.set(title=repr(activation), xlabel='W_std', ylabel='b_std', facecolor='lightgrey')
+    return ax
