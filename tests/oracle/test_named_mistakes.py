@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import numpy
 from places import ROOT
 import pytest
+import scipy.linalg
 
 from ntref.oracle import conform, conformance_cases, report
 from ntref.oracle.mistakes import MISTAKES, ROUNDING, cast, named
@@ -84,6 +85,28 @@ def test_mistakes_of_a_linear_network(mistake, dtype):
         case.check({name: a.astype(dtype) for name, a in right.items()}, dtype)
         wrong = deep_linear(case.spec, inputs['x1'], inputs['x2'], **BY_HAND[mistake])
         assert named(case, {name: a.astype(dtype) for name, a in wrong.items()}, dtype) == (SAID[mistake],)
+
+
+def test_the_standard_parameterization_where_the_other_is_meant():
+    """Theta' = n K + 1 of a layer with biases and n inputs."""
+    case, = conformance_cases('dense/linear/pair')
+    x1, x2 = case.inputs['x1'], case.inputs['x2']
+    answer = {'nngp': case.expected['nngp'], 'ntk': x1 @ x2.T + 1}
+    assert named(case, answer, 'float64') == (SAID['ntk-as-standard'],)
+
+
+def test_a_loss_without_the_half():
+    """Gradient flow twice as fast: 1 - exp(-2 Theta t / n) in place of 1 - exp(-Theta t / n)."""
+    case, = conformance_cases('dynamics/gradient_descent_mse/training-outputs-alone')
+    k, y = case.inputs['k_train_train'], case.inputs['y_train']
+    for factor, numbers in ((1, ()), (2, (SAID['twice-the-time'],)), (y.size, (SAID['time'],)), (3, ())):
+        along = [y - scipy.linalg.expm(-factor * t * k / y.size) @ y for t in case.options['t']]
+        assert named(case, {'fx_train': numpy.array(along)}, 'float64') == numbers
+
+
+def test_every_mistake_is_made_by_something_here():
+    alone = 'ntk-as-standard', 'twice-the-time', 'swapped', 'ntk-doubled', 'ntk-halved', 'reversed', 'transposed'
+    assert {*CASES, *BY_HAND, *alone} == set(SAID)
 
 
 RELU, = conformance_cases('dense/relu-1/pair')
