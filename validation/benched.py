@@ -390,6 +390,7 @@ def of_gradients():
     yield case('gradient, 100 of 1000', normal(100, 3072), three, x2=normal(1000, 3072, seed=1))
     yield case('gradient, 2000 of 2000', normal(2000, 100), three, x2=normal(2000, 100, seed=1))
     images, others = (normal(8, 32, 32, 3, seed=seed) for seed in (0, 1))
+    yield case('gradient, 2 conv, flatten, 64', normal(64, 32, 32, 3), of_images, x2=normal(64, 32, 32, 3, seed=1))
     yield case('gradient, 2 conv, flatten', images, of_images, x2=others)
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,10 +121,10 @@ class Part(NamedTuple):
 
 
 def tiles_in(folder):
-    """Number and bytes of tiles in a store that somebody writes."""
+    """Number and bytes of tiles in a store that somebody writes; a file that is not whole yet has another name."""
     sizes = []
     for path in Path(folder).glob('*/c/*/*'):
-        with suppress(FileNotFoundError):
+        if path.name.isdigit():
             sizes.append(path.stat().st_size)
     return len(sizes), sum(sizes)
 

@@ -14,7 +14,7 @@ and those over the angle are, with R^2 = q + q' + 2 K, tan psi = A / (q + K) and
       = B(sigma, delta) + B(sigma', delta) - B(R, pi) + B(R, psi) + B(R, theta - psi),
 
 and K' = E[u+ v+] + alpha (X + X') + alpha^2 W. The slope and derivatives are sums of such products, too. In the code
-`_wedge` is B, and `_edge` is the last term of X.  Derivation: docs/theory/duals.md#elu
+`_within` is B, and `_edge` is the last term of X.  Derivation: docs/theory/duals.md#elu
 """
 from ..arrays import namespace, plain, untraced
 from ..types import Number
@@ -80,6 +80,10 @@ def _at(f, alpha):
 class _Products(Products):
     """Products of functions that may include (BENT,)."""
 
+    def __init__(self, p):
+        super().__init__(p)
+        self.narrow = {}                  # B(sigma, min(theta, delta)) of u and of v, by whether the pair is turned
+
     def derivative(self, name, *at):
         if name == BENT:
             return [((BENT,), 1), ((STEP, -1, 0), 1)]
@@ -91,13 +95,19 @@ class _Products(Products):
         if name != BENT or other == DELTA:
             return super().product(p, f, g)
         if other == BENT:
-            return _both_bent(p)
+            return _both_bent(p, self._wedge(self.p, -p.k), self._wedge(self.turned, -p.k))
         opposite = there[0] > 0
-        x = p.k if opposite else -p.k
-        missing = _wedge(p, p.n1, p.area, x, p.s)               # -E[e^u - 1; u < 0, v of that sign]
+        missing = self._wedge(p, p.k if opposite else -p.k)     # -E[e^u - 1; u < 0, v of that sign]
         if other == STEP:
             return -missing
         return p.k * (p.theta / (2 * p.xp.pi) - missing) - _edge(p, p.n2)
+
+    def _wedge(self, p, x):
+        """Return B(sigma, theta) for x = K, and B(sigma, delta) for x = -K."""
+        is_turned = p is not self.p
+        if is_turned not in self.narrow:
+            self.narrow[is_turned] = _narrow(p, p.n1, p.area, p.k, p.s)
+        return _within(p, p.n1, x, self.narrow[is_turned])
 
     def mean(self, xp, function, m, t, beyond):
         if function != (BENT,):
@@ -129,10 +139,14 @@ def _root_half(like):
     return namespace(like).sqrt(0 * like + .5)
 
 
-def _wedge(p, sigma, y, x, length):
-    """Return B(sigma, angle) for the angle of the vector (x, y), y >= 0, of this length; t = tan(angle / 2)."""
+def _within(p, sigma, x, narrow):
+    """Return B(sigma, angle) of an angle, acute where x >= 0, from that of it or of pi - angle, the `narrow` one."""
+    return p.xp.where(x >= 0, narrow, _half(p.xp, sigma) - narrow)
+
+
+def _narrow(p, sigma, y, x, length):
+    """Return B(sigma, angle) for the angle of the vector (|x|, y), y >= 0, of this length; t = tan(angle / 2)."""
     xp = p.xp
-    acute = x >= 0
     is_angle = length > 0                                      # else a right angle: a variance is 0
     top = xp.where(is_angle, y, 1) / xp.where(is_angle, length + abs(x), 1)
     total = 0 * (x + sigma)
@@ -140,8 +154,7 @@ def _wedge(p, sigma, y, x, length):
         t = node * top
         slant = 2 / (1 + t * t)
         total = total + weight * slant * _f(xp, sigma * slant * t)
-    total = total * top / (2 * xp.pi)
-    return xp.where(acute, total, _half(xp, sigma) - total)
+    return total * top / (2 * xp.pi)
 
 
 def _f(xp, c):
@@ -162,18 +175,18 @@ def _edge(p, sigma):
     return sigma * _unity_less_erfcx(p.xp, c) / (8 * p.xp.pi) ** .5
 
 
-def _both_bent(p):
-    """Return W = E[(e^u - 1) (e^v - 1); u, v < 0]."""
+def _both_bent(p, wedge1, wedge2):
+    """Return W = E[(e^u - 1) (e^v - 1); u, v < 0], from B(sigma, delta) and B(sigma', delta)."""
     xp = p.xp
     r = xp.sqrt(p.antigap)                                               # R
     small = p.n1 + p.n2 < SERIES_SIGMA
     least = xp.minimum(p.n1, p.n2) + 0 * p.k
     unlike = (least < INTEGRAL_SIGMA) & ~small
-    bent = _wedge(p, p.n1, p.area, -p.k, p.s)                            # B(sigma, delta)
-    bent = bent + _wedge(p, p.n2, p.area, -p.k, p.s)
+    bent = wedge1 + wedge2
     bent = bent - _half(xp, r)
-    bent = bent + _wedge(p, r, p.area, _sum(p, p.q1, p.q2), p.n1 * r)    # B(R, psi)
-    bent = bent + _wedge(p, r, p.area, _sum(p, p.q2, p.q1), p.n2 * r)
+    for q, other, sigma in (p.q1, p.q2, p.n1), (p.q2, p.q1, p.n2):
+        x = _sum(p, q, other)
+        bent = bent + _within(p, r, x, _narrow(p, r, p.area, x, sigma * r))   # B(R, psi), B(R, theta - psi)
     for where, method in ((small & (p.k == p.k), _series), (unlike, _integral)):
         if xp.any(where):
             i = xp.nonzero(where)

@@ -9,6 +9,7 @@ import numpy
 
 from ..arguments import as_flag, as_part, as_whole
 from ..no_arrays import check_entries, check_unfollowed, is_followed
+from ..trees import leaves
 from ..types import HasKernel, KernelFn
 from .blocks import check_per_input, function_of_blocks, of_block
 from .cover import blocks, put_block
@@ -111,7 +112,7 @@ class _Batched:
     limit: int | None
 
     def __call__(self, x1: Any, x2: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if self.out is None and _are_followed((x1, x2)):
+        if self.out is None and any(map(is_followed, leaves((x1, x2)))):
             return self.of(x1, x2, *args, **kwargs)
         other = x1 if x2 is None else x2
         shape = (number_of_inputs(x1, 'x1'), number_of_inputs(other, 'x2'))
@@ -251,11 +252,6 @@ def _taken(x, rows):
     if isinstance(x, (list, tuple)):
         return type(x)(_taken(a, rows) for a in x)
     return None if x is None else x[rows]
-
-
-def _are_followed(x):
-    """True if autograd follows the array x, or any array in a list."""
-    return any(map(_are_followed, x)) if isinstance(x, (list, tuple)) else is_followed(x)
 
 
 def number_of_inputs(x: Any, name: str) -> int:

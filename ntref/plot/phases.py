@@ -60,7 +60,7 @@ def phase_diagram(activation: Any, W_std: Array | None = None, b_std: Array | No
 
     Raises
     ------
-    TypeError : something else than a nonlinearity.
+    TypeError : something else than a nonlinearity. ValueError : a grid of other than one axis.
 
     Accuracy, Source
     ----------------
@@ -68,8 +68,11 @@ def phase_diagram(activation: Any, W_std: Array | None = None, b_std: Array | No
     """
     if isinstance(activation, type) or not hasattr(activation, 'dual'):
         raise TypeError(f'phase_diagram: expected a nonlinearity such as stax.Tanh(), got {activation!r:.100}.')
-    W_std = numpy.linspace(.5, 3., 300) if W_std is None else W_std
-    b_std = numpy.linspace(.05, 1., 250) if b_std is None else b_std
+    W_std, b_std = (numpy.linspace(*default) if grid is None else numpy.asarray(grid, float) for grid, default in (
+        (W_std, (.5, 3., 300)), (b_std, (.05, 1., 250))))
+    if not all(grid.ndim == 1 and len(grid) > 1 for grid in (W_std, b_std)):
+        raise ValueError(f'phase_diagram: expected W_std and b_std as arrays of one axis, of two numbers or more, got '
+                         f'shapes {W_std.shape} and {b_std.shape}.')
     q, chi = fixed_points(activation, W_std, b_std)
     ax = axes(ax)
     shown = ax.pcolormesh(W_std, b_std, chi, cmap='RdBu_r', vmin=0, vmax=2, shading='nearest', rasterized=True)

@@ -23,12 +23,14 @@ class Block:
     rows : tuple            of x1 and of x2: two slices, or two arrays for x1[i] with x2[i].
     batch_axes : int        2, or 1 for inputs x1[i] with x2[i].
     is_own : bool           True for inputs with themselves.
-    is_generic : bool           True for generic pairs, see `Pair`: gap and area are None.
+    is_generic : bool       True for generic pairs, see `Pair`: gap and area are None.
+    has_tangent : bool      True if Theta is asked for.
     """
     rows: tuple = WHOLE
     batch_axes: int = 2
     is_own: bool = False
     is_generic: bool = False
+    has_tangent: bool = True
 
 
 @dataclass(frozen=True)

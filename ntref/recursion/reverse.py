@@ -30,7 +30,7 @@ from .tape import replaying
 __all__ = ['Backward']
 
 MOST = 1 / 8         # share of pairs that are not generic above which a block carries gaps
-FEW = 2 ** 16        # entries up to which threads would wait for each other: measured
+ALONE = 2 ** 16      # entries up to which threads would wait for each other: measured
 NUMBERS = 2 ** 20    # numbers that inputs taken pair by pair may hold at a time
 
 
@@ -138,7 +138,7 @@ class _Passes:
 
     def _threads(self, n):
         """Return the number of threads that n pairs of inputs pay for."""
-        return 1 if n * self.entries <= FEW else number_of_threads()
+        return 1 if n * self.entries <= ALONE else number_of_threads()
 
     def _own_jobs(self):
         """Return the blocks (side, rows) of inputs with themselves."""

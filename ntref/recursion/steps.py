@@ -123,6 +123,11 @@ class Steps:
         """Map covariances, gaps and areas by f(Pair, *Pairs of the other states) -> Cov; leave `ntk` as it is."""
         return self._stepped([f(*pairs) for pairs in zip(self.pairs(), *(k.pairs() for k in others))])
 
+    @property
+    def has_tangent(self) -> bool:
+        """True if Theta is asked for, also while it waits to be computed."""
+        return self.ntk is not None
+
     def tangent(self, f: Callable[[Array], Array]) -> Any:
         """Return f(Theta) for linear f."""
         return self.ntk if self.ntk is None or isinstance(self.ntk, int) else f(self.ntk)

@@ -77,6 +77,10 @@ class Tile(Part):
         return self.block.is_own
 
     @property
+    def has_tangent(self) -> bool:
+        return self.block.has_tangent
+
+    @property
     def patterns(self) -> tuple:
         return tuple(None if p is None else p[rows] for p, rows in zip(super().patterns, self.block.rows))
 
@@ -135,7 +139,7 @@ class Tile(Part):
         def noise():
             if isinstance(new.ntk, int):
                 return 1.
-            if new.ntk.shape != new.nngp.shape:
+            if not new.has_tangent or new.ntk.shape != new.nngp.shape:
                 return inf
             return 1 + _largest(over(own(new.ntk), own(new.nngp)))
         new = self._holding(arrays)
@@ -186,7 +190,7 @@ class Tile(Part):
 
         def amplification():
             cov, slope = own
-            return _largest(over(slope * self.q1, cov.k))
+            return inf if not self.has_tangent else _largest(over(slope * self.q1, cov.k))
         own = dual(Pair.same(self.q1, is_generic=True)) if self.is_own else None
         q = self.tape(variances)
         growth = _of_both(max, self.tape(amplification))          # of relative errors of K
@@ -391,7 +395,7 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
     q1, q2 = tape(lambda: own_variances(a))
     is_generic = is_generic or (b is None and not sizes)                # variances alone
-    block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic)
+    block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic, has_tangent=ntk)
     new = Tile(Cov(None), None, *shared_signal(*signals), demand.paired, q1, q2, no_tape, block)
     area = demand.area and not is_generic
     demand = replace(demand, gap=not is_generic and not (area and not sizes), area=area)

@@ -16,13 +16,13 @@ from .start import channels_last
 from .tape import copied, joined, of_rows, recording, replaying
 from .tile import input_tile
 
-__all__ = ['in_parts', 'is_large']
+__all__ = ['in_parts', 'is_large', 'on_threads']
 
 
-FEW = 2 ** 11         # pairs without positions up to which tiles are slower than one pass: measured
-LISTED = 2 ** 17      # pairs of inputs with each other up to which they are one list: measured
-HIGH = 64            # least rows of a tile without positions: mirrored, they are written in one run
-MANY = 32            # if there are more tiles than this, the first tells whether to try the others without gaps
+WORTH_TILES = 2 ** 11    # pairs without positions up to which tiles are slower than one pass: measured
+LISTED = 2 ** 17         # pairs of inputs with each other up to which they are one list: measured
+HIGH = 64                # least rows of a tile without positions: mirrored, they are written in one run
+WORTH_A_TRY = 32         # tiles beyond which the first one tells whether to try the others without gaps
 
 
 def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...]) -> bool:
@@ -32,15 +32,25 @@ def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...
     if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
-    return pairs > (min(FEW, ENTRIES) if x1.ndim == 2 else 1) and isinstance(layer.after(signals[0]), Signal) and \
-        layer.tileable(signals[0]) and _in_tiles(layer)
+    least = min(WORTH_TILES, ENTRIES) if x1.ndim == 2 else 1
+    return pairs > least and isinstance(layer.after(signals[0]), Signal) and layer.tileable(signals[0]) and \
+        _in_tiles(layer)
 
 
-def _in_tiles(value):
-    """True if all layers in `value` allow tiles and autograd follows none of its numbers."""
-    if is_dataclass(value):
-        return getattr(value, 'in_tiles', True) and all(_in_tiles(getattr(value, f.name)) for f in fields(value))
-    return all(map(_in_tiles, value)) if isinstance(value, tuple) else kind(value) != 'autograd'
+def _in_tiles(layer):
+    """True if all layers within allow tiles and autograd follows none of their numbers."""
+    return _all(layer, lambda part: kind(part) != 'autograd' and getattr(part, 'in_tiles', True))
+
+
+def on_threads(layer: Any) -> bool:
+    """True if no layer within calls functions of the user, which may not be safe in threads."""
+    return _all(layer, lambda part: getattr(part, 'on_threads', True))
+
+
+def _all(value, holds):
+    """True if `holds` of a layer, of the layers in its fields and of all else there."""
+    parts = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else value
+    return holds(value) and (not isinstance(parts, (list, tuple)) or all(_all(part, holds) for part in parts))
 
 
 def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Signal], demand: Demand,
@@ -48,6 +58,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     """Return {name: kernel} of a network, for 'nngp' and 'ntk': first inputs with themselves, then the other pairs."""
     xp = namespace(x1)
     symmetric = x2 is None
+    has_noise = on_threads(layer)        # functions of the user may have no slope
     a = _laid_out(x1, demand)
     b = a if x2 is None else _laid_out(x2, demand)
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
@@ -62,7 +73,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
         """Return kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps, rows = [], (slice(lo, lo + size),) * 2
-            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=True)
+            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=has_noise)
             return values, steps, k.nngp.shape[1:]
         parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), progress=shown(None, 'variances')))
         steps = [joined(entries) for entries in zip(*steps)]
@@ -83,7 +94,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     outs = [xp.empty_like(a, shape=(len(a), len(b), *positions)) for _ in names]
     jobs = _blocks(a, b, size, symmetric)
-    is_generic = len(jobs) <= MANY or block(jobs.pop(0))
+    is_generic = len(jobs) <= WORTH_A_TRY or block(jobs.pop(0))
     in_threads(lambda job: block(job, is_generic), jobs, progress=shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values

@@ -21,6 +21,7 @@ __all__ = ['Explanation', 'Row', 'Values', 'explained']
 NUMBERS = 'q1', 'q2', 'k', 'angle', 'gap', 'ntk'
 HEADER = '', 'layer', 'q', "q'", 'K', 'angle', 'gap', 'Θ', 'formula'
 LEFT = 0, 1, 8             # columns
+FEW, MOST = 6, 40          # places that are listed; layers that are named below a picture
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Explanation:
     def __str__(self) -> str:
         rows = [(r.place, shortened(r.layer), *_written(r.after)) for r in self.rows]
         lines = as_lines(HEADER[:-1], rows, LEFT)
-        formulas = [f'{", ".join(places)}  {name}: {as_unicode(formula)}'
+        formulas = [f'{_listed(places)}  {name}: {as_unicode(formula)}'
                     for (name, formula), places in self._formulas().items()]
         return '\n'.join([self._title(), '', *lines, '', *formulas])
 
@@ -121,7 +122,8 @@ class Explanation:
                 joined['label'] = None                                             # the first line is named
         names = [' | '.join(row.layer.partition('(')[0] for row, depth in zip(self.rows, depths) if depth == n)
                  for n in range(max(depths) + 1)]
-        ax.set_xticks(range(len(names)), names, rotation=90)
+        step = 1 + len(names) // MOST
+        ax.set_xticks(range(0, len(names), step), names[::step], rotation=90)
         ax.set_ylabel('angle [rad]')
         return ax
 
@@ -148,6 +150,11 @@ class Explanation:
         return found
 
 
+def _listed(places):
+    """Return places as text, the first two and the last if they are many."""
+    return ', '.join(places if len(places) <= FEW else [*places[:2], '…', places[-1]])
+
+
 def _written(values):
     """Return the numbers of a row as text."""
     return [f'{float(getattr(values, name)):.6g}' for name in NUMBERS]
@@ -167,12 +174,14 @@ def explained(net: Any, x1: Tree, x2: Tree, pair: Sequence[int] | None, position
     is_apart = all(map(net.tileable, given.signals))
     given = _cut(given, i, j) if is_apart else given
     planned(net, given, (), is_apart)
-    copy, layers = watched(net)
+    rows = _Rows((0, 0) if is_apart else chosen, position)
+    copy, _ = watched(net, rows.look)
     plan = Whole(copy, given, (), is_part=is_apart)
     start = plan.start()
+    for state in leaves(start):
+        rows.add('', 'input', '', [], state)
     copy.propagate(start)
-    index = (0, 0) if is_apart else chosen
-    return Explanation(net, chosen, is_one, tuple(_rows(start, layers, index, position)))
+    return Explanation(net, chosen, is_one, tuple(rows.found))
 
 
 def _pair(pair, sizes, is_one):
@@ -204,29 +213,28 @@ def _cut(given, i, j):
         demand=given.demand)
 
 
-def _rows(start, layers, index, position):
-    """Return the rows of the inputs and of all layers; `index` says which entry of the batch axes."""
-    rows, made = [], {}
+class _Rows:
+    """The rows `found` so far; `made` has the number of the row that made a state, by its id.
 
-    def add(place, layer, formula, inputs, state):
-        if id(state) in made:
-            return
-        sources = tuple(dict.fromkeys(made[id(k)] for k in leaves(inputs) if id(k) in made))
-        made[id(state)] = len(rows)
-        rows.append(Row(place, layer, formula, sources, tuple(rows[n].after for n in sources),
-                        _values(state, index, position, f'{place} {layer}')))
-    for state in leaves(start):
-        add('', 'input', '', [], state)
-    for seen in layers:
-        for before, after in seen.states:
-            outputs = leaves(after)
-            add(seen.place, repr(seen.layer), seen.layer.formula, before, outputs[0])
-            for state in outputs[1:]:
-                if _values(state, index, position, '') == rows[-1].after:          # a copy
-                    made[id(state)] = len(rows) - 1
-                else:
-                    add(seen.place, repr(seen.layer), seen.layer.formula, before, state)
-    return rows
+    A state that is gone may leave its id to a later one, which then takes its place here.
+    """
+
+    def __init__(self, index, position):
+        self.index, self.position = index, position
+        self.found, self.made = [], {}
+
+    def look(self, seen, before, after):
+        """Add a row for each output of a layer; copies, such as those of FanOut, share one."""
+        for i, state in enumerate(leaves(after)):
+            self.add(seen.place, repr(seen.layer), seen.layer.formula, leaves(before), state, is_next=i > 0)
+
+    def add(self, place, layer, formula, inputs, state, is_next=False):
+        values = _values(state, self.index, self.position, f'{place} {layer}')
+        if not is_next or values != self.found[-1].after:
+            sources = tuple(dict.fromkeys(self.made[id(k)] for k in inputs if id(k) in self.made))
+            before = tuple(self.found[n].after for n in sources)
+            self.found.append(Row(place, layer, formula, sources, before, values))
+        self.made[id(state)] = len(self.found) - 1
 
 
 def _values(k, index, position, name):

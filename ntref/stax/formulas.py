@@ -27,11 +27,7 @@ def as_unicode(latex: str) -> str:
 
     Parameters
     ----------
-    latex : str         a formula in the LaTeX that the formulas of layers use.
-
-    Raises
-    ------
-    ValueError : a command that is not among those.
+    latex : str         a formula in the LaTeX that the formulas of layers use; commands beyond that stay as they are.
 
     Examples
     --------
@@ -68,16 +64,14 @@ def _next(tokens):
         return _argument(tokens)
     if token in ACCENTS:
         return _argument(tokens) + ACCENTS[token]
-    if token.startswith('\\') and token not in SYMBOLS:
-        raise ValueError(f'expected a command that formulas of layers use, got {token!r}. Add it to SYMBOLS.')
     return SYMBOLS.get(token, token)
 
 
 def _argument(tokens):
     """Return the text of the argument of a command: a group, or one symbol."""
-    while tokens[0].isspace():
+    while tokens and tokens[0].isspace():
         tokens.pop(0)
-    return _next(tokens)
+    return _next(tokens) if tokens else ''
 
 
 def _shifted(mark, text):

@@ -1,4 +1,5 @@
 """How the kernels of a call are computed: whole, or in tiles. What is wrong is said before anything is computed."""
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -6,11 +7,12 @@ from typing import Any
 from ..arrays import free_on_device, namespace, untraced
 from ..derivatives import adjoint_pair, is_traced
 from ..engine.memory import check_memory
+from ..engine.run import alone
 from ..recursion.primitive import differentiable_kernels
 from ..recursion.reverse import Backward
 from ..recursion.signal import Signal
 from ..recursion.start import input_kernel
-from ..recursion.tiled import in_parts, is_large
+from ..recursion.tiled import in_parts, is_large, on_threads
 from ..types import Array, Tree
 from .given import Given, first_leaf
 from .numbers import with_numbers
@@ -57,7 +59,8 @@ class Tiles:
         """Return {name: kernel}."""
         given = self.given
         x2 = None if not self.is_part and given.are_same else given.x2
-        return in_parts(self.layer, given.x1, x2, given.signals, given.demand, self.names)
+        with nullcontext() if on_threads(self.layer) else alone():
+            return in_parts(self.layer, given.x1, x2, given.signals, given.demand, self.names)
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,8 @@ def gradient_in_tiles(layer: Any, given: Given, names: tuple[str, ...]) -> bool:
         return False
     x1 = untraced(given.x1)
     x2 = untraced(given.x2)
+    if not on_threads(layer):
+        return False                             # functions of the user may open traces themselves
     if x2 is not None and replace(given, x1=x1, x2=x2).are_same:
         return False                             # a block does not know which of its inputs are the same
     plain = with_numbers(layer, map(untraced, layer.followed_numbers))

@@ -96,7 +96,7 @@ def summarized(net: Any, shape: Tree, get: Any) -> Summary:
     copy.trace(signal)
     rows = [_row('', 'input', signal, 0, demand, True)]
     for seen in layers:
-        before, after = seen.signals[0]
+        before, after = seen.signals
         count = sum(prod(leaf.shape) for leaf in leaves(seen.layer.init(generator(0), before)))
         rows.append(_row(seen.place, repr(seen.layer), after, count, seen.demand, seen.layer.knows_flat))
     inputs = leaves(signal)[0].inputs

@@ -1,6 +1,6 @@
 """Networks whose layers tell what goes through them: states, signals and demands. The computation is the same."""
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ['Seen', 'watched']
@@ -14,14 +14,12 @@ class Seen:
     ----------
     path : tuple of int         place of the layer, indices of the networks around it.
     layer : Layer
-    signals : list              (before, after) of each signal that was traced.
-    states : list               (before, after) of each state that was propagated.
-    demand                      the demand on its output, that was asked for last.
+    signals                     (before, after) of the signal that was traced last.
+    demand                      the demand on its output that it was given last.
     """
     path: tuple[int, ...]
     layer: Any
-    signals: list = field(default_factory=list)
-    states: list = field(default_factory=list)
+    signals: Any = None
     demand: Any = None
 
     @property
@@ -30,35 +28,37 @@ class Seen:
         return '.'.join(map(str, self.path))
 
 
-def watched(net: Any) -> tuple[Any, list[Seen]]:
-    """Return a copy of the network, and what goes through each of its layers, in the order of computation."""
+def watched(net: Any, look: Callable[[Seen, Any, Any], None] | None = None) -> tuple[Any, list[Seen]]:
+    """Return a copy of the network, and what goes through each of its layers, in the order of computation.
+
+    `look(seen, before, after)` is called with each state that goes through a layer; states are not kept, since they may
+    be large.
+    """
     found: list[Seen] = []
 
     def copy(layer, path):
         seen = Seen(path, layer)
         found.append(seen)
         new = object.__new__(type(layer))
-        new.__dict__.update(
-            layer.__dict__,
-            propagate=_kept(layer.propagate, seen.states),
-            trace=_kept(layer.trace, seen.signals),
-            _to_meet=_told(layer._to_meet, seen))
+        new.__dict__.update(layer.__dict__, **_instead(layer, seen, look))
         return new
     return net.mapped(copy), found
 
 
-def _kept(f: Callable, values: list) -> Callable:
-    """Return f, whose arguments and values are appended to `values`."""
-    def g(value):
-        new = f(value)
-        values.append((value, new))
+def _instead(layer, seen, look):
+    """Return the methods of the copy by name: those of the layer, which tell what they are given."""
+    def propagate(k):
+        new = layer.propagate(k)
+        if look is not None:
+            look(seen, k, new)
         return new
-    return g
 
+    def trace(signal):
+        new = layer.trace(signal)
+        seen.signals = signal, new
+        return new
 
-def _told(to_meet, seen):
-    """Return `to_meet`, which tells what demand it was given."""
-    def g(demand):
+    def to_meet(demand):
         seen.demand = demand
-        return to_meet(demand)
-    return g
+        return layer._to_meet(demand)
+    return dict(propagate=propagate, trace=trace, _to_meet=to_meet)

@@ -267,7 +267,7 @@ def test_many_tiles_follow_the_first(rng, monkeypatch):
     for copies in (), (11,):
         x[list(copies)] = x[0]
         for many in 10 ** 6, 3:
-            monkeypatch.setattr(tiled, 'MANY', many)
+            monkeypatch.setattr(tiled, 'WORTH_A_TRY', many)
             tried.clear()
             k = net.kernel_fn(x, get='ntk')
             retried = tried.count(False)

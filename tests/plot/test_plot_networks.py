@@ -106,6 +106,13 @@ def test_the_critical_line_of_erf():
     assert ax.get_title() == 'Erf()' and (ax.get_xlabel(), ax.get_ylabel()) == ('W_std', 'b_std')
 
 
+def test_grids_are_lists_or_arrays_of_one_axis():
+    ax = plot.phase_diagram(Relu(), [.5, 1., 1.2], [.1, .2])
+    assert ax.collections[0].get_array().shape == (2, 3)
+    with pytest.raises(ValueError, match=r'two numbers or more, got shapes \(3, 1\) and \(250,\)'):
+        plot.phase_diagram(Relu(), numpy.ones((3, 1)))
+
+
 @pytest.mark.parametrize('other', [Tanh, Dense(1), None, NET], ids=repr)
 def test_phase_diagrams_are_of_nonlinearities(other):
     with pytest.raises(TypeError, match=r'expected a nonlinearity such as stax.Tanh\(\)'):

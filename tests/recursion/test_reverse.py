@@ -54,7 +54,7 @@ IMAGES = [
 @pytest.fixture(autouse=True)
 def blocks(monkeypatch):
     """All calls in blocks, which are small."""
-    monkeypatch.setattr(tiled, 'FEW', 0)
+    monkeypatch.setattr(tiled, 'WORTH_TILES', 0)
     monkeypatch.setattr(reverse, 'ENTRIES', 2 ** 9)
 
 
@@ -148,7 +148,7 @@ def test_in_one_of_the_inputs(net, entries, rng, monkeypatch):
 @pytest.mark.parametrize('n', [1, 2, 40])
 def test_small_calls_go_in_blocks(name, n, rng, monkeypatch, counted):
     """Calls that are too small for tiles have the values of plain ones, in one piece, and gradients in blocks."""
-    monkeypatch.setattr(tiled, 'FEW', 2 ** 16)
+    monkeypatch.setattr(tiled, 'WORTH_TILES', 2 ** 16)
     x, y = rng.standard_normal((n, 12)), rng.standard_normal((3, 12))
     seen = []
 

@@ -8,6 +8,7 @@ import mpmath
 import numpy
 import pytest
 from examples import NETWORKS, NOT_LAYERS, POSITIONS, draw
+from kinds import to_kind
 from scipy.special import erf, ndtr
 
 from ntref import stax
@@ -168,6 +169,14 @@ def test_lists_masks_and_patterns(rng):
     assert found.k == net.kernel_fn(nodes[2:], nodes[1:2], pattern=(edges[2:], edges[1:2])).nngp
 
 
+def test_kinds_of_arrays(kind, rng):
+    x = rng.standard_normal((2, 3)).astype('float32').astype('float64')
+    net = serial(Dense(8, 1.5), Relu(), Dense(1))
+    found, expected = net.explain(to_kind(kind, x)).rows[-1].after, net.explain(x).rows[-1].after
+    digits = 1e-6 if kind == 'float32' else 1e-14
+    assert abs(found.ntk - expected.ntk) < digits * expected.q2 and found.shape == expected.shape
+
+
 def test_digits_stay():
     net = serial(Dense(8, 1.5), Relu(), Dense(1))
     single = net.explain(numpy.float32([[1, 2], [2, .5]])).rows[-1].after
@@ -203,9 +212,12 @@ def test_layers_of_others_need_no_formula(rng):
     assert 'Twice:' not in str(found) and '<td' in found._repr_html_()
 
 
-def test_a_command_that_is_not_known():
-    with pytest.raises(ValueError, match='formulas of layers use, got .*mathbb'):
-        as_unicode(r'K_+ = \mathbb E')
+@pytest.mark.parametrize('latex, text', [
+    (r'K_+ = \mathbb E', r'K₊ = \mathbb E'), ('K_', 'K'), (r'\frac{1', '1 / '), (r'x^{a b}_w', 'x^(a b)_w'),
+    (r'-\frac{a + b}{2}', '-(a + b) / 2'), (r'\frac{1}{2 a} K', '(1 / (2 a)) K'), (r'\sqrt{f(a + b)}', '√(f(a + b))')])
+def test_formulas_of_others(latex, text):
+    """Commands that are not known stay; what is broken is written as far as it goes."""
+    assert as_unicode(latex) == text.strip()
 
 
 WORD = re.compile(
@@ -327,6 +339,13 @@ def test_the_picture_has_the_angles(rng, pyplot):
     assert names[:4] == ['input', 'Dense', 'FanOut', 'Relu | Erf']
     assert len({line.get_color() for line in ax.lines}) == 1
     assert found.plot(ax, color='C3') is ax and ax.lines[-1].get_color() == 'C3' == ax.lines[len(joins) + 1].get_color()
+
+
+def test_deep_networks_are_shown_briefly(rng, pyplot):
+    found = serial(repeat(serial(Dense(8, 1.4), Relu()), 50), Dense(1)).explain(rng.standard_normal((2, 8)))
+    assert str(found).splitlines()[-2].startswith('0.0.0, 0.1.0, …, 1  Dense: ') and len(found.rows) == 102
+    ticks = found.plot().get_xticks()
+    assert [*ticks] == [*range(0, 102, 3)]
 
 
 def test_networks_say_what_they_are():

@@ -98,10 +98,13 @@ def test_text_of_layers_is_escaped_and_shortened():
 
 def test_a_watched_network_is_the_same(rng):
     x = rng.standard_normal((70, 5))
-    copy, seen = watched(RESIDUAL)
+    looked = []
+    copy, seen = watched(RESIDUAL, lambda one, before, after: looked.append(one))
     assert numpy.array_equal(copy.kernel_fn(x, get='ntk'), RESIDUAL.kernel_fn(x, get='ntk'))
+    looked.clear()
+    copy.kernel_fn(x)
     assert [one.place for one in seen] == [row.place for row in RESIDUAL.summary((-1, 5)).rows[1:]]
-    assert all(one.states and one.signals and one.demand for one in seen)
+    assert looked == seen and all(one.signals and one.demand for one in seen)
     assert not any(set(vars(one.layer)) & {'propagate', 'trace', '_to_meet'} for one in seen)
 
 

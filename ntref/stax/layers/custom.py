@@ -11,6 +11,8 @@ from ...duals.geometry import Cov, over
 from ...duals.pair import Pair
 from ...duals.price import Price
 from ...duals.truncated import DELTA, Products, combined
+from ...recursion.part import Part
+from ...recursion.signal import Signal
 from ...recursion.steps import Steps
 from ...types import Array
 from ..written import as_text
@@ -43,7 +45,7 @@ class Elementwise(Nonlinearity):
     Price's theorem: docs/theory/duals.md#price.
     """
     dual_formula = r"K_+ = f(K, q, q'),\quad \Theta_+ = \dot f(K, q, q') \Theta"
-    in_tiles = False                 # functions of the user may not be thread-safe
+    on_threads = False               # functions of the user may not be thread-safe
 
     fn: Callable | None = None
     nngp_fn: Callable | None = None
@@ -62,7 +64,12 @@ class Elementwise(Nonlinearity):
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return self._covariance(p), self._slope(p)
 
+    def tileable(self, signal: Signal) -> bool:
+        return signal.mask is None       # masked variables are none that the functions have to know
+
     def kernel(self, k: Steps) -> Steps:
+        if isinstance(k, Part):
+            return k.nonlinear(self.dual if k.has_tangent else self._covariance_alone)
         pairs = []
         nothing = k.nothing()
 
@@ -70,7 +77,10 @@ class Elementwise(Nonlinearity):
             pairs.append(p)
             return self._covariance(p, nothing[len(pairs) - 1]), 0 * p.k
         new = k.nonlinear(covariance)
-        return new if k.ntk is None else new.but(ntk=self._slope(pairs[0], nothing[0]) * k.ntk)
+        return new if not k.has_tangent else new.but(ntk=self._slope(pairs[0], nothing[0]) * k.ntk)
+
+    def _covariance_alone(self, p):
+        return self._covariance(p), 0 * p.k
 
     def _covariance(self, p, nothing=False):
         """Return K', checked except where `nothing`, an array of bool, is True."""
@@ -135,7 +145,7 @@ class ElementwiseNumerical(Nonlinearity):
     ------
     docs/theory/duals.md#quadrature.
     """
-    in_tiles = False                 # functions of the user may not be thread-safe
+    on_threads = False               # functions of the user may not be thread-safe
 
     fn: Callable
     deg: int | None = None
@@ -147,6 +157,10 @@ class ElementwiseNumerical(Nonlinearity):
         _check_functions(self, fn=self.fn, df=self.df)
         if self.deg is not None:
             object.__setattr__(self, 'deg', as_whole(self.deg, 'ElementwiseNumerical: deg', 1))
+
+    @property
+    def in_tiles(self):
+        return self.deg is None          # the error of few nodes is not the same where u and v change places
 
     def phi(self, xp: Any, z: Array) -> Array:
         return self.fn(z)
