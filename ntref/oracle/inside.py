@@ -69,13 +69,13 @@ def layer_values(net: Layer, x1: Tree, x2: Tree = None, **options: Any) -> list[
     1 Relu  0.267077 0.187500
     2 Dense 0.267077 0.454577
     """
-    copy, found = watched(net.mapped(_with_positions))
-    copy.kernel_fn(x1, x2, **options)
     values = []
-    for seen in found:
-        _, state = seen.states[-1]
-        if hasattr(state, 'nngp'):
-            values.append(LayerValues(seen.place, seen.layer.name, _kernels(state), state.diagonal_spatial))
+
+    def look(seen, before, after):
+        if hasattr(after, 'nngp'):
+            values.append(LayerValues(seen.place, seen.layer.name, _kernels(after), after.diagonal_spatial))
+    copy, _ = watched(net.mapped(_with_positions), look)
+    copy.kernel_fn(x1, x2, **options)
     return values
 
 
