@@ -131,8 +131,11 @@ def told(value: Any, within: tuple = ()) -> str:
         given = tell(value.__defaults__, value.__kwdefaults__, enclosed)
         return f'{value.__qualname__}({_code(value.__code__)}, {given})'
     is_bare = type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__')
-    state = tell(vars(value)) if is_bare else ''
-    return re.sub(' at 0x[0-9a-fA-F]+', '', repr(value)) + state
+    if is_bare or hasattr(value, 'of_blocks'):                         # that of a network names its functions alone
+        shown, state = object.__repr__(value), tell(vars(value))
+    else:
+        shown, state = repr(value), ''
+    return re.sub(' at 0x[0-9a-fA-F]+', '', shown) + state
 
 
 def _code(code):

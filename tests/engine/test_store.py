@@ -685,6 +685,16 @@ def test_who_a_function_is():
                                capture_output=True, check=True).stdout for seed in (1, 2)}) == 1
 
 
+def test_networks_with_functions_of_one_name_are_two(store):
+    """Their texts are the same, what they compute is not."""
+    once, twice = (stax.serial(stax.Dense(8), stax.ElementwiseNumerical(f, 5), stax.Dense(1)).kernel_fn
+                   for f in (lambda z: z, lambda z: 2 * z))
+    assert repr(once) == repr(twice)
+    batch(once, 2, out=store)(numpy.eye(3), None, 'nngp')
+    with pytest.raises(ValueError, match='differs in network'):
+        batch(twice, 2, out=store)(numpy.eye(3), None, 'nngp')
+
+
 # ------------------------------------------------------------------ read-only, full
 
 def test_read_only():
