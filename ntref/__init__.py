@@ -14,7 +14,7 @@ __all__ = ['Kernel', 'NtkImplementation', 'batch', 'classic', 'empirical_kernel_
 __version__ = '0.1.0'
 __getattr__ = unknown_name(__name__, {
     **dict.fromkeys(stax.__all__, 'It is in ntref.stax.'), **dict.fromkeys(predict.__all__, 'It is in ntref.predict.'),
-    **{name: f'Write import ntref.{name}.' for name in ('oracle', 'plot', 'testing', 'quadrature')},
+    **{name: f'Write import ntref.{name}.' for name in ('oracle', 'plot', 'testing', 'quadrature', 'estimators')},
     'utils': 'Its functions are public: batch, empirical_ntk_fn, monte_carlo_kernel_fn.',
     'get_ker_fun_mc': 'Take monte_carlo_kernel_fn.',
     'ntk': 'Take kernel_fn(x1, x2, "ntk") of a network of stax, or empirical_ntk_fn of a finite one.',

@@ -53,6 +53,7 @@ def test_mixing_is_noticed_in_batches(batch_size, rng):
         assert abs(classic.ntk(f)(W, x1, x2) - expected).max() < 1e-12 * max(abs(expected).max(), 1)
 
 
+@pytest.mark.slow
 def test_batches_save_memory(rng):
     """Of 100 inputs, 10 outputs: less than a third beyond the result."""
     init_fn, f, _ = stax.serial(stax.Dense(128), stax.Relu(), stax.Dense(10))

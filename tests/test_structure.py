@@ -201,10 +201,13 @@ ALLOWED = {
     'predict.equations': {'predict.factor', 'predict.loss'},
     'predict.flow': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
                      'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode'},
+    'predict.laplace': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
+                        'predict.factor', 'predict.gaussian', 'predict.iterative', 'predict.layout'},
     'predict.__init__': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.discrete', 'predict.ensemble',
                          'predict.factor', 'predict.flow', 'predict.gaussian', 'predict.hyperparameters',
                          'predict.iterative', 'predict.iterative_gaussian', 'predict.kernel_gradient',
-                         'predict.network_evidence', 'predict.ode', 'predict.out_of_core', 'predict.sampling'},
+                         'predict.laplace', 'predict.network_evidence', 'predict.ode', 'predict.out_of_core',
+                         'predict.sampling'},
     # finite networks: functions that autograd differentiates, no layers
     'empirical.trees': {'arguments', 'no_arrays', 'trees', 'types'},
     'empirical.pairing': {'arrays', 'types'},
@@ -245,6 +248,21 @@ ALLOWED = {
     'plot.networks': {'arguments', 'drawing', 'empirical', 'stax', 'types'},
     'plot.phases': {'drawing', 'types', 'duals.pair'},
     'plot.__init__': {'arguments', 'plot.gaussians', 'plot.kernels', 'plot.networks', 'plot.phases', 'plot.trained'},
+    # estimators of scikit-learn: on top of all
+    'estimators.inputs': {'arguments', 'types'},
+    'estimators.networks': {'arguments', 'stax', 'types', 'stax.layers.nonlinearity'},
+    'estimators.ridges': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.factor'},
+    'estimators.solved': {'predict.bayes', 'predict.closed_form', 'predict.gaussian', 'predict.iterative_gaussian',
+                          'predict.layout'},
+    'estimators.base': {'arguments', 'types', 'engine.batch', 'engine.cover', 'engine.run', 'estimators.inputs',
+                        'estimators.networks', 'estimators.ridges', 'estimators.solved'},
+    'estimators.regressors': {'arguments', 'predict', 'types', 'estimators.base', 'estimators.inputs'},
+    'estimators.calibration': {},
+    'estimators.classifiers': {'arguments', 'arrays', 'predict', 'types', 'engine.cover', 'engine.run',
+                               'predict.laplace', 'predict.layout', 'estimators.base', 'estimators.calibration',
+                               'estimators.ridges'},
+    'estimators.kernel': {'stax', 'types', 'engine.cover', 'estimators.inputs', 'estimators.networks'},
+    'estimators.__init__': {'estimators.classifiers', 'estimators.kernel', 'estimators.regressors'},
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
@@ -305,7 +323,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges', 'keep', 'duals.angle', 'duals.fast', 'duals.generic',
     'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
     'engine.chunks', 'engine.forms', 'engine.sink', 'engine.store', 'predict.equations', 'predict.flow',
-    'predict.hyperparameters', 'predict.loss', 'predict.network_evidence',
+    'predict.hyperparameters', 'predict.laplace', 'predict.loss', 'predict.network_evidence',
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
     'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli.cases', 'cli.inputs', 'cli.predict',
@@ -316,7 +334,9 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check pairing pullbacks record side jacobian products rules weights plan structured '
-        'followed kernels'.split())), {'numpy'})
+        'followed kernels'.split()), *(
+        f'estimators.{name}' for name in
+        'inputs ridges solved base regressors calibration classifiers kernel'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
@@ -325,6 +345,7 @@ ASKS_FOR_THE_KIND = {
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays
     'predict.flow': 1,          # refuses what SciPy's solvers cannot do
+    'predict.laplace': 1,       # refuses what is not NumPy's
     'stax.layers.custom': 1,    # refuses what SciPy's quadrature cannot do
     'stax.network': 1,          # mpmath wants the digits of arguments
     'recursion.tiled': 2,       # tiles are NumPy's, and not for traced parameters
@@ -478,7 +499,7 @@ def test_code_lines():
 # ------------------------------------------------------------------ public names
 
 @pytest.mark.parametrize('module', ['ntref', 'ntref.stax', 'ntref.predict', 'ntref.empirical', 'ntref.testing',
-                                    'ntref.oracle', 'ntref.classic', 'ntref.plot'])
+                                    'ntref.oracle', 'ntref.classic', 'ntref.plot', 'ntref.estimators'])
 def test_public_names_exist_and_are_documented(module):
     module = importlib.import_module(module)
     assert len(set(module.__all__)) == len(module.__all__) > 1
@@ -539,7 +560,7 @@ def test_the_reader_of_types_sees_what_has_none():
 
 def test_public_names_have_one_home():
     """What the subpackages offer is what their modules list."""
-    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical', 'testing', 'plot'):
+    for package in ('stax', 'predict', 'quadrature', 'engine', 'empirical', 'testing', 'plot', 'estimators'):
         module = importlib.import_module(f'ntref.{package}')
         listed = {public for name in SOURCES if name.startswith(package + '.') and not name.endswith('__init__')
                   for public in getattr(importlib.import_module(f'ntref.{name}'), '__all__', ())}

@@ -5,7 +5,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import cache, lru_cache, partial
 from importlib import import_module
 from itertools import islice
@@ -16,9 +16,10 @@ from typing import Any
 from ..arguments import as_flag
 
 __all__ = [
-    'alone', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads',
+    'alone', 'blas_for', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads',
     'one_thread_of_blas', 'shown']
 
+SMALL = 400        # rows of matrices for which threads of BLAS gain little; on busy cores they wait for each other
 AHEAD = 64         # jobs that are submitted to an executor ahead of time, with their inputs
 PATIENCE = 1       # seconds before progress is shown if it was not asked for
 RETRIES = 3        # retries of a job whose worker was lost, or which failed there
@@ -86,6 +87,11 @@ def in_threads(work: Callable[[Any], Any], jobs: Iterable[Any], threads: int | N
 def one_thread_of_blas() -> Any:
     """Return a context in which BLAS computes on one thread."""
     return _libraries(len(sys.modules)).limit(limits=1)
+
+
+def blas_for(n: int) -> Any:
+    """Return a context for matrices (n, n): with small ones BLAS computes on one thread."""
+    return one_thread_of_blas() if n <= SMALL else nullcontext()
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from .hyperparameters import Fit, FitError, fit_hyperparameters
 from .iterative import NotConvergedError, Solution, State, cg
 from .iterative_gaussian import gp_inference_iterative
 from .kernel_gradient import KernelGradient, kernel_gradient
+from .laplace import laplace_inference
 from .network_evidence import log_marginal_likelihood_gradient
 from .ode import Stats
 from .out_of_core import ComputedKernel
@@ -22,7 +23,7 @@ __all__ = [
     'RidgeSweep', 'SingularKernelWarning', 'Solution', 'State', 'Stats', 'cg',
     'fit_hyperparameters', 'gp_inference', 'gp_inference_iterative', 'gradient_descent',
     'gradient_descent_mse', 'gradient_descent_mse_ensemble', 'gradient_descent_mse_steps',
-    'kernel_gradient', 'leave_one_out', 'log_marginal_likelihood',
+    'kernel_gradient', 'laplace_inference', 'leave_one_out', 'log_marginal_likelihood',
     'log_marginal_likelihood_gradient', 'max_learning_rate', 'ridge_sweep', 'sample']
 
 __getattr__ = unknown_name(__name__, {

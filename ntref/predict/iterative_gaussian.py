@@ -120,11 +120,11 @@ class _Training:
         self.system = System(tiles, *options)
         self.a = None
 
-    def mean(self, k):
-        """Return K_*t A^-1 y."""
+    def solution(self):
+        """Return A^-1 y, solved when first needed."""
         if self.a is None:
             self.a = self.system.solve(self.y)[0].a
-        return k @ self.a
+        return self.a
 
     def test(self, k):
         """Return the kernel test x train, after a check of its shape."""
@@ -139,7 +139,7 @@ def _predict(name, trained, k_test_train, k_test_test):
     p = trained(kernel)
     k = p.test(field(k_test_train, kernel, 'k_test_train', _is_arraylike))
     rows = tuple(k.k.shape[::2])
-    mean = p.layout.outputs(p.mean(k), rows)
+    mean = p.layout.outputs(k @ p.solution(), rows)
     if k_test_test is None:
         return mean
     if name == 'ntkgp' and _is_arraylike(k_test_test):

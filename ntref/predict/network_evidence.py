@@ -1,7 +1,6 @@
 """Evidence for a network as a function of its hyper-parameters: its value and its gradient."""
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from math import isfinite, isqrt, prod
@@ -13,7 +12,7 @@ from ..arguments import as_function
 from ..arrays import is_array
 from ..engine.blocks import of_block
 from ..engine.cover import ENTRIES, blocks, cuts
-from ..engine.run import one_thread_of_blas
+from ..engine.run import blas_for
 from ..no_arrays import check_unfollowed
 from ..types import Array, HasKernel, KernelFn, Number
 from .bayes import evidence, evidence_gradient, kernel_of
@@ -28,7 +27,6 @@ Parts: TypeAlias = list[tuple[slice, slice]]
 
 RIDGE = 'diag_reg'         # the hyper-parameter that is not an argument of net_fn
 ALL = slice(None)
-SMALL = 400                # inputs up to which threads of BLAS gain little; on busy cores they wait for each other
 FEW = 2                    # inputs whose kernel is computed twice, to see that net_fn gives the same each time
 
 
@@ -140,7 +138,7 @@ class Problem:
     def value_and_gradient(self, hyper: Hyper) -> tuple[float, dict[str, float]]:
         """Return log p and {name: its derivative}."""
         k, pullback = self.followed(hyper)
-        with one_thread_of_blas() if len(k) <= SMALL else nullcontext():
+        with blas_for(len(k)):
             ridge = hyper.get(RIDGE, self.diag_reg)
             train = Training(k, self.y, ridge, self.absolute, self.trace_axes)
             value = float(evidence(train.a, train.y))

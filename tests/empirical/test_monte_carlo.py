@@ -95,6 +95,7 @@ def test_mean_is_the_infinite_network(name, rng):
         assert chance(estimate, kernel) > LEVEL > chance(estimate, 1.3 * kernel)
 
 
+@pytest.mark.slow
 def test_other_inputs_have_other_masks(rng):
     """With x2 the diagonal is not one of coincident inputs, unless they are equal."""
     net, x = serial(Dense(32), Dropout(.5), Dense(8)), rng.standard_normal((3, 5))
@@ -106,6 +107,7 @@ def test_other_inputs_have_other_masks(rng):
         assert chance(estimate, right) > LEVEL > chance(estimate, wrong)
 
 
+@pytest.mark.slow
 def test_bias_falls_with_the_width(rng):
     """E f^4 of one hidden layer of n rectified units is 3 K^2 (1 + 5 / n), by hand: E relu(u)^4 = 6 (E relu(u)^2)^2."""
     x = rng.standard_normal((1, 4))
@@ -291,6 +293,7 @@ def test_tiles_of_random_layers(batch_size, rng):
     assert abs(k[:, ::-1] - monte_carlo_kernel_fn(*given(net), 3, 1, batch_size)(x, None, 'nngp')).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_tiles_of_random_layers_have_the_right_mean(rng):
     """Also of duplicates in different blocks."""
     net, x = serial(Dense(32, 1.3, .2), Relu(), Dropout(.5), Dense(3)), rng.standard_normal((3, 4))

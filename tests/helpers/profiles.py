@@ -67,7 +67,6 @@ SAMPLED = {                 # tests of many long cases that are alike: every n-t
     'test_stax.py::test_the_kernel_of_a_layer_from_its_finite_network': 3,
     'test_store.py::test_killed_at_any_moment': 2,
     'test_testing.py::test_right_layers_pass': 6,
-    'test_weight_space.py::test_three_ways': 4,
 }
 
 LONG = {                    # files, pages and tests of which `-m quick` runs nothing: their first case takes a second
@@ -100,7 +99,6 @@ LONG = {                    # files, pages and tests of which `-m quick` runs no
     'test_certify.py::test_patterns_and_masks',
     'test_certify.py::test_series_against_sums_over_a_plane',
     'test_certify.py::test_too_few_nodes_are_not_certified',
-    'test_classic_ntk.py::test_batches_save_memory',
     'test_cli.py::test_the_command_is_installed',
     'test_cli.py::test_the_demo_meets_its_numbers_and_draws',
     'test_conformance.py::test_a_program_that_does_not_read_is_too_slow',
@@ -148,11 +146,9 @@ LONG = {                    # files, pages and tests of which `-m quick` runs no
     'test_memory.py::test_predicted_memory',
     'test_memory.py::test_the_named_call_fits',
     'test_memory.py::test_the_number_of_inputs_is_all_that_matters',
-    'test_monte_carlo.py::test_bias_falls_with_the_width',
     'test_monte_carlo.py::test_error_is_that_of_the_mean',
     'test_monte_carlo.py::test_get_and_axes',
     'test_monte_carlo.py::test_mean_is_the_infinite_network',
-    'test_monte_carlo.py::test_other_inputs_have_other_masks',
     'test_monte_carlo.py::test_stops_at_the_first_that_reaches_tol',
     'test_monte_carlo.py::test_tiles',
     'test_monte_carlo.py::test_tiles_of_random_layers_have_the_right_mean',

@@ -61,6 +61,7 @@ def rmse(a, b):
     return np.sqrt(np.mean((a - b) ** 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('loss, momentum', ROWS)
 def test_three_ways(loss, momentum, digits):
     (x, y, x_test), (learning_rate, steps, close, far) = digits, ROWS[loss, momentum]

@@ -24,7 +24,6 @@ SMOOTH = [Erf(), Erf(1.25, .75, .25), Sigmoid_like(), Gelu(), Sin(), Sin(.75, 1.
 REPORTED = [(Erf(), Rbf(.75)), (Gelu(), Rbf(.75)), (Erf(), Exp(.75, .5)), (Gelu(), Exp(.75, .5)), (Erf(), Sin()),
             (Gelu(), Sin()), (Sin(), Rbf(.75)), (Sin(), Exp(.75, .5)), (Sin(), Sin()), (Gabor(), Cos()),
             (Hermite(3), Sin(.75, 1.5, .5))]
-BEFORE_ERF = [(layer, Erf()) for layer in SMOOTH]          # whose gap and area the second layer differentiates
 TOLERANCE = 1e-13           # of the largest second derivative of the network at these inputs; measured 3e-14
 STEP = mp.mpf(10) ** -14
 WEIGHTS = {0: (0, 1, 0), 1: (mp.mpf(-1) / 2, 0, mp.mpf(1) / 2), 2: (1, -2, 1)}      # of f(-h), f(0), f(h)
@@ -88,7 +87,7 @@ def test_one_layer(layer):
     check(network([layer], None), 3, chosen=[0, 1, 4, 7, 10])
 
 
-@pytest.mark.parametrize('layers', REPORTED + BEFORE_ERF, ids=repr)
+@pytest.mark.parametrize('layers', REPORTED, ids=repr)
 def test_a_layer_behind_another(layers):
     check(network(layers, .25), 1, chosen=[0, 1, 10])
 

@@ -15,7 +15,7 @@ import run
 import scale
 from places import ROOT
 from studies import (
-    by_architecture, common, ensembles, inducing_points, monte_carlo, phases, small_data, tangent_kernel)
+    by_architecture, common, ensembles, estimators, inducing_points, monte_carlo, phases, small_data, tangent_kernel)
 
 from ntref import stax
 from ntref.plot.phases import fixed_points
@@ -107,6 +107,31 @@ def test_small_data(tmp_path):
         assert .92 < r.accuracy <= 1
     small_data.draw([r._replace(error=0.) for r in rows], tmp_path / 'figure.png')
     assert is_figure(tmp_path / 'figure.png')
+
+
+def test_estimators(tmp_path):
+    """All but the finite networks, whose time is theirs."""
+    rows = estimators.probabilities(('wine',), networks=0)
+    assert [row.method for row in rows if row.accuracy < .9] == [] and len(rows) == 5
+    assert .2 < rows[0].log_loss < .4 and max(row.log_loss for row in rows[1:4]) < .15            # Laplace is cautious
+    assert rows[0].calibration > .15 > .08 > max(row.calibration for row in rows[1:4])
+    estimators.draw(rows, tmp_path / 'figure.png')
+    assert is_figure(tmp_path / 'figure.png')
+
+
+@pytest.mark.slow
+def test_estimators_searched():
+    rows = estimators.measure(**{name: estimators.QUICK[name] for name in ('names', 'repeats')})
+    assert len(rows) == 10
+    for row in rows:
+        assert .75 < row.score <= 1
+
+
+def test_calibration_errors():
+    p = numpy.array([[.95, .05], [.95, .05], [.45, .55], [.35, .65]])
+    found = estimators.reliability(p, numpy.array([0, 1, 1, 1]))
+    assert found == [pytest.approx((.55, 1., 1)), pytest.approx((.65, 1., 1)), pytest.approx((.95, .5, 2))]
+    assert estimators.calibration_error(found) == pytest.approx((.45 + .35 + 2 * .45) / 4)
 
 
 def test_inducing_points(tmp_path):
@@ -469,6 +494,7 @@ def test_a_part_of_a_kernel():
     assert found.times * found.tiles == pytest.approx(210)
 
 
+@pytest.mark.slow
 def test_solutions_on_disk():
     whole, *others = scale.solved(300, tol=1e-6, rank=20)
     assert whole.steps is None and whole.distance == 0 and whole.seconds > 0

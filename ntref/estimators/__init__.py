@@ -1,0 +1,13 @@
+"""Infinitely wide networks as estimators of scikit-learn: regression, classes with probabilities, and a kernel."""
+from importlib import import_module
+
+try:
+    import_module('sklearn')
+except ImportError as e:
+    raise ImportError("expected scikit-learn for ntref.estimators, got none. In a checkout of ntref: pip install "
+                      "'.[sklearn]'") from e
+from .classifiers import NNGPClassifier, NTKClassifier
+from .kernel import NetworkKernel
+from .regressors import NNGPRegressor, NTKRegressor
+
+__all__ = ['NNGPClassifier', 'NNGPRegressor', 'NTKClassifier', 'NTKRegressor', 'NetworkKernel']
