@@ -69,7 +69,7 @@ ALLOWED = {
     'engine.run': {'arguments'},
     'engine.memory': {},
     'engine.cost': {},
-    'engine.forms': {'no_arrays'},
+    'engine.forms': {'no_arrays', 'once'},
     'engine.places': {},
     'engine.chunks': {'engine.places'},
     'engine.sink': {},

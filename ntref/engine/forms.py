@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from ..no_arrays import check_entries, check_unfollowed
+from ..once import without_memory
 
 __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
 
@@ -121,7 +122,7 @@ def told(value: Any, within: tuple = ()) -> str:
         try:
             return json.dumps(value.to_spec())
         except ValueError:                                             # it holds a function
-            return f'{type(value).__qualname__}({tell(vars(value))})'
+            return f'{type(value).__qualname__}({tell(without_memory(value))})'
     if hasattr(value, '__func__'):
         return tell(value.__self__, value.__func__)
     if hasattr(value, 'func') and hasattr(value, 'keywords'):          # functools.partial

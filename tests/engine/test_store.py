@@ -686,13 +686,14 @@ def test_who_a_function_is():
 
 
 def test_networks_with_functions_of_one_name_are_two(store):
-    """Their texts are the same, what they compute is not."""
+    """Their texts are the same, what they compute is not; what a used network remembers does not count."""
     once, twice = (stax.serial(stax.Dense(8), stax.ElementwiseNumerical(f, 5), stax.Dense(1)).kernel_fn
                    for f in (lambda z: z, lambda z: 2 * z))
     assert repr(once) == repr(twice)
     batch(once, 2, out=store)(numpy.eye(3), None, 'nngp')
     with pytest.raises(ValueError, match='differs in network'):
         batch(twice, 2, out=store)(numpy.eye(3), None, 'nngp')
+    assert numpy.array_equal(batch(once, 2, out=store)(numpy.eye(3), None, 'nngp'), once(numpy.eye(3), None, 'nngp'))
 
 
 # ------------------------------------------------------------------ read-only, full
