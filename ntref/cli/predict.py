@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy
 
+from ..predict import gradient_descent_mse_ensemble
+from ..predict.ridge import WAYS, chosen
 from .flags import add_command, add_network, new_file, positive, whole
 from .inputs import array, network, tables
 from .messages import say_cost, warnings_said
 
 __all__ = ['add']
 
-CHOSEN = 'evidence', 'loo'
-RIDGES = [10 ** (i / 2) for i in range(-14, 3)]         # of the mean variance, that are tried
 ENDINGS = '.csv', '.npy', '.npz'
 
 
@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
 
 
 def _ridge(text):
-    if text in CHOSEN:
+    if text in WAYS:
         return text
     try:
         if 0 <= float(text) < float('inf'):
@@ -63,7 +63,6 @@ def _table(text):
 
 
 def _run(args):
-    from ..predict import gradient_descent_mse_ensemble
     net = network(args.spec)
     x, y = _training_set(args)
     x_test = _inputs(args.test)
@@ -73,8 +72,8 @@ def _run(args):
         say_cost('predict', net, x, None, get)
         say_cost('predict', net, x_test, x, get)
         diag_reg = args.diag_reg
-        if diag_reg in CHOSEN:
-            diag_reg = _chosen(diag_reg, net, x, y, args.get)
+        if diag_reg in WAYS:
+            diag_reg = chosen(net.kernel_fn(x, None, args.get), y, diag_reg)
             print(f'ntref predict: diag_reg {diag_reg:.3g} by {args.diag_reg}', file=sys.stderr)
         predict_fn = gradient_descent_mse_ensemble(net, x, y, diag_reg=diag_reg)
         mean, covariance = predict_fn(t=args.t, x_test=x_test, get=args.get, compute_cov=True)
@@ -116,19 +115,6 @@ def _refuse_other_columns(x, x_test, args):
     if x.shape[1:] != x_test.shape[1:]:
         raise ValueError(f'expected inputs in {args.test} of the shape of those in {args.train}, {x.shape[1:]}, got '
                          f'{x_test.shape[1:]}.')
-
-
-# ------------------------------------------------------------------ diag_reg
-
-def _chosen(how, net, x, y, get):
-    """Return the diag_reg with the largest evidence, or the least squared error of each target from the others."""
-    from ..predict import ridge_sweep
-    prior = 'nngp' if get == 'nngp' else 'ntkgp'
-    sweep = ridge_sweep(net.kernel_fn(x, None, get), y, RIDGES, get=prior)
-    if how == 'evidence':
-        return RIDGES[sweep.log_marginal_likelihood.argmax()]
-    errors = ((sweep.leave_one_out.mean - y) ** 2).reshape(len(RIDGES), -1).mean(1)
-    return RIDGES[errors.argmin()]
 
 
 # ------------------------------------------------------------------ results

@@ -7,7 +7,7 @@ import pytest
 
 from ntref import predict, stax
 from ntref.cli import inputs, main
-from ntref.cli.predict import RIDGES
+from ntref.predict.ridge import GRID
 
 NET = stax.serial(stax.Dense(8, 1.5, .3), stax.Erf(), stax.Dense(1, 1.2, .1))
 X = numpy.random.default_rng(0).standard_normal((12, 3))
@@ -79,9 +79,9 @@ def test_one_target_is_the_last_column(folder, capsys):
 def test_diag_reg_by_evidence_and_by_leaving_one_out(get, prior, folder, capsys):
     """Each is the best of those that are tried, by functions that try one at a time."""
     k = NET.kernel_fn(X, None, get)
-    evidence = [predict.log_marginal_likelihood(k, Y, ridge, get=prior) for ridge in RIDGES]
-    errors = [((predict.leave_one_out(k, Y, ridge, get=prior).mean - Y) ** 2).mean() for ridge in RIDGES]
-    best = {'evidence': RIDGES[numpy.argmax(evidence)], 'loo': RIDGES[numpy.argmin(errors)]}
+    evidence = [predict.log_marginal_likelihood(k, Y, ridge, get=prior) for ridge in GRID]
+    alone = [predict.leave_one_out(k, Y, ridge, get=prior).log_density.sum() for ridge in GRID]
+    best = {'evidence': GRID[numpy.argmax(evidence)], 'loo': GRID[numpy.argmax(alone)]}
     for how, ridge in best.items():
         table, _, err = printed(
             ['predict', 'net.json', *SETS['npz'], '--diag-reg', how, '--get', get], capsys)
