@@ -23,8 +23,7 @@ def pyplot() -> Any:
     try:
         return import_module('matplotlib.pyplot')
     except ImportError:
-        raise ImportError("a picture needs matplotlib, which is not installed: pip install 'ntref[plot]', or pip "
-                          'install matplotlib.') from None
+        raise ImportError('a picture needs matplotlib, which is not installed: pip install matplotlib.') from None
 
 
 def axes(ax: Any = None) -> Any:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-__all__ = ['cached_property', 'remembered']
+__all__ = ['cached_property', 'remembered', 'without_memory']
 
 
 class cached_property:
@@ -29,7 +29,7 @@ class cached_property:
 
     def __init__(self, f: Callable[[Any], Any]):
         self.f = f
-        self.name = f.__name__
+        self.name = self.remembered_as = f.__name__
         self.__doc__ = f.__doc__
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -68,5 +68,24 @@ def remembered(size: int) -> Callable[[Callable], Callable]:
             latest = list(known.items())[max(0, len(known) - size + 1):]
             self.__dict__[name] = {**dict(latest), arguments: value}
             return value
+        call.__dict__['remembered_as'] = name
         return call
     return decorated
+
+
+def without_memory(instance: Any) -> dict[str, Any]:
+    """Return the attributes of an instance, without what it remembers by the two above.
+
+    >>> class Circle:
+    ...     def __init__(self):
+    ...         self.radius = 2
+    ...     @cached_property
+    ...     def area(self):
+    ...         return 3.14 * self.radius ** 2
+    >>> circle = Circle()
+    >>> circle.area, without_memory(circle)
+    (12.56, {'radius': 2})
+    """
+    members = [member for cls in type(instance).__mro__ for member in vars(cls).values()]
+    remembered_as = [getattr(member, '__dict__', {}).get('remembered_as') for member in members]
+    return {name: value for name, value in vars(instance).items() if name not in remembered_as}

@@ -70,7 +70,7 @@ ALLOWED = {
     'engine.run': {'arguments'},
     'engine.memory': {},
     'engine.cost': {},
-    'engine.forms': {'no_arrays', 'tuples'},
+    'engine.forms': {'no_arrays', 'once', 'tuples'},
     'engine.places': {},
     'engine.chunks': {'engine.places'},
     'engine.sink': {},
@@ -209,6 +209,7 @@ ALLOWED = {
     'predict.flow': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
                      'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode',
                      'predict.predictor'},
+    'predict.ridge': {'types', 'predict.bayes', 'predict.closed_form', 'predict.factor'},
     'predict.laplace': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
                         'predict.factor', 'predict.gaussian', 'predict.iterative', 'predict.layout',
                         'predict.predictor'},
@@ -264,25 +265,27 @@ ALLOWED = {
     # estimators of scikit-learn: on top of all
     'estimators.inputs': {'arguments', 'types'},
     'estimators.networks': {'arguments', 'stax', 'types', 'stax.layers.nonlinearity'},
-    'estimators.ridges': {'arguments', 'predict.bayes', 'predict.closed_form', 'predict.factor'},
+    'estimators.ridges': {'arguments', 'predict.ridge'},
     'estimators.solved': {'predict.bayes', 'predict.closed_form', 'predict.gaussian', 'predict.iterative_gaussian',
                           'predict.layout'},
     'estimators.base': {'arguments', 'types', 'engine.batch', 'engine.cover', 'engine.run', 'estimators.inputs',
-                        'estimators.networks', 'estimators.ridges', 'estimators.solved'},
+                        'estimators.networks', 'estimators.ridges', 'estimators.solved', 'predict.ridge'},
     'estimators.regressors': {'arguments', 'predict', 'types', 'estimators.base', 'estimators.inputs'},
     'estimators.calibration': {},
     'estimators.classifiers': {'arguments', 'arrays', 'predict', 'types', 'engine.cover', 'engine.run',
-                               'predict.laplace', 'predict.layout', 'estimators.base', 'estimators.calibration',
-                               'estimators.ridges'},
+                               'estimators.base', 'estimators.calibration', 'estimators.ridges', 'predict.laplace',
+                               'predict.layout', 'predict.ridge'},
     'estimators.kernel': {'stax', 'types', 'engine.cover', 'estimators.inputs', 'estimators.networks'},
     'estimators.__init__': {'estimators.classifiers', 'estimators.kernel', 'estimators.regressors'},
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
-    'oracle.around': {'arrays', 'stax', 'trees', 'duals.geometry', 'oracle.precision'},
+    'oracle.variants': {'stax'},
+    'oracle.around': {'arrays', 'stax', 'trees', 'duals.geometry', 'oracle.precision', 'oracle.variants'},
     'oracle.certify': {'arguments', 'arrays', 'stax', 'trees', 'tuples', 'types', 'engine.batch', 'engine.blocks',
                        'engine.cover', 'engine.run', 'oracle.around', 'oracle.precision', 'oracle.shaken',
-                       'recursion.signal'},
+                       'oracle.variants', 'recursion.signal'},
+    'oracle.inside': {'stax', 'types', 'stax.watched'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
     'oracle.catalogue.family': {'oracle.catalogue.given'},
@@ -296,18 +299,34 @@ ALLOWED = {
                         'oracle.definitions'},
     'oracle.worker': {},
     'oracle.adapter': {'oracle.worker'},
+    'oracle.predictions': {},
+    'oracle.export': {'stax', 'oracle.cases', 'oracle.inside', 'oracle.worker'},
     'keep': {'stax', 'engine.archive', 'engine.chunks', 'engine.forms', 'engine.places', 'engine.store',
              'predict.predictor', 'recursion.kernel'},
     '__init__': {'arguments', 'classic', 'empirical', 'keep', 'predict', 'stax', 'empirical.monte_carlo',
                  'empirical.taylor', 'engine.batch', 'recursion.kernel'},
-    'oracle.conformance': {'__init__', 'arguments', 'trees', 'engine.run', 'oracle.adapter', 'oracle.cases'},
+    'oracle.answers': {'__init__', 'stax', 'trees', 'oracle.predictions'},
+    'oracle.mistakes': {'arrays', 'stax', 'trees', 'duals.pair', 'oracle.answers', 'oracle.cases', 'oracle.variants',
+                        'stax.layers.weighted'},
+    'oracle.conformance': {'__init__', 'arguments', 'engine.run', 'oracle.adapter', 'oracle.cases', 'oracle.mistakes'},
     'oracle.report': {'oracle.conformance'},
-    'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.report'},
+    'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.inside', 'oracle.report'},
     'demos.dense': {'arrays', 'predict', 'stax'},
     'demos.conv': {'arrays', 'predict', 'stax', 'demos.dense'},
     'demos.__init__': {'demos.conv', 'demos.dense'},
-    'cli': {'oracle', 'stax', 'demos.conv', 'demos.dense', 'engine.batch', 'engine.places', 'oracle.certify',
-            'oracle.report'},
+    'cli.flags': {},
+    'cli.inputs': {'stax'},
+    'cli.messages': {'stax', 'types'},
+    'cli.demo': {'cli.flags', 'demos.conv', 'demos.dense'},
+    'cli.plot': {'drawing', 'plot', 'cli.flags', 'cli.inputs', 'demos.dense'},
+    'cli.kernel': {'cli.flags', 'cli.inputs', 'cli.messages', 'engine.batch', 'engine.places'},
+    'cli.explain': {'cli.flags', 'cli.kernel'},
+    'cli.predict': {'predict', 'cli.flags', 'cli.inputs', 'cli.messages', 'predict.ridge'},
+    'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certify'},
+    'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
+    'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
+    'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.explain', 'cli.flags',
+                     'cli.kernel', 'cli.plot', 'cli.predict'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -322,10 +341,12 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'predict.flow', 'predict.hyperparameters', 'predict.laplace', 'predict.loss', 'predict.network_evidence',
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
     'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'cli', 'empirical.monte_carlo', *(
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli.cases', 'cli.inputs', 'cli.predict',
+    'empirical.monte_carlo', *(
         f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
-        'shaken certify cases catalogue.given catalogue.trained definitions generate worker conformance'.split()), *(
+        'shaken certify cases catalogue.given catalogue.trained definitions export generate mistakes predictions '
+        'worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split()), *(
@@ -508,7 +529,7 @@ def test_public_names_exist_and_are_documented(module):
 def test_modules_are_documented_and_list_their_names(name):
     tree = TREES[name]
     assert ast.get_docstring(tree)
-    if name in ('cli', '__main__'):
+    if name == '__main__':
         return
     module = importlib.import_module('ntref' if name == '__init__' else 'ntref.' + name.removesuffix('.__init__'))
     assert all(hasattr(module, public) for public in module.__all__)
@@ -567,7 +588,7 @@ def test_annotations_are_offered_to_type_checkers():
 
 # ------------------------------------------------------------------ what an import costs
 
-LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm'
+LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm', 'filelock', 'psutil'
 PROBE = """
 import sys
 import ntref

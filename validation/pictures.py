@@ -117,8 +117,23 @@ def angles(path):
     figure.savefig(path, dpi=80)
 
 
+def first(path):
+    """README's networks at initialization, and the ensemble trained to the end, over the function of the targets."""
+    net = stax.serial(stax.Dense(512, 1.5, .5), stax.Erf(), stax.Dense(512, 1.5, .5), stax.Erf(), stax.Dense(1))
+    x = np.linspace(-2, 2, 9)[:, None]
+    grid = np.linspace(-4, 4, 201)
+    predict_fn = predict.gradient_descent_mse_ensemble(net, x, np.sin(x), diag_reg=1e-6)
+    figure = Figure(figsize=(11, 3.4), layout='constrained')
+    before, after = figure.subplots(1, 2, sharey=True)
+    plot.prior(net, grid, ax=before).set_title('at initialization')
+    plot.posterior(predict_fn, grid, ax=after).set_title('trained')
+    after.plot(grid, np.sin(grid), color='gray', ls=':', zorder=0)
+    figure.savefig(path, dpi=80)
+
+
 if __name__ == '__main__':
     PICTURES.mkdir(exist_ok=True)
+    first(PICTURES / 'first.png')
     phases(PICTURES / 'phases.png')
     angles(PICTURES / 'angles.png')
     weight_and_function_space(PICTURES / 'weight-and-function-space.png')

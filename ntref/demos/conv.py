@@ -5,7 +5,7 @@ same images.
 """
 import time
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from .. import predict, stax
 from ..arrays import generator, namespace
@@ -16,10 +16,11 @@ __all__ = ['run']
 SPLITS = 3
 N_TRAIN = 200
 N_TEST = 200
+FIGURE = 'ntref-demo-conv.png'
 FEW = 60                               # images whose kernels are shown
 
 
-def run(n_train: int = N_TRAIN, seed: int = 0, figure: str = 'ntref-demo.png') -> None:
+def run(n_train: int = N_TRAIN, seed: int = 0, figure: str = FIGURE) -> None:
     """Print the accuracy of both networks on three splits and save the figure; errors are those of the other demo."""
     load_digits = needs('sklearn.datasets').load_digits
     figures = needs('matplotlib.figure')

@@ -11,7 +11,7 @@ from typing import Any
 
 from autograd import grad
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from .. import predict, stax
 from ..arrays import generator, namespace
@@ -22,6 +22,7 @@ WIDTH = 256
 NETWORKS = 20
 STEPS = 100
 N_TRAIN = 1000
+FIGURE = 'ntref-demo.png'
 PAIR = (3, 8)       # digits that the finite networks tell apart
 N_PAIR = 50         # and how many of them to train on
 REG = 1e-4          # diag_reg, relative to the mean variance
@@ -29,7 +30,7 @@ TIMES = (1e2, 1e3, 1e4, 1e5, 1e6, 1e8)
 QUANTILES = {.5: .6745, .8: 1.2816, .9: 1.6449, .95: 1.9600, .99: 2.5758}    # of |z|, z ~ N(0, 1)
 
 
-def run(n_train: int = N_TRAIN, seed: int = 0, figure: str = 'ntref-demo.png') -> None:
+def run(n_train: int = N_TRAIN, seed: int = 0, figure: str = FIGURE) -> None:
     """Print accuracies and calibration, and save the figure.
 
     Raises

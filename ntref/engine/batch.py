@@ -72,7 +72,7 @@ def batch(kernel_fn: KernelFn | HasKernel, batch_size: int = 0, device_count: in
     BlockingIOError : another process writes into the store.
     OSError         : the store cannot be written, or other files are there. After the cause is gone, the same call
         continues.
-    ImportError     : out without zarr; out in a directory on Windows, where it cannot be locked.
+    ImportError     : out without zarr.
 
     Accuracy
     --------

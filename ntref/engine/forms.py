@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 
 from ..no_arrays import check_entries, check_unfollowed
+from ..once import without_memory
 from ..tuples import named_tuple
 
 __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
@@ -121,7 +122,7 @@ def told(value: Any, within: tuple = ()) -> str:
         try:
             return json.dumps(value.to_spec())
         except ValueError:                                             # it holds a function
-            return f'{type(value).__qualname__}({tell(vars(value))})'
+            return f'{type(value).__qualname__}({tell(without_memory(value))})'
     if hasattr(value, '__func__'):
         return tell(value.__self__, value.__func__)
     if hasattr(value, 'func') and hasattr(value, 'keywords'):          # functools.partial
@@ -131,8 +132,11 @@ def told(value: Any, within: tuple = ()) -> str:
         given = tell(value.__defaults__, value.__kwdefaults__, enclosed)
         return f'{value.__qualname__}({_code(value.__code__)}, {given})'
     is_bare = type(value).__repr__ is object.__repr__ and hasattr(value, '__dict__')
-    state = tell(vars(value)) if is_bare else ''
-    return re.sub(' at 0x[0-9a-fA-F]+', '', repr(value)) + state
+    if is_bare or hasattr(value, 'of_blocks'):                         # that of a network names its functions alone
+        shown, state = object.__repr__(value), tell(vars(value))
+    else:
+        shown, state = repr(value), ''
+    return re.sub(' at 0x[0-9a-fA-F]+', '', shown) + state
 
 
 def _code(code):

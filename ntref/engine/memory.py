@@ -1,4 +1,5 @@
 """Checks that enough memory is free, before it is allocated."""
+from importlib import import_module
 from math import inf, isqrt
 from os import PathLike
 from pathlib import Path
@@ -14,23 +15,21 @@ GROUPS = {              # files of control groups by version: limit, use, and re
 
 
 def available(root: str | PathLike = '/') -> int | float | None:
-    """Return the bytes that are free, or None if this is not Linux.
+    """Return the bytes that are free, or None if the system does not say, as in a browser.
 
-    This is the least of what is free on this machine and in those control groups of this process that have a limit.
+    This is the least of what is free on this machine and in those control groups of this process that have a limit;
+    `root` is where Linux shows these.
     """
-    found = _table(Path(root, 'proc/meminfo'), ':')
-    if not found:
+    try:
+        psutil = import_module('psutil')
+    except ImportError:
         return None
-    return min([1024 * int(found['MemAvailable'].split()[0]), *_left_in_groups(Path(root))])
+    return min([psutil.virtual_memory().available, *_left_in_groups(Path(root))])
 
 
 def _left_in_groups(root):
     """Yield the bytes left in each control group, of version 2 and of the controller `memory` of version 1."""
-    try:
-        lines = (root / 'proc/self/cgroup').read_text().splitlines()
-    except OSError:
-        lines = []
-    ours = [line.split(':', 2)[1:] for line in lines]
+    ours = [line.split(':', 2)[1:] for line in _lines(root / 'proc/self/cgroup')]
     for controller, names in GROUPS.items():
         mount = root / 'sys/fs/cgroup' / controller
         groups = {mount}
@@ -52,15 +51,16 @@ def _left(group, limit, used, spare):
         return inf
     if limit == 'max':
         return inf
-    return int(limit) - int(used) + int(_table(group / 'memory.stat').get(spare, 0))
+    spared = dict(line.split(None, 1) for line in _lines(group / 'memory.stat'))
+    return int(limit) - int(used) + int(spared.get(spare, 0))
 
 
-def _table(path, separator=None):
-    """Return a file of lines 'name value' as a dict, which is empty if there is no file."""
+def _lines(path):
+    """Return the lines of a file; there are none if there is no file."""
     try:
-        return dict(line.split(separator, 1) for line in path.read_text().splitlines())
+        return path.read_text().splitlines()
     except OSError:
-        return {}
+        return []
 
 
 def check_memory(needed: float, what: str, kept: float, pair: float, limit: float | None = None,

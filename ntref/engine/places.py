@@ -12,7 +12,6 @@ from importlib import import_module
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from threading import RLock
 from typing import IO, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -152,24 +151,21 @@ class Directory:
 
         Raises
         ------
-        BlockingIOError : another process writes into the directory.
-        ImportError     : the system has no file locks, as on Windows.
+        BlockingIOError : another process, or another call in this one, writes into the directory.
         OSError         : the directory cannot be written.
         """
-        fcntl = _fcntl()
+        lock = import_module('filelock').FileLock(self.root / LOCK, timeout=0, thread_local=False)
         with self.writing():
             self.root.mkdir(parents=True, exist_ok=True)
-            lock = _kept_open(self.root / LOCK)
+            is_free = _acquired(lock)
+        if not is_free:
+            raise BlockingIOError(f'expected a store that nobody writes into, got {self.shown}, '
+                                  'which another process has open. Wait for it, or take another '
+                                  'path.')
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BlockingIOError('expected a store that nobody writes into, got '
-                                      f'{self.shown}, which another process has open. Wait for it, '
-                                      'or take another path.') from None
             yield
         finally:
-            _close(lock)
+            lock.release()
 
     def tidy(self, names: Iterable[str]) -> None:
         """Delete the partial files that killed writers of arrays with these names left."""
@@ -251,49 +247,14 @@ def _masking():
     raise found from None
 
 
-# ------------------------------------------------------------------ locks
-
-_locks: set[int] = set()                   # open locks of this process
-_guard = RLock()                           # of _locks; a fork waits for it
-
-
-def _fcntl():
+def _acquired(lock):
+    """Acquire a lock, and return True; return False if another has it."""
     try:
-        return import_module('fcntl')
-    except ImportError:
-        raise ImportError('expected the module fcntl, which holds a store in a directory for one '
-                          'writer, got none, as on Windows. Compute in memory and save_kernel the '
-                          'result, or write to the URL of an object store.') from None
-
-
-def _kept_open(path):
-    """Open a file, created if there is none, and return a descriptor that is closed in forked processes."""
-    with _guard:
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        except OSError as e:
-            if e.errno != errno.ELOOP:
-                raise
-            raise OSError(e.errno, f'a symbolic link at {path}, which is not followed') from None
-        _locks.add(lock)
-    return lock
-
-
-def _close(lock):
-    with _guard:
-        if lock in _locks:                                 # false in a process forked meanwhile
-            _locks.remove(lock)
-            os.close(lock)
-
-
-def _after_fork():
-    """Close the locks in a forked child; else a file would stay locked until the child too has closed it."""
-    for lock in _locks:
-        os.close(lock)
-    _locks.clear()
-    _guard.release()
-
-
-if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(
-        before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_after_fork)
+        lock.acquire()
+    except import_module('filelock').Timeout:
+        return False
+    except OSError as e:
+        if e.errno != errno.ELOOP:
+            raise
+        raise OSError(e.errno, f'a symbolic link at {lock.lock_file}, which is not followed') from None
+    return True

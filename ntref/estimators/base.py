@@ -11,10 +11,11 @@ from ..arguments import as_whole
 from ..engine.batch import batch
 from ..engine.cover import cuts
 from ..engine.run import blas_for
+from ..predict.ridge import chosen
 from ..types import KernelFn
 from .inputs import Scale, shape_of
 from .networks import kernel_fn_of
-from .ridges import chosen, given
+from .ridges import given
 from .solved import InMemory, OnDisk
 
 __all__ = ['Kernels', 'NetworkEstimator']

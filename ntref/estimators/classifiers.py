@@ -12,10 +12,11 @@ from ..engine.run import blas_for
 from ..predict import gradient_descent, laplace_inference
 from ..predict.laplace import softmax
 from ..predict.layout import nonnegative
+from ..predict.ridge import GRID
 from ..types import Number
 from .base import FEW, NetworkEstimator
 from .calibration import temperature
-from .ridges import GRID, given
+from .ridges import given
 
 __all__ = ['NNGPClassifier', 'NTKClassifier']
 

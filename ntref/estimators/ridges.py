@@ -1,18 +1,12 @@
-"""The diag_reg of an estimator: a number, one for each input, or the best of a grid by evidence or leaving one out."""
+"""The diag_reg of an estimator: a number, one for each input, or a way to choose one."""
 from typing import Any
 
 import numpy
 
 from ..arguments import as_number, suggestion
-from ..predict.bayes import evidence, left_out
-from ..predict.closed_form import Training
-from ..predict.factor import with_ridges
+from ..predict.ridge import WAYS
 
-__all__ = ['GRID', 'chosen', 'given']
-
-GRID = 10. ** (numpy.arange(-24, 9) / 4)
-"""What 'evidence' and 'loo' choose from: 1e-6 to 100, four in a decade."""
-WAYS = 'evidence', 'loo'
+__all__ = ['given']
 
 
 def given(diag_reg: Any, n: int) -> Any:
@@ -37,17 +31,3 @@ def given(diag_reg: Any, n: int) -> Any:
     if not numpy.all(diag_reg >= 0):
         raise ValueError(f'expected diag_reg >= 0, got {numpy.min(diag_reg):g}.')
     return diag_reg
-
-
-def chosen(k: numpy.ndarray, y: numpy.ndarray, way: str) -> float:
-    """Return the number of the GRID of largest evidence, or largest density of each target given all others.
-
-    k is a kernel (n, n), y the targets (n, o). One eigendecomposition, and n^2 o (way 'loo': n^3) for each number.
-    """
-    train = Training(k, y, 0., False, (-1,))
-
-    def value(a):
-        if way == 'evidence':
-            return evidence(a, train.y)
-        return left_out(a, train.y, 1)[2].sum()
-    return float(GRID[numpy.argmax([value(a) for a in with_ridges(train.a, list(GRID))])])

@@ -3,6 +3,7 @@ from . import report
 from .cases import Case, conformance_cases
 from .certify import Certified, certify
 from .conformance import Conformance, Outcome, conform
+from .inside import LayerValues, layer_values
 
-__all__ = ['Case', 'Certified', 'Conformance', 'Outcome', 'certify', 'conform', 'conformance_cases',
-           'report']
+__all__ = ['Case', 'Certified', 'Conformance', 'LayerValues', 'Outcome', 'certify', 'conform',
+           'conformance_cases', 'layer_values', 'report']

@@ -82,6 +82,10 @@ class Adapter:
     """
 
     def __init__(self, command: list[str], time_limit: float):
+        if not hasattr(os, 'killpg'):
+            raise NotImplementedError(
+                'expected a system with groups of processes, by which adapters are ended with all that they started, '
+                'got one without, as Windows. Run the suite on Linux, which may be that within Windows (WSL).')
         self.command = command
         self.time_limit = time_limit
         self.about: dict[str, str] = {}

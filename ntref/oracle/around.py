@@ -18,6 +18,7 @@ from ..duals.geometry import Cov
 from ..stax import ElementwiseNumerical, Layer
 from ..trees import leaves, tree_map
 from .precision import mpmath
+from .variants import variant
 
 __all__ = ['by_values_around']
 
@@ -76,11 +77,7 @@ def _layer_around(layer):
             new = tree_map(lambda k: _times(c, k), moved)
             total = new if total is None else tree_map(_plus, total, new)
         return total
-    members = {'kernel': kernel, 'name': cls.name, '__module__': cls.__module__}
-    around = type(cls.__name__, (cls,), members, abstract=True)
-    new = object.__new__(around)
-    new.__dict__.update(layer.__dict__)
-    return new
+    return variant(layer, kernel=kernel)
 
 
 def _times(c, k):

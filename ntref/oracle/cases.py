@@ -150,7 +150,7 @@ def digits(actual: numpy.ndarray, case: Case, name: str) -> numpy.ndarray:
         agreed = -numpy.log10(error / numpy.maximum(abs(expected), scale))
     agreed = numpy.where(error == 0, MAX_DIGITS, agreed)
     agreed = numpy.where(numpy.isnan(agreed), 0, agreed)
-    return numpy.clip(agreed, 0, MAX_DIGITS)
+    return numpy.clip(agreed, 0, MAX_DIGITS) + 0.         # and never -0.
 
 
 def conformance_cases(

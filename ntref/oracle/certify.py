@@ -10,7 +10,7 @@ If the bound is too large, g is doubled. docs/oracle.md says what a bound means,
 """
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -29,6 +29,7 @@ from ..types import Get, Tree
 from .around import by_values_around
 from .precision import alone, mpmath, working
 from .shaken import shaken
+from .variants import changed
 
 __all__ = ['Certified', 'certify', 'rows', 'table']
 
@@ -160,7 +161,7 @@ def _certified(net, x1, x2, get, digits, progress, options):
             f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
     exact = *tree_map(_exactly, (x1, x2)), tree_map(lambda a: _exactly(a, 'fO'), options)
     rounded = tree_map(lambda a: _rounded(a, 'float64'), exact)
-    doubles = _whole(_changed(net, _in_doubles), *rounded, names)
+    doubles = _whole(changed(net, _in_doubles), *rounded, names)
     singles = _in_singles(net, exact, names, doubles)
     before = -1
     guard = GUARD_DIGITS
@@ -185,7 +186,7 @@ def _certified(net, x1, x2, get, digits, progress, options):
 def _twice(net, exact, names, asked, guard, progress):
     """Return {name: (values, bounds, sure digits)} from two precisions, and the doubles met at the lower one."""
     with working(asked + guard), shaken() as met:
-        varied = _changed(_changed(net, _at_other_nodes), by_values_around)
+        varied = changed(changed(net, _at_other_nodes), by_values_around)
         low = _kernels(varied, *exact, names, progress)
     with working(asked + 2 * guard):
         high = _kernels(net, *exact, names, progress)
@@ -224,7 +225,7 @@ def _in_singles(net, exact, names, doubles):
         inputs = tree_map(lambda a: _rounded(a, 'float32'), exact)
     if any(is_array(x) and numpy.isinf(x).any() for x in leaves(inputs[:2])):
         return {name: numpy.full_like(a, numpy.nan, dtype='float32') for name, a in doubles.items()}
-    return _whole(_changed(net, _in_doubles), *inputs, names)
+    return _whole(changed(net, _in_doubles), *inputs, names)
 
 
 def _are_first(net, x1, x2):
@@ -269,20 +270,6 @@ def _at_other_nodes(layer):
 
 def _in_doubles(number):
     return float(number) if isinstance(number, mpmath().mpf) else number
-
-
-def _changed(part, f):
-    """Return a network with f applied to its layers and to their arguments."""
-    if isinstance(part, tuple):
-        parts = tuple(_changed(one, f) for one in part)
-        return parts if any(new is not old for new, old in zip(parts, part)) else part
-    changes = {}
-    for field in fields(part) if isinstance(part, Layer) else ():
-        value = getattr(part, field.name)
-        new = _changed(value, f)
-        if new is not value:
-            changes[field.name] = new
-    return f(replace(part, **changes) if changes else part)
 
 
 def _compared(high, low, asked, guard):

@@ -13,21 +13,32 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
 from ..arguments import as_flag
 from ..engine.run import shown
-from ..trees import tree_map
 from .adapter import Adapter, Crashed, TooSlow, Unsupported, command
-from .cases import Case, check_text, conformance_cases
+from .cases import Case, check_text, conformance_cases, digits
+from .mistakes import cast, named
 
-__all__ = ['Conformance', 'Outcome', 'VERDICTS', 'conform', 'judged', 'run']
+__all__ = ['Conformance', 'Entry', 'Outcome', 'VERDICTS', 'conform', 'judged', 'run', 'worst']
 
 VERDICTS = 'pass', 'fail', 'crashed', 'too slow', 'unsupported'
+WITHOUT_NUMBERS = {Unsupported: 'unsupported', Crashed: 'crashed', TooSlow: 'too slow'}
 DTYPES = 'float64', 'float32'
 LIMIT_SECONDS = 60.
+SHOWN_ENTRIES = 3       # entries of an array that are shown, where it is wrong
+
+
+class Entry(NamedTuple):
+    """An entry of an array that has fewer digits than asked for."""
+    array: str
+    place: tuple[int, ...]
+    expected: float
+    got: float
+    digits: float
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class Outcome:
     wanted : float          digits that the class of the case asks for.
     reason : str            reason for any verdict but a plain pass.
     seconds : float         seconds until the answer.
+    worst : tuple of Entry  the worst entries of each array that is wrong: what was expected, and what came.
+    mistakes : tuple of str     known mistakes that give these numbers, such as 'W_std not squared'.
     """
     name: str
     layers: tuple
@@ -51,6 +64,8 @@ class Outcome:
     wanted: float = 0.
     reason: str = ''
     seconds: float = 0.
+    worst: tuple = ()
+    mistakes: tuple = ()
 
     @property
     def least(self) -> float | None:
@@ -167,19 +182,20 @@ def run(case: Case, answers: Adapter, dtype: str) -> Outcome:
     """Return the Outcome of a case, with the answer of the `Adapter` `answers`."""
     start = time.monotonic()
 
-    def ended(verdict, digits=None, reason=''):
+    def ended(verdict, digits=None, reason='', **more):
         return Outcome(case.name, tuple(case.layers), verdict, digits or {}, case.wanted(dtype), reason,
-                       time.monotonic() - start)
+                       seconds, **more)
     try:
-        answer = answers.ask(case.kind, spec=case.spec, inputs=_cast(case.inputs, dtype), options=case.options,
+        answer = answers.ask(case.kind, spec=case.spec, inputs=cast(case.inputs, dtype), options=case.options,
                              dtype=dtype)
-    except Unsupported as e:
-        return ended('unsupported', reason=str(e))
-    except Crashed as e:
-        return ended('crashed', reason=str(e))
-    except TooSlow as e:
-        return ended('too slow', reason=str(e))
-    return ended(*judged(case, answer, dtype))
+    except (Unsupported, Crashed, TooSlow) as e:
+        seconds = time.monotonic() - start
+        return ended(WITHOUT_NUMBERS[type(e)], reason=str(e))
+    seconds = time.monotonic() - start
+    verdict, agreed, reason = judged(case, answer, dtype)
+    if verdict != 'fail':
+        return ended(verdict, agreed, reason)
+    return ended(verdict, agreed, reason, worst=worst(case, answer, dtype), mistakes=named(case, answer, dtype))
 
 
 def judged(case: Case, answer: Mapping[str, Any], dtype: str) -> tuple[str, dict[str, float], str]:
@@ -201,6 +217,21 @@ def judged(case: Case, answer: Mapping[str, Any], dtype: str) -> tuple[str, dict
     return 'pass', agreed, f'without {" and ".join(absent)}' if absent else ''
 
 
+def worst(case: Case, answer: Mapping[str, Any], dtype: str) -> tuple[Entry, ...]:
+    """Return the worst entries of each array of an answer that has the shape asked for, where it is wrong."""
+    found = []
+    for name, expected in case.expected.items():
+        actual: Any = answer.get(name)
+        if getattr(actual, 'shape', None) != expected.shape:
+            continue
+        agreed = digits(actual, case, name)
+        for flat in agreed.ravel().argsort(kind='stable')[:SHOWN_ENTRIES]:
+            at = tuple(map(int, numpy.unravel_index(flat, agreed.shape)))
+            if agreed[at] < case.wanted(dtype):
+                found.append(Entry(name, at, float(expected[at]), float(actual[at]), float(agreed[at])))
+    return tuple(found)
+
+
 def _compared(case, name, actual, dtype):
     """Return the digits agreed in the worst entry, and the fault, or None.
 
@@ -210,9 +241,3 @@ def _compared(case, name, actual, dtype):
     if not isinstance(actual, numpy.ndarray):
         return 0., 'no array'
     return case.compared(actual, name, dtype)
-
-
-def _cast(inputs, dtype):
-    """Return the inputs with their floating-point arrays in this dtype."""
-    return tree_map(lambda a: a.astype(dtype) if numpy.issubdtype(getattr(a, 'dtype', object), numpy.floating) else a,
-                    inputs)

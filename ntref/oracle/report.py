@@ -1,14 +1,15 @@
-"""Reports on a run of the suite: a table, JSON, and a page with a picture."""
+"""Reports on a run of the suite: a table, JSON, JUnit's XML, and a page with a picture."""
 import json
 import time
 from collections.abc import Iterable
 from html import escape
+from xml.etree import ElementTree
 
 from .conformance import VERDICTS, Conformance, Outcome
 
-__all__ = ['as_html', 'as_json', 'by_layer', 'line', 'picture', 'summary']
+__all__ = ['as_html', 'as_json', 'as_junit', 'by_layer', 'details', 'line', 'picture', 'summary']
 
-MAX_REASON = 400        # characters of a reason on a terminal, at most
+JUNIT = {'fail': 'failure', 'crashed': 'error', 'too slow': 'error', 'unsupported': 'skipped'}
 COLOURS = {
     'pass': '#0072b2',
     'fail': '#d55e00',
@@ -20,17 +21,20 @@ COLOURS = {
 
 # ------------------------------------------------------------------ text
 
-def line(outcome: Outcome, width: int, is_cut: bool = False) -> str:
-    """Return a row of the table: case, digits agreed, verdict, reason; `width` is that of the names.
-
-    With `is_cut` a long reason is cut to its beginning and its end, where the cause is.
-    """
-    reason = outcome.reason
-    if is_cut and len(reason) > MAX_REASON + 5:
-        half = MAX_REASON // 2
-        reason = f'{reason[:half]} ... {reason[-half:]}'
-    why = f': {reason}' if reason else ''
+def line(outcome: Outcome, width: int) -> str:
+    """Return a row of the table: case, digits agreed, verdict, reason; `width` is that of the names."""
+    why = f': {outcome.reason}' if outcome.reason else ''
     return f'{outcome.name:<{width}}  {_digits(outcome):>6}  {outcome.verdict}{why}'
+
+
+def details(outcome: Outcome) -> list[str]:
+    """Return what is known of a case that failed: its worst entries, got beside expected, and known mistakes."""
+    rows = [(f'{entry.array}{list(entry.place)}', repr(entry.expected), repr(entry.got), f'{entry.digits:.1f}')
+            for entry in outcome.worst]
+    rows = [('entry', 'expected', 'got', 'digits'), *rows] if rows else []
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    table = ['  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    return table + [f'these are the numbers of {mistake}' for mistake in outcome.mistakes]
 
 
 def summary(result: Conformance) -> str:
@@ -63,7 +67,41 @@ def _as_dict(outcome):
         'wanted': round(outcome.wanted, 2),
         'reason': outcome.reason,
         'seconds': round(outcome.seconds, 3),
+        'worst': [entry._asdict() | {name: _number(getattr(entry, name)) for name in ('expected', 'got')}
+                  for entry in outcome.worst],
+        'mistakes': outcome.mistakes,
     }
+
+
+def _number(value):
+    """Return a number as JSON has it: NaN and infinities as text."""
+    return value if abs(value) < float('inf') else str(value)
+
+
+def as_junit(result: Conformance) -> str:
+    """Return the whole result as XML in the form of JUnit, which test servers read."""
+    count = result.count
+    numbers = {
+        'tests': len(result.outcomes),
+        'failures': count('fail'),
+        'errors': count('crashed') + count('too slow'),
+        'skipped': count('unsupported'),
+        'time': round(result.seconds, 3),
+    }
+    suite = ElementTree.Element('testsuite', name=f'ntref conform {result.adapter}')
+    for key, number in numbers.items():
+        suite.set(key, str(number))
+    properties = ElementTree.SubElement(suite, 'properties')
+    for name, version in (result.versions | {'dtype': result.dtype, 'command': result.command}).items():
+        ElementTree.SubElement(properties, 'property', name=name, value=str(version))
+    for outcome in result.outcomes:
+        family, _, name = outcome.name.partition('/')
+        case = ElementTree.SubElement(suite, 'testcase', classname=family, name=name, time=f'{outcome.seconds:.3f}')
+        if outcome.verdict != 'pass':
+            found = ElementTree.SubElement(case, JUNIT[outcome.verdict], message=outcome.reason, type=outcome.verdict)
+            found.text = '\n'.join(details(outcome))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, 'unicode')
 
 
 def by_layer(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
@@ -226,4 +264,8 @@ def _case_row(outcome):
     return (f'<tr><td>{escape(outcome.name)}</td><td>{escape(outcome.layers[0])}</td>'
             f'<td class="n">{_digits(outcome)}</td><td class="n">{outcome.wanted:.1f}</td>'
             f'<td class="{outcome.verdict.replace(" ", "-")}">{outcome.verdict}</td>'
-            f'<td class="reason">{escape(outcome.reason)}</td></tr>\n')
+            f'<td class="reason">{escape(_why(outcome))}</td></tr>\n')
+
+
+def _why(outcome):
+    return '; '.join(filter(None, [outcome.reason, *(f'the numbers of {one}' for one in outcome.mistakes)]))

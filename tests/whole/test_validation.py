@@ -202,7 +202,7 @@ def test_fixed_points_on_a_grid(tmp_path):
     finite = w2 + 0 * b2 < 1.9
     assert (numpy.isnan(q) == (w2 + 0 * b2 > 2)).all()
     assert abs(q / (b2 / (1 - w2 / 2)) - 1)[finite].max() < 3e-5 and abs(chi / (w2 / 2) - 1)[finite].max() < 1e-12
-    for draw in (pictures.phases, pictures.angles):
+    for draw in (pictures.first, pictures.phases, pictures.angles):
         draw(tmp_path / 'figure.png')
         assert is_figure(tmp_path / 'figure.png')
 

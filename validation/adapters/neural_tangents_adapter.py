@@ -7,11 +7,17 @@ covariances of positions are brought into their natural order (`Kernel.reverse`)
 kernel without weights gets the shape of the other kernel, no pattern is a pair of None. Names that Neural Tangents
 lacks are unsupported; what it raises otherwise is a crash.
 """
+import sys
+from pathlib import Path
+
 import jax
 import neural_tangents as nt
 import numpy
-import predictions
 from neural_tangents import stax
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / 'ntref' / 'oracle'))      # ntref itself is not needed
+
+import predictions                                          # noqa: E402
 
 
 def about():

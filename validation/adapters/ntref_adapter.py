@@ -8,26 +8,19 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
 import ntref                                                # noqa: E402
-import predictions                                          # noqa: E402
+from ntref.oracle import answers                            # noqa: E402
 from ntref.stax import from_spec                            # noqa: E402
-from ntref.trees import rebuilt                             # noqa: E402
+
+predict = answers.predict
 
 
 def about():
     return {'ntref, tested': ntref.__version__}
 
 
-def kernel(spec, x1, x2, get, pattern1=None, pattern2=None, **options):
-    pattern = None if pattern1 is None else (pattern1, pattern2)
-    return from_spec(spec).kernel_fn(x1, x2, tuple(get), pattern=pattern, **options)._asdict()
+def kernel(spec, *given, **options):
+    return answers.kernel(from_spec(spec), *given, **options)
 
 
-def empirical(spec, params, x1, x2, get, **options):
-    net = from_spec(spec)
-    _, like = net.init_fn(0, x1.shape)
-    options = {name: tuple(axes) for name, axes in options.items()}
-    return ntref.empirical_kernel_fn(net.apply_fn, **options)(x1, x2, tuple(get), rebuilt(like, params))._asdict()
-
-
-def predict(function, inputs, options):
-    return predictions.predict(ntref, from_spec, function, inputs, options)
+def empirical(spec, *given, **options):
+    return answers.empirical(from_spec(spec), *given, **options)

@@ -1,13 +1,26 @@
-"""`predict` of the adapters of ntref and of Neural Tangents: the same names, arguments and meanings."""
+"""Predictions of a case by a library that has the names, arguments and meanings of `ntref.predict`.
+
+It needs numpy, but not ntref, so that adapters of other libraries can load it.
+"""
+import typing
 from collections import namedtuple
 
 import numpy
 
+__all__ = ['predict']
+
 Kernels = namedtuple('Kernels', 'nngp ntk')
 
 
-def predict(library, from_spec, function, inputs, options):
-    """The results of a function of `library.predict`, by name; `from_spec` makes its networks."""
+def predict(library: typing.Any, from_spec: typing.Any, function: str, inputs: dict, options: dict) -> dict:
+    """Return the results of a function of `library.predict`, by name; `from_spec` makes its networks.
+
+    `function`, `inputs` and `options` are those of a case of kind 'predict', docs/oracle.md#the-cases.
+
+    Raises
+    ------
+    NotImplementedError : the library does not have it.
+    """
     options, f = dict(options), getattr(library.predict, function, None)
     if function not in RESULTS or f is None:
         raise NotImplementedError(f'{library.__name__} has no {function}')

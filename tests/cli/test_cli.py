@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,13 @@ import numpy
 from places import ROOT
 import pytest
 
-from ntref import cli
+import ntref
+from ntref import cli, stax
 from ntref.arrays import namespace
-from ntref.cli import main
-from ntref.demos import dense
+from ntref.cli import flags, main, messages
+from ntref.demos import conv, dense
+from ntref.engine.cost import CallCost
+from ntref.stax.network import KernelFunction
 
 
 def test_the_demo_meets_its_numbers_and_draws(tmp_path, capsys, monkeypatch):
@@ -127,10 +131,31 @@ FLAGS = {
         ('--python', 'net.json', 'expected a Python interpreter'),
         ('--time-limit', '0', 'expected a time limit > 0'), ('--time-limit', 'soon', "in seconds, got 'soon'"),
         ('--time-limit', 'nan', 'expected a time limit'), ('--report', 'no/page.html', 'there is no no'),
-        ('--report', '.', 'expected a file to write'), ('--json', 'yes', 'unrecognized arguments')],
+        ('--report', '.', 'expected a file to write'), ('--junit', 'no/tests.xml', 'there is no no'),
+        ('--json', 'yes', 'unrecognized arguments')],
+    f'predict {NET} {ARRAY} {ARRAY}': [
+        ('--y', 'none.npy', 'none.npy'), ('--targets', '0', 'expected a whole number >= 1'),
+        ('--get', 'ntkgp', 'invalid choice'), ('--t', '0', 'expected a time > 0'), ('--t', 'inf', "got 'inf'"),
+        ('--diag-reg', '-1', 'expected a number >= 0'), ('--diag-reg', 'nan', "expected a number >= 0, 'evidence' or"),
+        ('--out', 'a.txt', 'ends in .csv, .npy or .npz'), ('--out', 'no/a.csv', 'there is no no'),
+        ('', None, 'expected arrays x and y in x.npy')],
+    f'explain {NET} {ARRAY}': [
+        ('--pair', '0', 'expected 2 arguments'), ('--pair', '0 5', 'got'),
+        ('--pair', '0 -1', 'expected a whole number'),
+        ('', 'none.npy', 'none.npy')],
+    f'plot angle {NET}': [
+        ('--get', 'cov1', 'invalid choice'), ('--figure', 'no/a.png', 'there is no no'),
+        ('--figure', 'a.xyz', 'expected --figure to end in one of .')],
+    'plot': [('', None, 'required: PICTURE'), ('', 'dance', 'invalid choice')],
+    f'plot heatmap {NET}': [('', None, 'required: X'), ('', 'none.npy', 'none.npy')],
+    'cases': [('', None, 'required: list|show|export'), ('', 'dance', 'invalid choice')],
+    'cases list': [('', 'no/such', 'expected names of cases')],
+    'cases show': [('', None, 'required: GLOB'), ('', 'no/such', 'expected names of cases')],
+    'cases export': [('', None, 'required: --out'), ('--out', 'a.npy', 'ends in .json or .npz'),
+                     ('--out', 'no/a.npz', 'there is no no')],
     '': [('', None, 'required: COMMAND'), ('', 'dance', 'invalid choice')],
-    'certify': [('', None, 'required: NET.json, X1.npy'), ('', NET, 'required: X1.npy')],
-    'kernel': [('--out', 'k.zarr', 'required: NET.json, X1.npy')],
+    'certify': [('', None, 'required: NET.json, X1'), ('', NET, 'required: X1')],
+    'kernel': [('--out', 'k.zarr', 'required: NET.json, X1')],
     'conform': [('', None, 'required: ADAPTER'), ('', 'none.py', 'which is not there'), ('', '.', 'not there')],
 }
 
@@ -163,16 +188,17 @@ def said(argv, capsys):
 @pytest.mark.parametrize('command', FLAGS)
 def test_a_wrong_flag_is_one_line(command, files, capsys):
     for flag, value, text in FLAGS[command]:
-        argv = [*command.split(), *filter(None, [flag]), *([] if value is None else [value])]
+        values = [value] if flag != '--pair' else value.split()
+        argv = [*command.split(), *filter(None, [flag]), *([] if value is None else values)]
         assert text in said(argv, capsys), argv
     assert sorted(path.name for path in files.iterdir()) == ['adapter.py', 'locked', 'net.json', 'wide.npy', 'x.npy']
 
 
 def test_every_flag_is_tried():
     """But those that are a word alone, and the folder of a store."""
-    source = Path(cli.__file__).read_text()
-    flags = {flag for tries in FLAGS.values() for flag, *_ in tries}
-    assert set(re.findall(r"add_argument\('(--[a-z-]+)'", source)) == flags - {'--width', ''}
+    source = '\n'.join(path.read_text() for path in Path(flags.__file__).parent.glob('*.py'))
+    tried = {flag for tries in FLAGS.values() for flag, *_ in tries}
+    assert set(re.findall(r"add_argument\('(--[a-z-]+)'", source)) == (tried | {'--version'}) - {'--width', ''}
 
 
 def written(path, what):
@@ -187,7 +213,9 @@ def written(path, what):
 
 @pytest.mark.parametrize('what, text', [
     (b'1 2\n3 4\n', 'as numpy.save writes it, got something else'), (b'', 'got something else'),
-    ({'x': numpy.eye(2)}, 'got an archive, as numpy.savez writes it'), (b'\x80\x04N.', 'got something else'),
+    ({'x': numpy.eye(2), 'y': numpy.eye(2)}, r'expected one array in bad.npy, got 2 arrays (x, y). Name one of them'),
+    ({}, 'got 0 arrays'), ({'x': numpy.array([{}, None])}, 'one of Python objects'), (b'PK\x03\x04', 'got: '),
+    (b'\x80\x04N.', 'got something else'),
     (numpy.array([{}, None]), 'one of Python objects, which are not loaded'),
     (b'\x93NUMPY\x01\x00', 'as numpy.save writes it, got: '), (b'\x93NUMPY\x09\x00\x10\x00', 'got: '),
     (b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }" + b' ' * 11 + b'\n',
@@ -219,6 +247,125 @@ def test_the_command_is_installed():
     said = subprocess.run([sys.executable, '-m', 'ntref', 'demo', '--help'], capture_output=True, text=True, cwd=ROOT)
     assert said.returncode == 0 and 'handwritten digits' in said.stdout
 
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit, match='0'):
+        main(['--version'])
+    assert capsys.readouterr().out == f'ntref {ntref.__version__}\n'
+
+
+@pytest.mark.parametrize('command', [name.__name__.rpartition('.')[2] for name in cli.COMMANDS])
+def test_help_has_examples_that_are_read_and_a_page_that_exists(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match='0'):
+        main([command, '--help'])
+    said = capsys.readouterr().out
+    page, anchor = re.search(r'documentation: (docs/[\w/-]+\.md)(?:#([\w-]+))?, in the repository', said).groups()
+    text = (ROOT / page).read_text()
+    titles = {title.lower().replace(' ', '-') for title in re.findall('^#+ (.*)', text, re.M)}
+    assert f'ntref {command}' in text and anchor in {None, *titles}
+    examples = [shlex.split(line) for line in re.findall('^  ntref (.*)', said, re.M)]
+    assert len(examples) >= 2 and all(example[0] == command for example in examples)
+    for example in examples:
+        assert cli.parser().parse_args(example).command == command
+
+
+WITHOUT = """
+import os, sys
+for name in 'fcntl resource pwd grp termios'.split():
+    sys.modules[name] = None
+for name in 'fork killpg register_at_fork sched_getaffinity getuid geteuid setuid O_NOFOLLOW'.split():
+    delattr(os, name)
+from ntref.cli import main
+for argv in sys.argv[1:]:
+    print(main(argv.split()), flush=True)
+"""
+
+
+def test_without_what_windows_lacks(files):
+    numpy.savez('set.npz', x=numpy.eye(2), y=numpy.ones(2))
+    commands = [f'kernel {NET} {ARRAY} --out k.zarr', f'predict {NET} set.npz {ARRAY} --out p.csv',
+                f'certify {NET} {ARRAY}', 'cases list dense/linear/pair', f'conform {ADAPTER}']
+    run = subprocess.run([sys.executable, '-c', WITHOUT, *commands], capture_output=True, text=True, cwd=files,
+                         env=os.environ | {'PYTHONPATH': str(ROOT)})
+    statuses = [line for line in run.stdout.splitlines() if len(line) == 1]
+    assert statuses == ['0', '0', '0', '0', '1'], run.stderr
+    assert numpy.array_equal(ntref.load_kernel(files / 'k.zarr'), numpy.eye(2) / 2)
+    assert 'ntref conform: expected a system with groups of processes' in run.stderr
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    """The text of all cases is longer than what a pipe holds."""
+    run = subprocess.run(f'{sys.executable} -m ntref cases show "dense/*" | head -1', shell=True, capture_output=True,
+                         text=True, cwd=ROOT)
+    assert run.stdout.startswith('dense/relu-1/pair: kernel') and run.stderr == ''
+
+
+def test_demos_do_not_overwrite_each_other(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    drawn = []
+    for demo in (dense, conv):
+        monkeypatch.setattr(demo, 'run', lambda n_train, seed, figure: drawn.append((n_train, seed, figure)))
+    assert main(['demo']) == main(['demo', '--net', 'conv', '--seed', '3']) == 0
+    assert drawn == [(1000, 0, 'ntref-demo.png'), (200, 3, 'ntref-demo-conv.png')]
+
+
+@pytest.mark.parametrize('net', ['dense', 'conv'])
+def test_where_the_picture_goes_is_looked_at_first(net, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    for demo in (dense, conv):
+        (tmp_path / demo.FIGURE).mkdir()
+    assert 'expected a file to write' in said(['demo', '--net', net], capsys)
+
+
+def test_a_kernel_of_inputs_in_csv_and_npz(files, capsys):
+    net = stax.serial(stax.Dense(4), stax.Relu(), stax.Dense(1))
+    (files / NET).write_text(json.dumps(net.to_spec()))
+    numpy.savetxt('x.csv', X_MANY[:4], delimiter=',', fmt='%.17g')
+    numpy.savez('x.npz', a=X_MANY[4:7], b=X_MANY[7:])
+    assert main(['kernel', NET, 'x.csv', 'x.npz:a', '--out', 'k.zarr', '--get', 'nngp', 'ntk']) == 0
+    assert capsys.readouterr().out == 'k.zarr: nngp (4, 3) float64\nk.zarr: ntk (4, 3) float64\n'
+    k = net.kernel_fn(X_MANY[:4], X_MANY[4:7], ('nngp', 'ntk'))
+    assert all(numpy.array_equal(a, b) for a, b in zip(ntref.load_kernel('k.zarr'), k))
+
+
+# ------------------------------------------------------------------ what long computations say
+
+X_MANY = numpy.random.default_rng(0).standard_normal((1100, 3))
+
+
+@pytest.mark.parametrize('seconds, words', [(4.9, None), (42.3, '42 s'), (600., '10 min'), (9000., '2.5 h')])
+def test_a_long_computation_says_what_it_will_take(seconds, words, capsys, monkeypatch):
+    net = stax.serial(stax.Dense(4), stax.Relu(), stax.Dense(1))
+    asked = []
+
+    def cost(self, *given):
+        asked.append(given)
+        return CallCost(3 * 2 ** 30, seconds)
+    monkeypatch.setattr(KernelFunction, 'cost', cost)
+    messages.say_cost('kernel', net, X_MANY, X_MANY[:1000].astype('float32'), ('ntk',))
+    assert asked == [((1100, 3), (1000, 3), ('ntk',), 'float64')]
+    expected = f'ntref kernel: kernels of 1100 with 1000 inputs, about {words} and 3 GiB in memory or on disk\n'
+    assert capsys.readouterr().err == (expected if words else '')
+
+
+def test_a_short_one_is_not_tried_out(capsys, monkeypatch):
+    monkeypatch.setattr(KernelFunction, 'cost', None)
+    messages.say_cost('kernel', stax.Dense(4), X_MANY[:100], None, 'ntk')
+    assert capsys.readouterr().err == ''
+
+
+def test_what_is_said_is_what_cost_knows(files, capsys, monkeypatch):
+    """A real trial, with a limit of 0 seconds."""
+    monkeypatch.setattr(messages, 'LONG', 0)
+    numpy.save('many.npy', X_MANY)
+    assert main(['kernel', NET, 'many.npy', '--out', 'k.zarr']) == 0
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r'ntref kernel: kernels of 1100 with 1100 inputs, about \d+ s and 0.\d+ GiB in memory or on '
+                        r'disk\n', err) and out == 'k.zarr: ntk (1100, 1100) float64\n'
+
+
+# ------------------------------------------------------------------ README
 
 def test_readme_is_short_and_its_commands_are_single_lines():
     lines = (ROOT / 'README.md').read_text().splitlines()

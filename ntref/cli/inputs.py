@@ -1,0 +1,120 @@
+"""Files that commands read: networks as JSON; arrays as numpy.save and numpy.savez write them, or as CSV."""
+import csv
+import json
+from pathlib import Path
+
+import numpy
+
+from ..stax import Layer, from_spec
+
+__all__ = ['KINDS', 'array', 'network', 'tables']
+
+KINDS = '.npy, .npz or .csv'
+NPY = b'\x93NUMPY'
+ZIP = b'PK'
+
+
+def network(path: str) -> Layer:
+    """Return the network in a JSON file.
+
+    Raises
+    ------
+    ValueError : the file is no JSON, or no network. OSError : it cannot be read.
+    """
+    with open(path, 'rb') as f:
+        try:
+            spec = json.load(f)
+        except (ValueError, RecursionError) as e:
+            raise ValueError(f'expected a network as JSON in {path}: {e}') from e
+    return from_spec(spec)
+
+
+def array(path: str) -> numpy.ndarray:
+    """Return the only array in a file.
+
+    In place of `path`, 'FILE.npz:NAME' is the array of that name in an archive.
+
+    Raises
+    ------
+    ValueError : the file has no array of numbers, or several. OSError : it cannot be read.
+    """
+    archive, _, name = path.rpartition(':')
+    if archive and not Path(path).exists():
+        found = tables(archive)
+        if name not in found:
+            raise ValueError(f'expected an array {name} in {archive}, got {_listed(found)}.')
+        return found[name]
+    found = tables(path)
+    if len(found) != 1:
+        raise ValueError(f'expected one array in {path}, got {_listed(found)}. Name one of them: {path}:NAME.')
+    return next(iter(found.values()))
+
+
+def tables(path: str) -> dict[str, numpy.ndarray]:
+    """Return the arrays in a file by name; that of .npy and .csv is named ''.
+
+    A CSV file has a row of numbers for each input, and perhaps a header.
+
+    Raises
+    ------
+    ValueError : the file has no arrays of numbers. OSError : it cannot be read.
+    """
+    with open(path, 'rb') as f:
+        start = f.read(len(NPY))
+        f.seek(0)
+        if start == NPY:
+            return {'': _loaded(numpy.lib.format.read_array, f, path)}
+        if start[:2] == ZIP:
+            return _loaded(_archive, f, path)
+    if Path(path).suffix.lower() == '.csv':
+        return {'': _csv(path)}
+    raise ValueError(f'expected an array in {path}, as numpy.save writes it, got something else. Write one array, '
+                     'by numpy.save, or rows of numbers with commas into a file that ends in .csv.')
+
+
+def _listed(found):
+    return f'{len(found)} arrays ({", ".join(found)})'
+
+
+def _loaded(read, f, path):
+    try:
+        return read(f, allow_pickle=False)
+    except Exception as e:                      # of the format, or of zip files: BadZipFile, zlib.error, EOFError
+        if isinstance(e, OSError):
+            raise
+        cause = 'one of Python objects, which are not loaded' if 'pickle' in str(e) else str(e)
+        raise ValueError(f'expected an array of numbers in {path}, as numpy.save writes it, got: {cause}') from e
+
+
+def _archive(f, allow_pickle):
+    with numpy.load(f, allow_pickle=allow_pickle) as found:
+        return dict(found.items())
+
+
+def _csv(path):
+    """Return the rows of numbers of a CSV file; a first row without any number is a header."""
+    with open(path, newline='', encoding='utf-8-sig') as f:
+        try:
+            rows = [row for row in csv.reader(f) if row]
+        except (csv.Error, UnicodeDecodeError) as e:
+            raise ValueError(f'expected rows of numbers in {path}, got: {e}') from e
+    if rows and not any(map(_is_number, rows[0])):
+        rows = rows[1:]
+    if not rows:
+        raise ValueError(f'expected rows of numbers in {path}, got none.')
+    for i, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise ValueError(f'expected {len(rows[0])} numbers in each row of {path}, got {len(row)} in row {i} of '
+                             'numbers.')
+        for text in row:
+            if not _is_number(text):
+                raise ValueError(f'expected numbers in {path}, got {text!r:.100} in row {i} of numbers.')
+    return numpy.array(rows, 'float64')
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
