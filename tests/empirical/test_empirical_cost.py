@@ -65,6 +65,7 @@ def test_order(name, rng):
         assert times[numpy.argmin(operations)] < 2 * min(times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('implementation', [1, 2, 3])
 def test_memory(implementation, rng):
     """Within a factor of two of what is allocated: MB for the Jacobian, much less for the others."""

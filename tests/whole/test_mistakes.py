@@ -313,7 +313,7 @@ MISTAKES = {
                                 "Did you mean 'ntk'"),
     'empirical, params as get': (lambda: ntref.empirical_kernel_fn(NET.apply_fn)(X, None, PARAMS, PARAMS), TypeError,
                                  'x1, x2, get, params'),
-    'monte_carlo of a triple': (lambda: ntref.monte_carlo_kernel_fn(*NET, 0), ValueError, 'seed .*KernelFunction'),
+    'monte_carlo of a triple': (lambda: ntref.monte_carlo_kernel_fn(*NET, 0), ValueError, 'seed .*serial'),
     'monte_carlo of kernel_fn': (lambda: ntref.monte_carlo_kernel_fn(NET.init_fn, NET.kernel_fn, 0, 2), TypeError,
                                  'apply_fn .*got its kernel_fn'),
     'linearize kernel_fn': (lambda: ntref.linearize(NET.kernel_fn, PARAMS), TypeError, 'got its kernel_fn'),

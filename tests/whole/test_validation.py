@@ -31,6 +31,7 @@ def is_figure(path):
 
 # ------------------------------------------------------------------ each study, small
 
+@pytest.mark.slow
 def test_ensembles(tmp_path):
     narrow, wide = rows = ensembles.measure(**ensembles.QUICK)
     assert narrow.p < 1e-9 < wide.error < narrow.error / 4
@@ -475,6 +476,7 @@ def test_pages_of_times_are_led_by_the_worst():
     assert performance.beside_nt(None, ROWS).startswith('### A')
 
 
+@pytest.mark.slow
 def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
     rows = list(scale.growth((200, 300)))
     assert all(row.seconds > 0 and row.seconds_on_disk > 0 and row.bytes >= 0 for row in rows)
