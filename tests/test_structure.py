@@ -276,7 +276,9 @@ ALLOWED = {
                                'estimators.base', 'estimators.calibration', 'estimators.ridges', 'predict.laplace',
                                'predict.layout', 'predict.ridge'},
     'estimators.kernel': {'stax', 'types', 'engine.cover', 'estimators.inputs', 'estimators.networks'},
-    'estimators.__init__': {'estimators.classifiers', 'estimators.kernel', 'estimators.regressors'},
+    'estimators.kept': {'stax', 'engine.archive', 'estimators.base', 'estimators.classifiers', 'estimators.inputs',
+                        'estimators.regressors', 'estimators.solved', 'predict.ensemble', 'predict.predictor'},
+    'estimators.__init__': {'estimators.classifiers', 'estimators.kept', 'estimators.kernel', 'estimators.regressors'},
     # values to compare with
     'oracle.precision': {},
     'oracle.shaken': {'oracle.precision'},
@@ -318,10 +320,11 @@ ALLOWED = {
     'cli.inputs': {'stax'},
     'cli.messages': {'stax', 'types'},
     'cli.demo': {'cli.flags', 'demos.conv', 'demos.dense'},
-    'cli.plot': {'drawing', 'plot', 'cli.flags', 'cli.inputs', 'demos.dense'},
+    'cli.training_set': {'predict', 'cli.flags', 'cli.inputs', 'cli.messages', 'predict.ridge'},
+    'cli.plot': {'drawing', 'plot', 'cli.flags', 'cli.inputs', 'cli.messages', 'cli.training_set', 'demos.dense'},
     'cli.kernel': {'cli.flags', 'cli.inputs', 'cli.messages', 'engine.batch', 'engine.places'},
     'cli.explain': {'cli.flags', 'cli.kernel'},
-    'cli.predict': {'predict', 'cli.flags', 'cli.inputs', 'cli.messages', 'predict.ridge'},
+    'cli.predict': {'cli.flags', 'cli.inputs', 'cli.messages', 'cli.training_set'},
     'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certify'},
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
@@ -341,7 +344,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'predict.flow', 'predict.hyperparameters', 'predict.laplace', 'predict.loss', 'predict.network_evidence',
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
     'testing.comparing',
-    'testing.contracts', 'testing.finite', 'testing.check', 'cli.cases', 'cli.inputs', 'cli.predict',
+    'testing.contracts', 'testing.finite', 'testing.check', 'cli.cases', 'cli.inputs', 'cli.plot', 'cli.predict',
+    'cli.training_set',
     'empirical.monte_carlo', *(
         f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
@@ -351,7 +355,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
-        'inputs ridges solved base regressors calibration classifiers kernel'.split())), {'numpy'})
+        'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'})
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

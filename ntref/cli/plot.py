@@ -2,8 +2,12 @@
 from importlib import import_module
 from typing import Any
 
+import numpy
+
 from .flags import add_command, add_network, new_file
 from .inputs import KINDS, array, network
+from .messages import warnings_said
+from .training_set import add_training_set, inputs_in, refuse_other_columns, trained, training_set
 
 __all__ = ['add']
 
@@ -18,8 +22,15 @@ OF_INPUTS = {
     'prior': ('prior', 'samples of the outputs at initialization'),
     'widths': ('width_convergence', 'how far kernels of finite networks are from the infinite one, against width'),
 }
+OF_TRAINING = {
+    'posterior': ('posterior', 'predictions after training, with their bands'),
+    'training': ('training', 'outputs during training, with their bands'),
+}
 OF_KERNELS = 'heatmap', 'spectrum'
 WITHOUT_GET = 'depth', 'phases'
+ASIDE = .5              # of the range of the training inputs, on either side, where predictions are drawn
+POINTS = 201            # where they are drawn
+FIRST = 1e-4            # of the last time, where training is drawn from on
 
 
 def add(commands: Any) -> None:
@@ -27,14 +38,19 @@ def add(commands: Any) -> None:
     plot = add_command(
         commands, 'plot', 'draw a picture of a network or its kernel', _run,
         ['plot angle net.json --figure angle.pdf', 'plot spectrum net.json x.csv --get nngp',
-         'plot phases tanh.json'], 'explain-and-plot.md#in-a-shell')
+         'plot phases tanh.json', 'plot posterior net.json train.csv --diag-reg evidence'],
+        'explain-and-plot.md#in-a-shell')
     pictures = plot.add_subparsers(dest='picture', required=True, metavar='PICTURE')
-    for name, (_, about) in (OF_NETWORKS | OF_INPUTS).items():
+    for name, (_, about) in (OF_NETWORKS | OF_INPUTS | OF_TRAINING).items():
         picture = pictures.add_parser(name, help=about, description=f'{about[0].upper()}{about[1:]}.')
         add_network(picture)
         if name in OF_INPUTS:
             picture.add_argument('x', metavar='X', help=f'inputs: {KINDS}; FILE.npz:NAME is one array of several')
-        if name not in WITHOUT_GET:
+        if name in OF_TRAINING:
+            add_training_set(picture)
+            picture.add_argument('--test', metavar='X', help='inputs to predict for (a grid around the training '
+                                 'inputs, if these have one feature)')
+        elif name not in WITHOUT_GET:
             picture.add_argument('--get', choices=('nngp', 'ntk'), default='ntk', help='which kernel (%(default)s)')
         picture.add_argument('--figure', type=new_file, default=f'ntref-{name}.png', metavar='FILE',
                              help='where to save it (%(default)s)')
@@ -45,15 +61,42 @@ def _run(args):
     from ..demos.dense import refuse_format
     from ..drawing import axes
     net = network(args.spec)
-    name, _ = (OF_NETWORKS | OF_INPUTS)[args.picture]
+    name, _ = (OF_NETWORKS | OF_INPUTS | OF_TRAINING)[args.picture]
     ax = axes()
     refuse_format(import_module('matplotlib.figure'), args.figure)
-    options = {} if args.picture in WITHOUT_GET else {'get': args.get}
-    if args.picture in OF_KERNELS:
-        given = [net.kernel_fn(array(args.x), None, args.get)]
-        options = {}
-    else:
-        given = [net, array(args.x)] if args.picture in OF_INPUTS else [net]
-    getattr(plot, name)(*given, ax=ax, **options)
+    options = {} if args.picture in (*WITHOUT_GET, *OF_KERNELS) else {'get': args.get}
+    with warnings_said('plot'):
+        getattr(plot, name)(*_given(args, net), ax=ax, **options)
     ax.figure.savefig(args.figure)
     print(f'Figure: {args.figure}')
+
+
+def _given(args, net):
+    """Return what the picture is of."""
+    if args.picture in OF_NETWORKS:
+        return [net]
+    if args.picture in OF_INPUTS:
+        x = array(args.x)
+        return [net.kernel_fn(x, None, args.get)] if args.picture in OF_KERNELS else [net, x]
+    x, y = training_set(args)
+    x_test = _test_inputs(args, x)
+    predictor = trained(args, net, x, y, x_test)
+    if args.picture == 'posterior':
+        return [predictor, x_test, args.t]
+    last = args.t or 1e4
+    return [predictor, numpy.geomspace(FIRST * last, last, POINTS), x_test if args.test else None]
+
+
+def _test_inputs(args, x):
+    """Return the inputs to predict for: those given, or a grid around training inputs of one feature."""
+    if args.test:
+        x_test = inputs_in(args.test)
+        refuse_other_columns(x, x_test, args.train, args.test)
+        return x_test
+    if args.picture == 'training':
+        return x
+    if x.shape[1:] != (1,):
+        raise ValueError(f'expected --test X with training inputs of other than one feature, got none, and inputs of '
+                         f'shape {x.shape[1:]} in {args.train}.')
+    aside = ASIDE * (x.max() - x.min())
+    return numpy.linspace(x.min() - aside, x.max() + aside, POINTS)[:, None]

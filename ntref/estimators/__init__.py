@@ -7,7 +7,9 @@ except ImportError as e:
     raise ImportError("expected scikit-learn for ntref.estimators, got none. In a checkout of ntref: pip install "
                       "'.[sklearn]'") from e
 from .classifiers import NNGPClassifier, NTKClassifier
+from .kept import load_estimator, save_estimator
 from .kernel import NetworkKernel
 from .regressors import NNGPRegressor, NTKRegressor
 
-__all__ = ['NNGPClassifier', 'NNGPRegressor', 'NTKClassifier', 'NTKRegressor', 'NetworkKernel']
+__all__ = ['NNGPClassifier', 'NNGPRegressor', 'NTKClassifier', 'NTKRegressor', 'NetworkKernel',
+           'load_estimator', 'save_estimator']

@@ -77,11 +77,15 @@ class NetworkEstimator(BaseEstimator):
         self.input_shape_ = shape_of(self.input_shape, X.shape[1])
         x = X.reshape(len(X), *self.input_shape_)
         self.x_scale_ = Scale.of(x, self.normalize_X, 'normalize_X')
-        kernel_fn = kernel_fn_of(self.net, self.depth, self.activation, self.W_std, self.b_std, not self.has_positions)
-        jobs = self.n_jobs if self.n_jobs is None else as_whole(self.n_jobs, 'n_jobs', -1)
-        self.kernels_ = Kernels(kernel_fn, jobs, self.memory_limit)
+        self.kernels_ = self.network_kernels()
         self.X_fit_ = self.x_scale_.apply(x)
         return self.X_fit_, y
+
+    def network_kernels(self) -> Kernels:
+        """Return the kernels of the network that the arguments say."""
+        kernel_fn = kernel_fn_of(self.net, self.depth, self.activation, self.W_std, self.b_std, not self.has_positions)
+        jobs = self.n_jobs if self.n_jobs is None else as_whole(self.n_jobs, 'n_jobs', -1)
+        return Kernels(kernel_fn, jobs, self.memory_limit)
 
     @property
     def _finite(self):

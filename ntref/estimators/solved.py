@@ -1,7 +1,8 @@
 """What an estimator keeps of its training set: the kernel factored in memory, or on disk and solved by iterations."""
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy
 
@@ -39,6 +40,26 @@ class InMemory:
         a = self.of.a
         self.alpha = a.solve(self.of.y) if self.tau is None else flow_test(a, numpy.eye(a.n), self.of.y, self.tau)
         a.announce(self.of.y, self.tau, WHICH[get])
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a file needs, as a tree of numbers, text and arrays."""
+        train = {name: train.parts() for name, train in self.train.items()}
+        return {'get': self.get, 'train': train, 'tau': self.tau, 'noise': self.noise, 'alpha': self.alpha}
+
+    @classmethod
+    def of_parts(cls, parts: Mapping[str, Any]) -> Self:
+        """Return what gave these `parts`; raise ValueError if they do not go together."""
+        new = object.__new__(cls)
+        new.get = parts['get']
+        new.train = {name: Training.of_parts(of) for name, of in parts['train'].items()}
+        new.of = new.train[new.get]
+        new.tau = parts['tau']
+        new.noise = parts['noise']
+        new.alpha = parts['alpha']
+        if new.alpha.shape != new.of.y.shape:
+            raise ValueError(f'expected a solution of the shape of the targets, {new.of.y.shape}, got '
+                             f'{new.alpha.shape}.')
+        return new
 
     def gaussian(self, k_test_train: dict[str, Any], k_test_test: Any) -> Gaussian:
         """Return mean (m, o) and covariance (m, m); the kernels test x train by name, the NNGP test x test."""

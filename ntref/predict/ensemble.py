@@ -15,7 +15,7 @@ from .gaussian import NEEDS, WHICH, answer, names_in, predict, unique
 from .layout import Axes, checked, field, nonnegative, time, times_alone
 from .predictor import Predictor
 
-__all__ = ['gradient_descent_mse_ensemble', 'refuse']
+__all__ = ['check_same', 'gradient_descent_mse_ensemble', 'refuse']
 
 FIRST = 2         # inputs of which a file has the kernel
 
@@ -139,7 +139,7 @@ class _Ensemble(Predictor, of='gradient_descent_mse_ensemble'):
         kernel_fn = network(parts['network']).kernel_fn
         predictor = cls(kernel_fn, *given, learning_rate, parts['options'], parts['kwargs'], train)
         for name, k in vars(predictor.first()).items():
-            _check_same(name, k, parts['first'][name])
+            check_same(name, k, parts['first'][name])
         return predictor
 
     def first(self) -> SimpleNamespace:
@@ -207,7 +207,7 @@ def _told(kernel_fn):
     return getattr(kernel_fn, '__name__', repr(getattr(kernel_fn, 'layer', kernel_fn)))
 
 
-def _check_same(name, k, kept):
+def check_same(name: str, k: Array, kept: Array) -> None:
     """Raise ValueError unless two kernels are equal to half of their digits, as those of one network are anywhere."""
     xp = namespace(k, kept)
     if k.shape != kept.shape or xp.any(~(abs(k - kept) <= xp.eps(k) ** .5 * xp.sum(abs(k)))):

@@ -5,9 +5,9 @@ import numpy
 import pytest
 from matplotlib import pyplot
 
-from ntref import plot, stax
+from ntref import plot, predict, stax
 from ntref.cli import main
-from ntref.cli.plot import OF_INPUTS, OF_NETWORKS
+from ntref.cli.plot import OF_INPUTS, OF_NETWORKS, OF_TRAINING
 
 NET = stax.serial(stax.Dense(32, 1.5, .3), stax.Erf(), stax.Dense(1, 1.2, .1))
 X = numpy.random.default_rng(0).standard_normal((5, 1))
@@ -33,9 +33,9 @@ def test_an_explanation_is_that_of_python(argv, given, folder, capsys):
 
 
 def test_every_function_that_draws_is_there():
-    """But those that want a predictor."""
-    names = {name for name, _ in (OF_NETWORKS | OF_INPUTS).values()}
-    assert names == set(plot.__all__) - {'posterior', 'training', 'training_movie'}
+    """But the movie."""
+    names = {name for name, _ in (OF_NETWORKS | OF_INPUTS | OF_TRAINING).values()}
+    assert names == set(plot.__all__) - {'training_movie'}
 
 
 @pytest.mark.parametrize('picture', OF_NETWORKS | OF_INPUTS)
@@ -61,6 +61,41 @@ def test_a_picture_is_that_of_python(picture, get, folder, capsys, monkeypatch):
     else:
         assert first == (stax.Tanh() if picture == 'phases' else NET) and options == ({'get': get} if asked else {})
         assert all(numpy.array_equal(one, X) for one in others) and len(others) == (picture in OF_INPUTS)
+
+
+@pytest.mark.parametrize('picture', OF_TRAINING)
+@pytest.mark.parametrize('options, t, test', [([], None, False), (['--t', '100', '--get', 'nngp'], 100., False),
+                                              (['--test', 'test.csv'], None, True)])
+def test_a_picture_of_training_is_that_of_python(picture, options, t, test, folder, capsys, monkeypatch):
+    y, x_test = numpy.sin(2 * X), numpy.array([[.5], [2.]])
+    numpy.savetxt('train.csv', numpy.column_stack([X, y]), delimiter=',', fmt='%.17g')
+    numpy.savetxt('test.csv', x_test, delimiter=',', fmt='%.17g')
+    lines = []
+    function = getattr(plot, picture)
+    monkeypatch.setattr(plot, picture, lambda *given, ax, **more: lines.append((given, more)) or
+                        function(*given, ax=ax, **more))
+    assert main(['plot', picture, 'net.json', 'train.csv', '--diag-reg', '1e-3', *options]) == 0
+    assert capsys.readouterr().out == f'Figure: ntref-{picture}.png\n'
+    (predictor, *given), more = lines[0]
+    get = 'nngp' if '--get' in options else 'ntk'
+    assert more == {'get': get}
+    expected = predict.gradient_descent_mse_ensemble(NET, X, y, diag_reg=1e-3)
+    assert numpy.array_equal(predictor(3., x_test, get), expected(3., x_test, get))
+    if picture == 'posterior':
+        x, time = given
+        assert time == t
+        grid = numpy.linspace(1.5 * X.min() - .5 * X.max(), 1.5 * X.max() - .5 * X.min(), 201)
+        assert abs(x - (x_test if test else grid[:, None])).max() < 1e-14
+    else:
+        times, x = given
+        assert times[-1] == pytest.approx(t or 1e4) and times[0] == pytest.approx(1e-4 * times[-1])
+        assert numpy.array_equal(x, x_test) if test else x is None
+
+
+def test_predictions_of_several_features_need_inputs(folder, capsys):
+    numpy.savetxt('train.csv', numpy.column_stack([X, X ** 2, X]), delimiter=',')
+    assert main(['plot', 'posterior', 'net.json', 'train.csv']) == 1
+    assert 'expected --test X with training inputs of other than one feature' in capsys.readouterr().err
 
 
 def test_another_kind_of_file(folder, capsys):
