@@ -147,7 +147,8 @@ FLAGS = {
         ('--get', 'cov1', 'invalid choice'), ('--figure', 'no/a.png', 'there is no no'),
         ('--figure', 'a.xyz', 'expected --figure to end in one of .')],
     'plot': [('', None, 'required: PICTURE'), ('', 'dance', 'invalid choice')],
-    f'plot posterior {NET} {ARRAY} --y {ARRAY}': [('--test', 'none.npy', 'none.npy'), ('--test', 'wide.npy', 'wide.npy')],
+    f'plot posterior {NET} {ARRAY} --y {ARRAY}': [
+        ('--test', 'none.npy', 'none.npy'), ('--test', 'wide.npy', 'wide.npy')],
     f'plot heatmap {NET}': [('', None, 'required: X'), ('', 'none.npy', 'none.npy')],
     'cases': [('', None, 'required: list|show|export'), ('', 'dance', 'invalid choice')],
     'cases list': [('', 'no/such', 'expected names of cases')],
