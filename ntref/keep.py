@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from .engine.archive import read_archive, read_npz, write_archive, write_npz
+from .engine.archive import read_archive, read_npz, refused, write_archive, write_npz
 from .engine.chunks import arrays_of, zarr
 from .engine.forms import apart, on_host, together
 from .engine.places import Directory, aside, is_url, local, masked
@@ -222,7 +222,5 @@ def load_predictor(path: str | PathLike) -> Predictor:
     FileNotFoundError : there is no such file.
     """
     tree = read_archive(path, KIND)
-    try:
+    with refused(path, 'save_predictor'):
         return Predictor.registry[tree['of']].of_parts(tree['parts'], from_spec)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
-        raise ValueError(f'expected a file of save_predictor, got {path}: {e}') from e

@@ -102,9 +102,9 @@ ALLOWED = {
     'stax.given': {'arguments', 'arrays', 'trees', 'types', 'recursion.kernel', 'recursion.signal',
                    'recursion.start', 'stax.masking', 'stax.trees'},
     'stax.numbers': {'derivatives'},
-    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.memory', 'engine.run', 'recursion.primitive',
-                  'recursion.reverse', 'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given',
-                  'stax.numbers', 'stax.trees'},
+    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.memory', 'recursion.primitive', 'recursion.reverse',
+                  'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.numbers',
+                  'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
     # what networks show of themselves

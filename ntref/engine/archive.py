@@ -3,7 +3,8 @@
 What is written is a tree: dicts, lists and tuples of numbers, text, None and arrays.
 """
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from .forms import on_host
 from .places import aside, is_url, local, masked, renamed
 from .store import sealed
 
-__all__ = ['read_archive', 'read_npz', 'write_archive', 'write_npz']
+__all__ = ['read_archive', 'read_npz', 'refused', 'write_archive', 'write_npz']
 
 FORMAT = 1
 MANIFEST = 'manifest'
@@ -77,6 +78,15 @@ def read_archive(path: str | PathLike, content: str) -> Any:
             raise ValueError(f'expected {name} in {path} of shape {shape} and dtype {dtype}, got {a.shape} and '
                              f'{a.dtype.str}: the file was changed.')
     return _unpacked(about['tree'], arrays)
+
+
+@contextmanager
+def refused(path: str | PathLike, function: str) -> Iterator[None]:
+    """Turn errors of putting together what was read into one that names the file, and the function that writes such."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+        raise ValueError(f'expected a file of {function}, got {path}: {e}') from e
 
 
 def _packed(value, where, arrays):

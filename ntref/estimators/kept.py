@@ -4,7 +4,7 @@ from os import PathLike
 import numpy
 from sklearn.utils.validation import check_is_fitted
 
-from ..engine.archive import read_archive, write_archive
+from ..engine.archive import read_archive, refused, write_archive
 from ..predict.ensemble import check_same
 from ..predict.predictor import Predictor
 from ..stax import from_spec
@@ -77,10 +77,8 @@ def load_estimator(path: str | PathLike) -> NetworkEstimator:
     FileNotFoundError : there is no such file.
     """
     tree = read_archive(path, KIND)
-    try:
+    with refused(path, 'save_estimator'):
         return _model(tree)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
-        raise ValueError(f'expected a file of save_estimator, got {path}: {e}') from e
 
 
 # ------------------------------------------------------------------ what a file has

@@ -58,7 +58,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     """Return {name: kernel} of a network, for 'nngp' and 'ntk': first inputs with themselves, then the other pairs."""
     xp = namespace(x1)
     symmetric = x2 is None
-    has_noise = on_threads(layer)        # functions of the user may have no slope
+    threads = None if on_threads(layer) else 1         # for functions of the user, which may have no slope, either
     a = _laid_out(x1, demand)
     b = a if x2 is None else _laid_out(x2, demand)
     size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
@@ -73,9 +73,9 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
         """Return kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
             steps, rows = [], (slice(lo, lo + size),) * 2
-            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=has_noise)
+            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=threads is None)
             return values, steps, k.nngp.shape[1:]
-        parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), progress=shown(None, 'variances')))
+        parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), threads, shown(None, 'variances')))
         steps = [joined(entries) for entries in zip(*steps)]
         return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
 
@@ -95,7 +95,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     outs = [xp.empty_like(a, shape=(len(a), len(b), *positions)) for _ in names]
     jobs = _blocks(a, b, size, symmetric)
     is_generic = len(jobs) <= WORTH_A_TRY or block(jobs.pop(0))
-    in_threads(lambda job: block(job, is_generic), jobs, progress=shown(None, 'kernel'))
+    in_threads(lambda job: block(job, is_generic), jobs, threads, shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
         out[range(len(a)), range(len(a))] = values
     return dict(zip(names, outs))

@@ -1,5 +1,4 @@
 """How the kernels of a call are computed: whole, or in tiles. What is wrong is said before anything is computed."""
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -7,7 +6,6 @@ from typing import Any
 from ..arrays import free_on_device, namespace, untraced
 from ..derivatives import adjoint_pair, is_traced
 from ..engine.memory import check_memory
-from ..engine.run import alone
 from ..recursion.primitive import differentiable_kernels
 from ..recursion.reverse import Backward
 from ..recursion.signal import Signal
@@ -59,8 +57,7 @@ class Tiles:
         """Return {name: kernel}."""
         given = self.given
         x2 = None if not self.is_part and given.are_same else given.x2
-        with nullcontext() if on_threads(self.layer) else alone():
-            return in_parts(self.layer, given.x1, x2, given.signals, given.demand, self.names)
+        return in_parts(self.layer, given.x1, x2, given.signals, given.demand, self.names)
 
 
 @dataclass(frozen=True)
