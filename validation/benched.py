@@ -57,7 +57,7 @@ def graphs(n, nodes):
 
 @cache
 def stored(name):
-    return numpy.load(DATA / f'{name}.npz')['images'].astype(float)
+    return numpy.load(DATA / f'{name}.npz')['images']
 
 
 def standardized(x, axes):

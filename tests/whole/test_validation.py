@@ -363,9 +363,12 @@ def test_what_the_bench_times_without_neural_tangents():
 
 
 def test_images_of_the_bench():
-    digits = numpy.load(benched.DATA / 'mnist.npz')['images']
-    assert digits.shape == (3000, 28, 28) and digits.dtype == 'uint8' and digits.min() == 0 < 254 < digits.max()
-    assert all(path.stat().st_size < 2 ** 20 for path in benched.DATA.iterdir())
+    stored = numpy.load(benched.DATA / 'mnist.npz')
+    digits = stored['images']
+    labels = stored['labels']
+    assert digits.shape == (10000, 28, 28) and digits.dtype == 'uint8' and digits.min() == 0 < 254 < digits.max()
+    assert labels.shape == (10000,) and set(labels.tolist()) == set(range(10))
+    assert sum(path.stat().st_size for path in benched.DATA.iterdir()) < 2 ** 21
     x = benched.mnist(20).draw()
     assert x.shape == (20, 784) and numpy.allclose(x.mean(1), 0, atol=1e-14) and numpy.allclose(x.var(1), 1)
     numpy.testing.assert_array_equal(benched.mnist(20, is_image=True).draw().reshape(20, -1), x)
