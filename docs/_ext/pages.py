@@ -1,0 +1,100 @@
+"""Pages as the site needs them: what the sidebar lists, sources that are linked, a first page that leads to the others.
+
+The pages themselves are plain Markdown. What only a site needs is added here while Sphinx reads them.
+"""
+import re
+from pathlib import Path
+
+CONTENTS = {
+    'docs/index': {'': ['learn/index', 'check', 'use', 'examples/index', 'reference/index', 'about']},
+    'docs/learn/index': {
+        'The course': ['learn/[1-8]-*'],
+        'To play with': ['play/index', 'playground'],
+        'The theory': ['theory/dense', 'theory/duals', 'theory/conv', 'theory/attention', 'theory/graphs', 'theory/dynamics',
+                       'theory/bayes', 'theory/empirical', 'theory/adjoint'],
+        'Training seen two ways': ['weight-and-function-space', 'kernel-gradient-descent']},
+    'docs/check': {
+        'What a number is': ['conventions', 'accuracy', 'design'],
+        'Compared': ['oracle', 'other-frameworks', '../validation/RESULTS', 'add-a-layer']},
+    'docs/use': {
+        'Data': ['estimators', 'bayes', 'command', 'masks', 'graphs', 'explain-and-plot'],
+        'Networks': ['training', 'finite-networks', 'training-finite-networks'],
+        'Large kernels': ['large-kernels', 'performance'],
+        'Scripts for Neural Tangents': ['coming-from-neural-tangents']},
+    'docs/reference/index': {'': ['reference/[!i]*']},
+    'docs/about': {'': ['references', '../CHANGELOG', '../CONTRIBUTING', 'releasing', '../tests/README', '../tests/*/README']}}
+"""{page: {caption: pages below it, from the folder docs, in order}}; a page that is not there is left out."""
+
+CODE = re.compile(r'(^(`{3,}|~{3,}|:{3,}).*?^\2\s*$|`+[^`]*`+|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\))', re.M | re.S)
+"""What is not prose in a page: blocks and words of code, formulas, targets of links."""
+
+
+def entries(root, patterns):
+    """Return the names of pages that are there, each once, in the order of the patterns."""
+    found = [path for pattern in patterns for path in sorted(root.joinpath('docs').glob(f'{pattern}.md'))]
+    if 'examples/index' in patterns:
+        found.insert(patterns.index('examples/index'), root / 'docs' / 'examples' / 'index.rst')
+    names = [path.resolve().relative_to(root).with_suffix('').as_posix() for path in found]
+    return [f'/{name}' for name in dict.fromkeys(names)]
+
+
+def sidebar(root, page):
+    """Return the tables of contents of a page, as MyST writes them."""
+    text = ''
+    for caption, patterns in CONTENTS.get(page, {}).items():
+        lines = ['```{toctree}', ':hidden:', *[f':caption: {caption}'] * bool(caption), '', *entries(root, patterns), '```']
+        text += '\n'.join(['', '', *lines, ''])
+    return text
+
+
+def names_of_sources(bibliography):
+    """Return {'Surname year': key} of a file of BibTeX; keys are the surname and the year, and a letter where two are alike."""
+    found = {}
+    for key, surname, year in re.findall(
+            r'@\w+\{(\w+),.*?author\s*=\s*\{+([^,}]+?)[,}].*?year\s*=\s*\{?(\d{4})', bibliography, re.S):
+        plain = re.sub(r"\{?\\['\"`^~]\{?(\w)\}?\}?|[{}]", r'\1', surname)
+        found.setdefault(f'{plain} {year}', key)
+    return found
+
+
+def with_years_linked(text, sources, role):
+    """Return text in which the years of sources that it names, as in "Lee et al. 2018", are links to them."""
+    surnames = '|'.join(sorted({re.escape(name.rpartition(' ')[0]) for name in sources}, key=len, reverse=True))
+    if not surnames:
+        return text
+    named = re.compile(rf'\b({surnames})((?:,? et al\.|(?:, | and | & |, and )[A-Z][\w-]+)*),? (\(?)(\d{{4}})\b')
+
+    def linked(match):
+        key = sources.get(f'{match[1]} {match[4]}')
+        return match[0][:-4] + role.format(key) if key else match[0]
+    return named.sub(linked, text)
+
+
+def in_prose(text, change):
+    """Return text with `change` made to its prose alone: not to code, formulas and targets of links."""
+    parts = CODE.split(text)
+    kept = [part for i, part in enumerate(parts) if i % 3 != 2]                     # without the fences alone
+    return ''.join(change(part) if i % 2 == 0 else part for i, part in enumerate(kept))
+
+
+def read(app, page, content):
+    """Add to a page what only the site needs, while Sphinx reads it."""
+    root = Path(app.srcdir)
+    if root.joinpath(page).with_suffix('.md').exists():
+        sources = names_of_sources(root.joinpath('docs', 'references.bib').read_text())
+        text = in_prose(content[0], lambda prose: with_years_linked(prose, sources, '{{cite:year}}`{}`'))
+        content[0] = text + sidebar(root, page)
+
+
+def first_page(app, exception):
+    """Write index.html, which leads to the first page of the site."""
+    if not exception and app.builder.format == 'html':
+        Path(app.outdir, 'index.html').write_text(
+            '<!DOCTYPE html>\n<meta charset="utf-8">\n<title>ntref</title>\n'
+            '<meta http-equiv="refresh" content="0; url=docs/index.html">\n<a href="docs/index.html">ntref</a>\n')
+
+
+def setup(app):
+    app.connect('source-read', read)
+    app.connect('build-finished', first_page)
+    return {'parallel_read_safe': True, 'parallel_write_safe': True}

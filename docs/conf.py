@@ -1,0 +1,57 @@
+"""The site: `make -C docs html` writes it to docs/_build/html."""
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / '_ext'), str(HERE.parent)]
+
+import ntref                                            # noqa: E402
+
+project = 'ntref'
+author = copyright = 'the ntref authors'
+version = release = ntref.__version__
+root_doc = 'docs/index'
+include_patterns = ['docs/**', 'validation/RESULTS.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'tests/README.md', 'tests/*/README.md']
+exclude_patterns = ['.*', 'build', 'dist', 'docs/_build', 'docs/_ext', 'docs/gallery']
+extensions = [
+    'myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.mathjax', 'numpydoc',
+    'sphinx_copybutton', 'sphinx_design', 'sphinxcontrib.bibtex', 'pages', 'reference']
+
+# Pages
+myst_enable_extensions = ['amsmath', 'colon_fence', 'deflist', 'dollarmath']
+myst_heading_anchors = 6
+nb_execution_mode = 'cache'
+nb_execution_timeout = 60
+nb_execution_raise_on_error = True
+
+# Mathematics: MathJax from an installed package, so that no page asks another host for anything
+MATHJAX, = [path.locate() for path in files('sphinx-mathjax-offline') if path.name == 'tex-svg-full.js']
+mathjax_path = MATHJAX.name
+mathjax3_config = {
+    'tex': {'packages': {'[-]': ['noundefined', 'noerrors']}},             # errors are seen, and counted by the tests
+    'options': {'processHtmlClass': 'tex2jax_process|mathjax_process|math|output_area'}}
+
+# Sources
+bibtex_bibfiles = ['references.bib']
+bibtex_reference_style = 'author_year'
+bibtex_default_style = 'plain'
+
+# Docstrings
+autodoc_typehints = 'none'
+autodoc_member_order = 'bysource'
+numpydoc_show_class_members = False
+
+# How it looks
+html_theme = 'pydata_sphinx_theme'
+html_title = 'ntref'
+html_static_path = ['_static', str(MATHJAX)]
+html_css_files = ['site.css']
+html_show_sourcelink = False
+html_theme_options = {
+    'show_toc_level': 2,
+    'navigation_with_keys': False,
+    'secondary_sidebar_items': ['page-toc'],
+    'footer_start': ['copyright'],
+    'footer_end': [],
+}
