@@ -6,13 +6,19 @@ markup that is none.
 """
 import re
 
+SHORT = 30
+"""Characters of statements of a formula that share a line."""
+
+LONGEST = 60
+"""Characters of the longest type of an argument; what is longer is a description."""
+
 ITEMS = 'Parameters', 'Returns', 'Attributes', 'Raises', 'Warns'
 """Sections that list things, each with a description; numpydoc lays these out."""
 
 PIECE = re.compile(r'(:[a-z:]+:`[^`]*`|``.+?``|`[^`]+`_?|docs/[\w/-]+\.md(?:#[\w-]+)?|arXiv:\d{4}\.\d{4,5})')
 LABEL = re.compile(r'([\w*][^:`]*?) *:(?: +|$)(.*)')
 NESTED = re.compile(r'\*{0,2}\w[\w*, ]* : ')
-TABLE = re.compile(r'\S {3,}\S')
+COLUMNS = re.compile(r'\S {3,}\S')
 
 
 def sections(lines):
@@ -37,7 +43,7 @@ class Docstring:
         self.names, self.sources, self.up = names, sources, up
         self.lines, self.end = [], []
         for heading, body in sections(lines):
-            if heading in ITEMS:
+            if heading in ITEMS and any(map(is_entry, body)):
                 self.lines += ['', heading, '-' * len(heading), *self.items(body)]
             elif heading == 'Examples':
                 self.end += ['', '.. rubric:: Examples', '', *body, '']
@@ -70,12 +76,35 @@ class Docstring:
         found = []
         for block in paragraphs(lines):
             first = block[0]
-            if first.startswith(('.. ', '>>>', '==')):
+            if first.startswith('.. math::'):
+                found += [*aligned_math(block), '']
+            elif first.startswith(('.. ', '>>>')):
                 found += [*block, '']
-            elif first.startswith(' ') or sum(map(bool, map(TABLE.search, block))) > 1:
+            elif first.startswith('=='):
+                found += [*self._table(block), '']
+            elif first.startswith(' ') or sum(map(bool, map(COLUMNS.search, block))) > 1:
                 found += ['::', '', *['    ' + line for line in block], '']
             else:
                 found += [*self._listed(block), '']
+        return found
+
+    def _table(self, block):
+        """Return a table of lines of = and columns below them as a list of rows."""
+        edges = [match.span() for match in re.finditer('=+', block[0])]
+        starts = [start for start, _ in edges]
+        rows, borders = [], 0
+        for line in block:
+            cells = [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None])]
+            borders += line.startswith('==')
+            if line.startswith('=='):
+                continue
+            if cells[0] or not rows:
+                rows.append(cells)
+            else:
+                rows[-1] = [f'{above} {cell}'.strip() for above, cell in zip(rows[-1], cells)]
+        found = ['.. list-table::', f'   :header-rows: {int(borders > 2)}', '']
+        for row in rows:
+            found += ['   ' + mark + self.text(cell) for mark, cell in zip(['* - ', *['  - '] * len(row)], row)]
         return found
 
     def _listed(self, block):
@@ -96,21 +125,37 @@ class Docstring:
         for head, rest in entries(lines):
             match = LABEL.fullmatch(head)
             label, first = match.groups() if match else ('', head)
-            kind, _, more = re.sub(r'\s{2,}', '\0', first.strip(), count=1).partition('\0')
-            if match and not more and not rest:
-                kind, more = '', first
-            elif match and not more and first and kind_is_text(first):
-                kind, more = '', first
+            kind, *more = re.split(r'\s{2,}', first.strip(), maxsplit=1)
+            is_described = match and not more and (not any(rest) or len(first) > LONGEST or first.endswith((',', ';')))
+            if is_described:
+                kind, more = '', [first]
             typed = self.text(kind).strip()
             found.append(f'{label} : {typed}' if label and typed else label or typed)
-            described = self.prose(dedented([more, *rest])) if more or rest else []
+            described = self.prose(dedented([*more, *rest]))
             found += ['    ' + line if line else '' for line in described]
         return found
 
 
-def kind_is_text(text):
-    """Whether what stands behind a name is a sentence, which goes on below, and no type."""
-    return text.endswith((',', ';')) or len(text) > 60 or '. ' in text
+def is_entry(line):
+    """Whether a line begins an entry of a list: a name, and a colon or a wide space behind it."""
+    return bool(line) and not line.startswith(' ') and bool(LABEL.fullmatch(line) or re.search(r'\S {3,}\S', line))
+
+
+def aligned(formula):
+    """Return a formula with its statements below each other, where a comma and a wide space part them."""
+    statements = re.split(r'(?<=,)\s*\\q?quad\s*', formula)
+    for i in range(len(statements) - 1, 0, -1):
+        if len(statements[i]) + len(statements[i - 1]) < SHORT:
+            statements[i - 1:i + 1] = [rf'{statements[i - 1]}\quad {statements[i]}']
+    if len(statements) < 2 or r'\\' in formula or r'\begin' in formula:
+        return formula
+    return r'\begin{aligned}' + r' \\ '.join(f'& {statement}' for statement in statements) + r'\end{aligned}'
+
+
+def aligned_math(block):
+    """Return the directive of a formula, its statements below each other."""
+    formula = ' '.join([block[0].removeprefix('.. math::').strip(), *map(str.strip, block[1:])]).strip()
+    return ['.. math::', '', f'   {aligned(formula)}']
 
 
 def escaped(text):
@@ -154,7 +199,6 @@ def entries(lines):
 
 
 def dedented(lines):
-    """Return the first line and the others, each without the indentation that all of the others have."""
-    first, *others = lines
-    indents = [len(line) - len(line.lstrip()) for line in others if line]
-    return [line for line in [first] if line] + [line[min(indents, default=0):] for line in others]
+    """Return lines without the indentation that all of those have which are indented."""
+    indents = [len(line) - len(line.lstrip()) for line in lines if line.startswith(' ')]
+    return [line[min(indents):] if line.startswith(' ') else line for line in lines]

@@ -21,7 +21,15 @@ CONTENTS = {
         'Networks': ['training', 'finite-networks', 'training-finite-networks'],
         'Large kernels': ['large-kernels', 'performance'],
         'Scripts for Neural Tangents': ['coming-from-neural-tangents']},
-    'docs/reference/index': {'': ['reference/[!i]*']},
+    'docs/reference/index': {
+        'Networks': ['reference/network', 'reference/combining', 'reference/branches', 'reference/dense', 'reference/convolution',
+                     'reference/attention', 'reference/graphs', 'reference/pooling', 'reference/positions',
+                     'reference/normalization', 'reference/activations', 'reference/masks'],
+        'Training': ['reference/training', 'reference/bayes', 'reference/large', 'reference/errors'],
+        'Finite networks': ['reference/empirical'],
+        'Data, pictures, large kernels': ['reference/estimators', 'reference/plot', 'reference/engine'],
+        'Numbers to compare with': ['reference/oracle', 'reference/quadrature', 'reference/duals'],
+        'More': ['reference/own-layers', 'reference/testing', 'reference/types', 'reference/classic']},
     'docs/about': {'': ['references', '../CHANGELOG', '../CONTRIBUTING', 'releasing', '../tests/README', '../tests/*/README']}}
 """{page: {caption: pages below it, from the folder docs, in order}}; a page that is not there is left out."""
 
@@ -86,6 +94,12 @@ def read(app, page, content):
         content[0] = text + sidebar(root, page)
 
 
+def styled(app, page, template, context, doctree):
+    """Make cards of the list on the first page."""
+    if page == app.config.root_doc:
+        app.add_css_file('front.css')
+
+
 def first_page(app, exception):
     """Write index.html, which leads to the first page of the site."""
     if not exception and app.builder.format == 'html':
@@ -96,5 +110,6 @@ def first_page(app, exception):
 
 def setup(app):
     app.connect('source-read', read)
+    app.connect('html-page-context', styled)
     app.connect('build-finished', first_page)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

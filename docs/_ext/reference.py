@@ -5,7 +5,7 @@
     Conv
     ```
 
-in a page makes an entry for each name. With `:members:` entries of classes list their methods.
+in a page makes an entry for each name. With `:members:` entries of classes list their methods, or those that are named behind it.
 """
 import ast
 import importlib
@@ -16,14 +16,13 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
-from docstrings import Docstring
+from docstrings import Docstring, aligned
 from formulas import head
 from numpydoc.docscrape import NumpyDocString
 from pages import names_of_sources, with_years_linked
 from sphinx.util.docutils import SphinxDirective
 
 CITED = ':cite:year:`{}`'
-STATEMENT = r',\quad '
 
 
 class Names(SphinxDirective):
@@ -31,30 +30,33 @@ class Names(SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec = {'members': directives.flag}
+    option_spec = {'members': directives.unchanged}
 
     def run(self):
         module = self.arguments[0]
         lines = []
         for name in self.content:
             thing = getattr(importlib.import_module(module), name)
-            lines += entry(module, name, thing, 'members' in self.options)
+            lines += entry(module, name, thing, self.options.get('members'))
         block = ['```{eval-rst}', *lines, '```']
         found = nodes.container()
         self.state.nested_parse(StringList(block, self.get_source_info()[0]), self.content_offset, found)
         return found.children
 
 
-def entry(module, name, thing, with_members):
-    """Return the directive that describes a thing: autodoc's, or for data and types what is said of them below."""
+def entry(module, name, thing, members):
+    """Return the directive that describes a thing: autodoc's, or for data and types what is said of them below.
+
+    `members` are the methods of a class that are described too: None for none, '' for all.
+    """
     if not (getattr(thing, '__module__', None) or '').startswith('ntref') or not callable(thing):
         described = Docstring(comment(module, name).split('\n'), {}, str, '').lines
         return [f'.. py:data:: {module}.{name}', '', *['   ' + line for line in described], '']
     if not inspect.isclass(thing):
         return [f'.. autofunction:: {module}.{name}', '']
     kind = 'autoexception' if issubclass(thing, BaseException) else 'autoclass'
-    members = ['   :members:', '   :inherited-members:'] * (with_members and kind == 'autoclass')
-    return [f'.. {kind}:: {module}.{name}', *members, '']
+    options = [] if members is None or kind != 'autoclass' else [f'   :members: {members}', '   :inherited-members:']
+    return [f'.. {kind}:: {module}.{name}', *options, '']
 
 
 @cache
@@ -62,7 +64,9 @@ def public_names():
     """Return {module: {name: name with its module}} of what modules offer."""
     found = {}
     for module in MODULES:
-        found[module] = {name: f'{module}.{name}' for name in importlib.import_module(module).__all__}
+        offered = importlib.import_module(module)
+        found[module] = {name: f'{module}.{name}' for name in offered.__all__
+                         if not inspect.ismodule(getattr(offered, name))}
     return found
 
 
@@ -85,14 +89,6 @@ def comment(module, name):
                     return inspect.cleandoc(below.value.value)
                 return text.splitlines()[node.lineno - 1].partition('  # ')[2] or f'`{ast.unparse(node.value)}`'
     return inspect.getdoc(getattr(importlib.import_module(module), name))
-
-
-def aligned(formula):
-    """Return a formula with its statements below each other."""
-    statements = formula.split(STATEMENT)
-    if len(statements) < 2:
-        return formula
-    return r'\begin{aligned}' + r' \\ '.join(f'& {statement}' for statement in statements) + r'\end{aligned}'
 
 
 class Reader:
@@ -122,7 +118,7 @@ class Reader:
 def skipped(app, what, name, thing, skip, options):
     """Leave out what is no method or property of ntref with a docstring of its own."""
     function = getattr(thing, 'fget', thing)
-    is_ours = (getattr(function, '__module__', None) or '').startswith('ntref')
+    is_ours = not name.startswith('_') and (getattr(function, '__module__', None) or '').startswith('ntref')
     return not (is_ours and callable(function) and inspect.getdoc(thing))
 
 

@@ -86,10 +86,10 @@ def gradient_descent(loss: Callable[[Array, Array], Number] | None, k_train_trai
     r"""Predict the outputs during gradient descent on any loss, with or without momentum, with the kernel held fixed.
 
     .. math::
-        \frac{df}{d\tau} = -K \frac{\partial L}{\partial f_t}, \quad \tau = \text{learning_rate}\; t
+        \frac{df}{d\tau} = -K \frac{\partial L}{\partial f_t}, \quad \tau = \text{learning\_rate}\; t
         \qquad\text{or}\qquad
-        \frac{d^2f}{d\tau^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{d\tau}
-        - K \frac{\partial L}{\partial f_t}, \quad \tau = \sqrt{\text{learning_rate}}\; t
+        \frac{d^2f}{d\tau^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning\_rate}}} \frac{df}{d\tau}
+        - K \frac{\partial L}{\partial f_t}, \quad \tau = \sqrt{\text{learning\_rate}}\; t
 
     for training and test outputs f and their kernel K with the training set. The second is the limit of the heavy ball
     v <- momentum v + dL/dtheta, theta <- theta - learning_rate v, where learning_rate and t matter separately.
