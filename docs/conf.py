@@ -12,11 +12,12 @@ project = 'ntref'
 author = copyright = 'the ntref authors'
 version = release = ntref.__version__
 root_doc = 'docs/index'
-include_patterns = ['docs/**', 'validation/RESULTS.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'tests/README.md', 'tests/*/README.md']
+include_patterns = [
+    'docs/**', 'validation/RESULTS.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'tests/README.md', 'tests/*/README.md']
 exclude_patterns = ['.*', 'build', 'dist', 'docs/_build', 'docs/_ext', 'docs/gallery']
 extensions = [
     'myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.mathjax', 'numpydoc',
-    'sphinx_copybutton', 'sphinx_design', 'sphinxcontrib.bibtex', 'pages', 'reference']
+    'sphinx_copybutton', 'sphinx_design', 'sphinxcontrib.bibtex', 'site_pages', 'api_entries']
 
 # Pages
 myst_enable_extensions = ['amsmath', 'colon_fence', 'deflist', 'dollarmath']
@@ -48,6 +49,7 @@ html_title = 'ntref'
 html_static_path = ['_static', str(MATHJAX)]
 html_css_files = ['site.css']
 html_show_sourcelink = False
+html_context = {'default_mode': 'auto'}
 html_theme_options = {
     'show_toc_level': 2,
     'navigation_with_keys': False,

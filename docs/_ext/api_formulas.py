@@ -7,13 +7,19 @@ import inspect
 
 from ntref import stax
 
+MODULES = [f'ntref{name}' for name in (
+    '', '.stax', '.predict', '.empirical', '.engine', '.oracle', '.estimators', '.plot', '.quadrature', '.recursion',
+    '.testing', '.duals', '.cov', '.classic', '.types')]
+"""The public modules."""
+
 ARGUMENTS = {
     'Dense': (1, 1., 1.), 'Conv': (1, (3,), None, 'SAME', 1., 1.), 'ConvLocal': (1, (3,), None, 'SAME', 1., 1.),
     'ConvTranspose': (1, (3,), None, 'SAME', 1., 1.), 'GlobalSelfAttention': (1, 1, 1, 1), 'AvgPool': ((2,),),
     'SumPool': ((2,),), 'ImageResize': ((1,), 'nearest'), 'DotGeneral': (), 'Aggregate': (1, 0), 'FanOut': (2,),
     'Hermite': (2,), 'Monomial': (2,), 'RectifiedMonomial': (2,), 'Polynomial': ((0., 1.),), 'LeakyRelu': (.1,),
     'ABRelu': (0., 1.), 'Dropout': (.5,), 'Index': ((0,),), 'serial': (stax.Identity(),), 'LayerNorm': (),
-    'parallel': (stax.Identity(),), 'repeat': (stax.Identity(), 2), 'Elementwise': (abs,), 'ElementwiseNumerical': (abs, 1)}
+    'parallel': (stax.Identity(),), 'repeat': (stax.Identity(), 2), 'Elementwise': (abs,),
+    'ElementwiseNumerical': (abs, 1)}
 """Arguments of layers that cannot do without."""
 
 NETWORKS = {

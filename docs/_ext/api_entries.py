@@ -5,7 +5,8 @@
     Conv
     ```
 
-in a page makes an entry for each name. With `:members:` entries of classes list their methods, or those that are named behind it.
+in a page makes an entry for each name. With `:members:` entries of classes list their methods, or those that are
+named behind it.
 """
 import ast
 import importlib
@@ -16,10 +17,10 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
-from docstrings import Docstring, aligned
-from formulas import head
+from api_docstrings import Docstring, aligned
+from api_formulas import MODULES, head
 from numpydoc.docscrape import NumpyDocString
-from pages import names_of_sources, with_years_linked
+from site_pages import names_of_sources, with_years_linked
 from sphinx.util.docutils import SphinxDirective
 
 CITED = ':cite:year:`{}`'
@@ -70,12 +71,6 @@ def public_names():
     return found
 
 
-MODULES = [f'ntref{name}' for name in (
-    '', '.stax', '.predict', '.empirical', '.engine', '.oracle', '.estimators', '.plot', '.quadrature', '.recursion',
-    '.testing', '.duals', '.cov', '.classic', '.types')]
-"""The public modules."""
-
-
 def comment(module, name):
     """Return what stands below or behind the assignment to a name, in the module or in one of its folder."""
     home = Path(importlib.import_module(module).__file__)
@@ -92,7 +87,7 @@ def comment(module, name):
 
 
 class Reader:
-    """What autodoc calls for each docstring; numpydoc lays out the lists, which is done between `before` and `after`."""
+    """What autodoc calls for each docstring; numpydoc lays out the lists, between `before` and `after`."""
 
     def __init__(self):
         self.ends = {}
@@ -102,8 +97,8 @@ class Reader:
         module = module if module in MODULES else module.rpartition('.')[0]
         sources = names_of_sources(Path(app.confdir, 'references.bib').read_text())
         up = '../' * (app.env.docname.count('/') - 1)
-        docstring = Docstring(list(lines), {key: value for key, value in public_names().get(module, {}).items() if key != short},
-                              lambda text: with_years_linked(text, sources, CITED), up)
+        others = {key: value for key, value in public_names().get(module, {}).items() if key != short}
+        docstring = Docstring(list(lines), others, lambda text: with_years_linked(text, sources, CITED), up)
         lines[:] = docstring.lines
         self.ends[name] = docstring.end
 
@@ -124,7 +119,7 @@ def skipped(app, what, name, thing, skip, options):
 
 def setup(app):
     app.setup_extension('sphinx.ext.autodoc')
-    NumpyDocString.sections |= dict.fromkeys(['Accuracy', 'Source', 'Accuracy, Source'], '')     # laid out by Docstring
+    NumpyDocString.sections |= dict.fromkeys(['Accuracy', 'Source', 'Accuracy, Source'], '')     # Docstring has them
     app.add_directive('names', Names)
     reader = Reader()
     app.connect('autodoc-process-docstring', reader.before, priority=100)

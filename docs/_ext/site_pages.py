@@ -10,8 +10,8 @@ CONTENTS = {
     'docs/learn/index': {
         'The course': ['learn/[1-8]-*'],
         'To play with': ['play/index', 'playground'],
-        'The theory': ['theory/dense', 'theory/duals', 'theory/conv', 'theory/attention', 'theory/graphs', 'theory/dynamics',
-                       'theory/bayes', 'theory/empirical', 'theory/adjoint'],
+        'The theory': ['theory/dense', 'theory/duals', 'theory/conv', 'theory/attention', 'theory/graphs',
+                       'theory/dynamics', 'theory/bayes', 'theory/empirical', 'theory/adjoint'],
         'Training seen two ways': ['weight-and-function-space', 'kernel-gradient-descent']},
     'docs/check': {
         'What a number is': ['conventions', 'accuracy', 'design'],
@@ -22,13 +22,13 @@ CONTENTS = {
         'Large kernels': ['large-kernels', 'performance'],
         'Scripts for Neural Tangents': ['coming-from-neural-tangents']},
     'docs/reference/index': {
-        'Networks': ['reference/network', 'reference/combining', 'reference/branches', 'reference/dense', 'reference/convolution',
+        'Networks': ['reference/network', 'reference/combining', 'reference/branches', 'reference/weights', 'reference/convolution',
                      'reference/attention', 'reference/graphs', 'reference/pooling', 'reference/positions',
-                     'reference/normalization', 'reference/activations', 'reference/masks'],
-        'Training': ['reference/training', 'reference/bayes', 'reference/large', 'reference/errors'],
+                     'reference/normalization', 'reference/activations', 'reference/masked-inputs'],
+        'Training': ['reference/gradient-descent', 'reference/gaussian-processes', 'reference/large', 'reference/errors'],
         'Finite networks': ['reference/empirical'],
         'Data, pictures, large kernels': ['reference/estimators', 'reference/plot', 'reference/engine'],
-        'Numbers to compare with': ['reference/oracle', 'reference/quadrature', 'reference/duals'],
+        'Numbers to compare with': ['reference/certified-numbers', 'reference/quadrature', 'reference/duals'],
         'More': ['reference/own-layers', 'reference/testing', 'reference/types', 'reference/classic']},
     'docs/about': {'': ['references', '../CHANGELOG', '../CONTRIBUTING', 'releasing', '../tests/README', '../tests/*/README']}}
 """{page: {caption: pages below it, from the folder docs, in order}}; a page that is not there is left out."""
@@ -50,13 +50,13 @@ def sidebar(root, page):
     """Return the tables of contents of a page, as MyST writes them."""
     text = ''
     for caption, patterns in CONTENTS.get(page, {}).items():
-        lines = ['```{toctree}', ':hidden:', *[f':caption: {caption}'] * bool(caption), '', *entries(root, patterns), '```']
-        text += '\n'.join(['', '', *lines, ''])
+        options = [':hidden:', *[f':caption: {caption}'] * bool(caption)]
+        text += '\n'.join(['', '', '```{toctree}', *options, '', *entries(root, patterns), '```', ''])
     return text
 
 
 def names_of_sources(bibliography):
-    """Return {'Surname year': key} of a file of BibTeX; keys are the surname and the year, and a letter where two are alike."""
+    """Return {'Surname year': key} of a file of BibTeX, the first where two are alike."""
     found = {}
     for key, surname, year in re.findall(
             r'@\w+\{(\w+),.*?author\s*=\s*\{+([^,}]+?)[,}].*?year\s*=\s*\{?(\d{4})', bibliography, re.S):
@@ -91,6 +91,7 @@ def read(app, page, content):
     if root.joinpath(page).with_suffix('.md').exists():
         sources = names_of_sources(root.joinpath('docs', 'references.bib').read_text())
         text = in_prose(content[0], lambda prose: with_years_linked(prose, sources, '{{cite:year}}`{}`'))
+        text = re.sub(r'\n+(?=\n```$)', '', text, flags=re.M)                # doctests end in an empty line
         content[0] = text + sidebar(root, page)
 
 
