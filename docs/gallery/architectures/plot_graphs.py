@@ -61,4 +61,5 @@ plt.show()
 
 # %%
 off = max(abs(means['chain'] - 2).max(), abs(means['ring']).max())
-print(f'off by {off:.3f} at most, up to {NODES} nodes')
+print(f'off by {off:.1e} at most, up to {NODES} nodes')
+assert off < .01

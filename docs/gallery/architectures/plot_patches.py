@@ -12,7 +12,7 @@ import numpy as np
 from ntref import stax
 
 patches = np.load('../../../validation/data/photographs.npz')['images']
-x = patches[:, ::2, ::2] / 255.
+x = patches.reshape(64, 8, 4, 8, 4, 3).mean((2, 4)) / 255           # means of 4 x 4 pixels
 x = (x - x.mean((0, 1, 2))) / x.std((0, 1, 2))
 is_flower = np.arange(64) >= 32                            # 32 of the temple, 32 of the flower
 
@@ -25,16 +25,14 @@ k = net.kernel_fn(x, get='nngp')
 
 centre = np.eye(64) - 1 / 64
 values, vectors = np.linalg.eigh(centre @ k @ centre)
-where = vectors[:, [-1, -2]] * values[[-1, -2]] ** .5
+components = vectors[:, [-1, -2]].argsort(0).argsort(0)     # places 0 to 63 along each
 
 ax = plt.subplots(figsize=(7, 6), layout='constrained')[1]
-for place, patch, flower in zip(where, patches, is_flower):
-    box = (place[0] - .06, place[0] + .06, place[1] - .06, place[1] + .06)
-    ax.imshow(patch, extent=box, zorder=2)
-ax.scatter(*where.T, s=500, marker='s', c=np.where(is_flower, 'C1', 'C0'), zorder=1)
-ax.autoscale()
-ax.set(aspect='auto', xlabel='first component [output]', ylabel='second component [output]',
-       title='frames: temple (blue), flower (orange)')
+for (i, j), patch, flower in zip(components, patches, is_flower):
+    ax.imshow(patch, extent=(i - 2, i + 2, j - 2, j + 2))
+    ax.add_patch(plt.Rectangle((i - 2, j - 2), 4, 4, fill=False, lw=2, color='C1' if flower else 'C0'))
+ax.set(xlim=(-3, 67), ylim=(-3, 67), aspect='auto', xlabel='place along the first component',
+       ylabel='place along the second component', title='frames: temple (blue), flower (orange)')
 plt.show()
 
 # %%
