@@ -16,7 +16,7 @@ conv = stax.Conv(32, (3,), W_std=2 ** .5), stax.Relu()
 init_fn, apply_fn, kernel_fn = stax.serial(*conv, stax.GlobalAvgPool(), stax.Dense(1))
 exact = kernel_fn(x, get='nngp')
 
-samples = (10, 40, 160, 640)
+samples = (10, 40, 160)
 draws = monte_carlo_kernel_fn(init_fn, apply_fn, 0, samples, return_error=True)(x, None, 'nngp')
 found = [(np.mean((k.mean - exact) ** 2) ** .5, np.mean(k.error ** 2) ** .5) for k in draws]
 
@@ -31,7 +31,7 @@ ax.minorticks_off()
 ax.legend()
 plt.show()
 print(f'{samples[-1]} networks: off by {true[-1]:.4f}, error {said[-1]:.4f}')
-assert .5 < true[-1] / said[-1] < 2
+assert true[-1] < 2 * said[-1] and said[-1] < said[0] / 2
 
 # %%
 # Now with a maximum in the place of the average, which has no formula.
@@ -50,7 +50,7 @@ def apply_with_max(params, x, **kwargs):
     return last.apply_fn(params[1], np.max(features.apply_fn(params[0], x), axis=1))
 
 
-k = monte_carlo_kernel_fn(init_with_max, apply_with_max, np.random.default_rng(0), 200,
+k = monte_carlo_kernel_fn(init_with_max, apply_with_max, 0, 100,
                           return_error=True)(x, None, 'nngp')
 print(f'K(x, x) = {k.mean[0, 0]:.2f} ± {k.error[0, 0]:.2f}; with the average {exact[0, 0]:.2f}')
 assert k.mean[0, 0] > exact[0, 0]

@@ -12,14 +12,25 @@ import numpy as np
 from ntref import plot, stax
 
 x = np.random.default_rng(0).standard_normal((8, 10))
-net = stax.serial(stax.Dense(1, 1.5, .1), stax.Relu(), stax.Dense(1, 1.5, .1), stax.Relu(), stax.Dense(1))
+
+
+def hidden(width):
+    dense = stax.Dense(width, 1.5, .1)
+    return stax.serial(dense, stax.Relu(), dense, stax.Relu())
+
+
+def whole(width):
+    return stax.serial(hidden(width), stax.Dense(1))
+
+
+# %%
+# The covariance of hidden units is an average over them; the tangent kernel is one over weights.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
 distance = {}
-for ax, get in zip(axes, ('nngp', 'ntk')):
+for ax, net, get in zip(axes, (hidden, whole), ('nngp', 'ntk')):
     plot.width_convergence(net, x, widths=(8, 32, 128, 512), get=get, samples=10, ax=ax)
-    line = ax.lines[0]
-    distance[get] = dict(zip(*line.get_data()))
+    distance[get] = dict(zip(*ax.lines[0].get_data()))
 plt.show()
 
 # %%
