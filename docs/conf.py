@@ -17,7 +17,8 @@ include_patterns = [
 exclude_patterns = ['.*', 'build', 'dist', 'docs/_build', 'docs/_ext', 'docs/gallery']
 extensions = [
     'myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.mathjax', 'numpydoc',
-    'sphinx_copybutton', 'sphinx_design', 'sphinxcontrib.bibtex', 'site_pages', 'api_entries']
+    'sphinx_copybutton', 'sphinx_design', 'sphinx_gallery.gen_gallery', 'sphinxcontrib.bibtex',
+    'site_pages', 'api_entries']
 
 # Pages
 myst_enable_extensions = ['amsmath', 'colon_fence', 'deflist', 'dollarmath']
@@ -25,6 +26,14 @@ myst_heading_anchors = 6
 nb_execution_mode = 'cache'
 nb_execution_timeout = 60
 nb_execution_raise_on_error = True
+copybutton_prompt_text = r'>>> |\.\.\. |\$ '
+copybutton_prompt_is_regexp = True
+
+# Gallery
+sphinx_gallery_conf = {
+    'examples_dirs': 'docs/gallery', 'gallery_dirs': 'docs/examples', 'within_subsection_order': 'FileNameSortKey',
+    'parallel': True, 'abort_on_example_error': False, 'show_memory': False, 'show_signature': False,
+    'download_all_examples': False, 'remove_config_comments': True, 'copyfile_regex': ''}
 
 # Mathematics: MathJax from an installed package, so that no page asks another host for anything
 MATHJAX, = [path.locate() for path in files('sphinx-mathjax-offline') if path.name == 'tex-svg-full.js']

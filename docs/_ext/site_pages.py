@@ -22,19 +22,25 @@ CONTENTS = {
         'Large kernels': ['large-kernels', 'performance'],
         'Scripts for Neural Tangents': ['coming-from-neural-tangents']},
     'docs/reference/index': {
-        'Networks': ['reference/network', 'reference/combining', 'reference/branches', 'reference/weights', 'reference/convolution',
-                     'reference/attention', 'reference/graphs', 'reference/pooling', 'reference/positions',
-                     'reference/normalization', 'reference/activations', 'reference/masked-inputs'],
-        'Training': ['reference/gradient-descent', 'reference/gaussian-processes', 'reference/large', 'reference/errors'],
+        'Networks': ['reference/network', 'reference/combining', 'reference/branches', 'reference/weights',
+                     'reference/convolution', 'reference/attention', 'reference/graphs', 'reference/pooling',
+                     'reference/positions', 'reference/normalization', 'reference/activations',
+                     'reference/masked-inputs'],
+        'Training': ['reference/gradient-descent', 'reference/gaussian-processes', 'reference/large',
+                     'reference/errors'],
         'Finite networks': ['reference/empirical'],
         'Data, pictures, large kernels': ['reference/estimators', 'reference/plot', 'reference/engine'],
         'Numbers to compare with': ['reference/certified-numbers', 'reference/quadrature', 'reference/duals'],
         'More': ['reference/own-layers', 'reference/testing', 'reference/types', 'reference/classic']},
-    'docs/about': {'': ['references', '../CHANGELOG', '../CONTRIBUTING', 'releasing', '../tests/README', '../tests/*/README']}}
+    'docs/about': {
+        '': ['references', '../CHANGELOG', '../CONTRIBUTING', 'releasing', '../tests/README', '../tests/*/README']}}
 """{page: {caption: pages below it, from the folder docs, in order}}; a page that is not there is left out."""
 
 CODE = re.compile(r'(^(`{3,}|~{3,}|:{3,}).*?^\2\s*$|`+[^`]*`+|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\))', re.M | re.S)
 """What is not prose in a page: blocks and words of code, formulas, targets of links."""
+
+SCRIPT = re.compile(r'(\]\([./]*)gallery/([\w/]+)\.py\)')
+"""A link to a script of the gallery, which has a page of its own in the site."""
 
 
 def entries(root, patterns):
@@ -91,6 +97,7 @@ def read(app, page, content):
     if root.joinpath(page).with_suffix('.md').exists():
         sources = names_of_sources(root.joinpath('docs', 'references.bib').read_text())
         text = in_prose(content[0], lambda prose: with_years_linked(prose, sources, '{{cite:year}}`{}`'))
+        text = SCRIPT.sub(r'\1examples/\2.rst)', text)
         text = re.sub(r'\n+(?=\n```$)', '', text, flags=re.M)                # doctests end in an empty line
         content[0] = text + sidebar(root, page)
 
