@@ -14,7 +14,7 @@ version = release = ntref.__version__
 root_doc = 'docs/index'
 include_patterns = [
     'docs/**', 'validation/RESULTS.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'tests/README.md', 'tests/*/README.md']
-exclude_patterns = ['.*', 'build', 'dist', 'docs/_build', 'docs/_ext', 'docs/gallery']
+exclude_patterns = ['.*', 'build', 'dist', 'docs/_build', 'docs/_ext', 'docs/gallery', 'docs/examples/**.ipynb']
 extensions = [
     'myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.mathjax', 'numpydoc',
     'sphinx_copybutton', 'sphinx_design', 'sphinx_gallery.gen_gallery', 'sphinxcontrib.bibtex',
@@ -24,7 +24,7 @@ extensions = [
 myst_enable_extensions = ['amsmath', 'colon_fence', 'deflist', 'dollarmath']
 myst_heading_anchors = 6
 nb_execution_mode = 'cache'
-nb_execution_timeout = 60
+nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 copybutton_prompt_text = r'>>> |\.\.\. |\$ '
 copybutton_prompt_is_regexp = True
@@ -33,7 +33,7 @@ copybutton_prompt_is_regexp = True
 sphinx_gallery_conf = {
     'examples_dirs': 'docs/gallery', 'gallery_dirs': 'docs/examples', 'within_subsection_order': 'FileNameSortKey',
     'parallel': True, 'abort_on_example_error': False, 'show_memory': False, 'show_signature': False,
-    'download_all_examples': False, 'remove_config_comments': True, 'copyfile_regex': ''}
+    'download_all_examples': False, 'remove_config_comments': True}
 
 # Mathematics: MathJax from an installed package, so that no page asks another host for anything
 MATHJAX, = [path.locate() for path in files('sphinx-mathjax-offline') if path.name == 'tex-svg-full.js']
