@@ -25,7 +25,6 @@ myst_enable_extensions = ['amsmath', 'colon_fence', 'deflist', 'dollarmath']
 myst_heading_anchors = 6
 nb_execution_mode = 'cache'
 nb_execution_timeout = 300
-nb_execution_raise_on_error = True
 copybutton_prompt_text = r'>>> |\.\.\. |\$ '
 copybutton_prompt_is_regexp = True
 
