@@ -32,14 +32,15 @@ copybutton_prompt_is_regexp = True
 sphinx_gallery_conf = {
     'examples_dirs': 'docs/gallery', 'gallery_dirs': 'docs/examples', 'within_subsection_order': 'FileNameSortKey',
     'parallel': True, 'abort_on_example_error': False, 'show_memory': False, 'show_signature': False,
-    'download_all_examples': False, 'remove_config_comments': True}
+    'download_all_examples': False, 'remove_config_comments': True, 'write_computation_times': False}
 
 # Mathematics: MathJax from an installed package, so that no page asks another host for anything
 MATHJAX, = [path.locate() for path in files('sphinx-mathjax-offline') if path.name == 'tex-svg-full.js']
 mathjax_path = MATHJAX.name
 mathjax3_config = {
-    'tex': {'packages': {'[-]': ['noundefined', 'noerrors']}},             # errors are seen, and counted by the tests
-    'options': {'processHtmlClass': 'tex2jax_process|mathjax_process|math|output_area'}}
+    'tex': {'packages': {'[-]': ['noundefined', 'noerrors']},              # errors are seen, and counted by the tests
+            'inlineMath': [[r'\(', r'\)'], ['$', '$']]},                   # as in tables of `net.explain`
+    'options': {'ignoreHtmlClass': 'bd-article', 'processHtmlClass': 'math|output_area|output_html'}}
 
 # Sources
 bibtex_bibfiles = ['references.bib']

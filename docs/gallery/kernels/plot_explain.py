@@ -1,9 +1,9 @@
-"""
+r"""
 Where a number of the kernel comes from
 =======================================
 
 ``net.explain`` follows one pair of inputs through the network and writes down, layer by layer,
-the formula and the numbers after it. These are the numbers of ``kernel_fn`` to the last bit: it
+the formula (:math:`K_+` and :math:`\Theta_+` are those behind it) and the numbers after it. These are the numbers of ``kernel_fn`` to the last bit: it
 is the same computation, watched. Who has an implementation of their own finds here the first
 layer at which it differs.
 """
