@@ -41,8 +41,8 @@ def test_long_ones_exist():
 def code(path):
     """Lines of code: none that are blank, comments, or inside a text of several lines."""
     text = path.read_text()
-    texts = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    inside = {line for node in texts for line in range(node.lineno + 1, node.end_lineno + 1)}
+    inside = {line for node in ast.walk(ast.parse(text)) if isinstance(getattr(node, 'value', None), str)
+              for line in range(node.lineno + 1, node.end_lineno + 1)}
     lines = enumerate(text.splitlines(), 1)
     return [line for n, line in lines if line.strip() and not line.startswith('#') and n not in inside]
 
@@ -59,6 +59,13 @@ def test_code_lines(tmp_path):
     path = tmp_path / 'plot_x.py'
     path.write_text('"""A\ntitle.\n"""\n# %%\n# text\nx = """a\nb\nc"""\n\ny = 1\n')
     assert code(path) == ['"""A', 'x = """a', 'y = 1']
+
+
+@of_each
+def test_figures_are_shown_in_the_block_that_begins_them(path):
+    """The site takes its pictures at the end of each block."""
+    begun = [block for block in path.read_text().split('# %%') if 'plt.subplots(' in block]
+    assert all('plt.show()' in block or '.save(' in block for block in begun)
 
 
 def uses(tree):

@@ -27,7 +27,8 @@ def covariances(*layers):
 
 
 def attention(mechanism):
-    return stax.GlobalSelfAttention(1, 1, 1, 1, linear_scaling=True, attention_mechanism=mechanism)
+    return stax.GlobalSelfAttention(1, 1, 1, 1, linear_scaling=True,
+                                    attention_mechanism=mechanism)
 
 
 shown = {'input': covariances(), 'softmax': covariances(attention('SOFTMAX')),
@@ -37,7 +38,8 @@ same = (kinds[:, None] == kinds) & ~np.eye(12, dtype=bool)
 alike, others = {}, {}
 for ax, (name, c) in zip(axes, shown.items()):
     plot.heatmap(c, label='correlation', ax=ax)
-    ax.set(title=name, xlabel='position', ylabel='position', xticks=range(12), xticklabels=kinds,
+    ax.set(title=name, xlabel='position', ylabel='position', xticks=range(12),
+           xticklabels=kinds,
            yticks=range(12), yticklabels=kinds)
     alike[name], others[name] = c[same].mean(), abs(c[kinds[:, None] != kinds]).mean()
 figure.suptitle('correlation of positions; the numbers at the axes are the kinds of tokens')

@@ -51,9 +51,11 @@ ax = plt.subplots(layout='constrained')[1]
 means = {}
 for name, shape, style in (('chain', chain, 'o-'), ('ring', ring, 's--')):
     x, P = padded([shape(m) for m in sizes])
-    means[name], covariance = predict_fn(x_test=x, get='ntk', compute_cov=True, pattern=P)
+    means[name], covariance = predict_fn(x_test=x, get='ntk', compute_cov=True,
+                                         pattern=P)
     sd = np.diagonal(covariance).clip(0) ** .5
-    ax.errorbar(sizes, means[name][:, 0], 2 * sd, fmt=style, capsize=3, label=f'{name}, mean ± 2 sd')
+    ax.errorbar(sizes, means[name][:, 0], 2 * sd, fmt=style, capsize=3,
+                label=f'{name}, mean ± 2 sd')
 ax.axvspan(3.8, 7.2, color='gray', alpha=.15, label='sizes to learn from')
 ax.set(xlabel='nodes', ylabel='predicted number of ends', ylim=(-1.5, 3.5))
 ax.legend()

@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits
 from ntref import predict, stax
 
 x, labels = load_digits(return_X_y=True)
-x = np.pad(x.reshape(-1, 8, 8, 1)[:90] / 16, ((0, 0), (1, 1), (1, 1), (0, 0)))        # 10 x 10 pixels
+x = np.pad(x.reshape(-1, 8, 8, 1)[:90] / 16,
+           ((0, 0), (1, 1), (0, 2), (0, 0)))   # 10 x 10
 x_train, x_test = x[:60], x[60:]
 y_train, labels = np.eye(10)[labels[:60]] - .1, labels[60:90]
 
@@ -26,7 +27,8 @@ def convolutions(last):
 
 
 nets = {'no convolutions': stax.serial(
-            stax.Flatten(), *[stax.Dense(1, 2 ** .5, .05), stax.Relu()] * 2, stax.Dense(1)),
+            stax.Flatten(), *[stax.Dense(1, 2 ** .5, .05), stax.Relu()] * 2,
+            stax.Dense(1)),
         'convolutions': convolutions(stax.Flatten()),
         'convolutions, average': convolutions(stax.GlobalAvgPool())}
 
@@ -36,18 +38,22 @@ nets = {'no convolutions': stax.serial(
 
 shifted = np.concatenate([np.roll(x_test, shift, 2) for shift in range(3)])
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
-left.imshow(np.hstack([shifted[30 * shift + 3, :, :, 0] for shift in range(3)]), cmap='gray_r')
+left.imshow(np.hstack([shifted[30 * shift + 3, :, :, 0] for shift in range(3)]),
+            cmap='gray_r')
 left.set(xticks=[5, 15, 25], xticklabels=[0, 1, 2], yticks=[], xlabel='shift [pixels]')
 accuracy = {}
 for (name, net), style in zip(nets.items(), ('o:', 's--', 'D-')):
-    predict_fn = predict.gp_inference(net.kernel_fn(x_train, get='nngp'), y_train, diag_reg=1e-4)
+    predict_fn = predict.gp_inference(net.kernel_fn(x_train, get='nngp'), y_train,
+                                      diag_reg=1e-4)
     taken_for = predict_fn('nngp', net.kernel_fn(shifted, x_train, 'nngp')).argmax(1)
     accuracy[name] = (taken_for.reshape(3, 30) == labels).mean(1)
     right.plot(accuracy[name], style, label=name)
-right.set(xticks=[0, 1, 2], xlabel='shift [pixels]', ylabel='accuracy on 30 others', ylim=(0, 1))
+right.set(xticks=[0, 1, 2], xlabel='shift [pixels]', ylabel='accuracy on 30 others',
+          ylim=(0, 1))
 right.legend()
 plt.show()
 
 # %%
-print({name: f'{a[0]:.0%}, shifted by 2 pixels {a[2]:.0%}' for name, a in accuracy.items()})
+for name, a in accuracy.items():
+    print(f'{name}: {a[0]:.0%}, shifted by 2 pixels {a[2]:.0%}')
 assert accuracy['convolutions, average'][2] > accuracy['convolutions'][2] + .3

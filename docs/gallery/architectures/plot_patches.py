@@ -12,11 +12,12 @@ import numpy as np
 from ntref import stax
 
 patches = np.load('../../../validation/data/photographs.npz')['images']
-x = patches.reshape(64, 8, 4, 8, 4, 3).mean((2, 4)) / 255           # means of 4 x 4 pixels
+x = patches.reshape(64, 8, 4, 8, 4, 3).mean((2, 4)) / 255   # 8 x 8 means
 x = (x - x.mean((0, 1, 2))) / x.std((0, 1, 2))
-is_flower = np.arange(64) >= 32                            # 32 of the temple, 32 of the flower
+is_flower = np.arange(64) >= 32     # 32 of the temple, 32 of the flower
 
-net = stax.serial(*[stax.Conv(1, (3, 3), W_std=2 ** .5, b_std=.1, padding='SAME'), stax.Relu()] * 2,
+net = stax.serial(*[stax.Conv(1, (3, 3), W_std=2 ** .5, b_std=.1, padding='SAME'),
+                    stax.Relu()] * 2,
                   stax.GlobalAvgPool(), stax.Dense(1))
 k = net.kernel_fn(x, get='nngp')
 
@@ -25,14 +26,17 @@ k = net.kernel_fn(x, get='nngp')
 
 centre = np.eye(64) - 1 / 64
 values, vectors = np.linalg.eigh(centre @ k @ centre)
-components = vectors[:, [-1, -2]].argsort(0).argsort(0)     # places 0 to 63 along each
+components = vectors[:, [-1, -2]].argsort(0).argsort(0)     # places 0 to 63
 
 ax = plt.subplots(figsize=(7, 6), layout='constrained')[1]
 for (i, j), patch, flower in zip(components, patches, is_flower):
     ax.imshow(patch, extent=(i - 2, i + 2, j - 2, j + 2))
-    ax.add_patch(plt.Rectangle((i - 2, j - 2), 4, 4, fill=False, lw=2, color='C1' if flower else 'C0'))
-ax.set(xlim=(-3, 67), ylim=(-3, 67), aspect='auto', xlabel='place along the first component',
-       ylabel='place along the second component', title='frames: temple (blue), flower (orange)')
+    color = 'C1' if flower else 'C0'
+    ax.add_patch(plt.Rectangle((i - 2, j - 2), 4, 4, fill=False, lw=2, color=color))
+ax.set(xlim=(-3, 67), ylim=(-3, 67), aspect='auto',
+       xlabel='place along the first component',
+       ylabel='place along the second component',
+       title='frames: temple (blue), flower (orange)')
 plt.show()
 
 # %%

@@ -20,9 +20,17 @@ for series, label in zip(x, y):
     series[start:start + 9, 0] += label * shape
 
 nets = {
-    'dense': stax.serial(stax.Flatten(), stax.Dense(1, 1.5, .1), stax.Relu(), stax.Dense(1)),
+    'dense': stax.serial(stax.Flatten(), stax.Dense(1, 1.5, .1), stax.Relu(),
+                         stax.Dense(1)),
     'convolution, average': stax.serial(
-        stax.Conv(1, (9,), W_std=1.5, b_std=.1), stax.Relu(), stax.GlobalAvgPool(), stax.Dense(1))}
+        stax.Conv(1, (9,), W_std=1.5, b_std=.1), stax.Relu(), stax.GlobalAvgPool(),
+        stax.Dense(1))}
+
+
+def accuracy_from(k, some):
+    predict_fn = predict.gp_inference(k[np.ix_(some, some)], y[some], diag_reg=1e-2)
+    return np.mean((predict_fn('ntk', k[120:, some]) > 0) == (y[120:] > 0))
+
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
@@ -32,19 +40,19 @@ left.set(xlabel='time step', ylabel='signal, shifted', yticks=[])
 left.legend()
 
 sizes, accuracy = (8, 15, 30, 60, 120), {}
-tries = [rng.permutation(120) for _ in range(5)]            # five draws of what is learnt from
+tries = [rng.permutation(120) for _ in range(5)]   # five draws of each size
 for (name, net), style in zip(nets.items(), ('s--', 'o-')):
     k = net.kernel_fn(x, get='ntk')
-    accuracy[name] = [
-        np.mean([(predict.gp_inference(k[np.ix_(i[:n], i[:n])], y[i[:n]], 1e-2)('ntk', k[120:, i[:n]])
-                  > 0) == (y[120:] > 0) for i in tries]) for n in sizes]
+    accuracy[name] = [np.mean([accuracy_from(k, i[:n]) for i in tries]) for n in sizes]
     right.plot(sizes, accuracy[name], style, label=name)
-right.set(xscale='log', xlabel='series to learn from', ylabel='accuracy on 80 others', ylim=(.4, 1.02))
+right.set(xscale='log', xlabel='series to learn from', ylabel='accuracy on 80 others',
+          ylim=(.4, 1.02))
 right.set_xticks(sizes, sizes)
 right.minorticks_off()
 right.legend()
 plt.show()
 
 # %%
-print({name: f'{found[2]:.0%} from 30 series' for name, found in accuracy.items()})
+for name, found in accuracy.items():
+    print(f'{name}: {found[2]:.0%} right from 30 series')
 assert accuracy['convolution, average'][2] > accuracy['dense'][2] + .05

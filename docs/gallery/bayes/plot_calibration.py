@@ -24,8 +24,10 @@ bins, errors = np.array([0, .3, .5, .7, .85, .95, 1.]), {}
 for (name, model), style in zip(models.items(), ('o-', 's--', 'D-.')):
     p = model.fit(x[:300], y[:300]).predict_proba(x[300:])
     confidence, right = p.max(1), model.classes_[p.argmax(1)] == y[300:]
-    inside = [(low < confidence) & (confidence <= high) for low, high in zip(bins, bins[1:])]
-    means = np.array([(confidence[i].mean(), right[i].mean(), i.mean()) for i in inside if i.any()])
+    inside = [(low < confidence) & (confidence <= high)
+              for low, high in zip(bins, bins[1:])]
+    means = np.array([(confidence[i].mean(), right[i].mean(), i.mean()) for i in inside
+                      if i.any()])
     errors[name] = (abs(means[:, 0] - means[:, 1]) * means[:, 2]).sum()
     ax.plot(means[:, 0], means[:, 1], style, label=f'{name}: {right.mean():.1%} right')
     print(f'{name}: off by {errors[name]:.3f} on average')

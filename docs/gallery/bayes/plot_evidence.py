@@ -21,7 +21,8 @@ def net_fn(W_std, b_std):
 
 
 start = {'W_std': 1., 'b_std': 1., 'diag_reg': .5}
-fit = predict.fit_hyperparameters(net_fn, x_train, y_train, start, diag_reg_absolute_scale=True)
+fit = predict.fit_hyperparameters(net_fn, x_train, y_train, start,
+                                  diag_reg_absolute_scale=True)
 
 # %%
 # The noise that was put in has a deviation of 0.2.
@@ -39,9 +40,11 @@ x = np.linspace(-3, 3, 121)[:, None]
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
 for ax, title, values in zip(axes, ('start', 'largest evidence'), (start, found)):
     kernel_fn = net_fn(values['W_std'], values['b_std']).kernel_fn
-    predict_fn = predict.gp_inference(kernel_fn(x_train, get='nngp'), y_train, values['diag_reg'],
+    predict_fn = predict.gp_inference(kernel_fn(x_train, get='nngp'), y_train,
+                                      values['diag_reg'],
                                       diag_reg_absolute_scale=True)
-    gaussian = predict_fn('nngp', kernel_fn(x, x_train, 'nngp'), kernel_fn(x, get='nngp'))
+    gaussian = predict_fn('nngp', kernel_fn(x, x_train, 'nngp'),
+                          kernel_fn(x, get='nngp'))
     plot.posterior(gaussian, x, ax=ax).set_title(title)
     ax.plot(x_train, y_train, 'k.', label='targets')
     ax.plot(x, np.sin(2 * x), ':', color='gray', label='sin 2x')

@@ -28,16 +28,20 @@ sd, wrong = np.diagonal(covariance) ** .5, mean.argmax(1) != labels[n:]
 groups = np.array_split(np.argsort(sd), 10)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
 share = np.array([wrong[g].mean() for g in groups])
-left.errorbar([sd[g].mean() for g in groups], share, (share * (1 - share) / 200) ** .5, fmt='o-',
+left.errorbar([sd[g].mean() for g in groups], share, (share * (1 - share) / 200) ** .5,
+              fmt='o-',
               capsize=3)
-left.set(xlabel='standard deviation of the posterior [output]', ylabel='share of mistakes',
+left.set(xlabel='standard deviation of the posterior [output]',
+         ylabel='share of mistakes',
          ylim=(0, None))
 strange = np.concatenate([groups[0][:6], groups[-1][-6:]])
-right.imshow(np.vstack([np.hstack(images[n + strange[:6]]), np.hstack(images[n + strange[6:]])]),
+right.imshow(np.vstack([np.hstack(images[n + strange[:6]]),
+                        np.hstack(images[n + strange[6:]])]),
              cmap='gray_r')
-right.set(xticks=[], yticks=[14, 42], yticklabels=['smallest', 'largest'], title='deviation')
+right.set(xticks=[], yticks=[14, 42], yticklabels=['smallest', 'largest'],
+          title='deviation')
 plt.show()
 
 # %%
-print(f'mistakes: {share[0]:.1%} where the deviation is smallest, {share[-1]:.1%} where it is largest')
+print(f'mistakes: {share[0]:.1%} in the first group, {share[-1]:.1%} in the last')
 assert share[-1] > 4 * share[0]

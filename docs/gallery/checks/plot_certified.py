@@ -14,7 +14,8 @@ import numpy as np
 from ntref import stax
 from ntref.oracle import certify
 
-net = stax.serial(stax.Dense(1, 2 ** .5), stax.Relu(), stax.Dense(1, 2 ** .5), stax.Relu())
+net = stax.serial(stax.Dense(1, 2 ** .5), stax.Relu(), stax.Dense(1, 2 ** .5),
+                  stax.Relu())
 separations = 10. ** -np.arange(1, 13)
 
 # %%
@@ -33,7 +34,8 @@ ax = plt.subplots(layout='constrained')[1]
 for (name, found), style in zip(errors.items(), ('s--', 'o-')):
     ax.loglog(separations, found, style, label=name)
 ax.axhline(2.2e-16, color='gray', ls=':', label='eps of float64')
-ax.set(xlabel='distance of the inputs', ylabel='relative error, against 40 certified digits')
+ax.set(xlabel='distance of the inputs',
+       ylabel='relative error, against 40 certified digits')
 ax.invert_xaxis()
 ax.legend()
 plt.show()

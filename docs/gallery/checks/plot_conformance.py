@@ -31,7 +31,8 @@ function pair (layers, k, q1, q2) {
     } else if (layer === 'Relu') {
       const angle = Math.acos(Math.min(1, Math.max(-1, k / Math.sqrt(q1 * q2))))
       ntk *= (Math.PI - angle) / (2 * Math.PI)
-      k = Math.sqrt(q1 * q2) * (Math.sin(angle) + (Math.PI - angle) * Math.cos(angle)) / (2 * Math.PI)
+      const sum = Math.sin(angle) + (Math.PI - angle) * Math.cos(angle)
+      k = Math.sqrt(q1 * q2) * sum / (2 * Math.PI)
       q1 /= 2; q2 /= 2
     } else unsupported(layer)
   }
@@ -41,19 +42,22 @@ function pair (layers, k, q1, q2) {
 function kernel ({ call, spec, inputs, options }) {
   if (call !== 'kernel') unsupported(call)
   const x1 = array(inputs.x1), x2 = inputs.x2 ? array(inputs.x2) : x1
-  const found = x1.flatMap(a => x2.map(b => pair(spec.layers, dot(a, b), dot(a, a), dot(b, b))))
+  const found = x1.flatMap(a => x2.map(
+    b => pair(spec.layers, dot(a, b), dot(a, a), dot(b, b))))
   return Object.fromEntries(options.get.map(get => [get, {
     shape: [x1.length, x2.length], dtype: 'float64',
     data: found.map(k => Number.isFinite(k[get]) ? k[get] : String(k[get])) }]))
 }
 
 require('readline').createInterface({ input: process.stdin }).on('line', line => {
-  const request = JSON.parse(line)
-  try { console.log(JSON.stringify({ id: request.id, result: kernel(request) })) }
-  catch (e) { console.log(JSON.stringify({ id: request.id, unsupported: String(e.unsupported ?? e) })) }
+  const request = JSON.parse(line), answer = { id: request.id }
+  try { answer.result = kernel(request) }
+  catch (e) { answer.unsupported = String(e.unsupported ?? e) }
+  console.log(JSON.stringify(answer))
 })
 """
-RECORDED = {'antipodal': (15.5, 15.5), 'duplicates': (15.7, 8.1), 'mixed-scales': (15.6, 8.1),
+RECORDED = {'antipodal': (15.5, 15.5), 'duplicates': (15.7, 8.1),
+            'mixed-scales': (15.6, 8.1),
             'near': (15.6, 8.3), 'one-feature': (15.6, 15.4), 'orthogonal': (17., 15.7),
             'row': (15.9, 15.5), 'zeros': (16., 8.2)}           # digits of NNGP and NTK
 
@@ -67,19 +71,23 @@ if shutil.which('node'):
         path.write_text(ADAPTER)
         path.chmod(0o700)
         result = conform(str(path), select='range/relu-3/*', progress=False)
-    digits = {outcome.name.split('/')[-1]: (outcome.digits['nngp'], outcome.digits['ntk'])
+    digits = {outcome.name.split('/')[-1]: (outcome.digits['nngp'],
+                                            outcome.digits['ntk'])
               for outcome in result.outcomes}
-    print(*(outcome.reason for outcome in result.outcomes if outcome.verdict == 'fail'), sep='\n')
+    print(*(outcome.reason for outcome in result.outcomes if outcome.verdict == 'fail'),
+          sep='\n')
 else:
     print('There is no node here: the digits are those of an earlier run.')
 
 # %%
 ax = plt.subplots(layout='constrained')[1]
 for i, name in enumerate(('NNGP', 'NTK')):
-    ax.barh(np.arange(len(digits)) + .2 - .4 * i, [d[i] for d in digits.values()], .4, label=name,
+    ax.barh(np.arange(len(digits)) + .2 - .4 * i, [d[i] for d in digits.values()], .4,
+            label=name,
             hatch=('', '//')[i], ec='white')
 ax.axvline(13, color='black', ls='--', label='asked for')
-ax.set(xlabel='digits agreed in the worst entry', ylabel='case', yticks=range(len(digits)),
+ax.set(xlabel='digits agreed in the worst entry', ylabel='case',
+       yticks=range(len(digits)),
        yticklabels=list(digits))
 ax.legend(loc='lower left')
 plt.show()

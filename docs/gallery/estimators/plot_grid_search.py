@@ -24,18 +24,20 @@ results = search.cv_results_
 ax = plt.subplots(layout='constrained')[1]
 for activation, style in zip(grid['activation'], ('o-', 's--')):
     of_it = results['param_activation'] == activation
-    ax.errorbar(results['param_depth'][of_it].astype(float), results['mean_test_score'][of_it],
-                results['std_test_score'][of_it] / 3 ** .5, fmt=style, capsize=3, label=activation)
+    ax.errorbar(results['param_depth'][of_it].astype(float),
+                results['mean_test_score'][of_it],
+                results['std_test_score'][of_it] / 3 ** .5, fmt=style, capsize=3,
+                label=activation)
 ax.axhline(ridge, color='gray', ls=':', label='linear, ridge')
-ax.set(xscale='log', xlabel='hidden layers', ylabel='R² in three folds, ± standard error')
+ax.set(xscale='log', xlabel='hidden layers',
+       ylabel='R² in three folds, ± standard error')
 ax.set_xticks(grid['depth'], grid['depth'])
 ax.minorticks_off()
 ax.legend()
 plt.show()
 
 # %%
-# Here all are within about one standard error: 442 patients do not tell these networks from one another,
-# nor from a linear model.
+# 442 patients do not tell these networks from one another, nor from a linear model.
 
 print(search.best_params_, f'R² = {search.best_score_:.3f}; linear: {ridge:.3f}')
 spread = np.ptp(results['mean_test_score'])

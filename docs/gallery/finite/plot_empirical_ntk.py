@@ -3,9 +3,9 @@ The tangent kernel of a network as it is
 ========================================
 
 Every differentiable function :math:`f(\\theta, x)` has a tangent kernel,
-:math:`\\Theta = J J^T` with :math:`J = \\partial f / \\partial\\theta`, of any width and at any time.
-Here is one written by hand, in ``autograd.numpy``, before and after training: the kernel learns
-the labels.
+:math:`\\Theta = J J^T` with :math:`J = \\partial f / \\partial\\theta`, of any width, at any time. Here
+is one written by hand, in ``autograd.numpy``, with small weights in its last layer. While
+it learns to tell odd digits from even ones, so does its kernel.
 """
 import autograd.numpy as np
 import matplotlib.pyplot as plt
@@ -15,9 +15,9 @@ from sklearn.datasets import load_digits
 from ntref import empirical_ntk_fn, plot
 from ntref.trees import tree_map
 
-images, digit = load_digits(n_class=2, return_X_y=True)
-order = np.argsort(digit[:60], kind='stable')
-x, y = ((images - images.mean()) / images.std())[:60][order], digit[:60][order] * 2. - 1
+images, digit = load_digits(return_X_y=True)
+order = np.argsort(digit[:60] % 2, kind='stable')                  # even, then odd
+x, y = ((images - images.mean()) / images.std())[:60][order], digit[:60][order] % 2 * 2. - 1
 
 
 def f(params, x):
@@ -26,18 +26,20 @@ def f(params, x):
 
 
 rng = np.random.default_rng(0)
-start = {'W': rng.standard_normal((64, 30)), 'b': np.zeros(30), 'V': rng.standard_normal((30, 1))}
+start = {'W': rng.standard_normal((64, 30)), 'b': np.zeros(30),
+         'V': .1 * rng.standard_normal((30, 1))}
 
 # %%
 # Train it.
 
 slope = grad(lambda params: np.mean((f(params, x)[:, 0] - y) ** 2) / 2)
 params = start
-for _ in range(300):
-    params = tree_map(lambda p, g: p - .5 * g, params, slope(params))
+for _ in range(500):
+    params = tree_map(lambda p, g: p - 5. * g, params, slope(params))
 
 # %%
-# Alignment is the cosine between the kernel and :math:`y y^T`.
+# Alignment is the cosine between the kernel and :math:`y y^T`. The pictures are in units of the
+# mean of the diagonal, which grows, too.
 
 
 def alignment(k):
@@ -48,11 +50,13 @@ ntk_fn = empirical_ntk_fn(f, vmap_axes=0, implementation=3)
 before, after = ntk_fn(x, None, start), ntk_fn(x, None, params)
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
 for ax, k, title in zip(axes, (before, after), ('before training', 'after')):
-    plot.heatmap(k, label='tangent kernel [output² / parameter²]', ax=ax)
-    ax.images[0].set_clim(0, after.max())
-    ax.set(title=f'{title}: alignment {alignment(k):.2f}', xlabel='digit, sorted by class', ylabel='digit')
+    plot.heatmap(k / np.diagonal(k).mean(), label='tangent kernel / mean diagonal',
+                 ax=ax)
+    ax.images[0].set_clim(-1, 1.5)
+    ax.set(title=f'{title}: alignment {alignment(k):.2f}',
+           xlabel='digit, even before odd', ylabel='digit')
 plt.show()
 
 # %%
 print(f'alignment with the labels: {alignment(before):.3f} before, {alignment(after):.3f} after')
-assert alignment(after) > alignment(before) + .02
+assert alignment(after) > alignment(before) + .2

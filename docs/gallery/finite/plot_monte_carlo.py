@@ -17,8 +17,10 @@ init_fn, apply_fn, kernel_fn = stax.serial(*conv, stax.GlobalAvgPool(), stax.Den
 exact = kernel_fn(x, get='nngp')
 
 samples = (10, 40, 160)
-draws = monte_carlo_kernel_fn(init_fn, apply_fn, 0, samples, return_error=True)(x, None, 'nngp')
-found = [(np.mean((k.mean - exact) ** 2) ** .5, np.mean(k.error ** 2) ** .5) for k in draws]
+draws = monte_carlo_kernel_fn(init_fn, apply_fn, 0, samples,
+                              return_error=True)(x, None, 'nngp')
+found = [(np.mean((k.mean - exact) ** 2) ** .5, np.mean(k.error ** 2) ** .5)
+         for k in draws]
 
 # %%
 ax = plt.subplots(layout='constrained')[1]

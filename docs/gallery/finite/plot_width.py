@@ -37,5 +37,6 @@ plt.show()
 # From 8 to 512 units the distance has to fall by :math:`\sqrt{64} = 8`.
 
 for get, found in distance.items():
-    print(f'{get}: {found[8]:.2f} at width 8, {found[512]:.3f} at 512: by {found[8] / found[512]:.1f}')
-    assert 5 < found[8] / found[512] < 13
+    share = found[8] / found[512]
+    print(f'{get}: {found[8]:.2f} at width 8, {found[512]:.3f} at 512: by {share:.1f}')
+    assert 5 < share < 13

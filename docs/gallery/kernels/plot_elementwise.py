@@ -26,7 +26,8 @@ def covariance(k, q, q_):
         (q * q_ + k ** 2) * np.sinh(k) + k * (1 - q - q_) * np.cosh(k))
 
 
-net = stax.serial(stax.Dense(2000, 1.2), stax.Elementwise(phi, covariance), stax.Dense(1))
+net = stax.serial(stax.Dense(2000, 1.2), stax.Elementwise(phi, covariance),
+                  stax.Dense(1))
 
 # %%
 # Is the formula right? Twenty networks of width 2,000 say so: the mean of their tangent kernels
@@ -38,7 +39,8 @@ k = net.kernel_fn(x[:1], x, 'ntk')[0]
 
 ntk_fn = empirical_ntk_fn(net.apply_fn, vmap_axes=0, implementation=3)
 some = slice(None, None, 6)
-draws = np.array([ntk_fn(x[:1], x[some], net.init_fn(seed, x.shape)[1])[0] for seed in range(20)])
+draws = np.array([ntk_fn(x[:1], x[some], net.init_fn(seed, x.shape)[1])[0]
+                  for seed in range(20)])
 mean, error = draws.mean(0), draws.std(0, ddof=1) / 20 ** .5
 
 ax = plt.subplots(layout='constrained')[1]

@@ -26,14 +26,16 @@ x = np.array([[1., 0.], [.6, .8], [-1., 1.]])
 
 
 def kernel(activation):
-    return stax.serial(stax.Dense(1, 1.5), activation, stax.Dense(1)).kernel_fn(x, get='nngp')
+    return stax.serial(stax.Dense(1, 1.5), activation,
+                       stax.Dense(1)).kernel_fn(x, get='nngp')
 
 
 # %%
 degrees = np.array([4, 6, 8, 12, 16, 24, 32])
 ax = plt.subplots(layout='constrained')[1]
 errors = {}
-for name, phi, exact, style in (('Gelu', gelu, stax.Gelu(), 'o-'), ('Relu', relu, stax.Relu(), 's--')):
+pairs = ('Gelu', gelu, stax.Gelu(), 'o-'), ('Relu', relu, stax.Relu(), 's--')
+for name, phi, exact, style in pairs:
     k = kernel(exact)
     errors[name] = [abs(kernel(stax.ElementwiseNumerical(phi, int(deg))) / k - 1).max()
                     for deg in degrees]

@@ -14,7 +14,8 @@ from ntref import stax
 
 block = stax.serial(stax.Dense(64, 2 ** .5), stax.Relu(), stax.Dense(64))
 residual = stax.serial(
-    stax.FanOut(2), stax.parallel(block, stax.Identity()), stax.FanInSum(), stax.LayerNorm())
+    stax.FanOut(2), stax.parallel(block, stax.Identity()), stax.FanInSum(),
+    stax.LayerNorm())
 net = stax.serial(stax.Dense(64), residual, residual, stax.Dense(1))
 x = np.array([[1., 2.], [-2., 1.]])
 

@@ -28,18 +28,22 @@ def accuracy_of(sigma, depth):
     return (predict_fn('nngp', k[60:, :60]).argmax(1) == labels[60:]).mean()
 
 
-accuracy = np.array([[accuracy_of(sigma, depth) for sigma in W_std] for depth in depths])
+accuracy = np.array([[accuracy_of(sigma, depth) for sigma in W_std]
+                     for depth in depths])
 
 # %%
 ax = plt.subplots(layout='constrained')[1]
-shown = ax.pcolormesh(W_std, range(len(depths)), accuracy, cmap='cividis', vmin=0, vmax=1)
+shown = ax.pcolormesh(W_std, range(len(depths)), accuracy, cmap='cividis', vmin=0,
+                      vmax=1)
 ax.figure.colorbar(shown, ax=ax, label='accuracy on 100 others (chance: 0.1)')
-ax.axvline(1.056, color='white', ls='--')
-ax.text(1.08, 5.9, 'critical: χ = 1', color='white', va='center')
-ax.set(xlabel='W_std, with b_std = 0.1', ylabel='layers', yticks=range(len(depths)), yticklabels=depths)
+ax.axvline(1.056, color='black', ls='--')
+ax.text(1.08, 0., 'critical: χ = 1', va='center')
+ax.set(xlabel='W_std, with b_std = 0.1', ylabel='layers', yticks=range(len(depths)),
+       yticklabels=depths)
 plt.show()
 
 # %%
-critical, ordered, chaotic = (accuracy[-1, abs(W_std - w).argmin()] for w in (1.1, .6, 2.2))
+critical, ordered, chaotic = (accuracy[-1, abs(W_std - w).argmin()]
+                              for w in (1.1, .6, 2.2))
 print(f'64 layers: {critical:.0%} near the line, {ordered:.0%} in order, {chaotic:.0%} in chaos')
 assert critical > .6 and max(ordered, chaotic) < critical - .3

@@ -46,7 +46,8 @@ def on_host(a):
     return a.get() if hasattr(a, 'get') else a
 
 
-x, f, sd = (on_host(a) for a in (x_test[:, 0], mean[:, 0], xp.sqrt(xp.diagonal(covariance))))
+x, f, sd = (on_host(a) for a in (x_test[:, 0], mean[:, 0],
+                                 xp.sqrt(xp.diagonal(covariance))))
 ax = plt.subplots(layout='constrained')[1]
 ax.plot(on_host(x_train), on_host(y_train), '.', color='gray', ms=3, label='targets')
 ax.fill_between(x, f - 2 * sd, f + 2 * sd, alpha=.3, lw=0)

@@ -15,7 +15,8 @@ from ntref import batch, stax
 x = np.random.default_rng(0).standard_normal((900, 20))
 net = stax.serial(*[stax.Dense(1, 1.5, .1), stax.Relu()] * 3, stax.Dense(1))
 
-cluster = dict(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
+cluster = dict(processes=False, n_workers=2, threads_per_worker=1,
+               dashboard_address=None)
 with Client(**cluster) as client, get_task_stream(client) as stream:
     k = batch(net.kernel_fn, batch_size=150, executor=client)(x, None, 'ntk')
 
@@ -26,13 +27,16 @@ assert np.allclose(k, net.kernel_fn(x, None, 'ntk'), rtol=1e-13)
 
 tasks = [(task['worker'], part['start'], part['stop']) for task in stream.data
          for part in task['startstops'] if part['action'] == 'compute']
-workers, start = sorted({worker for worker, _, _ in tasks}), min(begin for _, begin, _ in tasks)
+workers = sorted({worker for worker, _, _ in tasks})
+start = min(begin for _, begin, _ in tasks)
 
 ax = plt.subplots(figsize=(7, 2.5), layout='constrained')[1]
 for worker, begin, end in tasks:
-    ax.barh(workers.index(worker), 1e3 * (end - begin), left=1e3 * (begin - start), ec='white',
+    ax.barh(workers.index(worker), 1e3 * (end - begin), left=1e3 * (begin - start),
+            ec='white',
             color=f'C{workers.index(worker)}')
-ax.set(xlabel='time [ms]', yticks=range(len(workers)), yticklabels=[f'worker {i}' for i in range(len(workers))])
+ax.set(xlabel='time [ms]')
+ax.set_yticks(range(len(workers)), [f'worker {i}' for i in range(len(workers))])
 plt.show()
 
 # %%

@@ -22,7 +22,8 @@ tiles, interrupt_after = [], [7]
 def kernel_fn(x1, x2, get):
     if len(tiles) == interrupt_after[0]:
         raise KeyboardInterrupt
-    tiles.append([np.flatnonzero(x[:, 0] == rows[0, 0])[0] for rows in (x1, x1 if x2 is None else x2)])
+    x2 = x1 if x2 is None else x2
+    tiles.append([np.flatnonzero(x[:, 0] == rows[0, 0])[0] for rows in (x1, x2)])
     return net.kernel_fn(x1, x2, get)
 
 
@@ -54,9 +55,11 @@ assert solution.residual <= 1e-8
 # %%
 ax = plt.subplots(layout='constrained')[1]
 for i, (row, column) in enumerate(tiles):
-    ax.add_patch(plt.Rectangle((column, row), 100, 100, color='C0' if i < before else 'C1', ec='white'))
+    color = 'C0' if i < before else 'C1'
+    ax.add_patch(plt.Rectangle((column, row), 100, 100, color=color, ec='white'))
     ax.text(column + 50, row + 50, i + 1, ha='center', va='center', color='white')
-ax.set(xlim=(0, 500), ylim=(500, 0), aspect='equal', xlabel='input of x2', ylabel='input of x1',
+ax.set(xlim=(0, 500), ylim=(500, 0), aspect='equal', xlabel='input of x2',
+       ylabel='input of x1',
        title='tiles in the order they were written: before (blue), after (orange)')
 plt.show()
 folder.cleanup()

@@ -36,10 +36,12 @@ def trained(seed, steps):
 
 steps = 60
 finite = np.array([trained(seed, steps) for seed in range(20)])
-predict_fn = predict.gradient_descent_mse_ensemble(net, x_train, y_train, learning_rate=rate)
+predict_fn = predict.gradient_descent_mse_ensemble(net, x_train, y_train,
+                                                   learning_rate=rate)
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout='constrained')
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True,
+                                     layout='constrained')
 plot.prior(net, x, ax=left).set_title('at initialization')
 plot.posterior(predict_fn, x, t=steps, ax=right).set_title(f'after {steps} steps')
 right.plot(x[:, 0], finite.T, color='gray', lw=.7, zorder=0)

@@ -24,7 +24,8 @@ net = stax.serial(stax.Dense(1, 2 ** .5, .1), stax.Relu(), stax.Dense(1, 2 ** .5
 
 def outputs(support, x):
     """Of the network trained to the end on one image of each class."""
-    trained = predict.gradient_descent_mse(net.kernel_fn(support, None, 'ntk'), y, diag_reg=1e-6)
+    trained = predict.gradient_descent_mse(net.kernel_fn(support, None, 'ntk'), y,
+                                           diag_reg=1e-6)
     return trained(None, 0., 0., net.kernel_fn(x, support, 'ntk'))[1]
 
 

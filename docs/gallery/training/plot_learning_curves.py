@@ -32,11 +32,14 @@ for get, style in (('nngp', 'o-'), ('ntk', 's--')):
     errors = []
     for n in sizes:
         sets = [slice(i, i + n) for i in range(0, 1600, n)][:8]
-        outputs = (predict.gp_inference(k[s, s], y[s], diag_reg=1e-4)(get, k_test[:, s]) for s in sets)
+        outputs = (
+            predict.gp_inference(k[s, s], y[s], diag_reg=1e-4)(get, k_test[:, s])
+            for s in sets)
         errors.append([np.mean(f.argmax(1) != labels[1600:]) for f in outputs])
     mean = curves[get] = np.array([np.mean(e) for e in errors])
     sd = [np.std(e, ddof=1) / len(e) ** .5 if len(e) > 1 else 0 for e in errors]
-    ax.errorbar(sizes, mean, sd, fmt=style, ms=5, capsize=3, label=f'{get.upper()}, 3 layers')
+    ax.errorbar(sizes, mean, sd, fmt=style, ms=5, capsize=3,
+                label=f'{get.upper()}, 3 layers')
 ax.set(xscale='log', yscale='log', xlabel='digits to learn from', ylabel='test error')
 ax.set_xticks(sizes, sizes)
 ax.set_yticks([.05, .1, .2, .4], ['5 %', '10 %', '20 %', '40 %'])
@@ -48,5 +51,5 @@ plt.show()
 # A straight line in this picture is a power law.
 
 slope = np.polyfit(np.log(sizes[3:]), np.log(curves['nngp'][3:]), 1)[0]
-print(f'NNGP: {curves["nngp"][-1]:.1%} with 1,600; from 100 on the error falls like n ** {slope:.2f}')
+print(f'NNGP, 1,600 digits: {curves["nngp"][-1]:.1%}; the error falls like n ** {slope:.2f}')
 assert -.7 < slope < -.3 and curves['nngp'][-1] < .08

@@ -43,7 +43,8 @@ for share, marker in ((.5, 'o'), (.95, 's'), (1.2, '^')):
     ends[share] = params
     ax.plot(steps[::3], losses[share][::3], marker, color=line.get_color(), mfc='none',
             label=f'{share} of the largest rate')
-ax.set(xlabel='steps', ylabel='loss', ylim=(1e-3, 1e3), title=f'largest rate: {largest:.2f}')
+ax.set(xlabel='steps', ylabel='loss', ylim=(1e-3, 1e3),
+       title=f'largest rate: {largest:.2f}')
 ax.legend(title='lines: closed form, markers: network')
 plt.show()
 

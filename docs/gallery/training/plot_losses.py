@@ -15,7 +15,8 @@ from ntref import predict, stax
 
 def cross_entropy(f, y):
     f = f - np.max(f, axis=-1, keepdims=True)
-    return -np.mean(np.sum(y * (f - np.log(np.sum(np.exp(f), axis=-1, keepdims=True))), axis=-1))
+    return -np.mean(np.sum(y * (f - np.log(np.sum(np.exp(f), axis=-1, keepdims=True))),
+                           axis=-1))
 
 
 images, digit = load_digits(return_X_y=True)
@@ -31,7 +32,7 @@ times = np.geomspace(1, 1000, 40)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
 losses = {}
 for momentum, style in ((None, '-'), (.9, '--')):
-    predict_fn = predict.gradient_descent(cross_entropy, k, y_train, learning_rate=.1, momentum=momentum)
+    predict_fn = predict.gradient_descent(cross_entropy, k, y_train, .1, momentum)
     train, test = predict_fn(times, 0., 0., k_test)
     losses[momentum] = np.array([cross_entropy(f, y_train) for f in train])
     left.loglog(times, losses[momentum], style, label=f'momentum {momentum or 0}')

@@ -50,13 +50,15 @@ _, params = init_fn(0, x_train.shape)
 params = adam(grad(loss), params, watch, num_iters=301, step_size=.05)
 
 # %%
-infinite = predict.gradient_descent_mse_ensemble(kernel_fn, x_train, y_train, diag_reg=1e-3)
+infinite = predict.gradient_descent_mse_ensemble(kernel_fn, x_train, y_train,
+                                                 diag_reg=1e-3)
 right = (infinite(x_test=x_test, get='ntk').argmax(1) == labels[1000:]).mean()
 
 ax = plt.subplots(layout='constrained')[1]
 ax.plot(steps, accuracies, 'o-', ms=4, label='network of width 128, Adam')
 ax.axhline(right, color='C1', ls='--', label='infinite network, trained to the end')
-ax.set(xlabel='steps, 50 digits each', ylabel='accuracy on 1,000 other digits', ylim=(0, 1))
+ax.set(xlabel='steps, 50 digits each', ylabel='accuracy on 1,000 other digits',
+       ylim=(0, 1))
 ax.legend(loc='lower right')
 plt.show()
 
