@@ -1,10 +1,17 @@
 """The site: `make -C docs html` writes it to docs/_build/html."""
+import os
 import sys
 from importlib.metadata import files
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / '_ext'), str(HERE.parent)]
+
+# Kernels of notebooks: with the settings of this project, not those of who builds the site, and quiet
+PROFILE = HERE / '_build' / 'ipython' / 'profile_default'
+PROFILE.mkdir(parents=True, exist_ok=True)
+PROFILE.joinpath('ipython_kernel_config.py').write_text("c.IPKernelApp.log_level = 'ERROR'\n")
+os.environ['IPYTHONDIR'] = str(PROFILE.parent)
 
 import ntref                                            # noqa: E402
 
@@ -23,6 +30,7 @@ extensions = [
 # Pages
 myst_enable_extensions = ['amsmath', 'colon_fence', 'deflist', 'dollarmath']
 myst_heading_anchors = 6
+myst_update_mathjax = False
 nb_execution_mode = 'cache'
 nb_execution_timeout = 300
 copybutton_prompt_text = r'>>> |\.\.\. |\$ '
