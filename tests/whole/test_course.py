@@ -67,7 +67,8 @@ def test_its_sources_are_listed(path):
 
 def test_the_reader_of_cells_sees_them():
     text = ('---\nfile_format: mystnb\n---\n# A\n```{code-cell} python\n:tags: [hide-input]\n:other: 1\nx = 1\n```\n'
-            '```python\nraise ValueError\n```\n````{code-cell}\n---\ntags: [raises-exception]\n---\nx = """\n```\n"""\n````\n')
+            '```python\nraise ValueError\n```\n'
+            '````{code-cell}\n---\ntags: [raises-exception]\n---\nx = """\n```\n"""\n````\n')
     assert [*cells(text)] == [(7, ':tags: [hide-input]\n:other: 1\n', 'x = 1\n'),
                               (16, '---\ntags: [raises-exception]\n---\n', 'x = """\n```\n"""\n')]
 
