@@ -12,7 +12,11 @@ SCRIPTS = sorted(GALLERY.rglob('plot_*.py'))
 LINES = 60
 PUBLIC = 'classic', 'empirical', 'estimators', 'oracle', 'plot', 'predict', 'stax'
 
-LONG = set()
+LONG = {f'{folder}/{name}' for folder, names in {
+    'architectures': 'masked_text myrtle', 'bayes': 'calibration', 'estimators': 'grid_search',
+    'finite': 'kernel_moves', 'kernels': 'elementwise_numerical trainability',
+    'training': 'cookbook inducing_points learning_curves losses movie optimizer weight_space',
+}.items() for name in names.split()}
 """Scripts that take more than a second."""
 
 

@@ -16,8 +16,8 @@ kinds = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 1])
 x = (np.eye(3)[kinds] * 3 + .6 * rng.standard_normal((12, 3)))[None]
 
 # %%
-# Left: the input. Middle: with softmax, of inverse temperature ``W_key_std``. Right: with
-# ``IDENTITY``, attention by the covariance itself.
+# Left: the input. Middle: weights are the softmax of covariances. Right: they are the covariances
+# themselves.
 
 
 def covariances(*layers):

@@ -48,7 +48,8 @@ assert abs(k[0, 0] / alone - 1) < 1e-12
 zeros = net.kernel_fn(np.nan_to_num(x[:60]), get='ntk')
 lengths = [len(words) for words in reviews[:60]]
 ax = plt.subplots(layout='constrained')[1]
-ax.plot(lengths, np.diagonal(zeros) / np.diagonal(k)[:60], 's', ms=4, mfc='none', color='C1',
+ax.plot(lengths, np.diagonal(zeros) / np.diagonal(k)[:60], 's', ms=4, mfc='none',
+        color='C1',
         label='padded with zeros')
 ax.axhline(1, label='masked: as without padding')
 ax.set(xlabel='length of the review [words], padded to 20',

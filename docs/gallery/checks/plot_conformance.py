@@ -3,7 +3,7 @@ Checking an implementation in another language
 ==============================================
 
 The conformance suite speaks JSON with any program: a request on each line, an answer on each. Here
-is a kernel of ReLU networks in 35 lines of JavaScript, written as one writes it at first, and what
+is a kernel of ReLU networks in forty lines of JavaScript, written as one writes it at first, and what
 the suite says of it. Where no ``node`` is installed, the answer of an earlier run is shown.
 """
 import shutil

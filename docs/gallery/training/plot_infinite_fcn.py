@@ -2,8 +2,8 @@
 An infinitely wide network reads digits
 =======================================
 
-A network with infinitely many units in each layer, trained to the end by gradient descent, is one
-formula: :math:`f(x_*) = \\Theta_{*t}\\, \\Theta_{tt}^{-1}\\, y`. Here it learns from 1,000
+Networks with infinitely many units in each layer, trained to the end by gradient descent, are on
+average one formula: :math:`f(x_*) = \\Theta_{*t}\\, \\Theta_{tt}^{-1}\\, y`. Here it learns from 1,000
 handwritten digits, and is asked about 1,000 others.
 """
 import matplotlib.pyplot as plt

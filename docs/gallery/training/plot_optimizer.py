@@ -24,6 +24,7 @@ init_fn, apply_fn, kernel_fn = stax.serial(
 
 # %%
 # Adam calls the gradient with the parameters and the number of the step, which picks the batch.
+# (Beware of ``sgd`` beside it: it has a momentum of 0.9 unless ``mass=0`` is given.)
 
 order = np.random.default_rng(0).permutation(20 * 1000) % 1000
 
