@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 CONTENTS = {
-    'docs/index': {'': ['learn/index', 'check', 'use', 'examples/index', 'reference/index', 'about']},
+    'docs/index': {'': ['Learn: learn/index', 'Check: check', 'Use: use', 'Gallery: examples/index',
+                        'Reference: reference/index', 'About: about']},
     'docs/learn/index': {
         'The course': ['learn/[1-8]-*'],
         'To play with': ['play/index', 'playground'],
@@ -34,7 +35,12 @@ CONTENTS = {
         'More': ['reference/own-layers', 'reference/testing', 'reference/types', 'reference/classic']},
     'docs/about': {
         '': ['references', '../CHANGELOG', '../CONTRIBUTING', 'releasing', '../tests/README', '../tests/*/README']}}
-"""{page: {caption: pages below it, from the folder docs, in order}}; a page that is not there is left out."""
+"""{page: {caption: pages below it, from the folder docs, in order}}; a page that is not there is left out.
+
+A name of its own in the sidebar stands before a page and a colon.
+"""
+
+ENDINGS = '.md', '.rst'
 
 CODE = re.compile(r'(^(`{3,}|~{3,}|:{3,}).*?^\2\s*$|`+[^`]*`+|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\))', re.M | re.S)
 """What is not prose in a page: blocks and words of code, formulas, targets of links."""
@@ -44,12 +50,14 @@ SCRIPT = re.compile(r'(\]\([./]*)gallery/([\w/]+)\.py\)')
 
 
 def entries(root, patterns):
-    """Return the names of pages that are there, each once, in the order of the patterns."""
-    found = [path for pattern in patterns for path in sorted(root.joinpath('docs').glob(f'{pattern}.md'))]
-    if 'examples/index' in patterns:
-        found.insert(patterns.index('examples/index'), root / 'docs' / 'examples' / 'index.rst')
-    names = [path.resolve().relative_to(root).with_suffix('').as_posix() for path in found]
-    return [f'/{name}' for name in dict.fromkeys(names)]
+    """Return the pages that are there, as a table of contents writes them, in the order of the patterns."""
+    found = []
+    for pattern in patterns:
+        title, _, page = pattern.rpartition(': ')
+        paths = sorted(path for ending in ENDINGS for path in root.joinpath('docs').glob(page + ending))
+        names = ['/' + path.resolve().relative_to(root).with_suffix('').as_posix() for path in paths]
+        found += [f'{title} <{name}>' if title else name for name in names]
+    return found
 
 
 def sidebar(root, page):
