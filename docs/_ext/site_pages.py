@@ -3,6 +3,7 @@
 The pages themselves are plain Markdown. What only a site needs is added here while Sphinx reads them.
 """
 import re
+import shutil
 from pathlib import Path
 
 CONTENTS = {
@@ -99,6 +100,13 @@ def in_prose(text, change):
     return ''.join(change(part) if i % 2 == 0 else part for i, part in enumerate(kept))
 
 
+def download(page, text):
+    """Return the link to a page as a notebook, if it is one: `finished` puts that beside it."""
+    name = page.rpartition('/')[2] + '.ipynb'
+    link = f'<p><a href="{name}" download>Download this page as a notebook</a>, with its outputs.</p>'
+    return f'\n\n```{{raw}} html\n{link}\n```\n' if text.startswith('---\nfile_format: mystnb') else ''
+
+
 def read(app, page, content):
     """Add to a page what only the site needs, while Sphinx reads it."""
     root = Path(app.srcdir)
@@ -107,7 +115,7 @@ def read(app, page, content):
         text = in_prose(content[0], lambda prose: with_years_linked(prose, sources, '{{cite:year}}`{}`'))
         text = SCRIPT.sub(r'\1examples/\2.rst)', text)
         text = re.sub(r'\n+(?=\n```$)', '', text, flags=re.M)                # doctests end in an empty line
-        content[0] = text + sidebar(root, page)
+        content[0] = text + download(page, text) + sidebar(root, page)
 
 
 def styled(app, page, template, context, doctree):
@@ -116,9 +124,11 @@ def styled(app, page, template, context, doctree):
         app.add_css_file('front.css')
 
 
-def first_page(app, exception):
-    """Write index.html, which leads to the first page of the site."""
+def finished(app, exception):
+    """Write index.html, which leads to the first page of the site, and put notebooks beside their pages."""
     if not exception and app.builder.format == 'html':
+        for path in Path(app.outdir).parent.glob('jupyter_execute/docs/learn/*.ipynb'):
+            shutil.copy(path, Path(app.outdir, 'docs', 'learn'))
         Path(app.outdir, 'index.html').write_text(
             '<!DOCTYPE html>\n<meta charset="utf-8">\n<title>ntref</title>\n'
             '<meta http-equiv="refresh" content="0; url=docs/index.html">\n<a href="docs/index.html">ntref</a>\n')
@@ -127,5 +137,5 @@ def first_page(app, exception):
 def setup(app):
     app.connect('source-read', read)
     app.connect('html-page-context', styled)
-    app.connect('build-finished', first_page)
+    app.connect('build-finished', finished)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}
