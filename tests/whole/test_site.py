@@ -20,8 +20,7 @@ PHONE, DESK = 390, 1280
 LOOK = """() => ({
     formulas: document.querySelectorAll('.math').length,
     drawn: document.querySelectorAll('mjx-container').length,
-    errors: [...document.querySelectorAll('[data-mjx-error], [data-mml-node="merror"]')]
-        .map(e => e.outerHTML.slice(0, 200)),
+    errors: [...document.querySelectorAll('[data-mml-node="merror"]')].map(e => e.dataset.mjxError),
     width: document.documentElement.scrollWidth})"""
 """What a page in the browser has: formulas, drawn ones, messages of the renderer, its width in pixels."""
 
@@ -49,7 +48,8 @@ def browser():
 
 
 def pages(site):
-    return sorted(path for path in site.rglob('*.html') if '_static' not in path.parts)
+    """The pages of the site but for its first, which leads on to docs/index.html."""
+    return sorted(path for path in site.rglob('*.html') if '_static' not in path.parts and path.parent != site)
 
 
 class Page(HTMLParser):
