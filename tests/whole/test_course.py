@@ -20,7 +20,7 @@ def cells(text):
 
 
 def run(path):
-    """Run the cells of a page in one namespace; one with the tag raises-exception has to raise."""
+    """Run the cells of a page in one namespace, yielding after each; one with the tag raises-exception has to raise."""
     names = {'__name__': '__main__'}
     for line, head, code in cells(path.read_text()):
         compiled = compile('\n' * line + code, str(path), 'exec')
@@ -29,21 +29,21 @@ def run(path):
                 exec(compiled, names)
         else:
             exec(compiled, names)
+        yield
 
 
 @pytest.mark.parametrize('path', COURSE, ids=lambda path: path.stem)
 def test_cells_run(path, pyplot, monkeypatch):
+    """A notebook shows and closes the figures of each cell."""
     monkeypatch.chdir(FOLDER)
-    shown = []
-
-    def show():
-        shown.extend(pyplot.get_fignums())
-        pyplot.close('all')
-    monkeypatch.setattr(pyplot, 'show', show)
+    monkeypatch.setattr(pyplot, 'show', lambda: None)
+    shown = 0
     with warnings.catch_warnings(), pyplot.rc_context():
         warnings.simplefilter('error')
-        run(path)
-    assert len(shown) >= 3
+        for _ in run(path):
+            shown += len(pyplot.get_fignums())
+            pyplot.close('all')
+    assert shown >= 3
 
 
 @pytest.mark.parametrize('path', COURSE, ids=lambda path: path.stem)
