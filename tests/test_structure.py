@@ -263,7 +263,7 @@ ALLOWED = {
     'plot.phases': {'drawing', 'types', 'duals.pair'},
     'plot.__init__': {'arguments', 'plot.gaussians', 'plot.kernels', 'plot.networks', 'plot.phases', 'plot.trained'},
     # estimators of scikit-learn: on top of all
-    'estimators.inputs': {'arguments', 'types'},
+    'estimators.inputs': {'arguments', 'no_arrays', 'types'},
     'estimators.networks': {'arguments', 'stax', 'types', 'stax.layers.nonlinearity'},
     'estimators.ridges': {'arguments', 'predict.ridge'},
     'estimators.solved': {'predict.bayes', 'predict.closed_form', 'predict.gaussian', 'predict.iterative_gaussian',

@@ -7,9 +7,41 @@ from typing import Any
 import numpy
 
 from ..arguments import as_flag, as_wholes
+from ..no_arrays import is_followed, is_traced, no_array
 from ..types import Shape
 
-__all__ = ['Scale', 'shape_of']
+__all__ = ['Scale', 'numbers_of', 'shape_of']
+
+
+def numbers_of(a: Any, name: str) -> Any:
+    """Return `a`, the argument `name`, as scikit-learn reads it: tensors and arrays of JAX as arrays of NumPy.
+
+    Warns
+    -----
+    UserWarning : a tensor that needs gradients, which is taken without them.
+
+    Raises
+    ------
+    TypeError : NumPy cannot read it: it is on a GPU, sparse, or of a type such as bfloat16. Autograd or JAX follows it.
+    """
+    if is_followed(a) or is_traced(a):
+        raise no_array(a, f'{name} to be numbers')
+    if isinstance(a, numpy.ndarray) or not hasattr(a, '__dlpack__'):
+        return a
+    if getattr(a, 'requires_grad', False):
+        warnings.warn(f'{name} needs gradients, which do not go through ntref: its numbers alone are taken. Give '
+                      f'{name}.detach() in its place.', stacklevel=4)
+        a = a.detach()
+    try:
+        numbers = numpy.asarray(a)
+    except (RuntimeError, TypeError) as e:
+        raise TypeError(f'expected {name} to have numbers that NumPy reads, got {type(a).__name__} of '
+                        f'{getattr(a, "dtype", None)} ({str(e).rstrip(".")}). Of a tensor of PyTorch take '
+                        f'{name}.cpu().to_dense().double().') from e
+    if numbers.dtype.kind == 'V':
+        raise TypeError(f'expected {name} to have numbers that NumPy reads, got {type(a).__name__} of {numbers.dtype}. '
+                        f"Take {name}.astype('float32').")
+    return numbers
 
 
 def shape_of(input_shape: Any, features: int) -> Shape:

@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from .. import stax
 from ..engine.cover import blocks, cuts
 from ..types import Number
-from .inputs import shape_of
+from .inputs import numbers_of, shape_of
 from .networks import kernel_fn_of
 
 __all__ = ['NetworkKernel', 'with_numbers']
@@ -132,7 +132,7 @@ class NetworkKernel(Kernel):
         return f'NetworkKernel({self.get}{", " if numbers else ""}{numbers})'
 
     def _inputs(self, X):
-        X = numpy.atleast_2d(numpy.asarray(X, float))
+        X = numpy.atleast_2d(numpy.asarray(numbers_of(X, 'X'), float))
         return X.reshape(len(X), *shape_of(self.input_shape, X.shape[1]))
 
     def _numbers(self) -> dict[str, Number]:
