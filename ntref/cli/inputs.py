@@ -1,26 +1,65 @@
-"""Files that commands read: networks as JSON; arrays as numpy.save and numpy.savez write them, or as CSV."""
+"""What commands read: networks as JSON or by a short name; arrays as numpy.save and numpy.savez write them, or as CSV."""
 import csv
 import json
 from pathlib import Path
 
 import numpy
 
+from ..arguments import suggestion
 from ..stax import Layer, from_spec
+from ..stax.named import ACTIVATIONS, activation_of, network_of
 
-__all__ = ['KINDS', 'array', 'network', 'tables']
+__all__ = ['KINDS', 'array', 'network', 'nonlinearity', 'tables']
 
 KINDS = '.npy, .npz or .csv'
 NPY = b'\x93NUMPY'
 ZIP = b'PK'
+ARGUMENTS = {'depth': int, 'W_std': float, 'b_std': float}       # of short names
 
 
-def network(path: str) -> Layer:
-    """Return the network in a JSON file.
+def network(text: str) -> Layer:
+    """Return the network of a JSON file, or of a short name, the arguments of `network_of`, for inputs with features.
 
     Raises
     ------
-    ValueError : the file is no JSON, or no network. OSError : it cannot be read.
+    ValueError : the file is no JSON, or no network; a short name of other arguments. OSError : it cannot be read.
+
+    Examples
+    --------
+    >>> network('erf,depth=1,W_std=1.5')
+    serial(Dense(512, 1.5, 0.1), Erf(), Dense(1, 1.5, 0.1))
     """
+    name, *given = text.split(',')
+    if _is_short(name, text):
+        return network_of(activation=name, **dict(_argument(one, text) for one in given))
+    return _in_file(text)
+
+
+def nonlinearity(text: str) -> Layer:
+    """Return the nonlinearity of a name or of a JSON file; raise as `network`."""
+    return activation_of(text) if _is_short(text, text) else _in_file(text)
+
+
+def _is_short(name, text):
+    """True for the name of an activation, and no file of that name."""
+    return name.lower() in ACTIVATIONS and not Path(text).exists()
+
+
+def _argument(text, whole):
+    """Return (name, number) of one argument."""
+    name, _, number = text.partition('=')
+    try:
+        return name, ARGUMENTS[name](number)
+    except (KeyError, ValueError):
+        raise ValueError(f'expected an activation and numbers such as relu,depth=3,W_std=1.5,b_std=0.1, got {whole}, '
+                         f'with {text!r:.100}.{suggestion(name, ARGUMENTS)}') from None
+
+
+def _in_file(path):
+    if not Path(path).exists():
+        name = path.partition(',')[0]
+        raise FileNotFoundError(f'expected a file of a network as JSON, or an activation such as relu or erf,depth=1, '
+                                f'got {path}: there is no such file.{suggestion(name, ACTIVATIONS)}')
     with open(path, 'rb') as f:
         try:
             spec = json.load(f)

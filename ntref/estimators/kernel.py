@@ -9,6 +9,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
 from .. import stax
 from ..engine.cover import blocks, cuts
+from ..stax.named import B_STD, W_STD
 from ..types import Number
 from .inputs import numbers_of, shape_of
 from .networks import kernel_fn_of
@@ -18,7 +19,6 @@ __all__ = ['NetworkKernel', 'with_numbers']
 SIDE = 256             # inputs on either side of a block through which derivatives go
 OWN = 64               # inputs whose kernel with each other is computed for its diagonal
 HYPER = 'W_std', 'b_std'
-W_STD, B_STD = 2 ** .5, .1           # of the layers that there are without a net
 
 
 def with_numbers(layer: stax.Layer, numbers: dict[str, Number]) -> stax.Layer:
