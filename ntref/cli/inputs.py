@@ -1,4 +1,4 @@
-"""What commands read: networks as JSON or by a short name; arrays as numpy.save and numpy.savez write them, or as CSV."""
+"""What commands read: networks as JSON or by a short name; arrays as NumPy writes them, or as CSV."""
 import csv
 import json
 from pathlib import Path

@@ -99,7 +99,7 @@ def test_phases_of_relu():
     (RectifiedMonomial(2), lambda u: numpy.maximum(u, 0) ** 2), (Polynomial((0., 0., 1.)), numpy.square),
     (Sin(), numpy.sin), (Tanh(), numpy.tanh)], ids=repr)
 def test_fixed_points_are_where_iterations_end(layer, phi):
-    """From a small variance on, also where a second fixed point is unstable: of phi(u) = u^2 variances grow, or fade."""
+    """From a small variance on, also where a second fixed point is unstable, as of phi(u) = u^2."""
     W_std, b_std = numpy.array([.3, .55, 1., 2.5]), numpy.array([.1, .5])
     fixed, _ = fixed_points(layer, W_std, b_std)
     z, weights = numpy.polynomial.hermite_e.hermegauss(150)
