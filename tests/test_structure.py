@@ -266,7 +266,7 @@ ALLOWED = {
     # estimators of scikit-learn: on top of all
     'estimators.inputs': {'arguments', 'no_arrays', 'types'},
     'estimators.networks': {'arguments', 'stax', 'types', 'stax.named'},
-    'estimators.ridges': {'arguments', 'predict.ridge'},
+    'estimators.ridges': {'arguments', 'arrays', 'predict.ridge'},
     'estimators.solved': {'predict.bayes', 'predict.closed_form', 'predict.gaussian', 'predict.iterative_gaussian',
                           'predict.layout'},
     'estimators.base': {'arguments', 'types', 'engine.batch', 'engine.cover', 'engine.run', 'estimators.inputs',

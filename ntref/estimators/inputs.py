@@ -74,14 +74,22 @@ class Scale:
 
     @classmethod
     def of(cls, a: numpy.ndarray, is_wanted: Any, name: str) -> 'Scale':
-        """Return the scale of `a`, or mean 0 and deviation 1 unless it `is_wanted`, the argument `name`."""
+        """Return the scale of `a`, or mean 0 and deviation 1 unless it `is_wanted`, the argument `name`.
+
+        Raises
+        ------
+        TypeError : `is_wanted` is no flag. ValueError : numbers whose squares overflow.
+        """
         if not as_flag(is_wanted, name):
             return cls(numpy.zeros(a.shape[-1]), numpy.ones(a.shape[-1]))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), numpy.errstate(over='ignore', invalid='ignore'):
             warnings.filterwarnings('ignore', 'Mean of empty slice|Degrees of freedom', RuntimeWarning)
             rows = a.reshape(-1, a.shape[-1])
             mean = numpy.nan_to_num(numpy.nanmean(rows, 0))
-            std = numpy.nan_to_num(numpy.nanstd(rows, 0))
+            std = numpy.nan_to_num(numpy.nanstd(rows, 0), posinf=numpy.inf)
+        if not numpy.isfinite(std).all():
+            raise ValueError(f'expected numbers whose squares are below 1e308 with {name}=True, got some up to '
+                             f'{numpy.nanmax(abs(rows)):.3g}. Scale them down.')
         is_constant = std <= 10 * numpy.finfo(float).eps * abs(mean)
         return cls(mean, numpy.where(is_constant, 1., std))
 

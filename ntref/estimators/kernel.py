@@ -113,6 +113,8 @@ class NetworkKernel(Kernel):
         x = self._inputs(X)
         if Y is not None and eval_gradient:
             raise ValueError('expected Y=None with eval_gradient=True: gradients are those of a training set.')
+        if self.get not in ('nngp', 'ntk'):
+            raise ValueError(f"expected get to be 'nngp' or 'ntk', got {self.get!r:.100}.")
         given = self._numbers()
         k = self._kernel_fn(given)(x, None if Y is None else self._inputs(Y), self.get)
         return (k, self._gradient(x, given)) if eval_gradient else k
