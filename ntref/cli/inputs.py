@@ -9,7 +9,7 @@ from ..arguments import suggestion
 from ..stax import Layer, from_spec
 from ..stax.named import ACTIVATIONS, activation_of, network_of
 
-__all__ = ['KINDS', 'array', 'network', 'nonlinearity', 'tables']
+__all__ = ['KINDS', 'array', 'names_in', 'network', 'nonlinearity', 'tables']
 
 KINDS = '.npy, .npz or .csv'
 NPY = b'\x93NUMPY'
@@ -130,14 +130,42 @@ def _archive(f, allow_pickle):
         return dict(found.items())
 
 
-def _csv(path):
-    """Return the rows of numbers of a CSV file; a first row without any number is a header."""
+def names_in(path: str) -> list[str] | None:
+    """Return the names of the columns in a CSV file; None for another file, or one without a header.
+
+    Raises
+    ------
+    ValueError : the file has no text, or a column has no name. OSError : it cannot be read.
+    """
+    if Path(path).suffix.lower() != '.csv':
+        return None
+    return _header(_rows(path), path)
+
+
+def _rows(path):
+    """Return the rows of a CSV file as text."""
     with open(path, newline='', encoding='utf-8-sig') as f:
         try:
-            rows = [row for row in csv.reader(f) if row]
+            return [row for row in csv.reader(f) if row]
         except (csv.Error, UnicodeDecodeError) as e:
             raise ValueError(f'expected rows of numbers in {path}, got: {e}') from e
-    if rows and not any(map(_is_number, rows[0])):
+
+
+def _header(rows, path):
+    """Return the first row if it has no number, or None; raise ValueError where it names all columns but the first."""
+    if not rows or any(map(_is_number, rows[0])):
+        return None
+    names = [name.strip() for name in rows[0]]
+    if len(names) > 1 and not names[0] and all(names[1:]):
+        raise ValueError(f'expected a name for each column of {path}, got none for the first: are these the names of '
+                         'rows? Write the table without them: row.names=FALSE in R, index=False in pandas.')
+    return names
+
+
+def _csv(path):
+    """Return the rows of numbers of a CSV file; a first row without any number is a header."""
+    rows = _rows(path)
+    if _header(rows, path):
         rows = rows[1:]
     if not rows:
         raise ValueError(f'expected rows of numbers in {path}, got none.')
