@@ -89,7 +89,7 @@ ax.axvline(13, color='black', ls='--', label='asked for')
 ax.set(xlabel='digits agreed in the worst entry', ylabel='case',
        yticks=range(len(digits)),
        yticklabels=list(digits))
-ax.legend(loc='lower left')
+ax.legend(loc='lower center', bbox_to_anchor=(.5, 1), ncols=3, frameon=False)
 plt.show()
 
 # %%

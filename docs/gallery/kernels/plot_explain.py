@@ -1,11 +1,11 @@
-r"""
+"""
 Where a number of the kernel comes from
 =======================================
 
 ``net.explain`` follows one pair of inputs through the network and writes down, layer by layer,
-the formula (:math:`K_+` and :math:`\Theta_+` are those behind it) and the numbers after it.
-These are the numbers of ``kernel_fn`` to the last bit: it is the same computation, watched. Who
-has an implementation of their own finds here the first layer at which it differs.
+the formula (:math:`K_+ = \\sigma_w^2 K` of a dense one) and the numbers after it. These are the
+numbers of ``kernel_fn`` to the last bit: it is the same computation, watched. Who has an
+implementation of their own finds here the first layer at which it differs.
 """
 import matplotlib.pyplot as plt
 import numpy as np

@@ -16,7 +16,7 @@ x = np.random.default_rng(0).standard_normal((900, 20))
 net = stax.serial(*[stax.Dense(1, 1.5, .1), stax.Relu()] * 3, stax.Dense(1))
 
 cluster = dict(processes=False, n_workers=2, threads_per_worker=1,
-               dashboard_address=None)
+               dashboard_address='127.0.0.1:0')
 with Client(**cluster) as client, get_task_stream(client) as stream:
     k = batch(net.kernel_fn, batch_size=150, executor=client)(x, None, 'ntk')
 

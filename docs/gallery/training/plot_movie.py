@@ -4,7 +4,7 @@ A movie of training
 
 Gradient descent learns what is easy first: the slow parts of the targets within a few steps, the
 fast wiggle last, because the eigenvalues of the kernel that carry it are small. The movie shows
-mean and band of all infinitely wide networks at each time.
+mean and band of infinitely wide networks at each time.
 """
 import os
 import tempfile
