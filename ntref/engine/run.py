@@ -271,7 +271,10 @@ def _bar(asked, what, unit):
     patience = PATIENCE if asked is None else 0
     if not (is_read if asked is None else as_flag(asked, 'progress')):
         return None
-    return partial(import_module('tqdm.auto').tqdm, desc=what, unit=unit, delay=patience)
+    tqdm = import_module('tqdm.auto').tqdm
+    if not _can_start(1):
+        tqdm.monitor_interval = 0                          # its watch is a thread
+    return partial(tqdm, desc=what, unit=unit, delay=patience)
 
 
 def _in_notebook():
