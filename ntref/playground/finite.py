@@ -2,24 +2,24 @@
 from math import ceil
 from typing import Any
 
-import autograd.numpy
 from autograd import grad
-from autograd.misc import flatten
 
+from ..engine.run import alone
 from ..predict import max_learning_rate
+from ..trees import tree_map
 from ..types import Array
 
 __all__ = ['STEPS', 'trained']
 
-STEPS = 300         # of gradient descent, at most
+STEPS = 200         # of gradient descent, at most
 
 
 def trained(net: Any, x: Array, y: Array, x_test: Array, t: float, get: str = 'ntk',
             diag_reg: float = 0., rng: Any = 0, most: int = STEPS) -> tuple[float, Array]:
-    """Return the training time, t or what `most` steps reach, and the outputs there of a finite network on x_test.
+    """Return the training time, which is t or what `most` steps reach, and a finite network's outputs on x_test then.
 
-    It follows the ensemble of `predict.gradient_descent_mse_ensemble`: the loss is L = 1/2 mean (f - y)^2, and
-    diag_reg is a penalty on the distance from the weights at the start.
+    The loss is L = 1/2 mean (f - y)^2, as for `predict.gradient_descent_mse_ensemble`; diag_reg is a penalty on the
+    distance from the weights at the start, and get='nngp' trains the last layer alone.
     """
     init_fn, apply_fn, kernel_fn = net
     k = kernel_fn(x, None, get)
@@ -28,16 +28,18 @@ def trained(net: Any, x: Array, y: Array, x_test: Array, t: float, get: str = 'n
     steps = ceil(min(t / rate, most))
     rate = min(rate, t / max(steps, 1))
     _, params = init_fn(rng, x.shape)
-    start, tree = flatten(params)
-    size = len(start) if get == 'ntk' else len(flatten(params[-1])[0])
-    kept, start = start[:-size], start[-size:]      # what is not trained, and what is
+    kept, start = ([], params) if get == 'ntk' else (params[:-1], params[-1:])
 
     def f(w, x):
-        return apply_fn(tree(autograd.numpy.concatenate([kept, w])), x)
+        return apply_fn([*kept, *w], x)
 
     def loss(w):
-        return ((f(w, x) - y) ** 2).mean() / 2 + reg * ((w - start) ** 2).sum() / (2 * y.size)
+        return ((f(w, x) - y) ** 2).mean() / 2
+
+    def descend(w, slope, w0):
+        return w - rate * (slope + reg / y.size * (w - w0))
     w = start
-    for _ in range(steps):
-        w = w - rate * grad(loss)(w)
+    with alone():
+        for _ in range(steps):
+            w = tree_map(descend, w, grad(loss)(w), start)
     return steps * rate, f(w, x_test)

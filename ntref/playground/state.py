@@ -7,7 +7,7 @@ from ..arguments import suggestion
 
 __all__ = ['ACTIVATIONS', 'EDGE', 'RANGES', 'State', 'read', 'written']
 
-ACTIVATIONS = 'Relu', 'Erf', 'Tanh', 'Gelu', 'Sin', 'LeakyRelu', 'Sigmoid', 'Gaussian', 'Rbf'
+ACTIVATIONS = 'Relu', 'Erf', 'Tanh', 'Gelu', 'Sin', 'LeakyRelu', 'Sigmoid', 'Gaussian'
 EDGE = 3.               # points and curves lie within -EDGE and EDGE
 RANGES = {              # of numbers: least, most
     'depth': (1, 10), 'W_std': (.5, 3.), 'b_std': (0., 1.), 't': (0., inf), 'diag_reg': (1e-6, 1.),
