@@ -34,7 +34,7 @@ def _seen(state):
         chi = where(state)
     return {
         'state': _plain(asdict(state)), 'query': written(state), 'code': script(state),
-        'activations': ACTIVATIONS, 'edge': EDGE, 'ranges': _plain(RANGES),
+        'activations': list(ACTIVATIONS), 'edge': EDGE, 'ranges': _plain(RANGES),
         'grid': _short(GRID), 'prior': {'sd': _short(sd), 'draws': _short(draws)},
         'posterior': {'mean': _short(mean), 'sd': _short(trained_sd)},
         'angles': _short(ANGLES), 'angle': {name: _short(k) for name, k in angle.items()},
