@@ -49,8 +49,9 @@ def build(folder: str | Path) -> list[Path]:
     paths = []
     for name, (title, numbers) in PAGES.items():
         text = PAGE.format(
-            title=title, body=_own(f'{name}.html'), style=part('page.css') + _own('still.css'), plot=part('plot.js'),
-            data=json.dumps(numbers(), separators=(',', ':'), allow_nan=False), script=_own('still.js') + _own(f'{name}.js'))
+            title=title, style=part('page.css') + _own('still.css'), body=_own(f'{name}.html'), plot=part('plot.js'),
+            data=json.dumps(numbers(), separators=(',', ':'), allow_nan=False),
+            script=_own('still.js') + _own(f'{name}.js'))
         size = len(text.encode())
         if size > LARGEST:
             raise ValueError(f'expected a page of at most {LARGEST} bytes, got {size} for {name}.html.')
@@ -62,7 +63,8 @@ def build(folder: str | Path) -> list[Path]:
 
 def kernels() -> dict[str, Any]:
     """Return the kernels of two inputs at ANGLES by nonlinearity, W_std and depth, relative to angle 0."""
-    names, widths, depths, b_std = ('Relu', 'Erf', 'Tanh', 'Gelu', 'Sin'), (.8, 1.1, 1.4, 2., 2.5), range(1, 17), .2
+    names, widths, depths = ('Relu', 'Erf', 'Tanh', 'Gelu', 'Sin'), (.8, 1.1, 1.4, 2., 2.5), range(1, 17)
+    b_std = .2
     angles = numpy.radians(ANGLES)
     x = 2 ** .5 * numpy.stack([numpy.cos(angles), numpy.sin(angles)], -1)
     found = {}
@@ -81,7 +83,8 @@ def kernels() -> dict[str, Any]:
 
 def gaussians() -> dict[str, Any]:
     """Return prior and posterior by nonlinearity, depth and W_std."""
-    names, widths, depths, b_std, noise = ('Relu', 'Erf', 'Gelu'), (.7, 1., 1.25, 1.5, 1.75, 2., 2.5), range(1, 7), .3, 1e-3
+    names, widths, depths = ('Relu', 'Erf', 'Gelu'), (.7, 1., 1.25, 1.5, 1.75, 2., 2.5), range(1, 7)
+    b_std, noise = .3, 1e-3
     found = {}
     for name in names:
         for W_std in widths:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy
 
 from .. import stax
-from ..plot.phases import fixed_points
+from ..engine.run import blas_for
+from ..plot.phases import located, moments
 from ..predict import Gaussian, gradient_descent_mse_ensemble, sample
 from ..stax import Layer
 from ..types import Array
@@ -15,7 +16,7 @@ from .state import EDGE, RANGES, State
 __all__ = ['ANGLES', 'GRID', 'DRAWS', 'Phases', 'activation', 'against_angle', 'network', 'phases', 'posterior',
            'prior', 'training_set', 'where']
 
-GRID = numpy.linspace(-EDGE, EDGE, 121)         # where curves are computed
+GRID = numpy.linspace(-EDGE, EDGE, 101)         # where curves are computed
 ANGLES = numpy.linspace(0, 180, 61)             # degrees
 DRAWS = 5                                       # of the prior
 STEPS = 61, 41                                  # of the phase diagram: W_std, b_std
@@ -41,7 +42,9 @@ def training_set(state: State) -> tuple[Array, Array]:
 def prior(state: State) -> tuple[Array, Array]:
     """Return the standard deviation of outputs on GRID before training, and draws (DRAWS, len(GRID)) of them."""
     k = _kernels(*_of_kernels(state)).nngp[len(state.points):, len(state.points):]
-    return numpy.sqrt(numpy.diagonal(k)), sample(Gaussian(numpy.zeros(len(GRID)), k), DRAWS, state.seed)
+    with blas_for(len(k)):
+        draws = sample(Gaussian(numpy.zeros(len(k)), k), DRAWS, state.seed)
+    return numpy.sqrt(numpy.diagonal(k)), draws
 
 
 def posterior(state: State) -> tuple[Array, Array]:
@@ -64,10 +67,7 @@ def posterior(state: State) -> tuple[Array, Array]:
 
 def against_angle(state: State) -> dict[str, Array]:
     """Return 'nngp' and 'ntk' of two inputs of mean square 1 at ANGLES, relative to their values at angle 0."""
-    angles = numpy.radians(ANGLES)
-    x = 2 ** .5 * numpy.stack([numpy.cos(angles), numpy.sin(angles)], -1)
-    k = network(state).kernel_fn(x[:1], x, ('nngp', 'ntk'))
-    return {'nngp': k.nngp[0] / k.nngp[0, 0], 'ntk': k.ntk[0] / k.ntk[0, 0]}
+    return _against_angle(state.activation, state.depth, state.W_std, state.b_std)
 
 
 class Phases(NamedTuple):
@@ -82,13 +82,19 @@ class Phases(NamedTuple):
 def phases(name: str) -> Phases:
     """Return the phase diagram of the nonlinearity of that name."""
     W_std, b_std = (numpy.linspace(*RANGES[axis], steps) for axis, steps in zip(('W_std', 'b_std'), STEPS))
-    return Phases(W_std, b_std, fixed_points(activation(name), W_std, b_std)[1])
+    return Phases(W_std, b_std, located(_moments(name), W_std, b_std)[1])
 
 
 def where(state: State) -> float:
     """Return chi at the state's own W_std and b_std."""
-    _, chi = fixed_points(activation(state.activation), numpy.array([state.W_std]), numpy.array([state.b_std]))
+    _, chi = located(_moments(state.activation), numpy.array([state.W_std]), numpy.array([state.b_std]))
     return float(chi[0, 0])
+
+
+@lru_cache
+def _moments(name):
+    """Return what the phase diagram is made of, which W_std and b_std leave as it is."""
+    return moments(activation(name))
 
 
 def _of_kernels(state):
@@ -103,3 +109,12 @@ def _kernels(name: str, depth: int, W_std: float, b_std: float, inputs: tuple[fl
     net = network(State(name, depth, W_std, b_std))
     x = numpy.concatenate([inputs, GRID])[:, None]
     return net.kernel_fn(x, None, ('nngp', 'ntk'))
+
+
+@lru_cache(maxsize=16)
+def _against_angle(name, depth, W_std, b_std):
+    """Return the same; points, time and noise leave it as it is."""
+    angles = numpy.radians(ANGLES)
+    x = 2 ** .5 * numpy.stack([numpy.cos(angles), numpy.sin(angles)], -1)
+    k = network(State(name, depth, W_std, b_std)).kernel_fn(x[:1], x, ('nngp', 'ntk'))
+    return {'nngp': k.nngp[0] / k.nngp[0, 0], 'ntk': k.ntk[0] / k.ntk[0, 0]}

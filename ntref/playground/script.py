@@ -14,7 +14,7 @@ net = stax.serial(*[stax.Dense({width}, {W_std!r}, {b_std!r}), phi] * {depth},
                   stax.Dense(1, {W_std!r}, {b_std!r}))
 x = numpy.array({x!r})[:, None]
 y = numpy.array({y!r})[:, None]
-grid = numpy.linspace({low!r}, {high!r}, 121)
+grid = numpy.linspace({low!r}, {high!r}, 101)
 figure, axes = pyplot.subplots(2, 2, figsize=(11, 8), layout='constrained')
 
 # After training: mean and band of infinitely many networks.

@@ -14,6 +14,7 @@ RANGES = {              # of numbers: least, most
     'width': (1, 512), 'networks': (0, 10), 'seed': (0, 10 ** 6)}
 CHOICES = {'activation': ACTIVATIONS, 'get': ('ntk', 'nngp')}
 MOST = 200              # points
+WHAT = {int: 'a whole number', float: 'a number'}
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,8 @@ def _points(text):
     return points
 
 
-def _number(text, kind, name):
+def _number(text, read_as, name):
     try:
-        return kind(text)
+        return read_as(text)
     except ValueError:
-        what = 'a whole number' if kind is int else 'a number'
-        raise ValueError(f'expected {name} to be {what}, got {text!r:.50}.') from None
+        raise ValueError(f'expected {name} to be {WHAT[read_as]}, got {text!r:.50}.') from None

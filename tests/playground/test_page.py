@@ -1,11 +1,15 @@
-"""The playground's page in a real browser: Chromium, driven by Playwright."""
+"""The playground, and the pages without a server, in a real browser: Chromium, driven by Playwright."""
 import shutil
+import sys
 import threading
+from importlib import import_module
 from urllib.parse import urlsplit
 
 import numpy
+from places import ROOT
 import pytest
 
+from ntref import stax
 from ntref.playground import Server, State, infinite, script
 from ntref.playground.state import read
 
@@ -48,7 +52,7 @@ def page(browser):
     yield page
     context.close()
     assert not errors
-    assert {urlsplit(url).hostname for url in asked if not url.startswith('data:')} == {'127.0.0.1'}
+    assert {urlsplit(url).hostname for url in asked if not url.startswith(('data:', 'file:'))} <= {'127.0.0.1'}
 
 
 def opened(page, url, query=''):
@@ -186,3 +190,71 @@ def luminance(colour):
     parts = numpy.array([int(part) / 255 for part in colour[4:-1].split(',')])
     linear = numpy.where(parts <= .04045, parts / 12.92, ((parts + .055) / 1.055) ** 2.4)
     return linear @ [.2126, .7152, .0722]
+
+
+# ------------------------------------------------------------------ pages without a server
+
+@pytest.fixture(scope='module')
+def still(tmp_path_factory):
+    """Paths of the pages, by name."""
+    sys.path.insert(0, str(ROOT / 'docs' / 'play'))
+    try:
+        build = import_module('make').build
+    finally:
+        sys.path.pop(0)
+    return {path.stem: path for path in build(tmp_path_factory.mktemp('play'))}
+
+
+def heights(page, plot, selector):
+    """Where a line is, from 0 at the bottom of its plot to 1 at the top."""
+    height = float(page.locator(f'#{plot} .inside').get_attribute('height'))
+    return 1 - drawn(page, f'#{plot} {selector}')[:, 1] / height
+
+
+def test_pages_are_small_and_load_nothing(still):
+    assert sorted(still) == ['kernel', 'posterior', 'training']
+    for path in still.values():
+        text = path.read_text()
+        assert len(text.encode()) < 500_000 and 'NaN' not in text
+        assert not any(word in text for word in ('src=', 'import(', 'fetch(', '@import', 'url('))
+
+
+def test_kernel_without_a_server(page, still):
+    page.goto(still['kernel'].as_uri())
+    page.locator('#name').select_option('0')
+    slide(page, 'depth', 2)
+    page.locator('#depth').press('ArrowRight')
+    slide(page, 'W_std', 4)
+    page.wait_for_selector('body[data-shown="0 3 4"]')
+    net = stax.serial(*[stax.Dense(1, 2.5, .2), stax.Relu()] * 4, stax.Dense(1, 2.5, .2))
+    angles = numpy.radians(numpy.linspace(0, 180, 61))
+    x = 2 ** .5 * numpy.stack([numpy.cos(angles), numpy.sin(angles)], -1)
+    for get, name in ('nngp', 'a'), ('ntk', 'b'):
+        k = net.kernel_fn(x[:1], x, get)[0]
+        assert abs(2 * heights(page, get, f'.line.{name}') - 1 - k / k[0]).max() < .002
+    assert page.locator('#nngp .earlier').count() == 3
+
+
+def test_posterior_without_a_server(page, still):
+    page.goto(still['posterior'].as_uri())
+    slide(page, 'depth', 4)
+    slide(page, 'W_std', 5)
+    page.wait_for_selector('body[data-shown="1 4 5"]')
+    mean, _ = infinite.posterior(State('Erf', 5, 2., .3, 'nngp', diag_reg=1e-3))
+    assert abs(6 * heights(page, 'posterior', '.line.a') - 3 - mean[::2]).max() < .004
+    assert page.locator('#posterior .target').count() == 5
+
+
+def test_training_without_a_server(page, still):
+    page.goto(still['training'].as_uri())
+    slide(page, 'time', 13)                                                             # 10^(-1 + 12/6)
+    page.locator('#get').select_option('1')
+    page.wait_for_selector('body[data-shown="1 1 13 25"]')
+    mean, sd = infinite.posterior(State('Erf', 2, 1.5, .3, 'nngp', t=10.))
+    assert abs(6 * heights(page, 'now', '.line.a') - 3 - mean[::2]).max() < .004
+    assert f'{mean[50]:.2f} ± {2 * sd[50]:.2f}'.replace('-', '−') in page.locator('#said').text_content().replace('-', '−')
+    slide(page, 'time', 36)
+    page.locator('#play').click()
+    page.wait_for_selector('body[data-shown="1 1 38 25"]')
+    page.wait_for_selector('#play:text("Play")')
+    assert page.locator('label:has(#time) output').text_content() == '∞'

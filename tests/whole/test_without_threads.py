@@ -1,4 +1,4 @@
-"""A Python as in a browser: no thread starts, no process, no locks of files, no word on memory, no folder to write to."""
+"""A Python as in a browser: no thread starts, no other process, no locks of files, no word on memory."""
 import os
 import subprocess
 import sys
@@ -93,7 +93,7 @@ print(ntref.batch(net.kernel_fn, 300, progress=True)(x, None, 'ntk'))
 """, """
 from ntref import plot
 k = net.kernel_fn(x, None, 'ntk')
-print(plot.prior(stax.serial(*net.layers), x[:20, :1]), plot.heatmap(k), plot.spectrum(k), plot.kernel_against_angle(net), plot.depth(net))
+print(plot.prior(net, x[:20]), plot.heatmap(k), plot.spectrum(k), plot.kernel_against_angle(net), plot.depth(net))
 print(plot.phase_diagram(stax.Tanh()), plot.width_convergence(net, x[:5], [8, 16], samples=2))
 predict_fn = predict.gradient_descent_mse_ensemble(net, x[:50], y[:50], diag_reg=1e-3)
 print(plot.posterior(predict_fn, x[50:90]), plot.training(predict_fn, numpy.array([1., 10.]), x[:3]))
