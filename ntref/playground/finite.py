@@ -1,8 +1,7 @@
 """What the page shows of finite networks, each trained by gradient descent."""
+from importlib import import_module
 from math import ceil
 from typing import Any
-
-from autograd import grad
 
 from ..engine.run import alone
 from ..predict import max_learning_rate
@@ -21,6 +20,7 @@ def trained(net: Any, x: Array, y: Array, x_test: Array, t: float, get: str = 'n
     The loss is L = 1/2 mean (f - y)^2, as for `predict.gradient_descent_mse_ensemble`; diag_reg is a penalty on the
     distance from the weights at the start, and get='nngp' trains the last layer alone.
     """
+    grad = import_module('autograd').grad
     init_fn, apply_fn, kernel_fn = net
     k = kernel_fn(x, None, get)
     reg = diag_reg * k.trace() / len(k)

@@ -1,11 +1,16 @@
 """What the playground computes, against kernel_fn, predict and plot; its links, its script, its server."""
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from math import inf
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy
+from places import ROOT
 import pytest
 
 from ntref import predict, stax
@@ -205,3 +210,23 @@ def test_the_server(server):
 def test_a_port_that_is_taken(server):
     with pytest.raises(OSError, match=f'expected a free port, got {server.server_port}: .*--port 0'):
         Server(server.server_port)
+
+
+def test_the_command():
+    """It says where the page is, serves it, and Ctrl-C is its end and no error."""
+    with subprocess.Popen([sys.executable, '-m', 'ntref', 'playground', '--port', '0', '--no-browser'], cwd=ROOT,
+                          env=os.environ | {'PYTHONPATH': str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as command:
+        url, _, rest = command.stdout.readline().partition(' ')
+        assert asked(url)[0] == 200 and rest.strip() == '(Ctrl-C ends it)'
+        command.send_signal(signal.SIGINT)
+        assert command.wait() == 0 and command.stderr.read() == ''
+
+
+def test_the_command_opens_the_browser(monkeypatch, capsys):
+    from ntref.cli import main, playground
+    opened = []
+    monkeypatch.setattr(playground.webbrowser, 'open', opened.append)
+    monkeypatch.setattr(Server, 'serve_forever', lambda server: None)
+    assert main(['playground', '--port', '0']) == 0
+    assert capsys.readouterr().out.split()[0] == opened[0] and opened[0].startswith('http://127.0.0.1:')
