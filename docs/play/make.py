@@ -73,7 +73,7 @@ def kernels() -> dict[str, Any]:
             dense = stax.Dense(1, W_std, b_std)
             layer = stax.serial(infinite.activation(name), dense)
             k = dense.kernel_fn(x[:1], x)
-            found[f'{name} {W_std}'] = curves = []
+            found[f'{name} {W_std:g}'] = curves = []
             for _ in depths:
                 k = layer.kernel_fn(k)                  # one layer deeper
                 curves.append([_short(a[0] / a[0, 0]) for a in (k.nngp, k.ntk)])
@@ -92,7 +92,7 @@ def gaussians() -> dict[str, Any]:
                 state = State(name, depth, W_std, b_std, 'nngp', diag_reg=noise)
                 sd, draws = infinite.prior(state)
                 mean, left = infinite.posterior(state)
-                found[f'{name} {W_std} {depth}'] = [_short(a[::EVERY]) for a in (sd, *draws[:3], mean, left)]
+                found[f'{name} {W_std:g} {depth}'] = [_short(a[::EVERY]) for a in (sd, *draws[:3], mean, left)]
     return {'names': names, 'widths': widths, 'depths': len(depths), 'b_std': b_std, 'noise': noise, 'curves': found,
             'grid': infinite.GRID[::EVERY].round(6).tolist(), 'points': State().points}
 

@@ -2,7 +2,8 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
-from math import isfinite
+from math import inf, isfinite
+from threading import Lock
 from typing import Any
 
 from ..predict import NotPSDError
@@ -14,6 +15,7 @@ from .state import ACTIVATIONS, EDGE, RANGES, State, read, written
 __all__ = ['ANSWERS', 'answer']
 
 DIGITS = 6
+ONE_AT_A_TIME = Lock()          # what catches warnings does so for all threads
 
 
 def answer(path: str, query: str) -> tuple[int, dict[str, Any]]:
@@ -26,7 +28,7 @@ def answer(path: str, query: str) -> tuple[int, dict[str, Any]]:
 
 def _seen(state):
     """Return all that changes with a slider, but for finite networks."""
-    with warnings.catch_warnings(record=True) as caught:
+    with ONE_AT_A_TIME, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         sd, draws = prior(state)
         mean, trained_sd = posterior(state)
@@ -50,6 +52,9 @@ def _trained(state):
     x, y = training_set(state)
     rng = [state.seed, state.networks - 1]
     t, f = trained(network(state), x, y, GRID[:, None], state.t, state.get, state.diag_reg, rng)
+    if not abs(f).max() < inf:
+        raise ValueError(f'expected networks whose training converges, got one of width {state.width} that diverged: '
+                         'wider ones, fewer layers or a smaller W_std keep nearer to the infinite one.')
     return {'t': _short(t), 'f': _short(f[:, 0])}
 
 

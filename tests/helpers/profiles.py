@@ -167,6 +167,7 @@ LONG = {                    # files, pages and tests of which `-m quick` runs no
     'test_oracle_cases.py::test_in_the_suite_of_another_project',
     'test_oracle_cases.py::test_selection',
     'test_pairs.py::test_memory_of_a_tile',
+    'test_playground.py::test_the_command',
     'test_precision.py::test_certificates_within_certificates',
     'test_precision.py::test_eight_threads_give_what_one_gives',
     'test_price.py::test_first_and_second_derivatives',

@@ -93,7 +93,7 @@ def test_the_last_layer_alone():
     last = stax.serial(net.layers[-1])
     t, expected = finite.trained(net, x, y, X, 5., 'nngp', rng=0)
     k = last.kernel_fn(h, None, 'ntk')
-    rate = t / round(t / (predict.max_learning_rate(net.kernel_fn(x, None, 'nngp'), 2) / 4) + .5)
+    rate = t / round(t / (predict.max_learning_rate(net.kernel_fn(x, None, 'nngp'), 2) / 2) + .5)
     kept = numpy.linalg.matrix_power(numpy.eye(2) - rate * k / 2, round(t / rate))
     f, f_test = net.apply_fn(params, x), net.apply_fn(params, X)
     found = f_test + last.kernel_fn(h_test, h, 'ntk') @ numpy.linalg.solve(k, (numpy.eye(2) - kept) @ (y - f))
@@ -105,7 +105,7 @@ def test_time():
     _, start = finite.trained(net, x, y, X, 0., rng=1)
     assert numpy.array_equal(start, net.apply_fn(net.init_fn(1, x.shape)[1], X))
     assert finite.trained(net, x, y, X, .3, rng=1)[0] == pytest.approx(.3, rel=1e-14)
-    assert finite.trained(net, x, y, X, inf, rng=1, most=4)[0] == predict.max_learning_rate(
+    assert finite.trained(net, x, y, X, inf, rng=1, most=2)[0] == predict.max_learning_rate(
         net.kernel_fn(x, None, 'ntk'), 5)
 
 
@@ -167,6 +167,13 @@ def test_answers_are_json_and_say_what_is_wrong():
     state = State(t=1., networks=3, width=4, seed=5)
     _, f = finite.trained(infinite.network(state), *infinite.training_set(state), X, 1., diag_reg=1e-4, rng=[5, 2])
     assert numpy.allclose(found['f'], f[:, 0], rtol=1e-5) and found['t'] == 1
+
+
+def test_training_that_diverges_is_said(monkeypatch):
+    for wrong in numpy.nan, numpy.inf:
+        monkeypatch.setattr(answers, 'trained', lambda *given: (1., numpy.full((101, 1), wrong)))
+        status, found = answers.answer('/trained', 'networks=1&width=2')
+        assert status == 400 and 'one of width 2 that diverged' in found['error']
 
 
 # ------------------------------------------------------------------ the server

@@ -87,7 +87,7 @@ from ntref import oracle
 flow = predict.gradient_descent(lambda f, y: ((f - y) ** 2).mean() / 2, net.kernel_fn(x[:30], None, 'ntk'), y[:30])
 print(flow(10., y[:30] * 0.))
 print(predict.gp_inference_iterative(net.kernel_fn(x, None, 'nngp'), y, diag_reg=1e-2))
-print(oracle.certify(net, x[:2], get='ntk'))
+print(oracle.certify(stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1)), x[:2], get='ntk'))
 """, """
 print(ntref.batch(net.kernel_fn, 300, progress=True)(x, None, 'ntk'))
 """, """
