@@ -1,7 +1,7 @@
 """What the server answers: a state as numbers that JSON has."""
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import inf, isfinite
 from threading import Lock
 from typing import Any
@@ -48,14 +48,15 @@ def _phases(state):
 
 
 def _trained(state):
-    """Return a finite network, the last of `networks`."""
+    """Return a finite network, the last of `networks`, and the mean of infinite ones at the time that it reaches."""
     x, y = training_set(state)
     rng = [state.seed, state.networks - 1]
     t, f = trained(network(state), x, y, GRID[:, None], state.t, state.get, state.diag_reg, rng)
     if not abs(f).max() < inf:
         raise ValueError(f'expected networks whose training converges, got one of width {state.width} that diverged: '
                          'wider ones, fewer layers or a smaller W_std keep nearer to the infinite one.')
-    return {'t': _short(t), 'f': _short(f[:, 0])}
+    mean, _ = posterior(replace(state, t=t))
+    return {'t': _short(t), 'f': _short(f[:, 0]), 'mean': _short(mean)}
 
 
 ANSWERS: dict[str, Callable[[State], dict[str, Any]]] = {

@@ -149,9 +149,15 @@ def test_finite_networks_are_drawn_one_after_the_other(page, url):
     page.wait_for_selector('body[data-networks="2"]')
     assert page.locator('#posterior .line.network').count() == 2
     assert page.locator('#trained').text_content() == 'finite networks of width 8: 2, trained to t = 1'
+    assert page.locator('#posterior .line.b').count() == 0
+    slide(page, 'networks', 1)
+    slide(page, 't', 60)
+    until(page, 'width=8&networks=1')
+    page.wait_for_selector('body[data-networks="1"]')
+    assert page.locator('#posterior .line.b').count() == 1                              # the mean at the time reached
     slide(page, 'networks', 0)
-    until(page, 't=1.0&width=8')
-    assert page.locator('#posterior .line.network').count() == 0
+    until(page, 'width=8')
+    assert page.locator('#posterior .line').count() == 1
 
 
 def test_the_phase_diagram_sets_the_network(page, url):

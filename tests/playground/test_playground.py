@@ -167,6 +167,7 @@ def test_answers_are_json_and_say_what_is_wrong():
     state = State(t=1., networks=3, width=4, seed=5)
     _, f = finite.trained(infinite.network(state), *infinite.training_set(state), X, 1., diag_reg=1e-4, rng=[5, 2])
     assert numpy.allclose(found['f'], f[:, 0], rtol=1e-5) and found['t'] == 1
+    assert numpy.allclose(found['mean'], infinite.posterior(state)[0], rtol=1e-5, atol=1e-9)
 
 
 def test_training_that_diverges_is_said(monkeypatch):

@@ -137,7 +137,10 @@ function drawPosterior() {
   posterior.clear();
   posterior.band(seen.grid, seen.posterior.mean, seen.posterior.sd, 'a');
   for (const network of networks) posterior.line(seen.grid, network.f, 'network');
-  const until = networks.length ? `, trained to t = ${label(Number(networks[0].t.toPrecision(3)))}` : '';
+  const reached = networks.length ? networks[0].t : state.t;
+  if (reached !== state.t) posterior.line(seen.grid, networks[0].mean, 'b');
+  const then = reached !== state.t ? ' (dashed: the mean of infinite networks then)' : '';
+  const until = networks.length ? `, trained to t = ${label(Number(reached.toPrecision(3)))}${then}` : '';
   $('trained').textContent = `finite networks of width ${state.width}: ${networks.length || 'none'}${until}`;
   document.body.dataset.networks = networks.length;
   showPoints();
