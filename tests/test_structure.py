@@ -263,6 +263,15 @@ ALLOWED = {
     'plot.networks': {'arguments', 'drawing', 'empirical', 'stax', 'types'},
     'plot.phases': {'drawing', 'types', 'duals.pair'},
     'plot.__init__': {'arguments', 'plot.gaussians', 'plot.kernels', 'plot.networks', 'plot.phases', 'plot.trained'},
+    # a page to play with
+    'playground.state': {'arguments'},
+    'playground.infinite': {'predict', 'stax', 'types', 'engine.run', 'playground.state', 'plot.phases'},
+    'playground.finite': {'predict', 'trees', 'types', 'engine.run'},
+    'playground.script': {'playground.finite', 'playground.state'},
+    'playground.answers': {'predict', 'playground.finite', 'playground.infinite', 'playground.script',
+                           'playground.state'},
+    'playground.server': {'playground.answers'},
+    'playground.__init__': {'playground.server', 'playground.state'},
     # estimators of scikit-learn: on top of all
     'estimators.inputs': {'arguments', 'no_arrays', 'types'},
     'estimators.networks': {'arguments', 'stax', 'types', 'stax.named'},
@@ -322,6 +331,7 @@ ALLOWED = {
     'cli.messages': {'stax', 'types'},
     'cli.demo': {'cli.flags', 'demos.conv', 'demos.dense'},
     'cli.training_set': {'predict', 'cli.flags', 'cli.inputs', 'cli.messages', 'predict.ridge'},
+    'cli.playground': {'playground', 'cli.flags'},
     'cli.plot': {'drawing', 'plot', 'cli.flags', 'cli.inputs', 'cli.messages', 'cli.training_set', 'demos.dense'},
     'cli.kernel': {'cli.flags', 'cli.inputs', 'cli.messages', 'engine.batch', 'engine.places'},
     'cli.explain': {'cli.flags', 'cli.kernel'},
@@ -330,7 +340,7 @@ ALLOWED = {
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
     'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.explain', 'cli.flags',
-                     'cli.kernel', 'cli.plot', 'cli.predict'},
+                     'cli.kernel', 'cli.playground', 'cli.plot', 'cli.predict'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -346,7 +356,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
     'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli.cases', 'cli.inputs', 'cli.plot', 'cli.predict',
-    'cli.training_set',
+    'cli.training_set', 'playground.infinite',
     'empirical.monte_carlo', *(
         f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in

@@ -273,6 +273,8 @@ def _bar(asked, what, unit):
     if not (is_read if asked is None else as_flag(asked, 'progress')):
         return None
     module = import_module('tqdm.auto' if find_spec('ipywidgets') else 'tqdm')          # auto warns without widgets
+    if not _can_start(1):
+        module.tqdm.monitor_interval = 0                   # its watch is a thread
     return partial(module.tqdm, desc=what, unit=unit, delay=patience)
 
 

@@ -7,7 +7,7 @@ from ..drawing import axes
 from ..duals.pair import Pair
 from ..types import Array
 
-__all__ = ['fixed_points', 'phase_diagram']
+__all__ = ['fixed_points', 'located', 'moments', 'phase_diagram']
 
 SMALLEST, LARGEST, STEPS = 1e-4, 100., 2000          # variances of fixed points that are looked at
 ROUNDING = 1e-9                                      # of W_std^2, which does not depend on q for ReLU without bias
@@ -38,11 +38,22 @@ def fixed_points(activation: Any, W_std: Array, b_std: Array) -> tuple[Array, Ar
     ------
     Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#phase-diagrams.
     """
+    return located(moments(activation), W_std, b_std)
+
+
+def moments(activation: Any) -> tuple[Array, Array, Array]:
+    """Return variances q, and E phi(u)^2 and E phi'(u)^2 of Gaussian u of these variances."""
     q = numpy.geomspace(SMALLEST, LARGEST, STEPS)
     cov, slope = activation.dual(Pair.same(q))               # E phi^2 and E phi'^2 of sqrt(q) z
+    return q, cov.k, slope
+
+
+def located(found: tuple[Array, Array, Array], W_std: Array, b_std: Array) -> tuple[Array, Array]:
+    """Return q* and chi as `fixed_points` does, of the `moments` of the nonlinearity."""
+    q, second, slope = found
     rows = []
     for b in numpy.asarray(b_std):
-        w2 = (q - b ** 2) / cov.k                            # W_std^2 for which q is fixed
+        w2 = (q - b ** 2) / second                           # W_std^2 for which q is fixed
         stable = _rising(w2)
         rows.append(numpy.interp(W_std ** 2, w2[stable], q[stable], right=numpy.nan))
     fixed = numpy.stack(rows)

@@ -146,6 +146,9 @@ FLAGS = {
     f'plot angle {NET}': [
         ('--get', 'cov1', 'invalid choice'), ('--figure', 'no/a.png', 'there is no no'),
         ('--figure', 'a.xyz', 'expected --figure to end in one of .')],
+    'playground': [
+        ('--port', '-1', 'expected a whole number >= 0'), ('--port', '65536', 'expected a port below 65536, got 65536'),
+        ('--port', 'x', "got 'x'"), ('--no-browser', 'x', 'unrecognized arguments')],
     'plot': [('', None, 'required: PICTURE'), ('', 'dance', 'invalid choice')],
     f'plot posterior {NET} {ARRAY} --y {ARRAY}': [
         ('--test', 'none.npy', 'none.npy'), ('--test', 'wide.npy', 'wide.npy')],
