@@ -88,11 +88,11 @@ def one_hot(labels):
 
 # ------------------------------------------------------------------ figures
 
-def canvas(columns, height, width=7., **keywords):
+def canvas(columns, height, width=7., rows=1, **keywords):
     """A figure that can be read at 700 pixels, and its axes."""
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), layout='constrained', facecolor='white')
-    axes = figure.subplots(1, columns, **keywords)
+    axes = figure.subplots(rows, columns, **keywords)
     for each in numpy.ravel(axes):
         each.spines[['top', 'right']].set_visible(False)
         each.tick_params(labelsize=9)
