@@ -170,20 +170,17 @@ def published(sizes=(100, 200, 500, 1000, 2000, 5000), splits=4, test=2000):
 
 
 def by_depth(depths=(1, 2, 3, 5, 10, 20, 50), splits=4, train=1000, test=2000):
+    from ntref.stax import serial
     x, labels = images()
     rows = []
     for name in (RELU_20, ERF_20):
         layer, _, readout = network(name)
-        found = []
-        for first, others in splits_of(splits, train, test, 1):
-            k, each = layer.kernel_fn(x[[*first, *others]], x[first]), {}
-            for depth in range(1, max(depths) + 1):
-                if depth in depths:
-                    whole = readout.kernel_fn(k, get=KERNELS)
-                    each |= {(depth, kernel): accuracy(whole[i][:train], whole[i][train:], labels[first],
-                                                       labels[others]) for i, kernel in enumerate(KERNELS)}
-                k = layer.kernel_fn(k)
-            found.append(each)
+        found = [{} for _ in range(splits)]
+        for depth in depths:
+            kernel_fn = serial(*[layer] * depth, readout).kernel_fn
+            for each, split in zip(found, splits_of(splits, train, test, 1)):
+                each |= {(depth, kernel): value
+                         for (_, kernel), value in by_size(kernel_fn, x, labels, split, (train,)).items()}
         rows += rows_of(name.partition(',')[0], found)
     return rows
 
@@ -236,7 +233,7 @@ def uncertain(splits=4, train=1000, test=2000):
     return rows
 
 
-def convolutional(sizes=(200, 500, 1000), splits=3, test=300):
+def convolutional(sizes=(200, 500, 1000), splits=3, test=200):
     (x, labels), rows = images(pixels=4), []
     pictures = x.reshape(-1, 7, 7, 1).astype('float32')
     nets = {'fully connected': dense(2), 'flatten': convolutions(False), 'pooling': convolutions(True)}
