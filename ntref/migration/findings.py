@@ -41,7 +41,7 @@ class Finding(NamedTuple):
     why: str
     page: str
     needs: str = ''             # an import
-    kind: str = CHANGE
+    verdict: str = CHANGE
 
 
 class Reading(NamedTuple):
@@ -134,11 +134,11 @@ def _of_imports(imports, homes) -> Iterator[Finding]:
             for each in own:
                 rows += _rules(Use(each.name, ast.Name(''))) or TABLE.get(f'{each.name}.*', [])
                 lines.append(_import(each, homes))
-            stop = next((row for row in rows if row.kind not in (CHANGE, LOOK)), None)
+            stop = next((row for row in rows if row.verdict not in (CHANGE, LOOK)), None)
             why = stop.why if stop else 'What takes the place of these names, where the script uses them, is below.'
             write = '; '.join(dict.fromkeys(filter(None, lines)))
             yield Finding(node.lineno, ast.unparse(node), write, why, stop.page if stop else START,
-                          kind=stop.kind if stop else CHANGE)
+                          verdict=stop.verdict if stop else CHANGE)
 
 
 def _import(each, homes):
@@ -167,15 +167,15 @@ def _of_use(use, homes) -> Iterator[Finding]:
     rows = _rules(use)
     for row in rows:
         write = '' if use.decorates and row.write == '{f}' else _filled(row, use)
-        if write != stands:
-            yield Finding(use.node.lineno, stands, write, row.why, row.page, row.needs, row.kind)
+        if write != stands or row.verdict != CHANGE:
+            yield Finding(use.node.lineno, stands, write, row.why, row.page, row.needs, row.verdict)
     if rows or not _is_foreign(use.name) or use.name == use.root == use.name.partition('.')[0]:
         return
-    home = _home(use.name, homes)
+    home, root = _home(use.name, homes), _now(use.root)
     if not home or not _exists(home):
         yield Finding(use.node.lineno, stands, f'what {use.name.rpartition(".")[2]} does, with numpy',
                       f'There is no {home or use.name}.', SPARE)
-    elif _home(_now(use.root), homes) + use.name[len(_now(use.root)):] != home if _home(_now(use.root), homes) else True:
+    elif (_home(root, homes) or '') + use.name[len(root):] != home:        # another import alone does not do it
         parent = home.rpartition('.')[0]
         yield Finding(use.node.lineno, stands, stands.replace(_written(use.node), home, 1), 'The same.', START,
                       f'import {parent}')
@@ -186,16 +186,26 @@ def _written(node):
     return ast.unparse(node.func if isinstance(node, ast.Call) else node)
 
 
+def _text(node):
+    """Return an expression as text, also an index such as 0, 1: as it stands between brackets."""
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    if any(isinstance(part, ast.Slice) for part in parts):
+        return ', '.join(map(ast.unparse, parts))
+    return ast.unparse(node)
+
+
 def _filled(row, use):
     """Return what to write, with the arguments of this call."""
-    values = {}
-    for i, argument in enumerate(row.arguments.split()):
-        name, _, default = argument.partition('=')
-        given = use.given[i] if use.given and i < len(use.given) else use.keywords.get(name)
-        values[name] = ast.unparse(given) if given is not None else default or name
-    every = [*map(ast.unparse, use.given or ()), *(f'{k}={ast.unparse(v)}' for k, v in use.keywords.items())]
-    is_keyword = isinstance(use.node, ast.keyword)
-    return row.write.format(**{
-        'all': ', '.join(every), 'last': use.name.rpartition('.')[2], 'name': '' if is_keyword else _written(use.node),
-        'keyword': use.node.arg if is_keyword else row.keyword, 'value': ast.unparse(use.node.value) if is_keyword
-        else '', **values})
+    values, names = {}, [argument.partition('=')[::2] for argument in row.arguments.split()]
+    given = [*map(_text, use.given or ())]
+    for i, (name, default) in enumerate(names):
+        named = use.keywords.get(name)
+        values[name] = given[i] if i < len(given) else ast.unparse(named) if named else default or name
+    keywords = {name: f'{name}={ast.unparse(value)}' for name, value in use.keywords.items()}
+    others = [*given[len(names):], *(text for name, text in keywords.items() if name not in values)]
+    if isinstance(use.node, ast.keyword):
+        values |= {'keyword': use.node.arg, 'value': ast.unparse(use.node.value)}
+    else:
+        values |= {'keyword': row.keyword, 'name': _written(use.node)}
+    return row.write.format(**values, all=', '.join([*given, *keywords.values()]), last=use.name.rpartition('.')[2],
+                            others=''.join(f', {text}' for text in others))

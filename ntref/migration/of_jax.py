@@ -67,7 +67,7 @@ PIECES = rules_of(
          'array, where JAX gives a tuple.', 'f x', FROM_AUTOGRAD + 'make_vjp'),
     Rule('jax.linearize', 'make_jvp({f})({x})', 'Called with v it gives (value, tangent). Networks have '
          'ntref.linearize.', 'f x', FROM_AUTOGRAD + 'make_jvp'),
-    Rule('jax.vmap', 'lambda xs: numpy.stack([({f})(x) for x in xs])', 'Better a function that is written for a '
+    Rule('jax.vmap', '(lambda xs: numpy.stack([({f})(x) for x in xs]))', 'Better a function that is written for a '
          'batch: kernels, networks and NumPy take one. Of gradients entry by entry it is elementwise_grad.', 'f',
          NUMPY),
     Rule('jax.custom_vjp', 'primitive({f})', 'autograd has rules of one\'s own by primitive and defvjp.', 'f',
@@ -78,17 +78,17 @@ PIECES = rules_of(
          RULE_OF_ITS_OWN),
     *(Rule(f'.at.{name}', f'x = {{x}}.copy(); x[{{i}}] {sign}= {{v}}', IN_PLACE, 'x i v') for name, sign in (
         ('set', ''), ('multiply', '*'), ('divide', '/'), ('power', '**'))),
-    Rule('.at.add', 'x = {x}.copy(); numpy.add.at(x, {i}, {v})', IN_PLACE + ' x[i] += v counts a repeated index once.',
-         'x i v', NUMPY),
-    Rule('.at.min', 'x = {x}.copy(); numpy.minimum.at(x, {i}, {v})', IN_PLACE, 'x i v', NUMPY),
-    Rule('.at.max', 'x = {x}.copy(); numpy.maximum.at(x, {i}, {v})', IN_PLACE, 'x i v', NUMPY),
+    Rule('.at.add', 'x = {x}.copy(); numpy.add.at(x, numpy.s_[{i}], {v})',
+         IN_PLACE + ' x[i] += v counts a repeated index once.', 'x i v', NUMPY),
+    Rule('.at.min', 'x = {x}.copy(); numpy.minimum.at(x, numpy.s_[{i}], {v})', IN_PLACE, 'x i v', NUMPY),
+    Rule('.at.max', 'x = {x}.copy(); numpy.maximum.at(x, numpy.s_[{i}], {v})', IN_PLACE, 'x i v', NUMPY),
     Rule('.at.get', '{x}[{i}]', 'Indexing. NumPy raises for an index beyond the end.', 'x i'),
     Rule('.at.apply', 'x = {x}.copy(); x[{i}] = {f}(x[{i}])', IN_PLACE, 'x i f'),
     Rule('jax.ops.index_update', 'x = {x}.copy(); x[{i}] = {v}', IN_PLACE, 'x i v'),
-    Rule('jax.ops.index_add', 'x = {x}.copy(); numpy.add.at(x, {i}, {v})', IN_PLACE, 'x i v', NUMPY),
+    Rule('jax.ops.index_add', 'x = {x}.copy(); numpy.add.at(x, numpy.s_[{i}], {v})', IN_PLACE, 'x i v', NUMPY),
     Rule('jax.ops.index', 'numpy.s_', 'The same.', needs=NUMPY),
-    Rule('jax.ops.segment_sum', 'x = numpy.zeros(...); numpy.add.at(x, {i}, {v})', 'NumPy adds at repeated indices.',
-         'v i', NUMPY),
+    Rule('jax.ops.segment_sum', 'x = numpy.zeros(...); numpy.add.at(x, numpy.s_[{i}], {v})',
+         'NumPy adds at repeated indices.', 'v i', NUMPY),
     # control flow
     Rule('jax.lax.scan', 'for x in {xs}: carry, y = ({f})(carry, x)', LOOP + ' numpy.stack of the list of y is the '
          'second result.', 'f init xs'),
@@ -123,7 +123,7 @@ PIECES = rules_of(
     Rule('jax.nn.softmax', 'numpy.exp({x} - logsumexp({x}, axis=-1, keepdims=True))', 'The same, over the last axis.',
          'x', 'from autograd.scipy.special import logsumexp'),
     Rule('jax.nn.logsumexp', 'logsumexp({all})', 'The same.', needs='from autograd.scipy.special import logsumexp'),
-    Rule('jax.nn.one_hot', 'numpy.eye({n})[{labels}]', 'The same, for labels from 0 to n - 1.', 'labels n', NUMPY),
+    Rule('jax.nn.one_hot', 'numpy.eye({num_classes})[{x}]', 'The same, for labels from 0 on.', 'x num_classes', NUMPY),
     Rule('jax.nn.*', 'its formula with numpy', 'autograd differentiates formulas of NumPy.', needs=NUMPY),
     # scipy
     Rule('jax.scipy.linalg.solve', 'numpy.linalg.solve({a}, {b})', 'That of SciPy has no derivative; it takes assume_a '
@@ -157,12 +157,13 @@ KEYS = rules_of(
     Rule('jax.random.PRNGKey', 'numpy.random.default_rng({seed})', 'A generator takes the place of a key, in init_fn '
          'too. ' + GENERATOR, 'seed', NUMPY),
     Rule('jax.random.key', 'numpy.random.default_rng({seed})', GENERATOR, 'seed', NUMPY),
-    Rule('jax.random.split', '{key}.spawn({n})', 'Generators that are independent of each other.', 'key n=2'),
-    Rule('jax.random.fold_in', 'numpy.random.default_rng(({key}, {i}))', 'Of a seed, not of a generator.', 'key i',
-         NUMPY),
+    Rule('jax.random.split', '{key}.spawn({num})', 'Generators that are independent of each other.', 'key num=2'),
+    Rule('jax.random.fold_in', 'numpy.random.default_rng(({key}, {data}))', 'Of a seed, not of a generator.',
+         'key data', NUMPY),
     Rule('jax.random.normal', '{key}.standard_normal({shape})', GENERATOR, 'key shape=()'),
-    Rule('jax.random.uniform', '{key}.uniform({low}, {high}, {shape})', GENERATOR, 'key shape=() dtype low=0 high=1'),
-    Rule('jax.random.randint', '{key}.integers({low}, {high}, {shape})', GENERATOR, 'key shape low high'),
+    Rule('jax.random.uniform', '{key}.uniform({minval}, {maxval}, {shape})', GENERATOR,
+         'key shape=() dtype minval=0 maxval=1'),
+    Rule('jax.random.randint', '{key}.integers({minval}, {maxval}, {shape})', GENERATOR, 'key shape minval maxval'),
     Rule('jax.random.permutation', '{key}.permutation({x})', GENERATOR, 'key x'),
     Rule('jax.random.shuffle', '{key}.permutation({x})', GENERATOR, 'key x'),
     Rule('jax.random.bernoulli', '{key}.random({shape}) < {p}', GENERATOR, 'key p=0.5 shape=()'),
@@ -196,16 +197,17 @@ TRIPLES = rules_of(
 NO_PORT = rules_of(
     'docs/coming-from-neural-tangents.md#what-cannot-be-ported',
     *(Rule(f'{name}.*', 'the forward function with autograd.numpy', 'autograd cannot follow it. Copy the parameters, '
-           'numpy.asarray of each, and write apply_fn(params, x) again.', kind=STOP)
+           'numpy.asarray of each, and write apply_fn(params, x) again.', verdict=STOP)
       for name in ('flax', 'haiku', 'equinox', 'trax', 'objax', 'neural_tangents.experimental')),
     *(Rule(f'jax.{name}.*', 'threads, or Dask', 'There are no meshes of devices here: ntref.batch takes threads or a '
-           'Dask client.', kind=STOP)
+           'Dask client.', verdict=STOP)
       for name in ('sharding', 'experimental.maps', 'experimental.pjit', 'experimental.mesh_utils',
                    'experimental.shard_map', 'distributed')),
-    *(Rule(f'jax.{name}.*', 'NumPy', 'That is the inside of JAX, which has no counterpart.', kind=STOP)
+    *(Rule(f'jax.{name}.*', 'NumPy', 'That is the inside of JAX, which has no counterpart.', verdict=STOP)
       for name in ('core', 'interpreters', 'linear_util', 'extend', 'ffi', 'experimental.host_callback', 'experimental.'
                    'pallas')),
-    Rule('jax.experimental.ode.*', 'scipy.integrate.solve_ivp', 'SciPy integrates; it has no derivative.', kind=STOP),
+    Rule('jax.experimental.ode.*', 'scipy.integrate.solve_ivp', 'SciPy integrates; it has no derivative.',
+         verdict=STOP),
 )
 
 FINITE = rules_of(
@@ -217,7 +219,7 @@ FINITE = rules_of(
     *(Rule(f'jax.example_libraries.stax.{name}', 'a layer of one\'s own, or a function after apply_fn', 'It has no '
            'kernel in closed form.') for name in ('BatchNorm', 'LogSoftmax', 'Softmax', 'MaxPool')),
     Rule('jax.example_libraries.stax.*', 'stax.{last}({all})', 'Weights are N(0, 1) with their scale in the layer, so '
-         'rates and numbers are others.', needs='from ntref import stax', kind=LOOK),
+         'rates and numbers are others.', needs='from ntref import stax', verdict=LOOK),
 )
 
 RULES = [*CHANGES, *PIECES, *KEYS, *TRIPLES, *NO_PORT, *FINITE]

@@ -45,30 +45,30 @@ FINITE = rules_of(
     *(Rule(f'neural_tangents.{name}', '{name} without {keyword}=', NO_SWITCHES, keyword=keyword)
       for name in ('empirical_ntk_fn', 'empirical_kernel_fn', 'monte_carlo_kernel_fn')
       for keyword in ('_j_rules', '_s_rules', '_fwd')),
-    Rule('neural_tangents.monte_carlo_kernel_fn', '{name}({init_fn}, {apply_fn}, 0, {n_samples})', 'The third argument '
-         'is a whole number, from which the generators of all samples come: give the number itself, no key and no '
-         'generator.', 'init_fn apply_fn key n_samples'),
+    Rule('neural_tangents.monte_carlo_kernel_fn', '{name}({init_fn}, {apply_fn}, 0, {n_samples}{others})',
+         'The third argument is a whole number, from which the generators of all samples come: give the '
+         'number itself, no key and no generator.', 'init_fn apply_fn key n_samples'),
     Rule('neural_tangents.empirical_ntk_vp_fn', '{name}({all})', 'It has no derivative here: take the mean of '
-         'empirical_kernel_fn, or products of one\'s own, where one is needed.', kind=LOOK),
+         'empirical_kernel_fn, or products of one\'s own, where one is needed.', verdict=LOOK),
 )
 
 MASKS = rules_of(
     'docs/coming-from-neural-tangents.md#numbers-that-will-change',
     Rule('mask_constant=', '{keyword}={value}', 'Under \'VALID\' windows a position is masked here if any input under '
-         'the window is: other numbers than in Neural Tangents.', kind=LOOK),
+         'the window is: other numbers than in Neural Tangents.', verdict=LOOK),
     Rule('neural_tangents.stax.Sign', 'stax.Sign()', 'Before pools and other layers that mix positions Neural '
-         'Tangents is wrong; numbers change.', kind=LOOK),
+         'Tangents is wrong; numbers change.', verdict=LOOK),
     *(Rule(f'neural_tangents.stax.{name}', 'stax.{last}({all})', 'After an odd number of convolutions Neural Tangents '
-           'is wrong; numbers change. Stored parameters of ConvLocal are in another order.', kind=LOOK)
+           'is wrong; numbers change. Stored parameters of ConvLocal are in another order.', verdict=LOOK)
       for name in ('ImageResize', 'ConvLocal')),
 )
 
 LAYERS = rules_of(
     'docs/coming-from-neural-tangents.md#layers-and-networks',
     Rule('b is None', 'b == ()', 'Parameters of layers with b_std=None are (W, ()) where theirs are (W, None): this is '
-         'never true.', kind=LOOK),
+         'never true.', verdict=LOOK),
     Rule('neural_tangents.stax.repeat', 'stax.repeat({all})', 'Its parameters are a list of n, where theirs are arrays '
-         'with an axis n.', kind=LOOK),
+         'with an axis n.', verdict=LOOK),
 )
 
 KERNELS = rules_of(
@@ -82,16 +82,16 @@ KERNELS = rules_of(
 PREDICT = rules_of(
     'docs/coming-from-neural-tangents.md#predict',
     Rule('neural_tangents.predict.ODEState', 'predict.ODEState({all})', 'It is a named tuple here: _replace and '
-         '_asdict in place of replace and asdict.', kind=LOOK),
+         '_asdict in place of replace and asdict.', verdict=LOOK),
     Rule('neural_tangents.predict.gradient_descent', 'predict.gradient_descent({all})', 'The loss is written with '
-         'autograd.numpy; predictions have no derivative here.', kind=LOOK),
+         'autograd.numpy; predictions have no derivative here.', verdict=LOOK),
 )
 
 TILES = rules_of(
     'docs/coming-from-neural-tangents.md#batch',
-    Rule('store_on_device=', '', 'It is accepted and has no effect.', kind=LOOK),
+    Rule('store_on_device=', '', 'It is accepted and has no effect.', verdict=LOOK),
     Rule('device_count=', '{keyword}={value}', 'Threads take the place of devices: -1 for all cores, 0 for one.',
-         kind=LOOK),
+         verdict=LOOK),
 )
 
 RULES = [*NAMES, *FIRST_RELEASE, *FINITE, *MASKS, *LAYERS, *KERNELS, *PREDICT, *TILES]

@@ -13,13 +13,13 @@ class Rule(NamedTuple):
     Attributes
     ----------
     name : in full; 'jax.lax.*' stands for all names below, where no row has one of its own.
-    write : what to write; {key} stands for the argument `key` of the call, {all} for all of them, {last} for the last
-        part of the name. Empty: delete it.
+    write : what to write; {key} stands for the argument `key` of the call, {all} for all of them, {others} for
+        those that the row does not name, {last} for the last part of the name. Empty: delete it.
     why : a sentence or two.
     arguments : names of the arguments in the order of the call, 'key shape=()' with a default.
     needs : the import that goes with it.
     keyword : the row is about calls with this argument alone.
-    kind : CHANGE, LOOK or STOP.
+    verdict : CHANGE, LOOK or STOP.
     page : where it is explained, with the heading.
     """
 
@@ -29,7 +29,7 @@ class Rule(NamedTuple):
     arguments: str = ''
     needs: str = ''
     keyword: str = ''
-    kind: str = CHANGE
+    verdict: str = CHANGE
     page: str = ''
 
 

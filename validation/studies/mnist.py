@@ -1,4 +1,5 @@
 """Digits of MNIST: what Lee et al. 2018 publish, and finite, convolutional and calibrated networks beside it."""
+import inspect
 import time
 from typing import NamedTuple
 
@@ -48,11 +49,11 @@ The same variances, {by_depth_train:,} images, {by_depth_splits} splits.
 
 {by_width}
 
-Fully connected networks with Relu (variance of weights 2, of those of the readout 1/16, of biases 0.01), drawn at random and trained by {steps} steps
-of full-batch gradient descent at half the largest stable rate on {by_width_train} images; each split has a network of
-its own. *A draw*: outputs drawn from `gradient_descent_mse_ensemble` at the same time, which are those of one network of
-infinite width; *mean*: the mean of all such networks, which has no scatter from its random weights. *Less a draw*: the
-difference within splits.
+Fully connected networks with Relu (variance of weights 2, of those of the readout 1/16, of biases 0.01), drawn at
+random and trained by {by_width_steps} steps of full-batch gradient descent at half the largest stable rate on
+{by_width_train} images; {by_width_splits} splits, each with a network of its own. *A draw*: outputs drawn from
+`gradient_descent_mse_ensemble` at the same time, which are those of one network of infinite width; *mean*: the mean of
+all such networks, which has no scatter from its random weights. *Less a draw*: the difference within splits.
 
 ### What the variance of the posterior knows
 
@@ -67,8 +68,8 @@ the targets were a draw from the prior.
 {convolutional}
 
 Images of 7 x 7 pixels, means of 4 x 4: convolution 3 x 3, Relu, convolution 3 x 3 with strides of 2, Relu, then pooling
-or flattening and the readout; variance of weights 2, of biases 0.01; {convolutional_splits} splits, {convolutional_test}
-test images each. Fully connected: as many layers on the same images. Within splits, at {largest} images the NTK with
+or flattening and the readout; variance of weights 2, of biases 0.01; {convolutional_splits} splits,
+{convolutional_test} test images each. Fully connected: as many layers on the same images. Within splits, at {largest} images the NTK with
 pooling is {gain} better than flattened, and {gain_dense} better than fully connected.
 
 ### Calibration
@@ -76,8 +77,8 @@ pooling is {gain} better than flattened, and {gain_dense} better than fully conn
 {calibrated}
 
 Classes with probabilities from `ntref.estimators`, three hidden layers of Relu, {calibrated_train:,} images,
-{calibrated_splits} splits. Calibration error: the mean over predictions of the difference between the confidence and how
-often it is right, in ten bins.
+{calibrated_splits} splits. Calibration error: the mean over predictions of the difference between the confidence and
+how often it is right, in ten bins.
 
 **It shows** that exact inference with published variances has the published accuracy within the scatter of splits; that
 NTK and NNGP are within a per cent of each other on fully connected networks; how wide a trained network has to be to
@@ -270,3 +271,152 @@ def calibrated(splits=3, train=1000, test=2000, names=None):
 
 
 PARTS = {part.__name__: part for part in (published, by_depth, by_width, uncertain, convolutional, calibrated)}
+
+
+# ------------------------------------------------------------------ the page
+
+def measure(given):
+    """{part: what it found}; the time of each is printed, since all of them take minutes."""
+    found = {}
+    for name, part in PARTS.items():
+        start = time.perf_counter()
+        found[name] = part(**given.get(name, {}))
+        print(f'mnist, {name}: {time.perf_counter() - start:.0f} s', flush=True)
+    return found
+
+
+def run(figure, **given):
+    return section(measure(given), figure, given)
+
+
+def shown(values, digits=3):
+    """Mean and standard error over splits."""
+    return '{:.{d}f} ± {:.{d}f}'.format(*mean_and_error(values), d=digits)
+
+
+def cells(rows):
+    return {row[:3]: shown(row.values) for row in rows}
+
+
+def both(rows):
+    """NNGP and NTK, a column for each network, and a line for each number."""
+    found, names, ats = cells(rows), *(list(dict.fromkeys(row[i] for row in rows)) for i in (0, 1))
+    return names, [(at, *(f'{found[name, at, "nngp"]} / {found[name, at, "ntk"]}' for name in names)) for at in ats]
+
+
+def difference(rows, name, kernel, other):
+    """Of the last row of each, within splits."""
+    last = {row[0]: numpy.array(row.values) for row in rows if row.kernel == kernel}
+    return shown(last[name] - last[other])
+
+
+def width_lines(rows):
+    """Accuracy against width, and its difference from a draw of the infinite network in the same split."""
+    found = {row[:3]: numpy.array(row.values) for row in rows}
+    for (name, width, kernel), values in found.items():
+        draw = found[name, 0, 'a draw']
+        less = '' if kernel == 'a draw' else shown(values - draw)
+        yield name, width or f'infinite, {kernel}', shown(values), less
+
+
+def uncertain_lines(rows):
+    for name in dict.fromkeys(row.name for row in rows):
+        own = {row[1:3]: row.values for row in rows if row.name == name}
+        yield (name, shown(own[0, 'rank correlation']), shown(own[0, 'ratio'], 2),
+               shown(own[0, 'error'], 4), shown(own[9, 'error'], 4))
+
+
+def calibrated_lines(found):
+    for name, splits in found.items():
+        accuracies, losses, _, _ = zip(*splits)
+        errors = [calibration_error(reliability(p, truth)) for _, _, p, truth in splits]
+        yield name, shown(accuracies), shown(losses), shown(errors)
+
+
+def with_defaults(given):
+    """The arguments of each part, to be named in the text."""
+    found = {}
+    for name, part in PARTS.items():
+        own = {key: p.default for key, p in inspect.signature(part).parameters.items()} | given.get(name, {})
+        found |= {f'{name}_{key}': value for key, value in own.items()}
+    return found
+
+
+def section(found, figure, given):
+    draw(found, figure)
+    names, lines = both(found['published'])
+    paper = [(at, *(f'{cell} (paper {PAPER[name, at]})' if (name, at) in PAPER else cell
+                    for name, cell in zip(names, each))) for at, *each in lines]
+    deep, depths = both(found['by_depth'])
+    kinds, sizes = both(found['convolutional'])
+    first = next((row for row in found['published'] if row[:3] == (RELU_20, 1000, 'nngp')), found['published'][0])
+    text = TEXT.format(
+        reg=REG, published=table(('images', *names), paper), by_depth=table(('layers', *deep), depths),
+        by_width=table(('layers', 'width', 'accuracy', 'less a draw'), width_lines(found['by_width'])),
+        uncertain=table(('network', 'rank correlation', 'squared error / variance', 'squared error, surest tenth',
+                         'least sure'), uncertain_lines(found['uncertain'])),
+        convolutional=table(('images', *kinds), sizes),
+        calibrated=table(('method', 'accuracy', 'log loss', 'calibration error'),
+                         calibrated_lines(found['calibrated'])),
+        largest=f'{sizes[-1][0]:,}', gain=difference(found['convolutional'], 'pooling', 'ntk', 'flatten'),
+        gain_dense=difference(found['convolutional'], 'pooling', 'ntk', 'fully connected'),
+        **with_defaults(given))
+    return Section(
+        'Digits of MNIST', f'{PAPER[RELU_20, 1000]} with 1,000 images (NNGP, {RELU_20}; Lee et al. 2018)',
+        f'{shown(first.values, 4)} with {first.at:,} images', text)
+
+
+def draw(found, path):
+    figure, axes = canvas(2, 8.4, rows=3)
+    (sizes, depths), (widths, errors), (pools, sure) = axes
+    for panel, rows, label in ((sizes, found['published'], 'images to train on'),
+                               (depths, found['by_depth'], 'hidden layers'),
+                               (pools, found['convolutional'], 'images to train on')):
+        draw_both(panel, rows)
+        panel.set(xlabel=label, ylabel='test accuracy')
+        panel.legend(fontsize=7, frameon=False)
+    draw_widths(widths, found['by_width'])
+    for name, color, marker in zip(dict.fromkeys(row.name for row in found['uncertain']), (BLUE, ORANGE), MARKERS):
+        own = {row[1:3]: mean_and_error(row.values)[0] for row in found['uncertain'] if row.name == name}
+        whole = numpy.mean([own[i, 'variance'] for i in range(10)])
+        errors.plot([own[i, 'variance'] / whole for i in range(10)], [own[i, 'error'] for i in range(10)],
+                    color=color, marker=marker, ms=4, label=name)
+    errors.set(xlabel='posterior variance, over its mean', ylabel='squared error')
+    errors.legend(fontsize=7, frameon=False)
+    sure.plot([0, 1], [0, 1], color=GREY, lw=.8)
+    for (name, splits), color, marker in zip(found['calibrated'].items(), (BLUE, GREEN, ORANGE, PINK), MARKERS):
+        p, truth = (numpy.concatenate([split[i] for split in splits]) for i in (2, 3))
+        confidence, right, _ = zip(*reliability(p, truth))
+        sure.plot(confidence, right, color=color, marker=marker, ms=4, lw=.8, label=name)
+    sure.set(xlabel='confidence', ylabel='share that is right')
+    sure.legend(fontsize=7, frameon=False)
+    save(figure, path)
+
+
+def draw_both(panel, rows):
+    """NNGP (full lines) and NTK (dashed) of each network."""
+    for name, color, marker in zip(dict.fromkeys(row.name for row in rows), (BLUE, ORANGE, GREEN), MARKERS):
+        for kernel, style in zip(KERNELS, ('-', '--')):
+            own = [row for row in rows if row[0] == name and row.kernel == kernel]
+            means, spread = zip(*(mean_and_error(row.values) for row in own))
+            panel.errorbar([row.at for row in own], means, spread, color=color, marker=marker, ls=style, ms=4,
+                           lw=1, capsize=2, label=f'{name}, {kernel.upper()}')
+    ticks = list(dict.fromkeys(row.at for row in rows))
+    panel.set(xscale='log', xticks=ticks, xticklabels=ticks)
+    panel.minorticks_off()
+
+
+def draw_widths(panel, rows):
+    for name, color, marker in zip(dict.fromkeys(row.name for row in rows), (BLUE, ORANGE), MARKERS):
+        finite = [row for row in rows if row[0] == name and row.at]
+        means, spread = zip(*(mean_and_error(row.values) for row in finite))
+        panel.errorbar([row.at for row in finite], means, spread, color=color, marker=marker, ms=4, lw=1, capsize=2,
+                       label=name)
+        (mean,), (drawn,) = ([mean_and_error(row.values)[0] for row in rows if (row[0], row.kernel) == (name, kernel)]
+                             for kernel in ('mean', 'a draw'))
+        panel.axhline(drawn, color=color, ls='--', lw=1, label='infinite, a draw')
+        panel.axhline(mean, color=color, ls=':', lw=1, label='infinite, mean')
+    ticks = list(dict.fromkeys(row.at for row in rows if row.at))
+    panel.set(xscale='log', xticks=ticks, xticklabels=ticks, xlabel='width', ylabel='test accuracy')
+    panel.minorticks_off()
+    panel.legend(fontsize=7, frameon=False)
