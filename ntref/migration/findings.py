@@ -130,7 +130,8 @@ def _of_imports(imports, homes) -> Iterator[Finding]:
     for node in {each.node: None for each in imports}:
         own = [each for each in imports if each.node is node]
         if any(_is_foreign(each.name) or TABLE.get(f'{each.name.partition(".")[0]}.*') for each in own):
-            lines, rows = [], []
+            lines: list[str] = []
+            rows: list[Rule] = []
             for each in own:
                 rows += _rules(Use(each.name, ast.Name(''))) or TABLE.get(f'{each.name}.*', [])
                 lines.append(_import(each, homes))

@@ -42,7 +42,8 @@ def load(path: str) -> Script:
     with open(path, 'rb') as file:
         content = file.read()
     cells = _cells(content, path) if path.endswith('.ipynb') else [_decoded(content, path)]
-    lines, places = [], []
+    lines: list[str] = []
+    places: list[str] = []
     for number, cell in enumerate(cells, 1):
         where = f'cell {number}, line' if path.endswith('.ipynb') else 'line'
         own = [_without_magic(line) for line in cell.splitlines()] if len(where) > 4 else cell.splitlines()

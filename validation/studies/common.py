@@ -99,6 +99,6 @@ def canvas(columns, height, width=7., rows=1, **keywords):
     return figure, axes
 
 
-def save(figure, path):
+def save(figure, path, dpi=140):
     """140 dots an inch: 980 pixels of a figure 7 inches wide."""
-    figure.savefig(path, dpi=140, metadata={'Software': None})
+    figure.savefig(path, dpi=dpi, metadata={'Software': None})

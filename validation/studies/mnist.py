@@ -69,8 +69,8 @@ the targets were a draw from the prior.
 
 Images of 7 x 7 pixels, means of 4 x 4: convolution 3 x 3, Relu, convolution 3 x 3 with strides of 2, Relu, then pooling
 or flattening and the readout; variance of weights 2, of biases 0.01; {convolutional_splits} splits,
-{convolutional_test} test images each. Fully connected: as many layers on the same images. Within splits, at {largest} images the NTK with
-pooling is {gain} better than flattened, and {gain_dense} better than fully connected.
+{convolutional_test} test images each. Fully connected: as many layers on the same images. Within splits, at {largest}
+images the NTK with pooling is {gain} better than flattened, and {gain_dense} better than fully connected.
 
 ### Calibration
 
@@ -367,7 +367,7 @@ def section(found, figure, given):
 
 
 def draw(found, path):
-    figure, axes = canvas(2, 8.4, rows=3)
+    figure, axes = canvas(2, 8., rows=3)
     (sizes, depths), (widths, errors), (pools, sure) = axes
     for panel, rows, label in ((sizes, found['published'], 'images to train on'),
                                (depths, found['by_depth'], 'hidden layers'),
@@ -390,7 +390,7 @@ def draw(found, path):
         sure.plot(confidence, right, color=color, marker=marker, ms=4, lw=.8, label=name)
     sure.set(xlabel='confidence', ylabel='share that is right')
     sure.legend(fontsize=7, frameon=False)
-    save(figure, path)
+    save(figure, path, dpi=100)
 
 
 def draw_both(panel, rows):
