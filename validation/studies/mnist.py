@@ -367,7 +367,7 @@ def section(found, figure, given):
 
 
 def draw(found, path):
-    figure, axes = canvas(2, 8., rows=3)
+    figure, axes = canvas(2, 7., rows=3)
     (sizes, depths), (widths, errors), (pools, sure) = axes
     for panel, rows, label in ((sizes, found['published'], 'images to train on'),
                                (depths, found['by_depth'], 'hidden layers'),
