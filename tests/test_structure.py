@@ -642,7 +642,7 @@ def test_the_map_has_each_folder_and_top_level_module_once():
              for name in re.findall('`([^`]*)`', row.split(' | ')[0])]
     folders = {f'{path.parent.relative_to(PACKAGE.parent)}/' for path in PACKAGE.rglob('*/__init__.py')} - {'ntref/'}
     modules = {f'ntref/{path.name}' for path in PACKAGE.glob('*.py')} - {'ntref/__init__.py'}
-    pages = {f'docs/{name}/' for name in ('theory', 'learn', 'gallery', 'reference', '_ext')}
+    pages = {f'docs/{name}/' for name in ('theory', 'learn', 'gallery', 'play', 'reference', '_ext')}
     assert sorted(named) == sorted(folders | modules | pages | {'tests/', 'validation/'})
 
 

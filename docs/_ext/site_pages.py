@@ -3,6 +3,7 @@
 The pages themselves are plain Markdown. What only a site needs is added here while Sphinx reads them.
 """
 import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -125,10 +126,11 @@ def styled(app, page, template, context, doctree):
 
 
 def finished(app, exception):
-    """Write index.html, which leads to the first page of the site, and put notebooks beside their pages."""
+    """Write index.html, which leads to the first page, and pages with sliders; put notebooks beside their pages."""
     if not exception and app.builder.format == 'html':
         for path in Path(app.outdir).parent.glob('jupyter_execute/docs/learn/*.ipynb'):
             shutil.copy(path, Path(app.outdir, 'docs', 'learn'))
+        runpy.run_path(str(Path(app.srcdir, 'docs', 'play', 'make.py')))['build'](Path(app.outdir, 'docs', 'play'))
         Path(app.outdir, 'index.html').write_text(
             '<!DOCTYPE html>\n<meta charset="utf-8">\n<title>ntref</title>\n'
             '<meta http-equiv="refresh" content="0; url=docs/index.html">\n<a href="docs/index.html">ntref</a>\n')
