@@ -119,6 +119,11 @@ def read(app, page, content):
         content[0] = text + download(page, text) + sidebar(root, page)
 
 
+def outdated(app, env, added, changed, removed):
+    """Return the pages to be read again: those that list others, where some came or went."""
+    return sorted(CONTENTS.keys() & env.found_docs) if added or removed else []
+
+
 def styled(app, page, template, context, doctree):
     """Make cards of the list on the first page."""
     if page == app.config.root_doc:
@@ -137,6 +142,7 @@ def finished(app, exception):
 
 
 def setup(app):
+    app.connect('env-get-outdated', outdated)
     app.connect('source-read', read)
     app.connect('html-page-context', styled)
     app.connect('build-finished', finished)
