@@ -68,24 +68,25 @@ ALLOWED = {
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.cover': {},
     'engine.run': {'arguments'},
+    'engine.device': {'arrays', 'engine.cover'},
     'engine.memory': {},
     'engine.cost': {},
-    'engine.forms': {'no_arrays', 'once', 'tuples'},
+    'engine.forms': {'no_arrays', 'once', 'tuples', 'engine.device'},
     'engine.places': {},
     'engine.chunks': {'engine.places'},
     'engine.sink': {},
     'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
     'engine.archive': {'engine.chunks', 'engine.forms', 'engine.places', 'engine.store'},
     'engine.blocks': {'arrays', 'no_arrays', 'types'},
-    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.forms',
-                     'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
+    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.device',
+                     'engine.forms', 'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
     'recursion.tape': {'arrays', 'windows', 'duals.geometry'},
-    'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
-                       'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
-                       'recursion.state', 'recursion.steps', 'recursion.tape'},
-    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.run',
+    'recursion.tile': {'arrays', 'types', 'windows', 'duals.generic', 'duals.geometry', 'duals.pair',
+                       'engine.device', 'recursion.part', 'recursion.positions', 'recursion.signal',
+                       'recursion.start', 'recursion.state', 'recursion.steps', 'recursion.tape'},
+    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.device', 'engine.run',
                         'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.tape',
                         'recursion.tile'},
     'recursion.leaves': {'derivatives'},
@@ -102,9 +103,9 @@ ALLOWED = {
     'stax.given': {'arguments', 'arrays', 'trees', 'types', 'recursion.kernel', 'recursion.signal',
                    'recursion.start', 'stax.masking', 'stax.trees'},
     'stax.numbers': {'derivatives'},
-    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.memory', 'recursion.primitive', 'recursion.reverse',
-                  'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.numbers',
-                  'stax.trees'},
+    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.device', 'engine.memory', 'recursion.primitive',
+                  'recursion.reverse', 'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given',
+                  'stax.numbers', 'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
     # what networks show of themselves
@@ -355,7 +356,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
-        'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'})
+        'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
+    'engine.device': {'numpy', 'cupy', 'cupyx'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

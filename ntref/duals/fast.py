@@ -14,9 +14,7 @@ from .generic import Fused, are_opposite, has_squares, have_zeros, right_angle_l
 from .geometry import MAX_LENGTH_RATIO, Cov
 from .pair import Pair
 
-__all__ = ['BLOCK', 'abrelu']
-
-BLOCK = 2 ** 18        # float64 entries of a block: with fewer threads wait for each other
+__all__ = ['abrelu']
 
 OBTUSE_ANGLE = 2.5     # above, lack' of a function that is nearly even is left to the plain form
 SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14

@@ -80,7 +80,7 @@ METHODS = {
     'argmax': 'axis dtype out keepdims', 'argmin': 'axis dtype out keepdims', 'nonzero': '',
     'dot': 'b out', 'take': 'indices axis out', 'fill': 'value', 'item': '', 'tolist': '',
 }
-ATTRIBUTES = 'shape ndim size dtype itemsize nbytes strides T mT real imag'.split()
+ATTRIBUTES = 'shape ndim size dtype itemsize nbytes strides flags T mT real imag'.split()
 OPERATORS = {
     'add': 'add', 'sub': 'subtract', 'mul': 'multiply', 'truediv': 'true_divide', 'floordiv': 'floor_divide',
     'mod': 'remainder', 'pow': 'power', 'matmul': 'matmul', 'and': 'bitwise_and', 'or': 'bitwise_or',
@@ -255,8 +255,19 @@ class ndarray:
         self._host = host
 
     def get(self, **keywords):
+        out = keywords.pop('out', None)                     # the only array of the host that is allowed
         check_call('cupy.ndarray.get', 'stream order out blocking', (), keywords)
-        return self._host.copy()
+        if out is None:
+            return self._host.copy()
+        if out.dtype != self.dtype or out.shape != self.shape or not out.flags.c_contiguous:
+            raise ValueError('out must be of this dtype and shape, and contiguous')
+        out[...] = self._host
+        return out
+
+    @property
+    def device(self):
+        USED.add(('cupy.ndarray.device', ()))
+        return Device()
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError('Implicit conversion to a NumPy array is not allowed. '
@@ -412,16 +423,50 @@ def _modules():
     modules['cupy'].ndarray = ndarray
     modules['cupy'].pi = numpy.pi
     modules['cupy.cuda'].Device, modules['cupy'].get_default_memory_pool = Device, MemoryPool
+    modules['cupy.cuda'].Stream = Stream
+    modules['cupyx'].empty_pinned = empty_pinned
     return modules
 
 
 class Device:
     """Of as many bytes, and with as many free of them, as `cupy.cuda.free` says; a terabyte if nothing is said."""
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
     @property
     def mem_info(self):
         USED.add(('cupy.cuda.Device.mem_info', ()))
         return getattr(STAND_IN['cupy.cuda'], 'free', 2 ** 40), 2 ** 40
+
+
+class Stream:
+    """A queue of the device; `used` counts how often each one that was made became a thread's own."""
+
+    made: list['Stream'] = []
+
+    def __init__(self):
+        USED.add(('cupy.cuda.Stream', ()))
+        self.used = 0
+        Stream.made.append(self)
+
+    def __enter__(self):
+        self.used += 1
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def synchronize(self):
+        USED.add(('cupy.cuda.Stream.synchronize', ()))
+
+
+def empty_pinned(shape, dtype=float, order='C'):
+    USED.add(('cupyx.empty_pinned', ()))
+    return numpy.full(shape, numpy.nan, dtype, order)
 
 
 class MemoryPool:
