@@ -38,8 +38,9 @@ ALLOWED = {
     'once': {},
     'drawing': {},
     'duals.geometry': {'arrays', 'derivatives', 'once', 'types'},
-    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry'},
     'duals.angle': {'types'},
+    'duals.on_device': {'types', 'duals.angle', 'duals.geometry'},
+    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry', 'duals.on_device'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.geometry', 'duals.pair'},
     'duals.partials': {'arrays', 'derivatives', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry',
@@ -53,7 +54,8 @@ ALLOWED = {
     'duals.truncated': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price'},
     'duals.exponential_unit': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price', 'duals.truncated'},
     'duals.generic': {'in_place', 'ranges', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry', 'duals.pair'},
-    'duals.fast': {'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry', 'duals.pair'},
+    'duals.fast': {'arrays', 'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry',
+                   'duals.on_device', 'duals.pair'},
     'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types'},
     'recursion.signal': {'arguments', 'arrays', 'types'},
     'recursion.positions': {'arrays', 'types'},
@@ -357,7 +359,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
         'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
-    'engine.device': {'numpy', 'cupy', 'cupyx'}}
+    'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

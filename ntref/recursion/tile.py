@@ -163,7 +163,8 @@ class Tile(Part):
                     return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
                 except NotGeneric:
                     old = with_lack(old)
-            if fused and not is_on_device(old.k) and not part._is_same and (old.cov.area is None or not part._sizes):
+            is_lean = old.cov.area is None or not part._sizes or is_on_device(old.k)
+            if fused and not part._is_same and is_lean:
                 return fused(old, part.ntk)
             cov, slope = dual(old)
             (q1, q2), = new.spreads(new.q1, new.q2)

@@ -4,6 +4,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from ntref import batch, stax
+from ntref.duals import on_device
 from ntref.engine import device
 from ntref.engine.cover import ENTRIES
 
@@ -67,6 +68,16 @@ def test_tiles_of_masked_sequences(rng, cupy, small):
     x = rng.standard_normal((9, 7, 2))
     x[2, 4:] = x[5, 2:] = 9.
     check(net, x, None, cupy, mask_constant=9.)
+
+
+def test_each_form_has_its_kernel(rng, cupy, monkeypatch):
+    """Vectors carry the lack, images gap and area; both come to a kernel of their own, in one pass."""
+    asked = []
+    kernel = on_device.kernel
+    monkeypatch.setattr(on_device, 'kernel', lambda *key: asked.append(key) or kernel(*key))
+    for net, shape in (VECTORS[0], (6,)), (IMAGES[0], (6, 6, 2)):
+        net.kernel_fn(cupy.asarray(rng.standard_normal((5, *shape))), None, ('nngp', 'ntk'))
+    assert set(asked) == {('lack', True), ('gap area', True), ('affine', False)}
 
 
 def check(net, x, z, cupy, **options):
