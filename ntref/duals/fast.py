@@ -38,8 +38,8 @@ def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
     if c and has_squares(p) and not stays_opposite and (p.has_area or _alike(p)) and (a * b >= 0 or not is_there):
         if not is_there:
             return _abrelu(p, ntk, a, b)
-        cov, tangent = on_device.abrelu(p, ntk, a, b)
-        return Cov(**cov), tangent
+        there, tangent = on_device.abrelu(p, ntk, a, b)
+        return Cov(**there), tangent
     is_kept = stays_opposite or is_there and p.cov.lack is None
     cov, slope = duals.abrelu(p, a, b) if is_kept else _plain(p, a, b)
     return cov, None if ntk is None else slope * ntk

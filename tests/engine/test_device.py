@@ -71,13 +71,16 @@ def test_tiles_of_masked_sequences(rng, cupy, small):
 
 
 def test_each_form_has_its_kernel(rng, cupy, monkeypatch):
-    """Vectors carry the lack, images gap and area; both come to a kernel of their own, in one pass."""
+    """Vectors carry the lack, or gap and area if some are opposite; images the gap: each has its kernel, in one pass."""
     asked = []
     kernel = on_device.kernel
     monkeypatch.setattr(on_device, 'kernel', lambda *key: asked.append(key) or kernel(*key))
-    for net, shape in (VECTORS[0], (6,)), (IMAGES[0], (6, 6, 2)):
-        net.kernel_fn(cupy.asarray(rng.standard_normal((5, *shape))), None, ('nngp', 'ntk'))
-    assert set(asked) == {('lack', True), ('gap area', True), ('affine', False)}
+    x = rng.uniform(size=(60, 6))
+    for net, x, form in (VECTORS[0], x, 'lack'), (VECTORS[0], x - .5, 'gap area'), (
+            IMAGES[0], rng.standard_normal((5, 6, 6, 2)), 'gap'):
+        asked.clear()
+        net.kernel_fn(cupy.asarray(x), None, ('nngp', 'ntk'))
+        assert set(asked) == {(form, True)} | ({('affine', False)} if form == 'lack' else set())
 
 
 def check(net, x, z, cupy, **options):
