@@ -71,7 +71,7 @@ def test_tiles_of_masked_sequences(rng, cupy, small):
 
 
 def test_each_form_has_its_kernel(rng, cupy, monkeypatch):
-    """Vectors carry the lack, or gap and area if some are opposite; images the gap: each has its kernel, in one pass."""
+    """Vectors carry the lack, or gap and area if some are opposite; images the gap: each has a kernel, in one pass."""
     asked = []
     kernel = on_device.kernel
     monkeypatch.setattr(on_device, 'kernel', lambda *key: asked.append(key) or kernel(*key))
