@@ -176,7 +176,7 @@ ALLOWED = {
                       'stax.layers.normalization', 'stax.layers.piecewise', 'stax.layers.pooling',
                       'stax.layers.reshaping', 'stax.layers.sliding', 'stax.layers.smooth'},
     # kernels in, predictions out: knows matrices, no layers
-    'predict.layout': {'arguments', 'arrays', 'no_arrays', 'types'},
+    'predict.layout': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.device'},
     'predict.factor': {'arrays', 'once', 'types'},
     'predict.predictor': {},
     'predict.kept': {'arrays', 'types', 'predict.factor'},
@@ -209,9 +209,9 @@ ALLOWED = {
     'predict.loss': {'predict.layout'},
     'predict.ode': {'engine.run'},
     'predict.equations': {'predict.factor', 'predict.loss'},
-    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
-                     'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode',
-                     'predict.predictor'},
+    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'trees', 'types', 'engine.device', 'engine.run',
+                     'predict.closed_form', 'predict.equations', 'predict.iterative', 'predict.layout',
+                     'predict.loss', 'predict.ode', 'predict.predictor'},
     'predict.ridge': {'types', 'predict.bayes', 'predict.closed_form', 'predict.factor'},
     'predict.laplace': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
                         'predict.factor', 'predict.gaussian', 'predict.iterative', 'predict.layout',
@@ -315,6 +315,9 @@ ALLOWED = {
                         'stax.layers.weighted'},
     'oracle.conformance': {'__init__', 'arguments', 'engine.run', 'oracle.adapter', 'oracle.cases', 'oracle.mistakes'},
     'oracle.report': {'oracle.conformance'},
+    'oracle.on_device': {'arrays', 'stax', 'trees', 'engine.batch', 'engine.device', 'oracle.answers', 'oracle.cases',
+                         'oracle.mistakes', 'oracle.worker'},
+    'oracle.device_report': {'__init__', 'oracle.on_device', 'oracle.report'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.inside', 'oracle.report'},
     'demos.dense': {'arrays', 'predict', 'stax'},
     'demos.conv': {'arrays', 'predict', 'stax', 'demos.dense'},
@@ -331,8 +334,9 @@ ALLOWED = {
     'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certify'},
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
+    'cli.gpu_check': {'cli.flags', 'oracle.device_report', 'oracle.on_device'},
     'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.explain', 'cli.flags',
-                     'cli.kernel', 'cli.plot', 'cli.predict'},
+                     'cli.gpu_check', 'cli.kernel', 'cli.plot', 'cli.predict'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -359,7 +363,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
         'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
-    'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'}}
+    'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
+    'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

@@ -14,7 +14,7 @@ import numpy
 from ..arrays import is_on_device
 from .cover import ENTRIES
 
-__all__ = ['entries_of_tile', 'free_on_device', 'least_work', 'own_stream', 'to_host', 'tiles_at_once']
+__all__ = ['entries_of_tile', 'free_on_device', 'least_work', 'own_stream', 'there', 'tiles_at_once', 'to_host']
 
 ENTRIES_ON_DEVICE = 2 ** 24      # float64 numbers of a tile there: 128 MiB an array, far longer than a launch
 ALIVE = 64                       # arrays like a tile that are alive at once, at most, and some to spare
@@ -24,12 +24,15 @@ _streams: deque[Any] = deque()   # those that no thread uses: CuPy keeps memory 
 
 
 def free_on_device(a: Any) -> int | None:
-    """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
+    """Return the bytes free on the GPU of a, with CuPy's own pool and within its limit; None for arrays on the host."""
     if not is_on_device(a):
         return None
     cupy = import_module('cupy')
+    pool = cupy.get_default_memory_pool()
     with a.device:
-        return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+        free = cupy.cuda.Device().mem_info[0] + pool.free_bytes()
+        limit = pool.get_limit()
+    return min(free, limit - pool.used_bytes()) if limit else free
 
 
 def entries_of_tile(a: Any) -> int:
@@ -62,6 +65,11 @@ def own_stream(a: Any) -> Iterator[None]:
             stream.synchronize()
         finally:
             _streams.append(stream)
+
+
+def there(a: Any, is_there: bool) -> Any:
+    """Return an array of NumPy's on the device, if `is_there`; all else, and on the host, as it is."""
+    return import_module('cupy').asarray(a) if is_there and isinstance(a, numpy.ndarray) else a
 
 
 def to_host(a: Any) -> Any:

@@ -443,6 +443,9 @@ class Device:
     def __exit__(self, *error):
         pass
 
+    def synchronize(self):
+        USED.add(('cupy.cuda.Device.synchronize', ()))
+
     @property
     def mem_info(self):
         USED.add(('cupy.cuda.Device.mem_info', ()))
@@ -537,6 +540,25 @@ class MemoryPool:
     def free_bytes(self):
         USED.update((('cupy.get_default_memory_pool', ()), ('cupy.cuda.MemoryPool.free_bytes', ())))
         return getattr(STAND_IN['cupy.cuda'], 'pooled', 0)
+
+    def used_bytes(self):
+        USED.add(('cupy.cuda.MemoryPool.used_bytes', ()))
+        return 0
+
+    def total_bytes(self):
+        USED.add(('cupy.cuda.MemoryPool.total_bytes', ()))
+        return 2 ** 20
+
+    def free_all_blocks(self):
+        USED.add(('cupy.cuda.MemoryPool.free_all_blocks', ()))
+
+    def get_limit(self):
+        USED.add(('cupy.cuda.MemoryPool.get_limit', ()))
+        return getattr(STAND_IN['cupy.cuda'], 'limit', 0)
+
+    def set_limit(self, size=None, fraction=None):
+        USED.add(('cupy.cuda.MemoryPool.set_limit', ('size',)))
+        STAND_IN['cupy.cuda'].limit = size
 
 
 def asarray(name, copy):
