@@ -32,7 +32,7 @@ def _run(args):
     name = on_device.device_name()
     if name is None:
         print('ntref gpu-check: 0 checks ran, since CuPy finds no device here. It takes an NVIDIA GPU, its driver and '
-              "pip install '.[cupy12]' in a checkout (or cupy13, for CUDA 13). docs/gpu.md says what was checked so far.",
+              "pip install '.[cupy12]' in a checkout (or cupy13, for CUDA 13). docs/gpu.md says which were checked.",
               file=sys.stderr)
         return 2
     print(name)
