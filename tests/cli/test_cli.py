@@ -152,6 +152,8 @@ FLAGS = {
     'plot': [('', None, 'required: PICTURE'), ('', 'dance', 'invalid choice')],
     f'plot posterior {NET} {ARRAY} --y {ARRAY}': [
         ('--test', 'none.npy', 'none.npy'), ('--test', 'wide.npy', 'wide.npy')],
+    f'plot movie {NET} {ARRAY} --y {ARRAY}': [
+        ('--figure', 'a.png', 'expected a file that ends in .gif'), ('--figure', 'no/a.gif', 'there is no no')],
     f'plot heatmap {NET}': [('', None, 'required: X'), ('', 'none.npy', 'none.npy')],
     'cases': [('', None, 'required: list|show|export'), ('', 'dance', 'invalid choice')],
     'cases list': [('', 'no/such', 'expected names of cases')],
@@ -159,8 +161,8 @@ FLAGS = {
     'cases export': [('', None, 'required: --out'), ('--out', 'a.npy', 'ends in .json or .npz'),
                      ('--out', 'no/a.npz', 'there is no no')],
     '': [('', None, 'required: COMMAND'), ('', 'dance', 'invalid choice')],
-    'certify': [('', None, 'required: NET.json, X1'), ('', NET, 'required: X1')],
-    'kernel': [('--out', 'k.zarr', 'required: NET.json, X1')],
+    'certify': [('', None, 'required: NET, X1'), ('', NET, 'required: X1')],
+    'kernel': [('--out', 'k.zarr', 'required: NET, X1')],
     'conform': [('', None, 'required: ADAPTER'), ('', 'none.py', 'which is not there'), ('', '.', 'not there')],
 }
 
