@@ -35,10 +35,10 @@ def free_on_device(a: Any) -> int | None:
     return min(free, limit - pool.used_bytes()) if limit else free
 
 
-def entries_of_tile(a: Any) -> int:
+def entries_of_tile(a: Any, on_host: int = ENTRIES) -> int:
     """Return how many float64 numbers a tile of a kernel of `a` has: on a device as many as fit there ALIVE times."""
     free = free_on_device(a)
-    return ENTRIES if free is None else max(1, min(ENTRIES_ON_DEVICE, free // (8 * ALIVE)))
+    return on_host if free is None else max(1, min(ENTRIES_ON_DEVICE, free // (8 * ALIVE)))
 
 
 def least_work(a: Any, entries: int) -> int:

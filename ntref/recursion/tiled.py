@@ -110,7 +110,7 @@ def _laid_out(x, demand):
 def _pairs_at_once(a, demand):
     """Return how many pairs a tile has; on a device it depends on what is free there now."""
     of_pair = prod(a.shape[1:-1]) ** (2 if demand.paired else 1)
-    return max(1, 8 * entries_of_tile(a) // a.dtype.itemsize // of_pair)
+    return max(1, 8 * entries_of_tile(a, ENTRIES) // a.dtype.itemsize // of_pair)
 
 
 def _blocks(a, b, size, symmetric):
