@@ -320,6 +320,16 @@ ALLOWED = {
                          'oracle.mistakes', 'oracle.worker'},
     'oracle.device_report': {'__init__', 'oracle.on_device', 'oracle.report'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.inside', 'oracle.report'},
+    # scripts for Neural Tangents, read and never run
+    'migration.scripts': {},
+    'migration.names': {},
+    'migration.rules': {},
+    'migration.of_jax': {'migration.rules'},
+    'migration.of_tangents': {'migration.rules'},
+    'migration.findings': {'migration.names', 'migration.of_jax', 'migration.of_tangents', 'migration.rules',
+                           'migration.scripts'},
+    'migration.report': {'migration.findings', 'migration.rules', 'migration.scripts'},
+    'migration.__init__': {'migration.findings', 'migration.report', 'migration.scripts'},
     'demos.dense': {'arrays', 'predict', 'stax'},
     'demos.conv': {'arrays', 'predict', 'stax', 'demos.dense'},
     'demos.__init__': {'demos.conv', 'demos.dense'},
@@ -336,8 +346,9 @@ ALLOWED = {
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
     'cli.gpu_check': {'cli.flags', 'oracle.device_report', 'oracle.on_device'},
+    'cli.migrate': {'migration', 'cli.flags'},
     'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.explain', 'cli.flags',
-                     'cli.gpu_check', 'cli.kernel', 'cli.plot', 'cli.predict'},
+                     'cli.gpu_check', 'cli.kernel', 'cli.migrate', 'cli.plot', 'cli.predict'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
