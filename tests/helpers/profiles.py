@@ -116,6 +116,7 @@ LONG = {                    # files, pages and tests of which `-m quick` runs no
     'test_conformance.py::test_ntref_passes',
     'test_conformance.py::test_the_suite_fails_on_each_mistake_where_it_is_made',
     'test_conformance.py::test_what_an_adapter_started_ends_with_it',
+    'test_course.py::test_cells_run',
     'test_cupy.py::test_cupy_has_all_that_the_stand_in_offers',
     'test_cupy.py::test_cupy_has_all_that_the_suite_used',      # looks at what all tests did
     'test_cupy.py::test_what_cupy_lacks_is_reported',
