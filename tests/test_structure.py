@@ -38,8 +38,9 @@ ALLOWED = {
     'once': {},
     'drawing': {},
     'duals.geometry': {'arrays', 'derivatives', 'once', 'types'},
-    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry'},
     'duals.angle': {'types'},
+    'duals.on_device': {'types', 'duals.angle', 'duals.geometry'},
+    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry', 'duals.on_device'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.geometry', 'duals.pair'},
     'duals.partials': {'arrays', 'derivatives', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry',
@@ -53,7 +54,8 @@ ALLOWED = {
     'duals.truncated': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price'},
     'duals.exponential_unit': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price', 'duals.truncated'},
     'duals.generic': {'in_place', 'ranges', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry', 'duals.pair'},
-    'duals.fast': {'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry', 'duals.pair'},
+    'duals.fast': {'arrays', 'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry',
+                   'duals.on_device', 'duals.pair'},
     'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types'},
     'recursion.signal': {'arguments', 'arrays', 'types'},
     'recursion.positions': {'arrays', 'types'},
@@ -68,24 +70,25 @@ ALLOWED = {
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.cover': {},
     'engine.run': {'arguments'},
+    'engine.device': {'arrays', 'engine.cover'},
     'engine.memory': {},
     'engine.cost': {},
-    'engine.forms': {'no_arrays', 'once', 'tuples'},
+    'engine.forms': {'no_arrays', 'once', 'tuples', 'engine.device'},
     'engine.places': {},
     'engine.chunks': {'engine.places'},
     'engine.sink': {},
     'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
     'engine.archive': {'engine.chunks', 'engine.forms', 'engine.places', 'engine.store'},
     'engine.blocks': {'arrays', 'no_arrays', 'types'},
-    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.forms',
-                     'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
+    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.device',
+                     'engine.forms', 'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
     'recursion.tape': {'arrays', 'windows', 'duals.geometry'},
-    'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
-                       'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
-                       'recursion.state', 'recursion.steps', 'recursion.tape'},
-    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.run',
+    'recursion.tile': {'arrays', 'types', 'windows', 'duals.generic', 'duals.geometry', 'duals.pair',
+                       'engine.device', 'recursion.part', 'recursion.positions', 'recursion.signal',
+                       'recursion.start', 'recursion.state', 'recursion.steps', 'recursion.tape'},
+    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.device', 'engine.run',
                         'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.tape',
                         'recursion.tile'},
     'recursion.leaves': {'derivatives'},
@@ -102,9 +105,9 @@ ALLOWED = {
     'stax.given': {'arguments', 'arrays', 'trees', 'types', 'recursion.kernel', 'recursion.signal',
                    'recursion.start', 'stax.masking', 'stax.trees'},
     'stax.numbers': {'derivatives'},
-    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.memory', 'recursion.primitive', 'recursion.reverse',
-                  'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.numbers',
-                  'stax.trees'},
+    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.device', 'engine.memory', 'recursion.primitive',
+                  'recursion.reverse', 'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given',
+                  'stax.numbers', 'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
     # what networks show of themselves
@@ -174,7 +177,7 @@ ALLOWED = {
                       'stax.layers.reshaping', 'stax.layers.sliding', 'stax.layers.smooth'},
     'stax.named': {'arguments', 'stax', 'types', 'stax.layer', 'stax.layers.nonlinearity'},
     # kernels in, predictions out: knows matrices, no layers
-    'predict.layout': {'arguments', 'arrays', 'no_arrays', 'types'},
+    'predict.layout': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.device'},
     'predict.factor': {'arrays', 'once', 'types'},
     'predict.predictor': {},
     'predict.kept': {'arrays', 'types', 'predict.factor'},
@@ -207,9 +210,9 @@ ALLOWED = {
     'predict.loss': {'predict.layout'},
     'predict.ode': {'engine.run'},
     'predict.equations': {'predict.factor', 'predict.loss'},
-    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
-                     'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode',
-                     'predict.predictor'},
+    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'trees', 'types', 'engine.device', 'engine.run',
+                     'predict.closed_form', 'predict.equations', 'predict.iterative', 'predict.layout',
+                     'predict.loss', 'predict.ode', 'predict.predictor'},
     'predict.ridge': {'types', 'predict.bayes', 'predict.closed_form', 'predict.factor'},
     'predict.laplace': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
                         'predict.factor', 'predict.gaussian', 'predict.iterative', 'predict.layout',
@@ -322,6 +325,9 @@ ALLOWED = {
                         'stax.layers.weighted'},
     'oracle.conformance': {'__init__', 'arguments', 'engine.run', 'oracle.adapter', 'oracle.cases', 'oracle.mistakes'},
     'oracle.report': {'oracle.conformance'},
+    'oracle.on_device': {'arrays', 'stax', 'trees', 'engine.batch', 'engine.device', 'oracle.answers', 'oracle.cases',
+                         'oracle.mistakes', 'oracle.worker'},
+    'oracle.device_report': {'__init__', 'oracle.on_device', 'oracle.report'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.inside', 'oracle.report'},
     # scripts for Neural Tangents, read and never run
     'migration.scripts': {},
@@ -349,9 +355,10 @@ ALLOWED = {
     'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certify'},
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
+    'cli.gpu_check': {'cli.flags', 'oracle.device_report', 'oracle.on_device'},
     'cli.migrate': {'migration', 'cli.flags'},
     'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.explain', 'cli.flags',
-                     'cli.kernel', 'cli.migrate', 'cli.playground', 'cli.plot', 'cli.predict'},
+                     'cli.gpu_check', 'cli.kernel', 'cli.migrate', 'cli.playground', 'cli.plot', 'cli.predict'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -377,7 +384,9 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
-        'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'})
+        'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
+    'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
+    'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

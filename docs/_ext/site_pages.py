@@ -22,7 +22,7 @@ CONTENTS = {
     'docs/use': {
         'Data': ['estimators', 'bayes', 'command', 'masks', 'graphs', 'explain-and-plot'],
         'Networks': ['training', 'finite-networks', 'training-finite-networks'],
-        'Large kernels': ['large-kernels', 'performance'],
+        'Large kernels': ['large-kernels', 'gpu', 'performance'],
         'Scripts for Neural Tangents': ['coming-from-neural-tangents']},
     'docs/reference/index': {
         'Networks': ['reference/network', 'reference/combining', 'reference/branches', 'reference/weights',

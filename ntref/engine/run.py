@@ -272,10 +272,10 @@ def _bar(asked, what, unit):
     patience = PATIENCE if asked is None else 0
     if not (is_read if asked is None else as_flag(asked, 'progress')):
         return None
-    module = import_module('tqdm.auto' if find_spec('ipywidgets') else 'tqdm')          # auto warns without widgets
+    tqdm = import_module('tqdm.auto' if find_spec('ipywidgets') else 'tqdm').tqdm      # auto warns without widgets
     if not _can_start(1):
-        module.tqdm.monitor_interval = 0                   # its watch is a thread
-    return partial(module.tqdm, desc=what, unit=unit, delay=patience)
+        tqdm.monitor_interval = 0                          # its watch is a thread
+    return partial(tqdm, desc=what, unit=unit, delay=patience)
 
 
 def _in_notebook():

@@ -133,6 +133,9 @@ FLAGS = {
         ('--time-limit', 'nan', 'expected a time limit'), ('--report', 'no/page.html', 'there is no no'),
         ('--report', '.', 'expected a file to write'), ('--junit', 'no/tests.xml', 'there is no no'),
         ('--json', 'yes', 'unrecognized arguments')],
+    'gpu-check': [
+        ('--select', None, 'expected one argument'), ('--report', 'no/gpu', 'there is no no'),
+        ('--no-times', 'x', 'unrecognized arguments')],
     f'predict {NET} {ARRAY} {ARRAY}': [
         ('--y', 'none.npy', 'none.npy'), ('--targets', '0', 'expected a whole number >= 1'),
         ('--get', 'ntkgp', 'invalid choice'), ('--t', '0', 'expected a time > 0'), ('--t', 'inf', "got 'inf'"),
@@ -261,7 +264,7 @@ def test_the_version(capsys):
     assert capsys.readouterr().out == f'ntref {ntref.__version__}\n'
 
 
-@pytest.mark.parametrize('command', [name.__name__.rpartition('.')[2] for name in cli.COMMANDS])
+@pytest.mark.parametrize('command', [name.__name__.rpartition('.')[2].replace('_', '-') for name in cli.COMMANDS])
 def test_help_has_examples_that_are_read_and_a_page_that_exists(command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match='0'):

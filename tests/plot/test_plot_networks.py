@@ -97,7 +97,7 @@ def test_phases_of_relu():
 
 @pytest.mark.parametrize('layer, phi', [
     (RectifiedMonomial(2), lambda u: numpy.maximum(u, 0) ** 2), (Polynomial((0., 0., 1.)), numpy.square),
-    (Sin(), numpy.sin), (Tanh(), numpy.tanh)], ids=repr)
+    (Sin(), numpy.sin), (Tanh(), numpy.tanh)], ids=['squared ReLU', 'square', 'sine', 'tanh'])
 def test_fixed_points_are_where_iterations_end(layer, phi):
     """From a small variance on, also where a second fixed point is unstable, as of phi(u) = u^2."""
     W_std, b_std = numpy.array([.3, .55, 1., 2.5]), numpy.array([.1, .5])

@@ -29,10 +29,10 @@ from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, taylor_expand, windows)
 from ntref.arrays import namespace
 from ntref.duals import angle, exponential_unit, fast, gaps, generic, geometry, pair, series, smooth_gaps, truncated
-from ntref.duals.fast import BLOCK
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
+from ntref.recursion.tile import BLOCK
 from ntref.predict import bayes, discrete, factor, network_evidence, preconditioner, sampling
 from ntref.quadrature import expectation
 from ntref.recursion import start, tile, tiled
