@@ -77,3 +77,8 @@ def test_all_pages_are_found():
     assert [path.name[0] for path in COURSE] == [str(i + 1) for i in range(len(COURSE))]
     assert len(COURSE) >= 4
     assert all(sum(1 for _ in cells(path.read_text())) > 10 for path in COURSE)
+
+
+def test_the_index_links_all_pages():
+    linked = re.findall(r'^\| \[\d[^]]*\]\(([^)]*)\)', (FOLDER / 'index.md').read_text(), re.M)
+    assert linked == [path.name for path in COURSE]
