@@ -33,6 +33,7 @@ myst_heading_anchors = 6
 myst_update_mathjax = False
 nb_execution_mode = 'cache'
 nb_execution_timeout = 300
+nb_merge_streams = True
 copybutton_prompt_text = r'>>> |\.\.\. |\$ '
 copybutton_prompt_is_regexp = True
 
