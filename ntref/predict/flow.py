@@ -141,7 +141,7 @@ def gradient_descent(loss: Callable[[Array, Array], Number] | None, k_train_trai
     -----
     With t = None integration ends when the minimum is within 10 (atol + rtol max|f|) by Newton's method.
     Arrays of CuPy are copied to the host once, and results to the device: the solvers compute there. `loss` gets
-    arrays of NumPy. A NotReachedError has what was reached on the host.
+    arrays of NumPy.
     Test outputs cost nothing during integration, and eigenvalues that are zero do not move anything.
 
     Accuracy
@@ -224,10 +224,7 @@ class _Descent(Predictor, of='gradient_descent'):
                  stats: bool = False) -> Any:
         stats = as_flag(stats, 'stats')
         given: Any = t, fx_train_or_state_0, fx_test_0, k_test_train
-        t, start, fx_test_0, k_test_train = tree_map(to_host, given)
-        return tree_map(lambda a: there(a, self.is_there), self._result(t, start, fx_test_0, k_test_train, stats))
-
-    def _result(self, t: Any, fx_train_or_state_0: Any, fx_test_0: Any, k_test_train: Any, stats: bool) -> Any:
+        t, fx_train_or_state_0, fx_test_0, k_test_train = tree_map(to_host, given)
         train = self.train
         is_state = isinstance(fx_train_or_state_0, ODEState)
         if not is_state:
@@ -246,7 +243,7 @@ class _Descent(Predictor, of='gradient_descent'):
         reached = path.stats._replace(t=float(path.tau / self.rate))
 
         def answer(which, shape):
-            found = sets.at(at[which], states[which], shape)
+            found = tree_map(lambda a: there(a, self.is_there), sets.at(at[which], states[which], shape))
             if is_state:
                 return found
             asked = tuple(f for f in found[:2] if f is not None)
