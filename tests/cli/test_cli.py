@@ -23,6 +23,7 @@ from ntref.engine.cost import CallCost
 from ntref.stax.network import KernelFunction
 
 
+@pytest.mark.slow
 def test_the_demo_meets_its_numbers_and_draws(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(dense, 'NETWORKS', 6)
     monkeypatch.setattr(dense, 'WIDTH', 128)

@@ -19,6 +19,8 @@ def device(cupy, monkeypatch, tmp_path):
     monkeypatch.setattr(on_device, 'LIMIT', 2 ** 20)
     monkeypatch.setattr(on_device, 'CALLS', 21)
     monkeypatch.setattr(on_device, 'INPUTS', 80)
+    monkeypatch.setattr(on_device, 'NETWORKS', {name: on_device.NETWORKS[name] for name in (
+        'ReLU, 3 layers', 'Tanh', 'convolutions, pool')})
     monkeypatch.setattr(on_device, 'ROWS', {'small': (lambda library: library.Dense(1), (5, 3))})
 
 

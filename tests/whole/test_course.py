@@ -7,6 +7,7 @@ from places import ROOT
 
 FOLDER = ROOT / 'docs' / 'learn'
 COURSE = sorted(FOLDER.glob('[0-9]*.md'))
+LONG = '34567'                             # pages that take some seconds each
 CELL = re.compile(r'^(`{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$', re.M | re.S)
 OPTIONS = re.compile(r'\A(---\n.*?^---\n|(?::[^\n]*\n)+)', re.M | re.S)
 
@@ -32,7 +33,8 @@ def run(path):
         yield
 
 
-@pytest.mark.parametrize('path', COURSE, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem[0] in LONG)) for path in COURSE])
 def test_cells_run(path, pyplot, monkeypatch):
     """A notebook shows and closes the figures of each cell."""
     monkeypatch.chdir(FOLDER)

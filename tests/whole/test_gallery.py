@@ -13,9 +13,14 @@ LINES = 60
 PUBLIC = 'classic', 'empirical', 'estimators', 'oracle', 'plot', 'predict', 'stax'
 
 LONG = {f'{folder}/{name}' for folder, names in {
-    'architectures': 'masked_text myrtle', 'bayes': 'calibration', 'estimators': 'grid_search',
-    'finite': 'kernel_moves', 'kernels': 'elementwise_numerical trainability',
-    'training': 'cookbook inducing_points learning_curves losses movie optimizer weight_space',
+    'architectures': 'masked_text myrtle patches sequences',
+    'bayes': 'calibration variance',
+    'estimators': 'grid_search',
+    'finite': 'kernel_moves monte_carlo',
+    'kernels': 'depth elementwise_numerical phase_diagram trainability',
+    'large': 'out_of_core',
+    'training': 'cookbook function_space inducing_points learning_curves learning_rate losses movie optimizer '
+                'sample_then_optimize weight_space',
 }.items() for name in names.split()}
 """Scripts that take more than a second."""
 

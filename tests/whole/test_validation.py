@@ -148,6 +148,7 @@ def test_inducing_points(tmp_path):
     assert is_figure(tmp_path / 'figure.png')
 
 
+@pytest.mark.slow
 def test_mnist(tmp_path, capsys):
     section = mnist.run(tmp_path / 'figure.png', **mnist.QUICK)
     assert is_figure(tmp_path / 'figure.png')

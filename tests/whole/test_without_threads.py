@@ -73,6 +73,7 @@ numpy.save('covariance.npy', covariance)
     assert_same_file(tmp_path / 'covariance.npy', covariance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('code', [
     """
 print(net.explain(x[:2]), net.summary((3, 5)))
