@@ -9,9 +9,10 @@ from typing import Any
 from ..arrays import as_floats, namespace, untraced
 from ..derivatives import carried, is_traced
 from ..duals.geometry import Cov, over
-from ..in_place import increased
+from ..in_place import divided, increased
 from ..ranges import check_small
 from ..types import Array
+from ..windows import taken
 from .kernel import Kernel
 from .positions import zipped
 from .signal import Axes, Demand, Signal, shared_signal
@@ -22,6 +23,7 @@ NEAR = .1            # differences below this fraction of their terms are formed
 PARALLEL = .03       # sine of the angle below which that loses digits, too: differences come from exact products
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
 FEW = 8              # up to this number of channels all differences are formed explicitly
+STEP = 4096          # pairs of inputs that one product of `at_pairs` is for
 
 
 def checked(x1: Any, x2: Any, axes: Axes) -> tuple[Array, Array | None]:
@@ -113,7 +115,9 @@ def across(a: Array, b: Array, demand: Demand) -> Cov:
         cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area, demand.gap)
         return _zipped(cov, a.shape[:-1], b.shape[:-1])
     if not demand.area:
-        return _rowwise_gram(a[:, None], b[None], demand.gap)
+        return Cov(
+            _products(a, b),
+            _mean_square_difference(a[:, None], b[None]) if demand.gap else None)
     left, right = (xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b))
     cov = gram(left, right, demand.area, demand.gap)
     return Cov(*(None if c is None else xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in cov))
@@ -129,27 +133,36 @@ def one_by_one(a: Array, b: Array, demand: Demand) -> Cov:
         left, right = (x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b))
         return _zipped(gram(left, right, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1])
     if not demand.area:
-        return _rowwise_gram(a, b, demand.gap)
+        return Cov(_mean_product(a, b), _mean_square_difference(a, b) if demand.gap else None)
     cov = gram(a[..., None, :], b[..., None, :], demand.area, demand.gap)
     return Cov(*(None if c is None else c[..., 0, 0] for c in cov))
 
 
 def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:
-    """Return the Cov of rows a[i] with b[j], one by one, by small products: neighbours in i and in j are close."""
+    """Return the Cov of each a[i] (n, *positions, channels) with b[j], at equal positions, by products of slices.
+
+    The pairs i < j are those within slices, one slice after the other.
+    """
     xp = namespace(a, b)
+    ends = 1 + xp.nonzero(i[1:] > j[:-1])[0]
+    ends = sorted({*map(int, ends), *range(STEP, len(i), STEP), len(i)})
 
     def part(i, j):
         left, right = (slice(int(rows.min()), int(rows.max()) + 1) for rows in (i, j))
-        cov = gram(a[left], b[right], area=demand.area, gap=demand.gap)
-        return [None if c is None else c[i - left.start, j - right.start] for c in cov]
-    step = 4096
-    parts = [part(i[lo:lo + step], j[lo:lo + step]) for lo in range(0, len(i), step)]
+        places = (i - left.start) * (right.stop - right.start) + j - right.start
+        cov = across(a[left], b[right], demand)
+        return [None if c is None else taken(c.reshape(-1, *c.shape[2:]), places) for c in cov]
+    parts = [part(i[lo:hi], j[lo:hi]) for lo, hi in zip([0, *ends], ends)]
     return Cov(*(None if p[0] is None else xp.concatenate(p) for p in zip(*parts)))
 
 
-def _rowwise_gram(a, b, gap):
-    """Return covariance and gap of vectors along the last axis."""
-    return Cov(_mean_product(a, b), _mean_square_difference(a, b) if gap else None)
+def _products(a, b):
+    """Return the mean over channels of each a (n1, *positions, channels) times each b: arrays (n1, n2, *positions)."""
+    if a.shape[-1] == 1:
+        return _mean_product(a[:, None], b[None])
+    xp = namespace(a, b)
+    k = xp.matmul(xp.moveaxis(a, 0, -2), xp.moveaxis(b, 0, -1))
+    return xp.moveaxis(divided(k, a.shape[-1], True), (-2, -1), (0, 1))
 
 
 def _mean_product(x, y):
