@@ -114,10 +114,6 @@ def across(a: Array, b: Array, demand: Demand) -> Cov:
     if demand.paired:
         cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area, demand.gap)
         return _zipped(cov, a.shape[:-1], b.shape[:-1])
-    if not demand.area:
-        return Cov(
-            _products(a, b),
-            _mean_square_difference(a[:, None], b[None]) if demand.gap else None)
     left, right = (xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b))
     cov = gram(left, right, demand.area, demand.gap)
     return Cov(*(None if c is None else xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in cov))
@@ -154,15 +150,6 @@ def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:
         return [None if c is None else taken(c.reshape(-1, *c.shape[2:]), places) for c in cov]
     parts = [part(i[lo:hi], j[lo:hi]) for lo, hi in zip([0, *ends], ends)]
     return Cov(*(None if p[0] is None else xp.concatenate(p) for p in zip(*parts)))
-
-
-def _products(a, b):
-    """Return the mean over channels of each a (n1, *positions, channels) times each b: arrays (n1, n2, *positions)."""
-    if a.shape[-1] == 1:
-        return _mean_product(a[:, None], b[None])
-    xp = namespace(a, b)
-    k = xp.matmul(xp.moveaxis(a, 0, -2), xp.moveaxis(b, 0, -1))
-    return xp.moveaxis(divided(k, a.shape[-1], True), (-2, -1), (0, 1))
 
 
 def _mean_product(x, y):
@@ -215,9 +202,9 @@ def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
 
 def _inner(x, y):
     xp = namespace(x, y)
-    if x.shape[-1] <= FEW:
-        return _mean_product(x[..., :, None, :], y[..., None, :, :])
-    return xp.matmul(x, xp.moveaxis(y, -1, -2)) / x.shape[-1]
+    if x.shape[-1] == 1:
+        return x * xp.moveaxis(y, -1, -2)
+    return divided(xp.matmul(x, xp.moveaxis(y, -1, -2)), x.shape[-1], True)
 
 
 def _squared_distances(x, y):
