@@ -114,6 +114,8 @@ def across(a: Array, b: Array, demand: Demand) -> Cov:
     if demand.paired:
         cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area, demand.gap)
         return _zipped(cov, a.shape[:-1], b.shape[:-1])
+    if demand.gap and not demand.area:
+        return _rowwise_gram(a[:, None], b[None])
     left, right = (xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b))
     cov = gram(left, right, demand.area, demand.gap)
     return Cov(*(None if c is None else xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in cov))
@@ -129,7 +131,7 @@ def one_by_one(a: Array, b: Array, demand: Demand) -> Cov:
         left, right = (x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b))
         return _zipped(gram(left, right, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1])
     if not demand.area:
-        return Cov(_mean_product(a, b), _mean_square_difference(a, b) if demand.gap else None)
+        return _rowwise_gram(a, b) if demand.gap else Cov(_mean_product(a, b))
     cov = gram(a[..., None, :], b[..., None, :], demand.area, demand.gap)
     return Cov(*(None if c is None else c[..., 0, 0] for c in cov))
 
@@ -150,6 +152,11 @@ def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:
         return [None if c is None else taken(c.reshape(-1, *c.shape[2:]), places) for c in cov]
     parts = [part(i[lo:hi], j[lo:hi]) for lo, hi in zip([0, *ends], ends)]
     return Cov(*(None if p[0] is None else xp.concatenate(p) for p in zip(*parts)))
+
+
+def _rowwise_gram(a, b):
+    """Return covariance and gap of vectors along the last axis; K is rounded as `own_variances` are."""
+    return Cov(_mean_product(a, b), _mean_square_difference(a, b))
 
 
 def _mean_product(x, y):
@@ -188,6 +195,8 @@ def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
     exactly 0 at equal rows; for a row with itself, where y is x, they are left to `State.with_own`.
     """
     xp = namespace(x, y)
+    if not (area or gap):
+        return Cov(_product_of_matrices(x, y))
     k = _inner(x, y)
     distances = _squared_distances(x, y) if gap else None
     if not area:
@@ -201,6 +210,14 @@ def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
 
 
 def _inner(x, y):
+    """Return <x, y> / c; with few channels it is rounded as `own_variances` are."""
+    if x.shape[-1] <= FEW:
+        return _mean_product(x[..., :, None, :], y[..., None, :, :])
+    return _product_of_matrices(x, y)
+
+
+def _product_of_matrices(x, y):
+    """Return <x, y> / c in the fewest passes: of pairs that need no gap, and so no last bit of K."""
     xp = namespace(x, y)
     if x.shape[-1] == 1:
         return x * xp.moveaxis(y, -1, -2)

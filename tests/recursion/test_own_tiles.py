@@ -198,6 +198,16 @@ def test_kinds_of_images(kind, name, block, entries, rng, monkeypatch):
         assert_same(net.kernel_fn(*arguments, ('nngp', 'ntk')), net.kernel_fn(*arguments))
 
 
+@pytest.mark.parametrize('channels', [1, 2, 3])         # of many no area is known: docs/accuracy.md
+@pytest.mark.parametrize('pool', [Flatten(), GlobalAvgPool()], ids=repr)
+@pytest.mark.parametrize('factor', [-1., -4., 1., 2.])
+def test_parallel_images(channels, pool, factor, rng):
+    """Without a bias a rounding of K that is not that of q would move angles by a root of eps."""
+    net = serial(conv((2, 2), b_std=None), Relu(), pool)
+    x = rng.standard_normal((6, 3, 4, channels))
+    assert_same(net.kernel_fn(x, factor * x, ('nngp', 'ntk')), net.kernel_fn(x, factor * x))
+
+
 @pytest.mark.parametrize('letters', ['NHWC', 'NWHC', 'CHWN', 'HNCW', 'WHCN'])
 @pytest.mark.parametrize('layer', [LeakyRelu(.3), Erf()], ids=repr)
 @pytest.mark.parametrize('block', [2 ** 18, 1])
