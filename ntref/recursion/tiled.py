@@ -1,7 +1,7 @@
 """Kernels of inputs in memory, computed in blocks of inputs against blocks of inputs, with or without positions."""
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from math import isqrt, prod
+from math import prod
 from typing import Any
 
 from ..arrays import kind, namespace
@@ -112,9 +112,11 @@ def _blocks(a, b, size, symmetric):
         return rectangles(len(a), len(b), size)
     if a.ndim == 2 and 1 < len(a) and len(a) ** 2 <= min(LISTED, size):
         return [[range(len(a))]]
-    least, most = (1, min(len(a), isqrt(size)) // 2) if a.ndim > 2 else (HIGH, len(a) // 4)
-    high = min(max(size // max(len(a), 1), least), most)                 # so that the lists have few of the pairs
-    return above(len(a), size, max(high, 1))
+    n = max(len(a), 1)
+    least, most = HIGH, n // 4                                           # so that the lists have few of the pairs
+    if a.ndim > 2:
+        least, most = 1, max(n // 8, min(size // n, n) // 2)             # of few small images the tiles are few, too
+    return above(len(a), size, max(min(max(size // n, least), most), 1))
 
 
 def _pairs_within(xp, ranges):
