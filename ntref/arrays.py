@@ -27,8 +27,8 @@ from numpy.random.bit_generator import ISpawnableSeedSequence
 from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'free_on_device',
-           'generator', 'is_array', 'kind', 'load', 'namespace', 'plain',
+__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator',
+           'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'plain',
            'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
@@ -325,13 +325,9 @@ def untraced(a: Any) -> Any:
     return a
 
 
-def free_on_device(a: Any) -> int | None:
-    """Return the bytes free on the GPU of the array a, including CuPy's own pool; None for arrays on the host."""
-    library: Any = kind(a)
-    if library != 'cupy':
-        return None
-    cupy = import_module(library)
-    return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+def is_on_device(a: Any) -> bool:
+    """True if `a` is an array on a GPU."""
+    return kind(a) == 'cupy'
 
 
 def plain(a: Number) -> float:

@@ -185,7 +185,7 @@ def momentum_predictor(g_dd: Array, y_train: Array, loss: Callable[[Array, Array
                        ) -> tuple[Callable, Callable, Callable]:
     r"""Predict the outputs during gradient descent with momentum (heavy ball) on any loss: `predict.gradient_descent`.
 
-    .. math:: \frac{d^2f}{dt^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{dt}
+    .. math:: \frac{d^2f}{dt^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning\_rate}}} \frac{df}{dt}
         - \Theta \frac{\partial L}{\partial f_t}
 
     Parameters

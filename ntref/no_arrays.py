@@ -3,7 +3,8 @@ from typing import Any
 
 import numpy
 
-__all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'is_followed', 'no_array']
+__all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'is_followed', 'is_traced',
+           'no_array']
 
 PLAIN = numpy.ndarray, numpy.memmap
 """NumPy's arrays whose entries are what they seem. A subclass may mean something of its own by them."""
@@ -22,6 +23,11 @@ def _is_jax(a):
     return _library(a) in ('jax', 'jaxlib')
 
 
+def is_traced(a: Any) -> bool:
+    """True if `a` has no numbers yet, because grad, jit or vmap of JAX trace it."""
+    return _is_jax(a) and 'Tracer' in type(a).__name__
+
+
 INSTEAD = (
     (is_followed,
      'autograd follows it, but no derivatives go through this function. Differentiate kernel_fn '
@@ -32,7 +38,7 @@ INSTEAD = (
      'mask_constant or stax.MaskedArray, see docs/masks.md.'),
     (lambda a: isinstance(a, numpy.ndarray),
      'Its operators and axes may have meanings of their own: take numpy.asarray of it.'),
-    (lambda a: _is_jax(a) and 'Tracer' in type(a).__name__,
+    (is_traced,
      'JAX traces it, but grad, jit and vmap of JAX do not go through ntref. Differentiate by '
      'autograd, see docs/coming-from-neural-tangents.md#what-can-be-differentiated.'),
     (_is_jax,

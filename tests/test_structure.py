@@ -38,8 +38,9 @@ ALLOWED = {
     'once': {},
     'drawing': {},
     'duals.geometry': {'arrays', 'derivatives', 'once', 'types'},
-    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry'},
     'duals.angle': {'types'},
+    'duals.on_device': {'types', 'duals.angle', 'duals.geometry'},
+    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry', 'duals.on_device'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.geometry', 'duals.pair'},
     'duals.partials': {'arrays', 'derivatives', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry',
@@ -53,7 +54,8 @@ ALLOWED = {
     'duals.truncated': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price'},
     'duals.exponential_unit': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price', 'duals.truncated'},
     'duals.generic': {'in_place', 'ranges', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry', 'duals.pair'},
-    'duals.fast': {'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry', 'duals.pair'},
+    'duals.fast': {'arrays', 'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry',
+                   'duals.on_device', 'duals.pair'},
     'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types'},
     'recursion.signal': {'arguments', 'arrays', 'types'},
     'recursion.positions': {'arrays', 'types'},
@@ -68,24 +70,25 @@ ALLOWED = {
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.cover': {},
     'engine.run': {'arguments'},
+    'engine.device': {'arrays', 'engine.cover'},
     'engine.memory': {},
     'engine.cost': {},
-    'engine.forms': {'no_arrays', 'once', 'tuples'},
+    'engine.forms': {'no_arrays', 'once', 'tuples', 'engine.device'},
     'engine.places': {},
     'engine.chunks': {'engine.places'},
     'engine.sink': {},
     'engine.store': {'engine.chunks', 'engine.places', 'engine.sink'},
     'engine.archive': {'engine.chunks', 'engine.forms', 'engine.places', 'engine.store'},
     'engine.blocks': {'arrays', 'no_arrays', 'types'},
-    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.forms',
-                     'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
+    'engine.batch': {'arguments', 'no_arrays', 'trees', 'types', 'engine.blocks', 'engine.cover', 'engine.device',
+                     'engine.forms', 'engine.memory', 'engine.places', 'engine.run', 'engine.sink', 'engine.store'},
     'engine.__init__': {'engine.batch', 'engine.run', 'engine.store'},
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
     'recursion.tape': {'arrays', 'windows', 'duals.geometry'},
-    'recursion.tile': {'arrays', 'types', 'windows', 'duals.fast', 'duals.generic', 'duals.geometry', 'duals.pair',
-                       'recursion.part', 'recursion.positions', 'recursion.signal', 'recursion.start',
-                       'recursion.state', 'recursion.steps', 'recursion.tape'},
-    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.run',
+    'recursion.tile': {'arrays', 'types', 'windows', 'duals.generic', 'duals.geometry', 'duals.pair',
+                       'engine.device', 'recursion.part', 'recursion.positions', 'recursion.signal',
+                       'recursion.start', 'recursion.state', 'recursion.steps', 'recursion.tape'},
+    'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.device', 'engine.run',
                         'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.tape',
                         'recursion.tile'},
     'recursion.leaves': {'derivatives'},
@@ -102,9 +105,9 @@ ALLOWED = {
     'stax.given': {'arguments', 'arrays', 'trees', 'types', 'recursion.kernel', 'recursion.signal',
                    'recursion.start', 'stax.masking', 'stax.trees'},
     'stax.numbers': {'derivatives'},
-    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.memory', 'recursion.primitive', 'recursion.reverse',
-                  'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given', 'stax.numbers',
-                  'stax.trees'},
+    'stax.plan': {'arrays', 'derivatives', 'types', 'engine.device', 'engine.memory', 'recursion.primitive',
+                  'recursion.reverse', 'recursion.signal', 'recursion.start', 'recursion.tiled', 'stax.given',
+                  'stax.numbers', 'stax.trees'},
     'stax.located': {},
     'stax.written': {'arguments', 'stax.located'},
     # what networks show of themselves
@@ -172,8 +175,9 @@ ALLOWED = {
                       'stax.layers.elementwise', 'stax.layers.embedding', 'stax.layers.graph',
                       'stax.layers.normalization', 'stax.layers.piecewise', 'stax.layers.pooling',
                       'stax.layers.reshaping', 'stax.layers.sliding', 'stax.layers.smooth'},
+    'stax.named': {'arguments', 'stax', 'types', 'stax.layer', 'stax.layers.nonlinearity'},
     # kernels in, predictions out: knows matrices, no layers
-    'predict.layout': {'arguments', 'arrays', 'no_arrays', 'types'},
+    'predict.layout': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.device'},
     'predict.factor': {'arrays', 'once', 'types'},
     'predict.predictor': {},
     'predict.kept': {'arrays', 'types', 'predict.factor'},
@@ -206,9 +210,9 @@ ALLOWED = {
     'predict.loss': {'predict.layout'},
     'predict.ode': {'engine.run'},
     'predict.equations': {'predict.factor', 'predict.loss'},
-    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
-                     'predict.equations', 'predict.iterative', 'predict.layout', 'predict.loss', 'predict.ode',
-                     'predict.predictor'},
+    'predict.flow': {'arguments', 'arrays', 'no_arrays', 'trees', 'types', 'engine.device', 'engine.run',
+                     'predict.closed_form', 'predict.equations', 'predict.iterative', 'predict.layout',
+                     'predict.loss', 'predict.ode', 'predict.predictor'},
     'predict.ridge': {'types', 'predict.bayes', 'predict.closed_form', 'predict.factor'},
     'predict.laplace': {'arguments', 'arrays', 'no_arrays', 'types', 'engine.run', 'predict.closed_form',
                         'predict.factor', 'predict.gaussian', 'predict.iterative', 'predict.layout',
@@ -262,10 +266,19 @@ ALLOWED = {
     'plot.networks': {'arguments', 'drawing', 'empirical', 'stax', 'types'},
     'plot.phases': {'drawing', 'types', 'duals.pair'},
     'plot.__init__': {'arguments', 'plot.gaussians', 'plot.kernels', 'plot.networks', 'plot.phases', 'plot.trained'},
+    # a page to play with
+    'playground.state': {'arguments'},
+    'playground.infinite': {'predict', 'stax', 'types', 'engine.run', 'playground.state', 'plot.phases'},
+    'playground.finite': {'predict', 'trees', 'types', 'engine.run'},
+    'playground.script': {'playground.finite', 'playground.state'},
+    'playground.answers': {'predict', 'playground.finite', 'playground.infinite', 'playground.script',
+                           'playground.state'},
+    'playground.server': {'playground.answers'},
+    'playground.__init__': {'playground.server', 'playground.state'},
     # estimators of scikit-learn: on top of all
-    'estimators.inputs': {'arguments', 'types'},
-    'estimators.networks': {'arguments', 'stax', 'types', 'stax.layers.nonlinearity'},
-    'estimators.ridges': {'arguments', 'predict.ridge'},
+    'estimators.inputs': {'arguments', 'no_arrays', 'types'},
+    'estimators.networks': {'arguments', 'stax', 'types', 'stax.named'},
+    'estimators.ridges': {'arguments', 'arrays', 'predict.ridge'},
     'estimators.solved': {'predict.bayes', 'predict.closed_form', 'predict.gaussian', 'predict.iterative_gaussian',
                           'predict.layout'},
     'estimators.base': {'arguments', 'types', 'engine.batch', 'engine.cover', 'engine.run', 'estimators.inputs',
@@ -275,7 +288,7 @@ ALLOWED = {
     'estimators.classifiers': {'arguments', 'arrays', 'predict', 'types', 'engine.cover', 'engine.run',
                                'estimators.base', 'estimators.calibration', 'estimators.ridges', 'predict.laplace',
                                'predict.layout', 'predict.ridge'},
-    'estimators.kernel': {'stax', 'types', 'engine.cover', 'estimators.inputs', 'estimators.networks'},
+    'estimators.kernel': {'stax', 'types', 'engine.cover', 'estimators.inputs', 'estimators.networks', 'stax.named'},
     'estimators.kept': {'stax', 'engine.archive', 'estimators.base', 'estimators.classifiers', 'estimators.inputs',
                         'estimators.regressors', 'estimators.solved', 'predict.ensemble', 'predict.predictor'},
     'estimators.__init__': {'estimators.classifiers', 'estimators.kept', 'estimators.kernel', 'estimators.regressors'},
@@ -312,15 +325,29 @@ ALLOWED = {
                         'stax.layers.weighted'},
     'oracle.conformance': {'__init__', 'arguments', 'engine.run', 'oracle.adapter', 'oracle.cases', 'oracle.mistakes'},
     'oracle.report': {'oracle.conformance'},
+    'oracle.on_device': {'arrays', 'stax', 'trees', 'engine.batch', 'engine.device', 'oracle.answers', 'oracle.cases',
+                         'oracle.mistakes', 'oracle.worker'},
+    'oracle.device_report': {'__init__', 'oracle.on_device', 'oracle.report'},
     'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.inside', 'oracle.report'},
+    # scripts for Neural Tangents, read and never run
+    'migration.scripts': {},
+    'migration.names': {},
+    'migration.rules': {},
+    'migration.of_jax': {'migration.rules'},
+    'migration.of_tangents': {'migration.rules'},
+    'migration.findings': {'migration.names', 'migration.of_jax', 'migration.of_tangents', 'migration.rules',
+                           'migration.scripts'},
+    'migration.report': {'migration.findings', 'migration.rules', 'migration.scripts'},
+    'migration.__init__': {'migration.findings', 'migration.report', 'migration.scripts'},
     'demos.dense': {'arrays', 'predict', 'stax'},
     'demos.conv': {'arrays', 'predict', 'stax', 'demos.dense'},
     'demos.__init__': {'demos.conv', 'demos.dense'},
     'cli.flags': {},
-    'cli.inputs': {'stax'},
+    'cli.inputs': {'arguments', 'stax', 'stax.named'},
     'cli.messages': {'stax', 'types'},
     'cli.demo': {'cli.flags', 'demos.conv', 'demos.dense'},
     'cli.training_set': {'predict', 'cli.flags', 'cli.inputs', 'cli.messages', 'predict.ridge'},
+    'cli.playground': {'playground', 'cli.flags'},
     'cli.plot': {'drawing', 'plot', 'cli.flags', 'cli.inputs', 'cli.messages', 'cli.training_set', 'demos.dense'},
     'cli.kernel': {'cli.flags', 'cli.inputs', 'cli.messages', 'engine.batch', 'engine.places'},
     'cli.explain': {'cli.flags', 'cli.kernel'},
@@ -328,8 +355,10 @@ ALLOWED = {
     'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certify'},
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
+    'cli.gpu_check': {'cli.flags', 'oracle.device_report', 'oracle.on_device'},
+    'cli.migrate': {'migration', 'cli.flags'},
     'cli.__init__': {'__init__', 'cli.cases', 'cli.certify', 'cli.conform', 'cli.demo', 'cli.explain', 'cli.flags',
-                     'cli.kernel', 'cli.plot', 'cli.predict'},
+                     'cli.gpu_check', 'cli.kernel', 'cli.migrate', 'cli.playground', 'cli.plot', 'cli.predict'},
     '__main__': {'cli'},
 }
 """Module -> what it may import of ntref. An arrow points up in this table, never down."""
@@ -345,7 +374,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
     'testing.comparing',
     'testing.contracts', 'testing.finite', 'testing.check', 'cli.cases', 'cli.inputs', 'cli.plot', 'cli.predict',
-    'cli.training_set',
+    'cli.training_set', 'playground.infinite',
     'empirical.monte_carlo', *(
         f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
@@ -355,7 +384,9 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
-        'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'})
+        'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
+    'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
+    'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
@@ -620,7 +651,8 @@ def test_the_map_has_each_folder_and_top_level_module_once():
              for name in re.findall('`([^`]*)`', row.split(' | ')[0])]
     folders = {f'{path.parent.relative_to(PACKAGE.parent)}/' for path in PACKAGE.rglob('*/__init__.py')} - {'ntref/'}
     modules = {f'ntref/{path.name}' for path in PACKAGE.glob('*.py')} - {'ntref/__init__.py'}
-    assert sorted(named) == sorted(folders | modules | {'tests/', 'validation/', 'docs/theory/'})
+    pages = {f'docs/{name}/' for name in ('theory', 'learn', 'gallery', 'play', 'reference', '_ext')}
+    assert sorted(named) == sorted(folders | modules | pages | {'tests/', 'validation/'})
 
 
 # ------------------------------------------------------------------ where tests are
@@ -718,7 +750,7 @@ def test_the_reader_of_statements_sees_them():
 def test_what_profiles_name_exists():
     for test in [*SAMPLED, *LONG]:
         file, _, name = test.partition('::')
-        path, = [*TESTS.rglob(file), *(ROOT / 'docs').rglob(file)]
+        path, = [path for path in [*TESTS.rglob(file), *(ROOT / 'docs').rglob(file)] if '_build' not in path.parts]
         assert not name or name in [getattr(node, 'name', None) for node in ast.parse(path.read_text()).body], test
 
 

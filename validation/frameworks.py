@@ -3,6 +3,7 @@
     python validation/frameworks.py torch          # needs torch
     python validation/frameworks.py jax            # needs jax, flax and equinox
     python validation/frameworks.py resnet         # needs torch: a ResNet's kernel beside that by torch alone
+    python validation/frameworks.py estimators     # needs scikit-learn, and torch or jax: their arrays in estimators
 
 Each recipe is a function that returns a `Differentiable` and parameters; it is compared with the contraction of whole
 Jacobians by the framework alone, and the largest relative difference is printed.
@@ -10,6 +11,7 @@ Jacobians by the framework alone, and the largest relative difference is printed
 import sys
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
@@ -244,5 +246,35 @@ def of_a_resnet():
             print(f'{name}: {seconds:.2f} s, {abs(kernel - right).max() / abs(right).max():.1e}')
 
 
+# ------------------------------------------------------------------ estimators
+
+def in_estimators():
+    """Print the largest differences of predictions for arrays of each framework that is here from those for NumPy's."""
+    from ntref import estimators
+    x = numpy.random.default_rng(0).standard_normal((40, 3))
+    x_test = x[:5] / 2
+    targets = {estimators.NNGPRegressor: x[:, 0], estimators.NTKRegressor: x[:, 0],
+               estimators.NNGPClassifier: x[:, 0] > 0, estimators.NTKClassifier: x[:, 0] > 0}
+    for kind, convert in kinds_of_arrays().items():
+        for estimator, y in targets.items():
+            expected = estimator().fit(x, y).predict(x_test)
+            found = estimator().fit(convert(x), convert(y)).predict(convert(x_test))
+            print(f'{kind}, {estimator.__name__}: {abs(found * 1. - expected * 1.).max():.1e}')
+
+
+def kinds_of_arrays():
+    """Return {name: conversion} for the frameworks that are installed."""
+    kinds = {}
+    if find_spec('torch'):
+        torch = import_module('torch')
+        kinds['torch'] = torch.as_tensor
+        kinds['torch, with gradients'] = lambda a: torch.as_tensor(a).double().requires_grad_()
+    if find_spec('jax'):
+        jax = import_module('jax')
+        jax.config.update('jax_enable_x64', True)
+        kinds['jax'] = jax.numpy.asarray
+    return kinds
+
+
 if __name__ == '__main__':
-    {'torch': by_torch, 'jax': by_jax, 'resnet': of_a_resnet}[sys.argv[1]]()
+    {'torch': by_torch, 'jax': by_jax, 'resnet': of_a_resnet, 'estimators': in_estimators}[sys.argv[1]]()

@@ -131,8 +131,27 @@ def first(path):
     figure.savefig(path, dpi=80)
 
 
+def what(path):
+    """The first page's: networks at initialization, the ensemble trained, and the tangent kernel behind both."""
+    net = stax.serial(stax.Dense(512, 1.5, .5), stax.Erf(), stax.Dense(1, 1.5, .5))
+    x, grid = np.linspace(-2, 2, 9)[:, None], np.linspace(-4, 4, 201)
+    predict_fn = predict.gradient_descent_mse_ensemble(net, x, np.sin(x), diag_reg=1e-6)
+    figure = Figure(figsize=(12, 3.4), layout='constrained')
+    before, after, kernel = figure.subplots(1, 3, width_ratios=(1.3, 1.3, 1))
+    plot.prior(net, grid, ax=before).set_title('random weights')
+    plot.posterior(predict_fn, grid, ax=after).set_title('trained on nine points')
+    after.plot(grid, np.sin(grid), color='gray', ls=':', zorder=0)
+    plot.heatmap(net.kernel_fn(grid[:, None], get='ntk'), ax=kernel).set_title('the tangent kernel')
+    ticks = np.linspace(0, len(grid) - 1, 5)
+    for axis in kernel.xaxis, kernel.yaxis:
+        axis.set_ticks(ticks, [f'{grid[int(i)]:.0f}' for i in ticks])
+    kernel.set(xlabel='x', ylabel="x'")
+    figure.savefig(path, dpi=100)
+
+
 if __name__ == '__main__':
     PICTURES.mkdir(exist_ok=True)
+    what(PICTURES / 'what.png')
     first(PICTURES / 'first.png')
     phases(PICTURES / 'phases.png')
     angles(PICTURES / 'angles.png')

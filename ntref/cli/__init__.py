@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import cases, certify, conform, demo, explain, kernel, plot, predict
+from . import cases, certify, conform, demo, explain, gpu_check, kernel, migrate, playground, plot, predict
 from .flags import Parser
 
 __all__ = ['main', 'parser']
 
-COMMANDS = demo, explain, plot, predict, kernel, certify, cases, conform
+COMMANDS = demo, playground, explain, plot, predict, kernel, certify, cases, conform, migrate, gpu_check
 FAILURES = (ImportError, OSError, TypeError, ValueError, MemoryError, ArithmeticError, RuntimeError,
             argparse.ArgumentTypeError)
 INTERRUPTED = 130       # the status of a shell for SIGINT

@@ -1,5 +1,6 @@
 """The command `ntref conform`."""
 import sys
+from importlib import import_module
 from typing import Any
 
 from .flags import add_command, new_file, positive
@@ -35,11 +36,14 @@ def _run(args):
     from ..oracle import conform, conformance_cases, report
     cases = conformance_cases(args.select, dtype=args.dtype)
     width = max(len(case.name) for case in cases)
+    write = import_module('tqdm.auto').tqdm.write
 
     def row(outcome):
-        print(report.line(outcome, width), *report.details(outcome), sep='\n    ', flush=True)
+        """Print above the bar, if there is one."""
+        write('\n    '.join([report.line(outcome, width), *report.details(outcome)]))
+        sys.stdout.flush()
     result = conform(args.adapter, args.select, args.dtype, args.python, args.time_limit,
-                     progress=None if args.json else False, each=None if args.json else row)
+                     each=None if args.json else row)
     for path, as_text in ((args.report, report.as_html), (args.junit, report.as_junit)):
         if path:
             with open(path, 'w', encoding='utf-8') as page:

@@ -41,7 +41,8 @@ def add_command(commands: Any, name: str, about: str, run: Callable[[Any], int |
 
 def add_network(command: Any) -> None:
     """Add the argument that `inputs.network` reads."""
-    command.add_argument('spec', metavar='NET.json', help='the network, as net.to_spec() gives it')
+    command.add_argument('spec', metavar='NET', help='the network: a file with the JSON of net.to_spec(); or an '
+                         'activation for 3 layers of it, such as relu, or erf,depth=1,W_std=1.5,b_std=0.1')
 
 
 # ------------------------------------------------------------------ values of flags

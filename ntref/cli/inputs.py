@@ -1,26 +1,65 @@
-"""Files that commands read: networks as JSON; arrays as numpy.save and numpy.savez write them, or as CSV."""
+"""What commands read: networks as JSON or by a short name; arrays as NumPy writes them, or as CSV."""
 import csv
 import json
 from pathlib import Path
 
 import numpy
 
+from ..arguments import suggestion
 from ..stax import Layer, from_spec
+from ..stax.named import ACTIVATIONS, activation_of, network_of
 
-__all__ = ['KINDS', 'array', 'network', 'tables']
+__all__ = ['KINDS', 'array', 'names_in', 'network', 'nonlinearity', 'tables']
 
 KINDS = '.npy, .npz or .csv'
 NPY = b'\x93NUMPY'
 ZIP = b'PK'
+ARGUMENTS = {'depth': int, 'W_std': float, 'b_std': float}       # of short names
 
 
-def network(path: str) -> Layer:
-    """Return the network in a JSON file.
+def network(text: str) -> Layer:
+    """Return the network of a JSON file, or of a short name, the arguments of `network_of`, for inputs with features.
 
     Raises
     ------
-    ValueError : the file is no JSON, or no network. OSError : it cannot be read.
+    ValueError : the file is no JSON, or no network; a short name of other arguments. OSError : it cannot be read.
+
+    Examples
+    --------
+    >>> network('erf,depth=1,W_std=1.5')
+    serial(Dense(512, 1.5, 0.1), Erf(), Dense(1, 1.5, 0.1))
     """
+    name, *given = text.split(',')
+    if _is_short(name, text):
+        return network_of(activation=name, **dict(_argument(one, text) for one in given))
+    return _in_file(text)
+
+
+def nonlinearity(text: str) -> Layer:
+    """Return the nonlinearity of a name or of a JSON file; raise as `network`."""
+    return activation_of(text) if _is_short(text, text) else _in_file(text)
+
+
+def _is_short(name, text):
+    """True for the name of an activation, and no file of that name."""
+    return name.lower() in ACTIVATIONS and not Path(text).exists()
+
+
+def _argument(text, whole):
+    """Return (name, number) of one argument."""
+    name, _, number = text.partition('=')
+    try:
+        return name, ARGUMENTS[name](number)
+    except (KeyError, ValueError):
+        raise ValueError(f'expected an activation and numbers such as relu,depth=3,W_std=1.5,b_std=0.1, got {whole}, '
+                         f'with {text!r:.100}.{suggestion(name, ARGUMENTS)}') from None
+
+
+def _in_file(path):
+    if not Path(path).exists():
+        name = path.partition(',')[0]
+        raise FileNotFoundError(f'expected a file of a network as JSON, or an activation such as relu or erf,depth=1, '
+                                f'got {path}: there is no such file.{suggestion(name, ACTIVATIONS)}')
     with open(path, 'rb') as f:
         try:
             spec = json.load(f)
@@ -91,14 +130,42 @@ def _archive(f, allow_pickle):
         return dict(found.items())
 
 
-def _csv(path):
-    """Return the rows of numbers of a CSV file; a first row without any number is a header."""
+def names_in(path: str) -> list[str] | None:
+    """Return the names of the columns in a CSV file; None for another file, or one without a header.
+
+    Raises
+    ------
+    ValueError : the file has no text, or a column has no name. OSError : it cannot be read.
+    """
+    if Path(path).suffix.lower() != '.csv':
+        return None
+    return _header(_rows(path), path)
+
+
+def _rows(path):
+    """Return the rows of a CSV file as text."""
     with open(path, newline='', encoding='utf-8-sig') as f:
         try:
-            rows = [row for row in csv.reader(f) if row]
+            return [row for row in csv.reader(f) if row]
         except (csv.Error, UnicodeDecodeError) as e:
             raise ValueError(f'expected rows of numbers in {path}, got: {e}') from e
-    if rows and not any(map(_is_number, rows[0])):
+
+
+def _header(rows, path):
+    """Return the first row if it has no number, or None; raise ValueError where it names all columns but the first."""
+    if not rows or any(map(_is_number, rows[0])):
+        return None
+    names = [name.strip() for name in rows[0]]
+    if len(names) > 1 and not names[0] and all(names[1:]):
+        raise ValueError(f'expected a name for each column of {path}, got none for the first: are these the names of '
+                         'rows? Write the table without them: row.names=FALSE in R, index=False in pandas.')
+    return names
+
+
+def _csv(path):
+    """Return the rows of numbers of a CSV file; a first row without any number is a header."""
+    rows = _rows(path)
+    if _header(rows, path):
         rows = rows[1:]
     if not rows:
         raise ValueError(f'expected rows of numbers in {path}, got none.')

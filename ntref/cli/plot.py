@@ -1,11 +1,13 @@
 """The command `ntref plot`."""
+import argparse
 from importlib import import_module
+from pathlib import PurePath
 from typing import Any
 
 import numpy
 
 from .flags import add_command, add_network, new_file
-from .inputs import KINDS, array, network
+from .inputs import KINDS, array, network, nonlinearity
 from .messages import warnings_said
 from .training_set import add_training_set, inputs_in, refuse_other_columns, trained, training_set
 
@@ -25,12 +27,14 @@ OF_INPUTS = {
 OF_TRAINING = {
     'posterior': ('posterior', 'predictions after training, with their bands'),
     'training': ('training', 'outputs during training, with their bands'),
+    'movie': ('training_movie', 'predictions during training, as an animated GIF'),
 }
 OF_KERNELS = 'heatmap', 'spectrum'
 WITHOUT_GET = 'depth', 'phases'
 ASIDE = .5              # of the range of the training inputs, on either side, where predictions are drawn
 POINTS = 201            # where they are drawn
 FIRST = 1e-4            # of the last time, where training is drawn from on
+FRAMES = 40             # of a movie
 
 
 def add(commands: Any) -> None:
@@ -38,7 +42,8 @@ def add(commands: Any) -> None:
     plot = add_command(
         commands, 'plot', 'draw a picture of a network or its kernel', _run,
         ['plot angle net.json --figure angle.pdf', 'plot spectrum net.json x.csv --get nngp',
-         'plot phases tanh.json', 'plot posterior net.json train.csv --diag-reg evidence'],
+         'plot phases tanh', 'plot posterior net.json train.csv --diag-reg evidence',
+         'plot movie erf,depth=2 train.csv --figure movie.gif'],
         'explain-and-plot.md#in-a-shell')
     pictures = plot.add_subparsers(dest='picture', required=True, metavar='PICTURE')
     for name, (_, about) in (OF_NETWORKS | OF_INPUTS | OF_TRAINING).items():
@@ -52,22 +57,34 @@ def add(commands: Any) -> None:
                                  'inputs, if these have one feature)')
         elif name not in WITHOUT_GET:
             picture.add_argument('--get', choices=('nngp', 'ntk'), default='ntk', help='which kernel (%(default)s)')
-        picture.add_argument('--figure', type=new_file, default=f'ntref-{name}.png', metavar='FILE',
+        is_movie = name == 'movie'
+        picture.add_argument('--figure', type=_gif if is_movie else new_file, metavar='FILE',
+                             default=f'ntref-{name}.{"gif" if is_movie else "png"}',
                              help='where to save it (%(default)s)')
+
+
+def _gif(text):
+    if PurePath(text).suffix.lower() != '.gif':
+        raise argparse.ArgumentTypeError(f'expected a file that ends in .gif, got {text!r:.100}')
+    return new_file(text)
 
 
 def _run(args):
     from .. import plot
     from ..demos.dense import refuse_format
     from ..drawing import axes
-    net = network(args.spec)
+    net = (nonlinearity if args.picture == 'phases' else network)(args.spec)
     name, _ = (OF_NETWORKS | OF_INPUTS | OF_TRAINING)[args.picture]
     ax = axes()
-    refuse_format(import_module('matplotlib.figure'), args.figure)
+    if args.picture != 'movie':
+        refuse_format(import_module('matplotlib.figure'), args.figure)
     options = {} if args.picture in (*WITHOUT_GET, *OF_KERNELS) else {'get': args.get}
     with warnings_said('plot'):
-        getattr(plot, name)(*_given(args, net), ax=ax, **options)
-    ax.figure.savefig(args.figure)
+        drawn = getattr(plot, name)(*_given(args, net), ax=ax, **options)
+    if args.picture == 'movie':
+        drawn.save(args.figure, writer='pillow')
+    else:
+        ax.figure.savefig(args.figure)
     print(f'Figure: {args.figure}')
 
 
@@ -84,6 +101,8 @@ def _given(args, net):
     if args.picture == 'posterior':
         return [predictor, x_test, args.t]
     last = args.t or 1e4
+    if args.picture == 'movie':
+        return [predictor, numpy.geomspace(FIRST * last, last, FRAMES), x_test]
     return [predictor, numpy.geomspace(FIRST * last, last, POINTS), x_test if args.test else None]
 
 

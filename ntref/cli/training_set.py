@@ -9,7 +9,7 @@ import numpy
 from ..predict import gradient_descent_mse_ensemble
 from ..predict.ridge import WAYS, chosen
 from .flags import positive, whole
-from .inputs import array, tables
+from .inputs import array, names_in, tables
 from .messages import say_cost
 
 __all__ = ['add_training_set', 'inputs_in', 'refuse_other_columns', 'trained', 'training_set']
@@ -75,10 +75,14 @@ def _columns(y):
 
 
 def refuse_other_columns(x: numpy.ndarray, x_test: numpy.ndarray, train: str, test: str) -> None:
-    """Raise ValueError unless the test inputs, of the file `test`, have the shape of those of the file `train`."""
+    """Raise ValueError unless the test inputs, in `test`, have the shape and the names of those in the file `train`."""
     if x.shape[1:] != x_test.shape[1:]:
         raise ValueError(f'expected inputs in {test} of the shape of those in {train}, {x.shape[1:]}, got '
                          f'{x_test.shape[1:]}.')
+    names, test_names = names_in(train), names_in(test)
+    if names and test_names and names[:x.shape[1]] != test_names:
+        raise ValueError(f'expected the columns {", ".join(names[:x.shape[1]])} in {test}, in the order of {train}, '
+                         f'got {", ".join(test_names)}.')
 
 
 # ------------------------------------------------------------------ training

@@ -14,7 +14,7 @@ import numpy
 
 from ..types import Array
 
-__all__ = ['angle_to_axis', 'arctan', 'complement_of', 'has_fast_arctan2']
+__all__ = ['ZETA', 'angle_to_axis', 'arctan', 'complement_of', 'has_fast_arctan2']
 
 FRACTIONS = {                       # by the bytes of a number: c_0, (c_i, b_i); relative errors 2.8e-9 and 5.0e-17
     4: (.17392311216413678, (
@@ -29,6 +29,10 @@ FRACTIONS = {                       # by the bytes of a number: c_0, (c_i, b_i);
         (.15124519216022536, 1.2668141596754925),
         (.058859698895863136, 1.0458816246936995))),
 }
+
+ZETA = 1.6449340668482264, 1.0823232337111382, 1.0173430619844491, 1.0040773561979443, 1.0009945751278181, \
+    1.000246086553308, 1.0000612481350587, 1.0000152822594087, 1.000003817293265, 1.0000009539620339
+"""zeta(2), zeta(4), ..."""
 
 
 @cache

@@ -7,24 +7,21 @@ from math import ceil, log, pi
 import numpy
 
 from .. import duals
+from ..arrays import is_on_device
 from ..in_place import scaled
 from ..types import Array, Number
-from .angle import angle_to_axis
+from . import on_device
+from .angle import ZETA, angle_to_axis
 from .generic import Fused, are_opposite, has_squares, have_zeros, right_angle_less
 from .geometry import MAX_LENGTH_RATIO, Cov
 from .pair import Pair
 
-__all__ = ['BLOCK', 'abrelu']
-
-BLOCK = 2 ** 18        # float64 entries of a block: with fewer threads wait for each other
+__all__ = ['abrelu']
 
 OBTUSE_ANGLE = 2.5     # above, lack' of a function that is nearly even is left to the plain form
 SERIES_ANGLE = .05     # below, j_delta = A - theta K would be less accurate than about 1e-14
 OBTUSE_SERIES_ANGLE = .5   # where K < 0, K' may be as small as j: below, A - t |K| would lose its digits
 EPS = 2e-16                # of the first term, where the series ends
-ZETA = 1.6449340668482264, 1.0823232337111382, 1.0173430619844491, 1.0040773561979443, 1.0009945751278181, \
-    1.000246086553308, 1.0000612481350587, 1.0000152822594087, 1.000003817293265, 1.0000009539620339
-"""zeta(2), zeta(4), ..."""
 FEW = 16               # if one of FEW pairs, or more, is below, the series is summed for all
 
 
@@ -37,9 +34,14 @@ def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
     if p.is_generic:
         return _abrelu_generic(p, ntk, a, b)
     stays_opposite = p.has_area and a * b > 0 and are_opposite(p)
-    if c and has_squares(p) and not stays_opposite and (p.has_area or _alike(p)):
-        return _abrelu(p, ntk, a, b)
-    cov, slope = duals.abrelu(p, a, b) if stays_opposite else _plain(p, a, b)
+    is_there = is_on_device(p.k)
+    if c and has_squares(p) and not stays_opposite and (p.has_area or _alike(p)) and (a * b >= 0 or not is_there):
+        if not is_there:
+            return _abrelu(p, ntk, a, b)
+        there, tangent = on_device.abrelu(p, ntk, a, b)
+        return Cov(**there), tangent
+    is_kept = stays_opposite or is_there and p.cov.lack is None
+    cov, slope = duals.abrelu(p, a, b) if is_kept else _plain(p, a, b)
     return cov, None if ntk is None else slope * ntk
 
 

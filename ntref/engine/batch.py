@@ -13,6 +13,7 @@ from ..trees import leaves
 from ..types import HasKernel, KernelFn
 from .blocks import check_per_input, function_of_blocks, of_block
 from .cover import blocks, put_block
+from .device import own_stream, tiles_at_once
 from .forms import apart, digest, together, told
 from .memory import check_memory, check_workers
 from .places import as_path
@@ -120,6 +121,8 @@ class _Batched:
         tile_fn = function_of_blocks(self.of, x1, x2, kwargs)
         is_one = x2 is None or getattr(tile_fn, 'is_one', False)
 
+        threads = tiles_at_once(leaves(x1)[0], self.threads)
+
         def job(at):
             """Return the arguments of `_tile`, after the entries, for the tile `at`."""
             rows, columns = _ranges(at, self.side, shape)
@@ -131,12 +134,12 @@ class _Batched:
         with self._sink(x1, x2, args, kwargs) as sink:
             if sink.entries is None:
                 form, first = _tile(None, *job((0, 0)))
-                _check_fits(first, shape, self.threads, self.out is None, self.limit, self.executor)
+                _check_fits(first, shape, threads, self.out is None, self.limit, self.executor)
                 is_matrix = all(k.ndim == 2 for k in first.values())
                 sink.create(shape, form, first, is_one and is_matrix)
                 if all(shape):
                     sink.write((0, 0), first)
-            self._fill(sink, shape, job)
+            self._fill(sink, shape, job, threads)
         return together(sink.form, sink.kernels())
 
     def _sink(self, x1, x2, args, kwargs) -> AbstractContextManager[Sink]:
@@ -147,7 +150,7 @@ class _Batched:
             'network': told(self.of), 'arguments': told([args, kwargs]),
             'x1': digest(x1), 'x2': digest(x2), 'batch_size': self.side})
 
-    def _fill(self, sink: Sink, shape, job):
+    def _fill(self, sink: Sink, shape, job, threads):
         """Compute all tiles that the sink does not have."""
         down, across = (range(-(-n // self.side)) for n in shape)
         tiles = blocks(down) if sink.symmetric else blocks(down, across)
@@ -155,7 +158,7 @@ class _Batched:
         progress_of = shown(self.progress, 'kernel')
         if self.executor is None:
             in_threads(lambda at: sink.write(at, _tile(sink.entries, *job(at))[1]),
-                       missing, self.threads, progress_of)
+                       missing, threads, progress_of)
             return
         jobs = ((at, _elsewhere, sink.path, at, sink.entries, *job(at)) for at in missing)
         for at, kernels in by_executor(self.executor, jobs, len(missing), progress_of):
@@ -175,7 +178,8 @@ def _tile(entries, shape, kernel_fn, args, options, is_own):
     `entries`: the expected dtypes and shapes of entries, None for any. `is_own`: the tile is of inputs with themselves;
     one half of it mirrors the other, unless there are positions.
     """
-    form, kernels = apart(kernel_fn(*args, **options))
+    with own_stream(leaves(args[0])[0]):
+        form, kernels = apart(kernel_fn(*args, **options))
     for name, k in kernels.items():
         if k.shape[:2] != shape:
             raise ValueError(f'expected kernels {(*shape, ...)} of {shape[0]} inputs with '

@@ -9,6 +9,7 @@ import numpy
 from ..no_arrays import check_entries, check_unfollowed
 from ..once import without_memory
 from ..tuples import named_tuple
+from .device import to_host
 
 __all__ = ['apart', 'digest', 'on_host', 'together', 'told']
 
@@ -22,7 +23,7 @@ def on_host(a: Any) -> numpy.ndarray:
     """
     check_entries(a, 'a kernel')
     check_unfollowed(a, 'a kernel')
-    found = numpy.asarray(a.get() if hasattr(a, 'get') else a)
+    found = numpy.asarray(to_host(a))
     if found.dtype.hasobject:
         raise TypeError(f'expected an array of numbers, got {type(a).__name__} of Python objects.')
     return found

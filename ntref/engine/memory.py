@@ -77,8 +77,9 @@ def check_memory(needed: float, what: str, kept: float, pair: float, limit: floa
     free = host if on_device is None else on_device
     if free is None or needed <= free:
         return
-    side = _side(free / 4, pair)
-    fits = kept <= (inf if host is None else host) / 2
+    there = inf if host is None else host
+    side = _side(min(free, there) / 4, pair)
+    fits = kept <= there / 2
     out = '' if fits else ", out='kernel.zarr'"
     where = 'memory_limit allows' if limit is not None else 'are free'
     if limit is None and on_device is not None:

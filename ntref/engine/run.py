@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache, lru_cache, partial
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
@@ -271,7 +272,10 @@ def _bar(asked, what, unit):
     patience = PATIENCE if asked is None else 0
     if not (is_read if asked is None else as_flag(asked, 'progress')):
         return None
-    return partial(import_module('tqdm.auto').tqdm, desc=what, unit=unit, delay=patience)
+    tqdm = import_module('tqdm.auto' if find_spec('ipywidgets') else 'tqdm').tqdm      # auto warns without widgets
+    if not _can_start(1):
+        tqdm.monitor_interval = 0                          # its watch is a thread
+    return partial(tqdm, desc=what, unit=unit, delay=patience)
 
 
 def _in_notebook():

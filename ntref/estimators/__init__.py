@@ -1,4 +1,5 @@
 """Infinitely wide networks as estimators of scikit-learn: regression, classes with probabilities, and a kernel."""
+import warnings
 from importlib import import_module
 
 try:
@@ -13,3 +14,6 @@ from .regressors import NNGPRegressor, NTKRegressor
 
 __all__ = ['NNGPClassifier', 'NNGPRegressor', 'NTKClassifier', 'NTKRegressor', 'NetworkKernel',
            'load_estimator', 'save_estimator']
+
+# scikit-learn reads the docstrings of estimators that a notebook shows, and says what sections it does not know
+warnings.filterwarnings('ignore', 'Unknown section (Accuracy|Source)', UserWarning, r'sklearn\.externals')

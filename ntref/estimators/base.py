@@ -13,7 +13,7 @@ from ..engine.cover import cuts
 from ..engine.run import blas_for
 from ..predict.ridge import chosen
 from ..types import KernelFn
-from .inputs import Scale, shape_of
+from .inputs import Scale, numbers_of, shape_of
 from .networks import kernel_fn_of
 from .ridges import given
 from .solved import InMemory, OnDisk
@@ -73,6 +73,7 @@ class NetworkEstimator(BaseEstimator):
 
     def _learn_inputs(self, X: Any, y: Any, **options: Any) -> tuple[numpy.ndarray, Any]:
         """Return the inputs as the network takes them, and y; keep how they were scaled, and the network's kernels."""
+        X, y = numbers_of(X, 'X'), numbers_of(y, 'y')
         X, y = validate_data(self, X, y, dtype=numpy.float64, ensure_all_finite=self._finite, **options)
         self.input_shape_ = shape_of(self.input_shape, X.shape[1])
         x = X.reshape(len(X), *self.input_shape_)
@@ -94,6 +95,7 @@ class NetworkEstimator(BaseEstimator):
     def _inputs(self, X: Any) -> numpy.ndarray:
         """Return new inputs as the network takes them."""
         check_is_fitted(self)
+        X = numbers_of(X, 'X')
         X = validate_data(self, X, reset=False, dtype=numpy.float64, ensure_all_finite=self._finite)
         return self.x_scale_.apply(X.reshape(len(X), *self.input_shape_))
 

@@ -5,7 +5,7 @@ import numpy
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from ..arguments import suggestion
+from ..arguments import as_number, suggestion
 from ..arrays import generator
 from ..engine.cover import cuts
 from ..engine.run import blas_for
@@ -251,7 +251,7 @@ class NTKClassifier(_Classifier):
         targets = self._learn_labels(X, y)
         if self.method == 'regression':
             return self._fit_regression(targets)
-        if self.t is None or numpy.ndim(self.t) or not 0 <= self.t < numpy.inf:
+        if self.t is None or not 0 <= as_number(self.t, 't'):
             raise ValueError(f"expected t to be a time >= 0 with method='cross_entropy', got {self.t!r:.100}. That "
                              'loss has no minimum where classes can be told apart.')
         n = len(targets)

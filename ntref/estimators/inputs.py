@@ -7,9 +7,41 @@ from typing import Any
 import numpy
 
 from ..arguments import as_flag, as_wholes
+from ..no_arrays import is_followed, is_traced, no_array
 from ..types import Shape
 
-__all__ = ['Scale', 'shape_of']
+__all__ = ['Scale', 'numbers_of', 'shape_of']
+
+
+def numbers_of(a: Any, name: str) -> Any:
+    """Return `a`, the argument `name`, as scikit-learn reads it: tensors and arrays of JAX as arrays of NumPy.
+
+    Warns
+    -----
+    UserWarning : a tensor that needs gradients, which is taken without them.
+
+    Raises
+    ------
+    TypeError : NumPy cannot read it: it is on a GPU, sparse, or of a type such as bfloat16. Autograd or JAX follows it.
+    """
+    if is_followed(a) or is_traced(a):
+        raise no_array(a, f'{name} to be numbers')
+    if isinstance(a, numpy.ndarray) or not hasattr(a, '__dlpack__'):
+        return a
+    if getattr(a, 'requires_grad', False):
+        warnings.warn(f'{name} needs gradients, which do not go through ntref: its numbers alone are taken. Give '
+                      f'{name}.detach() in its place.', stacklevel=4)
+        a = a.detach()
+    try:
+        numbers = numpy.asarray(a)
+    except (RuntimeError, TypeError) as e:
+        raise TypeError(f'expected {name} to have numbers that NumPy reads, got {type(a).__name__} of '
+                        f'{getattr(a, "dtype", None)} ({str(e).rstrip(".")}). Of a tensor of PyTorch take '
+                        f'{name}.cpu().to_dense().double().') from e
+    if numbers.dtype.kind == 'V':
+        raise TypeError(f'expected {name} to have numbers that NumPy reads, got {type(a).__name__} of {numbers.dtype}. '
+                        f"Take {name}.astype('float32').")
+    return numbers
 
 
 def shape_of(input_shape: Any, features: int) -> Shape:
@@ -42,14 +74,22 @@ class Scale:
 
     @classmethod
     def of(cls, a: numpy.ndarray, is_wanted: Any, name: str) -> 'Scale':
-        """Return the scale of `a`, or mean 0 and deviation 1 unless it `is_wanted`, the argument `name`."""
+        """Return the scale of `a`, or mean 0 and deviation 1 unless it `is_wanted`, the argument `name`.
+
+        Raises
+        ------
+        TypeError : `is_wanted` is no flag. ValueError : numbers whose squares overflow.
+        """
         if not as_flag(is_wanted, name):
             return cls(numpy.zeros(a.shape[-1]), numpy.ones(a.shape[-1]))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), numpy.errstate(over='ignore', invalid='ignore'):
             warnings.filterwarnings('ignore', 'Mean of empty slice|Degrees of freedom', RuntimeWarning)
             rows = a.reshape(-1, a.shape[-1])
             mean = numpy.nan_to_num(numpy.nanmean(rows, 0))
-            std = numpy.nan_to_num(numpy.nanstd(rows, 0))
+            std = numpy.nan_to_num(numpy.nanstd(rows, 0), posinf=numpy.inf)
+        if not numpy.isfinite(std).all():
+            raise ValueError(f'expected numbers whose squares are below 1e308 with {name}=True, got some up to '
+                             f'{numpy.nanmax(abs(rows)):.3g}. Scale them down.')
         is_constant = std <= 10 * numpy.finfo(float).eps * abs(mean)
         return cls(mean, numpy.where(is_constant, 1., std))
 

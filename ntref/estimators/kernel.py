@@ -9,8 +9,9 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
 from .. import stax
 from ..engine.cover import blocks, cuts
+from ..stax.named import B_STD, W_STD
 from ..types import Number
-from .inputs import shape_of
+from .inputs import numbers_of, shape_of
 from .networks import kernel_fn_of
 
 __all__ = ['NetworkKernel', 'with_numbers']
@@ -18,7 +19,6 @@ __all__ = ['NetworkKernel', 'with_numbers']
 SIDE = 256             # inputs on either side of a block through which derivatives go
 OWN = 64               # inputs whose kernel with each other is computed for its diagonal
 HYPER = 'W_std', 'b_std'
-W_STD, B_STD = 2 ** .5, .1           # of the layers that there are without a net
 
 
 def with_numbers(layer: stax.Layer, numbers: dict[str, Number]) -> stax.Layer:
@@ -113,6 +113,8 @@ class NetworkKernel(Kernel):
         x = self._inputs(X)
         if Y is not None and eval_gradient:
             raise ValueError('expected Y=None with eval_gradient=True: gradients are those of a training set.')
+        if self.get not in ('nngp', 'ntk'):
+            raise ValueError(f"expected get to be 'nngp' or 'ntk', got {self.get!r:.100}.")
         given = self._numbers()
         k = self._kernel_fn(given)(x, None if Y is None else self._inputs(Y), self.get)
         return (k, self._gradient(x, given)) if eval_gradient else k
@@ -132,7 +134,7 @@ class NetworkKernel(Kernel):
         return f'NetworkKernel({self.get}{", " if numbers else ""}{numbers})'
 
     def _inputs(self, X):
-        X = numpy.atleast_2d(numpy.asarray(X, float))
+        X = numpy.atleast_2d(numpy.asarray(numbers_of(X, 'X'), float))
         return X.reshape(len(X), *shape_of(self.input_shape, X.shape[1]))
 
     def _numbers(self) -> dict[str, Number]:

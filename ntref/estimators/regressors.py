@@ -101,7 +101,7 @@ class NNGPRegressor(_Regressor):
 
     .. math::
         \text{mean} = K_{*t} A^{-1} y, \qquad \text{covariance} = K_{**} - K_{*t} A^{-1} K_{t*}, \qquad
-        A = K_{tt} + \text{diag_reg}\; \tfrac1n \operatorname{trace} K_{tt}
+        A = K_{tt} + \text{diag\_reg}\; \tfrac1n \operatorname{trace} K_{tt}
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class NTKRegressor(_Regressor):
 
     .. math::
         \text{mean} = B y, \qquad \text{covariance} = S_{**} - B S_{t*} - S_{*t} B^T + B S_{tt} B^T, \qquad
-        B = T_{*t} A^{-1} (1 - e^{-A t / y.\text{size}}), \quad A = T_{tt} + \text{diag_reg}\; \tfrac1n
+        B = T_{*t} A^{-1} (1 - e^{-A t / y.\text{size}}), \quad A = T_{tt} + \text{diag\_reg}\; \tfrac1n
         \operatorname{trace} T_{tt}
 
     with the NTK T and the NNGP S; the loss is half the mean square of the error of normalized targets.

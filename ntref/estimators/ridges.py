@@ -4,6 +4,7 @@ from typing import Any
 import numpy
 
 from ..arguments import as_number, suggestion
+from ..arrays import as_floats
 from ..predict.ridge import WAYS
 
 __all__ = ['given']
@@ -24,7 +25,7 @@ def given(diag_reg: Any, n: int) -> Any:
     if numpy.ndim(diag_reg) == 0:
         diag_reg = as_number(diag_reg, 'diag_reg')
     else:
-        diag_reg = numpy.asarray(diag_reg, float)
+        diag_reg = as_floats(numpy.asarray(diag_reg))[0].astype(float)
         if diag_reg.shape != (n,):
             raise ValueError(f'expected diag_reg to be a number or one for each of the {n} inputs, got shape '
                              f'{diag_reg.shape}. In a split of the data take a number.')

@@ -16,7 +16,7 @@ import typing
 
 import numpy
 
-__all__ = ['answer', 'decoded', 'encoded', 'loaded', 'main']
+__all__ = ['answer', 'decoded', 'encoded', 'loaded', 'main', 'prepared']
 
 NUMBERS = 'float', 'int', 'uint', 'bool'
 SPECIAL = {'nan': float('nan'), 'inf': float('inf'), '-inf': -float('inf')}
@@ -108,7 +108,7 @@ def _called(module, request):
     if not hasattr(module, call):
         raise NotImplementedError('the adapter has no function ' + call)
     inputs = decoded(request['inputs'])
-    result = _arguments(getattr(module, call), call, request['spec'], inputs, request['options'])()
+    result = prepared(getattr(module, call), call, request['spec'], inputs, request['options'])()
     if not isinstance(result, dict):
         names = request['options'].get('get', [])
         if len(names) != 1:
@@ -118,7 +118,7 @@ def _called(module, request):
     return {name: None if a is None else numpy.asarray(a) for name, a in result.items()}
 
 
-def _arguments(f, call, spec, inputs, options):
+def prepared(f: typing.Any, call: str, spec: typing.Any, inputs: dict, options: dict) -> typing.Any:
     """Return a call of f with the arguments of a case; raise NotImplementedError if f does not accept them."""
     if call == 'predict':
         given = [options['function'], inputs, {k: v for k, v in options.items() if k != 'function'}]

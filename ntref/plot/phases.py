@@ -7,9 +7,11 @@ from ..drawing import axes
 from ..duals.pair import Pair
 from ..types import Array
 
-__all__ = ['fixed_points', 'phase_diagram']
+__all__ = ['fixed_points', 'located', 'moments', 'phase_diagram']
 
 SMALLEST, LARGEST, STEPS = 1e-4, 100., 2000          # variances of fixed points that are looked at
+ROUNDING = 1e-9                                      # of W_std^2, which does not depend on q for ReLU without bias
+LEVELS = .1, .3, 1., 3.                              # variances along which thin lines are
 
 
 def fixed_points(activation: Any, W_std: Array, b_std: Array) -> tuple[Array, Array]:
@@ -26,7 +28,7 @@ def fixed_points(activation: Any, W_std: Array, b_std: Array) -> tuple[Array, Ar
 
     Returns
     -------
-    q*, chi : arrays (m, n)         NaN where q* is above 100.
+    q*, chi : arrays (m, n)         NaN where variances grow beyond 100; q* = 1e-4 where they vanish.
 
     Accuracy
     --------
@@ -36,10 +38,33 @@ def fixed_points(activation: Any, W_std: Array, b_std: Array) -> tuple[Array, Ar
     ------
     Schoenholz et al. 2017 (arXiv:1611.01232); docs/theory/dense.md#phase-diagrams.
     """
+    return located(moments(activation), W_std, b_std)
+
+
+def moments(activation: Any) -> tuple[Array, Array, Array]:
+    """Return variances q, and E phi(u)^2 and E phi'(u)^2 of Gaussian u of these variances."""
     q = numpy.geomspace(SMALLEST, LARGEST, STEPS)
-    cov, slope = activation.dual(Pair.same(q))
-    rows = [numpy.interp(W_std ** 2, (q - b ** 2) / cov.k, q, right=numpy.nan) for b in numpy.asarray(b_std)]
-    return numpy.stack(rows), W_std ** 2 * numpy.interp(rows, q, slope)
+    cov, slope = activation.dual(Pair.same(q))               # E phi^2 and E phi'^2 of sqrt(q) z
+    return q, cov.k, slope
+
+
+def located(found: tuple[Array, Array, Array], W_std: Array, b_std: Array) -> tuple[Array, Array]:
+    """Return q* and chi as `fixed_points` does, of the `moments` of the nonlinearity."""
+    q, second, slope = found
+    rows = []
+    for b in numpy.asarray(b_std):
+        w2 = (q - b ** 2) / second                           # W_std^2 for which q is fixed
+        stable = _rising(w2)
+        rows.append(numpy.interp(W_std ** 2, w2[stable], q[stable], right=numpy.nan))
+    fixed = numpy.stack(rows)
+    chi = W_std ** 2 * numpy.interp(fixed, q, slope)
+    return fixed, chi
+
+
+def _rising(w2):
+    """Return the slice up to where w2 first falls: q is stable where it rises, and beyond variances grow."""
+    falls = numpy.diff(w2) < -ROUNDING * abs(w2[1:])
+    return slice(1 + falls.argmax()) if falls.any() else slice(None)
 
 
 def phase_diagram(activation: Any, W_std: Array | None = None, b_std: Array | None = None, *, ax: Any = None) -> Any:
@@ -68,8 +93,8 @@ def phase_diagram(activation: Any, W_std: Array | None = None, b_std: Array | No
     """
     if isinstance(activation, type) or not hasattr(activation, 'dual'):
         raise TypeError(f'phase_diagram: expected a nonlinearity such as stax.Tanh(), got {activation!r:.100}.')
-    W_std, b_std = (numpy.linspace(*default) if grid is None else numpy.asarray(grid, float) for grid, default in (
-        (W_std, (.5, 3., 300)), (b_std, (.05, 1., 250))))
+    W_std = numpy.linspace(.5, 3., 300) if W_std is None else numpy.asarray(W_std, float)
+    b_std = numpy.linspace(.05, 1., 250) if b_std is None else numpy.asarray(b_std, float)
     if not all(grid.ndim == 1 and len(grid) > 1 for grid in (W_std, b_std)):
         raise ValueError(f'phase_diagram: expected W_std and b_std as arrays of one axis, of two numbers or more, got '
                          f'shapes {W_std.shape} and {b_std.shape}.')
@@ -79,8 +104,9 @@ def phase_diagram(activation: Any, W_std: Array | None = None, b_std: Array | No
     ax.figure.colorbar(shown, ax=ax, label='χ: order < 1 < chaos', extend='max')
     if numpy.nanmin(chi) < 1 < numpy.nanmax(chi):
         ax.contour(W_std, b_std, chi, [1.], colors='black', linewidths=1.5)
-    levels = [level for level in (.1, .3, 1., 3.) if numpy.nanmin(q) < level < numpy.nanmax(q)]
+    levels = [level for level in LEVELS if numpy.nanmin(q) < level < numpy.nanmax(q)]
     if levels:
-        ax.clabel(ax.contour(W_std, b_std, q, levels, colors='black', linewidths=.5), fontsize=7)
+        lines = ax.contour(W_std, b_std, q, levels, colors='black', linewidths=.5)
+        ax.clabel(lines, fontsize=7)
     ax.set(title=repr(activation), xlabel='W_std', ylabel='b_std', facecolor='lightgrey')
     return ax

@@ -105,7 +105,7 @@ def log_marginal_likelihood(k_train_train: Any, y_train: Array, diag_reg: Number
     r"""Return the log density of the targets under a Gaussian process with noise: the evidence for the network.
 
     .. math::
-        \log p(y) = -\tfrac12 y^T A^{-1} y - \tfrac12 \log |A| - \tfrac n2 \log 2\pi, \qquad A = K + \text{diag_reg}
+        \log p(y) = -\tfrac12 y^T A^{-1} y - \tfrac12 \log |A| - \tfrac n2 \log 2\pi, \qquad A = K + \text{diag\_reg}
 
     summed over traced axes, whose entries are independent. A = k_train_train + diag_reg * s * identity, s = trace/n of
     k_train_train as an (n, n) matrix, or s = 1 with `diag_reg_absolute_scale`: then diag_reg is the noise variance.

@@ -203,7 +203,7 @@ def gradient_descent_mse(k_train_train: Array, y_train: Array, learning_rate: Nu
     .. math::
         f_t(t) = f_t(0) - (1 - e^{-A\tau}) (f_t(0) - y), \qquad
         f_*(t) = f_*(0) + K_{*t} A^{-1} (1 - e^{-A\tau}) (y - f_t(0)), \qquad
-        \tau = \frac{\text{learning_rate}\; t}{\text{y_train.size}}
+        \tau = \frac{\text{learning\_rate}\; t}{\text{y\_train.size}}
 
     Loss: L = 1/2 mean (f - y)^2 over ALL entries of `y_train` (batch times outputs), so that
     df/dt = -learning_rate K (f - y) / y_train.size. A = k_train_train + diag_reg * s * identity, s = trace/n of

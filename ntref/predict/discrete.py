@@ -275,7 +275,7 @@ def max_learning_rate(ntk_train_train: Array, y_train_size: int | None = None,
                       momentum: Number = 0., eps: Number = 1e-12, nesterov: bool = False) -> Number:
     r"""Return the learning rate above which full-batch gradient descent on the squared loss diverges.
 
-    .. math:: \frac{2 (1 + \text{momentum})\, \text{y_train_size}}{\lambda_{\max}(\Theta) + \text{eps}}
+    .. math:: \frac{2 (1 + \text{momentum})\, \text{y\_train\_size}}{\lambda_{\max}(\Theta) + \text{eps}}
 
     divided by 1 + 2 momentum with `nesterov`.
 

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..arguments import as_flag, as_whole, suggestion
-from ..arrays import namespace
+from ..arrays import is_on_device, namespace
+from ..engine.device import there, to_host
 from ..engine.run import alone
 from ..no_arrays import check_unfollowed
+from ..trees import tree_map
 from ..types import Array, Number
 from .closed_form import Training
 from .equations import Flow, Modes, Outputs
@@ -86,10 +88,10 @@ def gradient_descent(loss: Callable[[Array, Array], Number] | None, k_train_trai
     r"""Predict the outputs during gradient descent on any loss, with or without momentum, with the kernel held fixed.
 
     .. math::
-        \frac{df}{d\tau} = -K \frac{\partial L}{\partial f_t}, \quad \tau = \text{learning_rate}\; t
+        \frac{df}{d\tau} = -K \frac{\partial L}{\partial f_t}, \quad \tau = \text{learning\_rate}\; t
         \qquad\text{or}\qquad
-        \frac{d^2f}{d\tau^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning_rate}}} \frac{df}{d\tau}
-        - K \frac{\partial L}{\partial f_t}, \quad \tau = \sqrt{\text{learning_rate}}\; t
+        \frac{d^2f}{d\tau^2} = -\frac{1 - \text{momentum}}{\sqrt{\text{learning\_rate}}} \frac{df}{d\tau}
+        - K \frac{\partial L}{\partial f_t}, \quad \tau = \sqrt{\text{learning\_rate}}\; t
 
     for training and test outputs f and their kernel K with the training set. The second is the limit of the heavy ball
     v <- momentum v + dL/dtheta, theta <- theta - learning_rate v, where learning_rate and t matter separately.
@@ -128,7 +130,7 @@ def gradient_descent(loss: Callable[[Array, Array], Number] | None, k_train_trai
     ------
     ValueError : shapes disagree; NaN or infinity; parameters out of range; t < 0; no outputs asked for; a loss that
         returns no finite number, or does not depend on f as far as autograd sees; velocities without momentum.
-    TypeError : arrays that are not NumPy's; a loss, grad or hvp that is not a function.
+    TypeError : arrays that are not of NumPy or CuPy; a loss, grad or hvp that is not a function.
     NotPSDError : the smallest eigenvalue of k_train_train is below -10 max(n, 4) eps times the largest.
     NotReachedError : max_steps are used up; steps become too small (NaN on the way); the loss has a kink at which
         outputs would have to stay or oscillate (the message says so); at t = None the loss has no minimum. The error
@@ -138,6 +140,8 @@ def gradient_descent(loss: Callable[[Array, Array], Number] | None, k_train_trai
     Notes
     -----
     With t = None integration ends when the minimum is within 10 (atol + rtol max|f|) by Newton's method.
+    Arrays of CuPy are copied to the host once, and results to the device: the solvers compute there. `loss` gets
+    arrays of NumPy.
     Test outputs cost nothing during integration, and eigenvalues that are zero do not move anything.
 
     Accuracy
@@ -176,15 +180,17 @@ def gradient_descent(loss: Callable[[Array, Array], Number] | None, k_train_trai
                          + suggestion(method, METHODS))
     check_unfollowed(k_train_train, 'k_train_train')
     check_unfollowed(y_train, 'y_train')
-    if namespace(k_train_train, y_train).kind != 'numpy':
-        raise TypeError('expected NumPy arrays, which are what the solvers of SciPy compute with.')
+    is_there = is_on_device(y_train)
+    if namespace(k_train_train, y_train).kind != 'numpy' and not is_there:
+        raise TypeError('expected arrays of NumPy or CuPy: the solvers of SciPy compute in float64 on the host.')
+    k_train_train, y_train = to_host(k_train_train), to_host(y_train)
     train = Training(k_train_train, y_train, 0., False, trace_axes)
     modes = Modes(train.a)
     fading = 1. if momentum is None else 1. - momentum
     of_w = (max(fading * rtol, FINEST), fading * atol / modes.size)
     options = Options(method, *of_w, as_whole(max_steps, 'max_steps', 1), progress)
     of_outputs = Loss(loss, grad, hvp, train.layout, train.y)
-    return _Descent(train, modes, of_outputs, options, rate, damping, rtol, atol)
+    return _Descent(train, modes, of_outputs, options, rate, damping, rtol, atol, is_there)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -202,6 +208,7 @@ class _Descent(Predictor, of='gradient_descent'):
     damping: float | None
     rtol: float
     atol: float
+    is_there: bool                     # True if results go to a device
 
     def told(self):
         names = [getattr(f, '__name__', type(f).__name__) for f in self.functions().values()]
@@ -215,8 +222,10 @@ class _Descent(Predictor, of='gradient_descent'):
                  fx_train_or_state_0: ODEState | Array | Number | None = 0.,
                  fx_test_0: Array | Number | None = None, k_test_train: Array | None = None, *,
                  stats: bool = False) -> Any:
-        train = self.train
         stats = as_flag(stats, 'stats')
+        given: Any = t, fx_train_or_state_0, fx_test_0, k_test_train
+        t, fx_train_or_state_0, fx_test_0, k_test_train = tree_map(to_host, given)
+        train = self.train
         is_state = isinstance(fx_train_or_state_0, ODEState)
         if not is_state:
             train.refuse_arrays_as_times(t, fx_train_or_state_0, fx_test_0, k_test_train)
@@ -234,7 +243,7 @@ class _Descent(Predictor, of='gradient_descent'):
         reached = path.stats._replace(t=float(path.tau / self.rate))
 
         def answer(which, shape):
-            found = sets.at(at[which], states[which], shape)
+            found = tree_map(lambda a: there(a, self.is_there), sets.at(at[which], states[which], shape))
             if is_state:
                 return found
             asked = tuple(f for f in found[:2] if f is not None)

@@ -11,7 +11,8 @@ from math import prod
 from typing import Any, TypeAlias
 
 from ..arguments import as_axes, as_number
-from ..arrays import as_floats, is_array, namespace, plain
+from ..arrays import as_floats, is_array, is_on_device, namespace, plain
+from ..engine.device import there
 from ..no_arrays import check_entries
 from ..types import Array, Number, Shape
 
@@ -244,7 +245,9 @@ def time(t: Any, learning_rate: Number, y: Array,
     if t is None:
         return None
     check_entries(t, 't')
-    xp = namespace(y, t) if is_array(t) else namespace(y)
+    xp = namespace(y)
+    t = there(t, is_on_device(y))
+    xp = namespace(y, t) if is_array(t) else xp
     try:
         t = t if is_array(t) else xp.asarray(t)
         namespace(y, t)

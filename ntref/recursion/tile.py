@@ -21,10 +21,10 @@ from math import inf, prod
 from typing import Any, Self
 
 from ..arrays import namespace
-from ..duals.fast import BLOCK
 from ..duals.generic import NotGeneric, are_opposite, by_dual, with_lack
 from ..duals.geometry import Cov, Reach, over
 from ..duals.pair import Pair, check_kept, check_variances
+from ..engine.device import entries_of_tile
 from ..types import Array
 from ..windows import Window, packed, taken, zeros_like
 from .part import ALL, WHOLE, Block, Part, Pending, under
@@ -37,6 +37,7 @@ from .tape import no_tape
 
 __all__ = ['Tile', 'input_tile']
 
+BLOCK = 2 ** 18       # float64 entries of a block of rows: with fewer threads wait for each other
 ARRAYS = 5            # K, gap, area, lack and Theta
 MAX_NOISE = 32        # eps: error of K up to which smooth functions take nearly coincident pairs from K alone
 
@@ -289,7 +290,7 @@ class Tile(Part):
         """Return blocks of rows that are small enough for each pending step to fit in the cache."""
         shape, n = self._shape, self.batch_axes
         height, *rest = shape[n:] or [1]
-        block = 8 * BLOCK // self.q1.dtype.itemsize
+        block = 8 * entries_of_tile(self.q1, BLOCK) // self.q1.dtype.itemsize
         step = max(1, block * height // max(prod(shape[:n]) * max(self.pending.widest, height * prod(rest)), 1))
         if step >= height or not shape[n:]:
             return [WHOLE]

@@ -4,9 +4,10 @@ from dataclasses import fields, is_dataclass
 from math import prod
 from typing import Any
 
-from ..arrays import kind, namespace
+from ..arrays import is_on_device, kind, namespace
 from ..duals.generic import NotGeneric
 from ..engine.cover import ENTRIES, above, rectangles
+from ..engine.device import entries_of_tile
 from ..engine.run import in_threads, shown
 from ..types import Array
 from ..windows import packed
@@ -29,7 +30,7 @@ def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...
     """True if tiles pay off and blocks of the kernel are independent of each other."""
     if not isinstance(signals[0], Signal) or not names or not set(names) <= {'nngp', 'ntk'}:
         return False
-    if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} != {'numpy'}:
+    if {kind(a) for a in (x1, x2, *signals[0].patterns)} - {None} not in ({'numpy'}, {'cupy'}):
         return False
     pairs = prod(s.shape[s.axes.batch] for s in signals)
     least = min(WORTH_TILES, ENTRIES) if x1.ndim == 2 else 1
@@ -58,10 +59,10 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     """Return {name: kernel} of a network, for 'nngp' and 'ntk': first inputs with themselves, then the other pairs."""
     xp = namespace(x1)
     symmetric = x2 is None
-    threads = None if on_threads(layer) else 1         # for functions of the user, which may have no slope, either
+    is_ours = on_threads(layer)                        # functions of the user may have no slope, either
+    threads = None if is_ours and not is_on_device(x1) else 1
     a = _laid_out(x1, demand)
     b = a if x2 is None else _laid_out(x2, demand)
-    size = max(1, 8 * ENTRIES // a.dtype.itemsize // prod(a.shape[1:-1]) ** (2 if demand.paired else 1))
 
     def tile(a, b, tape, signals, names, rows, ntk=False, **part):
         k = input_tile(a, b, tape, signals, demand, ntk or 'ntk' in names, rows, **part)
@@ -72,12 +73,12 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     def own(x, signal, names):
         """Return kernels of each x with itself, variances after every step, and numbers of positions at the end."""
         def part(lo):
-            steps, rows = [], (slice(lo, lo + size),) * 2
-            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=threads is None)
+            steps, rows = [], (slice(lo, lo + at_once),) * 2
+            k, values = tile(x, None, recording(steps, copied), (signal, signal), names, rows, ntk=is_ours)
             return values, steps, k.nngp.shape[1:]
-        parts, steps, positions = zip(*in_threads(part, range(0, len(x), size), threads, shown(None, 'variances')))
-        steps = [joined(entries) for entries in zip(*steps)]
-        return [xp.concatenate(p) for p in zip(*parts)], steps, positions[0]
+        at_once = _pairs_at_once(x, demand)
+        parts, steps, positions = zip(*in_threads(part, range(0, len(x), at_once), threads, shown(None, 'variances')))
+        return [xp.concatenate(p) for p in zip(*parts)], [joined(entries) for entries in zip(*steps)], positions[0]
 
     def block(job, is_generic=True):
         """Compute one block, with gaps unless its pairs are generic; return True if it was computed without gaps."""
@@ -93,17 +94,23 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     diagonal, steps1, positions = own(a, signals[0], names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     outs = [xp.empty_like(a, shape=(len(a), len(b), *positions)) for _ in names]
-    jobs = _blocks(a, b, size, symmetric)
-    is_generic = len(jobs) <= WORTH_A_TRY or block(jobs.pop(0))
+    jobs = _blocks(a, b, _pairs_at_once(a, demand), symmetric)
+    is_generic = not is_on_device(a) and (len(jobs) <= WORTH_A_TRY or block(jobs.pop(0)))
     in_threads(lambda job: block(job, is_generic), jobs, threads, shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
-        out[range(len(a)), range(len(a))] = values
+        _write_own(out, values)
     return dict(zip(names, outs))
 
 
 def _laid_out(x, demand):
     """Return x as (n, *positions, channels), contiguous input by input or, if there are positions, `packed`."""
     return packed(channels_last(x, demand.axes.of(x.ndim)), 1 if x.ndim > 2 else 0)
+
+
+def _pairs_at_once(a, demand):
+    """Return how many pairs a tile has; on a device it depends on what is free there now."""
+    of_pair = prod(a.shape[1:-1]) ** (2 if demand.paired else 1)
+    return max(1, 8 * entries_of_tile(a, ENTRIES) // a.dtype.itemsize // of_pair)
 
 
 def _blocks(a, b, size, symmetric):
@@ -124,6 +131,12 @@ def _pairs_within(xp, ranges):
     members = [xp.asarray(r) for r in ranges]
     places = [(r[0], xp.nonzero(r[:, None] < r)) for r in members]
     return [xp.concatenate([start + at[side] for start, at in places]) for side in (0, 1)]
+
+
+def _write_own(out, values):
+    """Write the kernels of inputs with themselves to `out`."""
+    every = namespace(out).asarray(range(len(out)))
+    out[every, every] = values
 
 
 def _write(out, i, j, values, k, symmetric):

@@ -3,8 +3,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from ..arrays import free_on_device, namespace, untraced
+from ..arrays import namespace, untraced
 from ..derivatives import adjoint_pair, is_traced
+from ..engine.device import free_on_device, least_work
 from ..engine.memory import check_memory
 from ..recursion.primitive import differentiable_kernels
 from ..recursion.reverse import Backward
@@ -167,7 +168,8 @@ def _check_memory(given, outputs, names, in_tiles):
     widest = max(out, *(entries(signal, paired) for signal in signals))
     pairs = prod(signal.inputs for signal in signals)
     kept = size * len(names or KEPT) * out * pairs
-    needed = kept if in_tiles else max(kept, size * WHOLE_ARRAYS * widest * pairs)
+    whole = size * WHOLE_ARRAYS * widest * pairs
+    needed = kept + least_work(x, widest * pairs) if in_tiles else max(kept, whole)
     what = f'kernels of {signals[0].inputs} with {signals[1].inputs} inputs' + ('' if in_tiles else ' in one piece')
     check_memory(needed, what, kept, size * WHOLE_ARRAYS * widest, on_device=free_on_device(x))
 

@@ -133,6 +133,9 @@ FLAGS = {
         ('--time-limit', 'nan', 'expected a time limit'), ('--report', 'no/page.html', 'there is no no'),
         ('--report', '.', 'expected a file to write'), ('--junit', 'no/tests.xml', 'there is no no'),
         ('--json', 'yes', 'unrecognized arguments')],
+    'gpu-check': [
+        ('--select', None, 'expected one argument'), ('--report', 'no/gpu', 'there is no no'),
+        ('--no-times', 'x', 'unrecognized arguments')],
     f'predict {NET} {ARRAY} {ARRAY}': [
         ('--y', 'none.npy', 'none.npy'), ('--targets', '0', 'expected a whole number >= 1'),
         ('--get', 'ntkgp', 'invalid choice'), ('--t', '0', 'expected a time > 0'), ('--t', 'inf', "got 'inf'"),
@@ -146,9 +149,14 @@ FLAGS = {
     f'plot angle {NET}': [
         ('--get', 'cov1', 'invalid choice'), ('--figure', 'no/a.png', 'there is no no'),
         ('--figure', 'a.xyz', 'expected --figure to end in one of .')],
+    'playground': [
+        ('--port', '-1', 'expected a whole number >= 0'), ('--port', '65536', 'expected a port below 65536, got 65536'),
+        ('--port', 'x', "got 'x'"), ('--no-browser', 'x', 'unrecognized arguments')],
     'plot': [('', None, 'required: PICTURE'), ('', 'dance', 'invalid choice')],
     f'plot posterior {NET} {ARRAY} --y {ARRAY}': [
         ('--test', 'none.npy', 'none.npy'), ('--test', 'wide.npy', 'wide.npy')],
+    f'plot movie {NET} {ARRAY} --y {ARRAY}': [
+        ('--figure', 'a.png', 'expected a file that ends in .gif'), ('--figure', 'no/a.gif', 'there is no no')],
     f'plot heatmap {NET}': [('', None, 'required: X'), ('', 'none.npy', 'none.npy')],
     'cases': [('', None, 'required: list|show|export'), ('', 'dance', 'invalid choice')],
     'cases list': [('', 'no/such', 'expected names of cases')],
@@ -156,8 +164,8 @@ FLAGS = {
     'cases export': [('', None, 'required: --out'), ('--out', 'a.npy', 'ends in .json or .npz'),
                      ('--out', 'no/a.npz', 'there is no no')],
     '': [('', None, 'required: COMMAND'), ('', 'dance', 'invalid choice')],
-    'certify': [('', None, 'required: NET.json, X1'), ('', NET, 'required: X1')],
-    'kernel': [('--out', 'k.zarr', 'required: NET.json, X1')],
+    'certify': [('', None, 'required: NET, X1'), ('', NET, 'required: X1')],
+    'kernel': [('--out', 'k.zarr', 'required: NET, X1')],
     'conform': [('', None, 'required: ADAPTER'), ('', 'none.py', 'which is not there'), ('', '.', 'not there')],
 }
 
@@ -256,7 +264,7 @@ def test_the_version(capsys):
     assert capsys.readouterr().out == f'ntref {ntref.__version__}\n'
 
 
-@pytest.mark.parametrize('command', [name.__name__.rpartition('.')[2] for name in cli.COMMANDS])
+@pytest.mark.parametrize('command', [name.__name__.rpartition('.')[2].replace('_', '-') for name in cli.COMMANDS])
 def test_help_has_examples_that_are_read_and_a_page_that_exists(command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match='0'):
@@ -373,8 +381,8 @@ def test_readme_is_short_and_its_commands_are_single_lines():
     lines = (ROOT / 'README.md').read_text().splitlines()
     assert len(lines) <= 150
     blocks = re.findall(r'```sh\n(.*?)```', '\n'.join(lines), re.S)
-    assert [block.count('\n') for block in blocks] == [1, 1]
-    for block, ends in zip(blocks, ('/ntref demo', '/pytest -n auto')):
+    assert [block.count('\n') for block in blocks] == [1, 1, 1]
+    for block, ends in zip(blocks, ('/ntref demo', '/pytest -n auto', 'docs html PYTHON=../.venv/bin/python')):
         assert block.startswith('python -m venv') and block.strip().endswith(ends)
 
 

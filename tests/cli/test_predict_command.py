@@ -1,6 +1,7 @@
 """`ntref predict`, and the files that commands read: what is printed is what the functions of Python return."""
 import csv
 import json
+import re
 
 import numpy
 import pytest
@@ -146,6 +147,30 @@ def test_data_that_do_not_fit(argv, text, folder, capsys):
 def test_csv(text, numbers, tmp_path):
     (tmp_path / 'a.csv').write_text(text, encoding='utf-8', newline='')
     assert numpy.array_equal(inputs.array(str(tmp_path / 'a.csv')), numpy.array(numbers, float), equal_nan=True)
+
+
+@pytest.mark.parametrize('train, test, said', [
+    ('a,b,y\n1,2,3\n4,5,7\n', 'b,a\n2,1\n', 'the columns a, b in b.csv, in the order of a.csv, got b, a'),
+    ('a,b,y\n1,2,3\n4,5,7\n', 'a,c\n2,1\n', 'the columns a, b in b.csv'),
+    ('"","a","y"\n"1",2,3\n"2",5,7\n', 'a\n2\n', 'each column of a.csv, got none for the first.* row.names=FALSE'),
+    ('a,y\n1,3\n4,7\n', ',a\n0,2\n', 'each column of b.csv, got none for the first.* index=False')])
+def test_columns_go_by_their_names(train, test, said, tmp_path, monkeypatch, capsys):
+    """Columns in another order, and names of rows taken for a feature, would give wrong predictions."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.csv').write_text(train)
+    (tmp_path / 'b.csv').write_text(test)
+    assert main(['predict', 'relu', 'a.csv', 'b.csv', '--diag-reg', '.1']) == 1
+    out, err = capsys.readouterr()
+    assert out == '' and re.search(said, err) and err.count('\n') == 1
+
+
+@pytest.mark.parametrize('test', ['a,b\n2,1\n', ' a ,b\n2,1\n', '2,1\n'])
+def test_columns_with_the_same_names_or_none(test, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.csv').write_text('a,b,y\n1,2,3\n4,5,7\n')
+    (tmp_path / 'b.csv').write_text(test)
+    assert main(['predict', 'relu', 'a.csv', 'b.csv', '--diag-reg', '.1']) == 0
+    assert capsys.readouterr().out.startswith('mean,sd\n')
 
 
 @pytest.mark.parametrize('text, said', [

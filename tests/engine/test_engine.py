@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -457,6 +458,19 @@ def test_progress_in_notebooks(shell, is_shown, capsys, monkeypatch):
     monkeypatch.setattr(run, 'PATIENCE', 0)
     batch(product, 2)(numpy.eye(5))
     assert ('5/5' in capsys.readouterr().err) == is_shown
+
+
+def test_notebooks_without_widgets_show_no_warning(capsys, monkeypatch):
+    shell = type('ZMQInteractiveShell', (), {})()
+    for name, module in {'IPython': SimpleNamespace(get_ipython=lambda: shell), 'ipykernel.zmqshell': SimpleNamespace(),
+                         'ipywidgets': None}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in 'tqdm.auto', 'tqdm.autonotebook', 'tqdm.notebook':
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with warnings.catch_warnings(record=True, action='always') as caught:
+        batch(product, 2, progress=True)(numpy.eye(5))
+    assert [warning.message for warning in caught] == []
+    assert '5/5' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('size', [1, 3])

@@ -301,6 +301,7 @@ def test_what_net_may_be(rng):
     ({'depth': 1.5}, ValueError, 'depth'),
     ({'net': stax.serial(stax.Conv(1, (1,)), stax.Relu()), 'input_shape': (3, 1)}, ValueError, 'one kernel entry'),
     ({'normalize_X': 'no'}, TypeError, 'normalize_X is expected to be True or False'),
+    ({'diag_reg': ['a'] * 30}, TypeError, 'expected real numbers, got an array of dtype <U1'),
 ])
 def test_refusals(rng, options, error, message):
     x, y, _ = data(rng)
@@ -308,6 +309,25 @@ def test_refusals(rng, options, error, message):
         NNGPRegressor(**options).fit(x, y)
     with pytest.raises(ValueError, match='return_std or return_cov'):
         NNGPRegressor().fit(x, y).predict(x, return_std=True, return_cov=True)
+
+
+@pytest.mark.parametrize('t, error, message', [('a', TypeError, 't is expected to be a number'), (
+    numpy.inf, ValueError, 't is expected to be finite'), (-1., ValueError, 'time >= 0'), ([1.], TypeError, 'number')])
+def test_times_of_cross_entropy(rng, t, error, message):
+    x, _, _ = data(rng)
+    with pytest.raises(error, match=message):
+        NTKClassifier(t=t).fit(x, labels(rng, x))
+
+
+@pytest.mark.parametrize('scale', [1e160, 1e300])
+def test_numbers_whose_squares_overflow(rng, scale):
+    """Their deviation would be infinite, and all inputs 0."""
+    x, y, _ = data(rng)
+    x[:, 1] *= scale
+    with pytest.raises(ValueError, match='squares are below 1e308 with normalize_X=True, got some up to'):
+        NNGPRegressor().fit(x, y)
+    with pytest.raises(ValueError, match='with normalize_y=True'):
+        NNGPRegressor().fit(x[:, :1], y * scale)
 
 
 def test_images(rng):
@@ -391,6 +411,13 @@ def test_what_predict_takes_can_be_routed():
     with config_context(enable_metadata_routing=True):
         model = NNGPRegressor().set_predict_request(return_std=True)
         assert model.get_metadata_routing().predict.requests == {'return_std': True, 'return_cov': None, 'noise': None}
+
+
+def test_a_notebook_shows_them_without_warnings():
+    program = ('from sklearn.pipeline import make_pipeline as p; from ntref import estimators as e\n'
+               'for name in e.__all__[:4]: print(len(p(getattr(e, name)())._repr_html_()))')
+    run = subprocess.run([sys.executable, '-W', 'error::UserWarning', '-c', program], capture_output=True, text=True)
+    assert run.stderr == '' and len(run.stdout.split()) == 4
 
 
 def test_without_scikit_learn():

@@ -167,3 +167,9 @@ def test_refusals(rng, options, error, message):
         NetworkKernel(**options)(inputs(rng))
     with pytest.raises(ValueError, match='Y=None'):
         NetworkKernel()(inputs(rng), inputs(rng), eval_gradient=True)
+
+
+@pytest.mark.parametrize('get', ['cov1', 'NTK', None, ('nngp', 'ntk')])
+def test_one_of_two_kernels(get):
+    with pytest.raises(ValueError, match="expected get to be 'nngp' or 'ntk', got"):
+        NetworkKernel(get=get)(numpy.eye(2))

@@ -15,18 +15,23 @@ All that is used is recorded in USED; `unknown_to_cupy` asks the real CuPy, whic
 has it. Source of the rules: cupy 14.2, `cupy/_core/core.pyx`, `_kernel.pyx`, `_routines_indexing.pyx` and
 `cupyx/scipy/linalg/_solve_triangular.py`.
 """
+import ctypes
 import importlib
 import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import types
 from contextlib import contextmanager
+from functools import lru_cache
 from unittest import mock
 
 import numpy
+import pytest
 import scipy.linalg
 import scipy.special
 
@@ -80,7 +85,7 @@ METHODS = {
     'argmax': 'axis dtype out keepdims', 'argmin': 'axis dtype out keepdims', 'nonzero': '',
     'dot': 'b out', 'take': 'indices axis out', 'fill': 'value', 'item': '', 'tolist': '',
 }
-ATTRIBUTES = 'shape ndim size dtype itemsize nbytes strides T mT real imag'.split()
+ATTRIBUTES = 'shape ndim size dtype itemsize nbytes strides flags T mT real imag'.split()
 OPERATORS = {
     'add': 'add', 'sub': 'subtract', 'mul': 'multiply', 'truediv': 'true_divide', 'floordiv': 'floor_divide',
     'mod': 'remainder', 'pow': 'power', 'matmul': 'matmul', 'and': 'bitwise_and', 'or': 'bitwise_or',
@@ -255,8 +260,19 @@ class ndarray:
         self._host = host
 
     def get(self, **keywords):
+        out = keywords.pop('out', None)                     # the only array of the host that is allowed
         check_call('cupy.ndarray.get', 'stream order out blocking', (), keywords)
-        return self._host.copy()
+        if out is None:
+            return self._host.copy()
+        if out.dtype != self.dtype or out.shape != self.shape or not out.flags.c_contiguous:
+            raise ValueError('out must be of this dtype and shape, and contiguous')
+        out[...] = self._host
+        return out
+
+    @property
+    def device(self):
+        USED.add(('cupy.ndarray.device', ()))
+        return Device()
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError('Implicit conversion to a NumPy array is not allowed. '
@@ -412,16 +428,110 @@ def _modules():
     modules['cupy'].ndarray = ndarray
     modules['cupy'].pi = numpy.pi
     modules['cupy.cuda'].Device, modules['cupy'].get_default_memory_pool = Device, MemoryPool
+    modules['cupy.cuda'].Stream = Stream
+    modules['cupyx'].empty_pinned = empty_pinned
+    modules['cupy'].ElementwiseKernel = ElementwiseKernel
     return modules
 
 
 class Device:
     """Of as many bytes, and with as many free of them, as `cupy.cuda.free` says; a terabyte if nothing is said."""
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def synchronize(self):
+        USED.add(('cupy.cuda.Device.synchronize', ()))
+
     @property
     def mem_info(self):
         USED.add(('cupy.cuda.Device.mem_info', ()))
         return getattr(STAND_IN['cupy.cuda'], 'free', 2 ** 40), 2 ** 40
+
+
+class Stream:
+    """A queue of the device; `used` counts how often each one that was made became a thread's own."""
+
+    made: list['Stream'] = []
+
+    def __init__(self):
+        USED.add(('cupy.cuda.Stream', ()))
+        self.used = 0
+        Stream.made.append(self)
+
+    def __enter__(self):
+        self.used += 1
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def synchronize(self):
+        USED.add(('cupy.cuda.Stream.synchronize', ()))
+
+
+def empty_pinned(shape, dtype=float, order='C'):
+    USED.add(('cupyx.empty_pinned', ()))
+    return numpy.full(shape, numpy.nan, dtype, order)
+
+
+class ElementwiseKernel:
+    """A kernel in CUDA's C++, compiled by g++ for the CPU; the parameters are of one type T."""
+
+    CODE = """#include <cmath>
+#include <algorithm>
+#define __device__ inline
+using namespace std;
+{preamble}
+template <typename T> void all(long count, void** given)
+{{
+    for (long i = 0; i < count; i++) {{
+        {named}
+        {operation}
+    }}
+}}
+extern "C" void f4(long count, void** given) {{ all<float>(count, given); }}
+extern "C" void f8(long count, void** given) {{ all<double>(count, given); }}
+"""
+
+    def __init__(self, in_params, out_params, operation, name, preamble=''):
+        USED.add(('cupy.ElementwiseKernel', ('preamble',)))
+        self.given, self.found = ([part.split()[1] for part in params.split(',')] for params in (in_params, out_params))
+        assert all(part.split()[0] == 'T' for part in f'{in_params},{out_params}'.split(','))
+        named = [f'const T& {n} = ((T*) given[{i}])[i];' for i, n in enumerate(self.given)] + [
+            f'T& {n} = ((T*) given[{len(self.given) + i}])[i];' for i, n in enumerate(self.found)]
+        self.library = compiled(self.CODE.format(preamble=preamble, operation=operation, named=' '.join(named)))
+
+    def __call__(self, *operands):
+        check_scalars(*operands)
+        assert len(operands) == len(self.given) + len(self.found), 'results are given, in these tests'
+        arrays = [unwrap(a) for a in operands if isinstance(a, ndarray)]
+        dtype, = {a.dtype for a in arrays}
+        outs = [unwrap(a) for a in operands[len(self.given):]]
+        once = {id(a): numpy.broadcast_to(numpy.asarray(unwrap(a), dtype), outs[0].shape).copy() for a in operands}
+        given = [once[id(a)] for a in operands]              # a result may be written over what is given
+        pointers = (ctypes.c_void_p * len(given))(*(a.ctypes.data for a in given))
+        getattr(self.library, f'f{dtype.itemsize}')(ctypes.c_long(outs[0].size), pointers)
+        for out, new in zip(outs, given[len(self.given):]):
+            out[...] = new
+        return tuple(map(wrap, outs)) if len(outs) > 1 else wrap(outs[0])
+
+
+@lru_cache(maxsize=None)
+def compiled(code):
+    """The library that g++ makes of the code; tests of kernels are skipped where there is no g++."""
+    compiler = shutil.which('g++')
+    if compiler is None:
+        pytest.skip('kernels for a GPU are tried on the CPU, which needs g++')
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = (os.path.join(folder, name) for name in ('kernel.cpp', 'kernel.so'))
+        with open(source, 'w') as f:
+            f.write(code)
+        subprocess.run([compiler, '-O1', '-shared', '-fPIC', '-Wall', '-Werror', '-o', library, source], check=True)
+        return ctypes.CDLL(library)
 
 
 class MemoryPool:
@@ -430,6 +540,25 @@ class MemoryPool:
     def free_bytes(self):
         USED.update((('cupy.get_default_memory_pool', ()), ('cupy.cuda.MemoryPool.free_bytes', ())))
         return getattr(STAND_IN['cupy.cuda'], 'pooled', 0)
+
+    def used_bytes(self):
+        USED.add(('cupy.cuda.MemoryPool.used_bytes', ()))
+        return 0
+
+    def total_bytes(self):
+        USED.add(('cupy.cuda.MemoryPool.total_bytes', ()))
+        return 2 ** 20
+
+    def free_all_blocks(self):
+        USED.add(('cupy.cuda.MemoryPool.free_all_blocks', ()))
+
+    def get_limit(self):
+        USED.add(('cupy.cuda.MemoryPool.get_limit', ()))
+        return getattr(STAND_IN['cupy.cuda'], 'limit', 0)
+
+    def set_limit(self, size=None, fraction=None):
+        USED.add(('cupy.cuda.MemoryPool.set_limit', ('size',)))
+        STAND_IN['cupy.cuda'].limit = size
 
 
 def asarray(name, copy):

@@ -409,7 +409,7 @@ MUTANTS = {
                            lambda: test_against_120_digits('relu')),
     'twice as many digits': ('_compared', hasty, lambda: test_hidden_double()),
     'doubles as they are': ('shaken', lambda: nullcontext(set()), lambda: test_hidden_double()),
-    'arguments moved': ('_changed', lambda net, f: serial(Hidden()), lambda: test_arguments_are_doubles_exactly()),
+    'arguments moved': ('changed', lambda net, f: serial(Hidden()), lambda: test_arguments_are_doubles_exactly()),
     'the same nodes': ('_at_other_nodes', lambda layer: layer, lambda: test_too_few_nodes_are_not_certified()),
     'zero too early': ('ZERO_DIGITS', -31, lambda: test_hidden_double()),
     'inputs by way of float32': ('_exactly', lambda a, types='biufO': a if a is None else exactly(

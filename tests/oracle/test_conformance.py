@@ -16,6 +16,7 @@ import pytest
 
 from ntref import oracle
 from ntref.cli import main
+from ntref.engine import run as run_module
 from ntref.oracle import Case, adapter, conform, conformance, report, worker
 from ntref.oracle.adapter import Adapter, command
 from ntref.oracle.conformance import judged, run
@@ -403,6 +404,20 @@ def test_table_and_status(suite, tmp_path, capsys):
     assert re.fullmatch(r'dense/linear/pair {5}1[567]\.\d  pass', second)
     assert re.fullmatch('2 cases in float64: 1 pass, 1 crashed; [0-9]+ s', last)
     assert main(['conform', path, '--select', 'dense/linear/pair']) == 0
+
+
+@pytest.mark.parametrize('options', [[], ['--json']])
+def test_a_bar_on_stderr_leaves_rows_as_they_are(options, suite, tmp_path, capsys, monkeypatch):
+    argv = ['conform', adapter_file(tmp_path, 'raise ValueError("no")'), *options]
+    assert main(argv) == 1
+    plain, silent = capsys.readouterr()
+    monkeypatch.setattr(run_module, 'PATIENCE', 0)
+    monkeypatch.setattr('sys.stderr.isatty', lambda: True, raising=False)
+    assert main(argv) == 1
+    out, bar = capsys.readouterr()
+    assert silent == '' and '2/2' in bar and 'case' in bar
+    assert [re.sub('[0-9.]+', '', line) for line in out.splitlines()] == [
+        re.sub('[0-9.]+', '', line) for line in plain.splitlines()]
 
 
 def test_nothing_compared_is_no_success(suite, tmp_path, capsys):

@@ -6,7 +6,9 @@ from numpy import pi
 from ntref import empirical_ntk_fn, plot
 from ntref.plot.networks import _of_width
 from ntref.plot.phases import fixed_points
-from ntref.stax import Conv, Dense, Erf, FanInSum, FanOut, Flatten, Relu, Tanh, parallel, repeat, serial
+from ntref.stax import (
+    Conv, Dense, Erf, FanInSum, FanOut, Flatten, Polynomial, RectifiedMonomial, Relu, Sin, Tanh, parallel, repeat,
+    serial)
 
 pytestmark = pytest.mark.usefixtures('pyplot')
 NET = serial(Dense(512, 1.4, .1), Relu(), Dense(1))
@@ -91,6 +93,23 @@ def test_phases_of_relu():
     assert numpy.array_equal(numpy.isfinite(chi), known)
     numpy.testing.assert_allclose(chi[known], numpy.broadcast_to(W_std ** 2 / 2, chi.shape)[known], rtol=1e-12)
     numpy.testing.assert_allclose(fixed_points(Relu(), W_std, b_std)[0][known], q[known], rtol=1e-4)
+
+
+@pytest.mark.parametrize('layer, phi', [
+    (RectifiedMonomial(2), lambda u: numpy.maximum(u, 0) ** 2), (Polynomial((0., 0., 1.)), numpy.square),
+    (Sin(), numpy.sin), (Tanh(), numpy.tanh)], ids=['squared ReLU', 'square', 'sine', 'tanh'])
+def test_fixed_points_are_where_iterations_end(layer, phi):
+    """From a small variance on, also where a second fixed point is unstable, as of phi(u) = u^2."""
+    W_std, b_std = numpy.array([.3, .55, 1., 2.5]), numpy.array([.1, .5])
+    fixed, _ = fixed_points(layer, W_std, b_std)
+    z, weights = numpy.polynomial.hermite_e.hermegauss(150)
+    weights /= weights.sum()
+    for i, b in enumerate(b_std):
+        for j, w in enumerate(W_std):
+            q = b * b
+            for _ in range(200):
+                q = min(w * w * weights @ phi(q ** .5 * z) ** 2 + b * b, 1e9)
+            assert numpy.isnan(fixed[i, j]) if q > 100 else fixed[i, j] == pytest.approx(q, rel=1e-3), (w, b, q)
 
 
 def test_the_critical_line_of_erf():

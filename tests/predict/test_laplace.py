@@ -1,14 +1,14 @@
 """Laplace's approximation against dense linear algebra, scikit-learn, integrals, and brute force over the posterior."""
 import numpy
 import pytest
-from numpy.linalg import slogdet, solve
+from posteriors import dense
 from scipy.integrate import quad
 from scipy.special import expit
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF
 
 from ntref.predict import NotConvergedError, NotPSDError, laplace_inference
-from ntref.predict.laplace import mean_logistic, mean_softmax, softmax
+from ntref.predict.laplace import mean_logistic, mean_softmax
 
 KERNEL = 4 * RBF(1.)
 
@@ -33,26 +33,6 @@ def test_two_classes_against_scikit_learn(rng):
     base = theirs.base_estimator_
     assert abs(mean - k_test @ (base.y_train_ - base.pi_)).max() < 1e-5       # theirs ends at 1e-10 of log p
     assert abs(predict_fn(k_test, own) - theirs.predict_proba(x_test)[:, 1]).max() < 2e-4         # five error functions
-
-
-def dense(k, y, k_test, own):
-    """Mode, evidence, latent mean and covariance by matrices (n c, n c), with Newton's method as it is written."""
-    n, c = y.shape
-    K = numpy.kron(numpy.eye(c), k)
-    t = y.T.ravel()
-    f = 0 * t
-    for _ in range(60):
-        p = softmax(f.reshape(c, n).T).T.ravel()
-        rows = numpy.concatenate([numpy.diag(q) for q in p.reshape(c, n)])
-        W = numpy.diag(p) - rows @ rows.T
-        f = K @ solve(numpy.eye(n * c) + W @ K, W @ f + t - p)
-    log_p = t @ f - numpy.log(numpy.exp(f).reshape(c, n).sum(0)).sum()
-    value = log_p - (t - p) @ f / 2 - slogdet(numpy.eye(n * c) + K @ W)[1] / 2
-    S = numpy.kron(numpy.eye(c), k_test)
-    m = len(own)
-    covariance = numpy.kron(numpy.eye(c), numpy.diag(own)) - S @ solve(numpy.eye(n * c) + W @ K, W) @ S.T
-    covariance = covariance.reshape(c, m, c, m)[:, range(m), :, range(m)]
-    return value, (S @ (t - p)).reshape(c, m).T, covariance
 
 
 @pytest.mark.parametrize('classes', [2, 3, 5])

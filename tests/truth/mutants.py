@@ -15,6 +15,7 @@ import autograd.numpy
 import brute
 import finite_functions
 import numpy
+import posteriors
 import ragged
 import reference
 import reference_conv
@@ -28,10 +29,10 @@ from ntref import (
     duals, empirical_ntk_fn, empirical_ntk_vp_fn, monte_carlo_kernel_fn, predict, taylor_expand, windows)
 from ntref.arrays import namespace
 from ntref.duals import angle, exponential_unit, fast, gaps, generic, geometry, pair, series, smooth_gaps, truncated
-from ntref.duals.fast import BLOCK
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.empirical import jacobian, monte_carlo, pairing, plan, products, record, rules, structured, taylor, weights
+from ntref.recursion.tile import BLOCK
 from ntref.predict import bayes, discrete, factor, network_evidence, preconditioner, sampling
 from ntref.quadrature import expectation
 from ntref.recursion import start, tile, tiled
@@ -553,7 +554,7 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
     'finite masks': check_finite_masks, 'steps': check_steps, 'preconditioner': check_preconditioner,
-    'kernel gradient': check_kernel_gradient} | PROCESSES | training.CHECKS
+    'kernel gradient': check_kernel_gradient} | PROCESSES | posteriors.CHECKS | training.CHECKS
 
 
 NOTICED = 'got NaN: '             # by the code itself: what it is given are no covariances
@@ -1284,7 +1285,8 @@ MUTANTS = {
     'elu: no edge': (lambda: mock.patch.object(exponential_unit, '_edge', lambda p, sigma: 0 * sigma), 'elu'),
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
-} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS | training.MUTANTS
+} | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS | posteriors.MUTANTS | (
+    training.MUTANTS)
 
 OWNERS = (
     Pair, Kernel, Steps, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool,
@@ -1295,5 +1297,6 @@ OWNERS = (
     pairing.Pairing, plan, plan.Part, products, record, rules, weights.Weight, structured,
     structured.Total, bayes, factor.Factor, factor.Shifted, network_evidence,
     network_evidence.Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
-    kernel_gradient, preconditioner, preconditioner.Preconditioner, *training.OWNERS)
+    kernel_gradient, preconditioner, preconditioner.Preconditioner, *posteriors.OWNERS,
+    *training.OWNERS)
 """What mutants change."""

@@ -15,7 +15,8 @@ import run
 import scale
 from places import ROOT
 from studies import (
-    by_architecture, common, ensembles, estimators, inducing_points, monte_carlo, phases, small_data, tangent_kernel)
+    by_architecture, common, ensembles, estimators, inducing_points, mnist, monte_carlo, phases, small_data,
+    tangent_kernel)
 
 from ntref import stax
 from ntref.plot.phases import fixed_points
@@ -145,6 +146,40 @@ def test_inducing_points(tmp_path):
     assert before.shape == after.shape == (10, 64) and abs(after - before).max() < 2 * inducing_points.RATE * 30
     inducing_points.draw([row], whole, tmp_path / 'figure.png')
     assert is_figure(tmp_path / 'figure.png')
+
+
+def test_mnist(tmp_path, capsys):
+    section = mnist.run(tmp_path / 'figure.png', **mnist.QUICK)
+    assert is_figure(tmp_path / 'figure.png')
+    assert capsys.readouterr().out.count('mnist, ') == len(mnist.PARTS) == 6
+    assert section.measured.endswith('with 50 images') and .55 < float(section.measured[:6]) < .8
+    tables = re.findall(r'(?:^\|.*\n)+', section.text, re.M)
+    assert [len(found.splitlines()) - 2 for found in tables] == [2, 2, 3, 2, 2, 2]
+    for correlation in re.findall(r'^\| (?:Relu|Erf), 20 layers \| (\S+) ', tables[3], re.M):
+        assert .4 < float(correlation) < .8
+
+
+def test_accuracy_of_digits_by_hand(rng):
+    """NNGP of one hidden layer of Relu by the textbook's arccosines, and its nearest mean of targets."""
+    x, labels = mnist.images()
+    assert x.shape == (10000, 784) and abs(x.mean(1)).max() < 1e-12 and numpy.allclose(x.var(1), 1)
+    (train, test), (others, _) = mnist.splits_of(2, 40, 100, 0)
+    assert len({*train, *test}) == 140 and set(train) != set(others)
+    cosine = ((x @ x[train].T)[[*train, *test]] / 784).clip(-1, 1)
+    k = 2 * (numpy.sqrt(1 - cosine ** 2) + (numpy.pi - numpy.arccos(cosine)) * cosine) / (2 * numpy.pi) + .01
+    mean = k[40:] @ numpy.linalg.solve(k[:40], common.one_hot(labels[train]))
+    net = serial(Dense(1, 1., 0.), stax.Relu(), Dense(1, 2 ** .5, .1))
+    found = mnist.by_size(net.kernel_fn, x, labels, (train, test), (40,))
+    assert found[40, 'nngp'] == (mean.argmax(-1) == labels[test]).mean()
+
+
+def test_small_digits():
+    x, _ = mnist.images(pixels=4)
+    stored = numpy.load(benched.DATA / 'mnist.npz')['images'][3, 8:12, 12:16].mean()
+    own = numpy.load(benched.DATA / 'mnist.npz')['images'][3]
+    blocks = numpy.array([[own[4 * i:4 * i + 4, 4 * j:4 * j + 4].mean() for j in range(7)] for i in range(7)])
+    assert stored == blocks[2, 3]
+    numpy.testing.assert_allclose(x[3].reshape(7, 7), (blocks - blocks.mean()) / blocks.std(), rtol=0, atol=1e-12)
 
 
 # ------------------------------------------------------------------ what they compute with

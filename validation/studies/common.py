@@ -88,17 +88,17 @@ def one_hot(labels):
 
 # ------------------------------------------------------------------ figures
 
-def canvas(columns, height, width=7., **keywords):
+def canvas(columns, height, width=7., rows=1, **keywords):
     """A figure that can be read at 700 pixels, and its axes."""
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), layout='constrained', facecolor='white')
-    axes = figure.subplots(1, columns, **keywords)
+    axes = figure.subplots(rows, columns, **keywords)
     for each in numpy.ravel(axes):
         each.spines[['top', 'right']].set_visible(False)
         each.tick_params(labelsize=9)
     return figure, axes
 
 
-def save(figure, path):
+def save(figure, path, dpi=140):
     """140 dots an inch: 980 pixels of a figure 7 inches wide."""
-    figure.savefig(path, dpi=140, metadata={'Software': None})
+    figure.savefig(path, dpi=dpi, metadata={'Software': None})

@@ -1,0 +1,144 @@
+"""The dual of ReLU and its like, and the step of Dense, on a GPU: one pass over memory each, by kernels of CuPy.
+
+SOURCE is the formulas, in CUDA's C++; `ntref.duals.fast` has the same for NumPy, with the reasons. A form says what is
+carried beside K: the lack s - K, the gap, or gap and area. CuPy compiles a kernel when it is first called.
+"""
+from functools import lru_cache
+from importlib import import_module
+from math import pi
+from typing import Any
+
+from ..types import Array, Number
+from .angle import ZETA
+from .geometry import MAX_LENGTH_RATIO
+
+__all__ = ['FORMS', 'SOURCE', 'abrelu', 'affine_lack', 'kernel']
+
+SERIES = ''.join(f'    total = (total + {2 * zeta / pi ** (2 * n)!r}) * tt;\n'
+                 for n, zeta in reversed(list(enumerate(ZETA, 1))))
+
+SOURCE = r'''
+/* 1 - t cot t = 2 sum_n zeta(2 n) (t / pi)^(2 n), for t < 1/2. */
+template <typename T> __device__ T one_minus_t_cot(T t)
+{
+    T tt = t * t;
+    T total = 0;
+''' + SERIES + r'''    return total;
+}
+
+/* The dual of phi(u) = a min(u, 0) + b max(u, 0) for a b >= 0, with t = min(theta, pi - theta) and j = A - t |K|:
+
+   K' = c K + e j,    lack' = c lack - e j,                           slope = c - e t     where K >= 0,
+   K' = a b K + e j,  lack' = (a + b)^2 / 2 s - a b (s + K) - e j,    slope = a b + e t   where K < 0. */
+template <typename T> __device__ void abrelu(T a, T b, T s, T area, T minus, T plus, T& k, T& lack, T& slope)
+{
+    T c = (a * a + b * b) / 2;
+    T e = (a - b) * (a - b) / 2 / T(3.14159265358979323846);
+    T size = k < 0 ? -k : k;
+    T t = area > 0 || size > 0 ? atan2(area, size) : T(1.57079632679489661923);
+    T j = t < T(.5) ? area * one_minus_t_cot(t) : area - t * size;
+    bool is_acute = k >= 0;
+    lack = is_acute ? c * minus - e * j : (a + b) * (a + b) / 2 * s - a * b * plus - e * j;
+    lack = lack > 0 ? lack : T(0);
+    slope = is_acute ? c - e * t : a * b + e * t;
+    k = (is_acute ? c : a * b) * k + e * j;
+}
+
+template <typename T> __device__ T root_of_product(T x, T y)
+{
+    return x > 0 && y > 0 ? sqrt(x) * sqrt(y) : T(0);
+}
+
+/* s - K, from K itself where lengths are so different that most of the gap is theirs. */
+template <typename T> __device__ T lack_of_gap(T s, T d, T k, T gap)
+{
+    return d * d > LENGTH_RATIO * s ? s - k : (gap - d * d) / 2;
+}
+
+/* lack' of an affine map of weights w and biases b, of lengths m = sqrt(w q) + sqrt(w q + b). */
+template <typename T> __device__ T affine_lack(T m1, T m2, T lack, T w, T b)
+{
+    T d = m1 - m2;
+    return w * lack + d * d * (b / 2 / m1) / m2;
+}
+'''.replace('LENGTH_RATIO', f'T({MAX_LENGTH_RATIO})')
+
+LACK = '''
+    T s = n1 * n2;
+    T next = k;
+    T less = lack;
+    T slope;
+    abrelu(a, b, s, root_of_product(less, s + k), less, s + k, next, less, slope);
+    k_out = next;
+    lack_out = less;'''
+
+GAP = '''
+    T s = n1 * n2;
+    T d = n1 - n2;
+    T minus = lack_of_gap(s, d, k, gap);
+    T next = k;
+    T less;
+    T slope;
+    abrelu(a, b, s, root_of_product(minus, s + k), minus, s + k, next, less, slope);
+    T q = (a * a + b * b) / 2 * (n1 * n1 + n2 * n2);
+    T apart = (a * a + b * b) / 2 * d * d + 2 * less;
+    k_out = 4 * apart < q ? (q - apart) / 2 : next;
+    gap_out = apart;'''
+
+AREA = '''
+    T s = n1 * n2;
+    T d = n1 - n2;
+    T minus = k < 0 ? s - k : lack_of_gap(s, d, k, gap);
+    T plus = k >= 0 ? s + k : minus > 0 ? area * (area / minus) : T(0);
+    T next = k;
+    T less;
+    T slope;
+    abrelu(a, b, s, T(area), minus, plus, next, less, slope);
+    T q = (a * a + b * b) / 2 * (n1 * n1 + n2 * n2);
+    T apart = (a * a + b * b) / 2 * d * d + 2 * less;
+    k_out = 4 * apart < q ? (q - apart) / 2 : next;
+    gap_out = apart;
+    area_out = root_of_product(less, (a * a + b * b) * s - less);'''
+
+FORMS = {'lack': LACK, 'gap': GAP, 'gap area': AREA}
+"""What is carried beside K: what a kernel does with it."""
+
+TANGENT = '''
+    ntk_out = slope * ntk;'''
+
+AFFINE = 'out = affine_lack(m1, m2, lack, w, b);'
+
+
+@lru_cache(maxsize=None)
+def kernel(form: str, has_tangent: bool) -> Any:
+    """Return the kernel of CuPy for a form and with Theta or without it; for the form 'affine' that of Dense."""
+    elementwise = import_module('cupy').ElementwiseKernel
+    if form == 'affine':
+        return elementwise('T m1, T m2, T lack, T w, T b', 'T out', AFFINE, 'ntref_affine', preamble=SOURCE)
+    names = ['k', *form.split(), *(['ntk'] if has_tangent else [])]
+    given = ', '.join(f'T {name}' for name in ('n1', 'n2', *names, 'a', 'b'))
+    found = ', '.join(f'T {name}_out' for name in names)
+    title = '_'.join(['ntref_abrelu', *names])
+    return elementwise(given, found, FORMS[form] + (TANGENT if has_tangent else ''), title, preamble=SOURCE)
+
+
+def abrelu(p: Any, ntk: Array | None, a: Number, b: Number) -> tuple[dict[str, Array], Any]:
+    """Return {name: array} of `duals.abrelu`, K' and what is carried along beside it, and Theta' = slope Theta.
+
+    For a b >= 0.
+    """
+    carried = {'lack': p.cov.lack} if p.cov.lack is not None else {'gap': p.gap, 'area': p.cov.area}
+    carried = {name: c for name, c in carried.items() if c is not None}
+    has_tangent = ntk is not None and not isinstance(ntk, int)
+    given = [p.k, *carried.values(), *([ntk] if has_tangent else [])]
+    outs = given if p.is_spare else [p.xp.empty_like(c) for c in given]
+    kernel(' '.join(carried), has_tangent)(p.n1, p.n2, *given, float(a), float(b), *outs)
+    k, *others = outs
+    tangent = others.pop() if has_tangent else ntk
+    return {'k': k, **dict(zip(carried, others))}, tangent
+
+
+def affine_lack(p: Any, w: Number, b: Number, m1: Array, m2: Array) -> Array:
+    """Return lack' = w lack + (b / 2) (m1 - m2)^2 / (m1 m2) of `Pair.affine`."""
+    out = p.cov.lack if p.is_spare else p.xp.empty_like(p.cov.lack)
+    return kernel('affine', False)(m1, m2, p.cov.lack, float(w), float(b), out)

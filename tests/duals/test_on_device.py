@@ -1,0 +1,177 @@
+"""Kernels for a GPU in CUDA's C++: their numbers, by a compiler for the CPU; and that NVRTC takes them."""
+import ctypes
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import mpmath
+import numpy
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from ntref import duals
+from ntref.duals import on_device
+from ntref.duals.geometry import Cov
+from ntref.duals.pair import Pair
+
+SLOPES = [(0., 1.), (.2, 1.), (1., .2), (.5, 2.), (-1., -.3)]
+ANGLES = [0, 1e-9, 1e-5, .01, .3, .49, .51, 1., 1.57, 1.6, 2.4, 3., 3.1415]
+LENGTHS = [(1., 1.), (2., .5), (1., 1 + 1e-7), (30., .1)]
+
+
+def exact_pairs():
+    """Pairs of vectors in the plane, of all ANGLES and LENGTHS, and zeros: q, q', K, lack, gap, area at 50 digits."""
+    cases = [(a, b, t) for a, b in LENGTHS for t in ANGLES] + [(0, 1, 1), (1, 0, 1), (0, 0, 0)]
+    a, b, t = (numpy.array([mpmath.mpf(x) for x in side], dtype=object) for side in zip(*cases))
+    cos, sin, chord = (numpy.frompyfunc(f, 1, 1)(t) for f in (
+        mpmath.cos, mpmath.sin, lambda t: 2 * mpmath.sin(t / 2) ** 2))
+    return a * a, b * b, a * b * cos, a * b * chord, (a - b) ** 2 + 2 * a * b * chord, a * b * sin
+
+
+def wanted(a, b):
+    """The dual at 50 digits: K', slope, lack', gap', area'; the plain form, which is checked against integrals."""
+    q1, q2, k, lack, gap, area = exact_pairs()
+    cov, slope = duals.abrelu(Pair(q1, q2, Cov(k, gap, area)), mpmath.mpf(a), mpmath.mpf(b))
+    c = (mpmath.mpf(a) ** 2 + mpmath.mpf(b) ** 2) / 2
+    less = Pair(c * q1, c * q2, cov).minus
+    return [x.astype(float) for x in (cov.k, slope, less, cov.gap, cov.area)]
+
+
+def given(form, cupy, dtype='float64', spare=False):
+    """The pairs on the device, with what the form carries."""
+    q1, q2, k, lack, gap, area = (cupy.asarray(x.astype(float).astype(dtype)) for x in exact_pairs())
+    carried = {'lack': dict(lack=lack), 'gap': dict(gap=gap), 'gap area': dict(gap=gap, area=area)}[form]
+    return Pair(q1, q2, Cov(k, **carried), False, spare)
+
+
+@pytest.mark.parametrize('form', on_device.FORMS)
+@pytest.mark.parametrize('slopes', SLOPES)
+def test_numbers(form, slopes, cupy, mp50):
+    """Each is right to some eps of itself; beyond an angle of 2.7, and for unlike lengths without lack, by the area."""
+    p = given(form, cupy)
+    theta = cupy.asarray(numpy.full(p.k.shape, 3.))
+    found, tangent = on_device.abrelu(p, theta, *slopes)
+    k, slope, less, gap, area = wanted(*slopes)
+    s = p.s.get()
+    angles = numpy.array(ANGLES * len(LENGTHS) + [1, 1, 0])
+    alike = abs(p.n1.get() - p.n2.get()) <= 1e-6 * p.n1.get()
+    near = {'lack': angles < 2.7, 'gap': (angles < 2.7) & alike, 'gap area': angles < 9}[form]
+    got = {name: x.get() for name, x in found.items()}
+    assert list(got) == ['k', *form.split()]
+    assert_allclose(got['k'][near], k[near], rtol=4e-15, atol=4e-16 * s.max())
+    assert_allclose(tangent.get()[near], 3 * slope[near], rtol=1e-14, atol=1e-15)
+    if form == 'lack':
+        assert_allclose(got['lack'][near], less[near], rtol=1e-14, atol=1e-300)
+    else:
+        assert_allclose(got['gap'][near], gap[near], rtol=1e-13, atol=1e-300)
+    if form == 'gap area':
+        assert_allclose(got['area'][alike], area[alike], rtol=1e-7, atol=1e-15)
+
+
+@pytest.mark.parametrize('form', on_device.FORMS)
+def test_single_precision(form, cupy, mp50):
+    p = given(form, cupy, 'float32')
+    found, _ = on_device.abrelu(p, None, 0., 1.)
+    k, _, _, _, _ = wanted(0., 1.)
+    assert all(x.dtype == 'float32' for x in found.values())
+    assert_allclose(found['k'].get(), k, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('form', on_device.FORMS)
+@pytest.mark.parametrize('ntk', [None, 0, 'array'])
+def test_in_place_or_not(form, ntk, cupy):
+    """With `is_spare` results are written over what is given, else that is left as it was; the numbers are the same."""
+    def run(spare):
+        p = given(form, cupy, spare=spare)
+        theta = cupy.asarray(numpy.linspace(1, 2, len(p.k))) if ntk == 'array' else ntk
+        before = [x.get() for x in p.cov if x is not None]
+        found, tangent = on_device.abrelu(p, theta, .2, 1.)
+        after = [x.get() for x in p.cov if x is not None]
+        return before, after, list(found.values()), tangent, theta
+    before, after, new, tangent, theta = run(False)
+    assert_array_equal(before, after)
+    _, over, there, tangent_over, theta_over = run(True)
+    assert_array_equal([x.get() for x in new], [x.get() for x in there])
+    assert_array_equal(over, [x.get() for x in there])
+    if ntk == 'array':
+        assert_array_equal(tangent.get(), tangent_over.get())
+        assert tangent_over is theta_over and tangent is not theta
+    else:
+        assert tangent is tangent_over is ntk
+
+
+def test_the_step_of_dense(cupy, rng):
+    q1, q2 = rng.uniform(.5, 2, (2, 20))
+    k = rng.uniform(0, .5, 20)
+    lack = numpy.sqrt(q1 * q2) - k
+    here = Pair(q1, q2, Cov(k, lack=lack)).affine(1.7, .3)
+    for spare in False, True:
+        there = Pair(*map(cupy.asarray, (q1, q2)), Cov(cupy.asarray(k), lack=cupy.asarray(lack)), False, spare)
+        found = there.affine(1.7, .3)
+        assert_allclose(found.k.get(), here.k, rtol=1e-15)
+        assert_allclose(found.lack.get(), here.lack, rtol=4e-15)
+
+
+# ------------------------------------------------------------------ what a GPU's compiler says
+
+ARCHITECTURES = 'sm_80', 'sm_90', 'sm_100'       # A100, H100 and H200, B200
+
+GLOBAL = """
+extern "C" __global__ void {name}(long count, {arguments})
+{{
+    long at = blockIdx.x * (long) blockDim.x + threadIdx.x;
+    if (at >= count) return;
+    {named}
+    {operation}
+}}
+"""
+
+
+def sources():
+    """(name, source) of all kernels, as CuPy makes them: inputs and outputs by reference, in both precisions."""
+    found = []
+
+    class Recorded:
+        def __init__(self, inputs, outputs, operation, name, preamble):
+            arguments = [part.split()[1] for part in f'{inputs}, {outputs}'.split(', ')]
+            for of_type in 'float', 'double':
+                found.append((f'{name}_{of_type}', f'typedef {of_type} T;\n' + preamble + GLOBAL.format(
+                    name=name, operation=operation, arguments=', '.join(f'T* _{n}' for n in arguments),
+                    named=' '.join(f'T& {n} = _{n}[at];' for n in arguments))))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(on_device, 'import_module', lambda name: type('cupy', (), {'ElementwiseKernel': Recorded}))
+        for form in on_device.FORMS:
+            for has_tangent in False, True:
+                on_device.kernel.__wrapped__(form, has_tangent)
+        on_device.kernel.__wrapped__('affine', False)
+    return found
+
+
+def nvrtc():
+    """CUDA's runtime compiler from its wheel, or a skip."""
+    spec = find_spec('nvidia')
+    places = [] if spec is None else [
+        path for root in spec.submodule_search_locations for path in Path(root).rglob('libnvrtc.so.*')]
+    if not places:
+        if os.environ.get('NTREF_REQUIRE_CUPY') == '1':
+            pytest.fail('NTREF_REQUIRE_CUPY=1, but there is no NVRTC: pip install .[dev]')
+        pytest.skip('NVRTC is not installed: pip install .[dev]')
+    return ctypes.CDLL(str(places[0]))
+
+
+@pytest.mark.parametrize('architecture', ARCHITECTURES)
+@pytest.mark.parametrize('name, source', sources())
+def test_nvrtc_compiles(name, source, architecture):
+    compiler = nvrtc()
+    program = ctypes.c_void_p()
+    compiler.nvrtcCreateProgram(ctypes.byref(program), source.encode(), f'{name}.cu'.encode(), 0, None, None)
+    options = (ctypes.c_char_p * 2)(f'--gpu-architecture={architecture}'.encode(), b'-std=c++17')
+    failed = compiler.nvrtcCompileProgram(program, len(options), options)
+    size = ctypes.c_size_t()
+    compiler.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    compiler.nvrtcGetProgramLog(program, log)
+    assert not failed and not log.value, log.value.decode()
+    compiler.nvrtcGetCUBINSize(program, ctypes.byref(size))
+    assert size.value > 1000
+    compiler.nvrtcDestroyProgram(ctypes.byref(program))
