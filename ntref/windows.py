@@ -173,8 +173,8 @@ def taken(a: Any, rows: Any) -> Any:
     """Return a[rows], which keeps the memory order of arrays that are `packed` for one batch axis."""
     if isinstance(rows, slice) or a.flags.c_contiguous:
         return a[rows]
-    xp = namespace(a)
-    return xp.moveaxis(xp.moveaxis(a, 0, -1)[..., rows], -1, 0)
+    last = a.ndim - 1
+    return a.transpose(*range(1, a.ndim), 0).take(rows, last).transpose(last, *range(last))
 
 
 def _window_sum(c, slides):

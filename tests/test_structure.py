@@ -64,8 +64,8 @@ ALLOWED = {
     'recursion.state': {'arrays', 'derivatives', 'ranges', 'types', 'windows', 'duals.geometry', 'duals.pair',
                         'recursion.positions', 'recursion.signal', 'recursion.steps'},
     'recursion.kernel': {'arguments', 'arrays', 'no_arrays', 'duals.geometry', 'recursion.signal', 'recursion.state'},
-    'recursion.start': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry', 'recursion.kernel',
-                        'recursion.positions', 'recursion.signal'},
+    'recursion.start': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'windows', 'duals.geometry',
+                        'recursion.kernel', 'recursion.positions', 'recursion.signal'},
     'recursion.__init__': {'recursion.kernel', 'recursion.signal'},
     # how large kernels are computed and kept: knows blocks, no layers
     'engine.cover': {},

@@ -12,8 +12,8 @@ from tolerances import assert_close
 
 from ntref.arrays import namespace
 from ntref.windows import (
-    PADDINGS, RESIZERS, Window, _shifts, bordered, nearest, resize_matrix, unwindows, window_spread, window_sum,
-    windows)
+    PADDINGS, RESIZERS, Window, _shifts, bordered, nearest, packed, resize_matrix, taken, unwindows, window_spread,
+    window_sum, windows)
 
 LENGTHS, SIZES, STRIDES = (1, 4, 5, 7), (1, 2, 3, 5), (1, 2, 3)
 MAKERS = {'of': (Window.of, brute.taps), 'transposed': (Window.transposed, brute.transposed)}
@@ -407,6 +407,16 @@ def test_resampling_by_hand():
     assert_close(down[0], numpy.array([[1, 1, 0, 0], [0, 0, 1, 1]]) / 2, 'value')
     assert_close(down[1], numpy.array([[3, 3, 1, 0], [0, 1, 3, 3]]) / 7, 'value')
     assert nearest(5, 3) == [0, 2, 4] and nearest(2, 3) == [0, 1, 1]
+
+
+@pytest.mark.parametrize('rows', [slice(1, 4), numpy.array([4, 0, 0, 2])], ids=['slice', 'array'])
+@pytest.mark.parametrize('positions', [(), (3,), (3, 2)])
+def test_rows_taken_stay_packed(positions, rows, rng):
+    """Inputs that are innermost in memory stay there: otherwise each pass over them jumps."""
+    a = rng.standard_normal((5, *positions))
+    part = taken(packed(a, 1), rows)
+    assert (part == a[rows]).all()
+    assert part.strides[0] == part.itemsize
 
 
 @pytest.mark.parametrize('method', ['linear', 'cubic', 'lanczos3'])

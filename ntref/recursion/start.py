@@ -9,9 +9,10 @@ from typing import Any
 from ..arrays import as_floats, namespace, untraced
 from ..derivatives import carried, is_traced
 from ..duals.geometry import Cov, over
-from ..in_place import increased
+from ..in_place import divided, increased
 from ..ranges import check_small
 from ..types import Array
+from ..windows import taken
 from .kernel import Kernel
 from .positions import zipped
 from .signal import Axes, Demand, Signal, shared_signal
@@ -22,6 +23,7 @@ NEAR = .1            # differences below this fraction of their terms are formed
 PARALLEL = .03       # sine of the angle below which that loses digits, too: differences come from exact products
 CHUNK = 2 ** 20      # numbers that explicit differences may hold at a time
 FEW = 8              # up to this number of channels all differences are formed explicitly
+STEP = 4096          # pairs of inputs that one product of `at_pairs` is for
 
 
 def checked(x1: Any, x2: Any, axes: Axes) -> tuple[Array, Array | None]:
@@ -112,8 +114,8 @@ def across(a: Array, b: Array, demand: Demand) -> Cov:
     if demand.paired:
         cov = gram(a.reshape(-1, channels), b.reshape(-1, channels), demand.area, demand.gap)
         return _zipped(cov, a.shape[:-1], b.shape[:-1])
-    if not demand.area:
-        return _rowwise_gram(a[:, None], b[None], demand.gap)
+    if demand.gap and not demand.area:
+        return _rowwise_gram(a[:, None], b[None])
     left, right = (xp.moveaxis(x.reshape(len(x), prod(spatial), channels), 1, 0) for x in (a, b))
     cov = gram(left, right, demand.area, demand.gap)
     return Cov(*(None if c is None else xp.moveaxis(c, 0, -1).reshape(len(a), len(b), *spatial) for c in cov))
@@ -129,27 +131,32 @@ def one_by_one(a: Array, b: Array, demand: Demand) -> Cov:
         left, right = (x.reshape(len(x), prod(x.shape[1:-1]), x.shape[-1]) for x in (a, b))
         return _zipped(gram(left, right, demand.area, demand.gap), a.shape[1:-1], b.shape[1:-1])
     if not demand.area:
-        return _rowwise_gram(a, b, demand.gap)
+        return _rowwise_gram(a, b) if demand.gap else Cov(_mean_product(a, b))
     cov = gram(a[..., None, :], b[..., None, :], demand.area, demand.gap)
     return Cov(*(None if c is None else c[..., 0, 0] for c in cov))
 
 
 def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:
-    """Return the Cov of rows a[i] with b[j], one by one, by small products: neighbours in i and in j are close."""
+    """Return the Cov of each a[i] (n, *positions, channels) with b[j], at equal positions, by products of slices.
+
+    The pairs i < j are those within slices, one slice after the other.
+    """
     xp = namespace(a, b)
+    ends = 1 + xp.nonzero(i[1:] > j[:-1])[0]
+    ends = sorted({*map(int, ends), *range(STEP, len(i), STEP), len(i)})
 
     def part(i, j):
         left, right = (slice(int(rows.min()), int(rows.max()) + 1) for rows in (i, j))
-        cov = gram(a[left], b[right], area=demand.area, gap=demand.gap)
-        return [None if c is None else c[i - left.start, j - right.start] for c in cov]
-    step = 4096
-    parts = [part(i[lo:lo + step], j[lo:lo + step]) for lo in range(0, len(i), step)]
+        places = (i - left.start) * (right.stop - right.start) + j - right.start
+        cov = across(a[left], b[right], demand)
+        return [None if c is None else taken(c.reshape(-1, *c.shape[2:]), places) for c in cov]
+    parts = [part(i[lo:hi], j[lo:hi]) for lo, hi in zip([0, *ends], ends)]
     return Cov(*(None if p[0] is None else xp.concatenate(p) for p in zip(*parts)))
 
 
-def _rowwise_gram(a, b, gap):
-    """Return covariance and gap of vectors along the last axis."""
-    return Cov(_mean_product(a, b), _mean_square_difference(a, b) if gap else None)
+def _rowwise_gram(a, b):
+    """Return covariance and gap of vectors along the last axis; K is rounded as `own_variances` are."""
+    return Cov(_mean_product(a, b), _mean_square_difference(a, b))
 
 
 def _mean_product(x, y):
@@ -188,6 +195,8 @@ def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
     exactly 0 at equal rows; for a row with itself, where y is x, they are left to `State.with_own`.
     """
     xp = namespace(x, y)
+    if not (area or gap):
+        return Cov(_product_of_matrices(x, y))
     k = _inner(x, y)
     distances = _squared_distances(x, y) if gap else None
     if not area:
@@ -201,10 +210,18 @@ def gram(x: Array, y: Array, area: bool = True, gap: bool = True) -> Cov:
 
 
 def _inner(x, y):
-    xp = namespace(x, y)
+    """Return <x, y> / c; with few channels it is rounded as `own_variances` are."""
     if x.shape[-1] <= FEW:
         return _mean_product(x[..., :, None, :], y[..., None, :, :])
-    return xp.matmul(x, xp.moveaxis(y, -1, -2)) / x.shape[-1]
+    return _product_of_matrices(x, y)
+
+
+def _product_of_matrices(x, y):
+    """Return <x, y> / c in the fewest passes: of pairs that need no gap, and so no last bit of K."""
+    xp = namespace(x, y)
+    if x.shape[-1] == 1:
+        return x * xp.moveaxis(y, -1, -2)
+    return divided(xp.matmul(x, xp.moveaxis(y, -1, -2)), x.shape[-1], True)
 
 
 def _squared_distances(x, y):

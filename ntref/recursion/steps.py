@@ -13,6 +13,7 @@ any two positions (`paired`), or once (n1, n2, h, w) for covariances at equal po
 """
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Self
 
 from ..arrays import namespace, untraced
@@ -166,6 +167,8 @@ class Steps:
 
         def nothing(p):
             (left, right), here = next(each)
+            if p.is_generic:
+                return Cov(blanked(p.k, here, p.is_spare))
             area = xp.where(here, 0, p.area) if p.has_area else None
             gap = None
             if p.cov.gap is not None or area is not None:
@@ -259,10 +262,9 @@ class Steps:
         positions = (self.nngp.ndim - self.batch_axes) // 2
         if not self.paired or not positions:
             return q
-        xp = namespace(q)
-        for axis in range(q.ndim - positions, q.ndim + positions, 2):
-            q = xp.expand_dims(q, axis + 1 - side)
-        return q
+        first = q.ndim - positions
+        ones = ((1, n) if side else (n, 1) for n in q.shape[first:])
+        return q.reshape(*q.shape[:first], *chain.from_iterable(ones))
 
     # -------------------------------------------------------------- what each kind of state does in its own way
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import Any, Self
 
-from ..arrays import is_on_device, namespace
+from ..arrays import namespace
 from ..duals.generic import NotGeneric, are_opposite, by_dual, with_lack
 from ..duals.geometry import Cov, Reach, over
 from ..duals.pair import Pair, check_kept, check_variances
@@ -97,14 +97,14 @@ class Tile(Part):
 
     def map(self, f: Callable[..., Cov], *others: Steps) -> Self:
         """Map as `Steps` does; raise NotGeneric if pairs are generic in some of the branches only."""
-        if others and any(k.is_generic != self.is_generic for k in others):
+        if others and not self._is_same and any(k.is_generic != self.is_generic for k in others):
             raise NotGeneric
         return super().map(f, *others)
 
     def pairs(self) -> list[Pair]:
         """Return the pairing of the left with the right members, as a list of one `Pair`."""
         if self._is_same:
-            return [Pair.same(self.q1.copy(order='K'), self.is_generic)]     # that on the tape must not change
+            return [Pair.same(self.q1.copy(order='K'), is_generic=True)]     # that on the tape must not change
         (q1, q2), = self.spreads(self.q1, self.q2) if self._sizes else self.sides(self.q1, self.q2)
         has_digits = None if self.noise is None else self.noise <= MAX_NOISE
         return [Pair(q1, q2, self.mutual, self.is_generic, not self.is_shared, has_digits, self.reach)]
@@ -119,7 +119,7 @@ class Tile(Part):
 
     def with_covs(self, covs: list[Cov]) -> Self:
         """Return the tile with another Cov, of the same variances."""
-        return self.but(mutual=covs[0])
+        return self._holding((*covs[0], self.ntk)).but(is_shared=self.is_shared)
 
     def _stepped(self, covs):
         """Return the next tile; an unknown area stays unknown, since only layers like `Dense` check for it."""
@@ -164,8 +164,7 @@ class Tile(Part):
                     return fused_generic(old, part.ntk) if fused_generic else by_dual(old, part.ntk, dual)
                 except NotGeneric:
                     old = with_lack(old)
-            is_lean = old.cov.area is None or not part._sizes or is_on_device(old.k)
-            if fused and not part._is_same and is_lean:
+            if fused:
                 return fused(old, part.ntk)
             cov, slope = dual(old)
             (q1, q2), = new.spreads(new.q1, new.q2)
@@ -174,11 +173,12 @@ class Tile(Part):
             return cov if old.has_area else cov._replace(area=None), ntk
 
         def exactly(part, new, rows, seen):
-            if part._is_same and not part._sizes:
+            if part._is_same:
                 _, slope = own
-                return *Cov(new.q1.copy()), None if part.ntk is None else slope * part.ntk
+                slope = slope if rows == WHOLE else slope[:, rows[0]]
+                return *Cov(new.q1.copy(order='K')), None if part.ntk is None else slope * part.ntk
             cov, ntk = step(part, new)
-            if part.is_own and part.paired:                            # positions paired with themselves
+            if part.is_own:                            # positions paired with themselves
                 diagonal(cov.k, 1)[...] = new.q1
                 for none in (cov.gap, cov.area, cov.lack):
                     if none is not None:
@@ -393,10 +393,11 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
     """
     listed = not isinstance(rows[0], slice)
     sizes = a.shape[1:-1]
-    if not listed or sizes:
+    paired = demand.paired and sizes
+    if not listed or paired:
         a, b = (None if x is None else taken(x, r) for x, r in zip((a, b), rows))
     q1, q2 = tape(lambda: own_variances(a))
-    is_generic = is_generic or (b is None and not sizes)                # variances alone
+    is_generic = is_generic or (b is None and not paired)               # variances alone
     block = Block(rows, 1 if b is None or listed else 2, is_own=b is None, is_generic=is_generic, has_tangent=ntk)
     new = Tile(Cov(None), None, *shared_signal(*signals), demand.paired, q1, q2, no_tape, block)
     area = demand.area and not is_generic
@@ -405,12 +406,10 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
     def rows_of(part):
         left, right = (x if part == WHOLE else x[:, r] for x, r in zip((a, a if b is None else b), part))
         there = new._with_variances(q1, q2, part)
-        if b is None and not sizes:
-            cov = Cov(there.q1.copy())
-        elif b is None and not demand.paired:
-            cov = Pair.same(there.q1.copy(order='K')).cov._replace(area=0 * there.q1 if demand.area else None)
+        if b is None and not paired:
+            cov = Cov(there.q1.copy(order='K'))
         else:
-            cov = at_pairs(left, right, *rows, demand) if listed and not sizes else \
+            cov = at_pairs(left, right, *rows, demand) if listed and not paired else \
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
         tile = there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
         return tile._lacking() if area and not sizes else tile

@@ -119,9 +119,11 @@ def _blocks(a, b, size, symmetric):
         return rectangles(len(a), len(b), size)
     if a.ndim == 2 and 1 < len(a) and len(a) ** 2 <= min(LISTED, size):
         return [[range(len(a))]]
-    least, parts = (1, 8) if a.ndim > 2 else (HIGH, 4)
-    high = min(max(size // max(len(a), 1), least), len(a) // parts)      # so that the lists have few of the pairs
-    return above(len(a), size, max(high, 1))
+    n = max(len(a), 1)
+    least, most = HIGH, n // 4                                           # so that the lists have few of the pairs
+    if a.ndim > 2:
+        least, most = 1, max(n // 8, min(size // n, n) // 2)             # of few small images the tiles are few, too
+    return above(len(a), size, max(min(max(size // n, least), most), 1))
 
 
 def _pairs_within(xp, ranges):
