@@ -1,4 +1,5 @@
 """Fixtures for all tests: seeded random numbers, the stand-in for CuPy, working precision, kinds of arrays."""
+import shutil
 import sys
 import zlib
 from collections import Counter
@@ -10,6 +11,7 @@ from kinds import KINDS
 from profiles import LONG, SAMPLED
 
 DOUBLE = 53
+BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'chrome'
 
 
 def pytest_configure(config):
@@ -52,6 +54,19 @@ def pyplot():
     from matplotlib import pyplot
     yield pyplot
     pyplot.close('all')
+
+
+@pytest.fixture(scope='module')
+def browser():
+    """A Chromium, driven by Playwright; a test that needs it is skipped where one of them is missing."""
+    api = pytest.importorskip('playwright.sync_api', reason='no Playwright: pip install playwright')
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f'no browser: none of {", ".join(BROWSERS)} is installed')
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

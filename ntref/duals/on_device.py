@@ -55,6 +55,12 @@ template <typename T> __device__ T lack_of_gap(T s, T d, T k, T gap)
     return d * d > LENGTH_RATIO * s ? s - k : (gap - d * d) / 2;
 }
 
+/* K' from the gap' where that is small, q = Q + Q': errors of K' would be amplified. */
+template <typename T> __device__ T settled(T q, T gap, T k)
+{
+    return 4 * gap < q ? (q - gap) / 2 : k;
+}
+
 /* lack' of an affine map of weights w and biases b, of lengths m = sqrt(w q) + sqrt(w q + b). */
 template <typename T> __device__ T affine_lack(T m1, T m2, T lack, T w, T b)
 {
@@ -80,9 +86,9 @@ GAP = '''
     T less;
     T slope;
     abrelu(a, b, s, root_of_product(minus, s + k), minus, s + k, next, less, slope);
-    T q = (a * a + b * b) / 2 * (n1 * n1 + n2 * n2);
-    T apart = (a * a + b * b) / 2 * d * d + 2 * less;
-    k_out = 4 * apart < q ? (q - apart) / 2 : next;
+    T c = (a * a + b * b) / 2;
+    T apart = c * d * d + 2 * less;
+    k_out = settled(c * (n1 * n1 + n2 * n2), apart, next);
     gap_out = apart;'''
 
 AREA = '''
@@ -94,11 +100,11 @@ AREA = '''
     T less;
     T slope;
     abrelu(a, b, s, T(area), minus, plus, next, less, slope);
-    T q = (a * a + b * b) / 2 * (n1 * n1 + n2 * n2);
-    T apart = (a * a + b * b) / 2 * d * d + 2 * less;
-    k_out = 4 * apart < q ? (q - apart) / 2 : next;
+    T c = (a * a + b * b) / 2;
+    T apart = c * d * d + 2 * less;
+    k_out = settled(c * (n1 * n1 + n2 * n2), apart, next);
     gap_out = apart;
-    area_out = root_of_product(less, (a * a + b * b) * s - less);'''
+    area_out = root_of_product(less, 2 * c * s - less);'''
 
 FORMS = {'lack': LACK, 'gap': GAP, 'gap area': AREA}
 """What is carried beside K: what a kernel does with it."""

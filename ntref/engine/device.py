@@ -67,7 +67,7 @@ def own_stream(a: Any) -> Iterator[None]:
             _streams.append(stream)
 
 
-def there(a: Any, is_there: bool) -> Any:
+def there(a: Any, is_there: bool = True) -> Any:
     """Return an array of NumPy's on the device, if `is_there`; all else, and on the host, as it is."""
     return import_module('cupy').asarray(a) if is_there and isinstance(a, numpy.ndarray) else a
 

@@ -55,12 +55,9 @@ PIECES = rules_of(
     Rule('jax.value_and_grad', 'grad_and_aux({f})', 'There is no such pair with aux: let the function return (value, '
          '(value, aux)), and take the gradient and both from grad_and_aux.', 'f', FROM_AUTOGRAD + 'grad_and_aux',
          'has_aux'),
-    Rule('jax.jacobian', 'jacobian({f})', 'The same axes; of one array, so of parameters after flatten.', 'f',
-         FROM_AUTOGRAD + 'jacobian'),
-    Rule('jax.jacrev', 'jacobian({f})', 'The same axes; of one array, so of parameters after flatten.', 'f',
-         FROM_AUTOGRAD + 'jacobian'),
-    Rule('jax.jacfwd', 'jacobian({f})', 'The same axes; of one array, so of parameters after flatten.', 'f',
-         FROM_AUTOGRAD + 'jacobian'),
+    *(Rule(name, 'jacobian({f})', 'The same axes; of one array, so of parameters after flatten.', 'f',
+           FROM_AUTOGRAD + 'jacobian')
+      for name in ('jax.jacobian', 'jax.jacrev', 'jax.jacfwd')),
     Rule('jax.jvp', 'make_jvp({f})(*{primals})(*{tangents})', 'It gives (value, tangent), as JAX. Of two arguments '
          'it is make_jvp(f, (0, 1))(x, y)((v, w)).', 'f primals tangents', FROM_AUTOGRAD + 'make_jvp'),
     Rule('jax.vjp', 'make_vjp({f})({x})', 'The pair comes in the other order, (pull, value), and pull(v) gives an '

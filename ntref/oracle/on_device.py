@@ -16,7 +16,7 @@ from .. import stax
 from ..arrays import is_array, is_on_device
 from ..engine import device
 from ..engine.batch import batch
-from ..engine.device import to_host
+from ..engine.device import there, to_host
 from ..trees import tree_map
 from . import answers
 from .cases import Case, conformance_cases
@@ -106,7 +106,7 @@ def of_case(case: Case, dtype: str) -> Check:
     if 'params' in case.inputs:                             # of a finite network
         return replace(check, verdict='unsupported', reason='autograd differentiates arrays of NumPy')
     spec = None if case.spec is None else stax.from_spec(case.spec)
-    inputs = tree_map(lambda a: there(a) if is_array(a) else a, cast(case.inputs, dtype))
+    inputs = tree_map(there, cast(case.inputs, dtype))
     try:
         found = prepared(getattr(answers, case.kind), case.kind, spec, inputs, case.options)()
         strays = [name for name, a in found.items() if is_array(a) and a.ndim and not is_on_device(a)]
@@ -117,11 +117,6 @@ def of_case(case: Case, dtype: str) -> Check:
     except Exception as e:
         check = replace(check, reason=f'{type(e).__name__}: {e}')
     return replace(check, seconds=time.monotonic() - start)
-
-
-def there(a: Any) -> Any:
-    """Return an array on the device."""
-    return import_module('cupy').asarray(a)
 
 
 # ------------------------------------------------------------------ kernels in tiles, and memory

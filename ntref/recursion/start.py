@@ -142,8 +142,8 @@ def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:
     The pairs i < j are those within slices, one slice after the other.
     """
     xp = namespace(a, b)
-    ends = 1 + xp.nonzero(i[1:] > j[:-1])[0]
-    ends = sorted({*map(int, ends), *range(STEP, len(i), STEP), len(i)})
+    begun = 1 + xp.nonzero(i[1:] > j[:-1])[0]
+    ends = sorted({*begun.tolist(), *range(STEP, len(i), STEP), len(i)})
 
     def part(i, j):
         left, right = (slice(int(rows.min()), int(rows.max()) + 1) for rows in (i, j))

@@ -1,5 +1,4 @@
 """The playground, and the pages without a server, in a real browser: Chromium, driven by Playwright."""
-import shutil
 import sys
 import threading
 from importlib import import_module
@@ -13,20 +12,7 @@ from ntref import stax
 from ntref.playground import Server, State, infinite, script
 from ntref.playground.state import read
 
-BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'chrome'
 PATIENCE = 120_000          # ms: of a machine with much else to do
-
-
-@pytest.fixture(scope='module')
-def browser():
-    api = pytest.importorskip('playwright.sync_api', reason='no Playwright: pip install playwright')
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f'no browser: none of {", ".join(BROWSERS)} is installed')
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope='module')

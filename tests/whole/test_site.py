@@ -4,7 +4,6 @@ It needs the extra `docs`; formulas and widths need Playwright and a Chromium be
 """
 import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,7 +13,6 @@ import pytest
 from places import ROOT
 
 NEEDED = 'sphinx', 'myst_nb', 'numpydoc', 'pydata_sphinx_theme', 'sphinx_gallery', 'sphinx_copybutton', 'sphinx_design'
-BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
 PHONE, DESK = 390, 1280
 
 LOOK = """() => ({
@@ -35,16 +33,6 @@ def site():
                          capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     return ROOT / 'docs' / '_build' / 'html'
-
-
-@pytest.fixture(scope='module')
-def browser():
-    playwright = pytest.importorskip('playwright.sync_api', reason='Playwright is not installed')
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f'no browser here: looked for {", ".join(BROWSERS)}')
-    with playwright.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=path, args=['--no-sandbox'])
 
 
 def pages(site):
