@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from itertools import combinations_with_replacement, product
 from typing import Any, TypeVar
 
-__all__ = ['ENTRIES', 'above', 'blocks', 'cuts', 'put_block', 'rectangles']
+__all__ = ['ENTRIES', 'above', 'blocks', 'cuts', 'put_block', 'rectangles', 'strips']
 
 Part = TypeVar('Part')
 
@@ -49,6 +49,17 @@ def rectangles(n1: int, n2: int, size: int) -> list[tuple[slice, slice]]:
     height = max(1, size // max(n2, 1))
     width = max(1, size // height)
     return blocks(cuts(n1, height), cuts(n2, width))
+
+
+def strips(n: int, size: int, rows: int) -> list[tuple[slice, slice]]:
+    """Return blocks (rows, columns) of about `size` pairs that cover all i <= j < n; strips begin with a square.
+
+    >>> [(i.start, j.start, j.stop) for i, j in strips(5, 6, 2)]
+    [(0, 0, 3), (0, 3, 5), (2, 2, 5), (4, 4, 5)]
+    """
+    width = max(rows, size // rows)
+    return [(here, slice(j, min(j + width, n)))
+            for here in cuts(n, rows) for j in range(here.start, n, width)]
 
 
 def above(n: int, size: int, rows: int) -> list[tuple[slice, slice] | list[range]]:

@@ -17,7 +17,8 @@ from .kernel import Kernel
 from .positions import zipped
 from .signal import Axes, Demand, Signal, shared_signal
 
-__all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one', 'own_variances']
+__all__ = ['across', 'at_pairs', 'channels_last', 'checked', 'gram', 'input_kernel', 'one_by_one', 'orthogonal',
+           'own_variances']
 
 NEAR = .1            # differences below this fraction of their terms are formed explicitly
 PARALLEL = .03       # sine of the angle below which that loses digits, too: differences come from exact products
@@ -152,6 +153,15 @@ def at_pairs(a: Array, b: Array, i: Array, j: Array, demand: Demand) -> Cov:
         return [None if c is None else taken(c.reshape(-1, *c.shape[2:]), places) for c in cov]
     parts = [part(i[lo:hi], j[lo:hi]) for lo, hi in zip([0, *ends], ends)]
     return Cov(*(None if p[0] is None else xp.concatenate(p) for p in zip(*parts)))
+
+
+def orthogonal(cov: Cov, q: Array) -> Cov:
+    """Return the Cov with K = 0, |u - v|^2 = 2 q, A = q on its diagonal."""
+    at = namespace(q).asarray(range(len(q)))
+    for c, value in zip(cov, (0, 2 * q, q)):
+        if c is not None:
+            c[at, at] = value
+    return cov
 
 
 def _rowwise_gram(a, b):

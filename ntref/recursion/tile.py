@@ -30,7 +30,7 @@ from ..windows import Window, packed, taken, zeros_like
 from .part import ALL, WHOLE, Block, Part, Pending, under
 from .positions import diagonal, swapped
 from .signal import Demand, Signal, shared_signal
-from .start import across, at_pairs, one_by_one, own_variances
+from .start import across, at_pairs, one_by_one, orthogonal, own_variances
 from .state import finished_tangent
 from .steps import Steps
 from .tape import no_tape
@@ -385,11 +385,12 @@ def _output(a, shape, spare):
 
 
 def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], demand: Demand, ntk: bool,
-               rows: tuple = WHOLE, is_generic: bool = False) -> Tile:
+               rows: tuple = WHOLE, is_generic: bool = False, crosses: bool = False) -> Tile:
     """Return the state at the input for rows i, j of a (n1, *positions, channels) and b.
 
     If b is None, each a[i] is paired with itself. `signals` describe the network's inputs. With slices i, j each a[i]
-    is paired with each b[j]; with arrays the pairs are taken element by element.
+    is paired with each b[j]; with arrays the pairs are taken element by element. Where i and j begin with the same
+    inputs, `crosses` takes these as orthogonal to themselves: nobody reads such pairs, and they need no gap.
     """
     listed = not isinstance(rows[0], slice)
     sizes = a.shape[1:-1]
@@ -411,6 +412,7 @@ def input_tile(a: Any, b: Any, tape: Callable, signals: tuple[Signal, Signal], d
         else:
             cov = at_pairs(left, right, *rows, demand) if listed and not paired else \
                 (across if new.batch_axes == 2 else one_by_one)(left, right, demand)
+        cov = orthogonal(cov, q1) if crosses else cov
         tile = there._holding((*(None if c is None else packed(c, new.batch_axes) for c in cov), 0 if ntk else None))
         return tile._lacking() if area and not sizes else tile
     return new.but(tape=tape, pending=Pending(rows_of, sizes), noise=1.).masked()

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..arrays import is_on_device, kind, namespace
 from ..duals.generic import NotGeneric
-from ..engine.cover import ENTRIES, above, rectangles
+from ..engine.cover import ENTRIES, above, rectangles, strips
 from ..engine.device import entries_of_tile
 from ..engine.run import in_threads, shown
 from ..types import Array
@@ -20,9 +20,10 @@ from .tile import input_tile
 __all__ = ['in_parts', 'is_large', 'on_threads']
 
 
-WORTH_TILES = 2 ** 11    # pairs without positions up to which tiles are slower than one pass: measured
-LISTED = 2 ** 17         # pairs of inputs with each other up to which they are one list: measured
+WORTH_TILES = 2 ** 10    # pairs without positions up to which tiles are slower than one pass: measured
+ONE_SQUARE = 2 ** 17     # pairs of inputs with each other up to which they are one tile: measured
 HIGH = 64                # least rows of a tile without positions: mirrored, they are written in one run
+SHARE = 8                # of the rows, in a strip: of its square half is computed for nothing
 WORTH_A_TRY = 32         # tiles beyond which the first one tells whether to try the others without gaps
 
 
@@ -83,13 +84,17 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     def block(job, is_generic=True):
         """Compute one block, with gaps unless its pairs are generic; return True if it was computed without gaps."""
         i, j = _pairs_within(xp, job) if isinstance(job, list) else job
+        crosses = symmetric and isinstance(i, slice) and i.start == j.start
         q1, q2 = ([of_rows(entry, rows) for entry in steps] for steps, rows in ((steps1, i), (steps2, j)))
         for is_generic in (True, False) if is_generic else (False,):
             with suppress(NotGeneric):
-                k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_generic=is_generic)
+                k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_generic=is_generic,
+                                 crosses=crosses)
                 break
         for out, v in zip(outs, values, strict=True):
             _write(out, i, j, v, k, symmetric)
+            if crosses:
+                out[i, i] = _mirrored(v[:, :len(v)])
         return is_generic
     diagonal, steps1, positions = own(a, signals[0], names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
@@ -114,16 +119,19 @@ def _pairs_at_once(a, demand):
 
 
 def _blocks(a, b, size, symmetric):
-    """Return the blocks of inputs a against b, of about `size` pairs: all of them, or those above the diagonal."""
+    """Return the blocks of inputs a against b, of about `size` pairs: all of them, or those above the diagonal.
+
+    Of vectors they include the diagonal, since lists of pairs cost more than pairs computed twice.
+    """
     if not symmetric:
         return rectangles(len(a), len(b), size)
-    if a.ndim == 2 and 1 < len(a) and len(a) ** 2 <= min(LISTED, size):
-        return [[range(len(a))]]
     n = max(len(a), 1)
-    least, most = HIGH, n // 4                                           # so that the lists have few of the pairs
-    if a.ndim > 2:
-        least, most = 1, max(n // 8, min(size // n, n) // 2)             # of few small images the tiles are few, too
-    return above(len(a), size, max(min(max(size // n, least), most), 1))
+    if a.ndim == 2 and n * n <= min(ONE_SQUARE, size):
+        return strips(len(a), size, n)
+    if a.ndim == 2:
+        return strips(len(a), size, max(min(max(size // n, HIGH), n // SHARE), 1))
+    most = max(n // 8, min(size // n, n) // 2)                           # of few small images the tiles are few, too
+    return above(len(a), size, max(min(size // n, most), 1))
 
 
 def _pairs_within(xp, ranges):
@@ -131,6 +139,13 @@ def _pairs_within(xp, ranges):
     members = [xp.asarray(r) for r in ranges]
     places = [(r[0], xp.nonzero(r[:, None] < r)) for r in members]
     return [xp.concatenate([start + at[side] for start, at in places]) for side in (0, 1)]
+
+
+def _mirrored(square):
+    """Return a square whose lower half is the mirror image of its upper one."""
+    xp = namespace(square)
+    at = xp.asarray(range(len(square)))
+    return xp.where(at[:, None] > at, square.T, square)
 
 
 def _write_own(out, values):

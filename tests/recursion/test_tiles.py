@@ -36,8 +36,7 @@ def test_tiles_do_not_change_the_kernel(n1, n2, dtype, small, rng):
         assert abs(getattr(both, name) - expected).max() <= 20 * numpy.finfo(dtype).eps * abs(expected).max()
         assert (net.kernel_fn(x1, x2, name) == getattr(both, name)).all()
     if x2 is None:
-        upper = numpy.triu_indices(n1, k=5)                             # beyond a tile the lower half is the mirror
-        assert (both.ntk[upper] == both.ntk.T[upper]).all()
+        assert (both.ntk == both.ntk.T).all()
 
 
 def test_batches_on_another_axis(small, rng):
@@ -64,6 +63,42 @@ def test_rectangles_cover_once(n1, n2, size):
         assert 0 < count[rows, columns].size <= size
         count[rows, columns] += 1
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('n', [0, 1, 2, 5, 9, 40, 100])
+@pytest.mark.parametrize('rows', [1, 3, 10])
+def test_strips_cover_once_above_the_squares(n, size, rows):
+    count = numpy.zeros((n, n), int)
+    for i, j in cover.strips(n, size, rows):
+        assert 0 < count[i, j].size <= max(size, rows ** 2)
+        assert (i.start == j.start) == (j.start < i.stop) and j.stop >= i.stop
+        count[i, j] += 1
+    assert (count <= 1).all() and count[numpy.triu_indices(n)].all()
+
+
+@pytest.mark.parametrize('layer', [stax.Relu(), stax.Erf(), stax.Sign(), stax.Rbf()], ids=repr)
+@pytest.mark.parametrize('rows, n', [(1, 40), (5, 40), (40, 40)])
+@pytest.mark.parametrize('features', [1, 100])
+def test_squares_on_the_diagonal(layer, rows, n, features, rng, monkeypatch):
+    """Inputs with themselves ask for no gap, and what is taken for them is nowhere in the kernel."""
+    net = serial(Dense(8, 1.3, .2), layer, Dense(8, 1.1, .1), layer, Dense(1))
+    x = rng.standard_normal((n, features))
+    tried = []
+    original = tiled.input_tile
+    monkeypatch.setattr(tiled, 'input_tile', lambda *a, **k: tried.append(k.get('is_generic')) or original(*a, **k))
+    monkeypatch.setattr(tiled, 'ONE_SQUARE', 1)
+    monkeypatch.setattr(tiled, 'HIGH', rows)
+    monkeypatch.setattr(tiled, 'SHARE', n // rows)
+    monkeypatch.setattr(tiled, 'WORTH_TILES', 1)
+    k = net.kernel_fn(x, get=('nngp', 'ntk'))
+    _, *tiles = tried
+    assert len(tiles) >= n // rows and (features == 1 or all(tiles))
+    for name in k._fields:
+        found, expected = getattr(k, name), whole(net, x, None, name)
+        assert (found == found.T).all()
+        assert abs(found - expected).max() <= 20 * numpy.finfo(float).eps * abs(expected).max()
+        assert abs(found - expected).diagonal().max() <= 4 * numpy.finfo(float).eps * expected.diagonal().max()
 
 
 @pytest.mark.parametrize('size', SIZES)
