@@ -83,18 +83,14 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
 
     def block(job, is_generic=True):
         """Compute one block, with gaps unless its pairs are generic; return True if it was computed without gaps."""
-        i, j = _pairs_within(xp, job) if isinstance(job, list) else job
-        crosses = symmetric and isinstance(i, slice) and i.start == j.start
-        q1, q2 = ([of_rows(entry, rows) for entry in steps] for steps, rows in ((steps1, i), (steps2, j)))
+        rows, crosses = _places(xp, job, symmetric)
+        q1, q2 = ([of_rows(entry, r) for entry in steps] for steps, r in zip((steps1, steps2), rows))
         for is_generic in (True, False) if is_generic else (False,):
             with suppress(NotGeneric):
-                k, values = tile(a, b, replaying(q1, q2), signals, names, (i, j), is_generic=is_generic,
-                                 crosses=crosses)
+                k, values = tile(a, b, replaying(q1, q2), signals, names, rows, is_generic=is_generic, crosses=crosses)
                 break
         for out, v in zip(outs, values, strict=True):
-            _write(out, i, j, v, k, symmetric)
-            if crosses:
-                out[i, i] = _mirrored(v[:, :len(v)])
+            _write(out, *rows, v, k, symmetric, crosses)
         return is_generic
     diagonal, steps1, positions = own(a, signals[0], names if symmetric else ())
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
@@ -134,6 +130,14 @@ def _blocks(a, b, size, symmetric):
     return above(len(a), size, max(min(size // n, most), 1))
 
 
+def _places(xp, job, symmetric):
+    """Return rows and columns of a block, and whether the diagonal goes through it."""
+    if isinstance(job, list):
+        return _pairs_within(xp, job), False
+    i, j = job
+    return job, symmetric and i.start == j.start
+
+
 def _pairs_within(xp, ranges):
     """Return all i < j within the same range, as two arrays."""
     members = [xp.asarray(r) for r in ranges]
@@ -154,9 +158,14 @@ def _write_own(out, values):
     out[every, every] = values
 
 
-def _write(out, i, j, values, k, symmetric):
-    """Write the values of a tile k to `out`; if symmetric, also mirrored, for x2 against x1."""
+def _write(out, i, j, values, k, symmetric, crosses):
+    """Write the values of a tile k to `out`; if symmetric, also mirrored, for x2 against x1.
+
+    If the tile crosses the diagonal, its square there is mirrored itself.
+    """
     out[i, j] = values
     if symmetric:
         values = swapped(values, k.batch_axes) if k.paired else values
         out[j, i] = values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)
+    if crosses:
+        out[i, i] = _mirrored(out[i, i])
