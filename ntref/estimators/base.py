@@ -85,8 +85,9 @@ class NetworkEstimator(BaseEstimator):
     def network_kernels(self) -> Kernels:
         """Return the kernels of the network that the arguments say."""
         kernel_fn = kernel_fn_of(self.net, self.depth, self.activation, self.W_std, self.b_std, not self.has_positions)
-        jobs = self.n_jobs if self.n_jobs is None else as_whole(self.n_jobs, 'n_jobs', -1)
-        return Kernels(kernel_fn, jobs, self.memory_limit)
+        if self.n_jobs is not None and as_whole(self.n_jobs, 'n_jobs', -1) == 0:
+            raise ValueError('expected n_jobs to be -1 for all cores, a number of threads >= 1, or None; got 0.')
+        return Kernels(kernel_fn, self.n_jobs, self.memory_limit)
 
     @property
     def _finite(self):

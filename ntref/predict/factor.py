@@ -78,6 +78,11 @@ class SingularKernelWarning(UserWarning):
             f'{cure}')
 
 
+def _as_arguments(diag_reg, absolute):
+    """Return what to write; relative scales are the default everywhere, and all that the estimators have."""
+    return f'diag_reg={diag_reg:.2g}' + (', diag_reg_absolute_scale=True' if absolute else '')
+
+
 class Factor:
     """A = k + diag_reg s I, with s = trace(k)/n, or 1 if `absolute`; `eps` is the precision of the entries of `k`.
 
@@ -136,8 +141,7 @@ class Factor:
             raise NotPSDError(
                 'expected a positive semi-definite k_train_train (with its diag_reg); its smallest '
                 f'eigenvalue is {smallest:.3g}, its largest {largest:.3g}. Pass '
-                f'diag_reg={diag_reg:.3g}, diag_reg_absolute_scale={absolute}, or compute the '
-                'kernel more exactly.', smallest, diag_reg, absolute)
+                f'{_as_arguments(diag_reg, absolute)}, or compute the kernel more exactly.', smallest, diag_reg, absolute)
         self.rounding = max(self.level * largest, self.of_entries)
         if plain(self.shift) > 0 and smallest <= self.of_entries:
             raise ValueError(
@@ -194,7 +198,7 @@ class Factor:
         diag_reg, absolute = self.least()
         is_single = self.eps > 2 * namespace(self.k).eps(self.k)
         finer = ', or compute the kernel in float64' if is_single else ''
-        return f'Pass diag_reg={diag_reg:.2g}, diag_reg_absolute_scale={absolute} (or more){finer}.'
+        return f'Pass {_as_arguments(diag_reg, absolute)} (or more){finer}.'
 
     def announce(self, r: Array, tau: Any = None,
                  what: str = 'k_train_train (with its diag_reg)') -> None:

@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ntref import predict, stax
 from ntref.estimators import NNGPClassifier, NNGPRegressor, NTKClassifier, NTKRegressor
+from ntref.predict import SingularKernelWarning
 
 REGRESSORS = [NNGPRegressor, NTKRegressor]
 CLASSIFIERS = [NNGPClassifier, NTKClassifier]
@@ -182,6 +183,19 @@ def test_threads_and_memory(rng):
     assert abs(NNGPRegressor(n_jobs=2).fit(x, y).predict(x_test) - expected).max() < 1e-12
     with pytest.raises(MemoryError):
         NNGPRegressor(memory_limit=100).fit(x, y)
+    for none in (0, -2, 1.5):
+        with pytest.raises(ValueError, match='n_jobs'):
+            NNGPRegressor(n_jobs=none).fit(x, y)
+
+
+def test_advice_about_singular_kernels_can_be_followed(rng):
+    x, y, _ = data(rng)
+    x, y = numpy.concatenate([x, x]), numpy.concatenate([y, y + 1])
+    with pytest.warns(SingularKernelWarning) as caught:
+        NTKRegressor(diag_reg=0.).fit(x, y)
+    advice = str(caught[0].message).partition('Pass ')[2].split()[0]
+    assert advice.startswith('diag_reg=') and 'absolute' not in str(caught[0].message)
+    NTKRegressor(diag_reg=float(advice.partition('=')[2])).fit(x, y)
 
 
 # ------------------------------------------------------------------ probabilities

@@ -277,8 +277,8 @@ def test_an_input_twice_without_noise_has_no_density(rng, function):
     k, y = twice(rng), rng.standard_normal(5)
     with pytest.raises(ValueError, match=r'1 of 5 eigenvalues that are zero .* log\|A\| is minus infinity') as error:
         function(k, y)
-    assert not isinstance(error.value, NotPSDError) and 'diag_reg_absolute_scale=False' in str(error.value)
-    advised = float(str(error.value).partition('diag_reg=')[2].partition('Pass diag_reg=')[2].split(',')[0])
+    assert not isinstance(error.value, NotPSDError) and 'absolute_scale' not in str(error.value)
+    advised = float(str(error.value).partition('diag_reg=')[2].partition('Pass diag_reg=')[2].split()[0])
     for absolute in (False, True):
         function(k, y, advised, absolute)
         function(k, y, .1, absolute)
