@@ -141,7 +141,8 @@ class Factor:
             raise NotPSDError(
                 'expected a positive semi-definite k_train_train (with its diag_reg); its smallest '
                 f'eigenvalue is {smallest:.3g}, its largest {largest:.3g}. Pass '
-                f'{_as_arguments(diag_reg, absolute)}, or compute the kernel more exactly.', smallest, diag_reg, absolute)
+                f'{_as_arguments(diag_reg, absolute)}, or compute the kernel more exactly.', smallest, diag_reg,
+                absolute)
         self.rounding = max(self.level * largest, self.of_entries)
         if plain(self.shift) > 0 and smallest <= self.of_entries:
             raise ValueError(
