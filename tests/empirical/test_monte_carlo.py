@@ -154,6 +154,7 @@ def test_scatter_far_below_the_mean(rng):
     assert abs((squares.mean() - (draws ** 2).mean() ** 2) / 49 / expected[1].item() ** 2 - 1) > .01
 
 
+@pytest.mark.slow
 def test_error_is_that_of_the_mean():
     """K normal: the distance from its mean in standard errors is Student's t with n - 1 degrees of freedom."""
     def kernel_fn(seed):

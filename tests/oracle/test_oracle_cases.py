@@ -312,6 +312,7 @@ def test_the_data_are_small_and_plain():
 
 # ------------------------------------------------------------------ they can be made again
 
+@pytest.mark.slow
 def test_a_sample_made_again_to_the_last_bit():
     """Every case twice a year: this week's."""
     known, arrays = making.read()

@@ -188,6 +188,7 @@ def trapezoid(f, q1, q2, rho, area):
     return float((weight_x * f(s1 * x)) @ np.concatenate(inner)), float(np.sqrt(weight_x @ f(s1 * x)**2))
 
 
+@pytest.mark.slow
 def test_the_trapezoidal_rule():
     """The reference is checked, too: against a closed form and a two-dimensional integral by mpmath."""
     for q1, q2, rho in GRID[:9] + GRID[27:]:

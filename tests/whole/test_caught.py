@@ -5,6 +5,7 @@ from mutants import CHECKS, IMAGES, MASKED, MUTANTS, NETWORKS, OWNERS, caught_by
 from ntref import stax
 
 
+@pytest.mark.slow
 def test_the_code_passes():
     check_suite()
 

@@ -52,6 +52,7 @@ def test_mean_and_variance_are_those_of_samples_that_have_them(rng):
     assert shifted.p < 1e-4 and row._replace(covariance=1.5 * covariance).variance[0] == pytest.approx(ratio / 1.5)
 
 
+@pytest.mark.slow
 def test_monte_carlo(tmp_path):
     rows = monte_carlo.measure(**monte_carlo.QUICK)
     lines = monte_carlo.slopes(rows)
@@ -74,6 +75,7 @@ def test_a_wrong_kernel_has_another_slope(monkeypatch):
         assert line.slope > -.2
 
 
+@pytest.mark.slow
 def test_tangent_kernel(tmp_path):
     rows = tangent_kernel.measure(**tangent_kernel.QUICK)
     lines = tangent_kernel.slopes(rows)
@@ -84,6 +86,7 @@ def test_tangent_kernel(tmp_path):
     assert is_figure(tmp_path / 'figure.png')
 
 
+@pytest.mark.slow
 def test_phases(tmp_path):
     rows = phases.measure(**phases.QUICK)
     deep = {(r.w2, r.b2): r.accuracy for r in rows if r.depth == phases.DEPTH}
@@ -228,6 +231,7 @@ def test_critical_line(q):
     assert w2 * weights @ erf(u) ** 2 + b2 == pytest.approx(q, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_fixed_points_on_a_grid(tmp_path):
     """From q* as the parameter, against iteration; NaN where variances grow without end."""
     w_std, b_std = numpy.linspace(.6, 2.9, 7), numpy.linspace(.1, .9, 5)
@@ -543,6 +547,7 @@ def test_solutions_on_disk():
     assert all(0 < row.steps < 100 and 0 < row.distance < 1e-3 for row in others)
 
 
+@pytest.mark.slow
 def test_other_libraries_compute_the_same(tmp_path, monkeypatch):
     pythons = {'ntref': sys.executable, 'scikit-ntk': sys.executable}
     times = []
@@ -601,6 +606,7 @@ def fake(folder, text=FAKE):
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_bench_beside_another_process(tmp_path, capsys):
     names = '2 dense, 10', '2 RMSNorm'
     argv = ['--only', *names, '--get', 'nngp', '--float32', '--repeat', '1', '--nt', fake(tmp_path)]
