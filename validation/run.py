@@ -2,7 +2,7 @@
 
     python validation/run.py [NAME ...] [--quick] [--list]
 
-A section is written as soon as it is known, and sections that are not named stay as they are; the studies take ten
+A section is written as soon as it is known, and sections that are not named stay as they are; the studies take twenty
 minutes on two cores. --quick: smaller sizes, printed and not written. `conformance` takes five minutes more, and the
 environment variable NT_PYTHON: an interpreter that has Neural Tangents.
 
@@ -46,7 +46,7 @@ def study(name):
 
 PARTS = {name: study(name) for name in (
     'ensembles', 'monte_carlo', 'tangent_kernel', 'phases', 'by_architecture', 'small_data', 'inducing_points',
-    'estimators')}
+    'estimators', 'mnist')}
 PARTS['conformance'] = lambda figure, quick=False: import_module('conformance').part(quick)
 SCRIPTS = 'accuracy', 'pictures', 'performance'
 
