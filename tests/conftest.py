@@ -1,4 +1,5 @@
 """Fixtures for all tests: seeded random numbers, the stand-in for CuPy, working precision, kinds of arrays."""
+import os
 import shutil
 import sys
 import zlib
@@ -6,6 +7,7 @@ from collections import Counter
 
 import numpy
 import pytest
+import threadpoolctl
 from cupy_stand_in import installed
 from kinds import KINDS
 from profiles import LONG, SAMPLED
@@ -15,6 +17,9 @@ BROWSERS = 'chromium', 'chromium-browser', 'google-chrome', 'chrome'
 
 
 def pytest_configure(config):
+    if hasattr(config, 'workerinput'):             # one of many processes: BLAS takes one core
+        os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+        threadpoolctl.threadpool_limits(1, 'blas')
     config.addinivalue_line('markers', 'last: runs after all other tests')
 
 

@@ -145,11 +145,10 @@ def _pairs_within(xp, ranges):
     return [xp.concatenate([start + at[side] for start, at in places]) for side in (0, 1)]
 
 
-def _mirrored(square):
-    """Return a square whose lower half is the mirror image of its upper one."""
-    xp = namespace(square)
-    at = xp.asarray(range(len(square)))
-    return xp.where(at[:, None] > at, square.T, square)
+def _mirrored(values, k):
+    """Return the values of a tile k, x1 against x2, as those of x2 against x1."""
+    values = swapped(values, k.batch_axes) if k.paired else values
+    return values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)
 
 
 def _write_own(out, values):
@@ -161,11 +160,13 @@ def _write_own(out, values):
 def _write(out, i, j, values, k, symmetric, crosses):
     """Write the values of a tile k to `out`; if symmetric, also mirrored, for x2 against x1.
 
-    If the tile crosses the diagonal, its square there is mirrored itself.
+    If the tile crosses the diagonal, the lower half of its square there is the mirror image of the upper one.
     """
     out[i, j] = values
     if symmetric:
-        values = swapped(values, k.batch_axes) if k.paired else values
-        out[j, i] = values if k.batch_axes == 1 else namespace(values).moveaxis(values, 0, 1)
+        out[j, i] = _mirrored(values, k)
     if crosses:
-        out[i, i] = _mirrored(out[i, i])
+        square = out[i, i]
+        at = namespace(out).asarray(range(len(square)))
+        below = (at[:, None] > at).reshape(len(at), len(at), *(1,) * (square.ndim - 2))
+        out[i, i] = namespace(out).where(below, _mirrored(square, k), square)
