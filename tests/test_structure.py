@@ -268,7 +268,9 @@ ALLOWED = {
     'plot.__init__': {'arguments', 'plot.gaussians', 'plot.kernels', 'plot.networks', 'plot.phases', 'plot.trained'},
     # a page to play with
     'playground.state': {'arguments'},
-    'playground.infinite': {'predict', 'stax', 'types', 'engine.run', 'playground.state', 'plot.phases'},
+    'playground.logistic': {'types', 'duals.geometry', 'duals.pair', 'stax.layers.nonlinearity'},
+    'playground.infinite': {'predict', 'stax', 'types', 'engine.run', 'playground.logistic', 'playground.state',
+                            'plot.phases'},
     'playground.finite': {'predict', 'trees', 'types', 'engine.run'},
     'playground.script': {'playground.finite', 'playground.state'},
     'playground.answers': {'predict', 'playground.finite', 'playground.infinite', 'playground.script',

@@ -11,6 +11,7 @@ from ..plot.phases import located, moments
 from ..predict import Gaussian, gradient_descent_mse_ensemble, sample
 from ..stax import Layer
 from ..types import Array
+from .logistic import Logistic
 from .state import EDGE, RANGES, State
 
 __all__ = ['ANGLES', 'GRID', 'DRAWS', 'Phases', 'activation', 'against_angle', 'network', 'phases', 'posterior',
@@ -20,11 +21,12 @@ GRID = numpy.linspace(-EDGE, EDGE, 101)         # where curves are computed
 ANGLES = numpy.linspace(0, 180, 61)             # degrees
 DRAWS = 5                                       # of the prior
 STEPS = 61, 41                                  # of the phase diagram: W_std, b_std
+NAMED = {'LeakyRelu': stax.LeakyRelu(.1), 'Tanh': Logistic(), 'Sigmoid': Logistic(.5, .5, .5)}
 
 
 def activation(name: str) -> Layer:
     """Return the nonlinearity of that name."""
-    return stax.LeakyRelu(.1) if name == 'LeakyRelu' else getattr(stax, name)()
+    return NAMED[name] if name in NAMED else getattr(stax, name)()
 
 
 def network(state: State) -> Layer:

@@ -12,9 +12,12 @@ from urllib.request import Request, urlopen
 import numpy
 from places import ROOT
 import pytest
+from scipy.special import erf
 
 from ntref import predict, stax
+from ntref.duals.pair import Pair
 from ntref.playground import Server, State, answers, finite, infinite, script
+from ntref.playground.logistic import ERFS
 from ntref.playground.state import ACTIVATIONS, read, written
 from ntref.plot.phases import fixed_points
 
@@ -60,7 +63,32 @@ def test_against_angle_and_phases():
     assert infinite.where(State('Relu', W_std=1.5, b_std=.5)) != infinite.where(State('Relu', W_std=1., b_std=.5))
     assert abs(infinite.where(State('Relu', W_std=1., b_std=.5)) - .5) < 1e-12   # W_std^2 / 2
     q, chi = fixed_points(stax.Tanh(), found.W_std, found.b_std)
-    assert numpy.array_equal(chi, found.chi, equal_nan=True)
+    assert numpy.allclose(chi, found.chi, rtol=2e-7, atol=0, equal_nan=True)
+
+
+# ------------------------------------------------------------------ Tanh and Sigmoid as sums of error functions
+
+def test_eight_error_functions_are_tanh():
+    z = numpy.linspace(-20, 20, 40001)
+    assert abs(sum(w * erf(s * z) for w, s in ERFS) - numpy.tanh(z)).max() <= 4.5e-9
+    assert sum(w for w, _ in ERFS) == pytest.approx(1, abs=1e-11)
+
+
+@pytest.mark.parametrize('name', ['Tanh', 'Sigmoid'])
+def test_their_kernels_are_those_of_the_library(name, rng):
+    """From variances of .01 to 100, near and opposite inputs among them."""
+    x = rng.standard_normal((12, 3)) * numpy.geomspace(.1, 10, 12)[:, None]
+    x = numpy.concatenate([x, -x[:3], x[3:6] + 1e-6])
+    nets = [stax.serial(*[stax.Dense(1, 1.5, .3), layer] * 3) for layer in (
+        infinite.activation(name), getattr(stax, name)())]
+    found, expected = (net.kernel_fn(x, None, ('nngp', 'ntk')) for net in nets)
+    assert abs(found.nngp - expected.nngp).max() <= 1e-8 and abs(found.ntk - expected.ntk).max() <= 1e-8
+    z = numpy.linspace(-3, 3, 7)
+    q = numpy.geomspace(1e-8, 100, 200)
+    found, expected = (layer.dual(Pair.same(q)) for layer in (infinite.activation(name), getattr(stax, name)()))
+    assert abs(found[0].k - expected[0].k).max() <= 1e-8 and abs(found[1] - expected[1]).max() <= 2e-7
+    f, g = (layer.phi(numpy, z) for layer in (infinite.activation(name), getattr(stax, name)()))
+    assert abs(f - g).max() <= 1e-15
 
 
 # ------------------------------------------------------------------ finite networks
