@@ -41,6 +41,9 @@ copybutton_prompt_is_regexp = True
 sphinx_gallery_conf = {
     'examples_dirs': 'docs/gallery', 'gallery_dirs': 'docs/examples', 'within_subsection_order': 'FileNameSortKey',
     'parallel': True, 'abort_on_example_error': False, 'show_memory': False, 'show_signature': False,
+    'subsection_order': [f'docs/gallery/{part}' for part in (
+        'kernels', 'bayes', 'training', 'estimators', 'architectures', 'finite', 'checks', 'large')],
+    'image_scrapers': 'movies.scraped',
     'download_all_examples': False, 'remove_config_comments': True, 'write_computation_times': False}
 
 # Mathematics: MathJax from an installed package, so that no page asks another host for anything

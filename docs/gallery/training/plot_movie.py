@@ -6,9 +6,6 @@ Gradient descent learns what is easy first: the slow parts of the targets within
 fast wiggle last, because the eigenvalues of the kernel that carry it are small. The movie shows
 mean and band of infinitely wide networks at each time.
 """
-import os
-import tempfile
-
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -21,10 +18,7 @@ predict_fn = predict.gradient_descent_mse_ensemble(net, x_train, slow + fast)
 
 x, times = np.linspace(-2.5, 2.5, 101)[:, None], np.geomspace(1, 1e6, 13)
 movie = plot.training_movie(predict_fn, times, x, ax=plt.subplots(figsize=(5, 3.5))[1])
-with tempfile.TemporaryDirectory() as folder:
-    path = os.path.join(folder, 'training.gif')
-    movie.save(path, 'pillow', dpi=60)
-    print(f'{len(times)} frames, {os.path.getsize(path) / 1e3:.0f} kB')
+# movie.save('training.gif', 'pillow') writes it to a file
 
 # %%
 # Four of its frames, for paper:
