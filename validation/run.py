@@ -46,7 +46,7 @@ def study(name):
 
 PARTS = {name: study(name) for name in (
     'ensembles', 'monte_carlo', 'tangent_kernel', 'phases', 'by_architecture', 'small_data', 'inducing_points',
-    'estimators')}
+    'estimators', 'mnist')}
 PARTS['conformance'] = lambda figure, quick=False: import_module('conformance').part(quick)
 SCRIPTS = 'accuracy', 'pictures', 'performance'
 
