@@ -34,6 +34,7 @@ myst_update_mathjax = False
 nb_execution_mode = 'cache'
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_output_stderr = 'remove'                  # bars of progress; warnings are errors where tests run the cells
 copybutton_prompt_text = r'>>> |\.\.\. |\$ '
 copybutton_prompt_is_regexp = True
 
@@ -52,7 +53,7 @@ mathjax_path = MATHJAX.name
 mathjax3_config = {
     'tex': {'packages': {'[-]': ['noundefined', 'noerrors']},              # errors are seen, and counted by the tests
             'inlineMath': [[r'\(', r'\)'], ['$', '$']]},                   # as in tables of `net.explain`
-    'options': {'ignoreHtmlClass': 'bd-article', 'processHtmlClass': 'math|output_area|output_html'}}
+    'options': {'ignoreHtmlClass': 'bd-article', 'processHtmlClass': 'math|output_area|output_html|text_html'}}
 
 # Sources
 bibtex_bibfiles = ['references.bib']

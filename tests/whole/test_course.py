@@ -8,6 +8,7 @@ from places import ROOT
 FOLDER = ROOT / 'docs' / 'learn'
 COURSE = sorted(FOLDER.glob('[0-9]*.md'))
 LONG = '34567'                             # pages that take some seconds each
+COLUMN = 76                                # characters of the site at 1280 pixels
 CELL = re.compile(r'^(`{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$', re.M | re.S)
 OPTIONS = re.compile(r'\A(---\n.*?^---\n|(?::[^\n]*\n)+)', re.M | re.S)
 
@@ -58,6 +59,12 @@ def test_a_page_has_a_question_exercises_with_solutions_and_something_to_read(pa
     assert 3 <= len(tasks) <= 5
     assert all(':::{dropdown} Solution\n' in task for task in tasks)
     assert '{cite:t}`' in reading and '](../' in reading
+
+
+@pytest.mark.parametrize('path', COURSE, ids=lambda path: path.stem)
+def test_code_that_is_shown_fits_into_the_column(path):
+    shown = [code for _, head, code in cells(path.read_text()) if not re.search('hide|remove', head)]
+    assert [line for code in shown for line in code.splitlines() if len(line) > COLUMN] == []
 
 
 @pytest.mark.parametrize('path', COURSE, ids=lambda path: path.stem)

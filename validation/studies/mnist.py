@@ -81,9 +81,9 @@ Classes with probabilities from `ntref.estimators`, three hidden layers of Relu,
 how often it is right, in ten bins.
 
 **It shows** that exact inference with published variances has the published accuracy within the scatter of splits; that
-the mean accuracies of NTK and NNGP are at most {apart} apart on fully connected networks; how wide a trained network has to be to
-do as well as one of infinite width; that the posterior's variance orders images by their errors; and what pooling
-gives on few images.
+the mean accuracies of NTK and NNGP are at most {apart} apart on fully connected networks; how wide a trained
+network has to be to do as well as one of infinite width; that the posterior's variance orders images by their errors;
+and that on centred digits of few pixels, pooling gives nothing over flattening.
 **It cannot show** the numbers for 10,000 and 50,000 images of the paper (0.977 and 0.988), nor its choice of networks
 by validation; nor differences below the errors, which are those of splits of one set of 10,000 digits. Convolutions on
 7 x 7 pixels are not those of the papers on 28 x 28. The variance orders errors, but its size is that of the prior's
