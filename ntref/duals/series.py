@@ -223,11 +223,13 @@ class _Coefficients:
     def missing(self):
         """Return the root of a bound of the remainder of sum b_l^2, relative to E[f^2].
 
-        The b_l^2 fall as exp(-c sqrt l), so that the rest is less than the last block times the number of blocks.
+        The b_l^2 fall as exp(-c sqrt l), so that the rest is less than the last block times the number of blocks. What
+        is left of E[f^2] bounds it, too, but not below its rounding errors, by which it may be 0.
         """
+        noise = 16 * REST_EPS
         left = over(self.unseen, self.rise)
         tail = over(self.last, self.rise) * (self.degree // BLOCK_TERMS)
-        return self._root(left, self.xp.minimum(tail, abs(left)), 16 * REST_EPS)
+        return self._root(left, self.xp.minimum(tail, noise * self.eps), noise)
 
     def _root(self, left, tail, noise):
         """Return the root of the remainder of a sum of squares of size 1, or of `tail` if it is below noise eps."""

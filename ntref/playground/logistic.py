@@ -17,7 +17,7 @@ ERFS = (            # (w, s): tanh(z) = sum w erf(s z) to 4.5e-9 for all z, the 
 
 
 @dataclass(frozen=True, repr=False)
-class Logistic(Nonlinearity):
+class Logistic(Nonlinearity, abstract=True):
     r"""phi(z) = a tanh(b z) + c, with the dual of a sum of error functions in place of tanh.
 
     .. math::

@@ -207,10 +207,13 @@ def test_angles_at_the_edges(edge, side, layer, tried):
 
 @pytest.mark.parametrize('start, depth', [(.3, 25), (.5, 35), (1., 40), (2., 60), (2.69, 60)])
 def test_close_in_a_deep_layer(start, depth, tried, monkeypatch):
-    """ReLUs bring angles together, to 3 pi / depth in the end: what begins generic goes on with gaps; 2 eps a layer."""
+    """ReLUs bring angles together, to 3 pi / depth in the end: what begins generic goes on with gaps; 3 eps a layer.
+
+    With AVX-512 functions of NumPy are right to 4 units of the last place, and it is more than 2.
+    """
     calls, original = [], fast.abrelu
     monkeypatch.setattr(fast, 'abrelu', lambda p, *a: calls.append(p.is_generic) or original(p, *a))
-    assert_right(pixel(*[None, Relu()] * depth), pixels(0), pixels(start, -start), 2 * depth * EPS['float64'])
+    assert_right(pixel(*[None, Relu()] * depth), pixels(0), pixels(start, -start), 3 * depth * EPS['float64'])
     assert tried == [True] and 2 < calls.count(True) < depth < len(calls)
 
 

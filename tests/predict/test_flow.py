@@ -470,7 +470,7 @@ def test_hinge_comes_to_rest_beyond_its_kinks():
     """With momentum all outputs cross, and coast: there is a minimum."""
     y = np.sign(np.sin(3 * np.linspace(-2, 2, 8)))[:, None]
     f, stats = gradient_descent(KINKS['hinge'][1], np.eye(8) + .1, y, 1., .9)(None, stats=True)
-    assert (y * f > 1).all() and stats.distance < 1e-6
+    assert (y * f > 1).all() and stats.distance <= 10 * 1.4e-8 * (1 + abs(f).max())
 
 
 @pytest.mark.parametrize('scale', (1e-300, 1e-155, 1., 1e155, 1e300))

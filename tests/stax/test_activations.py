@@ -260,6 +260,16 @@ def test_inputs_of_different_length(layer):
             assert abs(cov.area ** 2 - (own1 * own2 - k * k)).max() <= 2e-13 * size ** 2
 
 
+@pytest.mark.parametrize('layer', [Tanh(), Sigmoid()], ids=repr)
+def test_series_do_not_end_where_a_remainder_is_0_by_rounding(layer):
+    """Parallel inputs of a hundred lengths: of some, all that is left of E[phi'^2] was rounding, and 4e-10 was lost."""
+    for sigma in numpy.geomspace(.2, 2, 100):
+        other = min(15 * sigma, 30)
+        _, slope, *_ = sums(layer, sigma, other, 0.)
+        _, found = layer.dual(pairs(numpy.zeros(1), sigma ** 2, other ** 2))
+        assert abs(found - slope).max() <= 1e-14 * layer.dphi(numpy, numpy.zeros(1))[0] ** 2
+
+
 def test_one_feature():
     """As given by quadrature to 30 digits."""
     x, y = numpy.array([[1.]]), numpy.array([[5.]])
