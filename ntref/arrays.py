@@ -28,7 +28,7 @@ from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
 __all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator',
-           'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'plain',
+           'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'plain', 'register',
            'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
@@ -251,6 +251,12 @@ _COMMON = {frozenset(kinds): common                           # kinds of argumen
            for common in KINDS for kinds in ({common}, {common, None})}
 _COMMON |= {kinds | {'numpy'}: common for kinds, common in _COMMON.items() if common == 'autograd'}
 _loaded: dict[str, Namespace] = {}
+
+
+def register(kind: str, namespace: Namespace) -> None:
+    """Have `namespace` found for a further kind of array, which is none that a user gives (`is_array` is False)."""
+    _loaded[kind] = namespace
+    _COMMON.update({frozenset({kind}): kind, frozenset({kind, None}): kind})
 
 
 def load(kind: str) -> Namespace:
