@@ -26,6 +26,7 @@ ALLOWED = {
     'tuples': {},
     'no_arrays': {},
     'arrays': {'no_arrays', 'types'},
+    'symbols': {'arrays'},
     'in_place': {'arrays', 'types'},
     'ranges': {'arrays'},
     'arguments': {'arrays', 'no_arrays', 'types'},
@@ -41,6 +42,7 @@ ALLOWED = {
     'duals.angle': {'types'},
     'duals.on_device': {'types', 'duals.angle', 'duals.geometry'},
     'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry', 'duals.on_device'},
+    'duals.written': {'arrays', 'symbols', 'types', 'duals.geometry', 'duals.pair'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.geometry', 'duals.pair'},
     'duals.partials': {'arrays', 'derivatives', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry',
@@ -86,7 +88,7 @@ ALLOWED = {
     'recursion.part': {'types', 'duals.geometry', 'recursion.signal', 'recursion.steps'},
     'recursion.tape': {'arrays', 'windows', 'duals.geometry'},
     'recursion.tile': {'arrays', 'types', 'windows', 'duals.generic', 'duals.geometry', 'duals.pair',
-                       'engine.device', 'recursion.part', 'recursion.positions', 'recursion.signal',
+                       'duals.written', 'engine.device', 'recursion.part', 'recursion.positions', 'recursion.signal',
                        'recursion.start', 'recursion.state', 'recursion.steps', 'recursion.tape'},
     'recursion.tiled': {'arrays', 'types', 'windows', 'duals.generic', 'engine.cover', 'engine.device', 'engine.run',
                         'recursion.positions', 'recursion.signal', 'recursion.start', 'recursion.tape',
@@ -388,6 +390,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         f'estimators.{name}' for name in
         'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
     'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
+    'duals.written': {'cupy'},
     'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 

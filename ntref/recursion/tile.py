@@ -24,6 +24,7 @@ from ..arrays import namespace
 from ..duals.generic import NotGeneric, are_opposite, by_dual, with_lack
 from ..duals.geometry import Cov, Reach, over
 from ..duals.pair import Pair, check_kept, check_variances
+from ..duals.written import by_formula
 from ..engine.device import entries_of_tile
 from ..types import Array
 from ..windows import Window, packed, taken, zeros_like
@@ -166,11 +167,8 @@ class Tile(Part):
                     old = with_lack(old)
             if fused:
                 return fused(old, part.ntk)
-            cov, slope = dual(old)
             (q1, q2), = new.spreads(new.q1, new.q2)
-            cov = Pair(q1, q2, cov).settled(old)
-            ntk = None if part.ntk is None else slope * part.ntk
-            return cov if old.has_area else cov._replace(area=None), ntk
+            return by_formula(dual, old, part.ntk, q1, q2)
 
         def exactly(part, new, rows, seen):
             if part._is_same:

@@ -9,10 +9,18 @@ import numpy
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from cupy_stand_in import ElementwiseKernel, installed
+
 from ntref import duals
-from ntref.duals import on_device
+from ntref.arrays import namespace
+from ntref.duals import on_device, written
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
+from ntref.duals.written import by_formula
+from ntref.stax import (
+    Cos, Erf, Exp, ExpNormalized, Gabor, Gelu, Hermite, Monomial, Polynomial, Rbf, RectifiedMonomial, Sigmoid_like,
+    Sign, Sin)
+from ntref.symbols import Symbol, lines
 
 SLOPES = [(0., 1.), (.2, 1.), (1., .2), (.5, 2.), (-1., -.3)]
 ANGLES = [0, 1e-9, 1e-5, .01, .3, .49, .51, 1., 1.57, 1.6, 2.4, 3., 3.1415]
@@ -112,6 +120,74 @@ def test_the_step_of_dense(cupy, rng):
         assert_allclose(found.lack.get(), here.lack, rtol=4e-15)
 
 
+# ------------------------------------------------------------------ formulas that are written out
+
+FORMULAS = [Erf(1.1, .9, .2), Sigmoid_like(), Gelu(), Gabor(), Sin(1.2, .8, .2), Cos(), Rbf(.7), Exp(.5, .3),
+            ExpNormalized(), Polynomial((1., .5, .2)), Monomial(3), Hermite(3), Sign(), RectifiedMonomial(2)]
+CARRIED = {'lack': ('k', 'lack'), 'gap': ('k', 'gap'), 'gap area': ('k', 'gap', 'area')}
+
+
+def by(asarray, layer, form, spare=False):
+    """K', what is carried beside it, and Theta' of the pairs of `exact_pairs` but those of length 30, by a layer."""
+    own1, own2, k, lack, gap, area = (asarray(x[:3 * len(ANGLES)]) for x in exact_pairs())
+    carried = {name: {'lack': lack, 'gap': gap, 'area': area}[name] for name in CARRIED[form][1:]}
+    new1, new2 = (layer.dual(Pair.same(q))[0].k for q in (own1, own2))
+    cov, ntk = by_formula(layer.dual, Pair(own1, own2, Cov(k, **carried), False, spare), 3 + 0 * k, new1, new2)
+    return {name: c for name, c in cov._asdict().items() if c is not None} | {'ntk': ntk}
+
+
+@pytest.mark.parametrize('form', CARRIED)
+@pytest.mark.parametrize('layer', FORMULAS, ids=repr)
+def test_the_kernel_has_the_numbers_of_the_formula(layer, form, cupy, mp50):
+    """Those of NumPy's arrays, and of 50 digits; without area opposite ones have few, and by the gap unlike lengths."""
+    exact = by(lambda x: x, layer, form)
+    angle, length = numpy.array(3 * ANGLES), numpy.repeat([0, 1, 2], len(ANGLES))
+    near = {'lack': angle < 3, 'gap': (angle < 3) & (length != 1), 'gap area': angle < 9}[form]
+    for dtype, eps in ('float64', 2.3e-16), ('float32', 1.2e-7):
+        plain = by(lambda x: x.astype(float).astype(dtype), layer, form)
+        found = by(lambda x: cupy.asarray(x.astype(float).astype(dtype)), layer, form)
+        spared = by(lambda x: cupy.asarray(x.astype(float).astype(dtype)), layer, form, spare=True)
+        assert list(found) == list(plain) == list(exact)
+        for name, x in found.items():
+            size = abs(plain['k' if name in ('gap', 'area') else name]).max() + 1e-30
+            assert x.dtype == dtype and isinstance(x, cupy.ndarray)
+            assert_allclose(x.get()[near], plain[name][near], rtol=1e3 * eps, atol=50 * eps * size)
+            assert_array_equal(x.get(), spared[name].get())
+            if name in ('k', 'ntk'):
+                assert_allclose(x.get()[near], exact[name].astype(float)[near], rtol=1e3 * eps, atol=50 * eps * size)
+
+
+def test_a_formula_that_asks_for_values_is_refused():
+    with pytest.raises(TypeError, match='decides on values by `where` alone'):
+        bool(Symbol('x') > 0)
+    with pytest.raises(TypeError, match='a formula for each pair by itself, got one that calls sum'):
+        namespace(Symbol('x')).sum(Symbol('x'))
+
+
+def test_symbols(rng):
+    """Each function and operator in C++ is that of NumPy; one is computed once, and results may be written over."""
+    x, y = numpy.array([[.3, -1.2, 2., 0.], [1.5, .7, -.4, 0.]])
+    xp = namespace(x)
+
+    def all_of(x, y, xp):
+        return [x + y, x - y, 2 - x, x * y, y / (abs(x) + 1), 1 / (3 + x), -x, abs(x), x ** 3, y ** 2, x ** 1,
+                xp.where(x > y, x, 1.), xp.where(x <= y, 0., y), xp.where((x >= 0) & ~(y < 0) | (x == y), x, y),
+                xp.where(x != y, x, 5.), xp.maximum(x, y), xp.minimum(x, 0.), xp.sign(x), xp.sqrt(abs(x)),
+                xp.exp(x), xp.expm1(x), xp.log(3 + x), xp.log1p(abs(x)), xp.sin(x), xp.cos(x), xp.sinh(x), xp.tanh(x),
+                xp.erf(x), xp.arctan2(x, y), xp.hypot(x, y), xp.add(x, y), xp.multiply(x, y), xp.subtract(x, y),
+                xp.patch(x, xp.nonzero(x > y), xp.asarray(7.) + 0 * x[xp.nonzero(x > y)])]
+    symbols = Symbol('x'), Symbol('y')
+    found = {f'out{i}': c for i, c in enumerate(all_of(*symbols, namespace(symbols[0])))}
+    kernel = ElementwiseKernel('T x, T y', ', '.join(f'T {name}' for name in found), ' '.join(lines(found)), 'all')
+    with installed() as cupy:
+        outs = [cupy.asarray(0 * x) for _ in found]
+        kernel(cupy.asarray(x), cupy.asarray(y), *outs)
+        for out, expected in zip(outs, all_of(x, y, xp), strict=True):
+            assert_allclose(out.get(), expected, rtol=1e-15, atol=1e-300)
+    one = symbols[0] * symbols[1]
+    assert lines({'x': one + one, 'y': one}) == ['T v0 = x * y;', 'T v1 = v0 + v0;', 'x = v1;', 'y = v0;']
+
+
 # ------------------------------------------------------------------ what a GPU's compiler says
 
 ARCHITECTURES = 'sm_80', 'sm_90', 'sm_100'       # A100, H100 and H200, B200
@@ -132,7 +208,7 @@ def sources():
     found = []
 
     class Recorded:
-        def __init__(self, inputs, outputs, operation, name, preamble):
+        def __init__(self, inputs, outputs, operation, name, preamble=''):
             arguments = [part.split()[1] for part in f'{inputs}, {outputs}'.split(', ')]
             for of_type in 'float', 'double':
                 found.append((f'{name}_{of_type}', f'typedef {of_type} T;\n' + preamble + GLOBAL.format(
@@ -144,6 +220,9 @@ def sources():
             for has_tangent in False, True:
                 on_device.kernel.__wrapped__(form, has_tangent)
         on_device.kernel.__wrapped__('affine', False)
+        patched.setattr(written, 'import_module', on_device.import_module)
+        for layer in FORMULAS:
+            written._kernel.__wrapped__(layer, ('k', 'gap', 'area', 'ntk'))
     return found
 
 

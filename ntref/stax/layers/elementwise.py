@@ -32,6 +32,7 @@ class Erf(Nonlinearity):
     ------
     Williams 1997 (Computing with infinite networks) eq. 11; docs/theory/duals.md#erf.
     """
+    is_one_formula = True
     phi_formula = r'a\,\mathrm{erf}(b z) + c'
     dual_formula = (
         r"K_+ = \frac{2 a^2}{\pi} \arcsin(\frac{2 b^2 K}{\sqrt{(1 + 2 b^2 q)(1 + 2 b^2 q')}}) + c^2,\quad "
@@ -58,6 +59,7 @@ class Sigmoid_like(Nonlinearity):
     ------
     `Erf` with a = 0.5, b = 1 / 2.4020563531719796, c = 0.5.
     """
+    is_one_formula = True
     phi_formula = r'a\,\mathrm{erf}(b z) + c,\quad a = c = 1 / 2,\quad b = 1 / 2.402'
     slopes = .5, 1 / 2.4020563531719796, .5
 
@@ -84,6 +86,7 @@ class Gelu(Nonlinearity):
     ------
     Tsuchida et al. 2021 (arXiv:2002.08517); docs/theory/duals.md#gelu.
     """
+    is_one_formula = True
     phi_formula = r'z\,\Phi(z)'
     approximate: bool = False
 
@@ -136,6 +139,7 @@ class Gabor(Nonlinearity):
     ------
     docs/theory/duals.md#gabor.
     """
+    is_one_formula = True
     phi_formula = r'\exp(-z^2) \sin z'
 
     def phi(self, xp: Any, z: Array) -> Array:
@@ -158,6 +162,7 @@ class Sin(Nonlinearity):
     ------
     docs/theory/duals.md#sin; Louart et al. 2018 (arXiv:1702.05419) table 1.
     """
+    is_one_formula = True
     phi_formula = r'a \sin(b z + c)'
     dual_formula = (
         r'K_+ = \frac{a^2}{2} (e_1 - e_2 \cos(2 c)),\quad '
@@ -210,6 +215,7 @@ class Rbf(Nonlinearity):
     ------
     Rahimi & Recht 2007 (Random features for large-scale kernel machines); docs/theory/duals.md#rbf.
     """
+    is_one_formula = True
     phi_formula = r'\sqrt{2} \sin(\sqrt{2 \gamma} z + \pi / 4)'
     dual_formula = r'K_+ = \exp(-\gamma g),\quad \Theta_+ = 2 \gamma K_+ \Theta'
     gamma: float = 1.
@@ -237,6 +243,7 @@ class Exp(Nonlinearity):
     ------
     docs/theory/duals.md#exp.
     """
+    is_one_formula = True
     phi_formula = r'a \exp(b z)'
     dual_formula = r"K_+ = a^2 \exp(b^2 (q + q' + 2 K) / 2),\quad \Theta_+ = b^2 K_+ \Theta"
     a: float = 1.
@@ -273,6 +280,7 @@ class ExpNormalized(Nonlinearity):
     ------
     Shankar et al. 2020 (arXiv:2003.02237); docs/theory/duals.md#expnormalized.
     """
+    is_one_formula = True
     dual_formula = (
         r"K_+ = \sqrt{q q'} e,\quad \Theta_+ = \gamma e \Theta,\quad e = \exp(\gamma (\cos\theta + \mathrm{shift}))")
     gamma: float = 1.
@@ -293,6 +301,7 @@ class ExpNormalized(Nonlinearity):
 
 class _Power(Nonlinearity, abstract=True):
     """phi(z) = sum_k coef[k] z^k / norm; a subclass gives `coef` and `norm2`, the square of norm."""
+    is_one_formula = True
     coef: Any
     norm2: Any = 1
 

@@ -29,6 +29,7 @@ class Nonlinearity(Layer, abstract=True):
     # the dual in few passes, see `duals.fast`: (pair, Theta) -> (K', gap', area', Theta')
     fused: Any = None
     fused_generic: Any = None          # the same of generic pairs, see `Pair`
+    is_one_formula = False             # `dual` decides on values by `where` alone: on a GPU it is one kernel
     row_by_row = True
     elementwise = True
 

@@ -132,6 +132,7 @@ class Sign(Nonlinearity):
     ------
     Cho & Saul 2009 (NIPS 22) eq. 5; docs/theory/duals.md#sign.
     """
+    is_one_formula = True
     phi_formula = r'\mathrm{sign}\,z'
     dual_formula = r'K_+ = 1 - \frac{2}{\pi} \theta,\quad \Theta_+ = 0'
 
@@ -157,6 +158,7 @@ class RectifiedMonomial(Nonlinearity):
     ------
     Cho & Saul 2009 (NIPS 22) eq. 4; docs/theory/duals.md#rectified-monomial.
     """
+    is_one_formula = True
     phi_formula = r'\max(z, 0)^n'
     dual_formula = (
         r"K_+ = \frac{(q q')^{n/2}}{2 \pi} J_n(\theta),\quad "
