@@ -35,9 +35,11 @@ Adjoint: TypeAlias = tuple[Array, Array, Callable]       # K', slope and their p
 class Watched(Pair):
     """Pairs that autograd follows: generic ones, or as by `same`.
 
-    The list `near` has masks: where pairs were found not to be generic, or None for nowhere.
+    The list `near` has masks: where pairs were found not to be generic, or None for nowhere. If there is a list
+    `adjoints`, a dual adds what `with_adjoint` found to it, and autograd follows nothing.
     """
     near: list = field(default_factory=list)
+    adjoints: list | None = None
 
     def watch(self, alpha: Any) -> Any:
         """Return where angles are too near 0 or pi for K alone, as bools, or None if nowhere; note it in `near`.
@@ -74,7 +76,11 @@ def with_adjoint(adjoint: Callable[..., Adjoint], is_singular: bool = False) -> 
             q1 = untraced(p.q1)
             numbers = Watched.same(q1) if p.is_same else Watched(
                 q1, untraced(p.q2), Cov(untraced(p.k)), True, near=p.near)
-            return _followed(p, *adjoint(numbers, *parameters))
+            found = adjoint(numbers, *parameters)
+            if p.adjoints is None:
+                return _followed(p, *found)
+            p.adjoints.append(found)
+            return Cov(found[0]), found[1]
         return call
     return decorated
 
