@@ -137,6 +137,17 @@ def _onto(g, q):
     return namespace(g).sum(g, axes, keepdims=True) if axes else g
 
 
+def _product_onto(a, b, q):
+    """Return a b summed over the axes along which q is broadcast; a or b may be a number."""
+    shape = a.shape if hasattr(a, 'shape') else b.shape
+    summed = [axis for axis in range(len(shape)) if q.shape[axis] < shape[axis]]
+    if not summed or not (hasattr(a, 'shape') and hasattr(b, 'shape')):
+        return _onto(a * b, q)
+    letters = 'abcdefghijklm'[:len(shape)]
+    kept = ''.join(letter for axis, letter in enumerate(letters) if axis not in summed)
+    return namespace(a, b).einsum(f'{letters},{letters}->{kept}', a, b).reshape(q.shape)
+
+
 def _half(c, lean, q):
     """Return c / (2 q) times the sum of `lean`, and 0 where q is 0."""
     return over(c * _onto(lean, q), 2 * q)
@@ -180,12 +191,16 @@ def abrelu(p: Watched, a: Number, b: Number) -> Adjoint:
         area[near] = 1                                       # nothing is asked of the derivatives there
 
     def back(g, h):
-        kbar = h / area
-        lean = g * area
-        lean -= kbar * k
-        kbar *= e
-        kbar += g * slope
-        return lambda: _half(e, lean, p.q1), lambda: _half(e, lean, p.q2), lambda: kbar
+        steep = h / area
+
+        def qbar(q):
+            return over(e * (_product_onto(g, area, q) - _product_onto(steep, k, q)), 2 * q)
+
+        def kbar():
+            kbar = g * slope
+            kbar += e * steep
+            return kbar
+        return lambda: qbar(p.q1), lambda: qbar(p.q2), kbar
     return value, slope, back
 
 
@@ -209,15 +224,13 @@ def erf(p: Watched, a: Number, b: Number, c: Number) -> Adjoint:
     slope = 2 * m * t / root
 
     def back(g, h):
-        kbar = g * slope
-        lean = kbar * k
+        lean = g * slope
         steep = h * slope
         steep /= d
-        kbar += 2 * t * (steep * k)
 
         def qbar(r, other):
-            return -_onto(lean, r) / (2 * r) - t * _onto(steep * other, r)
-        return lambda: qbar(r1, r2), lambda: qbar(r2, r1), lambda: kbar
+            return -_product_onto(lean, k, r) / (2 * r) - t * _product_onto(steep, other, r)
+        return lambda: qbar(r1, r2), lambda: qbar(r2, r1), lambda: lean + 2 * t * (steep * k)
     return value, slope, back
 
 
