@@ -20,7 +20,7 @@ from ..types import Number
 from . import gaps, partials, smooth_gaps
 from .geometry import Cov, over
 from .pair import Dual, Pair
-from .partials import with_adjoint
+from .watched import with_adjoint
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial',
            'rbf', 'rectified_monomial', 'sign', 'sin', 'step']

@@ -15,17 +15,40 @@ from typing import Any, NoReturn, Self
 from ..arrays import namespace, untraced
 from ..derivatives import is_traced
 from ..duals.geometry import Cov
-from ..duals.partials import Watched
+from ..duals.watched import Adjoint, Watched
 from ..types import Array
 from .signal import Demand, Signal, shared_signal
 from .start import across
 from .steps import Steps
 
-__all__ = ['Chained', 'input_of_chain']
+__all__ = ['Chain', 'Chained', 'adjoint_of', 'input_of_chain']
+
+
+class Chain(Steps):
+    """A state that has the steps `affine` and `nonlinear` alone."""
+    paired = False
+
+    @property
+    def mutual(self) -> NoReturn:  # type: ignore[override]
+        """No other step looks at arrays."""
+        raise NotImplementedError
+
+    @property
+    def ntk(self) -> NoReturn:
+        """No other step looks at arrays."""
+        raise NotImplementedError
+
+    def shared(self) -> NoReturn:
+        """A chain has no branches."""
+        raise NotImplementedError
+
+    def in_range(self) -> Self:
+        """Return self: ranges were checked when the values were computed."""
+        return self
 
 
 @dataclass(frozen=True)
-class Chained(Steps):
+class Chained(Chain):
     """Generic pairs of each of x1 with each of x2.
 
     Attributes
@@ -47,30 +70,11 @@ class Chained(Steps):
     near: list
     ends: list
     back: tuple = ()
-    paired = False
     is_generic = True
-
-    @property
-    def mutual(self) -> NoReturn:  # type: ignore[override]
-        """No step here looks at arrays."""
-        raise NotImplementedError
-
-    @property
-    def ntk(self) -> NoReturn:
-        """No step here looks at arrays."""
-        raise NotImplementedError
 
     @property
     def like(self) -> Array:
         return self.q[0][0]
-
-    def shared(self) -> NoReturn:
-        """A chain has no branches."""
-        raise NotImplementedError
-
-    def in_range(self) -> Self:
-        """Return self: ranges were checked when the values were computed."""
-        return self
 
     # -------------------------------------------------------------- steps
 
@@ -108,15 +112,10 @@ class Chained(Steps):
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         k, ntk = self.values()
         (q1, add1), (q2, add2) = self.q
-        adjoints: list = []
-        cov, slope = dual(Watched(q1[:, None], q2[None], Cov(k), True, near=self.near, adjoints=adjoints))
-        pulls = [pull for value, its_slope, pull in adjoints if value is cov.k and its_slope is slope]
-        if len(pulls) != 1 or len(adjoints) != 1:
-            raise NotImplementedError                          # it has no adjoint, or is made of others
-        pull, = pulls
+        new, slope, pull = adjoint_of(dual, Watched(q1[:, None], q2[None], Cov(k), True, near=self.near))
 
         def values():
-            return cov.k, None if ntk is None else slope * ntk
+            return new, None if ntk is None else slope * ntk
 
         def back(g, h):
             bars = pull(g, 0 if h is None else h * ntk)
@@ -144,6 +143,16 @@ def input_of_chain(a: Array, b: Array, variances: Any, signals: tuple[Signal, Si
     def variances_at():
         return next(variances)
     return Chained(lambda: (k, 0 if ntk else None), *shared_signal(*signals), variances_at, variances_at(), [], [])
+
+
+def adjoint_of(dual: Callable, pair: Watched) -> Adjoint:
+    """Return K', slope and their pullback; raise NotImplementedError if a dual has no adjoint, or is made of others."""
+    adjoints: list[Adjoint] = []
+    cov, slope = dual(replace(pair, adjoints=adjoints))
+    found = [adjoint for adjoint in adjoints if adjoint[0] is cov.k and adjoint[1] is slope]
+    if len(found) != 1 or len(adjoints) != 1:
+        raise NotImplementedError
+    return found[0]
 
 
 def _sum(a):

@@ -15,7 +15,7 @@ from autograd import tracer
 from autograd.core import make_jvp, make_vjp, primitive_vjps
 
 from ntref import batch
-from ntref.duals.partials import MIN_ANGLE, Watched
+from ntref.duals.watched import MIN_ANGLE, Watched
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.recursion import reverse, tiled
