@@ -294,13 +294,14 @@ def gaussian(p: Watched, a: Number, b: Number) -> Adjoint:
 
 # ------------------------------------------------------------------ polynomials
 
-def polynomial(p: Watched, coef: Sequence[Number]) -> Adjoint:
-    """K' = sum_l c_l R_l(q) R_l(q') K^l,  slope = sum_l l c_l R_l(q) R_l(q') K^(l-1),  c_l = 1 / l!.
+def polynomial(p: Watched, coef: Sequence[Number], norm2: Number = 1) -> Adjoint:
+    """K' = sum_l c_l R_l(q) R_l(q') K^l,  slope = sum_l l c_l R_l(q) R_l(q') K^(l-1),  c_l = 1 / (l! norm2).
 
     R_l(q) = E[d^l phi / du^l] as in `ntref.duals.polynomial`, and dR_l/dq = R_(l+2) / 2 by the heat equation.
     """
     orders = range(len(coef))
-    left, right = ([hermite_coefficient(coef, order, q) for order in orders] for q in (p.q1, p.q2))
+    left = [hermite_coefficient(coef, order, p.q1) / norm2 for order in orders]
+    right = [hermite_coefficient(coef, order, p.q2) for order in orders]
     powers = [0 * p.k + 1]                                                             # K^l / l!
     for order in orders[1:]:
         powers.append(powers[-1] * p.k / order)

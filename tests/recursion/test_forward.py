@@ -10,12 +10,12 @@ from autograd.differential_operators import make_jvp
 from ntref.recursion import forward
 from ntref.stax import (
     ABRelu, Conv, Cos, Dense, Erf, Exp, ExpNormalized, FanInSum, FanOut, Flatten, Gaussian, Gelu, Identity, LayerNorm,
-    Rbf, Relu, Sigmoid_like, Sin, Tanh, parallel, plan, serial)
+    Hermite, Polynomial, Rbf, Relu, Sigmoid_like, Sin, Tanh, parallel, plan, serial)
 
 TOLERANCE = 1e-12          # of the largest entry; measured 4e-14
 NEAR = 1e-9                # where pairs have angles from 0.01 on
 CHAINS = [Relu(), ABRelu(-.5, 1.2), Erf(.7, 1.4, -.3), Sigmoid_like(), Gelu(), Sin(.8, 1.3, .4), Cos(), Rbf(.3),
-          Gaussian(), Exp(.5, .4), ExpNormalized(.7, .2)]
+          Gaussian(), Exp(.5, .4), ExpNormalized(.7, .2), Polynomial((.3, -.5, .2, .1)), Hermite(3)]
 NAMES = ('nngp',), ('ntk',), ('ntk', 'nngp')
 
 

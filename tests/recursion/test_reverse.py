@@ -121,7 +121,7 @@ def test_in_inputs(net, names, rng, counted):
 
 
 CHAINS = [Relu(), ABRelu(-.5, 1.2), Erf(.7, 1.4, -.3), Sigmoid_like(), Gelu(), Sin(.8, 1.3, .4), Cos(), Rbf(.3),
-          Gaussian(), Exp(.5, .4), ExpNormalized(.7, .2)]
+          Gaussian(), Exp(.5, .4), ExpNormalized(.7, .2), Polynomial((.3, -.5, .2, .1)), Hermite(3)]
 
 
 @pytest.mark.parametrize('layer', CHAINS, ids=repr)
