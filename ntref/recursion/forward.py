@@ -7,10 +7,11 @@
     K' = kappa(q, q', K)         dK' = dkappa/dq dq + dkappa/dq' dq' + slope dK,   and so the slope
     Theta' = slope Theta         dTheta' = dslope Theta + slope dTheta
 
-Steps are those of a chain of weights and nonlinearities with an adjoint. Derivation: docs/theory/adjoint.md
+Steps are those of a chain of weights and nonlinearities with an adjoint. Pairs that are not generic are followed one by
+one, by autograd (`Recorded`). Derivation: docs/theory/adjoint.md
 """
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from math import isqrt
 from typing import Any, Self
@@ -24,14 +25,15 @@ from ..engine.run import in_threads
 from ..types import Array
 from ..windows import zeros
 from .chained import Chain, adjoint_of
+from .recorded import input_of_pairs
 from .signal import Demand, Signal, shared_signal
 from .start import across, channels_last, own_variances
+from .tape import replaying
 
 __all__ = ['Along', 'kernels_along']
 
 
-class NotAlong(Exception):
-    """Raised if some pairs are not generic, so that their derivatives need a gap."""
+PAIRS = 2 ** 12        # pairs that are not generic which are followed at a time
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Along(Chain):
     k, dk, theta, dtheta         arrays (n1, n2), or (n,); theta is None if it is not asked for, 0 before any weights.
     signal1, signal2             as in `Steps`.
     members : tuple              the same of x1 and of x2 with themselves; none if these are inputs with themselves.
+    near : list                  where pairs were found that are not generic: masks, or None for nowhere.
+    steps : tuple                (k, dk) before this step, after each of the earlier ones.
     """
     k: Any
     dk: Any
@@ -51,6 +55,8 @@ class Along(Chain):
     signal1: Signal
     signal2: Signal
     members: tuple['Along', ...] = ()
+    near: list = field(default_factory=list)
+    steps: tuple = ()
 
     @property
     def like(self) -> Array:
@@ -74,19 +80,17 @@ class Along(Chain):
         if self.has_tangent:
             theta = (n * self.k + c if own else k) + w * self.theta
             dtheta = (n * self.dk if own else dk) + w * self.dtheta + dw * self.theta
-        return self.but(k=k, dk=dk, theta=theta, dtheta=dtheta, members=members)
+        return self.but(k=k, dk=dk, theta=theta, dtheta=dtheta, members=members, steps=self._steps)
 
     def nonlinear(self, dual: Callable, fused: Callable | None = None, fused_generic: Callable | None = None) -> Self:
         if self.members:
             (q1, dq1), (q2, dq2) = self._spread()
-            pair = Watched(q1, q2, Cov(self.k), True)
+            pair = Watched(q1, q2, Cov(self.k), True, near=self.near)
             along = [dq1, dq2, self.dk]
         else:
             pair = Watched.same(self.k)
             along = [self.dk] * 3
         k, slope, pull = adjoint_of(dual, pair)
-        if any(mask is not None for mask in pair.near):
-            raise NotAlong
         dk = sum(bar() * d for bar, d in zip(pull(1., 0.), along))
         theta = dtheta = None
         if self.has_tangent:
@@ -94,7 +98,16 @@ class Along(Chain):
             theta = slope * self.theta
             dtheta = dslope * self.theta + slope * self.dtheta
         members = tuple(side.nonlinear(dual) for side in self.members)
-        return self.but(k=k, dk=dk, theta=theta, dtheta=dtheta, members=members)
+        return self.but(k=k, dk=dk, theta=theta, dtheta=dtheta, members=members, steps=self._steps)
+
+    @property
+    def _steps(self):
+        return () if self.members else (*self.steps, (self.k, self.dk))
+
+    @property
+    def tape(self):
+        """(q, dq) after every step, of inputs with themselves."""
+        return *self.steps, (self.k, self.dk)
 
     def _spread(self):
         """Return (q, dq) of x1 and of x2 in the shape of K, so that an adjoint does not sum over pairs."""
@@ -120,11 +133,11 @@ def kernels_along(layer_of: Callable, numbers: list, inputs: tuple, along: tuple
         return None
     sides = [[None if a is None else channels_last(a, demand.axes.of(2)) for a in pair]
              for pair in zip(inputs, along) if pair[0] is not None]
-    layer = layer_of([_boxed(*number) for number in numbers])
+    layer = layer_of([_followed(a if getattr(a, 'ndim', 0) else plain(a), da) for a, da in numbers])
     theta = 0 if 'ntk' in names else None
     try:
         return _together(layer, sides, signals, demand, names, theta)
-    except (NotImplementedError, NotAlong):
+    except NotImplementedError:
         return None
 
 
@@ -144,8 +157,15 @@ def _together(layer, sides, signals, demand, names, theta):
     def write(job):
         i, j = job
         k = layer.propagate(_input(part(a, i), part(b, j), signals, demand, theta, symmetric and i == j))
-        found = [dict(nngp=k.dk, ntk=k.dtheta)[name] for name in names]
-        for to, d in zip(out, found):
+        rows, columns = _near_pairs(k)
+        for start in range(0, len(rows), PAIRS):
+            here = rows[start:start + PAIRS], columns[start:start + PAIRS]
+            pairs = _of_pairs(layer, part(part(a, i), here[0]), part(part(b, j), here[1]), k, here, signals, demand)
+            k.dk[here], slope = pairs
+            if k.has_tangent:
+                k.dtheta[here] = slope
+        for to, name in zip(out, names):
+            d = dict(nngp=k.dk, ntk=k.dtheta)[name]
             to[i, j] = d
             if symmetric:
                 to[j, i] = d.T
@@ -175,6 +195,23 @@ def _input(a, b, signals, demand, theta, is_diagonal):
     return Along(k, dk, theta, theta, *signals, members)
 
 
+def _near_pairs(k):
+    """Return the rows and the columns of pairs that are not generic."""
+    masks = [mask for mask in k.near if mask is not None]
+    if not masks:
+        return (), ()
+    return namespace(k.k).nonzero(sum(masks[1:], masks[0]))
+
+
+def _of_pairs(layer, a, b, k, places, signals, demand):
+    """Return dK and dTheta of pairs of inputs (x, dx), which autograd follows with their gap."""
+    left, right = ([_followed(q[at], dq[at]) for q, dq in side.tape] for side, at in zip(k.members, places))
+    start = input_of_pairs(
+        _followed(*a), _followed(*b), lambda c: c, replaying(left, right), signals, demand, k.has_tangent, False)
+    end = layer.propagate(start).finished()
+    return _number(end.nngp)[1], _number(end.ntk)[1]
+
+
 def _own(x, signal, theta):
     """Return inputs x, dx with themselves."""
     x, dx = x
@@ -183,11 +220,14 @@ def _own(x, signal, theta):
     return Along(k, dk, theta, theta, signal, signal)
 
 
-def _boxed(number, along):
-    """Return a number that autograd follows from here in forward mode."""
+def _followed(number, along):
+    """Return a number or an array that autograd follows from here in forward mode, unless along is None."""
+    if along is None:
+        return number
+    import_module('autograd.numpy')                          # which registers what arrays are boxed in
     tracer = import_module('autograd.tracer')
     core = import_module('autograd.core')
-    return tracer.new_box(number if getattr(number, 'ndim', 0) else plain(number), 0, core.JVPNode.new_root(along))
+    return tracer.new_box(number, 0, core.JVPNode.new_root(along))
 
 
 def _number(a):

@@ -107,9 +107,18 @@ def test_images_are_traced(rng):
           in_blocks=False)
 
 
-def test_near_pairs_are_traced(rng):
-    """A kink needs their gap; a smooth function does not."""
+@pytest.mark.parametrize('layer', [Relu(), ABRelu(-.5, 1.2), Erf()], ids=repr)
+@pytest.mark.parametrize('names', NAMES)
+def test_near_pairs_have_gaps(layer, names, rng, monkeypatch):
+    """Those that coincide, nearly coincide or are nearly opposite."""
+    monkeypatch.setattr(forward, 'PAIRS', 5)
     x, dx = rng.standard_normal((2, 40, 12))
-    x[1] = x[0] * (1 + 1e-9)
-    check(lambda x: network(Relu(), .9, .3).kernel_fn(x, None, 'ntk'), x, dx, in_blocks=False)
-    check(lambda x: network(Erf(), .9, .3).kernel_fn(x, None, 'ntk'), x, dx, tolerance=NEAR)
+    x[1:5] = x[0] * (1 + numpy.array([0, 1e-9, 1e-5, 1e-3]))[:, None] + [[0], [0], [0], [1e-3]]
+    x[6:8] = -x[5] * (1 + numpy.array([[0], [1e-6]]))
+    y, dy = x[:30] + 1e-4 * rng.standard_normal((30, 12)), rng.standard_normal((30, 12))
+
+    def kernels(x, y, w):
+        return joined(network(layer, w, .3).kernel_fn(x, y, get=names))
+    check(lambda t: kernels(x + t * dx, None, .9 + t), 0., 1., tolerance=NEAR)
+    check(lambda t: kernels(x + t * dx, y + t * dy, .9 + t), 0., 1., tolerance=NEAR)
+    check(lambda w: kernels(x, y, w), .9, 1., tolerance=NEAR)
