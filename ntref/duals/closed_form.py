@@ -20,7 +20,7 @@ from ..types import Number
 from . import gaps, partials, smooth_gaps
 from .geometry import Cov, over
 from .pair import Dual, Pair
-from .partials import with_adjoint
+from .watched import with_adjoint
 
 __all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gabor', 'gaussian', 'gelu', 'polynomial',
            'rbf', 'rectified_monomial', 'sign', 'sin', 'step']
@@ -294,8 +294,8 @@ def gabor(p: Pair) -> Dual:
 # ------------------------------------------------------------------ polynomials
 
 @with_adjoint(partials.polynomial)
-def polynomial(p: Pair, coef: Sequence[Number]) -> Dual:
-    """phi(u) = sum_k coef[k] u^k:  K' = sum_l R_l(q) R_l(q') K^l / l!,  slope = dK'/dK.
+def polynomial(p: Pair, coef: Sequence[Number], norm2: Number = 1) -> Dual:
+    """phi(u) = sum_k coef[k] u^k / sqrt(norm2):  K' = sum_l R_l(q) R_l(q') K^l / (l! norm2),  slope = dK'/dK.
 
     R_l(q) = E[d^l phi / du^l] = sum_i coef[2i + l] (2i + l)! / (2^i i!) q^i: the expansion in Hermite polynomials;
     docs/theory/duals.md#polynomial
@@ -309,4 +309,5 @@ def polynomial(p: Pair, coef: Sequence[Number]) -> Dual:
         k = k + r * p.k ** order
         slope = slope + order * r * p.k ** max(order - 1, 0)
     gap, area = gaps.beside(p, k, gaps.polynomial, *coef)
-    return Cov(k, gap, area), slope
+    normed = (None if c is None else c / norm2 for c in (k, gap, area))
+    return Cov(*normed), slope / norm2

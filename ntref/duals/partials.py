@@ -8,127 +8,34 @@ where dK'/dK is the slope (Price's theorem). Each function has the values of its
 `Watched` pairs on to it. It returns K', the slope and their pullback: (g, h) -> functions that give qbar, qbar', Kbar.
 The same formulas serve variables paired with themselves, where K = q = q'. Derivation: docs/theory/adjoint.md
 """
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache, wraps
-from importlib import import_module
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from ..arrays import namespace, untraced
-from ..derivatives import is_traced
-from ..types import Array, Number
+from ..arrays import namespace
+from ..types import Number
 from .angle import complement_of
 from .gaps import hermite_coefficient
-from .geometry import Cov, over
-from .pair import Dual, Pair
+from .geometry import over
+from .watched import Adjoint, Watched
 
-__all__ = ['Watched', 'abrelu', 'erf', 'exp', 'exp_normalized', 'gaussian', 'gelu', 'polynomial', 'rbf', 'sin',
-           'with_adjoint']
-
-MIN_ANGLE = {4: .2, 8: .01}       # smallest angle, from K alone, whose derivatives are right; by the bytes of a number
-
-Function = TypeVar('Function', bound=Callable)
-Adjoint: TypeAlias = tuple[Array, Array, Callable]       # K', slope and their pullback
-
-
-@dataclass(frozen=True)
-class Watched(Pair):
-    """Pairs that autograd follows: generic ones, or as by `same`.
-
-    The list `near` has masks: where pairs were found not to be generic, or None for nowhere.
-    """
-    near: list = field(default_factory=list)
-
-    def watch(self, alpha: Any) -> Any:
-        """Return where angles are too near 0 or pi for K alone, as bools, or None if nowhere; note it in `near`.
-
-        alpha = pi / 2 - theta.
-        """
-        most = self.xp.pi / 2 - MIN_ANGLE[alpha.dtype.itemsize]
-        is_generic = not alpha.size or -most < alpha.min() and alpha.max() < most
-        near = None if is_generic else abs(alpha) >= most
-        self.near.append(near)
-        return near
-
-    def watched(self, dual: Callable[[Pair], Dual]) -> Dual:
-        """Return dual(self), once the pairs were watched, by the dual itself or here."""
-        seen = len(self.near)
-        cov, slope = dual(self)
-        if len(self.near) == seen:
-            self.watch(self.xp.pi / 2 - self.numbers.theta)
-        return cov, slope
-
-
-def with_adjoint(adjoint: Callable[..., Adjoint], is_singular: bool = False) -> Callable[[Function], Function]:
-    """Decorate a dual: `Watched` pairs take its closed-form adjoint, unless autograd follows its parameters.
-
-    An adjoint that `is_singular` where inputs coincide watches the angles; others need not.
-    """
-    def decorated(dual):
-        @wraps(dual)
-        def call(p, *parameters):
-            if not isinstance(p, Watched) or any(map(_is_traced, parameters)):
-                return dual(p, *parameters)
-            if not is_singular:
-                p.near.append(None)
-            q1 = untraced(p.q1)
-            numbers = Watched.same(q1) if p.is_same else Watched(
-                q1, untraced(p.q2), Cov(untraced(p.k)), True, near=p.near)
-            return _followed(p, *adjoint(numbers, *parameters))
-        return call
-    return decorated
-
-
-def _is_traced(parameter):
-    return any(map(is_traced, parameter)) if isinstance(parameter, tuple) else is_traced(parameter)
-
-
-def _followed(p, value, slope, back):
-    """Return `value` and `slope` as functions of the pairs whose pullback is `back`."""
-    rule = _Rule(value, slope, back, p.is_same)
-    joint, part = _stated()
-    followed = joint(rule, p.q1) if p.is_same else joint(rule, p.q1, p.q2, p.k)
-    if not is_traced(followed):
-        return Cov(value), slope
-    return Cov(part(followed, rule, 0)), part(followed, rule, 1)
-
-
-class _Rule:
-    """Value and slope, with the cotangents of both, which are pulled back together."""
-
-    def __init__(self, value, slope, back, is_same):
-        self.parts = value, slope
-        self.back = back
-        self.is_same = is_same
-        self.cotangents = [0, 0]
-
-    def keep(self, g, i):
-        """Keep the cotangent of a part; return that of the joint, which stands for both."""
-        self.cotangents[i] = g
-        return 0.
-
-    def pulled(self, argnums):
-        """Return the cotangents of the arguments."""
-        bars = self.back(*self.cotangents)
-        self.cotangents = [0, 0]
-        return (sum(bar() for bar in bars),) if self.is_same else tuple(bars[argnum - 1]() for argnum in argnums)
-
-
-@cache
-def _stated():
-    """Return the autograd primitives joint(rule, q, q', K) and part(joint, rule, i) of K' and the slope."""
-    extend = import_module('autograd.extend')
-    joint = extend.primitive(lambda rule, *x: 0.)
-    part = extend.primitive(lambda joint, rule, i: rule.parts[i])
-    extend.defvjp_argnums(joint, lambda argnums, ans, args, kwargs: lambda g: args[0].pulled(argnums))
-    extend.defvjp(part, lambda ans, joint, rule, i: lambda g: rule.keep(g, i))
-    return joint, part
+__all__ = ['abrelu', 'erf', 'exp', 'exp_normalized', 'gaussian', 'gelu', 'polynomial', 'rbf', 'sin']
 
 
 def _onto(g, q):
     """Return g summed over the axes along which q is broadcast."""
     axes = tuple(axis for axis in range(g.ndim) if q.shape[axis] < g.shape[axis])
     return namespace(g).sum(g, axes, keepdims=True) if axes else g
+
+
+def _product_onto(a, b, q):
+    """Return a b summed over the axes along which q is broadcast; a or b may be a number."""
+    shape = a.shape if hasattr(a, 'shape') else b.shape
+    summed = [axis for axis in range(len(shape)) if q.shape[axis] < shape[axis]]
+    if not summed or not (hasattr(a, 'shape') and hasattr(b, 'shape')):
+        return _onto(a * b, q)
+    letters = 'abcdefghijklm'[:len(shape)]
+    kept = ''.join(letter for axis, letter in enumerate(letters) if axis not in summed)
+    return namespace(a, b).einsum(f'{letters},{letters}->{kept}', a, b).reshape(q.shape)
 
 
 def _half(c, lean, q):
@@ -174,12 +81,16 @@ def abrelu(p: Watched, a: Number, b: Number) -> Adjoint:
         area[near] = 1                                       # nothing is asked of the derivatives there
 
     def back(g, h):
-        kbar = h / area
-        lean = g * area
-        lean -= kbar * k
-        kbar *= e
-        kbar += g * slope
-        return lambda: _half(e, lean, p.q1), lambda: _half(e, lean, p.q2), lambda: kbar
+        steep = h / area
+
+        def qbar(q):
+            return over(e * (_product_onto(g, area, q) - _product_onto(steep, k, q)), 2 * q)
+
+        def kbar():
+            kbar = g * slope
+            kbar += e * steep
+            return kbar
+        return lambda: qbar(p.q1), lambda: qbar(p.q2), kbar
     return value, slope, back
 
 
@@ -203,15 +114,13 @@ def erf(p: Watched, a: Number, b: Number, c: Number) -> Adjoint:
     slope = 2 * m * t / root
 
     def back(g, h):
-        kbar = g * slope
-        lean = kbar * k
+        lean = g * slope
         steep = h * slope
         steep /= d
-        kbar += 2 * t * (steep * k)
 
         def qbar(r, other):
-            return -_onto(lean, r) / (2 * r) - t * _onto(steep * other, r)
-        return lambda: qbar(r1, r2), lambda: qbar(r2, r1), lambda: kbar
+            return -_product_onto(lean, k, r) / (2 * r) - t * _product_onto(steep, other, r)
+        return lambda: qbar(r1, r2), lambda: qbar(r2, r1), lambda: lean + 2 * t * (steep * k)
     return value, slope, back
 
 
@@ -385,13 +294,14 @@ def gaussian(p: Watched, a: Number, b: Number) -> Adjoint:
 
 # ------------------------------------------------------------------ polynomials
 
-def polynomial(p: Watched, coef: Sequence[Number]) -> Adjoint:
-    """K' = sum_l c_l R_l(q) R_l(q') K^l,  slope = sum_l l c_l R_l(q) R_l(q') K^(l-1),  c_l = 1 / l!.
+def polynomial(p: Watched, coef: Sequence[Number], norm2: Number = 1) -> Adjoint:
+    """K' = sum_l c_l R_l(q) R_l(q') K^l,  slope = sum_l l c_l R_l(q) R_l(q') K^(l-1),  c_l = 1 / (l! norm2).
 
     R_l(q) = E[d^l phi / du^l] as in `ntref.duals.polynomial`, and dR_l/dq = R_(l+2) / 2 by the heat equation.
     """
     orders = range(len(coef))
-    left, right = ([hermite_coefficient(coef, order, q) for order in orders] for q in (p.q1, p.q2))
+    left = [hermite_coefficient(coef, order, p.q1) / norm2 for order in orders]
+    right = [hermite_coefficient(coef, order, p.q2) for order in orders]
     powers = [0 * p.k + 1]                                                             # K^l / l!
     for order in orders[1:]:
         powers.append(powers[-1] * p.k / order)

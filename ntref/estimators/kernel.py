@@ -61,8 +61,9 @@ class NetworkKernel(Kernel):
 
     Notes
     -----
-    The gradient is exact: forward mode through the kernel, block by block, one pass for each hyper-parameter. Each
-    takes 10 to 30 times the time of the kernel.
+    The gradient is exact: forward mode through the kernel, block by block, one pass for each hyper-parameter. For
+    vectors, weights and nonlinearities with an adjoint (docs/theory/adjoint.md) each takes 2 to 7 times the time of the
+    kernel, else 10 to 80 times.
 
     In an `SVC` or `KernelRidge` it is the argument `kernel`; for a precomputed kernel take `net.kernel_fn(X, Y, get)`.
 

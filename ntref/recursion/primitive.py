@@ -12,8 +12,9 @@ __all__ = ['differentiable_kernels']
 def differentiable_kernels(call: Any, x1: Any, x2: Any, *numbers: Any) -> Any:
     """Return call.values(x1, x2, *numbers), with derivatives.
 
-    `call` has three functions of x1, x2 and the numbers: `values`, the kernel; `whole`, the same for autograd to trace
-    over whole arrays, for derivatives in forward mode and of second order; `backward`, for first ones.
+    `call` has functions of x1, x2 and the numbers: `values`, the kernel; `whole`, the same for autograd to trace over
+    whole arrays, for derivatives of second order; `backward`, for first ones; and `along`, for those in forward mode,
+    which also takes {argument: its derivative} and may return None.
     """
     return _primitive()(call, x1, x2, *numbers)
 
@@ -51,6 +52,11 @@ def _primitive():
         return pull
 
     def jvp(argnums, gs, ans, args, kwargs):
+        call, *x = args
+        if not any(map(is_traced, (*x, *gs))):
+            found = call.along(*x, {argnum - 1: g for argnum, g in zip(argnums, gs)})
+            if found is not None:
+                return found
         f = varied(args, argnums)
         point = [args[argnum] for argnum in argnums]
         along = core.make_jvp(lambda t: f([x + t * g for x, g in zip(point, gs)]), 0.)

@@ -15,7 +15,7 @@ from ..arrays import namespace
 from ..derivatives import adjoint_pair, is_traced
 from ..duals.geometry import Cov
 from ..duals.pair import Pair
-from ..duals.partials import Watched
+from ..duals.watched import Watched
 from ..types import Array
 from ..windows import Window, packed
 from .part import Part

@@ -20,6 +20,7 @@ from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import alone, in_threads, number_of_threads
 from ..types import Array
 from ..windows import zeros
+from .chained import input_of_chain
 from .leaves import Leaves
 from .positions import swapped
 from .recorded import input_of_block, input_of_own, input_of_pairs, onto_inputs, onto_own, own_cov
@@ -77,6 +78,7 @@ class _Passes:
     steps, step_bars         for each of them, variances after every step, and the cotangents of these.
     across : array (n1, n2)  cotangents of K at the input. None if there are positions.
     are_short : bool         True if threads do not pay.
+    is_chain : bool          False if blocks are known to need a `Recorded`.
     """
 
     def __init__(self, of, cotangents, wanted):
@@ -98,6 +100,7 @@ class _Passes:
         self.are_short = self._threads(len(self.sides[0]) * len(self.sides[-1])) == 1
         self.adding = Lock()
         self.shared, self.layer = self._numbers()
+        self.is_chain = not self.has_positions
 
     def run(self):
         """Compute the sums."""
@@ -194,10 +197,12 @@ class _Passes:
 
     def _variances_at(self, leaves, side, rows):
         """Return the variances of inputs after every step, as leaves if their cotangents are wanted."""
-        if not self.followed[side]:
-            return [q[rows] for q in self.steps[side]]
+        return [leaves.leaf(q, add) if add else q for q, add in self._followed_variances(side, rows)]
+
+    def _followed_variances(self, side, rows):
+        """Return the variances of inputs after every step, with the functions that add to their cotangents or None."""
         both = zip(self.steps[side], self.step_bars[side])
-        return [leaves.leaf(q[rows], self._adding_to(bar, rows)) for q, bar in both]
+        return [(q[rows], self._adding_to(bar, rows) if self.followed[side] else None) for q, bar in both]
 
     def _adding_to(self, bar, rows):
         """Return the function that adds to bar[rows], where rows may repeat."""
@@ -318,16 +323,38 @@ class _Passes:
 
         If these are more than `MOST` of them, nothing is done.
         """
-        leaves, k = self._recorded(input_of_block, i, j, is_generic)
-        near = _any_of(k.near)
+        near, pull = self._chained(i, j) if is_generic and self.is_chain else (None, None)
+        if not pull:
+            leaves, k = self._recorded(input_of_block, i, j, is_generic)
+            near, pull = k.near, lambda g: leaves.pull(self._ends(k, g))
+        near = _any_of(near)
         if near is not None:
             left_out = near.reshape(*near.shape, *[1] * (g[0].ndim - 2))
             near = near & _any_of([c != 0 for c in g])
             if near.sum() > MOST * near.size:
                 return near
             g = [self.xp.where(left_out, 0, c) for c in g]
-        leaves.pull(self._ends(k, g))
+        pull(g)
         return near
+
+    def _chained(self, i, j):
+        """Return where pairs are not generic, and the function that takes cotangents back; no function: no chain."""
+        leaves = Leaves(self.shared)
+        sides = [self._followed_variances(side, rows) for side, rows in ((0, i), (-1, j))]
+        names = self.of.names
+        try:
+            k = self.layer.propagate(input_of_chain(
+                self.sides[0][i], self.sides[-1][j], zip(*sides), self.of.signals, self.of.demand, 'ntk' in names))
+        except NotImplementedError:                          # a step that it does not have
+            self.is_chain = False
+            return None, None
+
+        def pull(g):
+            bars = dict(zip(names, g))
+            kbar = k.pulled(bars.get('nngp', 0), bars.get('ntk'))
+            self._adding_products(i, j)(kbar)
+            leaves.pull(k.ends)
+        return k.near, pull
 
     def _pulled_pairs(self, i, j, g):
         """Go back through the pairs x1[i], x2[j], one by one."""

@@ -4,8 +4,9 @@
     K = E[z z'],  Theta                      its covariance and tangent kernel, pushed through layer by layer
 
 A layer maps one state to the next by applying a function to each pairing of inputs: `k.map(f)`, `k.nonlinear(dual)`.
-There are three kinds of states: `State` has K for x1 against x2 and for each against itself, `Tile` has a part of x1
-against x2 and the variances of both, and so has `Recorded`, which autograd follows.
+There are four kinds of states: `State` has K for x1 against x2 and for each against itself, `Tile` has a part of x1
+against x2 and the variances of both, and so have two for gradients: `Recorded`, which autograd follows, and `Chained`,
+which has the steps `affine` and `nonlinear` alone.
 
 Spatial axes (h, w, ...) follow the batch axes. They come in zipped pairs (n1, n2, h, h', w, w') for covariances between
 any two positions (`paired`), or once (n1, n2, h, w) for covariances at equal positions only.
@@ -17,10 +18,10 @@ from itertools import chain
 from typing import Any, Self
 
 from ..arrays import namespace, untraced
-from ..in_place import blanked, divided
+from ..in_place import blanked, divided, increased, scaled
 from ..duals.geometry import Cov
 from ..duals.pair import Pair
-from ..types import Array, Shape
+from ..types import Array, Number, Shape
 from ..windows import Window
 from .positions import diagonal, diagonal_sum
 from .signal import Signal, shared_signal
@@ -74,6 +75,11 @@ class Steps:
     def nngp(self) -> Any:
         """K of x1 against x2."""
         return self.mutual.k
+
+    @property
+    def like(self) -> Any:
+        """One of its arrays, of the kind and dtype that all have; None if all wait to be computed."""
+        return self.nngp
 
     @property
     def signals(self) -> tuple[Signal, Signal]:
@@ -146,6 +152,23 @@ class Steps:
             new_gap = None if p.is_generic else f(p.gap) if gap else bound(p.numbers) if bound else None
             return Cov(f(p.k), new_gap, f(p.area) if area and p.has_area else None)
         return self.map(cov).but(ntk=self.tangent(f))
+
+    def affine(self, w: Number, b: Number, own: tuple | None = None, sums: Callable | None = None,
+               total: Callable | None = None) -> Self:
+        """K' = w S K + b,  Theta' = K' + w S Theta  for a sum S over inputs: `sums` of a Pair, `total` of an array.
+
+        With own = (n, c) it is Theta' = n S K + c + w S Theta.
+        """
+        total = total or (lambda a: a)
+        weights = None
+        if own and self.ntk is not None:
+            n, c = own
+            weights = n * total(self.nngp) + c                          # before K is overwritten
+        new = self.map(lambda pair: (sums(pair) if sums else pair).affine(w, b))
+        if self.ntk is None:
+            return new
+        ntk = scaled(self.tangent(total), w, not self.is_shared)
+        return new.but(ntk=increased(ntk, weights if own else new.nngp))
 
     def divide(self, v1: Array, v2: Array) -> Self:
         """Divide z by sqrt(v), with v1 for x1 and v2 for x2 shaped like `variances`, or with axes of length one."""

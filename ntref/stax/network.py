@@ -190,7 +190,7 @@ class Network(Shown, abstract=True):
 
     def _exactly(self, k):
         """Return the layer with its numbers converted to those that the arrays of the state compute with."""
-        like = k[0].nngp if isinstance(k, (list, tuple)) else k.nngp
+        like = (k[0] if isinstance(k, (list, tuple)) else k).like
         if kind(like) != 'mpmath':
             return self
         given = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -7,6 +7,7 @@ from ..arrays import namespace, untraced
 from ..derivatives import adjoint_pair, is_traced
 from ..engine.device import free_on_device, least_work
 from ..engine.memory import check_memory
+from ..recursion.forward import kernels_along
 from ..recursion.primitive import differentiable_kernels
 from ..recursion.reverse import Backward
 from ..recursion.signal import Signal
@@ -94,6 +95,14 @@ class Followed:
     def backward(self, x1: Array, x2: Array | None, *numbers: Any) -> Backward:
         """Return what gives first derivatives."""
         return Backward(self._layer, list(numbers), x1, x2, self.given.signals, self.given.demand, self.names)
+
+    def along(self, x1: Array, x2: Array | None, *numbers: Any) -> Array | None:
+        """Return the derivative along those of the arguments, {argument: derivative} in the end; None: trace it."""
+        *values, slopes = numbers
+        along = [slopes.get(2 + i, 0.) for i in range(len(values))]
+        return kernels_along(
+            self._layer, list(zip(values, along)), (x1, x2), (slopes.get(0), slopes.get(1)), self.given.signals,
+            self.given.demand, self.names)
 
     def _layer(self, numbers):
         return with_numbers(self.layer, numbers)

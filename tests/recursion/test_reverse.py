@@ -15,7 +15,7 @@ from autograd import tracer
 from autograd.core import make_jvp, make_vjp, primitive_vjps
 
 from ntref import batch
-from ntref.duals.partials import MIN_ANGLE, Watched
+from ntref.duals.watched import MIN_ANGLE, Watched
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.recursion import reverse, tiled
@@ -120,6 +120,26 @@ def test_in_inputs(net, names, rng, counted):
     assert counted['near'] == 0, 'inputs with themselves are no pairs'
 
 
+CHAINS = [Relu(), ABRelu(-.5, 1.2), Erf(.7, 1.4, -.3), Sigmoid_like(), Gelu(), Sin(.8, 1.3, .4), Cos(), Rbf(.3),
+          Gaussian(), Exp(.5, .4), ExpNormalized(.7, .2), Polynomial((.3, -.5, .2, .1)), Hermite(3)]
+
+
+@pytest.mark.parametrize('layer', CHAINS, ids=repr)
+@pytest.mark.parametrize('parameterization', ['ntk', 'standard'])
+def test_chains_need_no_trace(layer, parameterization, rng, monkeypatch):
+    """Weights and nonlinearities with an adjoint go back without autograd, in inputs and in numbers of the weights."""
+    def never(*a):
+        raise AssertionError('expected a chain')
+    monkeypatch.setattr(reverse, 'input_of_block', never)
+    x, y = rng.standard_normal((45, 12)), rng.standard_normal((30, 12))
+
+    def loss(x, y, w, b):
+        net = serial(D1, D2, layer, Dense(8, w, b, parameterization=parameterization), layer, Dense(8, w, b))
+        return weighted(net.kernel_fn(x, y, get=('ntk', 'nngp')))
+    assert_agree(*gradients(loss, x, y, .9, .2))
+    assert_agree(*gradients(lambda x, w: loss(x, None, w, .2), x, .9))
+
+
 @pytest.mark.parametrize('net', IMAGES, ids=repr)
 @pytest.mark.parametrize('names', NAMES)
 def test_in_images(net, names, rng):
@@ -211,7 +231,8 @@ def test_a_block_that_fails_without_gaps_is_tried_with_them(rng, counted, monkey
             raise ValueError('expected numbers, got NaN')
         return recorded(self, start, i, j, is_generic)
     monkeypatch.setattr(reverse._Passes, '_recorded', failing)
-    check(DENSE[0], ('ntk',), rng.standard_normal((20, 12)), rng.standard_normal((10, 12)))
+    net = serial(D1, LayerNorm(), Relu(), D2)
+    check(net, ('ntk',), rng.standard_normal((20, 12)), rng.standard_normal((10, 12)))
     assert counted['near'] == 200 and not counted['one by one']
 
 

@@ -13,6 +13,7 @@ from unittest import mock
 
 import autograd.numpy
 import brute
+import chains
 import finite_functions
 import numpy
 import posteriors
@@ -554,7 +555,8 @@ CHECKS = {name: (lambda name=name: check_network(name)) for name in NETWORKS} | 
     'pictures': check_pictures, 'finite images': check_finite_images, 'graphs': check_graphs, 'edges': check_edges,
     'products': check_products} | {name: (lambda name=name: check_masked(name)) for name in MASKED} | {
     'finite masks': check_finite_masks, 'steps': check_steps, 'preconditioner': check_preconditioner,
-    'kernel gradient': check_kernel_gradient} | PROCESSES | posteriors.CHECKS | training.CHECKS
+    'kernel gradient': check_kernel_gradient} | PROCESSES | posteriors.CHECKS | training.CHECKS | \
+    chains.CHECKS
 
 
 NOTICED = 'got NaN: '             # by the code itself: what it is given are no covariances
@@ -1286,7 +1288,7 @@ MUTANTS = {
     'pair: angle 0 to a zero vector': (lambda: mock.patch.object(Pair, 'theta', property(
         lambda p: p.xp.arctan2(p.area, p.k))), 'standard, zero bias'),
 } | CONVOLUTIONS | ATTENTION | GRAPHS | MASKS | EMPIRICAL | BAYES | MONTE_CARLO | STEPS | posteriors.MUTANTS | (
-    training.MUTANTS)
+    training.MUTANTS | chains.MUTANTS)
 
 OWNERS = (
     Pair, Kernel, Steps, Tile, Weighted, Dense, Hermite, Conv, ConvLocal, ConvTranspose, AvgPool,
@@ -1298,5 +1300,5 @@ OWNERS = (
     structured.Total, bayes, factor.Factor, factor.Shifted, network_evidence,
     network_evidence.Problem, sampling, monte_carlo._Means, monte_carlo._Networks, discrete,
     kernel_gradient, preconditioner, preconditioner.Preconditioner, *posteriors.OWNERS,
-    *training.OWNERS)
+    *training.OWNERS, *chains.OWNERS)
 """What mutants change."""

@@ -312,9 +312,7 @@ class _Power(Nonlinearity, abstract=True):
         return value / self.norm2 ** .5
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
-        cov, slope = duals.polynomial(p, self.coef)
-        normed = (None if c is None else c / self.norm2 for c in cov)
-        return Cov(*normed), slope / self.norm2
+        return duals.polynomial(p, self.coef, self.norm2)
 
     def fused_generic(self, p, ntk):
         return generic.polynomial(p, ntk, self.coef, self.norm2)

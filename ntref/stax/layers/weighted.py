@@ -1,6 +1,5 @@
 """The base class of layers with weights: parameterizations, and what weights do to a state."""
 from ...arguments import as_number, suggestion
-from ...in_place import increased, scaled
 from ..layer import Layer
 
 __all__ = ['Weighted']
@@ -82,7 +81,7 @@ class Weighted(Layer, abstract=True):
         z = self.W_std / n ** .5 * Wh
         return z if self.b_std is None else z + self.b_std * b
 
-    def _affine(self, k, sums=lambda pair: pair, total=lambda c: c, taps=1):
+    def _affine(self, k, sums=None, total=None, taps=1):
         """Return the next `Kernel`, with K' = w sum K + b,  Theta' = K' + w sum Theta.
 
         The sums are over `taps` inputs: `sums` is that of a Pair, `total` that of an array.
@@ -90,11 +89,5 @@ class Weighted(Layer, abstract=True):
         w = self.W_std ** 2 / taps
         b = 0 if self.b_std is None else self.b_std ** 2
         n = k.signals[0].channels / self.s[0]
-        weights = None
-        if self._is_standard and k.ntk is not None:
-            weights = n * total(k.nngp) + (self.b_std is not None)      # before K is overwritten
-        new = k.map(lambda pair: sums(pair).affine(w, b))
-        if k.ntk is None:
-            return new
-        ntk = scaled(k.tangent(total), w, not k.is_shared)
-        return new.but(ntk=increased(ntk, weights if self._is_standard else new.nngp))
+        own = (n, self.b_std is not None) if self._is_standard else None
+        return k.affine(w, b, own, sums, total)
