@@ -40,7 +40,7 @@ copybutton_prompt_is_regexp = True
 
 # Gallery
 sphinx_gallery_conf = {
-    'examples_dirs': 'docs/gallery', 'gallery_dirs': 'docs/examples', 'within_subsection_order': 'FileNameSortKey',
+    'examples_dirs': 'docs/gallery', 'gallery_dirs': 'docs/examples', 'within_subsection_order': 'gallery_order.Wanted',
     'parallel': True, 'abort_on_example_error': False, 'show_memory': False, 'show_signature': False,
     'subsection_order': [f'docs/gallery/{part}' for part in (
         'kernels', 'bayes', 'training', 'estimators', 'architectures', 'finite', 'checks', 'large')],

@@ -12,8 +12,9 @@ DPI = 80
 
 def scraped(block, block_vars, gallery_conf, **given):
     """Return the reStructuredText of the figures of a block of an example, and save them."""
+    figures = list(map(pyplot.figure, pyplot.get_fignums()))          # numbers of closed ones are given anew
     movies = [value for value in block_vars['example_globals'].values()
-              if isinstance(value, Animation) and pyplot.fignum_exists(value._fig.number)]
+              if isinstance(value, Animation) and value._fig in figures]
     paths = []
     for movie in movies:
         paths.append(Path(next(block_vars['image_path_iterator'])).with_suffix('.gif'))

@@ -5,6 +5,7 @@ import re
 import runpy
 
 import pytest
+from gallery_order import ORDER, Wanted
 from places import ROOT
 
 GALLERY = ROOT / 'docs' / 'gallery'
@@ -41,6 +42,12 @@ def test_there_are_many_in_sections_with_headers():
         title, line, *text = (folder / 'GALLERY_HEADER.rst').read_text().splitlines()
         assert set(line) in ({'='}, {'-'}) and len(line) >= len(title) and any(text), folder
     assert len({path.stem for path in SCRIPTS}) == len(SCRIPTS), 'pages are known by the name of the script'
+
+
+def test_each_has_its_place_in_the_order():
+    assert sorted(ORDER) == sorted(path.stem.removeprefix('plot_') for path in SCRIPTS)
+    assert sorted(['plot_width.py', 'plot_depth.py', 'plot_heatmap.py'], key=Wanted('')) == [
+        'plot_heatmap.py', 'plot_depth.py', 'plot_width.py']
 
 
 def test_long_ones_exist():
@@ -137,3 +144,24 @@ def test_the_reader_of_pictures_sees_labels(says, pyplot):
     else:
         with pytest.raises(AssertionError, match='of what'):
             check_legible(figure)
+
+
+# ------------------------------------------------------------------ what the site shows
+
+def test_a_movie_is_shown_once(pyplot, tmp_path, monkeypatch):
+    """The figure of a later block has the number that the movie's had."""
+    pytest.importorskip('sphinx_gallery', reason='the site needs the extra docs')
+    import movies
+    from matplotlib.animation import FuncAnimation
+    monkeypatch.setattr(movies, 'matplotlib_scraper', lambda *given, **named: ' '.join(map(str, pyplot.get_fignums())))
+    figure, ax = pyplot.subplots()
+    line, = ax.plot([0, 1])
+    names = {'movie': FuncAnimation(figure, lambda i: line.set_ydata([0, i]), 2)}
+    paths = (str(tmp_path / f'{i}.png') for i in range(9))
+
+    def shown():
+        given = {'example_globals': names, 'image_path_iterator': paths}
+        return movies.scraped(None, given, {'src_dir': str(tmp_path)})
+    assert '0.gif' in shown() and (tmp_path / '0.gif').read_bytes()[:3] == b'GIF'
+    pyplot.subplots()
+    assert shown() == '1' and len(list(tmp_path.iterdir())) == 1

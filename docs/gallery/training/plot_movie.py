@@ -17,7 +17,8 @@ slow, fast = np.sin(1.5 * x_train), .4 * np.sin(9 * x_train)
 predict_fn = predict.gradient_descent_mse_ensemble(net, x_train, slow + fast)
 
 x, times = np.linspace(-2.5, 2.5, 101)[:, None], np.geomspace(1, 1e6, 13)
-movie = plot.training_movie(predict_fn, times, x, ax=plt.subplots(figsize=(5, 3.5))[1])
+figure, ax = plt.subplots(figsize=(5, 3.5), layout='constrained')
+movie = plot.training_movie(predict_fn, times, x, ax=ax)
 # movie.save('training.gif', 'pillow') writes it to a file
 
 # %%
