@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 import numpy
 
-from .arrays import kind
+from .arrays import EXACT, kind
 from .no_arrays import check_entries
 from .types import Number
 
@@ -42,9 +42,9 @@ def as_number(value: Any, name: str) -> Number:
 
 def _is_number(value):
     """True for a real number of Python's or mpmath's, and for one that autograd follows."""
-    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', 'mpmath'):
+    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', *EXACT):
         return False
-    return getattr(value, 'shape', ()) == () and (kind(value) != 'mpmath' or isinstance(value, Real))
+    return getattr(value, 'shape', ()) == () and (kind(value) not in EXACT or isinstance(value, Real))
 
 
 def as_nested(value: Any, name: str) -> Any:

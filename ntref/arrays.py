@@ -1,6 +1,6 @@
 """Choice of the library that computes: one namespace per kind of array, found from the arguments.
 
-    xp = namespace(k12)          # NumPy, CuPy, autograd or mpmath, whichever made k12
+    xp = namespace(k12)          # that of NumPy, CuPy, autograd, mpmath or flint, whichever made k12
     s = xp.sqrt(k12)
 
 Every namespace has the same NumPy names, ALPHABET, and no others; tests call each name on each kind. The rest
@@ -14,6 +14,7 @@ numpy      `numpy.ndarray` (or memmap) and NumPy scalars, float32 or float64; no
 cupy       `cupy.ndarray`: the same names on a GPU
 autograd   boxes inside `autograd.grad` and the like; they may be mixed with NumPy arrays, which they wrap
 mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
+flint      object arrays of `ntref.balls.Ball`: balls that contain the exact numbers (python-flint)
 =========  ============================================================================================
 """
 from collections.abc import Callable
@@ -27,8 +28,8 @@ from numpy.random.bit_generator import ISpawnableSeedSequence
 from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
-__all__ = ['ALPHABET', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator',
-           'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'plain', 'register',
+__all__ = ['ALPHABET', 'EXACT', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator',
+           'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'patched', 'plain', 'register',
            'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
@@ -62,7 +63,7 @@ def _numpy_like(kind, root, special, linalg, **functions):
     root = import_module(root)
     special = import_module(special)
     linalg = import_module(linalg)
-    own = {'eps': _eps, 'patch': _patch, 'distinct': lambda a: root.unique(a, return_inverse=True),
+    own = {'eps': _eps, 'patch': patched, 'distinct': lambda a: root.unique(a, return_inverse=True),
            'solve_triangular': partial(linalg.solve_triangular, check_finite=False)}
     return Namespace(kind, root, root.linalg, special, **own | functions)
 
@@ -77,7 +78,7 @@ def _eps_of_type(dtype):
     return float(numpy.finfo(dtype).eps)
 
 
-def _patch(a, index, values):
+def patched(a: Any, index: Any, values: Any) -> Any:
     """Return a copy of `a` with `values` at `index`, which has no repeats."""
     out = a.copy()
     out[index] = values
@@ -180,7 +181,7 @@ def _differentiable_patch():
         out = numpy.zeros(shape, g.dtype)
         out[index] = g
         return out
-    patch, gather, scatter = map(extend.primitive, (_patch, lambda a, index: a[index], scattered))
+    patch, gather, scatter = map(extend.primitive, (patched, lambda a, index: a[index], scattered))
     extend.defvjp(gather, lambda ans, a, index: lambda g: scatter(a.shape, index, g), argnums=(0,))
     extend.defvjp(scatter, lambda ans, shape, index, g: unbroadcast(g, lambda h: gather(h, index)), argnums=(2,))
     extend.defjvp(gather, lambda h, ans, a, index: gather(h, index), argnums=(0,))
@@ -192,65 +193,19 @@ def _differentiable_patch():
     return patch
 
 
-def _mpmath():
-    """Return NumPy's shape functions for object arrays and mpmath's functions by entry, at the working precision."""
-    mp = import_module('mpmath')
-
-    def each(f, nin=1):
-        return numpy.frompyfunc(f, nin, 1)
-
-    def asarray(a):
-        with numpy.errstate(invalid='ignore'):      # mpf(inf) sets the flag
-            return numpy.asarray(each(mp.mpf)(numpy.asarray(a, dtype=object)), dtype=object)
-
-    def exact(f):
-        """Return `f` with a result of mpf alone: a Python float left in an object array would compute in double."""
-        return lambda *a: asarray(f(*a))
-
-    def array(m):
-        return numpy.array(m.tolist(), dtype=object).reshape(m.rows, m.cols)
-
-    def distinct(a):
-        places = {x: i for i, x in enumerate(dict.fromkeys(a.tolist()))}
-        return asarray(list(places)), numpy.array([places[x] for x in a], dtype=int)
-
-    def cholesky(a):
-        return array(mp.cholesky(mp.matrix(a.tolist())))
-
-    def eigh(a):
-        w, v = mp.eigsy(mp.matrix(a.tolist()))
-        return numpy.array(list(w), dtype=object), array(v)
-
-    def solve_triangular(a, b, trans=0, lower=False):
-        a, lower = (a.T, not lower) if trans else (a, lower)
-        x = numpy.zeros_like(b)
-        for i in range(len(a)) if lower else reversed(range(len(a))):
-            x[i] = (b[i] - a[i] @ x) / a[i, i]
-        return x
-
-    elementwise = 'sqrt exp expm1 log log1p sin cos sinh tanh erf sign'
-    return Namespace(
-        'mpmath', numpy, pi=mp.mp.pi, eps=lambda a: mp.mp.eps, asarray=asarray, patch=exact(_patch),
-        distinct=distinct,
-        cholesky=cholesky, eigh=eigh, solve_triangular=solve_triangular,
-        zeros=lambda shape: asarray(numpy.zeros(shape)), eye=lambda n: asarray(numpy.eye(n)),
-        erfcx=each(lambda x: mp.exp(x * x) * mp.erfc(x)),
-        arctan2=each(mp.atan2, 2), hypot=each(mp.hypot, 2),
-        isfinite=lambda a: numpy.asarray(each(mp.isfinite)(a), dtype=bool),
-        maximum=exact(numpy.maximum), minimum=exact(numpy.minimum), where=exact(numpy.where),
-        **{name: each(getattr(mp, name)) for name in elementwise.split()})
-
-
 KINDS = {
     'numpy': lambda: _numpy_like('numpy', 'numpy', 'scipy.special', 'scipy.linalg'),
     'cupy': lambda: _numpy_like('cupy', 'cupy', 'cupyx.scipy.special', 'cupyx.scipy.linalg'),
     'autograd': _autograd,
-    'mpmath': _mpmath,
+    'mpmath': lambda: import_module('.of_mpmath', __package__).mpmath_namespace(),
+    'flint': lambda: import_module('.balls', __package__).flint_namespace(),
 }
 _COMMON = {frozenset(kinds): common                           # kinds of arguments, and the one they share
            for common in KINDS for kinds in ({common}, {common, None})}
 _COMMON |= {kinds | {'numpy'}: common for kinds, common in _COMMON.items() if common == 'autograd'}
 _loaded: dict[str, Namespace] = {}
+EXACT = 'mpmath', 'flint'                                     # kinds whose numbers have any precision
+BALLS = ('ntref.balls', 'Ball'), ('ntref.balls', '_Pi')
 
 
 def register(kind: str, namespace: Namespace) -> None:
@@ -269,15 +224,20 @@ def load(kind: str) -> Namespace:
 # ------------------------------------------------------------------ reading the kind off the arguments
 
 def kind(a: Any) -> str | None:
-    """Return the library `a` comes from, 'mpmath' for object arrays, None for None and Python numbers.
+    """Return the library `a` comes from, None for None and Python numbers; object arrays are 'mpmath' or 'flint'.
 
     For any other object it is the full name of its type, also for subclasses of NumPy's arrays, whose entries may have
     a meaning of their own.
     """
     of_type: Any = type(a)
     if of_type in PLAIN or issubclass(of_type, numpy.generic):
-        return 'mpmath' if a.dtype.hasobject else 'numpy'
+        return _kind_of_objects(a) if a.dtype.hasobject else 'numpy'
     return _kind_of_type(of_type)
+
+
+def _kind_of_objects(a):
+    """Return the kind of an array of objects, which its first entry tells."""
+    return 'flint' if a.size and _kind_of_type(type(a.flat[0])) == 'flint' else 'mpmath'
 
 
 @lru_cache(maxsize=256)
@@ -288,6 +248,8 @@ def _kind_of_type(of_type):
     module = of_type.__module__.partition('.')[0]
     if module in KINDS and module != 'numpy':
         return module
+    if (of_type.__module__, of_type.__name__) in BALLS:
+        return 'flint'
     return f'{of_type.__module__}.{of_type.__qualname__}'
 
 
@@ -342,11 +304,16 @@ def plain(a: Number) -> float:
 
 
 def exact(value: Any, like: Any) -> Any:
-    """Return `value` exact in the kind of `like`: mpmath squares floats in double precision unless they are mpf."""
-    if kind(like) != 'mpmath':
+    """Return `value` exact in the kind of `like`, if that has any precision: Python squares floats in double precision.
+    """
+    found = kind(like)
+    if found not in EXACT:
         return value
     if isinstance(value, tuple):
         return tuple(exact(v, like) for v in value)
+    if found == 'flint':
+        return import_module('.balls', __package__).ball(value) if kind(value) == 'mpmath' or isinstance(
+            value, float) else value
     return import_module('mpmath').mpmathify(value) if isinstance(value, float) else value
 
 
@@ -383,7 +350,7 @@ def _is_seed(rng):
 
 
 def as_floats(*arrays: Any) -> tuple[Any, ...]:
-    """Return the arrays in one floating-point precision: float32 if all are, else float64; object arrays stay mpmath.
+    """Return the arrays in one floating-point precision: float32 if all are, else float64; object arrays stay.
 
     Raises
     ------
@@ -394,10 +361,10 @@ def as_floats(*arrays: Any) -> tuple[Any, ...]:
         if not is_array(a):
             raise no_array(a, f'an array (of {", ".join(KINDS)})')
     xp = namespace(*arrays)
-    if xp.kind == 'mpmath':
+    if xp.kind in EXACT:
         for a in arrays:
             strange = [x for x in a.ravel()
-                       if not isinstance(x, (int, float)) and kind(x) != 'mpmath']
+                       if not isinstance(x, (int, float)) and kind(x) != xp.kind]
             if strange:
                 raise TypeError(
                     f'expected an object array of mpmath.mpf, got {strange[0]!r} in it.')
@@ -413,8 +380,8 @@ def as_floats(*arrays: Any) -> tuple[Any, ...]:
 
 
 def as_like(a: Any, like: Array) -> Any:
-    """Return the real array `a` in the precision of `like`; a NumPy array also becomes one of mpmath's."""
-    if kind(like) == 'mpmath':
+    """Return the real array `a` in the precision of `like`; a NumPy array also becomes one of mpmath's or of balls."""
+    if kind(like) in EXACT:
         return namespace(like).asarray(a)
     namespace(a, like)                               # or a TypeError that names both kinds
     return a.astype(like.dtype)

@@ -10,7 +10,7 @@ import numpy
 import pytest
 import scipy.linalg
 import scipy.special
-from kinds import KINDS, to_kind, to_numpy
+from kinds import ALL_KINDS, to_kind, to_numpy
 
 from ntref import arguments, arrays, derivatives, predict, stax
 from ntref.empirical.taylor import complete_forward_rules
@@ -19,6 +19,12 @@ autograd = pytest.importorskip('autograd')
 mpmath = pytest.importorskip('mpmath')
 anp = pytest.importorskip('autograd.numpy')
 make_vjp, make_jvp = autograd.core.make_vjp, autograd.core.make_jvp
+
+
+@pytest.fixture(params=ALL_KINDS)
+def kind(request, cupy):
+    return request.param
+
 
 X = numpy.array([[.3, -1.2, .8], [2.5, .7, -.4]])
 Y = numpy.array([[1.1, .5, -.9], [-.2, 1.7, .6]])
@@ -172,7 +178,7 @@ def test_arguments_are_left_alone(name, f, given):
 @pytest.mark.parametrize('name', sorted(DOUBLE_ANYWAY))
 def test_python_numbers_become_double(kind, name):
     made = getattr(namespace_of(kind), name)(dict(asarray=[1., 2.], zeros=(2,), eye=2)[name])
-    assert made.dtype == (object if kind == 'mpmath' else 'float64')
+    assert made.dtype == (object if kind in arrays.EXACT else 'float64')
 
 
 # ------------------------------------------------------------------ derivatives
@@ -372,10 +378,11 @@ class ForeignObjects(Foreign):
     dtype = numpy.dtype(object)
 
 
-GENUS = dict(numpy='numpy', float32='numpy', readonly='numpy', cupy='cupy', autograd='autograd', mpmath='mpmath')
+GENUS = dict(numpy='numpy', float32='numpy', readonly='numpy', cupy='cupy', autograd='autograd', mpmath='mpmath',
+             flint='flint')
 
 
-@pytest.mark.parametrize('first, second', list(itertools.combinations_with_replacement(KINDS, 2)))
+@pytest.mark.parametrize('first, second', list(itertools.combinations_with_replacement(ALL_KINDS, 2)))
 def test_pairs_of_kinds(cupy, first, second):
     a, b = to_kind(first, X), to_kind(second, X)
     kinds = {GENUS[first], GENUS[second]}
@@ -398,7 +405,7 @@ def test_foreign_types_are_named(kind, foreign, name):
     assert arrays.kind(foreign) == name and not arrays.is_array(foreign)
     for given in (foreign,), (to_kind(kind, X), foreign):
         for f, expected in (arrays.namespace, 'arrays of one kind out of'), (arrays.as_floats, r'an array \(of'):
-            with pytest.raises(TypeError, match=rf'expected {expected} numpy, cupy, autograd, mpmath\)?, got '
+            with pytest.raises(TypeError, match=rf'expected {expected} numpy, cupy, autograd, mpmath, flint\)?, got '
                                                 rf'{type(foreign).__name__}\. Convert it with numpy.asarray'):
                 f(*given)
 

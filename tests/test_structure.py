@@ -26,6 +26,8 @@ ALLOWED = {
     'tuples': {},
     'no_arrays': {},
     'arrays': {'no_arrays', 'types'},
+    'of_mpmath': {'arrays'},
+    'balls': {'arrays', 'of_mpmath'},
     'symbols': {'arrays'},
     'in_place': {'arrays', 'types'},
     'ranges': {'arrays'},
@@ -134,7 +136,7 @@ ALLOWED = {
     'stax.schema': {'windows', 'stax.layer', 'stax.spec'},
     'stax.layers.embedding': {'arrays', 'types'},
     'stax.layers.gaussian': {'recursion.signal'},
-    'stax.layers.weighted': {'arguments', 'stax.layer'},
+    'stax.layers.weighted': {'arguments', 'arrays', 'stax.layer'},
     'stax.layers.dense': {'arguments', 'arrays', 'types', 'recursion.signal', 'recursion.steps',
                           'stax.layers.weighted'},
     'stax.layers.sliding': {'arguments', 'types', 'windows', 'duals.pair'},
@@ -306,9 +308,14 @@ ALLOWED = {
     'oracle.shaken': {'oracle.precision'},
     'oracle.variants': {'stax'},
     'oracle.around': {'arrays', 'stax', 'trees', 'duals.geometry', 'oracle.precision', 'oracle.variants'},
-    'oracle.certify': {'arguments', 'arrays', 'stax', 'trees', 'tuples', 'types', 'engine.batch', 'engine.blocks',
-                       'engine.cover', 'engine.run', 'oracle.around', 'oracle.precision', 'oracle.shaken',
-                       'oracle.variants', 'recursion.signal'},
+    'oracle.ball_duals': {'balls', 'stax'},
+    'oracle.proved': {'arrays', 'balls', 'stax', 'trees', 'types', 'duals.geometry', 'oracle.ball_duals',
+                      'oracle.precision', 'oracle.variants', 'recursion.kernel', 'recursion.signal',
+                      'recursion.state'},
+    'oracle.certified': {'oracle.precision'},
+    'oracle.certify': {'arguments', 'arrays', 'balls', 'stax', 'trees', 'tuples', 'types', 'engine.batch',
+                       'engine.blocks', 'engine.cover', 'engine.run', 'oracle.around', 'oracle.certified',
+                       'oracle.precision', 'oracle.proved', 'oracle.shaken', 'oracle.variants', 'recursion.signal'},
     'oracle.inside': {'stax', 'types', 'stax.watched'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
@@ -337,7 +344,8 @@ ALLOWED = {
     'oracle.on_device': {'arrays', 'stax', 'trees', 'engine.batch', 'engine.device', 'oracle.answers', 'oracle.cases',
                          'oracle.mistakes', 'oracle.worker'},
     'oracle.device_report': {'__init__', 'oracle.on_device', 'oracle.report'},
-    'oracle.__init__': {'oracle.cases', 'oracle.certify', 'oracle.conformance', 'oracle.inside', 'oracle.report'},
+    'oracle.__init__': {'oracle.cases', 'oracle.certified', 'oracle.certify', 'oracle.conformance', 'oracle.inside',
+                        'oracle.report'},
     # scripts for Neural Tangents, read and never run
     'migration.scripts': {},
     'migration.names': {},
@@ -361,7 +369,7 @@ ALLOWED = {
     'cli.kernel': {'cli.flags', 'cli.inputs', 'cli.messages', 'engine.batch', 'engine.places'},
     'cli.explain': {'cli.flags', 'cli.kernel'},
     'cli.predict': {'cli.flags', 'cli.inputs', 'cli.messages', 'cli.training_set'},
-    'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certify'},
+    'cli.certify': {'cli.flags', 'cli.kernel', 'cli.messages', 'oracle.certified', 'oracle.certify'},
     'cli.cases': {'oracle', 'stax', 'cli.flags', 'oracle.export'},
     'cli.conform': {'oracle', 'cli.flags', 'oracle.report'},
     'cli.gpu_check': {'cli.flags', 'oracle.device_report', 'oracle.on_device'},
@@ -377,7 +385,8 @@ SHARED = 'embedding', 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges', 'keep', 'duals.angle', 'duals.fast', 'duals.generic',
-    'arrays', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks', 'engine.batch',
+    'arrays', 'of_mpmath', 'balls', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks',
+    'engine.batch',
     'engine.archive', 'engine.chunks', 'engine.forms', 'engine.sink', 'engine.store', 'predict.equations',
     'predict.flow', 'predict.hyperparameters', 'predict.laplace', 'predict.loss', 'predict.network_evidence',
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
@@ -387,8 +396,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'empirical.monte_carlo', *(
         f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
-        'shaken certify cases catalogue.given catalogue.trained definitions export generate mistakes predictions '
-        'worker conformance'.split()), *(
+        'shaken certified certify proved cases catalogue.given catalogue.trained definitions export generate '
+        'mistakes predictions worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split()), *(
@@ -633,7 +642,7 @@ def test_annotations_are_offered_to_type_checkers():
 
 # ------------------------------------------------------------------ what an import costs
 
-LATER = 'autograd', 'cupy', 'mpmath', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm', 'filelock', 'psutil'
+LATER = 'autograd', 'cupy', 'mpmath', 'flint', 'sklearn', 'matplotlib', 'dask', 'zarr', 'tqdm', 'filelock', 'psutil'
 PROBE = """
 import sys
 import ntref

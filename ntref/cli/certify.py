@@ -27,7 +27,8 @@ def add(commands: Any) -> None:
 
 
 def _run(args):
-    from ..oracle.certify import certify, table
+    from ..oracle.certified import table
+    from ..oracle.certify import certify
     with warnings_said('certify'):
         found = certify(*network_and_inputs(args), tuple(args.get), args.digits)
     print(*found, sep='\n')

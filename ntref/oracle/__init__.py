@@ -1,7 +1,8 @@
 """Reference numbers: kernels to any number of certified digits, and the conformance suite that is made of them."""
 from . import report
 from .cases import Case, conformance_cases
-from .certify import Certified, certify
+from .certified import Certified
+from .certify import certify
 from .conformance import Conformance, Outcome, conform
 from .inside import LayerValues, layer_values
 

@@ -1,4 +1,5 @@
-"""Kernels to any number of digits, with a bound on their error from computing them twice.
+"""Kernels to any number of digits, with a bound on their error: proved by ball arithmetic (`ntref.oracle.proved`), or
+estimated from computing them twice where that is not possible.
 
     low      digits + g digits of working precision, the doubles in formulas shaken (`ntref.oracle.shaken`), functions
              of the user evaluated by their values around (`ntref.oracle.around`)
@@ -9,14 +10,15 @@ An error that grows with rounding is 10^g times larger in `low` than in `high`, 
 If the bound is too large, g is doubled. docs/oracle.md says what a bound means, and what it does not.
 """
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import log2
 from typing import Any
 
 import numpy
 
 from ..arguments import as_flag, as_whole, requested
 from ..arrays import is_array
+from ..balls import Inexact, Undecided
 from ..engine.blocks import of_block
 from ..engine.batch import mirrored, number_of_inputs
 from ..engine.cover import blocks, cuts, put_block
@@ -27,80 +29,28 @@ from ..trees import leaves, tree_map
 from ..tuples import named_tuple
 from ..types import Get, Tree
 from .around import by_values_around
+from .certified import Certified, mapped
 from .precision import alone, mpmath, working
+from .proved import bits, can_prove, exact_balls, in_balls, midpoints
 from .shaken import shaken
 from .variants import changed
 
-__all__ = ['Certified', 'certify', 'rows', 'table']
+__all__ = ['certify']
 
+SPARE_BITS = 64         # of balls, at first
 GUARD_DIGITS = 10       # beyond those asked for, at first; twice as many in each further round
+MAX_BITS = 2 ** 13       # of balls; a proof that takes more is given up
 MAX_DIGITS = 300        # with more, eps is no double, and loops that compare with it end too early
 ZERO_DIGITS = 8         # beyond those asked for: a difference of numbers of order 1 below that is 0
 DOUBLE_DIGITS = 18      # while fewer are sure, a round must gain as many as MIN_GAIN to be repeated
 MIN_GAIN = 2
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
 NAMES = 'nngp', 'ntk', 'cov1', 'cov2'
-SHOWN_ENTRIES = 16      # entries that `repr` shows
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Certified:
-    """An array of numbers with a bound on their error and the number of digits that are sure.
-
-    Attributes
-    ----------
-    name : str                      such as 'ntk'.
-    values : array of mpmath.mpf    the numbers, of the kernel at the exact binary values of inputs and arguments.
-    bound : array of mpmath.mpf     |error| of `values`, from two computations: docs/oracle.md.
-    digits : int                    number of digits of each entry that are sure, relative to the entry; at most
-                                    `asked`. An entry that cannot be told from 0 has the value 0.
-    asked : int                     digits that were asked for.
-    decimals : array of str         `values`, written with the digits that are sure.
-    float64 : array                 `values` correctly rounded.
-    got64, got32 : array            results of ntref in float64 and float32; for float32 the inputs are rounded to it.
-    ulps64, ulps32 : array          errors of these in units of the last place of `values`; for an entry that is 0, of
-                                    the largest value.
-    """
-    name: str
-    values: Any
-    bound: Any
-    digits: int
-    asked: int
-    got64: Any
-    got32: Any
-
-    @property
-    def decimals(self) -> numpy.ndarray:
-        return _mapped(lambda v: mpmath().nstr(v, max(1, self.digits)), self.values)
-
-    @property
-    def float64(self) -> numpy.ndarray:
-        return self.values.astype('float64')
-
-    @property
-    def ulps64(self) -> numpy.ndarray:
-        return _ulps(self.got64, self.values)
-
-    @property
-    def ulps32(self) -> numpy.ndarray:
-        return _ulps(self.got32, self.values)
-
-    def __repr__(self):
-        text = [
-            f'{self.name} {self.values.shape}: {self.digits} digits are sure of {self.asked}, |error| '
-            f'<= {_short(self.bound.max(initial=0))}; {_worst("float64", self.ulps64)}, '
-            f'{_worst("float32", self.ulps32)}']
-        entries = list(rows(self))
-        for index, value, bound, *_ in entries[:SHOWN_ENTRIES]:
-            text.append(f'  {" ".join(map(str, index))}  {value}  +- {bound}')
-        if len(entries) > SHOWN_ENTRIES:
-            text.append(f'  ... {len(entries) - SHOWN_ENTRIES} more')
-        return '\n'.join(text)
 
 
 def certify(
         net: Layer, x1: Tree, x2: Tree = None, get: Get = 'ntk', digits: int = 30, *,
-        progress: bool | None = None, **options: Any) -> Any:
+        progress: bool | None = None, proof: bool | None = None, **options: Any) -> Any:
     """Return kernels of an infinitely wide network to a given number of digits, with a bound on their error.
 
     Parameters
@@ -112,6 +62,9 @@ def certify(
     digits : int                    digits of each entry, relative to the entry; 1 to 280.
     progress : bool, optional       show tiles done, rate and time left (tqdm). None: on a terminal only. A dense layer
                                     takes about 0.5 ms an entry, more with positions and with series. Ctrl-C stops it.
+    proof : bool, optional          True: prove the bound, by ball arithmetic (python-flint). False: estimate it. None:
+                                    prove it if python-flint is installed and docs/oracle.md#what-is-proved has all
+                                    layers.
     options                         `pattern`, `mask_constant`, `diagonal_spatial`, as for `kernel_fn`.
 
     Returns
@@ -121,7 +74,10 @@ def certify(
     Raises
     ------
     ValueError : digits are out of range; and what `kernel_fn` raises.
-    TypeError : a layer cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature.
+    TypeError : a layer cannot compute with mpmath: functions of the user for NumPy alone, adaptive quadrature; or it
+        cannot be proved, and proof is True.
+    ImportError : proof is True, and python-flint is not installed.
+    ArithmeticError : proof is True, and more than 8192 bits would be needed.
     RuntimeError : a function of the user changes the precision of mpmath and does not restore it.
     UserWarning : fewer digits are sure than were asked for; it names doubles in formulas, which may be the cause.
 
@@ -139,20 +95,21 @@ def certify(
     >>> from ntref import stax
     >>> net = stax.serial(stax.Dense(1), stax.Relu(), stax.Dense(1))
     >>> certify(net, numpy.array([[1., 0.], [1., 1.]]), digits=20)
-    ntk (2, 2): 20 digits are sure of 20, |error| <= ...e-30; float64 within ... ulp, at ...
+    ntk (2, 2): 20 digits are ... of 20, |error| <= ...; float64 within ... ulp, at ...
       0 0  0.5  +- ...
       0 1  0.45457747154594766788  +- ...
       1 0  0.45457747154594766788  +- ...
       1 1  1.0  +- ...
     """
     with alone():
-        return _certified(net, x1, x2, get, digits, progress, options)
+        return _certified(net, x1, x2, get, digits, progress, proof, options)
 
 
-def _certified(net, x1, x2, get, digits, progress, options):
+def _certified(net, x1, x2, get, digits, progress, proof, options):
     asked = as_whole(digits, 'certify: digits', 1)
     names = requested(get, NAMES, 'Arguments are (net, x1, x2, get).')
     progress = progress if progress is None else as_flag(progress, 'certify: progress')
+    proof = proof if proof is None else as_flag(proof, 'certify: proof')
     if asked + 2 * GUARD_DIGITS > MAX_DIGITS:
         raise ValueError(
             f'certify: expected at most {MAX_DIGITS - 2 * GUARD_DIGITS} digits, got {asked}.')
@@ -163,25 +120,75 @@ def _certified(net, x1, x2, get, digits, progress, options):
     rounded = tree_map(lambda a: _rounded(a, 'float64'), exact)
     doubles = _whole(changed(net, _in_doubles), *rounded, names)
     singles = _in_singles(net, exact, names, doubles)
-    before = -1
-    guard = GUARD_DIGITS
-    while asked + 2 * guard <= MAX_DIGITS:
-        compared, met = _twice(net, exact, names, asked, guard, progress)
-        found = {name: Certified(name, *of, asked, doubles[name], singles[name])
-                 for name, of in compared.items()}
-        sure = min(c.digits for c in found.values())
-        if sure == asked or sure < min(before + MIN_GAIN, DOUBLE_DIGITS):
-            break
-        before = sure
-        guard = 2 * guard
-    if sure < asked:
-        warnings.warn(_fewer(sure, asked, met), stacklevel=3)
+    compared = None
+    if can_prove(net, (x1, x2), options, proof):
+        try:
+            compared = _by_balls(net, exact, names, asked, progress)
+        except (Inexact, Undecided):
+            if proof:
+                raise
+    is_proved = compared is not None
+    compared = compared or _by_two_precisions(net, exact, names, asked, progress)
+    found = {name: Certified(name, *of, asked, doubles[name], singles[name], is_proved)
+             for name, of in compared.items()}
     if isinstance(get, str):
         return found[get]
     return named_tuple('CertifiedKernel', found)
 
 
+# ------------------------------------------------------------------ by balls
+
+def _by_balls(net, exact, names, asked, progress):
+    """Return {name: (values, bounds, proved digits)}.
+
+    Raises
+    ------
+    Undecided : MAX_BITS bits are too few.
+    Inexact : a formula has doubles that may stand for other numbers.
+    """
+    inputs = exact_balls(exact[:2])
+    n = round(asked * log2(10)) + SPARE_BITS
+    while n <= MAX_BITS:
+        try:
+            with bits(n):
+                kernels = _kernels(in_balls(net), *inputs, exact[2], names, progress)
+            with working(asked + 2 * GUARD_DIGITS):
+                found = {name: _told(*midpoints(k), asked) for name, k in kernels.items()}
+                if all(_are_rounded(values, bounds, digits, asked) for values, bounds, digits in found.values()):
+                    return found
+        except Undecided:
+            pass
+        n = 2 * n
+    raise Undecided(
+        f'certify: expected a kernel that balls of {MAX_BITS} bits can prove to {asked} digits, got '
+        'wider ones. Take proof=False for an estimate.')
+
+
+def _are_rounded(values, bounds, digits, asked):
+    """True if there are enough digits, and the ends of every ball round to the same double."""
+    mp = mpmath()
+    pairs = zip(values.ravel(), bounds.ravel())
+    return digits == asked and all(
+        float(mp.fsub(v, b, exact=True)) == float(mp.fadd(v, b, exact=True)) for v, b in pairs if v)
+
+
 # ------------------------------------------------------------------ the two computations
+
+def _by_two_precisions(net, exact, names, asked, progress):
+    """Return {name: (values, bounds, sure digits)}, with a warning where fewer are sure than asked for."""
+    before = -1
+    guard = GUARD_DIGITS
+    while asked + 2 * guard <= MAX_DIGITS:
+        compared, met = _twice(net, exact, names, asked, guard, progress)
+        sure = min(digits for _, _, digits in compared.values())
+        if sure == asked or sure < min(before + MIN_GAIN, DOUBLE_DIGITS):
+            break
+        before = sure
+        guard = 2 * guard
+    if sure < asked:
+        warnings.warn(_fewer(sure, asked, met), stacklevel=4)
+    return compared
+
 
 def _twice(net, exact, names, asked, guard, progress):
     """Return {name: (values, bounds, sure digits)} from two precisions, and the doubles met at the lower one."""
@@ -274,10 +281,15 @@ def _in_doubles(number):
 
 def _compared(high, low, asked, guard):
     """Return values, their bounds, and how many digits are sure."""
+    bound = abs(high - low) + mpmath().mpf(10) ** -(asked + guard) * abs(high)
+    return _told(high, bound, asked)
+
+
+def _told(high, bound, asked):
+    """Return values and bounds, of 0 for what cannot be told from it, and how many digits are sure."""
     mp = mpmath()
     ten = mp.mpf(10)
     size = abs(high)
-    bound = abs(high - low) + ten ** -(asked + guard) * size
     largest = size.max(initial=0)
     is_sure = bound <= size / ten ** asked
     is_zero = ~is_sure & (size + bound <= largest / ten ** (asked + ZERO_DIGITS))
@@ -297,7 +309,7 @@ def _exactly(a, types='biufO'):
     if not is_array(a) or a.dtype.kind not in types:
         return a
     try:
-        return _mapped(mpmath().convert, numpy.asarray(a))
+        return mapped(mpmath().convert, numpy.asarray(a))
     except (TypeError, ValueError) as e:
         raise TypeError(
             f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
@@ -309,56 +321,7 @@ def _rounded(a, dtype):
     return a.astype(dtype) if is_array(a) and a.dtype.hasobject else a
 
 
-def _mapped(f, a):
-    each = numpy.frompyfunc(f, 1, 1)
-    with numpy.errstate(invalid='ignore'):                    # mpf(inf) sets the flag
-        return numpy.asarray(each(a.astype(object)), dtype=object)
-
-
-# ------------------------------------------------------------------ as text
-
-def rows(certified: Certified) -> Iterator[tuple]:
-    """Yield the entries: index, value to the digits that are sure, bound, float64, ulps of float64 and float32."""
-    decimals = certified.decimals
-    doubles = certified.float64
-    ulps64 = certified.ulps64
-    ulps32 = certified.ulps32
-    for index in numpy.ndindex(certified.values.shape):
-        bound = _short(certified.bound[index])
-        double = repr(float(doubles[index]))
-        yield index, decimals[index], bound, double, f'{ulps64[index]:.3g}', f'{ulps32[index]:.3g}'
-
-
-def table(found: Sequence[Certified]) -> Iterator[list]:
-    """Yield a header and the entries of all kernels, as rows of a file of comma-separated values."""
-    axes = max(certified.values.ndim for certified in found)
-    columns = 'value', 'bound', 'float64', 'ulps of float64', 'ulps of float32'
-    yield ['kernel', *(f'axis {i}' for i in range(axes)), *columns]
-    for certified in found:
-        for index, *entries in rows(certified):
-            yield [certified.name, *index, *[''] * (axes - len(index)), *entries]
-
-
-def _short(bound):
-    return mpmath().nstr(bound, 2)
-
-
-def _worst(dtype, ulps):
-    if not ulps.size:
-        return f'{dtype} none'
-    place = numpy.unravel_index(ulps.argmax(), ulps.shape)
-    return f'{dtype} within {ulps.max():.3g} ulp, at {tuple(map(int, place))}'
-
-
-def _ulps(got, values):
-    """Return |got - value| in units of the last place of the value, or of the largest value where it is 0."""
-    with numpy.errstate(all='ignore'):
-        size = abs(values.astype(got.dtype))
-        unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
-        exact = _mapped(mpmath().convert, got)
-        error = abs(exact - values) / _mapped(mpmath().convert, unit)
-        return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
-
+# ------------------------------------------------------------------ what was missed
 
 def _fewer(sure, asked, met):
     numbers = ', '.join(map(repr, sorted(met, key=lambda x: abs(mpmath().mpf(x)))[:5]))

@@ -2,10 +2,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from math import isqrt
-from typing import Any
+from typing import Any, get_args
 
 from ..arguments import as_flag, check_finite, requested
-from ..arrays import as_floats, exact, generator, kind
+from ..arrays import EXACT, as_floats, exact, generator, kind
 from ..engine.cost import CallCost, predicted
 from ..engine.cover import ENTRIES
 from ..once import cached_property, remembered
@@ -191,10 +191,15 @@ class Network(Shown, abstract=True):
     def _exactly(self, k):
         """Return the layer with its numbers converted to those that the arrays of the state compute with."""
         like = (k[0] if isinstance(k, (list, tuple)) else k).like
-        if kind(like) != 'mpmath':
+        if kind(like) not in EXACT:
             return self
+        types = self.types()
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed = {name: new for name, value in given.items() if (new := exact(value, like)) is not value}
+        # Python divides whole numbers in double precision
+        given |= {name: float(value) for name, value in given.items()
+                  if type(value) is int and float in (types[name], *get_args(types[name]))}
+        changed = {name: exact(value, like) for name, value in given.items()}
+        changed = {name: new for name, new in changed.items() if new is not getattr(self, name)}
         return replace(self, **changed) if changed else self
 
     def __iter__(self):

@@ -6,10 +6,12 @@ import numpy
 
 KINDS = ('numpy', 'float32', 'readonly', 'cupy', 'autograd', 'mpmath')
 """What `to_kind` makes: the kinds of `ntref.arrays`, and NumPy in single precision and write-protected."""
+ALL_KINDS = *KINDS, 'flint'
+"""Balls refuse doubles in formulas, so that finite networks and predictors, which have some, do not take them."""
 
 
 def to_kind(kind, a):
-    """The NumPy array `a` as an array of `kind`. Boolean and integer arrays keep their dtype (and NumPy for mpmath).
+    """The NumPy array `a` as an array of `kind`. Boolean and integer arrays keep their dtype (NumPy for mpmath, flint).
 
     'cupy' needs the fixture `cupy` (or `kind`, which brings it).
     """
@@ -21,6 +23,9 @@ def to_kind(kind, a):
         mpf = numpy.frompyfunc(import_module('mpmath').mpf, 1, 1)
         with numpy.errstate(invalid='ignore'):
             return numpy.asarray(mpf(a.astype(object)), dtype=object) if real else a.copy()
+    if kind == 'flint':
+        ball = numpy.frompyfunc(import_module('ntref.balls').ball, 1, 1)
+        return numpy.asarray(ball(a.astype(object)), dtype=object) if real else a.copy()
     if kind == 'autograd':
         new_box, node = import_module('autograd.tracer').new_box, import_module('autograd.core').VJPNode.new_root()
         return new_box(a.copy(), 0, node) if real else a.copy()
@@ -30,7 +35,7 @@ def to_kind(kind, a):
 
 
 def to_numpy(a):
-    """`a`, of any kind, as a NumPy array: float64 from mpmath, otherwise the dtype is kept."""
+    """`a`, of any kind, as a NumPy array: float64 from mpmath and flint, otherwise the dtype is kept."""
     while hasattr(a, '_value') and type(a).__module__.startswith('autograd'):
         a = a._value
     if hasattr(a, 'get') and type(a).__module__.startswith('cupy'):

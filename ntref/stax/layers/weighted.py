@@ -1,5 +1,6 @@
 """The base class of layers with weights: parameterizations, and what weights do to a state."""
 from ...arguments import as_number, suggestion
+from ...arrays import exact
 from ..layer import Layer
 
 __all__ = ['Weighted']
@@ -88,6 +89,6 @@ class Weighted(Layer, abstract=True):
         """
         w = self.W_std ** 2 / taps
         b = 0 if self.b_std is None else self.b_std ** 2
-        n = k.signals[0].channels / self.s[0]
+        n = exact(float(k.signals[0].channels), k.like) / self.s[0]
         own = (n, self.b_std is not None) if self._is_standard else None
         return k.affine(w, b, own, sums, total)
