@@ -12,10 +12,17 @@ from typing import Any, Self
 
 from .arrays import ALPHABET, Namespace, register
 
-__all__ = ['Symbol', 'is_used', 'lines']
+__all__ = ['Symbol', 'leaves', 'lines']
 
 KIND = f'{__name__}.Symbol'
 EPS = 2. ** -52                 # of double: loops over the terms of a series end where both precisions have them
+
+
+def _operator(text: str, of_type: str = 'T') -> Any:
+    """Return the operator of a Symbol {0} and a Symbol or number {1}."""
+    def applied(a, b):
+        return Symbol(text, a, b, of_type=of_type)
+    return applied
 
 
 class Symbol:
@@ -28,6 +35,7 @@ class Symbol:
     of_type : str                   'T' for numbers, 'bool' for what a comparison gives.
     """
     __array_ufunc__ = None          # NumPy's numbers leave operators to this class
+    __hash__ = object.__hash__
     shape = ()
 
     def __init__(self, text: str, *operands: Any, of_type: str = 'T'):
@@ -35,29 +43,22 @@ class Symbol:
         self.operands = tuple(map(as_symbol, operands))
         self.of_type = of_type
 
-    def __add__(self, b):
-        return Symbol('{} + {}', self, b)
-
-    def __radd__(self, a):
-        return Symbol('{} + {}', a, self)
-
-    def __sub__(self, b):
-        return Symbol('{} - {}', self, b)
-
-    def __rsub__(self, a):
-        return Symbol('{} - {}', a, self)
-
-    def __mul__(self, b):
-        return Symbol('{} * {}', self, b)
-
-    def __rmul__(self, a):
-        return Symbol('{} * {}', a, self)
-
-    def __truediv__(self, b):
-        return Symbol('{} / {}', self, b)
-
-    def __rtruediv__(self, a):
-        return Symbol('{} / {}', a, self)
+    __add__ = _operator('{0} + {1}')
+    __radd__ = _operator('{1} + {0}')
+    __sub__ = _operator('{0} - {1}')
+    __rsub__ = _operator('{1} - {0}')
+    __mul__ = _operator('{0} * {1}')
+    __rmul__ = _operator('{1} * {0}')
+    __truediv__ = _operator('{0} / {1}')
+    __rtruediv__ = _operator('{1} / {0}')
+    __lt__ = _operator('{0} < {1}', 'bool')
+    __le__ = _operator('{0} <= {1}', 'bool')
+    __gt__ = _operator('{0} > {1}', 'bool')
+    __ge__ = _operator('{0} >= {1}', 'bool')
+    __eq__ = _operator('{0} == {1}', 'bool')
+    __ne__ = _operator('{0} != {1}', 'bool')
+    __and__ = _operator('{0} && {1}', 'bool')
+    __or__ = _operator('{0} || {1}', 'bool')
 
     def __neg__(self):
         return Symbol('-{}', self)
@@ -65,43 +66,20 @@ class Symbol:
     def __abs__(self):
         return Symbol('fabs({})', self)
 
-    def __pow__(self, n: int) -> 'Symbol':
-        """Return the n-th power by products, as few as repeated squaring takes."""
-        if n == 0:
-            return as_symbol(1.)
-        half = self ** (n // 2) if n > 1 else None
-        if half is None:
-            return self
-        return half * half * self if n % 2 else half * half
-
-    def __lt__(self, b):
-        return Symbol('{} < {}', self, b, of_type='bool')
-
-    def __le__(self, b):
-        return Symbol('{} <= {}', self, b, of_type='bool')
-
-    def __gt__(self, b):
-        return Symbol('{} > {}', self, b, of_type='bool')
-
-    def __ge__(self, b):
-        return Symbol('{} >= {}', self, b, of_type='bool')
-
-    def __eq__(self, b):
-        return Symbol('{} == {}', self, b, of_type='bool')
-
-    def __ne__(self, b):
-        return Symbol('{} != {}', self, b, of_type='bool')
-
-    __hash__ = object.__hash__
-
-    def __and__(self, b):
-        return Symbol('{} && {}', self, b, of_type='bool')
-
-    def __or__(self, b):
-        return Symbol('{} || {}', self, b, of_type='bool')
-
     def __invert__(self):
         return Symbol('!{}', self, of_type='bool')
+
+    def __pow__(self, n: int) -> 'Symbol':
+        """Return the n-th power by products, as few as repeated squaring takes."""
+        if not isinstance(n, int) or n < 0:
+            raise TypeError(f'expected a formula whose powers are whole numbers >= 0, got {n!r}.')
+        if n == 0:
+            return as_symbol(1.)
+        if n == 1:
+            return self
+        half = self ** (n // 2)
+        square = half * half
+        return square * self if n % 2 else square
 
     def __len__(self):
         return 1
@@ -122,7 +100,7 @@ def as_symbol(a: Any) -> Symbol:
     if isinstance(a, Symbol):
         return a
     if isinstance(a, bool):
-        return Symbol(str(bool(a)).lower(), of_type='bool')
+        return Symbol(str(a).lower(), of_type='bool')
     return Symbol(f'T({float(a)!r})')
 
 
@@ -149,9 +127,9 @@ def lines(found: Mapping[str, Symbol]) -> list[str]:
     return statements + [f'{name} = {names[id(symbol)]};' for name, symbol in found.items()]
 
 
-def is_used(symbol: Symbol, found: Iterable[Symbol]) -> bool:
-    """True if some of `found` are made of the symbol."""
-    return any(other is symbol for other in _in_order(found))
+def leaves(found: Iterable[Symbol]) -> set[str]:
+    """Return the texts of the symbols and numbers that `found` are made of."""
+    return {symbol.text for symbol in _in_order(found) if not symbol.operands}
 
 
 def _in_order(symbols) -> Iterator[Symbol]:
@@ -176,7 +154,6 @@ def _called(name: str, n: int = 1) -> Callable:
 
 
 def _where(c, x, y):
-    c = as_symbol(c)
     return Symbol('{} ? {} : {}', c, x, y)
 
 

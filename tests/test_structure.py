@@ -44,7 +44,7 @@ ALLOWED = {
     'duals.angle': {'types'},
     'duals.on_device': {'types', 'duals.angle', 'duals.geometry'},
     'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry', 'duals.on_device'},
-    'duals.written': {'arrays', 'symbols', 'types', 'duals.geometry', 'duals.pair'},
+    'duals.written': {'arrays', 'symbols', 'types', 'duals.geometry', 'duals.on_device', 'duals.pair'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.geometry', 'duals.pair'},
     'duals.watched': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},

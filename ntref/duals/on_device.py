@@ -3,6 +3,7 @@
 SOURCE is the formulas, in CUDA's C++; `ntref.duals.fast` has the same for NumPy, with the reasons. A form says what is
 carried beside K: the lack s - K, the gap, or gap and area. CuPy compiles a kernel when it is first called.
 """
+from collections.abc import Iterable
 from functools import lru_cache
 from importlib import import_module
 from math import pi
@@ -12,7 +13,7 @@ from ..types import Array, Number
 from .angle import ZETA
 from .geometry import MAX_LENGTH_RATIO
 
-__all__ = ['FORMS', 'SOURCE', 'abrelu', 'affine_lack', 'kernel']
+__all__ = ['FORMS', 'SOURCE', 'abrelu', 'affine_lack', 'kernel', 'outputs', 'with_tangent']
 
 SERIES = ''.join(f'    total = (total + {2 * zeta / pi ** (2 * n)!r}) * tt;\n'
                  for n, zeta in reversed(list(enumerate(ZETA, 1))))
@@ -135,13 +136,21 @@ def abrelu(p: Any, ntk: Array | None, a: Number, b: Number) -> tuple[dict[str, A
     """
     carried = {'lack': p.cov.lack} if p.cov.lack is not None else {'gap': p.gap, 'area': p.cov.area}
     carried = {name: c for name, c in carried.items() if c is not None}
-    has_tangent = ntk is not None and not isinstance(ntk, int)
-    given = [p.k, *carried.values(), *([ntk] if has_tangent else [])]
-    outs = given if p.is_spare else [p.xp.empty_like(c) for c in given]
-    kernel(' '.join(carried), has_tangent)(p.n1, p.n2, *given, float(a), float(b), *outs)
-    k, *others = outs
-    tangent = others.pop() if has_tangent else ntk
-    return {'k': k, **dict(zip(carried, others))}, tangent
+    given = with_tangent({'k': p.k, **carried}, ntk)
+    outs = outputs(p, given, given)
+    kernel(' '.join(carried), 'ntk' in given)(p.n1, p.n2, *given.values(), float(a), float(b), *outs.values())
+    tangent = outs.pop('ntk', ntk)
+    return outs, tangent
+
+
+def with_tangent(carried: dict[str, Array], ntk: Any) -> dict[str, Array]:
+    """Return what is carried, and Theta if there is an array of it."""
+    return carried if ntk is None or isinstance(ntk, int) else carried | {'ntk': ntk}
+
+
+def outputs(p: Any, given: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    """Return arrays for results of these names: those of the same name that are given, if p is spare, or new ones."""
+    return {name: given[name] if p.is_spare and name in given else p.xp.empty_like(p.k) for name in names}
 
 
 def affine_lack(p: Any, w: Number, b: Number, m1: Array, m2: Array) -> Array:

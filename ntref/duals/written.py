@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import Any
 
 from ..arrays import is_on_device
-from ..symbols import Symbol, is_used, lines
+from ..symbols import Symbol, leaves, lines
 from ..types import Array
 from .geometry import Cov
+from .on_device import outputs, with_tangent
 from .pair import Pair
 
 __all__ = ['by_formula', 'source']
@@ -28,19 +29,19 @@ def by_formula(dual: Callable, p: Pair, ntk: Any, new1: Array, new2: Array) -> t
         return _in_one_pass(dual, p, ntk, new1, new2)
     cov, slope = dual(p)
     cov = Pair(new1, new2, cov).settled(p)
-    return cov if p.has_area else cov._replace(area=None), None if ntk is None else slope * ntk
+    cov = cov if p.has_area else cov._replace(area=None)
+    return cov, None if ntk is None else slope * ntk
 
 
 def _in_one_pass(dual, p, ntk, new1, new2):
-    has_tangent = ntk is not None and not isinstance(ntk, int)
-    given = {name: c for name, c in p.cov._asdict().items() if c is not None} | ({'ntk': ntk} if has_tangent else {})
+    carried = {name: c for name, c in p.cov._asdict().items() if c is not None}
+    given = with_tangent(carried, ntk)
     run, used, names = _kernel(dual.__self__, tuple(given))
-    outs = [given[name] if p.is_spare and name in given else p.xp.empty_like(p.k) for name in names]
-    of_variances = zip(VARIANCES, (p.q1, p.q2, new1, new2))
-    operands = dict(of_variances) | given
-    run(*(operands[name] for name in used), *outs)
-    found = dict(zip(names, outs))
-    return Cov(found['k'], found.get('gap'), found.get('area')), found.get('ntk', ntk)
+    outs = outputs(p, given, names)
+    operands = dict(zip(VARIANCES, (p.q1, p.q2, new1, new2))) | given
+    run(*map(operands.get, used), *outs.values())
+    new_ntk = outs.pop('ntk', ntk)
+    return Cov(**outs), new_ntk
 
 
 def source(layer: Any, given: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
@@ -52,9 +53,12 @@ def source(layer: Any, given: tuple[str, ...]) -> tuple[list[str], list[str], li
     q1, q2, new1, new2 = (symbols[name] for name in VARIANCES)
     before = Pair(q1, q2, Cov(*map(symbols.get, Cov._fields)))
     cov, ntk = by_formula(layer.dual, before, symbols.get('ntk'), new1, new2)
-    found = {name: value for name, value in (cov._asdict() | {'ntk': ntk}).items() if value is not None}
-    used = [name for name, symbol in symbols.items() if is_used(symbol, found.values())]
-    return used, [*found], lines({f'{name}_out': value for name, value in found.items()})
+    after = cov._asdict() | {'ntk': ntk}
+    found = {name: value for name, value in after.items() if value is not None}
+    made_of = leaves(found.values())
+    used = [name for name in symbols if name in made_of]
+    statements = lines({f'{name}_out': value for name, value in found.items()})
+    return used, [*found], statements
 
 
 @lru_cache(maxsize=None)
@@ -62,6 +66,8 @@ def _kernel(layer, given):
     """Return the kernel of CuPy, and the names of what it reads and writes."""
     used, names, statements = source(layer, given)
     inputs = ', '.join(f'T {name}' for name in used)
-    outputs = ', '.join(f'T {name}_out' for name in names)
+    outs = ', '.join(f'T {name}_out' for name in names)
+    operation = '\n'.join(statements)
     title = '_'.join(['ntref', type(layer).__name__, *given])
-    return import_module('cupy').ElementwiseKernel(inputs, outputs, '\n'.join(statements), title), used, names
+    run = import_module('cupy').ElementwiseKernel(inputs, outs, operation, title)
+    return run, used, names

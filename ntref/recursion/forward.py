@@ -32,7 +32,6 @@ from .tape import replaying
 
 __all__ = ['Along', 'kernels_along']
 
-
 PAIRS = 2 ** 12        # pairs that are not generic which are followed at a time
 
 

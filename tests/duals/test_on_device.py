@@ -158,6 +158,8 @@ def test_the_kernel_has_the_numbers_of_the_formula(layer, form, cupy, mp50):
 
 
 def test_a_formula_that_asks_for_values_is_refused():
+    with pytest.raises(TypeError, match='powers are whole numbers >= 0, got 0.5'):
+        Symbol('x') ** .5
     with pytest.raises(TypeError, match='decides on values by `where` alone'):
         bool(Symbol('x') > 0)
     with pytest.raises(TypeError, match='a formula for each pair by itself, got one that calls sum'):
