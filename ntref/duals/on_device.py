@@ -1,7 +1,8 @@
 """The dual of ReLU and its like, and the step of Dense, on a GPU: one pass over memory each, by kernels of CuPy.
 
 SOURCE is the formulas, in CUDA's C++; `ntref.duals.fast` has the same for NumPy, with the reasons. A form says what is
-carried beside K: the lack s - K, the gap, or gap and area. CuPy compiles a kernel when it is first called.
+read beside K: the lack s - K; the gap; or, of gap and area, the area, behind which the lack is left. CuPy compiles a
+kernel when it is first called.
 """
 from collections.abc import Iterable
 from functools import lru_cache
@@ -94,21 +95,19 @@ GAP = '''
 
 AREA = '''
     T s = n1 * n2;
-    T d = n1 - n2;
-    T minus = k < 0 ? s - k : lack_of_gap(s, d, k, gap);
-    T plus = k >= 0 ? s + k : minus > 0 ? area * (area / minus) : T(0);
+    T far = k < 0 ? s - k : s + k;
+    T close = far > 0 ? area * (area / far) : T(0);
+    T minus = k < 0 ? far : close;
+    T plus = k < 0 ? close : far;
     T next = k;
     T less;
     T slope;
     abrelu(a, b, s, T(area), minus, plus, next, less, slope);
-    T c = (a * a + b * b) / 2;
-    T apart = c * d * d + 2 * less;
-    k_out = settled(c * (n1 * n1 + n2 * n2), apart, next);
-    gap_out = apart;
-    area_out = root_of_product(less, 2 * c * s - less);'''
+    k_out = next;
+    lack_out = less;'''
 
-FORMS = {'lack': LACK, 'gap': GAP, 'gap area': AREA}
-"""What is carried beside K: what a kernel does with it."""
+FORMS = {'lack': (LACK, 'lack'), 'gap': (GAP, 'gap'), 'area': (AREA, 'lack')}
+"""What is read beside K: what a kernel does with it, and what is carried behind."""
 
 TANGENT = '''
     ntk_out = slope * ntk;'''
@@ -122,25 +121,25 @@ def kernel(form: str, has_tangent: bool) -> Any:
     elementwise = import_module('cupy').ElementwiseKernel
     if form == 'affine':
         return elementwise('T m1, T m2, T lack, T w, T b', 'T out', AFFINE, 'ntref_affine', preamble=SOURCE)
-    names = ['k', *form.split(), *(['ntk'] if has_tangent else [])]
-    given = ', '.join(f'T {name}' for name in ('n1', 'n2', *names, 'a', 'b'))
-    found = ', '.join(f'T {name}_out' for name in names)
-    title = '_'.join(['ntref_abrelu', *names])
-    return elementwise(given, found, FORMS[form] + (TANGENT if has_tangent else ''), title, preamble=SOURCE)
+    operation, behind = FORMS[form]
+    tangent = ['ntk'] if has_tangent else []
+    given = ', '.join(f'T {name}' for name in ('n1', 'n2', 'k', form, *tangent, 'a', 'b'))
+    found = ', '.join(f'T {name}_out' for name in ('k', behind, *tangent))
+    title = '_'.join(['ntref_abrelu_k', form, *tangent])
+    return elementwise(given, found, operation + (TANGENT if has_tangent else ''), title, preamble=SOURCE)
 
 
 def abrelu(p: Any, ntk: Array | None, a: Number, b: Number) -> tuple[dict[str, Array], Any]:
     """Return {name: array} of `duals.abrelu`, K' and what is carried along beside it, and Theta' = slope Theta.
 
-    For a b >= 0.
+    For a b >= 0. Where pairs stay opposite, behind a b > 0, the lack does not know their angle: see `fast.abrelu`.
     """
-    carried = {'lack': p.cov.lack} if p.cov.lack is not None else {'gap': p.gap, 'area': p.cov.area}
-    carried = {name: c for name, c in carried.items() if c is not None}
-    given = with_tangent({'k': p.k, **carried}, ntk)
+    form = 'lack' if p.cov.lack is not None else 'area' if p.cov.area is not None else 'gap'
+    given = with_tangent({'k': p.k, form: p.gap if form == 'gap' else getattr(p.cov, form)}, ntk)
     outs = outputs(p, given, given)
-    kernel(' '.join(carried), 'ntk' in given)(p.n1, p.n2, *given.values(), float(a), float(b), *outs.values())
+    kernel(form, 'ntk' in given)(p.n1, p.n2, *given.values(), float(a), float(b), *outs.values())
     tangent = outs.pop('ntk', ntk)
-    return outs, tangent
+    return {'k': outs['k'], FORMS[form][1]: outs[form]}, tangent
 
 
 def with_tangent(carried: dict[str, Array], ntk: Any) -> dict[str, Array]:

@@ -71,16 +71,17 @@ def test_tiles_of_masked_sequences(rng, cupy, small):
 
 
 def test_each_form_has_its_kernel(rng, cupy, monkeypatch):
-    """Vectors carry the lack, or gap and area if some are opposite; images the gap: each has a kernel, in one pass."""
+    """Vectors carry the lack, gap and area only up to a ReLU if some are opposite; images the gap: one pass each."""
     asked = []
     kernel = on_device.kernel
     monkeypatch.setattr(on_device, 'kernel', lambda *key: asked.append(key) or kernel(*key))
     x = rng.uniform(size=(60, 6))
-    for net, x, form in (VECTORS[0], x, 'lack'), (VECTORS[0], x - .5, 'gap area'), (
-            IMAGES[0], rng.standard_normal((5, 6, 6, 2)), 'gap'):
+    lack = [('lack', True), ('affine', False)]
+    for net, x, forms in (VECTORS[0], x, lack), (VECTORS[0], x - .5, [('area', True), *lack]), (
+            IMAGES[0], rng.standard_normal((5, 6, 6, 2)), [('gap', True)]):
         asked.clear()
         net.kernel_fn(cupy.asarray(x), None, ('nngp', 'ntk'))
-        assert set(asked) == {(form, True)} | ({('affine', False)} if form == 'lack' else set())
+        assert set(asked) == set(forms)
 
 
 def check(net, x, z, cupy, **options):
