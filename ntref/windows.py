@@ -16,11 +16,12 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from .arrays import namespace
+from .arrays import is_on_device, namespace
 from .derivatives import adjoint_pair
 from .in_place import increased
 from .once import cached_property
 from .types import Array
+from .windows_on_device import gathered
 
 __all__ = ['PADDINGS', 'RESIZERS', 'Window', 'bordered', 'nearest', 'packed', 'resize_matrix',
            'taken', 'unwindows', 'window_spread', 'window_sum', 'windows', 'zeros', 'zeros_like']
@@ -181,6 +182,8 @@ def _window_sum(c, slides):
     shape = list(c.shape)
     for axis, window in slides:
         shape[axis] = window.out
+    if is_on_device(c) and c.dtype.kind == 'f':
+        return gathered(c, namespace(c).empty_like(c, shape=shape), slides)
     whole, slabs, shifts = _shifts(c.ndim, tuple(slides))
     if whole is None:
         out = zeros_like(c, shape)

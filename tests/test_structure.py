@@ -43,8 +43,8 @@ ALLOWED = {
     'duals.geometry': {'arrays', 'derivatives', 'once', 'types'},
     'duals.angle': {'types'},
     'duals.on_device': {'types', 'duals.angle', 'duals.geometry'},
-    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry', 'duals.on_device'},
-    'duals.written': {'arrays', 'symbols', 'types', 'duals.geometry', 'duals.on_device', 'duals.pair'},
+    'duals.pair': {'arrays', 'derivatives', 'in_place', 'ranges', 'types', 'duals.geometry'},
+    'duals.written': {'arrays', 'in_place', 'symbols', 'types', 'duals.geometry', 'duals.on_device', 'duals.pair'},
     'duals.gaps': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
     'duals.smooth_gaps': {'arrays', 'types', 'duals.geometry', 'duals.pair'},
     'duals.watched': {'arrays', 'derivatives', 'types', 'duals.geometry', 'duals.pair'},
@@ -59,11 +59,12 @@ ALLOWED = {
     'duals.exponential_unit': {'arrays', 'types', 'duals.geometry', 'duals.pair', 'duals.price', 'duals.truncated'},
     'duals.generic': {'in_place', 'ranges', 'types', 'duals.angle', 'duals.gaps', 'duals.geometry', 'duals.pair'},
     'duals.fast': {'arrays', 'duals', 'in_place', 'types', 'duals.angle', 'duals.generic', 'duals.geometry',
-                   'duals.on_device', 'duals.pair'},
-    'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types'},
+                   'duals.on_device', 'duals.pair', 'duals.written'},
+    'windows_on_device': {'types'},
+    'windows': {'arrays', 'derivatives', 'in_place', 'once', 'types', 'windows_on_device'},
     'recursion.signal': {'arguments', 'arrays', 'types'},
     'recursion.positions': {'arrays', 'types'},
-    'recursion.steps': {'arrays', 'in_place', 'types', 'windows', 'duals.geometry', 'duals.pair',
+    'recursion.steps': {'arrays', 'in_place', 'types', 'windows', 'duals.geometry', 'duals.pair', 'duals.written',
                         'recursion.positions', 'recursion.signal'},
     'recursion.state': {'arrays', 'derivatives', 'ranges', 'types', 'windows', 'duals.geometry', 'duals.pair',
                         'recursion.positions', 'recursion.signal', 'recursion.steps'},
@@ -404,7 +405,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         f'estimators.{name}' for name in
         'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
     'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
-    'duals.written': {'cupy'},
+    'duals.written': {'cupy'}, 'windows_on_device': {'numpy', 'cupy'},
     'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 

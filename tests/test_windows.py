@@ -10,6 +10,8 @@ from autograd.core import make_jvp
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
+import ntref.windows
+from ntref import windows_on_device
 from ntref.arrays import namespace
 from ntref.windows import (
     PADDINGS, RESIZERS, Window, _shifts, bordered, nearest, packed, resize_matrix, taken, unwindows, window_spread,
@@ -236,6 +238,26 @@ def test_sums_of_all_kinds(kind, rng):
         assert_close(to_numpy(total).astype('float64'), expected, 'value', 4., dtype)
         both = bordered(total, to_kind(kind, q), (0, window), (1, window))
         assert_close(to_numpy(both).astype('float64'), expected + beside(q[:, 0], S, S), 'value', 8., dtype)
+
+
+@every
+@pytest.mark.parametrize('largest', [windows_on_device.LARGEST, 0])
+def test_sums_in_one_pass_on_a_gpu(largest, name, stride, padding, rng, cupy, monkeypatch):
+    """Along one axis and two, of some rows and of all, packed or not; with indices of both types."""
+    monkeypatch.setattr(windows_on_device, 'LARGEST', largest)
+    monkeypatch.setattr(ntref.windows, '_shifts', None)                   # that way is not taken
+    for window, S in all_lengths(name, stride, padding):
+        c = rng.standard_normal((2, window.n, 3, window.n))
+        inputs, part = window.part(window.out // 2, window.out)
+        found = window_sum(cupy.asarray(c[:, inputs]), [(1, part), (-1, window)])
+        assert_close(found.get(), summed_together(c, S[:, window.out // 2:], S, (1, 3)), 'value', 4.)
+        there = cupy.asarray(c.transpose(1, 2, 3, 0).copy()).transpose(3, 0, 1, 2)
+        found = window_sum(there, [(1, window)])
+        assert_close(found.get(), summed(c, S, 1), 'value', 4.)
+        assert window.n == 1 or found.transpose(1, 2, 3, 0).flags.c_contiguous
+        back = rng.standard_normal((window.out, 2))
+        found = window_spread(cupy.asarray(back.astype('float32')), [(0, window)])
+        assert_close(found.get().astype('float64'), summed(back, S.transpose(0, 2, 1), 0), 'value', 4., 'float32')
 
 
 LINEAR = {'window_sum, one axis': (lambda x, w: window_sum(x, [(1, w)]), lambda y, w: window_spread(y, [(1, w)])),

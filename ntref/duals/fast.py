@@ -15,6 +15,7 @@ from .angle import ZETA, angle_to_axis
 from .generic import Fused, are_opposite, has_squares, have_zeros, right_angle_less
 from .geometry import MAX_LENGTH_RATIO, Cov
 from .pair import Pair
+from .written import in_one_pass
 
 __all__ = ['abrelu']
 
@@ -34,14 +35,21 @@ def abrelu(p: Pair, ntk: Array | None, a: Number, b: Number) -> Fused:
     if p.is_generic:
         return _abrelu_generic(p, ntk, a, b)
     stays_opposite = p.has_area and a * b > 0 and are_opposite(p)
-    is_there = is_on_device(p.k)
-    if c and has_squares(p) and not stays_opposite and (p.has_area or _alike(p)) and (a * b >= 0 or not is_there):
-        if not is_there:
-            return _abrelu(p, ntk, a, b)
-        there, tangent = on_device.abrelu(p, ntk, a, b)
-        return Cov(**there), tangent
-    is_kept = stays_opposite or is_there and p.cov.lack is None
-    cov, slope = duals.abrelu(p, a, b) if is_kept else _plain(p, a, b)
+    is_easy = c and has_squares(p) and not stays_opposite and (p.has_area or _alike(p))
+    if is_on_device(p.k):
+        if is_easy and a * b >= 0:
+            there, tangent = on_device.abrelu(p, ntk, a, b)
+            return Cov(**there), tangent
+        is_kept = stays_opposite or p.cov.lack is None
+        return in_one_pass(_with_tangent, (duals.abrelu if is_kept else _plain, a, b), p, ntk, {})
+    if is_easy:
+        return _abrelu(p, ntk, a, b)
+    return _with_tangent((duals.abrelu if stays_opposite else _plain, a, b), p, ntk)
+
+
+def _with_tangent(of, p, ntk):
+    dual, *slopes = of
+    cov, slope = dual(p, *slopes)
     return cov, None if ntk is None else slope * ntk
 
 

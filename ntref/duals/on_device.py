@@ -1,4 +1,4 @@
-"""The dual of ReLU and its like, and the step of Dense, on a GPU: one pass over memory each, by kernels of CuPy.
+"""The dual of ReLU and its like on a GPU: one pass over memory, by a kernel of CuPy.
 
 SOURCE is the formulas, in CUDA's C++; `ntref.duals.fast` has the same for NumPy, with the reasons. A form says what is
 read beside K: the lack s - K; the gap; or, of gap and area, the area, behind which the lack is left. CuPy compiles a
@@ -14,7 +14,7 @@ from ..types import Array, Number
 from .angle import ZETA
 from .geometry import MAX_LENGTH_RATIO
 
-__all__ = ['FORMS', 'SOURCE', 'abrelu', 'affine_lack', 'kernel', 'outputs', 'with_tangent']
+__all__ = ['FORMS', 'SOURCE', 'abrelu', 'kernel', 'outputs', 'with_tangent']
 
 SERIES = ''.join(f'    total = (total + {2 * zeta / pi ** (2 * n)!r}) * tt;\n'
                  for n, zeta in reversed(list(enumerate(ZETA, 1))))
@@ -62,13 +62,6 @@ template <typename T> __device__ T settled(T q, T gap, T k)
 {
     return 4 * gap < q ? (q - gap) / 2 : k;
 }
-
-/* lack' of an affine map of weights w and biases b, of lengths m = sqrt(w q) + sqrt(w q + b). */
-template <typename T> __device__ T affine_lack(T m1, T m2, T lack, T w, T b)
-{
-    T d = m1 - m2;
-    return w * lack + d * d * (b / 2 / m1) / m2;
-}
 '''.replace('LENGTH_RATIO', f'T({MAX_LENGTH_RATIO})')
 
 LACK = '''
@@ -112,21 +105,17 @@ FORMS = {'lack': (LACK, 'lack'), 'gap': (GAP, 'gap'), 'area': (AREA, 'lack')}
 TANGENT = '''
     ntk_out = slope * ntk;'''
 
-AFFINE = 'out = affine_lack(m1, m2, lack, w, b);'
-
 
 @lru_cache(maxsize=None)
 def kernel(form: str, has_tangent: bool) -> Any:
-    """Return the kernel of CuPy for a form and with Theta or without it; for the form 'affine' that of Dense."""
-    elementwise = import_module('cupy').ElementwiseKernel
-    if form == 'affine':
-        return elementwise('T m1, T m2, T lack, T w, T b', 'T out', AFFINE, 'ntref_affine', preamble=SOURCE)
+    """Return the kernel of CuPy for a form and with Theta or without it."""
     operation, behind = FORMS[form]
     tangent = ['ntk'] if has_tangent else []
     given = ', '.join(f'T {name}' for name in ('n1', 'n2', 'k', form, *tangent, 'a', 'b'))
     found = ', '.join(f'T {name}_out' for name in ('k', behind, *tangent))
     title = '_'.join(['ntref_abrelu_k', form, *tangent])
-    return elementwise(given, found, operation + (TANGENT if has_tangent else ''), title, preamble=SOURCE)
+    operation += TANGENT if has_tangent else ''
+    return import_module('cupy').ElementwiseKernel(given, found, operation, title, preamble=SOURCE)
 
 
 def abrelu(p: Any, ntk: Array | None, a: Number, b: Number) -> tuple[dict[str, Array], Any]:
@@ -150,9 +139,3 @@ def with_tangent(carried: dict[str, Array], ntk: Any) -> dict[str, Array]:
 def outputs(p: Any, given: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
     """Return arrays for results of these names: those of the same name that are given, if p is spare, or new ones."""
     return {name: given[name] if p.is_spare and name in given else p.xp.empty_like(p.k) for name in names}
-
-
-def affine_lack(p: Any, w: Number, b: Number, m1: Array, m2: Array) -> Array:
-    """Return lack' = w lack + (b / 2) (m1 - m2)^2 / (m1 m2) of `Pair.affine`."""
-    out = p.cov.lack if p.is_spare else p.xp.empty_like(p.cov.lack)
-    return kernel('affine', False)(m1, m2, p.cov.lack, float(w), float(b), out)

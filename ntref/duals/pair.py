@@ -3,12 +3,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..arrays import is_on_device, namespace, plain, untraced
+from ..arrays import namespace, plain, untraced
 from ..derivatives import carried, carried_root, is_traced
 from ..in_place import divided, increased, scaled
 from ..ranges import are_in_range, check_range, check_small
 from ..types import Array, Number
-from . import on_device
 from .geometry import Cov, Geometry, over
 
 __all__ = ['Dual', 'Pair', 'check_kept', 'check_variances']
@@ -75,20 +74,17 @@ class Pair(Geometry):
 
         docs/theory/dense.md#dense
         """
-        xp = self.xp
-        if b == 0:
-            return scaled(self.cov.lack, w, self.is_spare)
-        m1, m2 = (xp.sqrt(w * q) + xp.sqrt(w * q + b) for q in (self.q1, self.q2))
-        if is_on_device(self.k):
-            return on_device.affine_lack(self, w, b, m1, m2)
         lack = scaled(self.cov.lack, w, self.is_spare)
+        if isinstance(b, (int, float)) and b == 0:
+            return lack
+        xp = self.xp
+        m1, m2 = (xp.sqrt(w * q) + xp.sqrt(w * q + b) for q in (self.q1, self.q2))
         if xp.all(m1 == m1.reshape(-1)[:1]) and xp.all(m2 == m1.reshape(-1)[:1]):
             return lack
-        lengths = xp.subtract(m1, m2, out=xp.empty_like(lack))
-        lengths *= lengths
-        lengths *= b / 2 / m1
-        lengths *= 1 / m2
-        return increased(lack, lengths)
+        apart = m1 - m2
+        apart = scaled(apart, apart, True)
+        apart = scaled(apart, b / 2 / m1, True)
+        return increased(lack, scaled(apart, 1 / m2, True))
 
     def divide(self, v1: Array, v2: Array) -> Cov:
         """Return the Cov of u / sqrt(v1) and v / sqrt(v2)."""

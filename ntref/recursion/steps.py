@@ -18,9 +18,10 @@ from itertools import chain
 from typing import Any, Self
 
 from ..arrays import namespace, untraced
-from ..in_place import blanked, divided, increased, scaled
+from ..in_place import blanked, divided
 from ..duals.geometry import Cov
 from ..duals.pair import Pair
+from ..duals.written import affine
 from ..types import Array, Number, Shape
 from ..windows import Window
 from .positions import diagonal, diagonal_sum
@@ -159,16 +160,9 @@ class Steps:
 
         With own = (n, c) it is Theta' = n S K + c + w S Theta.
         """
-        total = total or (lambda a: a)
-        weights = None
-        if own and self.ntk is not None:
-            n, c = own
-            weights = n * total(self.nngp) + c                          # before K is overwritten
-        new = self.map(lambda pair: (sums(pair) if sums else pair).affine(w, b))
-        if self.ntk is None:
-            return new
-        ntk = scaled(self.tangent(total), w, not self.is_shared)
-        return new.but(ntk=increased(ntk, weights if own else new.nngp))
+        first, *others = [sums(pair) if sums else pair for pair in self.pairs()]
+        cov, ntk = affine(first, self.tangent(total) if total else self.ntk, w, b, own)
+        return self._stepped([cov, *(pair.affine(w, b) for pair in others)]).but(ntk=ntk)
 
     def divide(self, v1: Array, v2: Array) -> Self:
         """Divide z by sqrt(v), with v1 for x1 and v2 for x2 shaped like `variances`, or with axes of length one."""

@@ -1,7 +1,9 @@
 """Kernels for a GPU in CUDA's C++: their numbers, by a compiler for the CPU; and that NVRTC takes them."""
 import ctypes
 import os
+from dataclasses import replace
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import mpmath
@@ -11,9 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cupy_stand_in import ElementwiseKernel, installed
 
-from ntref import duals
+from ntref import duals, windows_on_device
 from ntref.arrays import namespace
-from ntref.duals import on_device, written
+from ntref.duals import fast, on_device, written
 from ntref.duals.geometry import Cov
 from ntref.duals.pair import Pair
 from ntref.duals.written import by_formula
@@ -107,23 +109,71 @@ def test_in_place_or_not(form, ntk, cupy):
         assert tangent is tangent_over is ntk
 
 
-def test_the_step_of_dense(cupy, rng):
-    q1, q2 = rng.uniform(.5, 2, (2, 20))
-    k = rng.uniform(0, .5, 20)
-    lack = numpy.sqrt(q1 * q2) - k
-    here = Pair(q1, q2, Cov(k, lack=lack)).affine(1.7, .3)
-    for spare in False, True:
-        there = Pair(*map(cupy.asarray, (q1, q2)), Cov(cupy.asarray(k), lack=cupy.asarray(lack)), False, spare)
-        found = there.affine(1.7, .3)
-        assert_allclose(found.k.get(), here.k, rtol=1e-15)
-        assert_allclose(found.lack.get(), here.lack, rtol=4e-15)
+@pytest.mark.parametrize('form', ['lack', 'gap', 'area'])
+@pytest.mark.parametrize('slopes', [(-1., 1.), (-.4, 1.), (.3, 1.)])
+def test_slopes_of_two_signs_and_pairs_that_stay_opposite(form, slopes, cupy, mp50):
+    """What no kernel written by hand has is the plain form, in one pass too: all of it is of the same numbers."""
+    p = given(form, cupy)
+    here = Pair(*(x.get() for x in (p.q1, p.q2)), Cov(*(None if c is None else c.get() for c in p.cov)))
+    theta = numpy.linspace(1, 2, len(here.k))
+    exact, slope = duals.abrelu(here, *slopes)
+    found, tangent = fast.abrelu(p, cupy.asarray(theta), *slopes)
+    is_kept = form != 'lack' or slopes[0] > 0
+    assert [c is not None for c in found] == [True, is_kept, is_kept, not is_kept]
+    assert_allclose(found.k.get(), exact.k, rtol=1e-14, atol=1e-15)
+    assert_allclose(tangent.get(), theta * slope, rtol=1e-14, atol=1e-15)
+    if is_kept:
+        assert_allclose(found.gap.get(), exact.gap, rtol=1e-14, atol=1e-15)
+        assert_allclose(found.area.get(), exact.area, rtol=1e-14, atol=1e-15)
+    else:
+        c = (slopes[0] ** 2 + slopes[1] ** 2) / 2
+        assert_allclose(found.lack.get(), Pair(c * here.q1, c * here.q2, exact).minus, rtol=1e-14, atol=1e-15)
+
+
+CARRIED = {'lack': ('k', 'lack'), 'gap': ('k', 'gap'), 'area': ('k', 'gap', 'area')}
+AFFINE = [(1.7, .3, None), (1.7, 0, None), (1.7, .3, (1.5, True)), (.6, 0, (1., False))]
+
+
+@pytest.mark.parametrize('w, b, own', AFFINE)
+@pytest.mark.parametrize('ntk', [None, 0, 'array'])
+@pytest.mark.parametrize('form', CARRIED)
+def test_weights(form, ntk, w, b, own, cupy, mp50):
+    """K' = w K + b and what is carried beside it are those of 50 digits, and so is Theta'; spare arrays are used."""
+    q1, q2, k, lack, gap, area = (x[:4 * len(ANGLES)] for x in exact_pairs())
+    theta = numpy.full(k.shape, mpmath.mpf(3)) if ntk == 'array' else 0 * k if ntk == 0 else None
+    new_k = w * k + b
+    other = None if ntk is None else w * theta + (own[0] * k + own[1] if own else new_k)
+    new_gap = w * gap
+    new_area = root(w * w * area * area + w * b * gap)
+    wanted = {'k': new_k, 'gap': new_gap, 'area': new_area,
+              'lack': root((w * q1 + b) * (w * q2 + b)) - new_k, 'ntk': other}
+    lengths = [root(w * q) + root(w * q + b) for q in (q1, q2)]
+    size = float(abs(new_k).max())
+    sizes = {'k': size, 'ntk': size, 'lack': abs(lengths[0] - lengths[1]).astype(float)}
+    for dtype, eps in ('float64', 2.3e-16), ('float32', 1.2e-7):
+        for spare in False, True:
+            p = given(form, cupy, dtype, spare).at(slice(4 * len(ANGLES)))
+            p = replace(p, is_spare=spare)
+            before = cupy.asarray(theta.astype(dtype)) if ntk == 'array' else ntk
+            cov, after = written.affine(p, before, w, b, own)
+            found = {name: c for name, c in cov._asdict().items() if c is not None} | (
+                {} if ntk is None else {'ntk': after})
+            assert set(found) == {*CARRIED[form]} | ({'ntk'} if ntk is not None else set())
+            assert (after is before) == (ntk is None or ntk == 'array' and spare)
+            assert (cov.k is p.k) == spare
+            for name, x in found.items():
+                error = abs(x.get() - wanted[name].astype(float))
+                assert (error <= 20 * eps * abs(wanted[name]) + 4 * eps * sizes.get(name, 0)).all()
+
+
+def root(x):
+    return numpy.frompyfunc(mpmath.sqrt, 1, 1)(x)
 
 
 # ------------------------------------------------------------------ formulas that are written out
 
 FORMULAS = [Erf(1.1, .9, .2), Sigmoid_like(), Gelu(), Gabor(), Sin(1.2, .8, .2), Cos(), Rbf(.7), Exp(.5, .3),
             ExpNormalized(), Polynomial((1., .5, .2)), Monomial(3), Hermite(3), Sign(), RectifiedMonomial(2)]
-CARRIED = {'lack': ('k', 'lack'), 'gap': ('k', 'gap'), 'gap area': ('k', 'gap', 'area')}
 
 
 def by(asarray, layer, form, spare=False):
@@ -141,7 +191,7 @@ def test_the_kernel_has_the_numbers_of_the_formula(layer, form, cupy, mp50):
     """Those of NumPy's arrays, and of 50 digits; without area opposite ones have few, and by the gap unlike lengths."""
     exact = by(lambda x: x, layer, form)
     angle, length = numpy.array(3 * ANGLES), numpy.repeat([0, 1, 2], len(ANGLES))
-    near = {'lack': angle < 3, 'gap': (angle < 3) & (length != 1), 'gap area': angle < 9}[form]
+    near = {'lack': angle < 3, 'gap': (angle < 3) & (length != 1), 'area': angle < 9}[form]
     for dtype, eps in ('float64', 2.3e-16), ('float32', 1.2e-7):
         plain = by(lambda x: x.astype(float).astype(dtype), layer, form)
         found = by(lambda x: cupy.asarray(x.astype(float).astype(dtype)), layer, form)
@@ -191,13 +241,14 @@ def test_symbols(rng):
 
 # ------------------------------------------------------------------ what a GPU's compiler says
 
+TYPES = ElementwiseKernel.TYPES
 ARCHITECTURES = 'sm_80', 'sm_90', 'sm_100'       # A100, H100 and H200, B200
 
 GLOBAL = """
 extern "C" __global__ void {name}(long count, {arguments})
 {{
-    long at = blockIdx.x * (long) blockDim.x + threadIdx.x;
-    if (at >= count) return;
+    long i = blockIdx.x * (long) blockDim.x + threadIdx.x;
+    if (i >= count) return;
     {named}
     {operation}
 }}
@@ -210,20 +261,30 @@ def sources():
 
     class Recorded:
         def __init__(self, inputs, outputs, operation, name, preamble=''):
-            arguments = [part.split()[1] for part in f'{inputs}, {outputs}'.split(', ')]
+            parts = [part.split() for part in f'{inputs}, {outputs}'.split(', ')]
+            arrays = ', '.join(f'{TYPES[kind]}* _{n}' for *_, kind, n in parts)
+            named = ' '.join(f'{TYPES[kind]}{f"* {n} = _{n}" if is_raw else f"& {n} = _{n}[i]"};'
+                             for *is_raw, kind, n in parts)
             for of_type in 'float', 'double':
                 found.append((f'{name}_{of_type}', f'typedef {of_type} T;\n' + preamble + GLOBAL.format(
-                    name=name, operation=operation, arguments=', '.join(f'T* _{n}' for n in arguments),
-                    named=' '.join(f'T& {n} = _{n}[at];' for n in arguments))))
+                    name=name, operation=operation, arguments=arrays, named=named)))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(on_device, 'import_module', lambda name: type('cupy', (), {'ElementwiseKernel': Recorded}))
         for form in on_device.FORMS:
             for has_tangent in False, True:
                 on_device.kernel.__wrapped__(form, has_tangent)
-        on_device.kernel.__wrapped__('affine', False)
         patched.setattr(written, 'import_module', on_device.import_module)
         for layer in FORMULAS:
-            written._kernel.__wrapped__(layer, ('k', 'gap', 'area', 'ntk'))
+            carried = 'k', 'gap', 'area', 'ntk'
+            written._kernel.__wrapped__(written._settled, layer, carried, True, ('new1', 'new2'), False)
+        for names in CARRIED.values():
+            of = duals.abrelu if 'gap' in names else fast._plain, -.4, 1.
+            written._kernel.__wrapped__(fast._with_tangent, of, (*names, 'ntk'), True, (), False)
+            written._kernel.__wrapped__(written._affine, True, (*names, 'ntk'), True, ('w', 'b', 'n', 'c'), False)
+            written._kernel.__wrapped__(written._affine, False, names, True, ('w', 'b'), True)
+        patched.setattr(windows_on_device, 'import_module', on_device.import_module)
+        for axes, integer in product((1, 2), ('int32', 'int64')):
+            windows_on_device.kernel.__wrapped__(axes, integer)
     return found
 
 

@@ -76,7 +76,7 @@ def test_each_form_has_its_kernel(rng, cupy, monkeypatch):
     kernel = on_device.kernel
     monkeypatch.setattr(on_device, 'kernel', lambda *key: asked.append(key) or kernel(*key))
     x = rng.uniform(size=(60, 6))
-    lack = [('lack', True), ('affine', False)]
+    lack = [('lack', True)]
     for net, x, forms in (VECTORS[0], x, lack), (VECTORS[0], x - .5, [('area', True), *lack]), (
             IMAGES[0], rng.standard_normal((5, 6, 6, 2)), [('gap', True)]):
         asked.clear()

@@ -437,6 +437,8 @@ def _modules():
 class Device:
     """Of as many bytes, and with as many free of them, as `cupy.cuda.free` says; a terabyte if nothing is said."""
 
+    id = 0
+
     def __enter__(self):
         return self
 
@@ -479,8 +481,9 @@ def empty_pinned(shape, dtype=float, order='C'):
 
 
 class ElementwiseKernel:
-    """A kernel in CUDA's C++, compiled by g++ for the CPU; the parameters are of one type T."""
+    """A kernel in CUDA's C++, compiled by g++ for the CPU: parameters of one type T, numbers and raw arrays of others."""
 
+    TYPES = {'T': 'T', 'int32': 'int', 'int64': 'long long'}
     CODE = """#include <cmath>
 #include <algorithm>
 #define __device__ inline
@@ -499,20 +502,25 @@ extern "C" void f8(long count, void** given) {{ all<double>(count, given); }}
 
     def __init__(self, in_params, out_params, operation, name, preamble=''):
         USED.add(('cupy.ElementwiseKernel', ('preamble',)))
-        self.given, self.found = ([part.split()[1] for part in params.split(',')] for params in (in_params, out_params))
-        assert all(part.split()[0] == 'T' for part in f'{in_params},{out_params}'.split(','))
-        named = [f'const T& {n} = ((T*) given[{i}])[i];' for i, n in enumerate(self.given)] + [
-            f'T& {n} = ((T*) given[{len(self.given) + i}])[i];' for i, n in enumerate(self.found)]
-        self.library = compiled(self.CODE.format(preamble=preamble, operation=operation, named=' '.join(named)))
+        self.given, self.found = ([part.split() for part in params.split(',')] for params in (in_params, out_params))
+        assert all(kind == 'T' for kind, _ in self.found)
+        lines = []
+        for i, (*is_raw, kind, name) in enumerate(self.given + self.found):
+            array = f'(({self.TYPES[kind]}*) given[{i}])'
+            const = 'const ' * (i < len(self.given))
+            lines.append(f'{const}{self.TYPES[kind]}{f"* {name} = {array}" if is_raw else f"& {name} = {array}[i]"};')
+        self.library = compiled(self.CODE.format(preamble=preamble, operation=operation, named=' '.join(lines)))
 
     def __call__(self, *operands):
         check_scalars(*operands)
         assert len(operands) == len(self.given) + len(self.found), 'results are given, in these tests'
-        arrays = [unwrap(a) for a in operands if isinstance(a, ndarray)]
-        dtype, = {a.dtype for a in arrays}
         outs = [unwrap(a) for a in operands[len(self.given):]]
-        once = {id(a): numpy.broadcast_to(numpy.asarray(unwrap(a), dtype), outs[0].shape).copy() for a in operands}
-        given = [once[id(a)] for a in operands]              # a result may be written over what is given
+        dtype, = {a.dtype for a in operands if isinstance(a, ndarray) and a.dtype.kind == 'f'}
+        once = {}                                            # a result may be written over what is given
+        for a, (*is_raw, kind, _) in zip(operands, self.given + self.found):
+            host = numpy.asarray(unwrap(a), dtype if kind == 'T' else kind)
+            once[id(a), kind] = numpy.array(host if is_raw else numpy.broadcast_to(host, outs[0].shape), order='C')
+        given = [once[id(a), kind] for a, (*_, kind, _) in zip(operands, self.given + self.found)]
         pointers = (ctypes.c_void_p * len(given))(*(a.ctypes.data for a in given))
         getattr(self.library, f'f{dtype.itemsize}')(ctypes.c_long(outs[0].size), pointers)
         for out, new in zip(outs, given[len(self.given):]):
