@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy
 
-from .types import Array
-
 __all__ = ['gathered', 'kernel', 'operation']
 
 LARGEST = 2 ** 31 - 1       # of the indices of 32 bits, which a GPU divides faster
 
 
-def gathered(c: Array, out: Array, slides: Sequence[tuple[int, Any]]) -> Array:
+def gathered(c: Any, out: Any, slides: Sequence[tuple[int, Any]]) -> Any:
     """Write the sum of c over the taps of the (axis, Window) of `slides` into `out`, and return it.
 
     Both have the same memory order.

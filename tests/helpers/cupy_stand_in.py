@@ -481,7 +481,7 @@ def empty_pinned(shape, dtype=float, order='C'):
 
 
 class ElementwiseKernel:
-    """A kernel in CUDA's C++, compiled by g++ for the CPU: parameters of one type T, numbers and raw arrays of others."""
+    """A kernel in CUDA's C++, compiled by g++ for the CPU: parameters of one type T, others of integers."""
 
     TYPES = {'T': 'T', 'int32': 'int', 'int64': 'long long'}
     CODE = """#include <cmath>
