@@ -20,6 +20,8 @@ from .nonlinearity import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']
 
+SIDE = 64           # pairs on either side, of which it is seen whether nngp_fn is symmetric
+
 
 @dataclass(frozen=True, repr=False)
 class Elementwise(Nonlinearity):
@@ -35,7 +37,8 @@ class Elementwise(Nonlinearity):
     Raises
     ------
     ValueError : neither fn nor nngp_fn is given; nngp_fn gives no covariance: NaN, or |K'| > sqrt(Q Q') with Q =
-        nngp_fn(q, q, q), or values that change by more than rounding (half of the digits) when q and q' change places;
+        nngp_fn(q, q, q), or values that change by more than rounding (half of the digits) when q and q' change places
+        (looked at for 64 x 64 pairs of a block, or more);
         a derivative is NaN or infinite, such as that of arccos(K / sqrt(q q')) where inputs coincide, or autograd
         cannot see it.
     NotImplementedError : `apply_fn` without fn, `kernel_fn` without nngp_fn.
@@ -87,38 +90,53 @@ class Elementwise(Nonlinearity):
         if self.nngp_fn is None:
             raise NotImplementedError(
                 f'{self!r} has no kernel: give nngp_fn, or use ElementwiseNumerical.')
-        xp = p.xp
-        given = _spread(p)
-        k = self.nngp_fn(*given)
-        own = (untraced(self.nngp_fn(q, q, q)) for q in (p.q1, p.q2))
-        own1, own2 = (xp.asarray(q).astype(p.k.dtype) for q in own)
-        s = xp.sqrt(xp.maximum(own1, 0)) * xp.sqrt(xp.maximum(own2, 0))
-        rounding = xp.eps(p.k) ** .5
-        at = _first(p, nothing | (abs(k) <= (1 + rounding) * s + 0 * k))
-        if at is not None:
-            found = ("K'", k), ('Q', own1), ("Q'", own2)
-            got = ', '.join(f'{name} = {plain((value + 0 * p.k)[at]):.6g}' for name, value in found)
-            raise ValueError(
-                "expected nngp_fn to give covariances, |K'| <= sqrt(Q Q') for Q = nngp_fn(q, q, "
-                f"q), Q' = nngp_fn(q', q', q'); got {got} at {_where(p, at)}.")
-        number, q1, q2 = map(untraced, given)
-        swapped = self.nngp_fn(number, q2, q1) + 0 * number
-        at = _first(p, nothing | (abs(untraced(k) - swapped) <= rounding * s))
+        k = _whole(p, self.nngp_fn(*_spread(p)))
+        number = untraced(k)
+        limits = [self._size(p, q) for q in (p.q1, p.q2)]
+        self._check_size(p, number, limits, nothing)
+        self._check_symmetry(p, number, limits, nothing)
+        return Cov(k)
+
+    def _size(self, p, q):
+        """Return sqrt(Q) of E[phi(u)^2] = Q, NaN if that is infinite."""
+        Q = p.xp.asarray(untraced(self.nngp_fn(q, q, q))).astype(p.k.dtype)
+        return p.xp.sqrt(p.xp.maximum(Q, 0)) + 0 * Q
+
+    def _check_size(self, p, k, limits, nothing):
+        """Raise ValueError where |K'| is larger than sqrt(Q Q'), or NaN."""
+        left, right = limits
+        at = _first(p, abs(k) <= (1 + p.xp.eps(p.k) ** .5) * left * right, nothing)
+        if at is None:
+            return
+        found = ("K'", k), ('Q', left * left), ("Q'", right * right)
+        got = ', '.join(f'{name} = {plain(_whole(p, value)[at]):.6g}' for name, value in found)
+        raise ValueError(
+            "expected nngp_fn to give covariances, |K'| <= sqrt(Q Q') for Q = nngp_fn(q, q, "
+            f"q), Q' = nngp_fn(q', q', q'); got {got} at {_where(p, at)}.")
+
+    def _check_symmetry(self, p, k, limits, nothing):
+        """Raise ValueError where nngp_fn is another if q and q' change places, at SIDE x SIDE of the pairs or more."""
+        some = tuple(slice(None, None, -(-n // SIDE)) for n in p.k.shape[:2])
+        k = k[some]
+        few = p.numbers.at(some)
+        swapped = _whole(few, self.nngp_fn(few.k, few.q2, few.q1))
+        nothing = nothing if nothing is False else nothing[some]
+        limit = p.xp.broadcast_to(p.xp.eps(p.k) ** .5 * limits[0] * limits[1], p.k.shape)[some]
+        at = _first(few, abs(k - swapped) <= limit, nothing)
         if at is not None:
             raise ValueError(
                 "expected nngp_fn to be the same where q and q' change places, as E[phi(u) phi(v)] "
-                f"is; got {plain((k + 0 * p.k)[at]):.6g} and {plain(swapped[at]):.6g} at "
-                f"{_where(p, at)}.")
-        return Cov(k)
+                f"is; got {plain(k[at]):.6g} and {plain(swapped[at]):.6g} at "
+                f"{_where(few, at)}.")
 
     def _slope(self, p, nothing=False):
         """Return E[phi'(u) phi'(v)], checked except where `nothing`, an array of bool, is True."""
-        slope = (self.d_nngp_fn or derivative(self.nngp_fn))(*_spread(p))
-        at = _first(p, nothing | p.xp.isfinite(slope + 0 * p.k))
+        slope = _whole(p, (self.d_nngp_fn or derivative(self.nngp_fn))(*_spread(p)))
+        at = _first(p, p.xp.isfinite(slope), nothing)
         if at is not None:
             name = 'd_nngp_fn' if self.d_nngp_fn else 'the derivative of nngp_fn by autograd'
             todo = 'the limit' if self.d_nngp_fn else 'd_nngp_fn, with the limit'
-            got = plain((slope + 0 * p.k)[at])
+            got = plain(slope[at])
             raise ValueError(
                 f"expected {name} to be finite, got {got} at {_where(p, at)}. Give {todo} there: "
                 "E[phi'(u) phi'(v)], for u = v where K = q = q'.")
@@ -254,11 +272,17 @@ def _values(f, z):
 
 def _spread(p):
     """Return K, q and q' of a pair as arrays of one shape."""
-    return p.k, p.q1 + 0 * p.k, p.q2 + 0 * p.k
+    return p.k, *(p.xp.broadcast_to(q, p.k.shape) for q in (p.q1, p.q2))
 
 
-def _first(p, holds):
-    """Return the index of the first entry where `holds` is False, or None if there is none."""
+def _whole(p, value):
+    """Return what a function of the user gave as an array of the shape of K."""
+    return value if getattr(value, 'shape', None) == p.k.shape else value + 0 * p.k
+
+
+def _first(p, holds, nothing):
+    """Return the index of the first entry where `holds` is False and `nothing` is not True, or None."""
+    holds = holds if nothing is False else holds | nothing
     if bool(p.xp.all(holds)):
         return None
     return tuple(int(i[0]) for i in p.xp.nonzero(~holds))
