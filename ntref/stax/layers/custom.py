@@ -20,7 +20,7 @@ from .nonlinearity import Nonlinearity
 
 __all__ = ['Elementwise', 'ElementwiseNumerical']
 
-SIDE = 64           # pairs on either side, of which it is seen whether nngp_fn is symmetric
+SIDE = 64           # pairs on either side, at most, at which it is seen whether nngp_fn is symmetric
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +38,7 @@ class Elementwise(Nonlinearity):
     ------
     ValueError : neither fn nor nngp_fn is given; nngp_fn gives no covariance: NaN, or |K'| > sqrt(Q Q') with Q =
         nngp_fn(q, q, q), or values that change by more than rounding (half of the digits) when q and q' change places
-        (looked at for 64 x 64 pairs of a block, or more);
+        (seen at up to 64 x 64 pairs of a block);
         a derivative is NaN or infinite, such as that of arccos(K / sqrt(q q')) where inputs coincide, or autograd
         cannot see it.
     NotImplementedError : `apply_fn` without fn, `kernel_fn` without nngp_fn.
@@ -115,8 +115,8 @@ class Elementwise(Nonlinearity):
             f"q), Q' = nngp_fn(q', q', q'); got {got} at {_where(p, at)}.")
 
     def _check_symmetry(self, p, k, limits, nothing):
-        """Raise ValueError where nngp_fn is another if q and q' change places, at SIDE x SIDE of the pairs or more."""
-        some = tuple(slice(None, None, -(-n // SIDE)) for n in p.k.shape[:2])
+        """Raise ValueError where nngp_fn is another if q and q' change places, at up to SIDE x SIDE pairs."""
+        some = tuple(slice(None, None, n // SIDE + 1) for n in p.k.shape[:2])
         k = k[some]
         few = p.numbers.at(some)
         swapped = _whole(few, self.nngp_fn(few.k, few.q2, few.q1))
