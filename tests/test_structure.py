@@ -404,7 +404,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
         'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
-    'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
+    'engine.run': {'numpy'}, 'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
     'duals.written': {'cupy'}, 'windows_on_device': {'numpy', 'cupy'},
     'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""

@@ -14,12 +14,15 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
 from typing import Any
 
+import numpy
+
 from ..arguments import as_flag
 
 __all__ = [
     'alone', 'blas_for', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads',
     'one_thread_of_blas', 'shown']
 
+BUFFER = 1024      # numbers in NumPy's buffers: longer rows are not copied there, each time they meet a column, as with 8192
 SMALL = 400        # rows of matrices for which threads of BLAS gain little; on busy cores they wait for each other
 AHEAD = 64         # jobs that are submitted to an executor ahead of time, with their inputs
 PATIENCE = 1       # seconds before progress is shown if it was not asked for
@@ -68,6 +71,7 @@ def in_threads(work: Callable[[Any], Any], jobs: Iterable[Any], threads: int | N
 
     def begin():
         _here.busy = True
+        numpy.setbufsize(BUFFER)
 
     def unless_stopped(job):
         try:
@@ -231,14 +235,16 @@ def _outcome(future):
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep this thread from starting others: BLAS and `in_threads` compute on this one alone."""
+    """Keep this thread from starting others: BLAS and `in_threads` compute on this one alone, with short buffers."""
     busy = getattr(_here, 'busy', False)
     _here.busy = True
+    buffer = numpy.setbufsize(BUFFER)
     try:
         with one_thread_of_blas():
             yield
     finally:
         _here.busy = busy
+        numpy.setbufsize(buffer)
 
 
 # ------------------------------------------------------------------ progress
