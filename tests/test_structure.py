@@ -313,9 +313,11 @@ ALLOWED = {
                       'oracle.precision', 'oracle.variants', 'recursion.kernel', 'recursion.signal',
                       'recursion.state'},
     'oracle.certified': {'oracle.precision'},
+    'oracle.digits': {'arrays', 'balls', 'stax', 'oracle.certified', 'oracle.precision', 'oracle.proved'},
     'oracle.certify': {'arguments', 'arrays', 'balls', 'stax', 'trees', 'tuples', 'types', 'engine.batch',
                        'engine.blocks', 'engine.cover', 'engine.run', 'oracle.around', 'oracle.certified',
-                       'oracle.precision', 'oracle.proved', 'oracle.shaken', 'oracle.variants', 'recursion.signal'},
+                       'oracle.digits', 'oracle.precision', 'oracle.proved', 'oracle.shaken', 'oracle.variants',
+                       'recursion.signal'},
     'oracle.inside': {'stax', 'types', 'stax.watched'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
@@ -396,7 +398,7 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'empirical.monte_carlo', *(
         f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
-        'shaken certified certify proved cases catalogue.given catalogue.trained definitions export generate '
+        'shaken certified certify digits proved cases catalogue.given catalogue.trained definitions export generate '
         'mistakes predictions worker conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
