@@ -107,10 +107,10 @@ def _worst(dtype, ulps):
 def _ulps(got, values):
     """Return |got - value| in units of the last place of the value, or of the largest value where it is 0."""
     with numpy.errstate(all='ignore'):
-        size = abs(values.astype(got.dtype))
+        size = numpy.asarray(abs(values.astype(got.dtype)))
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
         exact = mapped(mpmath().convert, got)
-        error = abs(exact - values) / mapped(mpmath().convert, unit)
+        error = numpy.asarray(abs(exact - values) / mapped(mpmath().convert, unit))
         return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
 
 

@@ -29,7 +29,7 @@ from ..tuples import named_tuple
 from ..types import Get, Tree
 from .around import by_values_around
 from .certified import Certified
-from .digits import MAX_BITS, exactly, proved_digits, rounded, told
+from .digits import MAX_BITS, exactly, in_doubles, proved_digits, rounded, told
 from .precision import alone, mpmath, working
 from .proved import can_prove, exact_balls, in_balls
 from .shaken import shaken
@@ -114,7 +114,7 @@ def _certified(net, x1, x2, get, digits, progress, proof, options):
         raise TypeError(
             f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
     exact = *tree_map(exactly, (x1, x2)), tree_map(lambda a: exactly(a, 'fO'), options)
-    doubles = _whole(changed(net, _in_doubles), *tree_map(lambda a: rounded(a, 'float64'), exact), names)
+    doubles = _whole(changed(net, in_doubles), *tree_map(lambda a: rounded(a, 'float64'), exact), names)
     singles = _in_singles(net, exact, names, doubles)
     compared = None
     if can_prove(net, (x1, x2), options, proof):
@@ -209,7 +209,7 @@ def _in_singles(net, exact, names, doubles):
         inputs = tree_map(lambda a: rounded(a, 'float32'), exact)
     if any(is_array(x) and numpy.isinf(x).any() for x in leaves(inputs[:2])):
         return {name: numpy.full_like(a, numpy.nan, dtype='float32') for name, a in doubles.items()}
-    return _whole(changed(net, _in_doubles), *inputs, names)
+    return _whole(changed(net, in_doubles), *inputs, names)
 
 
 def _are_first(net, x1, x2):
@@ -250,10 +250,6 @@ def _at_other_nodes(layer):
     if isinstance(layer, ElementwiseNumerical) and layer.deg is not None:
         return replace(layer, deg=layer.deg + layer.deg // 2 + 1)
     return layer
-
-
-def _in_doubles(number):
-    return float(number) if isinstance(number, mpmath().mpf) else number
 
 
 def _compared(high, low, asked, guard):

@@ -13,7 +13,7 @@ from .certified import mapped
 from .precision import mpmath, working
 from .proved import bits, midpoints
 
-__all__ = ['MAX_BITS', 'exactly', 'proved_digits', 'rounded', 'told']
+__all__ = ['MAX_BITS', 'exactly', 'in_doubles', 'proved_digits', 'rounded', 'told']
 
 SPARE_BITS = 64         # of balls, at first
 MAX_BITS = 2 ** 13      # of balls; a proof that takes more is given up
@@ -41,7 +41,7 @@ def proved_digits(
                 balls = compute()
             with working(ceil(n / log2(10))):
                 least = mpmath().mpf(2) ** -LEAST_BITS if is_last else 0
-                found = {name: told(*midpoints(k), asked, least) for name, k in balls.items()}
+                found = {name: _told_shaped(k, asked, least) for name, k in balls.items()}
                 if all(digits == asked and (is_last or _are_rounded(values, bounds))
                        for values, bounds, digits in found.values()):
                     return found
@@ -49,6 +49,12 @@ def proved_digits(
             pass
         n = 2 * n
     raise Undecided(failed)
+
+
+def _told_shaped(k, asked, least):
+    """Return what `told` says of an array of balls of any shape, also ()."""
+    values, bounds, digits = told(*midpoints(k.ravel()), asked, least)
+    return values.reshape(k.shape), bounds.reshape(k.shape), digits
 
 
 def _are_rounded(values, bounds):
@@ -96,3 +102,8 @@ def rounded(a: Any, dtype: str) -> Any:
     if isinstance(a, MaskedArray):
         return replace(a, masked_value=rounded(a.masked_value, dtype))
     return a.astype(dtype) if is_array(a) and a.dtype.hasobject else a
+
+
+def in_doubles(number: Any) -> Any:
+    """Return an argument of a layer with a float in place of mpf."""
+    return float(number) if isinstance(number, mpmath().mpf) else number
