@@ -1,6 +1,5 @@
 """Predictions with a proved bound: what functions of `ntref.predict` must return, by balls, beside what they return."""
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy
@@ -114,7 +113,8 @@ def _in_floats(function, source, y, options, dtype):
     """Return what `ntref.predict` gives in float32 or float64, by name.
 
     None where it refuses a kernel for its rounding; and in float32, where numbers are out of range too."""
-    to = partial(rounded, dtype=dtype)
+    def to(value):
+        return rounded(in_doubles(value), dtype)
     with numpy.errstate(over='ignore'):
         targets, inputs, given = tree_map(to, (y, source.inputs, options))
     if options.get('t') is not None:

@@ -18,7 +18,7 @@ __all__ = ['MAX_BITS', 'exactly', 'in_doubles', 'proved_digits', 'rounded', 'tol
 SPARE_BITS = 64         # of balls, at first
 MAX_BITS = 2 ** 13      # of balls; a proof that takes more is given up
 ZERO_DIGITS = 8         # beyond those asked for: a difference of numbers of order 1 below that is 0
-LEAST_BITS = 1100       # what is below 2^-LEAST_BITS is 0 in float64
+LEAST_BITS = 1100       # with the most bits, what is below 2^-LEAST_BITS is 0: it is so in float64
 
 
 def proved_digits(
@@ -26,8 +26,8 @@ def proved_digits(
     """Return {name: (values, bounds, proved digits)} for {name: array of balls} from compute().
 
     If `asked` digits of all entries are sure and their float64 is too, the proof ends; else the bits double. With the
-    most bits, float64 need not be sure (the number is then half-way between two doubles, as far as can be told), and
-    numbers that are 0 in float64 may count as 0.
+    most bits float64 need not be sure: the number is then half-way between two doubles, as far as can be told; and
+    numbers below all doubles count as 0, though there may be no larger ones to compare with.
 
     Raises
     ------
