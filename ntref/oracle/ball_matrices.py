@@ -67,7 +67,7 @@ def log_determinant(a: Any) -> Any:
 
 
 def largest_eigenvalue(a: Any) -> Any:
-    """Return the largest eigenvalue x of a symmetric array of balls, to half of the working digits.
+    """Return the largest eigenvalue x of a symmetric array of balls, to three quarters of the working digits.
 
     x + d - a has pivots > 0 alone, x - d - a has one < 0: so it is within d of x.
     """
@@ -77,7 +77,7 @@ def largest_eigenvalue(a: Any) -> Any:
     except ValueError as e:
         raise Undecided(f'expected eigenvalues, got {e}.') from None
     x = Ball(max((value.real.mid() for value in values), key=float))
-    d = abs(x) * Ball(f.arb(2) ** -(f.ctx.prec // 2))
+    d = abs(x) * Ball(f.arb(2) ** -(3 * f.ctx.prec // 4))
     one = load('flint').eye(len(a))
     is_above = all(pivot > 0 for pivot in pivots((x + d) * one - a))
     is_below = any(not pivot > 0 for pivot in pivots((x - d) * one - a))
