@@ -14,7 +14,8 @@ import numpy
 from ..arrays import load
 from ..balls import Ball, Undecided, flint
 
-__all__ = ['array', 'decay_and_growth', 'largest_eigenvalue', 'log_determinant', 'matrix', 'pivots', 'solved']
+__all__ = ['array', 'decay_and_growth', 'largest_eigenvalue', 'log_determinant', 'matrix', 'pivots', 'power',
+           'solved']
 
 
 def matrix(a: Any) -> Any:
@@ -48,6 +49,14 @@ def decay_and_growth(A: Any, tau: Any) -> tuple[Any, Any]:
     blocks[:n, n:] = xp.eye(n)
     both = array(matrix(blocks).exp())
     return matrix(both[:n, :n]), matrix(both[:n, n:]) * tau
+
+
+def power(A: Any, k: int) -> Any:
+    """Return A^k for a whole number k >= 0 of any size, by squares."""
+    product = matrix(load('flint').eye(A.nrows()))
+    for bit in bin(k)[2:]:
+        product = product * product * A if bit == '1' else product * product
+    return product
 
 
 def pivots(a: Any) -> Iterator[Any]:

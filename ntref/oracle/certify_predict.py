@@ -35,8 +35,9 @@ def certify_predict(
 
     Parameters
     ----------
-    function : str                  'gradient_descent_mse', 'gradient_descent_mse_ensemble', 'gp_inference',
-                                    'log_marginal_likelihood', 'leave_one_out' or 'max_learning_rate'.
+    function : str                  'gradient_descent_mse', 'gradient_descent_mse_steps',
+                                    'gradient_descent_mse_ensemble', 'gp_inference', 'log_marginal_likelihood',
+                                    'leave_one_out' or 'max_learning_rate'.
     y_train : array (n, ..., o)     targets; none for max_learning_rate.
     net : Layer                     its kernels are proved too: all layers of docs/oracle.md#what-is-proved.
     x_train, x_test : array         inputs of `net`. Without x_test predictions are those of the training inputs.
@@ -99,7 +100,7 @@ def _certified(function, source, y, o, asked):
     found = proved_digits(
         lambda: PROVED[function](source.balls(), exact_balls(y), options), asked,
         f'certify_predict: expected predictions that balls of {MAX_BITS} bits can prove to {asked} digits, got wider '
-        'ones. A singular kernel has no inverse: pass a diag_reg, or a finite t where there is one.')
+        'ones. A singular kernel has no inverse: pass a diag_reg, or a finite time where there is one.')
 
     def in_floats(name, shape):
         for dtype, results in got.items():
@@ -140,7 +141,7 @@ def _exact_option(name, value):
 
 def _on_balls(name, value):
     """Return an argument with balls in place of numbers; of times, with None in place of infinity."""
-    if value is None or isinstance(value, bool) or name in ('get', 'trace_axes'):
+    if value is None or isinstance(value, bool) or name in ('get', 'steps', 'trace_axes'):
         return value
     if name == 't':
         return numpy.frompyfunc(lambda t: None if t == numpy.inf else ball(t), 1, 1)(value)

@@ -15,17 +15,20 @@ __all__ = ['asked_for', 'predicted']
 
 FIT = {'diag_reg': 0., 'diag_reg_absolute_scale': False, 'trace_axes': (-1,)}
 TRAINED = FIT | {'learning_rate': 1., 't': None}
+STARTED = {'fx_train_0': 0., 'fx_test_0': None}
+STEPS = {'steps': ..., 'learning_rate': ..., 'momentum': 0., 'nesterov': False}
 GAUSSIAN = {'get': None, 'compute_cov': False}
 PRIOR = FIT | {'get': 'nngp'}
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    'gradient_descent_mse': TRAINED | {'fx_train_0': 0., 'fx_test_0': None},
+    'gradient_descent_mse': TRAINED | STARTED,
+    'gradient_descent_mse_steps': STEPS | FIT | STARTED,
     'gradient_descent_mse_ensemble': TRAINED | GAUSSIAN,
     'gp_inference': FIT | GAUSSIAN,
     'log_marginal_likelihood': PRIOR,
     'leave_one_out': PRIOR,
     'max_learning_rate': {'y_train_size': None, 'momentum': 0., 'eps': 1e-12, 'nesterov': False},
 }
-"""{function: {argument: default}}, but for kernels, inputs and targets."""
+"""{function: {argument: default}}, but for kernels, inputs and targets; `...`: there is none."""
 
 
 def asked_for(function: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +47,8 @@ def asked_for(function: str, options: dict[str, Any]) -> dict[str, Any]:
             raise TypeError(f'certify_predict: expected arguments of {function} out of {", ".join(known)}; got '
                             f'{name}.{suggestion(name, known)}')
     o = known | options
+    if missing := [name for name, value in o.items() if value is ...]:
+        raise TypeError(f'certify_predict: expected {" and ".join(missing)} for {function}, got none.')
     if 'compute_cov' not in o:
         return o
     return o | {'get': names_in(o['get']), 'compute_cov': as_flag(o['compute_cov'], 'compute_cov')}
@@ -60,10 +65,17 @@ def predicted(function: str, kernels: Any, y: Any, options: dict[str, Any]) -> d
         return RESULTS[function](train, cross, test, y, **options)
 
 
-def gradient_descent_mse(train, cross, test, y, t, fx_train_0, fx_test_0, **fit):
+def gradient_descent_mse(train, cross, test, y, t, **options):
+    return _moved(predict.gradient_descent_mse, train, cross, y, t, **options)
+
+
+def gradient_descent_mse_steps(train, cross, test, y, steps, **options):
+    return _moved(predict.gradient_descent_mse_steps, train, cross, y, steps, **options)
+
+
+def _moved(f, train, cross, y, when, fx_train_0, fx_test_0, **fit):
     k_test_train = cross and field(cross, 'ntk', 'k_test_train')
-    predict_fn = predict.gradient_descent_mse(field(train, 'ntk', 'k_train_train'), y, **fit)
-    results = predict_fn(t, fx_train_0, fx_test_0, k_test_train)
+    results = f(field(train, 'ntk', 'k_train_train'), y, **fit)(when, fx_train_0, fx_test_0, k_test_train)
     names = [name for name, start in (('fx_train', fx_train_0), ('fx_test', fx_test_0)) if start is not None]
     return dict(zip(names, results if len(names) > 1 else [results]))
 
@@ -107,5 +119,5 @@ def max_learning_rate(train, cross, test, y, **options):
 
 
 RESULTS = {f.__name__: f for f in (
-    gradient_descent_mse, gradient_descent_mse_ensemble, gp_inference, log_marginal_likelihood, leave_one_out,
-    max_learning_rate)}
+    gradient_descent_mse, gradient_descent_mse_steps, gradient_descent_mse_ensemble, gp_inference,
+    log_marginal_likelihood, leave_one_out, max_learning_rate)}

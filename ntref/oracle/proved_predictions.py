@@ -2,6 +2,7 @@
 
     trained           E = exp(-A tau) and G = the integral of exp(-A s) for s from 0 to tau, from one exponential
     infinite time     E = 0 and G = A^-1; A is proved to be positive definite
+    steps             powers of the matrix of one step
     leaving one out   the posterior from the others, input by input
 
 Capitals are `flint.arb_mat`. Shapes, and which axes the kernel has, are those of `ntref.predict.layout`.
@@ -12,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..arrays import load
-from ..balls import Ball, flint
+from ..balls import Ball, ball, flint
 from ..predict.layout import Layout, kernel_matrix
-from .ball_matrices import array, decay_and_growth, largest_eigenvalue, log_determinant, matrix, pivots, solved
+from .ball_matrices import array, decay_and_growth, largest_eigenvalue, log_determinant, matrix, pivots, power, solved
 
 __all__ = ['PROVED', 'Kernels']
 
@@ -72,13 +73,13 @@ def symmetric(k):
     return (k + k.T) / 2
 
 
-def check_positive(a):
+def check_positive(a, expected='a positive definite k_train_train + diag_reg'):
     """Raise ValueError if a matrix is proved not to be positive definite, Undecided if that is open."""
     for pivot in pivots(a):
         if not pivot > 0:
             raise ValueError(
-                'certify_predict: expected a positive definite k_train_train + diag_reg, got one with an eigenvalue '
-                '<= 0. Pass a larger diag_reg, or a finite t where there is one.')
+                f'certify_predict: expected {expected}, got one that is not. Pass another, a larger diag_reg, or '
+                'a finite time where there is one.')
 
 
 def times(options, y):
@@ -93,7 +94,47 @@ def gradient_descent_mse(kernels: Kernels, y: Any, options: Mapping[str, Any]) -
     """Return y + E (f_t(0) - y) and f_*(0) + K_*t G (y - f_t(0))."""
     fit = Fit(kernels.train['ntk'], y, options)
     taus, shape = times(options, y)
-    flows = [fit.flow(tau) for tau in taus]
+    return moved(kernels, fit, options, [fit.flow(tau) for tau in taus], shape)
+
+
+def gradient_descent_mse_steps(kernels: Kernels, y: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same with E = 1 + A U and G = -U after steps of U: see `after_steps`."""
+    fit = Fit(kernels.train['ntk'], y, options)
+    m = options['momentum']
+    s = options['learning_rate'] / y.size
+    steps = numpy.asarray(options['steps'], dtype=object)
+    if options['steps'] is None:
+        one = load('flint').eye(len(fit.a))
+        check_positive(one - fit.a * (s / edge(m, options['nesterov'])), 'a learning_rate below max_learning_rate')
+        flows = [fit.flow(None)]
+    else:
+        flows = [after_steps(fit.a, s, m, options['nesterov'], int(k)) for k in steps.ravel()]
+    return moved(kernels, fit, options, flows, steps.shape)
+
+
+def after_steps(a, s, m, nesterov, k):
+    """Return E and G after k steps C <- m C - s (1 + A U), U <- U + C; with Nesterov U + m C - s (1 + A U).
+
+    A step is linear in (U, C, 1)."""
+    n = len(a)
+    one = load('flint').eye(n)
+    none = 0 * one
+    ahead = 1 + m if nesterov else 1
+    kept = m * m if nesterov else m
+    step = numpy.block([[one - ahead * s * a, kept * one, -ahead * s * one],
+                        [-s * a, m * one, -s * one],
+                        [none, none, one]])
+    U = array(power(matrix(step), k))[:n, 2 * n:]
+    return matrix(one) + matrix(a) * matrix(U), matrix(-U)
+
+
+def edge(m, nesterov):
+    """Return learning_rate lambda / N at the largest learning rate: 2 (1 + m), over 1 + 2 m with Nesterov."""
+    return 2 * (1 + m) / (1 + 2 * m if nesterov else ball(1))
+
+
+def moved(kernels, fit, options, flows, shape):
+    """Return outputs for each of the `flows` (E, G), those that are asked for."""
     f0 = options['fx_train_0']
     R = fit.start('fx_train_0', 0. if f0 is None else f0, fit.layout.rows) - fit.Y
     found = {}
@@ -205,13 +246,12 @@ def leave_one_out(kernels: Kernels, y: Any, options: Mapping[str, Any]) -> dict[
 def max_learning_rate(kernels: Kernels, y: None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return 2 (1 + m) N / (largest eigenvalue + eps), over 1 + 2 m with Nesterov's momentum."""
     k = symmetric(kernel_matrix(kernels.train['ntk']))
-    m = options['momentum']
     size = len(k) if options['y_train_size'] is None else options['y_train_size']
-    steepness = 1 + 2 * m if options['nesterov'] else 1
-    rate = 2 * (1 + m) * size / steepness / (largest_eigenvalue(k) + options['eps'])
+    rate = edge(options['momentum'], options['nesterov']) * size / (largest_eigenvalue(k) + options['eps'])
     return {'max_learning_rate': numpy.asarray(rate, dtype=object)}
 
 
-PROVED = {f.__name__: f for f in (gradient_descent_mse, log_marginal_likelihood, leave_one_out, max_learning_rate)} | {
+PROVED = {f.__name__: f for f in (
+    gradient_descent_mse, gradient_descent_mse_steps, log_marginal_likelihood, leave_one_out, max_learning_rate)} | {
     'gradient_descent_mse_ensemble': gaussians, 'gp_inference': gaussians}
 """Name in `ntref.predict`: the same on balls."""

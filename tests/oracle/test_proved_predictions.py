@@ -144,6 +144,52 @@ def test_training(n, options):
     check_training(n, options)
 
 
+def one_by_one(k, cross, r, rate, m, nesterov):
+    """Yield residuals of training outputs, and how far test outputs have moved, step by step."""
+    v = w = g = 0 * r[:1]
+    while True:
+        yield r, g
+        slope, aside = rate * (k @ r), rate * (cross @ r)
+        v, w = m * v - slope, m * w - aside
+        r = r + (m * v - slope if nesterov else v)
+        g = g + (m * w - aside if nesterov else w)
+
+
+@pytest.mark.parametrize('m, nesterov', [(0., False), (.9, False), (.9, True)])
+@pytest.mark.parametrize('options', FITS, ids=str)
+def test_steps(options, m, nesterov):
+    k, cross, _, y = pieces(4, 4)
+    steps = numpy.array([[0, 1], [2, 39]])
+    given = {'k_train_train': k, 'k_test_train': cross, 'fx_train_0': .5, 'fx_test_0': -.5, **options}
+    given |= {'learning_rate': 1.3, 'momentum': m, 'nesterov': nesterov}
+    found = certify_predict('gradient_descent_mse_steps', y, steps=steps, **given)
+    with mp.workdps(WORKING):
+        a = regularized(exact(k), *fit_of(options))
+        path = one_by_one(a, exact(cross), mp.mpf(.5) - exact(y), mp.mpf(1.3) / y.size, mp.mpf(m), nesterov)
+        states = [state for state, _ in zip(path, range(40))]
+        train, test = ([exact(y) + r for r, _ in states], [g - mp.mpf(.5) for _, g in states])
+        check(found.fx_train, [[train[k] for k in row] for row in steps])
+        check(found.fx_test, [[test[k] + numpy.zeros((2, 2)) for k in row] for row in steps])
+    limit, late = (certify_predict('gradient_descent_mse_steps', y, steps=one, **given) for one in (None, 10 ** 30))
+    for one, other in zip(limit, late):
+        with mp.workdps(WORKING):
+            assert (abs(one.values - other.values) <= one.bound + other.bound).all()
+
+
+def test_steps_have_no_limit_beyond_the_largest_learning_rate():
+    """4 is the largest, and has none: the proof refuses it where ntref lets it pass."""
+    given = {'k_train_train': numpy.eye(2), 'steps': None}
+    y = numpy.array([1., 2.])
+    with pytest.raises(ValueError, match='learning_rate'):
+        certify_predict('gradient_descent_mse_steps', y, learning_rate=4.5, **given)
+    assert (certify_predict('gradient_descent_mse_steps', y, learning_rate=3.5, **given).fx_train.values == y).all()
+    fit = {'steps': None, 'momentum': ball(0), 'nesterov': False, 'diag_reg': ball(0), 'trace_axes': (-1,),
+           'diag_reg_absolute_scale': False, 'fx_train_0': ball(0), 'fx_test_0': None}
+    kernels = proved_predictions.Kernels({'ntk': exact_balls(exact(numpy.eye(2)))}, None, None)
+    with pytest.raises(ValueError, match='expected a learning_rate below max_learning_rate'):
+        proved_predictions.gradient_descent_mse_steps(kernels, exact_balls(exact(y)), fit | {'learning_rate': ball(4)})
+
+
 def check_ensemble(n, options, has_tests, t=(.7, 40., numpy.inf)):
     (train, cross, test), y = both(n, n)
     tests = {'k_test_train': cross, 'k_test_test': test} if has_tests else {}
@@ -264,7 +310,8 @@ def test_twins():
 
 
 CASES = [case for function in (
-    'gradient_descent_mse', 'gp_inference', 'gradient_descent_mse_ensemble', 'max_learning_rate')
+    'gradient_descent_mse', 'gradient_descent_mse_steps', 'gp_inference', 'gradient_descent_mse_ensemble',
+    'max_learning_rate')
     for case in conformance_cases(f'dynamics/{function}/*')]
 PAIRS = 'train_train', 'test_train', 'test_test'
 
@@ -352,6 +399,8 @@ INDEFINITE = numpy.array([[1., 2.], [2., 1.]])
 ERRORS = [
     (ValueError, "got 'gp_inferense'. Did you mean 'gp_inference'", 'gp_inferense', FITTED),
     (TypeError, "got diagreg. Did you mean 'diag_reg'", 'gp_inference', FITTED | {'diagreg': 1.}),
+    (TypeError, 'expected steps and learning_rate for', 'gradient_descent_mse_steps', FITTED),
+    (ValueError, 'steps', 'gradient_descent_mse_steps', FITTED | {'steps': -1, 'learning_rate': 1.}),
     (TypeError, 'max_learning_rate with y_train', 'max_learning_rate', FITTED),
     (TypeError, 'expected k_train_train, or net and x_train', 'gp_inference', {}),
     (TypeError, 'expected k_train_train, or net and x_train', 'gp_inference', {'x_train': C}),
