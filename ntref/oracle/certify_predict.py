@@ -158,9 +158,11 @@ class _Source(NamedTuple):
 
 def _given(kernels, inputs, o):
     """Return the source of kernels that are given, and options with covariances where k_test_test is given."""
-    if any(x is not None for x in inputs) or kernels[0] is None:
-        raise TypeError('certify_predict: expected k_train_train, or net and x_train; got neither.')
     names = 'k_train_train', 'k_test_train', 'k_test_test'
+    if any(x is not None for x in inputs) or kernels[0] is None:
+        got = [name for name, x in zip((*names, 'x_train', 'x_test'), (*kernels, *inputs)) if x is not None]
+        raise TypeError('certify_predict: expected k_train_train and other kernels, or net and x_train; got '
+                        f'{" and ".join(got) or "neither"}.')
     exact = Kernels(*(None if k is None else _exact_kernel(k, name) for k, name in zip(kernels, names)))
     if 'compute_cov' in o:
         o = o | {'compute_cov': o['compute_cov'] or exact.test is not None}

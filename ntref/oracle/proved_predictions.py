@@ -37,7 +37,6 @@ class Fit:
         self.Y = matrix(self.y)
         k = symmetric(kernel_matrix(kernel))
         scale = 1 if options['diag_reg_absolute_scale'] else sum(k.diagonal()) / len(k)
-        self.K = matrix(k)
         self.a = k + options['diag_reg'] * scale * load('flint').eye(len(k))
         self.A = matrix(self.a)
 

@@ -402,8 +402,8 @@ ERRORS = [
     (TypeError, 'expected steps and learning_rate for', 'gradient_descent_mse_steps', FITTED),
     (ValueError, 'steps', 'gradient_descent_mse_steps', FITTED | {'steps': -1, 'learning_rate': 1.}),
     (TypeError, 'max_learning_rate with y_train', 'max_learning_rate', FITTED),
-    (TypeError, 'expected k_train_train, or net and x_train', 'gp_inference', {}),
-    (TypeError, 'expected k_train_train, or net and x_train', 'gp_inference', {'x_train': C}),
+    (TypeError, 'or net and x_train; got neither', 'gp_inference', {}),
+    (TypeError, 'got k_train_train and x_test', 'gp_inference', FITTED | {'x_test': C}),
     (TypeError, 'without kernels; got net=serial', 'gp_inference', FITTED | {'net': NET, 'x_train': C}),
     (TypeError, 'with x_train', 'gp_inference', {'net': NET}),
     (TypeError, 'got Tanh: docs/oracle.md', 'gp_inference', {'net': serial(Dense(1), Tanh()), 'x_train': K}),
@@ -503,7 +503,7 @@ MUTANTS = {
     'the integral to tau for that to 2 tau': (
         proved_predictions, 'of_process', lambda get, k, K: lambda E, G: ball_matrices.matrix(
             k.test[proved_predictions.kernel_of(get)]) - K * G * K.transpose(), lambda: check_ensemble(3, {}, True)),
-    'decay to infinity': (proved_predictions.Fit, 'flow', lambda fit, tau: (fit.K * 0, fit.inverse()),
+    'decay to infinity': (proved_predictions.Fit, 'flow', lambda fit, tau: (fit.A * 0, fit.inverse()),
                           lambda: check_training(3, {})),
     'the determinant itself': (proved_predictions, 'log_determinant', lambda a: 2 * ball_matrices.log_determinant(a),
                                lambda: check_densities(2, {})),
