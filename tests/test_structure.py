@@ -314,9 +314,18 @@ ALLOWED = {
                       'oracle.precision', 'oracle.variants', 'recursion.kernel', 'recursion.signal',
                       'recursion.state'},
     'oracle.certified': {'oracle.precision'},
+    'oracle.digits': {'arrays', 'balls', 'stax', 'oracle.certified', 'oracle.precision', 'oracle.proved'},
     'oracle.certify': {'arguments', 'arrays', 'balls', 'stax', 'trees', 'tuples', 'types', 'engine.batch',
                        'engine.blocks', 'engine.cover', 'engine.run', 'oracle.around', 'oracle.certified',
-                       'oracle.precision', 'oracle.proved', 'oracle.shaken', 'oracle.variants', 'recursion.signal'},
+                       'oracle.digits', 'oracle.precision', 'oracle.proved', 'oracle.shaken', 'oracle.variants',
+                       'recursion.signal'},
+    'oracle.ball_matrices': {'arrays', 'balls'},
+    'oracle.proved_predictions': {'arrays', 'balls', 'oracle.ball_matrices', 'predict.layout'},
+    'oracle.predicted': {'arguments', 'predict', 'predict.factor', 'predict.gaussian', 'predict.layout'},
+    'oracle.certify_predict': {'arguments', 'arrays', 'balls', 'no_arrays', 'stax', 'trees', 'tuples', 'types',
+                               'oracle.certified', 'oracle.digits', 'oracle.precision', 'oracle.predicted',
+                               'oracle.proved', 'oracle.proved_predictions', 'oracle.variants', 'predict.factor',
+                               'predict.layout'},
     'oracle.inside': {'stax', 'types', 'stax.watched'},
     'oracle.cases': {},
     'oracle.catalogue.given': {},
@@ -345,8 +354,8 @@ ALLOWED = {
     'oracle.on_device': {'arrays', 'stax', 'trees', 'engine.batch', 'engine.device', 'oracle.answers', 'oracle.cases',
                          'oracle.mistakes', 'oracle.worker'},
     'oracle.device_report': {'__init__', 'oracle.on_device', 'oracle.report'},
-    'oracle.__init__': {'oracle.cases', 'oracle.certified', 'oracle.certify', 'oracle.conformance', 'oracle.inside',
-                        'oracle.report'},
+    'oracle.__init__': {'oracle.cases', 'oracle.certified', 'oracle.certify', 'oracle.certify_predict',
+                        'oracle.conformance', 'oracle.inside', 'oracle.report'},
     # scripts for Neural Tangents, read and never run
     'migration.scripts': {},
     'migration.names': {},
@@ -397,8 +406,9 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'empirical.monte_carlo', *(
         f'plot.{name}' for name in 'kernels gaussians trained networks phases'.split()), *(
         f'oracle.{name}' for name in
-        'shaken certified certify proved cases catalogue.given catalogue.trained definitions export generate '
-        'mistakes predictions worker conformance'.split()), *(
+        'shaken certified certify certify_predict digits proved proved_predictions predicted ball_matrices cases '
+        'catalogue.given catalogue.trained definitions export generate mistakes predictions worker '
+        'conformance'.split()), *(
         f'empirical.{name}' for name in
         'trees blocks check given pairing pullbacks record side jacobian products rules weights plan structured '
         'followed kernels'.split()), *(

@@ -1,4 +1,4 @@
-"""Numbers with a bound on their error: what `certify` returns, and its entries as text."""
+"""Numbers with a bound on their error: what `certify` and `certify_predict` return, and their entries as text."""
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ class Certified:
     Attributes
     ----------
     name : str                      such as 'ntk'.
-    values : array of mpmath.mpf    the numbers, of the kernel at the exact binary values of inputs and arguments.
+    values : array of mpmath.mpf    the numbers, at the exact binary values of inputs and arguments.
     bound : array of mpmath.mpf     |error| of `values`: docs/oracle.md.
     digits : int                    number of digits of each entry that are sure, relative to the entry; at most
                                     `asked`. An entry that cannot be told from 0 has the value 0.
@@ -107,10 +107,10 @@ def _worst(dtype, ulps):
 def _ulps(got, values):
     """Return |got - value| in units of the last place of the value, or of the largest value where it is 0."""
     with numpy.errstate(all='ignore'):
-        size = abs(values.astype(got.dtype))
+        size = numpy.asarray(abs(values.astype(got.dtype)))
         unit = numpy.spacing(numpy.where(values == 0, size.max(initial=0), size))
         exact = mapped(mpmath().convert, got)
-        error = abs(exact - values) / mapped(mpmath().convert, unit)
+        error = numpy.asarray(abs(exact - values) / mapped(mpmath().convert, unit))
         return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
 
 

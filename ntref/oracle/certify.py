@@ -11,7 +11,6 @@ If the bound is too large, g is doubled. docs/oracle.md says what a bound means,
 """
 import warnings
 from dataclasses import replace
-from math import log2
 from typing import Any
 
 import numpy
@@ -24,24 +23,22 @@ from ..engine.batch import mirrored, number_of_inputs
 from ..engine.cover import blocks, cuts, put_block
 from ..engine.run import shown
 from ..recursion.signal import Axes
-from ..stax import ElementwiseNumerical, Layer, MaskedArray
+from ..stax import ElementwiseNumerical, Layer
 from ..trees import leaves, tree_map
 from ..tuples import named_tuple
 from ..types import Get, Tree
 from .around import by_values_around
-from .certified import Certified, mapped
+from .certified import Certified
+from .digits import MAX_BITS, exactly, in_doubles, proved_digits, rounded, told
 from .precision import alone, mpmath, working
-from .proved import bits, can_prove, exact_balls, in_balls, midpoints
+from .proved import can_prove, exact_balls, in_balls
 from .shaken import shaken
 from .variants import changed
 
 __all__ = ['certify']
 
-SPARE_BITS = 64         # of balls, at first
 GUARD_DIGITS = 10       # beyond those asked for, at first; twice as many in each further round
-MAX_BITS = 2 ** 13       # of balls; a proof that takes more is given up
 MAX_DIGITS = 300        # with more, eps is no double, and loops that compare with it end too early
-ZERO_DIGITS = 8         # beyond those asked for: a difference of numbers of order 1 below that is 0
 DOUBLE_DIGITS = 18      # while fewer are sure, a round must gain as many as MIN_GAIN to be repeated
 MIN_GAIN = 2
 SIDE = 4                # inputs on either side of a tile: progress is shown by tiles
@@ -116,9 +113,8 @@ def _certified(net, x1, x2, get, digits, progress, proof, options):
     if not isinstance(net, Layer):
         raise TypeError(
             f'certify: expected a Layer such as serial(Dense(1), Relu()), got {net!r:.200}.')
-    exact = *tree_map(_exactly, (x1, x2)), tree_map(lambda a: _exactly(a, 'fO'), options)
-    rounded = tree_map(lambda a: _rounded(a, 'float64'), exact)
-    doubles = _whole(changed(net, _in_doubles), *rounded, names)
+    exact = *tree_map(exactly, (x1, x2)), tree_map(lambda a: exactly(a, 'fO'), options)
+    doubles = _whole(changed(net, in_doubles), *tree_map(lambda a: rounded(a, 'float64'), exact), names)
     singles = _in_singles(net, exact, names, doubles)
     compared = None
     if can_prove(net, (x1, x2), options, proof):
@@ -147,29 +143,10 @@ def _by_balls(net, exact, names, asked, progress):
     Inexact : a formula has doubles that may stand for other numbers.
     """
     inputs = exact_balls(exact[:2])
-    n = round(asked * log2(10)) + SPARE_BITS
-    while n <= MAX_BITS:
-        try:
-            with bits(n):
-                kernels = _kernels(in_balls(net), *inputs, exact[2], names, progress)
-            with working(asked + 2 * GUARD_DIGITS):
-                found = {name: _told(*midpoints(k), asked) for name, k in kernels.items()}
-                if all(_are_rounded(values, bounds, digits, asked) for values, bounds, digits in found.values()):
-                    return found
-        except Undecided:
-            pass
-        n = 2 * n
-    raise Undecided(
+    return proved_digits(
+        lambda: _kernels(in_balls(net), *inputs, exact[2], names, progress), asked,
         f'certify: expected a kernel that balls of {MAX_BITS} bits can prove to {asked} digits, got '
         'wider ones. Take proof=False for an estimate.')
-
-
-def _are_rounded(values, bounds, digits, asked):
-    """True if there are enough digits, and the ends of every ball round to the same double."""
-    mp = mpmath()
-    pairs = zip(values.ravel(), bounds.ravel())
-    return digits == asked and all(
-        float(mp.fsub(v, b, exact=True)) == float(mp.fadd(v, b, exact=True)) for v, b in pairs if v)
 
 
 # ------------------------------------------------------------------ the two computations
@@ -229,10 +206,10 @@ def _whole(net, x1, x2, options, names):
 def _in_singles(net, exact, names, doubles):
     """Return the kernels in float32, or NaN if inputs are beyond its range."""
     with numpy.errstate(over='ignore'):
-        inputs = tree_map(lambda a: _rounded(a, 'float32'), exact)
+        inputs = tree_map(lambda a: rounded(a, 'float32'), exact)
     if any(is_array(x) and numpy.isinf(x).any() for x in leaves(inputs[:2])):
         return {name: numpy.full_like(a, numpy.nan, dtype='float32') for name, a in doubles.items()}
-    return _whole(changed(net, _in_doubles), *inputs, names)
+    return _whole(changed(net, in_doubles), *inputs, names)
 
 
 def _are_first(net, x1, x2):
@@ -275,50 +252,10 @@ def _at_other_nodes(layer):
     return layer
 
 
-def _in_doubles(number):
-    return float(number) if isinstance(number, mpmath().mpf) else number
-
-
 def _compared(high, low, asked, guard):
     """Return values, their bounds, and how many digits are sure."""
     bound = abs(high - low) + mpmath().mpf(10) ** -(asked + guard) * abs(high)
-    return _told(high, bound, asked)
-
-
-def _told(high, bound, asked):
-    """Return values and bounds, of 0 for what cannot be told from it, and how many digits are sure."""
-    mp = mpmath()
-    ten = mp.mpf(10)
-    size = abs(high)
-    largest = size.max(initial=0)
-    is_sure = bound <= size / ten ** asked
-    is_zero = ~is_sure & (size + bound <= largest / ten ** (asked + ZERO_DIGITS))
-    values = numpy.where(is_zero, 0 * high, high)
-    bound = numpy.where(is_zero, size + bound, bound)
-    unsure = ~(is_sure | is_zero)
-    lost = [int(mp.ceil(mp.log10(b / v))) if v else 0 for v, b in zip(size[unsure], bound[unsure])]
-    return values, bound, max(0, -max(lost)) if lost else asked
-
-
-# ------------------------------------------------------------------ arguments
-
-def _exactly(a, types='biufO'):
-    """Return an array of numbers of these types as an array of mpf; all else is returned unchanged."""
-    if isinstance(a, MaskedArray):
-        return replace(a, masked_value=_exactly(a.masked_value))
-    if not is_array(a) or a.dtype.kind not in types:
-        return a
-    try:
-        return mapped(mpmath().convert, numpy.asarray(a))
-    except (TypeError, ValueError) as e:
-        raise TypeError(
-            f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e
-
-
-def _rounded(a, dtype):
-    if isinstance(a, MaskedArray):
-        return replace(a, masked_value=_rounded(a.masked_value, dtype))
-    return a.astype(dtype) if is_array(a) and a.dtype.hasobject else a
+    return told(high, bound, asked)
 
 
 # ------------------------------------------------------------------ what was missed

@@ -23,7 +23,7 @@ from ..once import cached_property
 from ..types import Array, Number
 
 __all__ = [
-    'Factor', 'NEGATIVE', 'NegativeVarianceError', 'NotPSDError', 'SingularKernelWarning',
+    'Factor', 'NEGATIVE', 'NegativeVarianceError', 'NotPSDError', 'RoundingError', 'SingularKernelWarning',
     'cholesky_solve', 'largest_eigenvalue', 'norm', 'start', 'symmetric', 'with_ridges']
 
 NEGATIVE = 10     # an eigenvalue below -NEGATIVE * rounding level is more than rounding explains
@@ -50,6 +50,10 @@ class NotPSDError(ValueError):
 
 class NegativeVarianceError(NotPSDError):
     """Error for a variance, `smallest`, that is negative by more than rounding; no diag_reg is known to repair it."""
+
+
+class RoundingError(ValueError):
+    """Error for a kernel that is singular to rounding, where it must not be, though more digits may tell it is not."""
 
 
 class SingularKernelWarning(UserWarning):
@@ -145,7 +149,7 @@ class Factor:
                 absolute)
         self.rounding = max(self.level * largest, self.of_entries)
         if plain(self.shift) > 0 and smallest <= self.of_entries:
-            raise ValueError(
+            raise RoundingError(
                 'expected a diag_reg above the rounding of the entries of the kernel, got '
                 f'{plain(self.diag_reg):.3g}: with it the smallest eigenvalue is {smallest:.3g}, '
                 f'where rounding is {self.of_entries:.3g} and the largest {largest:.3g}. '
@@ -247,7 +251,7 @@ class Factor:
         if self.singular:
             zeros = int(namespace(self.values).sum(self.rates[1]))
             largest = plain(self.values[-1])
-            raise ValueError(
+            raise RoundingError(
                 f'expected a positive definite k_train_train + diag_reg, got {zeros} of {self.n} '
                 f'eigenvalues that are zero to rounding, with diag_reg={plain(self.diag_reg):.3g}; '
                 f'the largest is {largest:.3g}. log|A| is minus infinity, as where an input is '
