@@ -22,7 +22,7 @@ __all__ = [
     'alone', 'blas_for', 'by_executor', 'counted', 'in_threads', 'is_client', 'number_of_threads',
     'one_thread_of_blas', 'shown']
 
-BUFFER = 1024      # numbers in NumPy's buffers: longer rows are not copied there, each time they meet a column, as with 8192
+BUFFER = 1024      # numbers in NumPy's buffers: longer rows are not copied there when they meet a column, as with 8192
 SMALL = 400        # rows of matrices for which threads of BLAS gain little; on busy cores they wait for each other
 AHEAD = 64         # jobs that are submitted to an executor ahead of time, with their inputs
 PATIENCE = 1       # seconds before progress is shown if it was not asked for

@@ -96,8 +96,7 @@ def in_parts(layer: Any, x1: Array, x2: Array | None, signals: tuple[Signal, Sig
     steps2 = steps1 if symmetric else own(b, signals[1], ())[1]
     outs = [xp.empty_like(a, shape=(len(a), len(b), *positions)) for _ in names]
     jobs = _blocks(a, b, _pairs_at_once(a, demand), symmetric)
-    is_generic = not is_on_device(a) and (
-        len(jobs) <= WORTH_A_TRY or in_threads(block, [jobs.pop(0)])[0])
+    is_generic = not is_on_device(a) and (len(jobs) <= WORTH_A_TRY or in_threads(block, [jobs.pop(0)])[0])
     in_threads(lambda job: block(job, is_generic), jobs, threads, shown(None, 'kernel'))
     for out, values in zip(outs, diagonal):
         _write_own(out, values)
