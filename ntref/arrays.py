@@ -29,7 +29,7 @@ from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
 __all__ = ['ALPHABET', 'EXACT', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator',
-           'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'patched', 'plain', 'register',
+           'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'patched', 'plain', 'register', 'root_like',
            'unbroadcast', 'untraced']
 
 ALPHABET = tuple("""
@@ -339,6 +339,14 @@ def generator(rng: Any) -> numpy.random.Generator:
     raise TypeError(
         'expected rng to be a seed (a whole number >= 0), a numpy.random.Generator, SeedSequence '
         f'or RandomState, got {rng!r:.100} of type {type(rng).__name__}.')
+
+
+def root_like(n: Number, like: Any) -> Any:
+    """Return the square root of a number, exact in the kind of `like` if that has any precision."""
+    if kind(like) not in EXACT:
+        return n ** .5
+    xp = namespace(like)
+    return xp.sqrt(xp.asarray(n))
 
 
 def _is_seed(rng):

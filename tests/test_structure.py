@@ -335,7 +335,7 @@ ALLOWED = {
     'oracle.catalogue.trained': {'stax', 'trees', 'oracle.catalogue.family', 'oracle.catalogue.given'},
     'oracle.catalogue.__init__': {'oracle.catalogue.family', 'oracle.catalogue.given', 'oracle.catalogue.images',
                                   'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
-    'oracle.definitions': {'stax', 'trees', 'oracle.certify', 'oracle.precision'},
+    'oracle.definitions': {'stax', 'trees', 'oracle.certify', 'oracle.precision', 'oracle.shaken'},
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.catalogue.family', 'oracle.certify',
                         'oracle.definitions'},
     'oracle.worker': {},

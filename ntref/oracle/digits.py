@@ -1,6 +1,7 @@
 """Numbers with digits that are sure: from exact arguments, by balls whose precision doubles until there are enough."""
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from math import ceil, log2
 from typing import Any
 
@@ -91,7 +92,7 @@ def exactly(a: Any, types: str = 'biufO') -> Any:
     if not is_array(a) or a.dtype.kind not in types:
         return a
     try:
-        return mapped(mpmath().convert, numpy.asarray(a))
+        return mapped(import_module('mpmath').mpmathify, numpy.asarray(a))          # `shaken` does not change it
     except (TypeError, ValueError) as e:
         raise TypeError(
             f'certify: expected arrays of real numbers or of mpmath.mpf, got {e}.') from e

@@ -86,11 +86,11 @@ class Network(Shown, abstract=True):
             if masks is None:
                 each_branch(lambda x: check_finite(x, 'the inputs'), inputs)
                 if self.elementwise:
-                    return self.apply(params, inputs, rng=rng, pattern=pattern)
+                    return self._step(params, inputs, rng, pattern=pattern)
             signal = tree_signal(shape, self.demand(Demand()), (pattern, pattern))
             if masks is None:
                 self.after(signal)
-                return self.apply(params, inputs, rng=rng, pattern=pattern)
+                return self._step(params, inputs, rng, pattern=pattern)
             check_found(mask_constant, masks)
             masked = each_branch(state, inputs, masks, signal)
             return each_branch(published, self._step(params, masked, rng, pattern=pattern))
@@ -101,7 +101,7 @@ class Network(Shown, abstract=True):
         Outputs are 0 where they are masked, and `out` says where that is.
         """
         if not is_masked(x):
-            return self.apply(params, x, rng=rng, **given)
+            return self._exactly(leaves(x)[0]).apply(params, x, rng=rng, **given)
         signal = each_branch(lambda h: h.signal, x)
         new = self.apply(params, each_branch(lambda h: h.value, x), rng=rng, mask=each_branch(lambda s: s.mask, signal),
                          **given)
@@ -181,16 +181,15 @@ class Network(Shown, abstract=True):
         with located(self):
             k = k if self.row_by_row else each_branch(lambda k: k.computed(), k)
             with beyond_range():
-                new = self._exactly(k).kernel(k)
+                new = self._exactly((k[0] if isinstance(k, (list, tuple)) else k).like).kernel(k)
             signal1, signal2 = k.signals if hasattr(k, 'signals') else (
                 each_branch(lambda k: k.signals[i], k) for i in (0, 1))
             out1 = self.after(signal1)
             out2 = out1 if signal2 is signal1 else self.after(signal2)
             return each_branch(lambda k, s1, s2: k.described(s1, s2).masked().in_range(), new, out1, out2)
 
-    def _exactly(self, k):
-        """Return the layer with its numbers converted to those that the arrays of the state compute with."""
-        like = (k[0] if isinstance(k, (list, tuple)) else k).like
+    def _exactly(self, like):
+        """Return the layer with its numbers converted to those that arrays such as `like` compute with."""
         if kind(like) not in EXACT:
             return self
         types = self.types()

@@ -11,12 +11,14 @@ from operator import itemgetter
 from examples import (
     ANYWHERE, FEATURES, FUNCTIONS, NETWORKS, NOT_LAYERS, NUMPY_ONLY, POSITIONS, WITHOUT_FINITE_NETWORK, draw,
     examples, has_finite_network, spatial_examples)
+import mpmath
 import numpy
 import pytest
 from kinds import to_kind, to_numpy
 from tolerances import assert_close
 
 from ntref import stax
+from ntref.oracle.shaken import shaken
 from ntref.stax import Dense, Erf, LayerNorm, Relu, serial
 from ntref.testing import (
     CONTRACTS, axes_of, empirical_ntk, laid_out, ntk_scale, scale, second_moment, taken)
@@ -151,6 +153,21 @@ def test_finite_networks_on_all_kinds(net, positions, kind, rng):
     dtype = 'float32' if kind == 'float32' else 'float64'
     assert_close(to_numpy(z).astype('float64'), expected, 'kinds: apply', max(abs(expected).max(initial=0.), 1.), dtype)
     assert (to_numpy(a) == x).all(), 'the input was changed'
+
+
+@flat
+def test_finite_networks_have_any_number_of_digits(net, positions, rng):
+    """No double that may stand for another number, such as 5 ** .5, meets numbers of mpmath."""
+    if not has_finite_network(net) or not entries(net, 'mpmath') or 'Elementwise' in repr(net):
+        return
+    x = draw(rng, net, 2, positions)
+    with mpmath.workdps(40):
+        params, a = (converted('mpmath', net.init_fn(1, x.shape)[1]), to_kind('mpmath', x))
+        exact = net.apply_fn(params, a, rng=5)
+        with shaken() as met:
+            found = net.apply_fn(params, a, rng=5)
+        errors = [abs(u - v) / (abs(v) + 1) for u, v in zip(found.ravel(), exact.ravel())]
+        assert max(errors, default=0) < 1e-30, met
 
 
 @flat

@@ -106,7 +106,7 @@ PREDICTIONS = [
 
 def parameters(net, shape, name):
     """Return parameters of the shapes that the network has, of another distribution than `init_fn` draws."""
-    return [singles(f'{name} {i}', *p.shape) * 2 for i, p in enumerate(leaves(net.init_fn(0, shape)[1]))]
+    return [singles(f'{name}, weights {i}', *p.shape) * 2 for i, p in enumerate(leaves(net.init_fn(0, shape)[1]))]
 
 
 STANDARD: dict[str, Any] = dict(parameterization='standard')
@@ -116,12 +116,12 @@ VECTORS = singles('vectors', 3, 2), singles('others', 2, 2)
 IMAGES = singles('images', 2, 3, 2, 2), singles('other images', 1, 3, 2, 2)
 FINITE = {
     'relu erf': (MLP, 'Dense, Relu, Erf', VECTORS),
-    'standard': (serial(Dense(4, 1.3, .4, **STANDARD), Relu(), Dense(2, 1.1, **STANDARD)), 'Dense, Relu', VECTORS),
+    'standard': (serial(Dense(8, 1.3, .4, **STANDARD), Relu(), Dense(2, 1.1, **STANDARD)), 'Dense, Relu', VECTORS),
     'gelu sin': (serial(Dense(3, 1.3, .4), Gelu(), Dense(3), Sin(), Dense(2)), 'Gelu, Sin', VECTORS),
     'residual': (serial(Dense(3, 1.3, .4), FanOut(2), parallel(serial(Relu(), Dense(3, 1.1, .2)), Identity()),
                         FanInSum(), Relu(), Dense(2)), 'FanInSum, FanOut, parallel', VECTORS),
     'norm': (serial(Dense(4, 1.3, .4), LayerNorm(eps=.1), Relu(), Dense(2)), 'LayerNorm', VECTORS),
-    'dropout, test': (serial(Dense(4, 1.3, .4), Relu(), Dropout(.5, 'test'), Dense(2)), 'Dropout', VECTORS),
+    'dropout, test': (serial(Dense(8, 1.3, .4), Relu(), Dropout(.5, 'test'), Dense(2)), 'Dropout', VECTORS),
     'conv, flat': (serial(CNN, Flatten(), Dense(2, 1.1, .2)), 'Conv, Flatten', IMAGES),
     'conv, mean': (serial(CNN, GlobalAvgPool(), Dense(2, 1.1, .2)), 'Conv, GlobalAvgPool', IMAGES),
 }

@@ -14,7 +14,7 @@ from math import prod
 from typing import Any, Callable
 
 from ...arguments import as_whole, suggestion
-from ...arrays import namespace
+from ...arrays import namespace, root_like
 from ...duals.geometry import Cov
 from ...recursion.positions import matrices, zipped
 from ...recursion.signal import Signal
@@ -278,7 +278,7 @@ class GlobalSelfAttention(Mixing):
         heads = xp.moveaxis(xp.matmul(G, xp.matmul(values[:, None], W_v)), 1, -1)
         heads = heads.reshape(len(h), *signal.positions, W_o.shape[0])
         N = W_o.shape[0] * values.shape[-1]
-        z = self.W_out_std * self.W_value_std / N ** .5 * xp.matmul(heads, W_o)
+        z = self.W_out_std * self.W_value_std / root_like(N, W_o) * xp.matmul(heads, W_o)
         z = xp.moveaxis(z, (0, -1), (signal.axes.batch, signal.axes.channel))
         return z if self.b_std is None else z + self.b_std * b
 
@@ -287,7 +287,7 @@ class GlobalSelfAttention(Mixing):
         xp = namespace(seen, W_k)
         keys = xp.matmul(seen[:, None], W_k)                    # (N, heads, positions, d)
         queries = keys if self.linear_scaling else xp.matmul(seen[:, None], W_q)
-        d = self.n_chan_key if self.linear_scaling else self.n_chan_key ** .5
+        d = self.n_chan_key if self.linear_scaling else root_like(self.n_chan_key, keys)
         a = self.W_query_std * self.W_key_std / (seen.shape[-1] * d)
         return self._weights(a * xp.matmul(queries, xp.moveaxis(keys, -1, -2)), mask)
 

@@ -112,7 +112,7 @@ class Selu(Nonlinearity):
     scales = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
     def phi(self, xp: Any, z: Array) -> Array:
-        scale, alpha = self.scales
+        scale, alpha = exact(self.scales, z)
         return scale * (xp.maximum(z, 0) + alpha * xp.expm1(xp.minimum(z, 0)))
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import duals
 from ...arguments import as_number, as_whole
-from ...arrays import exact, namespace, untraced
+from ...arrays import exact, namespace, root_like, untraced
 from ...duals import generic
 from ...duals.geometry import Cov
 from ...duals.pair import Pair
@@ -64,7 +64,7 @@ class Sigmoid_like(Nonlinearity):
     slopes = .5, 1 / 2.4020563531719796, .5
 
     def phi(self, xp: Any, z: Array) -> Array:
-        a, b, c = self.slopes
+        a, b, c = exact(self.slopes, z)
         return a * xp.erf(b * z) + c
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
@@ -92,8 +92,8 @@ class Gelu(Nonlinearity):
 
     def phi(self, xp: Any, z: Array) -> Array:
         if self.approximate:
-            return z * (1 + xp.tanh((2 / xp.pi) ** .5 * (z + .044715 * z ** 3))) / 2
-        return z * (1 + xp.erf(z / 2 ** .5)) / 2
+            return z * (1 + xp.tanh(root_like(2 / xp.pi, z) * (z + exact(.044715, z) * z ** 3))) / 2
+        return z * (1 + xp.erf(z / root_like(2, z))) / 2
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.gelu(p)
@@ -226,7 +226,7 @@ class Rbf(Nonlinearity):
             raise ValueError(f'Rbf: expected gamma >= 0, got {self.gamma}.')
 
     def phi(self, xp: Any, z: Array) -> Array:
-        return 2 ** .5 * xp.sin((2 * self.gamma) ** .5 * z + xp.pi / 4)
+        return root_like(2, z) * xp.sin(root_like(2 * self.gamma, z) * z + xp.pi / 4)
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.rbf(p, self.gamma)
@@ -309,7 +309,7 @@ class _Power(Nonlinearity, abstract=True):
         value = 0 * z
         for c in reversed(self.coef):
             value = value * z + c
-        return value / self.norm2 ** .5
+        return value / root_like(self.norm2, z)
 
     def dual(self, p: Pair) -> tuple[Cov, Array]:
         return duals.polynomial(p, self.coef, self.norm2)

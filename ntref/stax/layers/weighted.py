@@ -1,6 +1,6 @@
 """The base class of layers with weights: parameterizations, and what weights do to a state."""
 from ...arguments import as_number, suggestion
-from ...arrays import exact
+from ...arrays import exact, root_like
 from ..layer import Layer
 
 __all__ = ['Weighted']
@@ -77,9 +77,9 @@ class Weighted(Layer, abstract=True):
     def _scaled(self, Wh, b, n):
         """Return z, computed from the product W h over n inputs and the bias b."""
         if self._is_standard:
-            z = Wh / self.s[0] ** .5
+            z = Wh / root_like(self.s[0], Wh)
             return z if self.b_std is None else z + b
-        z = self.W_std / n ** .5 * Wh
+        z = self.W_std / root_like(n, Wh) * Wh
         return z if self.b_std is None else z + self.b_std * b
 
     def _affine(self, k, sums=None, total=None, taps=1):
