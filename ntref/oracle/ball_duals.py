@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 from ..balls import Undecided, ball, flint, root
 from ..stax import Layer
+from .ball_integrals import SMOOTH, smooth
+from .ball_kinks import elu, hard_tanh, kinked, relu6, selu
 
 __all__ = ['BALL_DUALS', 'ball_dual']
 
@@ -268,6 +270,11 @@ BALL_DUALS: dict[str, Callable] = {
     'Polynomial': _of_coefficients,
     'Monomial': _of_coefficients,
     'Hermite': _of_coefficients,
+    'HardTanh': lambda layer: (kinked, (hard_tanh(),)),
+    'Relu6': lambda layer: (kinked, (relu6(),)),
+    'Elu': lambda layer: (kinked, (elu(_number(layer.alpha)),)),
+    'Selu': lambda layer: (kinked, (selu(*map(_number, layer.scales)),)),
+    **dict.fromkeys(SMOOTH, lambda layer: (smooth, (layer.name,))),
 }
 """Name of a layer: a function of the layer that gives its formula and the parameters of that."""
 
