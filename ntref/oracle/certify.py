@@ -117,7 +117,7 @@ def _certified(net, x1, x2, get, digits, progress, proof, options):
     doubles = _whole(changed(net, in_doubles), *tree_map(lambda a: rounded(a, 'float64'), exact), names)
     singles = _in_singles(net, exact, names, doubles)
     compared = None
-    if can_prove(net, (x1, x2), options, proof):
+    if can_prove(net, (x1, x2), proof):
         try:
             compared = _by_balls(net, exact, names, asked, progress)
         except (Inexact, Undecided):
@@ -142,9 +142,9 @@ def _by_balls(net, exact, names, asked, progress):
     Undecided : MAX_BITS bits are too few.
     Inexact : a formula has doubles that may stand for other numbers.
     """
-    inputs = exact_balls(exact[:2])
+    x1, x2, options = exact_balls(exact)
     return proved_digits(
-        lambda: _kernels(in_balls(net), *inputs, exact[2], names, progress), asked,
+        lambda: _kernels(in_balls(net), x1, x2, options, names, progress), asked,
         f'certify: expected a kernel that balls of {MAX_BITS} bits can prove to {asked} digits, got '
         'wider ones. Take proof=False for an estimate.')
 

@@ -16,10 +16,9 @@ from ..arrays import is_array, load
 from ..balls import Undecided, flint, to_mpmath
 from ..duals.geometry import Cov
 from ..recursion.kernel import Kernel
-from ..recursion.signal import Demand
 from ..recursion.state import State
-from ..stax import Identity, Layer, serial
-from ..trees import tree_map
+from ..stax import Identity, Layer, MaskedArray, serial
+from ..trees import leaves, tree_map
 from ..types import Tree
 from .ball_duals import BALL_DUALS, ball_dual
 from .precision import mpmath
@@ -30,6 +29,7 @@ __all__ = ['bits', 'can_prove', 'exact_balls', 'in_balls', 'midpoints', 'unprove
 LINEAR = frozenset("""
     serial parallel Identity Dense Conv ConvTranspose ConvLocal Flatten AvgPool SumPool GlobalAvgPool GlobalSumPool
     LayerNorm RMSNorm FanOut FanInSum FanInConcat FanInProd repeat Dropout
+    GlobalSelfAttention DotGeneral Aggregate Index ImageResize
 """.split())
 """Layers that compute on balls with sums, products, quotients and roots alone, and take no function of the user."""
 
@@ -47,11 +47,12 @@ def unproved(net: Layer) -> list[str]:
 
 
 def _is_known(layer):
-    """True if a layer is one of those that are proved, and not another class of the same name."""
-    return layer.name in LINEAR | BALL_DUALS.keys() and type(layer) is type(layer).registry[layer.name]
+    """True if a layer is one of those that are proved, not another class of that name, and takes no function."""
+    is_named = layer.name in LINEAR | BALL_DUALS.keys() and type(layer) is type(layer).registry[layer.name]
+    return is_named and not any(callable(getattr(layer, f.name)) for f in fields(layer))
 
 
-def can_prove(net: Layer, inputs: tuple, options: dict, proof: bool | None) -> bool:
+def can_prove(net: Layer, inputs: tuple, proof: bool | None) -> bool:
     """Return whether kernels are proved: all that can be if proof is None; TypeError if it is True and they cannot be.
 
     Raises
@@ -61,8 +62,8 @@ def can_prove(net: Layer, inputs: tuple, options: dict, proof: bool | None) -> b
     if proof is False:
         return False
     missing = [f'layer {name}' for name in unproved(net)]
-    missing += [f'option {name}' for name, value in options.items() if name != 'diagonal_spatial' and value is not None]
-    missing += [f'{type(x).__name__} of inputs' for x in inputs if not (x is None or is_array(x) and x.size)]
+    arrays = (x.masked_value if isinstance(x, MaskedArray) else x for x in leaves(inputs) if x is not None)
+    missing += [f'{type(x).__name__} of inputs' for x in arrays if not (is_array(x) and x.size)]
     if proof is None:
         return not missing and find_spec('flint') is not None
     flint()
@@ -75,15 +76,18 @@ def can_prove(net: Layer, inputs: tuple, options: dict, proof: bool | None) -> b
 
 def in_balls(net: Layer) -> Layer:
     """Return a network like `net` whose kernel_fn takes arrays of balls, for the working precision of the moment."""
-    return serial(variant(Identity(), demand=_without_gaps, kernel=_entered), changed(net, _proved))
+    first = variant(Identity(), demand=_without_gaps, kernel=_entered, several=net.several)
+    return serial(first, changed(net, _proved))
 
 
-def _without_gaps(self: Layer, demand: Demand) -> Demand:
-    return replace(demand, gap=False, area=False)
+def _without_gaps(self: Layer, demand: Tree) -> Tree:
+    return tree_map(lambda one: replace(one, gap=False, area=False), demand)
 
 
 def _entered(self: Layer, k: Any) -> Any:
-    """Return the first state as one that carries covariances alone."""
+    """Return the first state, or states, as such that carry covariances alone."""
+    if isinstance(k, (list, tuple)):
+        return [_entered(self, one) for one in k]
     covs = {name: Cov(cov.k) if isinstance(cov := getattr(k, name), Cov) else cov for name in _FIELDS}
     return _Covariances.of(**covs)
 
@@ -115,6 +119,8 @@ def _proved(part: Any) -> Any:
 def exact_balls(inputs: Tree) -> Tree:
     """Return arrays of `mpmath.mpf` in a tree as arrays of balls of radius 0; all else is unchanged."""
     def converted(a):
+        if isinstance(a, MaskedArray):
+            return replace(a, masked_value=converted(a.masked_value))
         return load('flint').asarray(a) if is_array(a) and a.dtype.hasobject else a
     return tree_map(converted, inputs)
 

@@ -430,17 +430,51 @@ def test_sums_are_nested_integrals(layer):
 
 def test_what_is_proved():
     user = Elementwise(lambda z: z, lambda a, b, c: a)
-    net = serial(Dense(8), Tanh(), Dense(8), user, Dense(8), Relu(), stax.GlobalSelfAttention(8, 8, 2, 2))
+    attention = stax.GlobalSelfAttention(8, 8, 2, 2, pos_emb_type='SUM', pos_emb_decay_fn=lambda d: d)
+    net = serial(Dense(8), Tanh(), Dense(8), user, Dense(8), Relu(), attention)
     assert unproved(net) == ['Elementwise', 'GlobalSelfAttention'] and unproved(serial(Conv(8, (2,)), Relu())) == []
     x = numpy.array([[.25, .125]])
     with pytest.raises(TypeError, match='got layer Elementwise. Take proof=None'):
         certify(serial(Dense(8), user), x, proof=True)
-    with pytest.raises(TypeError, match='list of inputs'):
-        certify(serial(stax.parallel(Dense(8), Dense(8)), stax.FanInSum()), [x, x], proof=True)
-    with pytest.raises(TypeError, match='option mask_constant'):
-        certify(serial(Dense(8), Relu()), x, mask_constant=.125, proof=True)
+    with pytest.raises(TypeError, match='got ndarray of inputs'):
+        certify(serial(Dense(8), Relu()), x[:0], proof=True)
+    assert not certify(serial(Dense(8), Relu()), x[:0]).proved
     assert not certify(serial(Dense(8), user), x, digits=10).proved
     assert certify(serial(Dense(8), Relu()), x).proved
+
+
+SEQUENCE = serial(Conv(8, (3,), padding='SAME', W_std=1.1, b_std=.3), Relu(), Conv(8, (3,), padding='SAME'), Erf())
+ENDS = {'pool': (stax.GlobalAvgPool(), Dense(1)), 'flat': (stax.AvgPool((2,)), stax.Flatten(), Dense(1)),
+        'attention': (stax.GlobalSelfAttention(3, 3, 2, 3), stax.GlobalAvgPool()), 'resize': (
+            stax.ImageResize((-1, 3, -1), 'cubic'), stax.Index((slice(None), slice(1, None))), stax.Flatten()),
+        'product': (Conv(8, (1,)), stax.DotGeneral(rhs=-1.5), Relu(), stax.GlobalAvgPool())}
+GRAPH = serial(Dense(8), Relu(), stax.Aggregate(1), stax.GlobalAvgPool(), Dense(1))
+TWO = serial(stax.parallel(serial(Dense(8), Relu(), Dense(8, .7)), Dense(8)), stax.FanInSum(), Relu(), Dense(1))
+
+
+def sequences():
+    x = numpy.random.default_rng(5).standard_normal((3, 4, 2))
+    x[1, 2:] = x[2, 1] = 9.
+    edges = numpy.array([[[0, 1, 1, 0], [1, 0, 0, 0], [1, 0, 1, 1], [0, 0, 1, 0]]] * 3)
+    yield from [(name, serial(SEQUENCE, *end), x, x[:2], {}) for name, end in ENDS.items()]
+    yield from [(f'{name}, masked', serial(SEQUENCE, *ENDS[name]), x, None, {'mask_constant': 9.})
+                for name in ('pool', 'flat', 'attention')]
+    yield 'masked array', serial(SEQUENCE, *ENDS['pool']), stax.MaskedArray(x, x == 9.), None, {}
+    yield 'graph', GRAPH, x, None, {'pattern': edges}
+    yield 'two graphs', GRAPH, x, x[:2], {'pattern': (edges, edges[:2])}
+    yield 'list', TWO, [x[:, 0], x[:, 1]], None, {}
+    yield 'positions', SEQUENCE, x, None, {'diagonal_spatial': True}
+
+
+@pytest.mark.parametrize('net, x1, x2, options', [pytest.param(*case, id=name) for name, *case in sequences()])
+def test_layers_masks_graphs_and_lists(net, x1, x2, options):
+    """Proofs and estimates agree, and so do doubles."""
+    proved, other = (certify(net, x1, x2, ('nngp', 'ntk'), 15, proof=proof, **options) for proof in (True, False))
+    for a, b in zip(proved, other):
+        assert a.proved and not b.proved and a.digits == b.digits == 15
+        with mp.workdps(60):
+            assert (abs(a.values - b.values) <= a.bound + b.bound).all()
+        assert numpy.allclose(a.got64, a.float64, rtol=1e-13, atol=1e-14)
 
 
 def test_a_class_of_the_same_name_is_not_proved():
