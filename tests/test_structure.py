@@ -337,7 +337,7 @@ ALLOWED = {
                                   'oracle.catalogue.trained', 'oracle.catalogue.vectors'},
     'oracle.definitions': {'stax', 'trees', 'oracle.certify', 'oracle.precision', 'oracle.shaken'},
     'oracle.generate': {'engine.run', 'oracle.cases', 'oracle.catalogue', 'oracle.catalogue.family', 'oracle.certify',
-                        'oracle.definitions'},
+                        'oracle.certify_predict', 'oracle.definitions', 'oracle.proved_predictions', 'stax'},
     'oracle.worker': {},
     'oracle.adapter': {'oracle.worker'},
     'oracle.predictions': {},

@@ -68,7 +68,8 @@ def _shown(case):
         for name, a in values.kernels.items():
             yield from _named(f'{name} after {values.place or "the layer"}, {values.layer}', a)
     for name, a in case.expected.items():
-        yield from _named(f'{name} expected, {case.sure} digits certified, {case.wanted("float64"):.0f} asked for', a)
+        digits = f'{case.sure} digits {case.basis}, {case.wanted("float64"):.0f} asked for'
+        yield from _named(f'{name} expected, {digits}', a)
     if case.note:
         yield f'note      {case.note}'
 

@@ -48,6 +48,7 @@ class Case:
     scale : dict              the scale of errors, where a value is smaller than it; broadcasts against the value.
     tolerance : dict          largest error, {'float64': 1e-13, 'float32': 1e-5}; other dtypes are not asked for.
     sure : int                digits of `expected` that were certified, before rounding.
+    basis : str               'proved', by balls: docs/oracle.md#what-is-proved; or 'estimated: ...' and why.
     note : str                why digits are lost, where they are.
 
     Examples
@@ -66,6 +67,7 @@ class Case:
     scale: dict
     tolerance: dict
     sure: int = 0
+    basis: str = ''
     note: str = field(default='')
 
     def __str__(self):
@@ -223,6 +225,7 @@ def _case(row, arrays):
         scale={key: arrays[f'{name}/scale/{key}'] for key in row['expected']},
         tolerance=dict(CLASSES[row['tolerance']]),
         sure=row['sure'],
+        basis=row['basis'],
         note=row['note'])
 
 

@@ -53,6 +53,7 @@ def _described(case):
         'scale': case.scale,
         'tolerance': case.tolerance,
         'sure': case.sure,
+        'basis': case.basis,
         'note': case.note,
         'inside': [values._asdict() for values in values_inside(case)],
     }

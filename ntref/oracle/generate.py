@@ -11,31 +11,36 @@ import warnings
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
 
 from ..engine.run import shown
+from ..stax import from_spec
 from .cases import DATA, VERSION
 from .catalogue import INPUTS, catalogue
 from .catalogue.family import Definition
 from .certify import certify
+from .certify_predict import certify_predict
 from .definitions import PREDICTIONS, empirical, settled
+from .proved_predictions import PROVED
 
-__all__ = ['certified', 'generate', 'main', 'same']
+__all__ = ['arguments', 'certified', 'generate', 'main', 'same']
 
+BY_PROOF = 'proved'
 WRITE_SECONDS = 20.     # seconds between two writes of the files
 
 
 # ------------------------------------------------------------------ the values of a case
 
 def certified(
-        definition: Definition) -> tuple[dict[str, numpy.ndarray], dict[str, numpy.ndarray], int]:
-    """Return ({name: float64 array, correctly rounded}, {name: scale}, digits that are sure).
+        definition: Definition) -> tuple[dict[str, numpy.ndarray], dict[str, numpy.ndarray], int, str]:
+    """Return ({name: float64 array, correctly rounded}, {name: scale}, digits that are sure, why they are).
 
     Raises
     ------
-    ArithmeticError : fewer digits are sure than the definition asks for.
+    ArithmeticError : fewer digits are sure than the definition asks for, or a proof has others.
     """
     return VALUES[definition.kind](definition, inputs_of(definition), dict(definition.options))
 
@@ -64,15 +69,38 @@ def _kernels(definition, given, options):
             raise ArithmeticError(f'{definition.name}: {e}') from e
     scale = _scales(definition.net, x1, x2, names, pattern, options)
     values = {k.name: k.float64 for k in found}
-    return values, scale, min(k.digits for k in found)
+    is_proved = all(k.proved for k in found)
+    return values, scale, min(k.digits for k in found), BY_PROOF if is_proved else 'estimated: a function of the user'
 
 
 def _predictions(definition, given, options):
-    return _by_definition(definition, lambda: PREDICTIONS[options['function']](given, options))
+    values, scale, sure = _by_definition(definition, lambda: PREDICTIONS[options['function']](given, options))
+    if options['function'] not in PROVED:
+        return values, scale, sure, 'estimated: no proof of differential equations'
+    for name, found in certify_predict(**arguments(given, options), digits=definition.digits)._asdict().items():
+        if not (found.proved and (found.float64 == values[name]).all()):
+            raise ArithmeticError(f'{definition.name}: expected {name} {values[name]}, got {found}.')
+    return values, scale, sure, BY_PROOF
+
+
+def arguments(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `certify_predict` for inputs and options of a case."""
+    found = {**given, **options}
+    if 'nngp_train_train' in found:
+        for pair in 'train_train', 'test_train', 'test_test':
+            found[f'k_{pair}'] = SimpleNamespace(nngp=found.pop(f'nngp_{pair}'), ntk=found.pop(f'ntk_{pair}'))
+        if not found.get('compute_cov'):
+            del found['k_test_test']
+    if 'spec' in found:
+        found['net'] = from_spec(found.pop('spec'))
+    if 'ntk_train_train' in found:
+        found['k_train_train'] = found.pop('ntk_train_train')
+    return found
 
 
 def _finite(definition, given, options):
-    return _by_definition(definition, lambda: empirical(definition.net, given, options))
+    found = _by_definition(definition, lambda: empirical(definition.net, given, options))
+    return *found, 'estimated: derivatives by differences'
 
 
 def _by_definition(definition, compute):
@@ -201,8 +229,8 @@ def generate(select: str = '*', everything: bool = False, progress: bool | None 
     saved = time.monotonic()
     try:
         for done, d in enumerate(shown(progress, 'case')(wanted)):
-            values, scale, sure = certified(d)
-            kept[d.name] = rows[d.name] | {'expected': list(values), 'sure': sure}
+            values, scale, sure, basis = certified(d)
+            kept[d.name] = rows[d.name] | {'expected': list(values), 'sure': sure, 'basis': basis}
             given = inputs_of(d)
             for name, at in rows[d.name]['inputs'].items():
                 if isinstance(at, list):
@@ -224,15 +252,15 @@ def _is_known(rows, known, name):
 
 
 def _kept(row, known):
-    return row | {'expected': known['expected'], 'sure': known['sure']}
+    return row | {name: known[name] for name in ('expected', 'sure', 'basis')}
 
 
 def same(
         definition: Definition, known: Mapping[str, Any],
         arrays: Mapping[str, numpy.ndarray]) -> bool:
     """True if the existing case is what its definition gives, with values equal to the last bit."""
-    values, scale, sure = certified(definition)
-    row = row_of(definition) | {'expected': list(values), 'sure': sure}
+    values, scale, sure, basis = certified(definition)
+    row = row_of(definition) | {'expected': list(values), 'sure': sure, 'basis': basis}
     if known.get(definition.name) != row:
         return False
     for name, a in values.items():

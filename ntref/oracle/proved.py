@@ -49,7 +49,8 @@ def unproved(net: Layer) -> list[str]:
 def _is_known(layer):
     """True if a layer is one of those that are proved, not another class of that name, and takes no function."""
     is_named = layer.name in LINEAR | BALL_DUALS.keys() and type(layer) is type(layer).registry[layer.name]
-    return is_named and not any(callable(getattr(layer, f.name)) for f in fields(layer))
+    given = [getattr(layer, f.name) for f in fields(layer)]
+    return is_named and not any(callable(value) and not isinstance(value, Layer) for value in given)
 
 
 def can_prove(net: Layer, inputs: tuple, proof: bool | None) -> bool:

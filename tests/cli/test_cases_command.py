@@ -72,7 +72,8 @@ def test_files_have_the_cases_to_the_last_bit(select, ending, read, tmp_path, ca
     for case, row in zip(cases, read(path), strict=True):
         assert (row['name'], row['kind'], row['layers'], row['spec']) == (
             case.name, case.kind, list(case.layers), case.spec)
-        assert (row['tolerance'], row['sure'], row['note']) == (case.tolerance, case.sure, case.note)
+        assert (row['tolerance'], row['sure'], row['basis'], row['note']) == (
+            case.tolerance, case.sure, case.basis, case.note)
         numpy.testing.assert_equal(row['options'], case.options)
         for what in ('inputs', 'expected', 'scale'):
             numpy.testing.assert_equal(row[what], getattr(case, what), strict=True)

@@ -299,6 +299,10 @@ def test_all_but_a_few_are_exact():
     assert sum(classes.values()) == len(CASES)
     assert all(case.note for case in CASES if case.tolerance == CLASSES['halved'])
     assert all(case.sure >= 30 or case.layers[0] in SMOOTH and case.sure >= 20 for case in CASES)
+    ode = {case.name for case in CASES if case.options.get('function') == 'gradient_descent'}
+    for case in CASES:
+        why = {'empirical': 'estimated: derivatives by differences'}.get(case.kind, 'proved')
+        assert case.basis == ('estimated: no proof of differential equations' if case.name in ode else why)
 
 
 def test_the_data_are_small_and_plain():

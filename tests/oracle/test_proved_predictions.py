@@ -7,11 +7,11 @@ import numpy
 import pytest
 from mpmath import mp
 
-from ntref import stax
 from ntref.arrays import load
 from ntref.balls import Ball, Undecided, ball, to_mpmath
 from ntref.oracle import ball_matrices, certify, certify_predict, conformance_cases, digits, proved_predictions
 from ntref.oracle.digits import proved_digits
+from ntref.oracle.generate import arguments
 from ntref.oracle.proved import bits, exact_balls
 from ntref.predict import NotPSDError
 from ntref.stax import Dense, Elementwise, Erf, Relu, serial
@@ -314,28 +314,12 @@ CASES = [case for function in (
     'gradient_descent_mse', 'gradient_descent_mse_steps', 'gp_inference', 'gradient_descent_mse_ensemble',
     'max_learning_rate')
     for case in conformance_cases(f'dynamics/{function}/*')]
-PAIRS = 'train_train', 'test_train', 'test_test'
-
-
-def arguments(case):
-    """Return those of certify_predict for a case of the suite."""
-    given = {**case.inputs, **case.options}
-    if 'nngp_train_train' in given:
-        for pair in PAIRS:
-            given[f'k_{pair}'] = SimpleNamespace(nngp=given.pop(f'nngp_{pair}'), ntk=given.pop(f'ntk_{pair}'))
-        if not given.get('compute_cov'):
-            del given['k_test_test']
-    if 'spec' in given:
-        given['net'] = stax.from_spec(given.pop('spec'))
-    if 'ntk_train_train' in given:
-        given['k_train_train'] = given.pop('ntk_train_train')
-    return given
 
 
 @pytest.mark.parametrize('case', CASES, ids=str)
 def test_cases_of_the_suite(case):
     """Their values were computed twice in mpmath, by other formulas: to the last bit."""
-    found = certify_predict(**arguments(case))._asdict()
+    found = certify_predict(**arguments(case.inputs, case.options))._asdict()
     assert found.keys() == case.expected.keys()
     for name, one in found.items():
         assert one.proved and (one.float64 == case.expected[name]).all(), name
