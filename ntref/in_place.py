@@ -1,7 +1,7 @@
 """Steps that write into an array which nobody else holds, where autograd does not trace it."""
 from typing import Any
 
-from .arrays import kind, namespace
+from .arrays import TRACED, kind, namespace
 from .types import Array, Number
 
 __all__ = ['blanked', 'divided', 'increased', 'scaled']
@@ -9,7 +9,7 @@ __all__ = ['blanked', 'divided', 'increased', 'scaled']
 
 def _takes(a, b):
     """True if a is an array of NumPy's into which a result with b can be written."""
-    return kind(a) == 'numpy' and kind(b) != 'autograd'
+    return kind(a) == 'numpy' and kind(b) not in TRACED
 
 
 def scaled(a: Array, w: Number, is_spare: bool) -> Array:
@@ -38,7 +38,7 @@ def blanked(a: Any, where: Any, is_spare: bool) -> Any:
 
 def increased(a: Any, b: Any, where: Any = None) -> Any:
     """Add b to a, or to a[where], in place; return a, or a new array if autograd traces a or b."""
-    if 'autograd' in (kind(a), kind(b)):
+    if kind(a) in TRACED or kind(b) in TRACED:
         return a + b if where is None else namespace(a, b).patch(a, where, a[where] + b)
     if where is None:
         a += b

@@ -1,4 +1,5 @@
 """Errors for objects mistaken for arrays, with advice: masked arrays, matrices, tables, tensors, a `Kernel`, lists."""
+from functools import lru_cache
 from typing import Any
 
 import numpy
@@ -12,7 +13,13 @@ PLAIN = numpy.ndarray, numpy.memmap
 
 def is_followed(a: Any) -> bool:
     """True if `a` is one of autograd's boxes; autograd is not imported for the check."""
-    return _library(a) == 'autograd'
+    of_type: Any = type(a)
+    return _is_box(of_type)
+
+
+@lru_cache(maxsize=256)
+def _is_box(of_type):
+    return any(base.__module__.partition('.')[0] == 'autograd' for base in of_type.__mro__)
 
 
 def _library(a):

@@ -29,6 +29,8 @@ ALLOWED = {
     'of_mpmath': {'arrays'},
     'balls': {'arrays', 'of_mpmath'},
     'symbols': {'arrays'},
+    'einsums': {'arrays'},
+    'autograd_on_device': {'arrays', 'einsums'},
     'in_place': {'arrays', 'types'},
     'ranges': {'arrays'},
     'arguments': {'arrays', 'no_arrays', 'types'},
@@ -235,7 +237,7 @@ ALLOWED = {
     'empirical.trees': {'arguments', 'no_arrays', 'trees', 'types'},
     'empirical.pairing': {'arrays', 'types'},
     'empirical.cost': {},
-    'empirical.pullbacks': {},
+    'empirical.pullbacks': {'einsums'},
     'empirical.record': {'once', 'trees', 'empirical.cost', 'empirical.pullbacks'},
     'empirical.given': {'arguments', 'once', 'trees', 'types', 'empirical.cost'},
     'empirical.side': {'arguments', 'no_arrays', 'once', 'trees', 'types', 'empirical.cost', 'empirical.given',
@@ -248,7 +250,7 @@ ALLOWED = {
                            'empirical.trees'},
     'empirical.taylor': {'arguments', 'trees', 'types'},
     'empirical.check': {'empirical.given', 'empirical.products', 'empirical.side'},
-    'empirical.rules': {'types', 'empirical.pullbacks', 'empirical.record'},
+    'empirical.rules': {'einsums', 'types', 'empirical.pullbacks', 'empirical.record'},
     'empirical.weights': {'types', 'empirical.record'},
     'empirical.plan': {'once', 'empirical.record', 'empirical.rules', 'empirical.side', 'empirical.weights'},
     'empirical.structured': {'empirical.cost', 'empirical.jacobian', 'empirical.pairing', 'empirical.plan',
@@ -385,8 +387,8 @@ SHARED = 'embedding', 'gaussian', 'mixing', 'nonlinearity', 'sliding', 'weighted
 
 ARRAY_LIBRARIES = dict.fromkeys((
     'types', 'no_arrays', 'ranges', 'keep', 'duals.angle', 'duals.fast', 'duals.generic',
-    'arrays', 'of_mpmath', 'balls', 'arguments', 'quadrature.panels', 'quadrature.expectation', 'quadrature.kinks',
-    'engine.batch',
+    'arrays', 'of_mpmath', 'balls', 'arguments', 'einsums', 'quadrature.panels', 'quadrature.expectation',
+    'quadrature.kinks', 'engine.batch',
     'engine.archive', 'engine.chunks', 'engine.forms', 'engine.sink', 'engine.store', 'predict.equations',
     'predict.flow', 'predict.hyperparameters', 'predict.laplace', 'predict.loss', 'predict.network_evidence',
     'predict.ode', 'predict.out_of_core', 'predict.preconditioner', 'predict.iterative', 'predict.iterative_gaussian',
@@ -403,13 +405,14 @@ ARRAY_LIBRARIES = dict.fromkeys((
         'followed kernels'.split()), *(
         f'estimators.{name}' for name in
         'inputs ridges solved base regressors calibration classifiers kept kernel'.split())), {'numpy'}) | {
+    'autograd_on_device': {'numpy', 'cupy', 'cupyx'},
     'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
     'duals.written': {'cupy'},
     'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {
-    'in_place': 3,              # arrays of NumPy, not followed by autograd, are written into
+    'in_place': 4,              # arrays of NumPy, not followed by autograd, are written into
     'derivatives': 1,           # does autograd follow it?
     'arguments': 3,             # a number of which kinds; a traced constant stays
     'oracle.around': 1,         # a layer of the user's is tried with NumPy arrays

@@ -15,8 +15,9 @@ import numpy
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import logsumexp
 
+from ..einsums import einsum_terms
 from ..types import Shape
-from .pullbacks import einsum_terms, pullback
+from .pullbacks import pullback
 from .record import raw
 
 __all__ = ['Use', 'use_of']

@@ -40,10 +40,11 @@ from ntref import arrays
 # ------------------------------------------------------------------ what is offered, with CuPy's own argument names
 
 UFUNCS = dict.fromkeys("""
-    sqrt exp expm1 log log1p sin cos sinh tanh abs absolute sign isfinite negative positive invert
+    sqrt exp expm1 log log1p sin cos sinh cosh tanh abs absolute sign isfinite isnan negative positive invert floor
+    logical_not square conjugate
 """.split(), 1) | dict.fromkeys("""
     arctan2 hypot maximum minimum add subtract multiply divide true_divide floor_divide remainder power
-    less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor
+    less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor logical_and logical_or
 """.split(), 2)
 UFUNC_KEYWORDS = 'out dtype casting'
 SPECIAL = 'erf', 'erfcx'
@@ -71,6 +72,27 @@ FUNCTIONS = {
     'cupy.stack': 'tup axis out dtype casting',
     'cupy.nonzero': 'a',
     'cupy.unique': 'ar return_index return_inverse return_counts axis',
+    'cupy.shape': 'a',
+    'cupy.ndim': 'a',
+    'cupy.size': 'a axis',
+    'cupy.result_type': '*arrays_and_dtypes',
+    'cupy.iscomplexobj': 'x',
+    'cupy.real': 'val',
+    'cupy.transpose': 'a axes',
+    'cupy.swapaxes': 'a axis1 axis2',
+    'cupy.squeeze': 'a axis',
+    'cupy.ravel': 'a order',
+    'cupy.repeat': 'a repeats axis',
+    'cupy.zeros_like': 'a dtype order subok shape',
+    'cupy.ones_like': 'a dtype order subok shape',
+    'cupy.astype': 'x dtype copy',
+    'cupy.dot': 'a b out',
+    'cupy.max': 'a axis out keepdims',
+    'cupy.min': 'a axis out keepdims',
+    'cupy.prod': 'a axis dtype out keepdims',
+    'cupy.tril': 'm k',
+    'cupy.triu': 'm k',
+    'cupyx.scatter_add': 'a slices value',
     'cupy.linalg.cholesky': 'a',
     'cupy.linalg.eigh': 'a UPLO',
     'cupyx.scipy.linalg.solve_triangular': 'a b trans lower unit_diagonal overwrite_b check_finite',
@@ -228,7 +250,15 @@ def _solve_triangular(a, b, trans=0, lower=False, unit_diagonal=False, overwrite
 
 
 def _reshape(a, newshape, order='C'):
-    return numpy.reshape(a, newshape, order=order)
+    return numpy.reshape(a, newshape, order=order if len(order) else 'C')           # None has no length: TypeError
+
+
+def _ravel(a, order='C'):
+    return numpy.ravel(a, order=order if len(order) else 'C')
+
+
+def _scatter_add(a, slices, value):
+    numpy.add.at(a, slices, value)
 
 
 def _concatenate(join):
@@ -239,6 +269,8 @@ def _concatenate(join):
 
 IMPLEMENTATIONS = {
     'cupy.reshape': _reshape,
+    'cupy.ravel': _ravel,
+    'cupyx.scatter_add': _scatter_add,
     'cupy.concatenate': _concatenate(numpy.concatenate),
     'cupy.stack': _concatenate(numpy.stack),
     'cupy.linalg.cholesky': _cholesky,
