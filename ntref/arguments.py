@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 import numpy
 
-from .arrays import EXACT, TRACED, kind
+from .arrays import EXACT, TRACED, is_on_device, kind
 from .no_arrays import check_entries
 from .types import Number
 
@@ -154,7 +154,7 @@ def as_wholes(values: Any, name: str, least: int) -> tuple[int, ...]:
 
 
 def check_finite(value: Any, name: str) -> None:
-    """Refuse a NumPy array or number that has NaN or infinity in it; other objects pass.
+    """Refuse an array of NumPy or CuPy, or a number, that has NaN or infinity in it; other objects pass.
 
     Raises
     ------
@@ -162,8 +162,8 @@ def check_finite(value: Any, name: str) -> None:
         Both messages say `name`.
     """
     check_entries(value, name)
-    is_numpys = isinstance(value, (float, numpy.ndarray, numpy.generic))
-    if not is_numpys or numpy.asarray(value).dtype.kind not in 'fc':
+    is_known = isinstance(value, (float, numpy.ndarray, numpy.generic)) or is_on_device(value)
+    if not is_known or hasattr(value, 'dtype') and value.dtype.kind not in 'fc':
         return
     finite = numpy.isfinite(value)
     if not numpy.all(finite):

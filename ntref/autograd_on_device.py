@@ -3,6 +3,8 @@
 autograd.numpy wraps the functions of NumPy, and these hand an array of CuPy to the function of CuPy's; so do most of
 autograd's rules. A few make arrays of NumPy on the way: `_replace_rules` has others, for arrays on a GPU alone, and
 `device_namespace` the names of the alphabet whose functions NumPy does not hand on.
+
+Autograd follows arrays of CuPy once ntref has seen one, or once `follow_on_device` was called.
 """
 from functools import cache
 from importlib import import_module
@@ -17,8 +19,9 @@ from autograd.numpy import numpy_wrapper as np
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.numpy.numpy_vspaces import ArrayVSpace
 
-from .arrays import ALPHABET, Namespace, is_on_device, load, unbroadcast, untraced
+from .arrays import ALPHABET, Namespace, is_on_device, load, namespace, unbroadcast, untraced
 from .einsums import einsum_pullback
+from .in_place import add_at
 
 __all__ = ['DeviceBox', 'DeviceVSpace', 'device_namespace', 'follow_on_device', 'joined']
 
@@ -81,6 +84,9 @@ def _replace_rules():
     _instead(getattr(ArrayBox, '__getitem__'), lambda ans, a, index: lambda g: _scattered(g, index, a.shape))
     _replace(core.primitive_vjps, np.einsum, lambda argnums, *given: _each(
         [einsum_pullback(i, *given) for i in argnums]))
+    for f, sign in (np.add, 1), (np.subtract, -1):
+        _replace_forward(f, lambda g, ans, x, y: g + np.zeros_like(ans),
+                         lambda g, ans, x, y, sign=sign: sign * g + np.zeros_like(ans))
     _replace_forward(original_where, None, lambda g, ans, c, x, y: load('autograd').where(c, g, 0.),
                      lambda g, ans, c, x, y: load('autograd').where(c, 0., g))
 
@@ -144,8 +150,8 @@ def _of_choice(i):
 @primitive
 def _scattered(g, index, shape):
     """Return zeros of this shape with g added at `index`; an entry may be there more than once."""
-    out = DeviceVSpace(g).zeros() if shape == g.shape else load('cupy').zeros(shape).astype(g.dtype, copy=False)
-    import_module('cupyx').scatter_add(out, index, g)
+    out = load('cupy').zeros(shape).astype(g.dtype, copy=False)
+    add_at(out, index, g)
     return out
 
 
@@ -158,7 +164,7 @@ defjvp(_scattered, lambda h, ans, g, index, shape: _scattered(h, index, shape))
 @primitive
 def joined(axis: int, *arrays: Any) -> Any:
     """Return the arrays behind one another."""
-    return load('cupy').concatenate(arrays, axis)
+    return namespace(*arrays).concatenate(arrays, axis)
 
 
 defvjp_argnum(joined, numpy_vjps.grad_concatenate_args)
@@ -179,9 +185,9 @@ def device_namespace() -> Namespace:
         'erfcx': rules(there.erfcx, lambda ans, x: 2 * x * ans - 2 / numpy.pi ** .5),
         'concatenate': lambda arrays, axis=0: joined(axis, *arrays),
         'stack': _stack, 'solve_triangular': _solve_triangular, 'cholesky': _cholesky, 'eigh': _eigh}
-    namespace: Any = Namespace('autograd.cupy', **functions)
-    namespace.rules = rules
-    return namespace
+    xp: Any = Namespace('autograd.cupy', **functions)
+    xp.rules = rules
+    return xp
 
 
 def _stack(arrays, axis=0):

@@ -1,10 +1,13 @@
 """Steps that write into an array which nobody else holds, where autograd does not trace it."""
+from importlib import import_module
 from typing import Any
 
-from .arrays import TRACED, kind, namespace
+import numpy
+
+from .arrays import TRACED, is_on_device, kind, namespace
 from .types import Array, Number
 
-__all__ = ['blanked', 'divided', 'increased', 'scaled']
+__all__ = ['add_at', 'blanked', 'divided', 'increased', 'scaled']
 
 
 def _takes(a, b):
@@ -34,6 +37,14 @@ def blanked(a: Any, where: Any, is_spare: bool) -> Any:
         return namespace(a).where(where, 0, a)
     a[where] = 0
     return a
+
+
+def add_at(a: Any, where: Any, b: Any) -> None:
+    """Add b to a[where] in place; an entry may be there more than once."""
+    if is_on_device(a):
+        import_module('cupyx').scatter_add(a, where, b)
+    else:
+        numpy.add.at(a, where, b)
 
 
 def increased(a: Any, b: Any, where: Any = None) -> Any:

@@ -7,15 +7,15 @@ from math import prod
 from operator import index
 from typing import Any
 
-import numpy
-
 from ..arguments import as_axes, as_flag, as_part, is_whole, requested
+from ..engine.device import free_on_device
 from ..engine.memory import available
 from ..trees import leaves, rebuilt
 from ..tuples import named_tuple
 from .blocks import in_blocks
 from .check import check_side
 from .cost import OperationCount
+from .device import zeros
 from .followed import FollowedSide, followed_ntk, is_any_followed, opened, plain
 from .given import Differentiable
 from .jacobian import jacobian_cost, jacobian_ntk
@@ -129,10 +129,10 @@ class Kernels:
     def tangents(self, first, second, pairings):
         """Return the name of the way to the tangent kernel, its bytes, and a function that computes the kernels."""
         if is_zero(first, pairings):
-            def zeros():
+            def nothing():
                 pairs = zip(pairings, first.whole.outputs)
-                return [numpy.zeros(p.shape, out.dtype) for p, out in pairs]
-            return '', size_of(first, pairings), zeros
+                return [zeros(out, p.shape) for p, out in pairs]
+            return '', size_of(first, pairings), nothing
         way = self.implementation or self.cheapest(first, second, pairings)
         if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
             first, second = together(first, second)
@@ -145,7 +145,7 @@ class Kernels:
 
     def cheapest(self, first, second, pairings):
         costs = costs_of(first, second, pairings)
-        free = available()
+        free = free_beside(first)
         fitting = [way for way, cost in costs.items() if free is None or 2 * cost.bytes <= free]
         if fitting:
             best = min(fitting, key=lambda way: costs[way].operations)
@@ -190,7 +190,7 @@ def check_fits(names, way, taken, first, second, pairings):
     divided by the number of entries of the mean.
     """
     each = size_of(first, pairings)
-    free = available()
+    free = free_beside(first)
     needed = taken + 2 * each * ('nngp' in names)
     kept = each * len(names)
     if free is None or needed <= free:
@@ -207,6 +207,12 @@ def check_fits(names, way, taken, first, second, pairings):
         f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
         f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
         f'batch_size={side}, device_count=0{out}).')
+
+
+def free_beside(side):
+    """Return the bytes free where the outputs are, on the host or on a device; None if the system does not say."""
+    on_device = free_on_device(side.whole.outputs[0])
+    return available() if on_device is None else on_device
 
 
 def _rows(side):

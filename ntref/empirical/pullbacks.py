@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy
 
+from ..arrays import untraced
 from ..einsums import einsum_pullback
+from .device import zeros
 
 __all__ = ['as_dtype', 'pullback']
 
@@ -71,7 +73,7 @@ def _broadcast(i, ans, args, kwargs):
 def _where(i, ans, args, kwargs):
     np = import_module('autograd.numpy')
     if i == 0:
-        return lambda g: numpy.zeros(numpy.shape(args[0]), ans.dtype)
+        return lambda g: zeros(ans, numpy.shape(args[0]))
     there = args[0] if i == 1 else numpy.logical_not(args[0])
     return import_module(
         'autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: np.where(there, g, 0.))
@@ -114,7 +116,7 @@ def _diag(a, k=0):
 
 
 def _tile(a, reps):
-    return _kron(numpy.ones(reps, a.dtype), a)
+    return _kron(zeros(untraced(a), reps) + 1, a)
 
 
 def _repeat(a, repeats, axis=None):

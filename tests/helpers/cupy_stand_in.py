@@ -213,7 +213,7 @@ def check_operands(name, a, keywords):
         return check_scalars(given['x'], given['y'])
     error = numpy.linalg.LinAlgError if 'linalg' in name else TypeError
     if name == 'cupy.einsum':
-        operands = a[1:]
+        operands = a[1:] if isinstance(a[0], str) else a[:len(a) // 2 * 2:2]
     elif name == 'cupy.matmul':
         operands = a
     elif 'tup' in given:
@@ -300,6 +300,12 @@ class ndarray:
             raise ValueError('out must be of this dtype and shape, and contiguous')
         out[...] = self._host
         return out
+
+    @property
+    def data(self):
+        """Where the array is in the memory of the device."""
+        USED.add(('cupy.ndarray.data', ()))
+        return types.SimpleNamespace(ptr=self._host.ctypes.data)
 
     @property
     def device(self):
