@@ -211,6 +211,9 @@ _COMMON = {frozenset(kinds): common                           # kinds of argumen
            for common in KINDS for kinds in ({common}, {common, None})}
 _COMMON |= {kinds | {of}: common for kinds, common in _COMMON.items()
             for traced, of in (('autograd', 'numpy'), ('autograd.cupy', 'cupy')) if common == traced}
+_WITH_NUMBERS = {frozenset(kinds) for some in ((), (None,))   # on a device, beside boxes of numbers
+                 for kinds in (('cupy', 'autograd', *some), ('autograd.cupy', 'autograd', *some),
+                               ('cupy', 'autograd.cupy', 'autograd', *some))}
 _loaded: dict[str, Namespace] = {}
 EXACT = 'mpmath', 'flint'                                     # kinds whose numbers have any precision
 TRACED = 'autograd', 'autograd.cupy'                          # kinds of boxes, in which autograd records
@@ -284,6 +287,8 @@ def namespace(*arrays: Any) -> Namespace:
     common = _COMMON.get(kinds)
     if common is not None:
         return load(common)
+    if kinds in _WITH_NUMBERS and not any(a.shape for a in arrays if kind(a) == 'autograd'):
+        return load('autograd.cupy')
     for a in arrays:
         if kind(a) not in (None, *KINDS):
             raise no_array(a, f'arrays of one kind out of {OFFERED}')

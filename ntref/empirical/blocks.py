@@ -4,9 +4,9 @@ from typing import Any
 
 from ..arrays import is_array
 from ..engine.blocks import of_block
+from ..on_either import as_array
 from ..trees import leaves, tree_map
 from ..types import Tree
-from .device import as_array
 from .side import same
 
 __all__ = ['in_blocks']

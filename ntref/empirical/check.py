@@ -1,7 +1,7 @@
 """Checks of f: it treats examples one by one, as `vmap_axes` claim, and autograd sees all of its derivative."""
 import numpy
 
-from .device import drawn, largest
+from ..on_either import drawn, largest
 from .given import Given, check_given
 from .products import Push
 from .side import Side

@@ -4,8 +4,8 @@ from functools import reduce
 
 import numpy
 
+from ..on_either import zeros
 from .cost import ENTRY, OperationCount
-from .device import zeros
 from .given import Given
 from .pairing import Pairing, paired
 from .record import Record

@@ -10,12 +10,12 @@ from typing import Any
 from ..arguments import as_axes, as_flag, as_part, is_whole, requested
 from ..engine.device import free_on_device
 from ..engine.memory import available
+from ..on_either import zeros
 from ..trees import leaves, rebuilt
 from ..tuples import named_tuple
 from .blocks import in_blocks
 from .check import check_side
 from .cost import OperationCount
-from .device import zeros
 from .followed import FollowedSide, followed_ntk, is_any_followed, opened, plain
 from .given import Differentiable
 from .jacobian import jacobian_cost, jacobian_ntk

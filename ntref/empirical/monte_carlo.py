@@ -12,10 +12,10 @@ from ..arrays import is_on_device, namespace
 from ..engine.batch import batch, number_of_inputs, threads_of
 from ..engine.device import own_stream, there, tiles_at_once
 from ..engine.run import in_threads, shown
+from ..on_either import as_array, check_together, largest
 from ..trees import leaves, rebuilt, tree_map
 from ..types import Seed
 from . import Differentiable, NtkImplementation, empirical_kernel_fn
-from .device import as_array, check_together, largest
 from .side import are_equal, check_second
 from .trees import check_leaves
 

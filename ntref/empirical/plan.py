@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy
 
+from ..on_either import as_array, equal, zeros
 from ..once import cached_property
-from .device import as_array, equal, zeros
 from .record import Record
 from .rules import use_of
 from .side import Side, mixing, same

@@ -5,10 +5,10 @@ from typing import Any
 import numpy
 
 from ..arguments import as_part, check_finite
+from ..on_either import as_array, check_together, drawn, zeros
 from ..trees import check_each, leaves, rebuilt
 from ..types import Tree
 from .cost import OperationCount
-from .device import as_array, check_together, drawn, zeros
 from .given import PRODUCTS, Differentiable, Given
 from .jacobian import unit
 from .pairing import Pairing

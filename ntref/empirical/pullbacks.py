@@ -11,7 +11,7 @@ import numpy
 
 from ..arrays import untraced
 from ..einsums import einsum_pullback
-from .device import zeros
+from ..on_either import zeros
 
 __all__ = ['as_dtype', 'pullback']
 

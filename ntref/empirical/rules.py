@@ -16,8 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import logsumexp
 
 from ..einsums import einsum_terms
+from ..on_either import array_like, as_array, zeros
 from ..types import Shape
-from .device import array_like, as_array, zeros
 from .pullbacks import pullback
 from .record import raw
 

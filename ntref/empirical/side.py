@@ -8,11 +8,11 @@ import numpy
 from ..arguments import check_finite
 from ..arrays import is_on_device
 from ..no_arrays import check_entries, check_unfollowed, is_followed
+from ..on_either import as_array, check_on_host, check_together, equal, largest
 from ..once import cached_property
 from ..trees import check_each, leaves, named, rebuilt
 from ..types import Tree
 from .cost import CALL
-from .device import as_array, check_on_host, check_together, equal, largest
 from .given import Differentiable, Given, check_once
 from .record import Record
 from .trees import check_leaves, float_leaves, spread

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..in_place import add_at
+from ..on_either import zeros
 from .cost import CALL, ENTRY, OperationCount
-from .device import zeros
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing, interleaved, kept, sums
 from .plan import plans

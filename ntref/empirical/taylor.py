@@ -9,9 +9,9 @@ from math import factorial
 
 from ..arguments import as_part, as_whole, check_finite
 from ..arrays import is_on_device, namespace
+from ..on_either import check_together
 from ..trees import check_each, leaves, rebuilt, tree_map
 from ..types import Tree
-from .device import check_together
 
 __all__ = ['linearize', 'taylor_expand']
 

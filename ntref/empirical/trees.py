@@ -6,9 +6,9 @@ import numpy
 from ..arguments import check_finite, is_whole
 from ..arrays import is_on_device
 from ..no_arrays import check_entries, check_unfollowed
+from ..on_either import as_array
 from ..trees import check_each, leaves, named
 from ..types import Tree
-from .device import as_array
 
 __all__ = ['check_leaves', 'float_leaves', 'spread']
 

@@ -13,8 +13,8 @@ import numpy
 
 from ..arrays import is_on_device
 from ..in_place import add_at
+from ..on_either import array_like, as_array, equal, zeros
 from ..types import Shape
-from .device import array_like, as_array, equal, zeros
 from .record import raw
 
 __all__ = ['Weight', 'weight_of']

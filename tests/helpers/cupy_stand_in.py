@@ -40,7 +40,7 @@ from ntref import arrays
 # ------------------------------------------------------------------ what is offered, with CuPy's own argument names
 
 UFUNCS = dict.fromkeys("""
-    sqrt exp expm1 log log1p sin cos sinh cosh tanh abs absolute sign isfinite isnan negative positive invert floor
+    sqrt exp expm1 log log1p sin cos sinh cosh tanh abs absolute sign isfinite isnan negative positive invert floor frexp
     logical_not square conjugate
 """.split(), 1) | dict.fromkeys("""
     arctan2 hypot maximum minimum add subtract multiply divide true_divide floor_divide remainder power
@@ -91,6 +91,10 @@ FUNCTIONS = {
     'cupy.min': 'a axis out keepdims',
     'cupy.prod': 'a axis dtype out keepdims',
     'cupy.tril': 'm k',
+    'cupy.diagonal': 'a offset axis1 axis2',
+    'cupy.argmax': 'a axis dtype out keepdims',
+    'cupy.linalg.qr': 'a mode',
+    'cupy.linalg.svd': 'a full_matrices compute_uv',
     'cupy.triu': 'm k',
     'cupyx.scatter_add': 'a slices value',
     'cupy.linalg.cholesky': 'a',
@@ -275,6 +279,8 @@ IMPLEMENTATIONS = {
     'cupy.stack': _concatenate(numpy.stack),
     'cupy.linalg.cholesky': _cholesky,
     'cupy.linalg.eigh': lambda a, UPLO='L': tuple(numpy.linalg.eigh(a, UPLO)),
+    'cupy.linalg.qr': lambda a, mode='reduced': tuple(numpy.linalg.qr(a, mode)),
+    'cupy.linalg.svd': lambda *a, **keywords: tuple(numpy.linalg.svd(*a, **keywords)),
     'cupyx.scipy.linalg.solve_triangular': _solve_triangular,
 }
 

@@ -1,12 +1,13 @@
 """Arrays of NumPy and of CuPy in one function: each is made, drawn and compared where it is."""
+from collections.abc import Iterable
 from typing import Any
 
 import numpy
 
-from ..arrays import is_array, is_on_device, namespace
-from ..engine.device import there
-from ..trees import leaves
-from ..types import Shape, Tree
+from .arrays import is_array, is_on_device, namespace
+from .engine.device import there
+from .trees import leaves
+from .types import Tree
 
 __all__ = ['array_like', 'as_array', 'check_on_host', 'check_together', 'drawn', 'equal', 'largest', 'zeros']
 
@@ -21,10 +22,11 @@ def array_like(a: Any, like: Any) -> Any:
     return there(as_array(a), is_on_device(like))
 
 
-def zeros(like: Any, shape: Shape) -> Any:
+def zeros(like: Any, shape: Iterable[int]) -> Any:
     """Return zeros in the precision of `like`, where it is."""
-    return namespace(like).zeros(shape).astype(like.dtype, copy=False) if is_on_device(like) else \
-        numpy.zeros(shape, like.dtype)
+    if is_on_device(like):
+        return namespace(like).zeros(tuple(shape)).astype(like.dtype, copy=False)
+    return numpy.zeros(tuple(shape), like.dtype)
 
 
 def drawn(rng: numpy.random.Generator, like: Any) -> Any:
