@@ -294,10 +294,11 @@ def namespace(*arrays: Any) -> Namespace:
             raise no_array(a, f'arrays of one kind out of {OFFERED}')
     found = sorted(str(kind) for kind in kinds if kind)
     objects = ' An array of objects counts as mpmath: of numbers take its astype(float).'
+    beside = ' Take cupy.asarray of those of NumPy, or the get() of those of CuPy.'
     raise TypeError(
         f'expected arrays of one kind out of {OFFERED}; got '
         f'{" and ".join(found) or "no array"}. Convert them to one kind first.'
-        f'{objects if "mpmath" in found else ""}')
+        f'{objects if "mpmath" in found else ""}{beside if {"cupy", "numpy"} <= {*found} else ""}')
 
 
 def untraced(a: Any) -> Any:

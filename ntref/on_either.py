@@ -5,11 +5,12 @@ from typing import Any
 import numpy
 
 from .arrays import is_array, is_on_device, namespace
-from .engine.device import there
+from .engine.device import free_on_device, there
+from .engine.memory import available
 from .trees import leaves
 from .types import Tree
 
-__all__ = ['array_like', 'as_array', 'check_on_host', 'check_together', 'drawn', 'equal', 'largest', 'zeros']
+__all__ = ['array_like', 'as_array', 'check_together', 'drawn', 'equal', 'free_beside', 'largest', 'zeros']
 
 
 def as_array(a: Any) -> Any:
@@ -20,6 +21,12 @@ def as_array(a: Any) -> Any:
 def array_like(a: Any, like: Any) -> Any:
     """Return a number or an array as an array where `like` is."""
     return there(as_array(a), is_on_device(like))
+
+
+def free_beside(a: Any) -> float | None:
+    """Return the bytes free where `a` is, on the host or on a device; None if the system does not say."""
+    on_device = free_on_device(a)
+    return available() if on_device is None else on_device
 
 
 def zeros(like: Any, shape: Iterable[int]) -> Any:
@@ -42,13 +49,6 @@ def largest(a: Any) -> float:
 def equal(a: Any, b: Any) -> bool:
     """True if both numbers or arrays have the same shape and entries."""
     return numpy.shape(a) == numpy.shape(b) and bool(numpy.all(a == b))
-
-
-def check_on_host(what: str, **trees: Tree) -> None:
-    """Raise TypeError if an array in the trees is on a GPU, where `what` does not compute."""
-    for name, tree in trees.items():
-        if any(map(is_on_device, leaves(tree))):
-            raise TypeError(f'expected arrays of NumPy for {what}, got {name} of CuPy. Take its get().')
 
 
 def check_together(**trees: Tree) -> None:

@@ -8,9 +8,7 @@ from operator import index
 from typing import Any
 
 from ..arguments import as_axes, as_flag, as_part, is_whole, requested
-from ..engine.device import free_on_device
-from ..engine.memory import available
-from ..on_either import zeros
+from ..on_either import free_beside, zeros
 from ..trees import leaves, rebuilt
 from ..tuples import named_tuple
 from .blocks import in_blocks
@@ -145,7 +143,7 @@ class Kernels:
 
     def cheapest(self, first, second, pairings):
         costs = costs_of(first, second, pairings)
-        free = free_beside(first)
+        free = free_beside(first.whole.outputs[0])
         fitting = [way for way, cost in costs.items() if free is None or 2 * cost.bytes <= free]
         if fitting:
             best = min(fitting, key=lambda way: costs[way].operations)
@@ -190,7 +188,7 @@ def check_fits(names, way, taken, first, second, pairings):
     divided by the number of entries of the mean.
     """
     each = size_of(first, pairings)
-    free = free_beside(first)
+    free = free_beside(first.whole.outputs[0])
     needed = taken + 2 * each * ('nngp' in names)
     kept = each * len(names)
     if free is None or needed <= free:
@@ -207,12 +205,6 @@ def check_fits(names, way, taken, first, second, pairings):
         f'{rows[0]} with {rows[1]} inputs{way and f" by {way}"}: {needed / GIB:.3g} GiB, '
         f'{kept / GIB:.3g} of them for the result. {structured}Tiles fit: ntref.batch({fn}, '
         f'batch_size={side}, device_count=0{out}).')
-
-
-def free_beside(side):
-    """Return the bytes free where the outputs are, on the host or on a device; None if the system does not say."""
-    on_device = free_on_device(side.whole.outputs[0])
-    return available() if on_device is None else on_device
 
 
 def _rows(side):

@@ -7,8 +7,8 @@ import numpy
 
 from ..arguments import check_finite
 from ..arrays import is_on_device
-from ..no_arrays import check_entries, check_unfollowed, is_followed
-from ..on_either import as_array, check_on_host, check_together, equal, largest
+from ..no_arrays import check_entries, check_on_host, check_unfollowed, is_followed
+from ..on_either import as_array, check_together, equal, largest
 from ..once import cached_property
 from ..trees import check_each, leaves, named, rebuilt
 from ..types import Tree
@@ -312,7 +312,8 @@ def sides(
     check_second(x2)
     check_leaves(x1=x1, x2=x2, **kwargs)
     if isinstance(f, Differentiable):
-        check_on_host('a Differentiable', x1=x1, x2=x2, params=params)
+        for name, tree in ('x1', x1), ('x2', x2), ('params', params):
+            check_each(check_on_host, tree, f'{name} of a Differentiable')
     check_together(x1=x1, x2=x2, params=params)
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)

@@ -23,6 +23,7 @@ from ..engine.blocks import of_block
 from ..engine.batch import mirrored, number_of_inputs
 from ..engine.cover import blocks, cuts, put_block
 from ..engine.run import shown
+from ..no_arrays import check_on_host
 from ..recursion.signal import Axes
 from ..stax import ElementwiseNumerical, Layer, MaskedArray
 from ..trees import leaves, tree_map
@@ -308,6 +309,7 @@ def _exactly(a, types='biufO'):
         return replace(a, masked_value=_exactly(a.masked_value))
     if not is_array(a) or a.dtype.kind not in types:
         return a
+    check_on_host(a, 'certify: an array')
     try:
         return mapped(mpmath().convert, numpy.asarray(a))
     except (TypeError, ValueError) as e:

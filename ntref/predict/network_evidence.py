@@ -53,7 +53,8 @@ def log_marginal_likelihood_gradient(net_fn: Callable[..., HasKernel | KernelFn]
     net_fn : (**hyperparameters) -> network with a `kernel_fn`, or a kernel function (x1, x2, get), that autograd can
         differentiate: the hyper-parameters may pass through `autograd.numpy` and operators, but not through float() or
         numpy.
-    x_train, y_train : arrays of NumPy or CuPy, inputs and targets. x_train may have any form that the kernel function takes.
+    x_train, y_train : arrays of NumPy or CuPy, inputs and targets. x_train may have any form that the kernel function
+        takes.
     hyperparameters : dict of numbers > 0: arguments of net_fn, except for 'diag_reg', which is the ridge.
     get, diag_reg, diag_reg_absolute_scale, trace_axes : as in `log_marginal_likelihood`; diag_reg is used if it is not
         among the `hyperparameters`.

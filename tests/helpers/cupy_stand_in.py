@@ -40,11 +40,12 @@ from ntref import arrays
 # ------------------------------------------------------------------ what is offered, with CuPy's own argument names
 
 UFUNCS = dict.fromkeys("""
-    sqrt exp expm1 log log1p sin cos sinh cosh tanh abs absolute sign isfinite isnan negative positive invert floor frexp
-    logical_not square conjugate
+    sqrt exp expm1 log log1p sin cos sinh cosh tanh abs absolute sign isfinite isnan negative positive invert floor
+    frexp logical_not square conjugate
 """.split(), 1) | dict.fromkeys("""
     arctan2 hypot maximum minimum add subtract multiply divide true_divide floor_divide remainder power
-    less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor logical_and logical_or
+    less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor
+    logical_and logical_or
 """.split(), 2)
 UFUNC_KEYWORDS = 'out dtype casting'
 SPECIAL = 'erf', 'erfcx'
