@@ -346,8 +346,10 @@ ALLOWED = {
                         'stax.layers.weighted'},
     'oracle.conformance': {'__init__', 'arguments', 'engine.run', 'oracle.adapter', 'oracle.cases', 'oracle.mistakes'},
     'oracle.report': {'oracle.conformance'},
-    'oracle.on_device': {'arrays', 'stax', 'trees', 'engine.batch', 'engine.device', 'oracle.answers', 'oracle.cases',
-                         'oracle.mistakes', 'oracle.worker'},
+    'oracle.beside_kernels': {'arrays', 'autograd_on_device', 'empirical', 'predict', 'stax', 'trees',
+                              'empirical.monte_carlo', 'empirical.taylor', 'engine.device'},
+    'oracle.on_device': {'arrays', 'stax', 'trees', 'engine.batch', 'engine.device', 'oracle.answers',
+                         'oracle.beside_kernels', 'oracle.cases', 'oracle.mistakes', 'oracle.worker'},
     'oracle.device_report': {'__init__', 'oracle.on_device', 'oracle.report'},
     'oracle.__init__': {'oracle.cases', 'oracle.certified', 'oracle.certify', 'oracle.conformance', 'oracle.inside',
                         'oracle.report'},
@@ -411,7 +413,8 @@ ARRAY_LIBRARIES = dict.fromkeys((
     'autograd_on_device': {'numpy', 'cupy'}, 'in_place': {'numpy', 'cupyx'},
     'engine.device': {'numpy', 'cupy', 'cupyx'}, 'duals.on_device': {'cupy'},
     'duals.written': {'cupy'},
-    'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'}}
+    'oracle.on_device': {'numpy', 'cupy', 'jax'}, 'oracle.device_report': {'numpy'},
+    'oracle.beside_kernels': {'numpy'}}
 """Where `import numpy` and `import cupy` stand; all others compute with a `namespace`."""
 
 ASKS_FOR_THE_KIND = {

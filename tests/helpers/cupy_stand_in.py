@@ -368,6 +368,9 @@ class ndarray:
     def __complex__(self):
         return complex(self._host)
 
+    def __reduce__(self):
+        return ndarray, (self._host.copy(),)                # CuPy goes through the host, to the device of the reader
+
     def __copy__(self):
         return ndarray(self._host.copy())
 
