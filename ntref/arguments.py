@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 import numpy
 
-from .arrays import EXACT, kind
+from .arrays import EXACT, TRACED, is_on_device, kind
 from .no_arrays import check_entries
 from .types import Number
 
@@ -42,7 +42,7 @@ def as_number(value: Any, name: str) -> Number:
 
 def _is_number(value):
     """True for a real number of Python's or mpmath's, and for one that autograd follows."""
-    if value is None or isinstance(value, bool) or kind(value) not in (None, 'autograd', *EXACT):
+    if value is None or isinstance(value, bool) or kind(value) not in (None, *TRACED, *EXACT):
         return False
     return getattr(value, 'shape', ()) == () and (kind(value) not in EXACT or isinstance(value, Real))
 
@@ -58,7 +58,7 @@ def as_nested(value: Any, name: str) -> Any:
     def tuples(v):
         return tuple(map(tuples, v)) if isinstance(v, list) else as_number(v, name)
     check_entries(value, name)
-    if kind(value) == 'autograd':
+    if kind(value) in TRACED:
         return value
     try:
         array = value if hasattr(value, 'tolist') else numpy.asarray(value)
@@ -154,7 +154,7 @@ def as_wholes(values: Any, name: str, least: int) -> tuple[int, ...]:
 
 
 def check_finite(value: Any, name: str) -> None:
-    """Refuse a NumPy array or number that has NaN or infinity in it; other objects pass.
+    """Refuse an array of NumPy or CuPy, or a number, that has NaN or infinity in it; other objects pass.
 
     Raises
     ------
@@ -162,8 +162,8 @@ def check_finite(value: Any, name: str) -> None:
         Both messages say `name`.
     """
     check_entries(value, name)
-    is_numpys = isinstance(value, (float, numpy.ndarray, numpy.generic))
-    if not is_numpys or numpy.asarray(value).dtype.kind not in 'fc':
+    is_known = isinstance(value, (float, numpy.ndarray, numpy.generic)) or is_on_device(value)
+    if not is_known or hasattr(value, 'dtype') and value.dtype.kind not in 'fc':
         return
     finite = numpy.isfinite(value)
     if not numpy.all(finite):

@@ -12,7 +12,8 @@ kind       arrays
 =========  ============================================================================================
 numpy      `numpy.ndarray` (or memmap) and NumPy scalars, float32 or float64; no other subclass
 cupy       `cupy.ndarray`: the same names on a GPU
-autograd   boxes inside `autograd.grad` and the like; they may be mixed with NumPy arrays, which they wrap
+autograd   boxes inside `autograd.grad` and the like; they may be mixed with NumPy arrays, which they wrap; boxes of
+           CuPy's arrays are the kind autograd.cupy, which may be mixed with CuPy's
 mpmath     object arrays of `mpmath.mpf`: the same recursion at any precision, `mpmath.mp.dps` digits
 flint      object arrays of `ntref.balls.Ball`: balls that contain the exact numbers (python-flint)
 =========  ============================================================================================
@@ -28,7 +29,7 @@ from numpy.random.bit_generator import ISpawnableSeedSequence
 from .no_arrays import PLAIN, no_array
 from .types import Array, Number
 
-__all__ = ['ALPHABET', 'EXACT', 'KINDS', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator',
+__all__ = ['ALPHABET', 'EXACT', 'KINDS', 'TRACED', 'Namespace', 'as_floats', 'as_like', 'exact', 'generator',
            'is_array', 'is_on_device', 'kind', 'load', 'namespace', 'patched', 'plain', 'register', 'root_like',
            'unbroadcast', 'untraced']
 
@@ -178,7 +179,7 @@ def _differentiable_patch():
     extend = import_module('autograd.extend')
 
     def scattered(shape, index, g):
-        out = numpy.zeros(shape, g.dtype)
+        out = namespace(g).zeros(shape).astype(g.dtype, copy=False)
         out[index] = g
         return out
     patch, gather, scatter = map(extend.primitive, (patched, lambda a, index: a[index], scattered))
@@ -193,19 +194,32 @@ def _differentiable_patch():
     return patch
 
 
+def _cupy():
+    import_module('.autograd_on_device', __package__).follow_on_device()
+    return _numpy_like('cupy', 'cupy', 'cupyx.scipy.special', 'cupyx.scipy.linalg')
+
+
 KINDS = {
     'numpy': lambda: _numpy_like('numpy', 'numpy', 'scipy.special', 'scipy.linalg'),
-    'cupy': lambda: _numpy_like('cupy', 'cupy', 'cupyx.scipy.special', 'cupyx.scipy.linalg'),
+    'cupy': _cupy,
     'autograd': _autograd,
+    'autograd.cupy': lambda: import_module('.autograd_on_device', __package__).device_namespace(),
     'mpmath': lambda: import_module('.of_mpmath', __package__).mpmath_namespace(),
     'flint': lambda: import_module('.balls', __package__).flint_namespace(),
 }
 _COMMON = {frozenset(kinds): common                           # kinds of arguments, and the one they share
            for common in KINDS for kinds in ({common}, {common, None})}
-_COMMON |= {kinds | {'numpy'}: common for kinds, common in _COMMON.items() if common == 'autograd'}
+_COMMON |= {kinds | {of}: common for kinds, common in _COMMON.items()
+            for traced, of in (('autograd', 'numpy'), ('autograd.cupy', 'cupy')) if common == traced}
+_WITH_NUMBERS = {frozenset(kinds) for some in ((), (None,))   # on a device, beside boxes of numbers
+                 for kinds in (('cupy', 'autograd', *some), ('autograd.cupy', 'autograd', *some),
+                               ('cupy', 'autograd.cupy', 'autograd', *some))}
 _loaded: dict[str, Namespace] = {}
 EXACT = 'mpmath', 'flint'                                     # kinds whose numbers have any precision
-BALLS = ('ntref.balls', 'Ball'), ('ntref.balls', '_Pi')
+TRACED = 'autograd', 'autograd.cupy'                          # kinds of boxes, in which autograd records
+OFFERED = 'numpy, cupy, autograd, mpmath, flint'
+OURS = {('ntref.balls', 'Ball'): 'flint', ('ntref.balls', '_Pi'): 'flint',
+        ('ntref.autograd_on_device', 'DeviceBox'): 'autograd.cupy'}
 
 
 def register(kind: str, namespace: Namespace) -> None:
@@ -248,9 +262,7 @@ def _kind_of_type(of_type):
     module = of_type.__module__.partition('.')[0]
     if module in KINDS and module != 'numpy':
         return module
-    if (of_type.__module__, of_type.__name__) in BALLS:
-        return 'flint'
-    return f'{of_type.__module__}.{of_type.__qualname__}'
+    return OURS.get((of_type.__module__, of_type.__name__), f'{of_type.__module__}.{of_type.__qualname__}')
 
 
 def is_array(a: Any) -> bool:
@@ -275,20 +287,23 @@ def namespace(*arrays: Any) -> Namespace:
     common = _COMMON.get(kinds)
     if common is not None:
         return load(common)
+    if kinds in _WITH_NUMBERS and not any(a.shape for a in arrays if kind(a) == 'autograd'):
+        return load('autograd.cupy')
     for a in arrays:
         if kind(a) not in (None, *KINDS):
-            raise no_array(a, f'arrays of one kind out of {", ".join(KINDS)}')
+            raise no_array(a, f'arrays of one kind out of {OFFERED}')
     found = sorted(str(kind) for kind in kinds if kind)
     objects = ' An array of objects counts as mpmath: of numbers take its astype(float).'
+    beside = ' Take cupy.asarray of those of NumPy, or the get() of those of CuPy.'
     raise TypeError(
-        f'expected arrays of one kind out of {", ".join(KINDS)}; got '
+        f'expected arrays of one kind out of {OFFERED}; got '
         f'{" and ".join(found) or "no array"}. Convert them to one kind first.'
-        f'{objects if "mpmath" in found else ""}')
+        f'{objects if "mpmath" in found else ""}{beside if {"cupy", "numpy"} <= {*found} else ""}')
 
 
 def untraced(a: Any) -> Any:
     """Return the numbers of `a`, out of any boxes in which autograd records where they come from."""
-    while kind(a) == 'autograd':
+    while kind(a) in TRACED:
         a = a._value
     return a
 
@@ -367,7 +382,7 @@ def as_floats(*arrays: Any) -> tuple[Any, ...]:
     """
     for a in arrays:
         if not is_array(a):
-            raise no_array(a, f'an array (of {", ".join(KINDS)})')
+            raise no_array(a, f'an array (of {OFFERED})')
     xp = namespace(*arrays)
     if xp.kind in EXACT:
         for a in arrays:

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from .arrays import kind, load, unbroadcast, untraced
+from .arrays import TRACED, kind, load, unbroadcast, untraced
 
 __all__ = ['adjoint_pair', 'carried', 'carried_root', 'derivative', 'differentiable', 'is_traced']
 
@@ -41,7 +41,7 @@ def derivative(f: Callable, argnum: int = 0) -> Callable:
 
 def is_traced(a: Any) -> bool:
     """True if autograd follows `a`."""
-    return kind(a) == 'autograd'
+    return kind(a) in TRACED
 
 
 def differentiable(f: Callable, *partials: Callable | None) -> Callable:

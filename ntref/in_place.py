@@ -1,15 +1,18 @@
 """Steps that write into an array which nobody else holds, where autograd does not trace it."""
+from importlib import import_module
 from typing import Any
 
-from .arrays import kind, namespace
+import numpy
+
+from .arrays import TRACED, is_on_device, kind, namespace
 from .types import Array, Number
 
-__all__ = ['blanked', 'divided', 'increased', 'scaled']
+__all__ = ['add_at', 'blanked', 'divided', 'increased', 'scaled']
 
 
 def _takes(a, b):
     """True if a is an array of NumPy's into which a result with b can be written."""
-    return kind(a) == 'numpy' and kind(b) != 'autograd'
+    return kind(a) == 'numpy' and kind(b) not in TRACED
 
 
 def scaled(a: Array, w: Number, is_spare: bool) -> Array:
@@ -36,9 +39,17 @@ def blanked(a: Any, where: Any, is_spare: bool) -> Any:
     return a
 
 
+def add_at(a: Any, where: Any, b: Any) -> None:
+    """Add b to a[where] in place; an entry may be there more than once."""
+    if is_on_device(a):
+        import_module('cupyx').scatter_add(a, where, b)
+    else:
+        numpy.add.at(a, where, b)
+
+
 def increased(a: Any, b: Any, where: Any = None) -> Any:
     """Add b to a, or to a[where], in place; return a, or a new array if autograd traces a or b."""
-    if 'autograd' in (kind(a), kind(b)):
+    if kind(a) in TRACED or kind(b) in TRACED:
         return a + b if where is None else namespace(a, b).patch(a, where, a[where] + b)
     if where is None:
         a += b

@@ -1,9 +1,10 @@
 """Errors for objects mistaken for arrays, with advice: masked arrays, matrices, tables, tensors, a `Kernel`, lists."""
+from functools import lru_cache
 from typing import Any
 
 import numpy
 
-__all__ = ['PLAIN', 'check_entries', 'check_unfollowed', 'is_followed', 'is_traced',
+__all__ = ['PLAIN', 'check_entries', 'check_on_host', 'check_unfollowed', 'is_followed', 'is_of_cupy', 'is_traced',
            'no_array']
 
 PLAIN = numpy.ndarray, numpy.memmap
@@ -12,7 +13,13 @@ PLAIN = numpy.ndarray, numpy.memmap
 
 def is_followed(a: Any) -> bool:
     """True if `a` is one of autograd's boxes; autograd is not imported for the check."""
-    return _library(a) == 'autograd'
+    of_type: Any = type(a)
+    return _is_box(of_type)
+
+
+@lru_cache(maxsize=256)
+def _is_box(of_type):
+    return any(base.__module__.partition('.')[0] == 'autograd' for base in of_type.__mro__)
 
 
 def _library(a):
@@ -21,6 +28,11 @@ def _library(a):
 
 def _is_jax(a):
     return _library(a) in ('jax', 'jaxlib')
+
+
+def is_of_cupy(a: Any) -> bool:
+    """True if `a` is an array of CuPy."""
+    return _library(a) == 'cupy'
 
 
 def is_traced(a: Any) -> bool:
@@ -38,6 +50,8 @@ INSTEAD = (
      'mask_constant or stax.MaskedArray, see docs/masks.md.'),
     (lambda a: isinstance(a, numpy.ndarray),
      'Its operators and axes may have meanings of their own: take numpy.asarray of it.'),
+    (is_of_cupy,
+     'It is of CuPy, on a GPU: take its get().'),
     (is_traced,
      'JAX traces it, but grad, jit and vmap of JAX do not go through ntref. Differentiate by '
      'autograd, see docs/coming-from-neural-tangents.md#what-can-be-differentiated.'),
@@ -83,3 +97,9 @@ def check_unfollowed(a: Any, name: str) -> None:
     """Raise TypeError if autograd follows `a`, for functions that no derivatives go through."""
     if is_followed(a):
         raise no_array(a, f'{name} to be numbers')
+
+
+def check_on_host(a: Any, name: str) -> None:
+    """Raise TypeError if `a` is on a GPU, for functions that compute on the host alone."""
+    if is_of_cupy(a):
+        raise no_array(a, f'{name} to be an array of NumPy')

@@ -183,21 +183,26 @@ def test_python_numbers_become_double(kind, name):
 
 # ------------------------------------------------------------------ derivatives
 
-def scalar(f, xp, given, weights):
+RAW = {'autograd': 'numpy', 'autograd.cupy': 'cupy'}
+everywhere = pytest.mark.parametrize('traced', RAW)
+
+
+def scalar(f, traced, given, weights):
     """sum(weights * f(given)) and the same of NumPy, functions of the float arrays among `given`."""
     floats = [i for i, a in enumerate(given) if a.dtype.kind == 'f']
 
-    def of(namespace):
+    def of(namespace, kind):
         def call(*x):
             it = iter(x)
-            return (weights * f(namespace, *(next(it) if i in floats else a for i, a in enumerate(given)))).sum()
+            values = f(namespace, *(next(it) if i in floats else to_kind(kind, a) for i, a in enumerate(given)))
+            return (to_kind(kind, weights) * values).sum()
         return call
-    return of(xp), of(PLAIN), [given[i] for i in floats]
+    return of(namespace_of(traced), RAW[traced]), of(PLAIN, 'numpy'), [given[i] for i in floats]
 
 
 def central_difference(f, x, directions, h=1e-3):
     """Derivative of f at x along the directions, six points: error h^6, 1e-12 or less for the cases here."""
-    at = [f(*(a + k * h * d for a, d in zip(x, directions))) for k in (-3, -2, -1, 1, 2, 3)]
+    at = [float(f(*(a + k * h * d for a, d in zip(x, directions)))) for k in (-3, -2, -1, 1, 2, 3)]
     return numpy.dot([-1, 9, -45, 45, -9, 1], at) / (60 * h)
 
 
@@ -215,24 +220,28 @@ def directions(name, x, rng):
     return [d + d.T for d in made] if name in SYMMETRIC else made
 
 
+@everywhere
 @pytest.mark.parametrize('name, f, given', DERIVATIVES)
-def test_derivative_reverse(rng, name, f, given):
+def test_derivative_reverse(rng, cupy, traced, name, f, given):
     weights = rng.standard_normal(f(PLAIN, *given).shape)
-    traced, plain, x = scalar(f, namespace_of('autograd'), given, weights)
-    gradients = [autograd.grad(traced, i)(*x) for i in range(len(x))]
-    assert [g.shape for g in gradients] == [a.shape for a in x]
+    of, plain, x = scalar(f, traced, given, weights)
+    there = [to_kind(RAW[traced], a) for a in x]
+    gradients = [autograd.grad(of, i)(*there) for i in range(len(x))]
+    assert [g.shape for g in gradients] == [a.shape for a in x] and {*map(type, gradients)} <= {*map(type, there)}
     along = directions(name, x, rng)
-    found = sum((g * d).sum() for g, d in zip(gradients, along))
+    found = sum((to_numpy(g) * d).sum() for g, d in zip(gradients, along))
     numpy.testing.assert_allclose(found, central_difference(plain, x, along), rtol=1e-9, atol=1e-9)
 
 
+@everywhere
 @pytest.mark.parametrize('name, f, given', DERIVATIVES)
-def test_derivative_forward(rng, name, f, given):
+def test_derivative_forward(rng, cupy, traced, name, f, given):
     weights = rng.standard_normal(f(PLAIN, *given).shape)
-    traced, plain, x = scalar(f, namespace_of('autograd'), given, weights)
+    of, plain, x = scalar(f, traced, given, weights)
+    there = [to_kind(RAW[traced], a) for a in x]
     along = directions(name, x, rng)
     complete_forward_rules()                         # autograd has none for cholesky, solve_triangular and eigh
-    found = sum(jvp(traced, i, x, d) for i, d in enumerate(along))
+    found = sum(to_numpy(jvp(of, i, there, to_kind(RAW[traced], d))) for i, d in enumerate(along))
     numpy.testing.assert_allclose(found, central_difference(plain, x, along), rtol=1e-9, atol=1e-9)
 
 
@@ -260,23 +269,25 @@ def test_flat_names_stop_the_derivative(name):
 
 
 SECOND = [pytest.param(f, given, id=i) for i, (name, f, *given) in zip(IDS, CASES)
-          if name in ('sqrt', 'arctan2', 'hypot', 'patch', 'where')]
+          if name in ('sqrt', 'arctan2', 'hypot', 'patch', 'where', 'concatenate', 'sum', 'einsum')]
 
 
+@everywhere
 @pytest.mark.parametrize('f, given', SECOND)
-def test_second_derivative(rng, f, given):
+def test_second_derivative(rng, cupy, traced, f, given):
     def cubed(xp, *a):
         return f(xp, *(x if x.dtype.kind == 'b' else x * x * x for x in a))
 
     weights = rng.standard_normal(f(PLAIN, *given).shape)
-    traced, _, x = scalar(cubed, namespace_of('autograd'), given, weights)
-    along = directions('', x, rng)
+    of, _, x = scalar(cubed, traced, given, weights)
+    there = [to_kind(RAW[traced], a) for a in x]
+    along = [to_kind(RAW[traced], d) for d in directions('', x, rng)]
 
     def slope(*x):
-        return sum((autograd.grad(traced, i)(*x) * along[i]).sum() for i in range(len(x)))
-    expected = central_difference(slope, x, along)
-    reverse = sum((autograd.grad(slope, i)(*x) * d).sum() for i, d in enumerate(along))
-    forward = sum(jvp(slope, i, x, d) for i, d in enumerate(along))
+        return sum((autograd.grad(of, i)(*x) * along[i]).sum() for i in range(len(x)))
+    expected = central_difference(slope, there, along)
+    reverse = sum(to_numpy((autograd.grad(slope, i)(*there) * d).sum()) for i, d in enumerate(along))
+    forward = sum(to_numpy(jvp(slope, i, there, d)) for i, d in enumerate(along))
     numpy.testing.assert_allclose([reverse, forward], [expected] * 2, rtol=1e-8)
 
 
@@ -379,14 +390,14 @@ class ForeignObjects(Foreign):
 
 
 GENUS = dict(numpy='numpy', float32='numpy', readonly='numpy', cupy='cupy', autograd='autograd', mpmath='mpmath',
-             flint='flint')
+             flint='flint', **{'autograd.cupy': 'autograd.cupy'})
 
 
 @pytest.mark.parametrize('first, second', list(itertools.combinations_with_replacement(ALL_KINDS, 2)))
 def test_pairs_of_kinds(cupy, first, second):
     a, b = to_kind(first, X), to_kind(second, X)
     kinds = {GENUS[first], GENUS[second]}
-    allowed = len(kinds) == 1 or kinds == {'numpy', 'autograd'}
+    allowed = len(kinds) == 1 or kinds in ({'numpy', 'autograd'}, {'cupy', 'autograd.cupy'})
     for f in arrays.namespace, arrays.as_floats:
         for pair in (a, b), (b, a):
             if allowed:
@@ -395,7 +406,7 @@ def test_pairs_of_kinds(cupy, first, second):
                 with pytest.raises(TypeError, match=' and '.join(sorted(kinds))):
                     f(*pair)
     if allowed:
-        assert arrays.namespace(a, None, b, 1.5).kind == ('autograd' if 'autograd' in kinds else kinds.pop())
+        assert arrays.namespace(a, None, b, 1.5).kind == max(kinds, key=arrays.TRACED.__contains__)
 
 
 @pytest.mark.parametrize('foreign, name', [
@@ -490,7 +501,7 @@ def test_numpy_scalars_are_arrays(dtype):
 
 def test_the_alphabet_is_closed(kind):
     xp = namespace_of(kind)
-    assert set(vars(xp)) == {*arrays.ALPHABET, 'kind'} | ({'rules'} if kind == 'autograd' else set())
+    assert set(vars(xp)) == {*arrays.ALPHABET, 'kind'} | ({'rules'} if kind in arrays.TRACED else set())
     assert len(set(arrays.ALPHABET)) == len(arrays.ALPHABET)
     with pytest.raises(AttributeError):
         xp.arccos
@@ -616,7 +627,7 @@ def test_differentiable(kind, rng):
 
     # deliberately not the derivatives of f: they must be the ones that are used
     g = derivatives.differentiable(f, lambda x, y: 3 * y, lambda x, y: 5 * x)
-    if kind != 'autograd':
+    if kind not in arrays.TRACED:
         a, b = to_kind(kind, X), to_kind(kind, V)
         numpy.testing.assert_array_equal(to_numpy(g(a, b)), to_numpy(f(a, b)))
         return

@@ -2,10 +2,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy
-
 from ..arrays import is_array
 from ..engine.blocks import of_block
+from ..on_either import as_array
 from ..trees import leaves, tree_map
 from ..types import Tree
 from .side import same
@@ -45,7 +44,7 @@ def check_blocks(f, params, x, kwargs):
     parts = list(map(outputs, halves))
     for k, out in enumerate(whole):
         for part, rows in zip(parts, halves):
-            if not same(numpy.asarray(out)[rows], part[k]):
+            if not same(as_array(out)[rows], part[k]):
                 raise ValueError(
                     'expected a function that treats its inputs one by one, as tiles need, but the '
                     f'first {n} inputs have other outputs together than in halves. Batch '

@@ -1,6 +1,7 @@
 """Checks of f: it treats examples one by one, as `vmap_axes` claim, and autograd sees all of its derivative."""
 import numpy
 
+from ..on_either import drawn, largest
 from .given import Given, check_given
 from .products import Push
 from .side import Side
@@ -28,9 +29,9 @@ def check_derivatives(side: Side) -> None:
     push = Push(side.whole)
     rng = numpy.random.default_rng(0)
     for i, (name, w) in enumerate(zip(side.names, side.values)):
-        d = numpy.asarray(rng.standard_normal(w.shape), w.dtype)
+        d = drawn(rng, w)
         eps = float(numpy.finfo(w.dtype).eps)
-        h = eps ** (1 / 3) * max(1., float(abs(w).max(initial=0.)))
+        h = eps ** (1 / 3) * max(1., largest(w))
         up = side.plain([*side.values[:i], w + h * d, *side.values[i + 1:]])
         down = side.plain([*side.values[:i], w - h * d, *side.values[i + 1:]])
         direction = [numpy.zeros_like(value) for value in side.values]
@@ -41,9 +42,9 @@ def check_derivatives(side: Side) -> None:
             f, plus, minus, slope = (a[there] for a in (f, plus, minus, slope))
             central = (plus - minus) / (2 * h)
             kinks = abs(plus - 2 * f + minus) / h
-            scale = abs(f).max(initial=0.)
+            scale = largest(f)
             rounding = 10 * eps * scale / h
-            close = MAX_LOST * abs(central).max(initial=0.) + kinks.max(initial=0.) + rounding
+            close = MAX_LOST * largest(central) + largest(kinks) + rounding
             if (abs(slope - central) > close).any():
                 raise ValueError(
                     f'expected autograd to see all that {name} does to the outputs for '
@@ -54,4 +55,4 @@ def check_derivatives(side: Side) -> None:
 
 def _shown(a):
     """Return the entry of largest absolute value, as text."""
-    return f'{a.ravel()[abs(a).argmax()]:.3g}'
+    return f'{float(a.ravel()[abs(a).argmax()]):.3g}'

@@ -69,7 +69,7 @@ class FollowedSide:
         values = leaves(self.params)
         pull, out = import_module('autograd').make_vjp(output, tuple(range(len(values))))(*values)
         shape = numpy.shape(untraced(out))
-        units = numpy.eye(out.size, dtype=out.dtype).reshape(out.size, *shape)
+        units = namespace(untraced(out)).eye(out.size).astype(out.dtype).reshape(out.size, *shape)
         xp = namespace(out)
         rows = [xp.concatenate([xp.reshape(g, -1) for g in pull(unit)]) for unit in units]
         return xp.stack(rows).reshape(*shape, -1)

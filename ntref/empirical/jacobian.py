@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy
 
+from ..on_either import zeros
 from .cost import ENTRY, OperationCount
 from .given import Given
 from .pairing import Pairing, paired
@@ -24,7 +25,7 @@ def rows(record, k, numbers):
     """Return the Jacobian of output k with respect to the parameters `numbers`, of shape (*shape, their entries)."""
     out = record.outputs[k]
     roots = [record.roots[i] for i in numbers]
-    J = numpy.zeros((*out.shape, sum(numpy.size(root.value) for root in roots)), out.dtype)
+    J = zeros(out, (*out.shape, sum(numpy.size(root.value) for root in roots)))
     for i in numpy.ndindex(out.shape) if record.ends[k] is not None else ():
         start = 0
         for root, g in zip(roots, record.pull(unit(record, k, i), roots)):
@@ -41,7 +42,7 @@ def jacobian(side: Side, k: int, numbers: Sequence[int]) -> numpy.ndarray:
         return rows(side.whole, k, numbers)
     out = side.whole.outputs[k]
     axis = side.outputs[k]
-    J = numpy.zeros((*out.shape, sum(side.values[i].size for i in numbers)), out.dtype)
+    J = zeros(out, (*out.shape, sum(side.values[i].size for i in numbers)))
     for i in range(side.n):
         J[(slice(None),) * axis + (slice(i, i + 1),)] = rows(side.single(i), k, numbers)
     return J

@@ -7,10 +7,8 @@ from math import prod
 from operator import index
 from typing import Any
 
-import numpy
-
 from ..arguments import as_axes, as_flag, as_part, is_whole, requested
-from ..engine.memory import available
+from ..on_either import free_beside, zeros
 from ..trees import leaves, rebuilt
 from ..tuples import named_tuple
 from .blocks import in_blocks
@@ -129,10 +127,10 @@ class Kernels:
     def tangents(self, first, second, pairings):
         """Return the name of the way to the tangent kernel, its bytes, and a function that computes the kernels."""
         if is_zero(first, pairings):
-            def zeros():
+            def nothing():
                 pairs = zip(pairings, first.whole.outputs)
-                return [numpy.zeros(p.shape, out.dtype) for p, out in pairs]
-            return '', size_of(first, pairings), zeros
+                return [zeros(out, p.shape) for p, out in pairs]
+            return '', size_of(first, pairings), nothing
         way = self.implementation or self.cheapest(first, second, pairings)
         if way != NtkImplementation.STRUCTURED_DERIVATIVES and (first.draws or second.draws):
             first, second = together(first, second)
@@ -145,7 +143,7 @@ class Kernels:
 
     def cheapest(self, first, second, pairings):
         costs = costs_of(first, second, pairings)
-        free = available()
+        free = free_beside(first.whole.outputs[0])
         fitting = [way for way, cost in costs.items() if free is None or 2 * cost.bytes <= free]
         if fitting:
             best = min(fitting, key=lambda way: costs[way].operations)
@@ -190,7 +188,7 @@ def check_fits(names, way, taken, first, second, pairings):
     divided by the number of entries of the mean.
     """
     each = size_of(first, pairings)
-    free = available()
+    free = free_beside(first.whole.outputs[0])
     needed = taken + 2 * each * ('nngp' in names)
     kept = each * len(names)
     if free is None or needed <= free:

@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..arguments import as_axes, as_flag, as_number, as_part, as_whole, is_whole
+from ..arrays import is_on_device, namespace
 from ..engine.batch import batch, number_of_inputs, threads_of
+from ..engine.device import own_stream, there, tiles_at_once
 from ..engine.run import in_threads, shown
+from ..on_either import as_array, check_together, largest
 from ..trees import leaves, rebuilt, tree_map
 from ..types import Seed
 from . import Differentiable, NtkImplementation, empirical_kernel_fn
@@ -135,8 +138,9 @@ def monte_carlo_kernel_fn(
         x2 = x2 if leaves(x2) else None
 
         def sample(i):
-            return networks.kernel(i, x1, x2, get, apply_fn_kwargs)
-        found = _means(sample, counts, threads, tol)
+            with own_stream(leaves(x1)[0]):
+                return networks.kernel(i, x1, x2, get, apply_fn_kwargs)
+        found = _means(sample, counts, tiles_at_once(leaves(x1)[0], threads), tol)
         estimates = (means.estimate(with_error) for means in found)
         return next(estimates) if is_one else estimates
     return kernel_fn
@@ -152,6 +156,7 @@ def _check_call(x1, x2, apply_fn_kwargs):
         if not all(hasattr(a, 'shape') for a in leaves(x)) or not leaves(x1):
             raise TypeError(f'expected {name} to be an array, or a tree of arrays, got {x!r:.100}.')
     check_second(x2)
+    check_together(x1=x1, x2=x2)
 
 
 # ------------------------------------------------------------------ samples
@@ -176,7 +181,7 @@ class _Networks:
             raise TypeError(
                 'expected init_fn(rng, shape) to return (output shape, params), got '
                 f'{found!r:.100}.')
-        return found[1]
+        return tree_map(lambda a: there(a, is_on_device(leaves(x)[0])), found[1])
 
     def seed_of(self, i, side, block):
         """Return the seed of random layers for a block of the inputs of one side."""
@@ -266,12 +271,12 @@ class _Means:
         self.tree = None
 
     def add(self, tree):
-        kernels = [numpy.asarray(k) for k in leaves(tree)]
+        kernels = [as_array(k) for k in leaves(tree)]
         if not self.n:
             self.tree = tree
             self.dtypes = [k.dtype for k in kernels]
-            self.means = [numpy.zeros(k.shape) for k in kernels]
-            self.squares = [numpy.zeros(k.shape) for k in kernels]
+            self.means = [namespace(k).zeros(k.shape) for k in kernels]
+            self.squares = [namespace(k).zeros(k.shape) for k in kernels]
         self.n += 1
         for k, mean, square in zip(kernels, self.means, self.squares):
             deviation = k - mean
@@ -286,8 +291,8 @@ class _Means:
         """Return the largest error in units of the largest entry of its kernel, over all kernels."""
         found = [0.]
         for mean, error in zip(self.means, self.errors):
-            error = float(error.max(initial=0.))
-            scale = float(abs(mean).max(initial=0.))
+            error = largest(error)
+            scale = largest(mean)
             found.append(0. if error == 0 else error / scale if scale and isfinite(error) else inf)
         return max(found)
 

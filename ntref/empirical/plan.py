@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy
 
+from ..on_either import as_array, equal, zeros
 from ..once import cached_property
 from .record import Record
 from .rules import use_of
@@ -108,7 +109,7 @@ def fitting(v, one, n, name, must_be_sure=True):
         raise mixing(name, n - 1)
     if len(found) == 1:
         return found[0]
-    if must_be_sure or not numpy.array_equal(*(split(v, layout, n) for layout in found)):
+    if must_be_sure or not equal(*(split(v, layout, n) for layout in found)):
         raise Differing
     return found[0]
 
@@ -243,8 +244,7 @@ class Plan:
         layout = (layouts(out.shape, shape, self.n) or [None])[0]
         found = {}
         for key, part in arranged.items():
-            dtype = numpy.asarray(part.node.value).dtype
-            found[key] = numpy.zeros((self.n, prod(shape), *part.arrangement[2]), dtype)
+            found[key] = zeros(as_array(part.node.value), (self.n, prod(shape), *part.arrangement[2]))
         for row, i in enumerate(numpy.ndindex(shape)):
             g = numpy.zeros_like(out)
             split(g, layout, self.n)[(slice(None), *i)] = 1
@@ -310,7 +310,7 @@ def _are_stacked(a, b):
     alike = a.roles == b.roles and a.sizes == b.sizes and a.use.outer == b.use.outer
     if not alike or a.scale != b.scale:
         return False
-    return a.weight.is_like(b.weight) and numpy.array_equal(a.weight.factor, b.weight.factor)
+    return a.weight.is_like(b.weight) and equal(a.weight.factor, b.weight.factor)
 
 
 def _inputs(part, h, n):

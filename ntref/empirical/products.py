@@ -5,6 +5,7 @@ from typing import Any
 import numpy
 
 from ..arguments import as_part, check_finite
+from ..on_either import as_array, check_together, drawn, zeros
 from ..trees import check_each, leaves, rebuilt
 from ..types import Tree
 from .cost import OperationCount
@@ -38,7 +39,7 @@ class Push:
         self.record = record
         rng = numpy.random.default_rng(0)
         outputs = [out for end, out in zip(record.ends, record.outputs) if end is not None]
-        cotangents = [numpy.asarray(rng.standard_normal(out.shape), out.dtype) for out in outputs]
+        cotangents = [drawn(rng, out) for out in outputs]
         self.linear = Record(pull, cotangents)
 
     def __call__(self, u):
@@ -123,7 +124,8 @@ def empirical_ntk_vp_fn(
     def ntk_vp(cotangents):
         check_leaves(cotangents=cotangents)
         check_each(check_finite, cotangents, 'cotangents')
-        given = [numpy.asarray(v) for v in leaves(cotangents)]
+        check_together(cotangents=cotangents, params=params)
+        given = [as_array(v) for v in leaves(cotangents)]
         if [v.shape for v in given] != [out.shape for out in pull.outputs]:
             raise ValueError(
                 'expected cotangents like the outputs for x2, of shapes '
@@ -136,7 +138,7 @@ def empirical_ntk_vp_fn(
 def products_ntk(first: Side, second: Side, pairings: Sequence[Pairing]) -> list[numpy.ndarray]:
     """Return the kernel of each output, computed column by column as products with unit vectors."""
     push = pushing(first.whole)
-    kernels = [numpy.zeros(p.shape, out.dtype) for p, out in zip(pairings, first.whole.outputs)]
+    kernels = [zeros(out, p.shape) for p, out in zip(pairings, first.whole.outputs)]
     for k, (pairing, kernel) in enumerate(zip(pairings, kernels)):
         out = second.whole.outputs[k]
         axis = None if second.inputs is None else second.outputs[k]
@@ -164,5 +166,5 @@ def products_cost(first: Side, second: Side, pairings: Sequence[Pairing]) -> Ope
     pairs = sum(pairing.pairs for pairing in pairings)
     recording = (second.n + 2 * columns) * second.single_operations
     operations = recording + 4 * columns * first.whole.operations
-    kept = sum(2 * numpy.asarray(a).nbytes for node in first.whole.tape for a in leaves(node.value))
+    kept = sum(2 * as_array(a).nbytes for node in first.whole.tape for a in leaves(node.value))
     return OperationCount(operations, kept + 2 * pairs * first.values[0].itemsize)

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy
 
-__all__ = ['as_dtype', 'einsum_terms', 'pullback']
+from ..arrays import untraced
+from ..einsums import einsum_pullback
+from ..on_either import zeros
+
+__all__ = ['as_dtype', 'pullback']
 
 
 def pullback(
@@ -69,58 +73,16 @@ def _broadcast(i, ans, args, kwargs):
 def _where(i, ans, args, kwargs):
     np = import_module('autograd.numpy')
     if i == 0:
-        return lambda g: numpy.zeros(numpy.shape(args[0]), ans.dtype)
+        return lambda g: zeros(ans, numpy.shape(args[0]))
     there = args[0] if i == 1 else numpy.logical_not(args[0])
     return import_module(
         'autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: np.where(there, g, 0.))
-
-
-def einsum_terms(args: Sequence, i: int) -> tuple[list, Any, list, int]:
-    """Return the labels of the operands of an einsum and of its output, the operands, and which one argument i is."""
-    is_text = isinstance(args[0], str)
-    operands = list(args[1:] if is_text else args[:len(args) // 2 * 2:2])
-    shapes = [numpy.broadcast_to(0., numpy.shape(a)) for a in operands]
-    given = (args[0], *shapes) if is_text else (
-        *(part for pair in zip(shapes, args[1::2]) for part in pair), *args[2 * len(operands):])
-    inputs, out, _ = import_module('autograd.numpy.numpy_wrapper').parse_einsum_input(*given)
-    return inputs.split(','), out, operands, i - 1 if is_text else i // 2
 
 
 def _clip(i, ans, args, kwargs):
     """Return the pullback of clip, which is 0 at the bounds themselves, as in autograd."""
     inside = numpy.logical_and(ans != args[1], ans != args[2])
     return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(args[i], lambda g: g * inside)
-
-
-def _einsum(i, ans, args, kwargs):
-    """Return the pullback of einsum: g times the other operands, summed over labels that argument i, w, lacks.
-
-    Ones and identities stand for the labels that only w has."""
-    np = import_module('autograd.numpy')
-    terms, out, operands, place = einsum_terms(args, i)
-    term = terms.pop(place)
-    w = operands.pop(place)
-    sizes = dict(zip(term, numpy.shape(w), strict=True))
-    given = set()
-    for labels, a in zip([out, *terms], [ans, *operands]):
-        given |= {label for label, n in zip(labels, numpy.shape(a)) if n >= sizes.get(label, 0)}
-    spare = iter(sorted(set(LETTERS) - set(''.join([term, out, *terms]))))
-    wanted = ''
-    factors = []
-    labels = []
-    for label in term:
-        if label in wanted:                                                     # a diagonal
-            wanted += next(spare)
-            factors.append(numpy.eye(sizes[label], dtype=ans.dtype))
-            labels.append(label + wanted[-1])
-        else:
-            wanted += label
-            if label not in given:
-                factors.append(numpy.ones(sizes[label], ans.dtype))
-                labels.append(label)
-    subscripts = ','.join([out, *terms, *labels]) + '->' + wanted
-    return import_module('autograd.numpy.numpy_vjps').unbroadcast_f(
-        w, lambda g: np.einsum(subscripts, g, *operands, *factors))
 
 
 def _composed(equal):
@@ -154,7 +116,7 @@ def _diag(a, k=0):
 
 
 def _tile(a, reps):
-    return _kron(numpy.ones(reps, a.dtype), a)
+    return _kron(zeros(untraced(a), reps) + 1, a)
 
 
 def _repeat(a, repeats, axis=None):
@@ -172,9 +134,8 @@ def _norm(x, ord=None, axis=None, keepdims=False):
     return np.reshape(found, shape) if keepdims else found
 
 
-LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
 RULES = {
     numpy.where: _where, numpy.broadcast_to: _broadcast, numpy.full: _broadcast, numpy.clip: _clip,
-    numpy.einsum: _einsum, **{f: _composed(equal) for f, equal in {
+    numpy.einsum: einsum_pullback, **{f: _composed(equal) for f, equal in {
         numpy.kron: _kron, numpy.outer: _outer, numpy.tile: _tile, numpy.repeat: _repeat, numpy.diag: _diag,
         numpy.linalg.norm: _norm}.items()}}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy
 
+from ..arrays import is_array, is_on_device, namespace
 from ..once import cached_property
 from ..trees import leaves, rebuilt
 from .cost import CALL, ENTRY
@@ -101,10 +102,13 @@ MOVES = numpy.moveaxis, numpy.transpose, numpy.reshape, numpy.swapaxes
 
 
 def _is_same_view(a, b):
-    if not isinstance(a, numpy.ndarray) or not isinstance(b, numpy.ndarray):
+    if not is_array(a) or not is_array(b) or a.shape != b.shape or a.strides != b.strides:
         return False
-    starts_alike = a.__array_interface__['data'] == b.__array_interface__['data']
-    return a.shape == b.shape and starts_alike and a.strides == b.strides
+    return _address(a) == _address(b)
+
+
+def _address(a):
+    return a.data.ptr if is_on_device(a) else a.__array_interface__['data']
 
 
 def scale(node, i):
@@ -116,7 +120,7 @@ def scale(node, i):
         return -1. if f is numpy.negative or f is numpy.subtract and i else 1.
     if f not in (numpy.multiply, numpy.divide) or f is numpy.divide and i:
         return None
-    if len(node.argnums) != 1 or numpy.size(node.args[1 - i]) != 1:
+    if len(node.argnums) != 1 or numpy.size(node.args[1 - i]) != 1 or is_on_device(node.args[1 - i]):
         return None
     number = numpy.asarray(node.args[1 - i]).item()
     return number if f is numpy.multiply else 1 / number
@@ -140,6 +144,8 @@ class Record:
 
     def __init__(self, f: Callable, values: Sequence[numpy.ndarray]):
         Node = _node_class()
+        if values:
+            namespace(*values)                                 # which registers arrays of CuPy with autograd
         tracer = import_module('autograd.tracer')
         self.tape: list[Any] = []
         self.roots = [Node.new_root(self.tape, v) for v in values]
@@ -237,7 +243,7 @@ PRODUCTS = 'dot', 'matmul', 'tensordot', 'einsum', 'convolve'
 def _operations(node):
     """Estimate the operations of a node: CALL plus 2 i j k for a product of (i, k) and (k, j), else ENTRY per entry."""
     size = sum(map(numpy.size, leaves(node.value)))
-    factors = [numpy.size(a) for a in node.args if isinstance(a, numpy.ndarray) and a.ndim > 1]
+    factors = [numpy.size(a) for a in node.args if is_array(a) and a.ndim > 1]
     is_product = getattr(node.fun, '__name__', '') in PRODUCTS
     if is_product and len(factors) == 2:
         return CALL + 2 * (size * factors[0] * factors[1]) ** .5

@@ -15,8 +15,10 @@ import numpy
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import logsumexp
 
+from ..einsums import einsum_terms
+from ..on_either import array_like, as_array, zeros
 from ..types import Shape
-from .pullbacks import einsum_terms, pullback
+from .pullbacks import pullback
 from .record import raw
 
 __all__ = ['Use', 'use_of']
@@ -35,13 +37,13 @@ class Use(NamedTuple):
         g = g if self.where is ... else g[(slice(None), *self.where)]
         stretched = [label for label in self.weight if label not in self.inner + self.outer]
         lengths = [n for n, label in zip(shape, self.weight) if label in stretched]
-        ones = numpy.ones(lengths, g.dtype)
+        ones = zeros(g, lengths) + 1
         labels = dict.fromkeys(self.weight + self.inner + self.outer)
         number = {label: 1 + i for i, label in enumerate(labels)}
 
         def numbers(labels):
             return [number[label] for label in labels]
-        h = numpy.ones((), g.dtype) if self.h is None else self.h
+        h = zeros(g, ()) + 1 if self.h is None else self.h
         return numpy.einsum(
             g, [0, *numbers(self.outer)], h, numbers(self.inner), ones, numbers(stretched),
             [0, *numbers(self.weight)], optimize=True)
@@ -81,7 +83,7 @@ def aligned(shape, out, name):
 def _sum(sign):
     def rule(node, i):
         out = numpy.shape(node.value)
-        h = None if i == 0 or sign == 1 else numpy.asarray(float(sign), node.value.dtype)
+        h = None if i == 0 or sign == 1 else zeros(node.value, ()) + sign
         weight = aligned(numpy.shape(node.args[i]), out, 'w')
         return Use(weight, (), tuple(range(len(out))), h)
     return rule
@@ -90,7 +92,7 @@ def _sum(sign):
 def _elementwise(node, i, other):
     """Return the Use of w in w * other, both broadcast."""
     out = numpy.shape(node.value)
-    other = numpy.asarray(other)
+    other = array_like(other, node.value)
     weight = aligned(numpy.shape(node.args[i]), out, 'w')
     inner = aligned(other.shape, out, 'h')
     return Use(weight, inner, tuple(range(len(out))), other)
@@ -101,7 +103,7 @@ def _multiply(node, i):
 
 
 def _divide(node, i):
-    return _slope(node, i) if i else _elementwise(node, i, 1 / numpy.asarray(node.args[1]))
+    return _slope(node, i) if i else _elementwise(node, i, 1 / as_array(node.args[1]))
 
 
 def _gradient(node, i, args):
@@ -117,7 +119,8 @@ def _slope(node, i):
     """Return the Use of an argument of an elementwise function: h is its derivative."""
     if getattr(raw(node), 'signature', None) is not None:
         return None
-    h = _gradient(node, i, [numpy.broadcast_to(a, numpy.shape(node.value)) for a in node.args])
+    h = _gradient(node, i, [
+        numpy.broadcast_to(array_like(a, node.value), numpy.shape(node.value)) for a in node.args])
     return None if h is None else _elementwise(node, i, h)
 
 
@@ -151,7 +154,7 @@ def _stretched(node, i):
 def _where(node, i):
     if i not in (1, 2):
         return None
-    c = numpy.asarray(node.args[0])
+    c = as_array(node.args[0])
     is_taken = c if i == 1 else ~c.astype(bool)
     return _elementwise(node, i, is_taken.astype(node.value.dtype))
 
@@ -159,7 +162,7 @@ def _where(node, i):
 def _product(node, i, left, right, out):
     """Return the Use of operand i, w, in a product of two operands with these labels."""
     labels = left, right
-    return Use(tuple(labels[i]), tuple(labels[1 - i]), tuple(out), numpy.asarray(node.args[1 - i]))
+    return Use(tuple(labels[i]), tuple(labels[1 - i]), tuple(out), as_array(node.args[1 - i]))
 
 
 def _dot(node, i):
@@ -249,7 +252,7 @@ def _einsum(node, i):
     """Return the Use of w in einsum: h is the product of the others, with the labels they share with w or out."""
     terms, out, operands, i = einsum_terms(node.args, i)
     weight = terms.pop(i)
-    rest = [numpy.asarray(a) for j, a in enumerate(operands) if j != i]
+    rest = [array_like(a, node.value) for j, a in enumerate(operands) if j != i]
     if any(len(set(term)) < len(term) for term in (weight, out)):
         return None
     others = {}                                                    # lengths of the labels in `rest`
@@ -295,7 +298,7 @@ def _item(node, i):
         rows = numpy.arange(w.shape[axis]).reshape(-1, *(1,) * (k - 1 - axis))
         h = h * (a.reshape(*a.shape, *(1,) * k) % len(rows) == rows)
     outer = (*range(n), *range(n + k, n + m))
-    return Use(tuple(range(n, n + m)), tuple(range(n + k)), outer, h)
+    return Use(tuple(range(n, n + m)), tuple(range(n + k)), outer, array_like(h, node.value))
 
 
 def _are_numbers(index):

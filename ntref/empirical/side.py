@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy
 
 from ..arguments import check_finite
-from ..no_arrays import check_entries, check_unfollowed, is_followed
+from ..arrays import is_on_device
+from ..no_arrays import check_entries, check_on_host, check_unfollowed, is_followed
+from ..on_either import as_array, check_together, equal, largest
 from ..once import cached_property
 from ..trees import check_each, leaves, named, rebuilt
 from ..types import Tree
@@ -44,7 +46,7 @@ class VmapAxes:
 def taken(tree, axes, i):
     """Return the tree with only entry i along the given axis of each leaf, which autograd may follow."""
     def entry(a, axis):
-        a = a if is_followed(a) else numpy.asarray(a)
+        a = a if is_followed(a) else as_array(a)
         return a[(slice(None),) * (axis % a.ndim) + (slice(i, i + 1),)]
     return rebuilt(tree, map(entry, leaves(tree), axes))
 
@@ -139,11 +141,11 @@ class Side:
         for i, out in enumerate(self.whole.outputs):
             check_entries(out, 'an output')
             check_unfollowed(out, 'an output')
-            if not isinstance(out, numpy.ndarray) and not isinstance(out, (float, numpy.floating)):
+            if not isinstance(out, (numpy.ndarray, float, numpy.floating)) and not is_on_device(out):
                 raise TypeError(
                     f'expected outputs to be arrays, got {type(out).__name__}. Of a network with '
                     'masks take stax.unmask_fn(apply_fn).')
-            self.whole.outputs[i] = numpy.asarray(out)
+            self.whole.outputs[i] = as_array(out)
             if numpy.iscomplexobj(out):
                 raise TypeError(
                     'expected outputs to be real, got complex numbers. Take their real and '
@@ -178,7 +180,7 @@ class Side:
         try:
             return Record(called, self.values)
         except (AttributeError, TypeError, ValueError) as error:
-            if not any(text in str(error) for text in ('ArrayBox', 'setting an array element')):
+            if not any(text in str(error) for text in ('ArrayBox', 'DeviceBox', 'setting an array element')):
                 raise
             raise TypeError(
                 f'expected a function that autograd can follow, got "{error}" for {self.name}. '
@@ -188,7 +190,7 @@ class Side:
     def plain(self, values: Sequence) -> list[numpy.ndarray]:
         """Return the outputs at the given values of the parameters, without a record."""
         tree = self.f(rebuilt(self.params, values), self.x, **self.kwargs)
-        return [numpy.asarray(a) for a in leaves(tree)]
+        return [as_array(a) for a in leaves(tree)]
 
     def single(self, i: int) -> Any:
         """Return the Record of example i alone, or of all examples without `vmap_axes`."""
@@ -235,19 +237,19 @@ class Side:
             return
         for i in sorted({0, self.n // 2, self.n - 1}) if examples is None else examples:
             for out, one, axis in zip(self.whole.outputs, self.single(i).outputs, self.outputs):
-                if not same(numpy.take(out, [i], axis), one):
+                if not same(out[(slice(None),) * axis + (slice(i, i + 1),)], one):
                     raise mixing(self.name, i)
 
 
 def same(a, b):
     """True if the arrays are equal up to rounding, as sums in another order are."""
-    a = numpy.asarray(a)
-    b = numpy.asarray(b)
+    a = as_array(a)
+    b = as_array(b)
     if a.shape != b.shape:
         return False
     if a.dtype.kind != 'f' or not (numpy.isfinite(a).all() and numpy.isfinite(b).all()):
-        return numpy.array_equal(a, b, equal_nan=a.dtype.kind in 'fc')
-    scale = max(float(abs(c).max(initial=0.)) for c in (a, b))
+        return bool(((a == b) | (a != a) & (b != b)).all())
+    scale = max(map(largest, (a, b)))
     return bool((abs(a - b) <= 1e3 * float(numpy.finfo(a.dtype).eps) ** .75 * scale).all())
 
 
@@ -300,7 +302,7 @@ def are_equal(x1: Tree, x2: Tree) -> bool:
         return True
     a = leaves(x1)
     b = leaves(x2)
-    return len(a) == len(b) and all(map(numpy.array_equal, a, b))
+    return len(a) == len(b) and all(map(equal, a, b))
 
 
 def sides(
@@ -309,6 +311,10 @@ def sides(
     """Return the Sides of x1 and x2 (the same one if x2 is None), recorded for derivatives if `is_needed`."""
     check_second(x2)
     check_leaves(x1=x1, x2=x2, **kwargs)
+    if isinstance(f, Differentiable):
+        for name, tree in ('x1', x1), ('x2', x2), ('params', params):
+            check_each(check_on_host, tree, f'{name} of a Differentiable')
+    check_together(x1=x1, x2=x2, params=params)
     of1, of2 = split_kwargs(kwargs, x1, x2)
     axes = VmapAxes(vmap_axes)
     axes.check_keywords(kwargs)

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from ..in_place import add_at
+from ..on_either import zeros
 from .cost import CALL, ENTRY, OperationCount
 from .jacobian import jacobian_cost, jacobian_ntk
 from .pairing import Pairing, interleaved, kept, sums
@@ -59,7 +61,7 @@ def joined(parts, gs):
     for part, g in zip(parts, gs):
         h = part.h
         if h is None:
-            h = numpy.ones((len(g), *g.shape[2:4], part.size('a')), g.dtype)
+            h = zeros(g, (len(g), *g.shape[2:4], part.size('a'))) + 1
         hs.append(part.scale * part.weight.factor * h)
     if len(parts) == 1:
         return hs[0], gs[0]
@@ -80,7 +82,7 @@ def jacobian_of(h, g):
 def scattered(parts, gs, ids):
     """Return the Jacobian (n, entries, ids) with respect to the entries `ids` of parameters, summed over their uses."""
     n, entries = gs[0].shape[:2]
-    J = numpy.zeros((n * entries, ids.size), gs[0].dtype)
+    J = zeros(gs[0], (n * entries, ids.size))
     offsets = numpy.zeros(ids.max() + 1, int)
     offsets[ids] = numpy.arange(ids.size)
     for part, g in zip(parts, gs):
@@ -96,7 +98,7 @@ def scattered(parts, gs, ids):
                 J[:, offsets[where]] += own
             else:
                 is_entry = where >= 0
-                numpy.add.at(J, (slice(None), offsets[where[is_entry]]), own[:, is_entry])
+                add_at(J, (slice(None), offsets[where[is_entry]]), own[:, is_entry])
     return J.reshape(n, entries, ids.size)
 
 
@@ -284,7 +286,7 @@ def structured_ntk(first: Side, second: Side, pairings: Sequence[Pairing]) -> li
             total = rows.natural(total)
             kernel = total if kernel is None else kernel + total
         if kernel is None:
-            kernel = numpy.zeros(pairing.shape, first.whole.outputs[k].dtype)
+            kernel = zeros(first.whole.outputs[k], pairing.shape)
         kernels.append(kernel)
     return kernels
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from math import factorial
 
 from ..arguments import as_part, as_whole, check_finite
+from ..arrays import is_on_device, namespace
+from ..on_either import check_together
 from ..trees import check_each, leaves, rebuilt, tree_map
 from ..types import Tree
 
@@ -95,6 +97,10 @@ def taylor_expand(f: Callable, params: Tree, degree: int) -> Callable:
         check_each(check_finite, new_params, 'the parameters')
         for i, a in enumerate(args if kwargs.get('mask_constant') is None else ()):
             check_each(check_finite, a, f'argument {i + 1}')
+        check_together(**{'the parameters': new_params, 'params': params, 'inputs': args})
+        given = [a for a in leaves(params) if is_on_device(a)]
+        if given:
+            namespace(*given)                                      # which registers arrays of CuPy with autograd
         direction = tree_map(_difference, params, new_params)
         out = f(params, *args, **kwargs)
 

@@ -4,7 +4,9 @@ from typing import Any
 import numpy
 
 from ..arguments import check_finite, is_whole
+from ..arrays import is_on_device
 from ..no_arrays import check_entries, check_unfollowed
+from ..on_either import as_array
 from ..trees import check_each, leaves, named
 from ..types import Tree
 
@@ -26,11 +28,11 @@ def float_leaves(tree: Tree, name: str) -> list[tuple[str, numpy.ndarray]]:
         check_entries(leaf, where)
         check_unfollowed(leaf, where)
         dtype: Any = getattr(leaf, 'dtype', None)
-        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic))
+        is_array = isinstance(leaf, (numpy.ndarray, numpy.generic)) or is_on_device(leaf)
         is_array = is_array and dtype.newbyteorder('=') in FLOATS
         if not isinstance(leaf, float) and not is_array:
             raise TypeError(
-                f'expected {where} to be a NumPy array of float32 or float64, or a float, got '
+                f'expected {where} to be an array of float32 or float64, of NumPy or CuPy, or a float, got '
                 f'{type(leaf).__name__}{f" of dtype {dtype}" if dtype is not None else ""}. Others '
                 'have no derivative: make it a float, or a constant of the function.')
         check_finite(leaf, where)
@@ -38,7 +40,7 @@ def float_leaves(tree: Tree, name: str) -> list[tuple[str, numpy.ndarray]]:
 
 
 def _native(leaf):
-    leaf = numpy.asarray(leaf)
+    leaf = as_array(leaf)
     return leaf.astype(leaf.dtype.newbyteorder('='), copy=False)
 
 

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
+from ..arrays import is_on_device
+from ..in_place import add_at
+from ..on_either import array_like, as_array, equal, zeros
 from ..types import Shape
 from .record import raw
 
@@ -72,10 +75,10 @@ class Moved(NamedTuple):
 
     def pulled(self, g, shape):
         """Return the cotangents of the weight that was moved, which has this shape."""
-        J = numpy.zeros((len(g), prod(shape)), g.dtype)
+        J = zeros(g, (len(g), prod(shape)))
         ids = self.ids.ravel()
         is_entry = ids >= 0
-        numpy.add.at(J, (slice(None), ids[is_entry]), g.reshape(len(g), -1)[:, is_entry])
+        add_at(J, (slice(None), ids[is_entry]), g.reshape(len(g), -1)[:, is_entry])
         return J.reshape(len(g), *shape)
 
 
@@ -132,9 +135,9 @@ def _multiplied(node, f, item):
     i, weight = item
     if f is numpy.divide and i == 1 or numpy.shape(node.value) != weight.shape:
         return None
-    c = numpy.asarray(node.args[1 - i])
+    c = as_array(node.args[1 - i])
     c = 1 / c if f is numpy.divide else c
-    if c.size == 1:
+    if c.size == 1 and not is_on_device(c):
         return weight._replace(factor=weight.factor * c.item())
     c = numpy.broadcast_to(c, weight.shape).astype(node.value.dtype)
     return weight._replace(factor=weight.factor * c)
@@ -151,8 +154,8 @@ def _moved(node, given):
     weights = list(given.values())
     ids = _placed(node, {i: weight.ids + 1 for i, weight in given.items()}) - 1
     factor = weights[0].factor
-    if any(numpy.ndim(weight.factor) or weight.factor != factor for weight in weights):
-        factors = {i: numpy.broadcast_to(weight.factor, weight.shape)
+    if any(numpy.ndim(weight.factor) or not equal(weight.factor, factor) for weight in weights):
+        factors = {i: numpy.broadcast_to(array_like(weight.factor, node.value), weight.shape)
                    for i, weight in given.items()}
         factor = _placed(node, factors)
     is_apart = weights[0].is_apart and raw(node) in PERMUTED or _is_apart(ids)
@@ -165,11 +168,12 @@ def _placed(node, given):
     start = FIRST_ARRAY.get(name or raw(node), 0)
     stop = len(node.args) if name in ('concatenate', 'array') else start + 1
     args = [*node.args]
+    like = next(iter(given.values()))
     for i in range(start, stop):
-        args[i] = given[i] if i in given else numpy.zeros(numpy.shape(args[i]), int)
+        args[i] = given[i] if i in given else zeros(like, numpy.shape(args[i]))
     if name in ('array', 'scalar'):
         args[:2] = (), _without_dtype(args[1])
-    return numpy.asarray(raw(node)(*args, **_without_dtype(node.kwargs)))
+    return as_array(raw(node)(*args, **_without_dtype(node.kwargs)))
 
 
 def _without_dtype(kwargs):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 
 from ..arguments import as_flag, as_wholes
-from ..no_arrays import is_followed, is_traced, no_array
+from ..no_arrays import check_on_host, is_followed, is_traced, no_array
 from ..types import Shape
 
 __all__ = ['Scale', 'numbers_of', 'shape_of']
@@ -26,6 +26,7 @@ def numbers_of(a: Any, name: str) -> Any:
     """
     if is_followed(a) or is_traced(a):
         raise no_array(a, f'{name} to be numbers')
+    check_on_host(a, name)
     if isinstance(a, numpy.ndarray) or not hasattr(a, '__dlpack__'):
         return a
     if getattr(a, 'requires_grad', False):

@@ -9,6 +9,7 @@ import numpy
 
 from ..arrays import is_array
 from ..balls import Undecided
+from ..no_arrays import check_on_host
 from ..stax import MaskedArray
 from .certified import mapped
 from .precision import mpmath, working
@@ -91,6 +92,7 @@ def exactly(a: Any, types: str = 'biufO') -> Any:
         return replace(a, masked_value=exactly(a.masked_value))
     if not is_array(a) or a.dtype.kind not in types:
         return a
+    check_on_host(a, 'certify: an array')
     try:
         return mapped(import_module('mpmath').mpmathify, numpy.asarray(a))          # `shaken` does not change it
     except (TypeError, ValueError) as e:

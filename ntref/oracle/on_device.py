@@ -18,7 +18,7 @@ from ..engine import device
 from ..engine.batch import batch
 from ..engine.device import there, to_host
 from ..trees import tree_map
-from . import answers
+from . import answers, beside_kernels
 from .cases import Case, conformance_cases
 from .mistakes import cast
 from .worker import prepared
@@ -38,7 +38,7 @@ class Check:
     Attributes
     ----------
     group, name : str        'suite float64', and a case; or 'tiles float32', and a network; or 'memory'.
-    verdict : str            'pass', 'fail', 'error', or 'unsupported' for what needs arrays of the host.
+    verdict : str            'pass', 'fail' or 'error'.
     measured, bound : float  the measured number, and the largest that passes; None if nothing was measured.
     reason : str             what is wrong.
     seconds : float          what it took.
@@ -79,6 +79,9 @@ def checks(select: str = '*') -> Iterator[Check]:
     for dtype in 'float64', 'float32':
         for name, (net, shape) in NETWORKS.items():
             yield _timed(partial(_of_tiles, net, shape, dtype), f'tiles {dtype}', name)
+    for dtype in 'float64', 'float32':
+        for (group, name), f in beside_kernels.FUNCTIONS.items():
+            yield _timed(partial(beside_kernels.error, f, dtype), f'{group} {dtype}', name)
     yield _timed(_larger_than_the_device, 'memory', 'a kernel larger than what CuPy may take')
     yield _timed(_after_many_calls, 'memory', f'bytes after {CALLS} calls, over those after 20')
 
@@ -103,8 +106,6 @@ def of_case(case: Case, dtype: str) -> Check:
     """Return the Check of a case of the suite, computed on the device."""
     start = time.monotonic()
     check = Check(f'suite {dtype}', case.name, 'error', bound=10 ** -case.wanted(dtype))
-    if 'params' in case.inputs:                             # of a finite network
-        return replace(check, verdict='unsupported', reason='autograd differentiates arrays of NumPy')
     spec = None if case.spec is None else stax.from_spec(case.spec)
     inputs = tree_map(there, cast(case.inputs, dtype))
     try:

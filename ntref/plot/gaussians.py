@@ -6,6 +6,7 @@ import numpy
 from ..arguments import as_whole
 from ..arrays import as_floats
 from ..drawing import axes, band, ink, styled
+from ..no_arrays import check_on_host
 from ..predict import Gaussian, sample
 from ..types import Array, Number, Seed
 
@@ -78,6 +79,8 @@ def posterior(predictor: Any, x: Array, t: Number | None = None, get: str = 'ntk
     """
     x = as_inputs(x, 'posterior: x')
     gaussian = predictor if isinstance(predictor, tuple) else _asked(predictor, t, x, get)
+    for name, a in zip(('mean', 'covariance'), gaussian):
+        check_on_host(a, f'posterior: the {name}')
     mean, sd = numpy.asarray(gaussian[0]).reshape(len(x), -1), deviations(gaussian[1])
     order, across, label = along(x)
     ax = axes(ax)
@@ -103,6 +106,7 @@ def targets(ax: Any, predictor: Any, x: Array) -> None:
 
 def as_inputs(x: Array, name: str) -> Array:
     """Return inputs with a channel axis, which numbers (n,) do not have."""
+    check_on_host(x, name)
     x, = as_floats(x)
     if not x.ndim or not len(x):
         raise ValueError(f'{name} is expected to have inputs, got shape {x.shape}.')

@@ -7,7 +7,7 @@ import numpy
 from ..arguments import as_whole, as_wholes
 from ..arrays import as_floats
 from ..drawing import axes, ink, legend_above, styled
-from ..no_arrays import no_array
+from ..no_arrays import check_on_host, no_array
 from ..stax import serial
 from ..types import Array
 
@@ -133,6 +133,7 @@ def _matrix(k, name):
     """Return an array of two axes with entries; raise an error that says `name` otherwise."""
     if hasattr(k, 'nngp') or hasattr(k, 'ntk'):
         raise no_array(k, f'{name}: k to be an array, such as its nngp or ntk')
+    check_on_host(k, f'{name}: k')
     k, = as_floats(k)
     if k.ndim != 2 or not k.size or not numpy.isfinite(k).all():
         raise ValueError(f'{name}: expected a matrix of finite numbers, got shape {k.shape}'

@@ -8,6 +8,7 @@ import numpy
 from ..arguments import as_whole, as_wholes
 from ..drawing import axes, ink, legend_above, styled
 from ..empirical import empirical_kernel_fn
+from ..no_arrays import check_on_host
 from ..stax import Layer
 from ..types import Array, Seed
 
@@ -76,6 +77,7 @@ def width_convergence(net: Any, x: Array, widths: Sequence[int] = (16, 32, 64, 1
     samples = as_whole(samples, 'width_convergence: samples', 1)
     if not widths:
         raise ValueError('width_convergence: expected at least one width, got none.')
+    check_on_host(x, 'width_convergence: x')
     distances = numpy.array([_distances(_of_width(net, width), x, get, samples, rng) for width in widths])
     ax = axes(ax)
     means = numpy.sqrt(numpy.mean(distances ** 2, 1))

@@ -6,6 +6,7 @@ import numpy
 
 from ..arrays import as_floats
 from ..drawing import axes, band
+from ..no_arrays import check_on_host
 from ..types import Array
 from .gaussians import along, as_inputs, deviations, targets
 
@@ -91,6 +92,7 @@ def _predicted(predictor, t, x, get, name):
     if not hasattr(predictor, 'y_train'):
         raise TypeError(f'{name}: expected the predict_fn of gradient_descent_mse_ensemble, got '
                         f'{type(predictor).__name__}: it knows the training set and time.')
+    check_on_host(t, f'{name}: t')
     t, = as_floats(t)
     if t.ndim != 1 or not len(t):
         raise ValueError(f'{name}: expected times of shape (T,), got shape {t.shape}.')

@@ -12,6 +12,7 @@ from ..arguments import as_flag, as_whole, suggestion
 from ..arrays import as_floats
 from ..engine.run import counted
 from ..no_arrays import check_unfollowed
+from ..on_either import array_like, as_array, equal
 from ..types import Array, Number
 from .factor import NotPSDError
 from .layout import checked, nonnegative
@@ -48,8 +49,8 @@ def _not_reached(residual, tol, state, rounding):
     if rounding:
         advice = 'Rounding allows no less, however many steps: pass a larger tol or diag_reg.'
     return NotConvergedError(
-        f'expected residuals |y - (K + reg I) a| / |y| <= {tol:g}, got {residual.max():.3g} in '
-        f'{sum(residual > tol)} of {len(residual)} right-hand sides after {state.steps} steps with '
+        f'expected residuals |y - (K + reg I) a| / |y| <= {tol:g}, got {float(residual.max()):.3g} in '
+        f'{int((residual > tol).sum())} of {len(residual)} right-hand sides after {state.steps} steps with '
         f'rank {len(state.lower)}. {advice}', residual, state.steps, state)
 
 
@@ -139,11 +140,12 @@ class System:
             self.trace = float(self.diagonal.sum())
         if not numpy.isfinite(self.trace):
             raise ValueError('expected a kernel whose trace is in the range of float64, got '
-                             f'entries up to {self.diagonal.max():.3g}. Divide kernel and targets '
+                             f'entries up to {float(self.diagonal.max()):.3g}. Divide kernel and targets '
                              'by a number.')
         self.shift = diag_reg * (1. if absolute else self.trace / k.n)
-        if self.diagonal.min() + self.shift < 0:
-            raise _indefinite(self.diagonal.min() + self.shift, self.shift)
+        smallest = float(self.diagonal.min()) + self.shift
+        if smallest < 0:
+            raise _indefinite(smallest, self.shift)
         self.lower: numpy.ndarray | None = None
         self.unfinished: State | None = None
 
@@ -153,8 +155,8 @@ class System:
             return
         if lower is None:
             lower = APPROXIMATIONS[self.name](self.k, self.diagonal, self.rank)
-        rest = numpy.maximum(self.diagonal - (lower ** 2).sum(0), 0.).mean()
-        floor = EPS * self.diagonal.max()
+        rest = float(numpy.maximum(self.diagonal - (lower ** 2).sum(0), 0.).mean())
+        floor = EPS * float(self.diagonal.max())
         self.lower = lower
         self.precondition = Preconditioner(self.name, lower, max(self.shift or rest, floor) or 1.)
 
@@ -181,7 +183,8 @@ class System:
             trace=float(state.trace),
             preconditioner=str(state.preconditioner))
         is_same_kernel = abs(state.trace - self.trace) <= SAME * abs(self.trace)
-        if not (numpy.array_equal(state.y, y * scale) and is_same_kernel):
+        state = _there(state, y)
+        if not (equal(state.y, y * scale) and is_same_kernel):
             raise ValueError(
                 'expected a state of this kernel and these right-hand sides, got one for y of '
                 f'shape {state.y.shape} (here {y.shape}) and a kernel of trace {state.trace:.17g} '
@@ -194,13 +197,13 @@ class System:
         return self.start(state.a, self.residual(state.a, y), y, state.steps)
 
     def step(self, s: State, active: numpy.ndarray) -> State:
-        """Return the next state; only columns that are `active` change."""
+        """Return the next state; only the columns `active` change."""
         p = s.p[:, active]
         rho = s.rho[active]
         q = self.k.times(p) + self.shift * p
         curvature = (p * q).sum(0)
         if not (curvature > 0).all():
-            raise _indefinite((curvature / (p * p).sum(0)).min(), self.shift)
+            raise _indefinite(float((curvature / (p * p).sum(0)).min()), self.shift)
         a = s.a.copy()
         r = s.r.copy()
         next_p = s.p.copy()
@@ -221,7 +224,7 @@ class System:
         left = self.unfinished
         if state is not None:
             s = self.resume(state, y, scale)
-        elif left is not None and numpy.array_equal(left.y, y):
+        elif left is not None and equal(left.y, y):
             s = self.resume(left, y, 1)
         else:
             self.prepare()
@@ -231,14 +234,14 @@ class System:
             def done(s):
                 size = _norm(y)
                 residual = _norm(s.r) / numpy.where(size == 0, 1., size)
-                step_done(f'residual {residual.max():.1e}')
+                step_done(f'residual {float(residual.max()):.1e}')
                 if given:
                     self.progress(_times(s, scale, 1))
             s, r, reached = self._to_tolerance(s, y, done, scale)
         s = _times(s, scale, 1)
         if not numpy.isfinite(s.a).all():
             raise ValueError('expected a solution in the range of float64, got one beyond it for '
-                             f'right-hand sides up to {scale.max():.3g} and a kernel of trace '
+                             f'right-hand sides up to {float(scale.max()):.3g} and a kernel of trace '
                              f'{self.trace:.3g}. Divide them by a number.')
         return s, r * scale, reached
 
@@ -248,17 +251,17 @@ class System:
         last = s.steps + self.max_steps
         best = numpy.inf
         while True:
-            active = _norm(s.r) > .9 * self.tol * size
-            if not active.any() or s.steps >= last:
+            active = numpy.nonzero(_norm(s.r) > .9 * self.tol * size)[0]
+            if not len(active) or s.steps >= last:
                 r = self.residual(s.a, y)
                 reached = _norm(r) / numpy.where(size == 0, 1., size)
                 if (reached <= self.tol).all():
                     self.unfinished = None
                     return s, r, reached
-                rounding = not (active.any() or reached.max() <= best / 2)
+                rounding = not (len(active) or float(reached.max()) <= best / 2)
                 if rounding or s.steps >= last:
                     raise _not_reached(reached, self.tol, _times(s, scale, 1), rounding)
-                best = reached.max()
+                best = float(reached.max())
                 s = self.start(s.a, r, y, s.steps)
                 continue
             s = self.unfinished = self.step(s, active)
@@ -269,7 +272,12 @@ def _times(state, up, down):
     """Return the state for right-hand sides times up / down, powers of two; infinite beyond the range of float64."""
     with numpy.errstate(over='ignore', invalid='ignore'):
         return state._replace(**{
-            name: numpy.asarray(getattr(state, name)) / down * up for name in 'arpy'})
+            name: as_array(getattr(state, name)) / down * up for name in 'arpy'})
+
+
+def _there(state, y):
+    """Return the state with its arrays where y is: one that was stored has those of NumPy."""
+    return state._replace(**{name: array_like(getattr(state, name), y) for name in (*'arpy', 'rho', 'lower')})
 
 
 def _norm(a):
@@ -339,7 +347,7 @@ def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = 
     >>> cg(np.array([[2., 1.], [1., 2.]]), np.array([3., 0.])).a.round(6)
     array([ 2., -1.])
     """
-    tiles = Tiles('k', k)
+    tiles = Tiles('k', k, y)
     check_unfollowed(y, 'y')
     if len(k.shape) != 2 or k.shape[0] != k.shape[1]:
         raise ValueError(f'expected a square kernel (n, n) as k, got shape {tuple(k.shape)}.')

@@ -8,6 +8,7 @@ import numpy
 from ..arrays import as_floats
 from ..engine.cover import cuts
 from ..no_arrays import check_unfollowed
+from ..on_either import array_like
 from ..types import Array, Get, Number
 from .closed_form import settled, without_rounding
 from .gaussian import NEEDS, Gaussian, answer, names_in
@@ -121,7 +122,7 @@ class _Training:
     """A training set seen through one kernel that need not be in memory."""
 
     def __init__(self, k, y, trace_axes, options):
-        tiles = Tiles('k_train_train', k)
+        tiles = Tiles('k_train_train', k, y)
         check_unfollowed(y, 'y_train')
         self.layout = Layout(y, trace_axes, k)
         self.y = self.layout.columns(checked('y_train', y))
@@ -137,7 +138,7 @@ class _Training:
     def test(self, k):
         """Return the kernel test x train, after a check of its shape."""
         self.layout.check('k_test_train', k, self.layout.test_sizes())
-        return Tiles('k_test_train', k)
+        return Tiles('k_test_train', k, self.y)
 
 
 def _predict(name, trained, k_test_train, k_test_test):
@@ -155,7 +156,7 @@ def _predict(name, trained, k_test_train, k_test_test):
                          'array, which may be the NNGP. Pass what kernel_fn(x_test, None, '
                          "get=('nngp', 'ntk')) gives.")
     given = field(k_test_test, wanted, 'k_test_test', _is_arraylike)
-    prior = checked('k_test_test', numpy.asarray(given))
+    prior = checked('k_test_test', array_like(given, p.y))
     variances = prior.shape == rows
     if not variances:
         p.layout.check('k_test_test', prior, zipped(rows, rows))

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..arguments import as_function, as_number
-from ..arrays import as_floats, namespace
+from ..arrays import as_floats, is_on_device, namespace, plain
 from ..derivatives import derivative
 from ..no_arrays import check_unfollowed
 from ..types import Array, Number
@@ -48,7 +48,7 @@ def kernel_gradient(cost: Callable[[Array], Number], fx_train: Array, k_train_tr
     ----------
     cost : function from an array like `fx_train`, the outputs at the training points, to a number. It must be written
         with `autograd.numpy` or operators, because autograd differentiates it.
-    fx_train : NumPy array (N, ..., o), or (N,): f_0 at the training points.
+    fx_train : array of NumPy or CuPy (N, ..., o), or (N,): f_0 at the training points.
     k_train_train : array (N, N), or (N, N, c, c, ...), symmetric positive semi-definite.
     k_test_train : array (m, N), or (m, N, c, c, ...), to get the gradient at other points, too; or None.
     trace_axes : axes of `fx_train` on which the kernel is the identity; the kernel array does not have them.
@@ -61,7 +61,7 @@ def kernel_gradient(cost: Callable[[Array], Number], fx_train: Array, k_train_tr
     ------
     ValueError : cost(fx_train) is not finite or does not depend on the outputs; shapes disagree; NaN or infinity; the
         kernel is not symmetric, or d^T K d < 0 beyond rounding; axis 0 is traced.
-    TypeError  : cost(fx_train) is not a number; fx_train is not an array of NumPy.
+    TypeError  : cost(fx_train) is not a number; fx_train is not an array of NumPy or CuPy.
 
     Accuracy
     --------
@@ -91,7 +91,8 @@ def kernel_gradient(cost: Callable[[Array], Number], fx_train: Array, k_train_tr
     n = layout.inputs()
     eps = namespace(k).eps(k)
     matrix = symmetric(kernel_matrix(checked('k_train_train', k)), eps)
-    as_number(cost(f), 'cost(fx_train)')
+    value = cost(f)
+    as_number(plain(value) if is_on_device(value) and not value.shape else value, 'cost(fx_train)')
     d = checked('the derivative of cost', n * derivative(cost)(f))
     c = layout.columns(d)
     train = matrix @ c / n

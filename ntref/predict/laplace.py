@@ -14,7 +14,7 @@ import numpy
 from ..arguments import as_whole
 from ..arrays import as_floats, generator, namespace
 from ..engine.run import blas_for
-from ..no_arrays import check_unfollowed
+from ..no_arrays import check_on_host, check_unfollowed
 from ..types import Array, Seed
 from .closed_form import settled
 from .factor import NotPSDError, cholesky_solve, symmetric
@@ -153,6 +153,7 @@ class _Laplace(Predictor, of='laplace_inference'):
 def _array(name: str, a: Any) -> Any:
     refuse_objects(a, name)
     check_unfollowed(a, name)
+    check_on_host(a, name)
     a, = as_floats(a)
     if namespace(a).kind != 'numpy':
         raise TypeError(f'expected {name} to be an array of NumPy, got {type(a).__name__}.')

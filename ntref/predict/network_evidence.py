@@ -1,7 +1,7 @@
 """Evidence for a network as a function of its hyper-parameters: its value and its gradient."""
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from math import isfinite, isqrt, prod
 from typing import Any, TypeAlias
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy
 
 from ..arguments import as_function
-from ..arrays import is_array
+from ..arrays import is_array, is_on_device, plain
 from ..engine.blocks import of_block
 from ..engine.cover import ENTRIES, blocks, cuts
 from ..engine.run import blas_for
@@ -53,7 +53,8 @@ def log_marginal_likelihood_gradient(net_fn: Callable[..., HasKernel | KernelFn]
     net_fn : (**hyperparameters) -> network with a `kernel_fn`, or a kernel function (x1, x2, get), that autograd can
         differentiate: the hyper-parameters may pass through `autograd.numpy` and operators, but not through float() or
         numpy.
-    x_train, y_train : NumPy arrays, inputs and targets. x_train may have any form that the kernel function takes.
+    x_train, y_train : arrays of NumPy or CuPy, inputs and targets. x_train may have any form that the kernel function
+        takes.
     hyperparameters : dict of numbers > 0: arguments of net_fn, except for 'diag_reg', which is the ridge.
     get, diag_reg, diag_reg_absolute_scale, trace_axes : as in `log_marginal_likelihood`; diag_reg is used if it is not
         among the `hyperparameters`.
@@ -67,7 +68,7 @@ def log_marginal_likelihood_gradient(net_fn: Callable[..., HasKernel | KernelFn]
     ------
     ValueError, NotPSDError : as `log_marginal_likelihood`; no hyper-parameters, or one that is not > 0, or that
         changes the kernel in a way that autograd cannot see.
-    TypeError : arrays that are not NumPy's; net_fn is not a function, or returns neither network nor kernel function.
+    TypeError : arrays of other kinds; net_fn is not a function, or returns neither network nor kernel function.
 
     Accuracy
     --------
@@ -228,16 +229,25 @@ def _traced(f, hyper):
     """Return the function G -> {name: sum G df/d hyper}, and f(hyper)."""
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Output seems independent')
-        vjp, k = import_module('autograd').make_vjp(f)(hyper)
+        vjp, k = import_module('autograd').make_vjp(
+            lambda hyper: f({name: _number()(hyper[name]) for name in hyper}))(hyper)
     return lambda G: {name: float(slope) for name, slope in vjp(G).items()}, k
+
+
+@cache
+def _number():
+    """Return the identity of numbers, of which derivatives are numbers of Python, also where the kernel is on a GPU."""
+    extend = import_module('autograd.extend')
+    number = extend.primitive(lambda x: x)
+    extend.defvjp(number, lambda ans, x: plain)
+    return number
 
 
 def _floats(k):
     """Return a kernel; raise TypeError unless it is an array of floats."""
-    if not isinstance(k, numpy.ndarray) or k.dtype.kind != 'f':
-        raise TypeError('expected a kernel function that returns a NumPy array of floats, got '
-                        f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates NumPy '
-                        'only.')
+    if not isinstance(k, numpy.ndarray) and not is_on_device(k) or k.dtype.kind != 'f':
+        raise TypeError('expected a kernel function that returns an array of floats, of NumPy or CuPy, got '
+                        f'{getattr(k, "dtype", type(k).__name__)}: autograd differentiates these only.')
     return k
 
 

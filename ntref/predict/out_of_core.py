@@ -1,16 +1,19 @@
 """Kernels that need not be in memory, as matrices: tiles are read or computed when they are used."""
 from collections.abc import Iterator
-from math import prod
+from math import isqrt, prod
 from typing import Any
 
 import numpy
 from numpy.typing import DTypeLike
 
 from ..arguments import as_part, is_whole
+from ..arrays import is_on_device
 from ..engine.blocks import function_of_blocks, of_block
 from ..engine.cover import blocks, cuts
+from ..engine.device import entries_of_tile, to_host
 from ..engine.run import in_threads, number_of_threads
 from ..no_arrays import check_entries, check_unfollowed, no_array
+from ..on_either import array_like, as_array, zeros
 from ..types import KernelFn, HasKernel
 from .factor import symmetric
 from .layout import checked, kernel_matrix, refuse_function
@@ -85,7 +88,7 @@ class ComputedKernel:
         return self.shape[0]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> numpy.ndarray:
-        return self[:].astype(dtype or self.dtype, copy=False)
+        return to_host(self[:]).astype(dtype or self.dtype, copy=False)
 
     def __getitem__(self, index: Any) -> Any:
         given = index if isinstance(index, tuple) else (index, slice(None))
@@ -101,14 +104,15 @@ class ComputedKernel:
 
     def _with_own(self, rows, columns):
         """Return the block, with each input that meets itself computed as such: equal values do not tell this."""
-        k = numpy.array(self._block(rows, columns))
+        k = as_array(self._block(rows, columns)).copy()
         inputs = numpy.arange(self.shape[0])
         here = inputs[rows]
         there = inputs[columns]
         i, j = numpy.nonzero(here[:, None] == there)
         for some in cuts(len(i), CORNER):
             own = self._block(here[i[some]])
-            k[i[some], j[some]] = own[range(len(own)), range(len(own))]
+            at = numpy.arange(len(own))
+            k[i[some], j[some]] = own[at, at]
         return k
 
     def _block(self, rows, columns=None):
@@ -135,9 +139,12 @@ def _is_index(i):
 
 
 class Tiles:
-    """An object with a shape and k[rows, columns] as a matrix of float64 that is never in memory as a whole."""
+    """An object with a shape and k[rows, columns] as a matrix of float64 that is never in memory as a whole.
 
-    def __init__(self, name: str, k: Any):
+    Vectors and tiles are where `like` is: on the host, or on a GPU, to which tiles of a kernel on disk are copied.
+    """
+
+    def __init__(self, name: str, k: Any, like: Any = None):
         refuse_function(k, name)
         check_unfollowed(k, name)
         if not (hasattr(k, 'shape') and hasattr(k, 'dtype') and hasattr(k, '__getitem__')):
@@ -150,13 +157,18 @@ class Tiles:
         self.each = prod(k.shape[2::2])
         self.eps = float(numpy.finfo(k.dtype).eps) if k.dtype.kind == 'f' else EPS
         self.n = k.shape[0] * self.each
+        self.zero = array_like(0., like)
         chunks = getattr(k, 'chunks', None) or (SIDE, SIDE)
-        self.rows = _slices(k.shape[0], chunks[0])
-        self.columns = _slices(k.shape[1], chunks[1])
+        least = max(SIDE, isqrt(entries_of_tile(self.zero))) if is_on_device(self.zero) else SIDE
+        self.rows = _slices(k.shape[0], chunks[0], least)
+        self.columns = _slices(k.shape[1], chunks[1], least)
 
     def tile(self, rows: slice, columns: slice = slice(None)) -> numpy.ndarray:
         """Return the kernel of some inputs with others as a matrix of float64."""
-        k = numpy.asarray(self.k[rows, columns])
+        k = array_like(self.k[rows, columns], self.zero)
+        if is_on_device(k) and not is_on_device(self.zero):
+            raise TypeError(f'expected all arrays on one device, got {self.name} of CuPy and targets of NumPy. Take '
+                            'cupy.asarray of these, or the get() of the kernel.')
         return kernel_matrix(k.astype('float64', copy=False))
 
     def read(self, places: list[tuple[slice, slice]]
@@ -186,14 +198,14 @@ class Tiles:
 
     def __matmul__(self, a: numpy.ndarray) -> numpy.ndarray:
         """Return K a, for any K."""
-        out = numpy.zeros((self.n, a.shape[1]))
+        out = zeros(self.zero, (self.n, a.shape[1]))
         for rows, columns, tile in self.read(blocks(self.rows, self.columns)):
             out[self.entries(rows)] += tile @ a[self.entries(columns)]
         return self.finite(out)
 
     def times(self, a: numpy.ndarray) -> numpy.ndarray:
         """Return K a for a symmetric K, from its upper half."""
-        out = numpy.zeros((self.n, a.shape[1]))
+        out = zeros(self.zero, (self.n, a.shape[1]))
         for rows, columns, tile in self.read(blocks(self.rows)):
             here = self.entries(rows)
             there = self.entries(columns)
@@ -207,7 +219,7 @@ class Tiles:
         bad = numpy.nonzero(~numpy.isfinite(out).all(1))[0]
         if len(bad):
             raise ValueError(f'expected finite numbers, got {self.name} with NaN or infinite in '
-                             f'{len(bad)} rows, the first {bad[0] // self.each}: look for overflow '
+                             f'{len(bad)} rows, the first {int(bad[0]) // self.each}: look for overflow '
                              'or missing values in what it was computed from.')
         return out
 
@@ -223,12 +235,13 @@ class Tiles:
             last = slice(n - CORNER, n)
             above = self.tile(first, last)
             below = self.tile(last, first)
-            zero = numpy.zeros((len(above), len(above)))
-            symmetric(numpy.block([[zero, above], [below, zero]]), self.eps)
+            zero = 0 * above
+            rows = [numpy.concatenate(row, 1) for row in ([zero, above], [below, zero])]
+            symmetric(numpy.concatenate(rows), self.eps)
         return numpy.concatenate(parts)
 
 
-def _slices(n, chunk):
-    """Return slices that cover n: whole chunks, at least SIDE; Dask has a tuple of chunks."""
+def _slices(n, chunk, least):
+    """Return slices that cover n: whole chunks, of at least so many; Dask has a tuple of chunks."""
     chunk = max(chunk) if isinstance(chunk, tuple) else chunk
-    return cuts(n, -(-SIDE // chunk) * chunk)
+    return cuts(n, -(-least // chunk) * chunk)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy
 
+from ..on_either import array_like, zeros
 from .out_of_core import Tiles
 
 __all__ = ['APPROXIMATIONS', 'Preconditioner', 'nystrom', 'pivoted_cholesky']
@@ -44,9 +45,9 @@ def pivoted_cholesky(diagonal: numpy.ndarray, row: Callable[[int], numpy.ndarray
     (array([[0.5, 2. ]]), array([0.75, 0.  ]), [1])
     """
     rest = diagonal.copy()
-    lower = numpy.zeros((min(rank, len(diagonal)), len(diagonal)))
+    lower = zeros(diagonal, (min(rank, len(diagonal)), len(diagonal)))
     pivots = []
-    level = 10 * EPS * diagonal.max()
+    level = 10 * EPS * float(diagonal.max())
     for m in range(len(lower)):
         i = int(numpy.argmax(rest))
         if not rest[i] > level:
@@ -106,12 +107,12 @@ def nystrom(diagonal: numpy.ndarray, times: Callable[[numpy.ndarray], numpy.ndar
     """
     n = len(diagonal)
     omega = numpy.random.default_rng(SEED).standard_normal((n, min(rank, n)))
-    omega = numpy.linalg.qr(omega)[0]
+    omega = array_like(numpy.linalg.qr(omega)[0], diagonal)
     y = times(omega)
     w, v = numpy.linalg.eigh(omega.T @ y)
-    nu = EPS * diagonal.sum() + 2 * max(0., -w.min(initial=0.))
+    nu = EPS * float(diagonal.sum()) + 2 * max(0., -float(w[0]) if len(w) else 0.)
     y += nu * omega
-    positive = w + nu > 0
+    positive = numpy.nonzero(w + nu > 0)[0]
     b = y @ (v[:, positive] / numpy.sqrt(w[positive] + nu))
     u, s, _ = numpy.linalg.svd(b, full_matrices=False)
     eigenvalues = numpy.maximum(s ** 2 - nu, 0.)
@@ -125,7 +126,7 @@ def _of_rows(k: Tiles, diagonal: numpy.ndarray, rank: int) -> numpy.ndarray:
 
 def _of_columns(k: Tiles, diagonal: numpy.ndarray, rank: int) -> numpy.ndarray:
     """Return L^T of a Nystrom approximation; the upper half of K is read once, for rank 0 not at all."""
-    return nystrom(diagonal, k.times, rank) if rank else numpy.zeros((0, k.n))
+    return nystrom(diagonal, k.times, rank) if rank else zeros(diagonal, (0, k.n))
 
 
 APPROXIMATIONS = {'cholesky': _of_rows, 'nystrom': _of_columns}
@@ -140,7 +141,7 @@ class Preconditioner:
 
     def __init__(self, name: str, lower: numpy.ndarray, shift: float):
         self.u, s, _ = numpy.linalg.svd(lower.T, full_matrices=False)
-        rest = s.min(initial=numpy.inf) ** 2 if name == 'nystrom' and len(s) else 0.
+        rest = float(s[-1]) ** 2 if name == 'nystrom' and len(s) else 0.
         self.inside = 1 / (s ** 2 + shift)
         self.outside = rest + shift
 

@@ -16,11 +16,12 @@ from importlib import import_module
 from math import isqrt
 from typing import Any, Self
 
-from ..arrays import namespace, plain
+from ..arrays import is_on_device, namespace, plain
 from ..derivatives import is_traced
 from ..duals.geometry import Cov
 from ..duals.watched import Watched
 from ..engine.cover import ENTRIES, blocks, cuts
+from ..engine.device import entries_of_tile
 from ..engine.run import in_threads
 from ..types import Array
 from ..windows import zeros
@@ -146,7 +147,7 @@ def _together(layer, sides, signals, demand, names, theta):
     symmetric = len(sides) == 1
     a, b = sides[0], sides[-1]
     out = zeros(a[0], (len(names), len(a[0]), len(b[0])))
-    side = max(1, isqrt(ENTRIES // 4))
+    side = max(1, isqrt(entries_of_tile(a[0], ENTRIES) // 4))
     rows = cuts(len(a[0]), side)
     signals = shared_signal(*signals)
 
@@ -168,7 +169,8 @@ def _together(layer, sides, signals, demand, names, theta):
             to[i, j] = d
             if symmetric:
                 to[j, i] = d.T
-    in_threads(write, blocks(rows) if symmetric else blocks(rows, cuts(len(b[0]), side)))
+    threads = 1 if is_on_device(a[0]) else None
+    in_threads(write, blocks(rows) if symmetric else blocks(rows, cuts(len(b[0]), side)), threads)
     if symmetric:
         own = layer.propagate(_own(a, signals[0], theta))
         every = xp.asarray(range(len(a[0])))

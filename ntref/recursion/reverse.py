@@ -10,13 +10,14 @@ Then inputs with themselves go back from the cotangents of all variances. Deriva
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from math import isqrt, prod
+from math import inf, isqrt, prod
 from threading import Lock
 from typing import Any
 
-from ..arrays import namespace, plain, untraced
+from ..arrays import is_on_device, namespace, plain, untraced
 from ..duals.geometry import Cov
 from ..engine.cover import ENTRIES, blocks, cuts
+from ..engine.device import entries_of_tile
 from ..engine.run import alone, in_threads, number_of_threads
 from ..types import Array
 from ..windows import zeros
@@ -92,7 +93,7 @@ class _Passes:
         self.has_positions = of.x1.ndim > 2
         self.between = self.has_positions and of.demand.paired
         self.entries = prod(self.sides[0].shape[1:-1]) ** (2 if of.demand.paired else 1)
-        size = 8 * ENTRIES // of.x1.dtype.itemsize
+        size = 2 * entries_of_tile(of.x1, 4 * ENTRIES) // of.x1.dtype.itemsize           # a trace has many arrays
         self.size = max(1, (size if self.has_positions else size // 2) // self.entries)
         self.numbers = [0.] * len(of.numbers)
         self.bars = [
@@ -115,7 +116,7 @@ class _Passes:
         steps = [list(map(untraced, q)) for q in zip(*(part.steps for part in own))]
         self.steps = [[self._joined(jobs, q, side) for q in steps] for side in range(len(self.sides))]
         self.step_bars = [[zeros(q, q.shape) for q in steps] for steps in self.steps]
-        in_threads(self._block, self._jobs(len(a), len(b)))
+        in_threads(self._block, self._jobs(len(a), len(b)), self._threads(inf))
         back = [(job, part if is_kept else None) for job, part in zip(jobs, own) if self.followed[job[0]]]
         in_threads(self._own, back, threads)
         if not self.has_positions:
@@ -141,7 +142,8 @@ class _Passes:
 
     def _threads(self, n):
         """Return the number of threads that n pairs of inputs pay for."""
-        return 1 if n * self.entries <= ALONE else number_of_threads()
+        is_short = n * self.entries <= ALONE
+        return 1 if is_short or is_on_device(self.of.x1) else number_of_threads()
 
     def _own_jobs(self):
         """Return the blocks (side, rows) of inputs with themselves."""
@@ -151,7 +153,7 @@ class _Passes:
         """Return <x, x> / c of all inputs of each side."""
         height = max(1, ENTRIES // self.sides[0].shape[-1])
         parts = [(side, rows) for side, x in enumerate(self.sides) for rows in cuts(len(x), height)]
-        found = in_threads(lambda part: own_variances(self.sides[part[0]][part[1]]), parts)
+        found = in_threads(lambda part: own_variances(self.sides[part[0]][part[1]]), parts, self._threads(inf))
         return [self._joined(parts, found, side) for side in range(len(self.sides))]
 
     def _joined(self, jobs, found, side):
@@ -172,8 +174,9 @@ class _Passes:
                 both /= x.shape[-1]
                 bar[rows] += both
             if self.wanted[side]:
-                height = min(ENTRIES // x.shape[-1], -(-len(x) // number_of_threads()))
-                in_threads(part, cuts(len(x), max(1, height)))
+                threads = self._threads(inf)
+                height = min(ENTRIES // x.shape[-1], -(-len(x) // threads))
+                in_threads(part, cuts(len(x), max(1, height)), threads)
 
     # -------------------------------------------------------------- leaves, and sums of their cotangents
 

@@ -4,7 +4,7 @@ from dataclasses import fields, is_dataclass
 from math import prod
 from typing import Any
 
-from ..arrays import is_on_device, kind, namespace
+from ..arrays import TRACED, is_on_device, kind, namespace
 from ..duals.generic import NotGeneric
 from ..engine.cover import ENTRIES, above, rectangles, strips
 from ..engine.device import entries_of_tile
@@ -41,7 +41,7 @@ def is_large(layer: Any, x1: Any, x2: Any, signals: tuple, names: tuple[str, ...
 
 def _in_tiles(layer):
     """True if all layers within allow tiles and autograd follows none of their numbers."""
-    return _all(layer, lambda part: kind(part) != 'autograd' and getattr(part, 'in_tiles', True))
+    return _all(layer, lambda part: kind(part) not in TRACED and getattr(part, 'in_tiles', True))
 
 
 def on_threads(layer: Any) -> bool:

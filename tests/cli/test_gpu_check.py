@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import numpy
 import pytest
+from kinds import to_numpy
 
 from ntref.cli import main
-from ntref.oracle import conformance_cases, device_report, on_device
+from ntref.oracle import beside_kernels, conformance_cases, device_report, on_device
 from ntref.oracle.device_report import Report
 from ntref.oracle.on_device import Check, Time
+
+
+FUNCTIONS = {**beside_kernels.FUNCTIONS}
+FEW = [pair for pair in FUNCTIONS.items() if pair[0][1] in ('products', 'gradient of the evidence')]
 
 
 @pytest.fixture
@@ -21,6 +26,7 @@ def device(cupy, monkeypatch, tmp_path):
     monkeypatch.setattr(on_device, 'INPUTS', 80)
     monkeypatch.setattr(on_device, 'NETWORKS', {name: on_device.NETWORKS[name] for name in (
         'ReLU, 3 layers', 'Tanh', 'convolutions, pool')})
+    monkeypatch.setattr(beside_kernels, 'FUNCTIONS', dict(FEW))
     monkeypatch.setattr(on_device, 'ROWS', {'small': (lambda library: library.Dense(1), (5, 3))})
 
 
@@ -43,12 +49,13 @@ def test_all_that_is_checked(device, capsys, tmp_path):
     assert main(['gpu-check', '--select', 'dense/relu-2/*']) == 0
     out = capsys.readouterr().out
     cases = len(conformance_cases('dense/relu-2/*')) + len(conformance_cases('dense/relu-2/*', dtype='float32'))
-    ran = cases + 2 * len(on_device.NETWORKS) + 2
+    ran = cases + 2 * len(on_device.NETWORKS) + 2 * len(FEW) + 2
     assert f'{ran} checks ran: {ran} pass' in out and 'a stand-in' in out
     found = json.loads((tmp_path / 'ntref-gpu-check.json').read_text())
     assert found['device'] == 'a stand-in' and len(found['checks']) == ran
     assert {c['group'] for c in found['checks']} == {
-        'suite float64', 'suite float32', 'tiles float64', 'tiles float32', 'memory'}
+        'memory', *(f'{group} {dtype}' for dtype in ('float64', 'float32')
+                    for group in ('suite', 'tiles', 'finite networks', 'predictions'))}
     assert [t['name'] for t in found['times']] == ['small', 'small'] and found['times'][0]['theirs'] is None
     page = (tmp_path / 'ntref-gpu-check.html').read_text()
     assert 'Nothing.' in page and '<th>Neural Tangents</th>' in page
@@ -82,9 +89,21 @@ def test_what_came_back_to_the_host_is_said(device, monkeypatch):
     assert 'nngp is on the host' in on_device.of_case(case, 'float64').reason
 
 
-def test_empirical_kernels_are_left_to_the_host(device):
-    case, *_ = conformance_cases('empirical/*')
-    assert on_device.of_case(case, 'float64').verdict == 'unsupported'
+@pytest.mark.parametrize('case', conformance_cases('empirical/*'), ids=str)
+def test_empirical_kernels(case, device):
+    check = on_device.of_case(case, 'float64')
+    assert check.verdict == 'pass', check.reason
+
+
+@pytest.mark.parametrize('name', FUNCTIONS, ids=', '.join)
+@pytest.mark.parametrize('dtype', ['float64', 'float32'])
+def test_what_is_checked_beside_kernels(name, dtype, cupy, monkeypatch):
+    """It passes, and would not if the device gave other numbers."""
+    measured, bound = beside_kernels.error(FUNCTIONS[name], dtype)
+    assert measured <= bound
+    monkeypatch.setattr(beside_kernels, 'to_host', lambda a: 1.001 * to_numpy(a))
+    measured, bound = beside_kernels.error(FUNCTIONS[name], dtype)
+    assert measured > bound
 
 
 def test_nan_does_not_pass(device, monkeypatch):

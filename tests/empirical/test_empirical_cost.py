@@ -85,7 +85,7 @@ def test_memory(implementation, rng):
 def test_auto_takes_the_least_that_fits(free, best, rng, monkeypatch, caplog):
     """Without room for the Jacobian (7 MB), which a parameter without a rule has: products."""
     caplog.set_level(logging.INFO, 'ntref.empirical')
-    monkeypatch.setattr(kernels, 'available', lambda: free)
+    monkeypatch.setattr(kernels, 'free_beside', lambda a: free)
     x, params = rng.standard_normal((30, 50)), rng.standard_normal((50, 200)) / 50
 
     def f(params, x):

@@ -173,7 +173,7 @@ def test_too_large(implementation, monkeypatch):
     x, params = rng.standard_normal((12, 4)), (rng.standard_normal((4, 500)), rng.standard_normal((500, 2)))
     ntk_fn, expected = empirical_ntk_fn(two, implementation=implementation), definition(two, params, x, x, (1,))
     free = min(cost.bytes for cost in ntk_fn.cost(x, None, params).values()) - 1
-    monkeypatch.setattr(ntref.empirical.kernels, 'available', lambda: free)
+    monkeypatch.setattr(ntref.empirical.kernels, 'free_beside', lambda a: free)
     with pytest.raises(MemoryError, match='tangent kernel of 12 with 12 inputs by .* Tiles fit') as error:
         ntk_fn(x, None, params)
     text = str(error.value)
@@ -191,9 +191,9 @@ def test_too_large_together(get, what, monkeypatch):
     x, params = numpy.arange(120.).reshape(60, 2), (numpy.eye(2), numpy.eye(2))
     kernel_fn = empirical_kernel_fn(two, vmap_axes=0, implementation=3)
     needed = 2 * 8 * 60 ** 2 + (kernel_fn.cost(x, None, params)[3].bytes if 'ntk' in get else 0)
-    monkeypatch.setattr(ntref.empirical.kernels, 'available', lambda: needed)
+    monkeypatch.setattr(ntref.empirical.kernels, 'free_beside', lambda a: needed)
     expected = kernel_fn(x, None, get, params)
-    monkeypatch.setattr(ntref.empirical.kernels, 'available', lambda: needed - 1)
+    monkeypatch.setattr(ntref.empirical.kernels, 'free_beside', lambda a: needed - 1)
     with monkeypatch.context() as inside:
         inside.setattr(ntref.empirical.kernels.Pairing, 'nngp', None)
         with pytest.raises(MemoryError, match=f'got {what}.*, .* of them for the result. Tiles fit') as error:

@@ -1,4 +1,7 @@
 """Kernels on a device: tiles of its memory, streams, copies to the host; all on the stand-in for CuPy."""
+from concurrent.futures import Executor, Future
+import pickle
+
 import numpy
 import pytest
 from numpy.testing import assert_allclose
@@ -134,3 +137,26 @@ def test_a_store_is_written_from_the_device(cupy, rng, tmp_path):
     assert_allclose(k.ntk[:], want.ntk, rtol=1e-5)
     assert_allclose(k.nngp[:], want.nngp, rtol=1e-5)
     assert device.to_host(x) is x
+
+
+class Elsewhere(Executor):
+    """A worker in another process, of whose device the stand-in is: jobs and results go there and back as bytes."""
+
+    sent = 0
+
+    def submit(self, f, *given):
+        f, *given = pickle.loads(pickle.dumps((f, *given)))
+        self.sent += 1
+        future = Future()
+        future.set_result(pickle.loads(pickle.dumps(f(*given))))
+        return future
+
+
+@pytest.mark.parametrize('out', [None, 'k.zarr'])
+def test_tiles_by_workers_with_a_device_each(out, cupy, rng, tmp_path):
+    net = VECTORS[0]
+    x = rng.standard_normal((12, 3))
+    worker = Elsewhere()
+    k = batch(net.kernel_fn, 5, out=out and tmp_path / out, executor=worker)(cupy.asarray(x), None, 'ntk')
+    assert worker.sent == 5, 'the first of six tiles is computed here'
+    assert_allclose(k[:], net.kernel_fn(x, None, 'ntk'), rtol=1e-13)

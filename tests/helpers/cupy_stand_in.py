@@ -40,10 +40,12 @@ from ntref import arrays
 # ------------------------------------------------------------------ what is offered, with CuPy's own argument names
 
 UFUNCS = dict.fromkeys("""
-    sqrt exp expm1 log log1p sin cos sinh tanh abs absolute sign isfinite negative positive invert
+    sqrt exp expm1 log log1p sin cos sinh cosh tanh abs absolute sign isfinite isnan negative positive invert floor
+    frexp logical_not square conjugate
 """.split(), 1) | dict.fromkeys("""
     arctan2 hypot maximum minimum add subtract multiply divide true_divide floor_divide remainder power
     less less_equal equal not_equal greater greater_equal bitwise_and bitwise_or bitwise_xor
+    logical_and logical_or
 """.split(), 2)
 UFUNC_KEYWORDS = 'out dtype casting'
 SPECIAL = 'erf', 'erfcx'
@@ -71,6 +73,31 @@ FUNCTIONS = {
     'cupy.stack': 'tup axis out dtype casting',
     'cupy.nonzero': 'a',
     'cupy.unique': 'ar return_index return_inverse return_counts axis',
+    'cupy.shape': 'a',
+    'cupy.ndim': 'a',
+    'cupy.size': 'a axis',
+    'cupy.result_type': '*arrays_and_dtypes',
+    'cupy.iscomplexobj': 'x',
+    'cupy.real': 'val',
+    'cupy.transpose': 'a axes',
+    'cupy.swapaxes': 'a axis1 axis2',
+    'cupy.squeeze': 'a axis',
+    'cupy.ravel': 'a order',
+    'cupy.repeat': 'a repeats axis',
+    'cupy.zeros_like': 'a dtype order subok shape',
+    'cupy.ones_like': 'a dtype order subok shape',
+    'cupy.astype': 'x dtype copy',
+    'cupy.dot': 'a b out',
+    'cupy.max': 'a axis out keepdims',
+    'cupy.min': 'a axis out keepdims',
+    'cupy.prod': 'a axis dtype out keepdims',
+    'cupy.tril': 'm k',
+    'cupy.diagonal': 'a offset axis1 axis2',
+    'cupy.argmax': 'a axis dtype out keepdims',
+    'cupy.linalg.qr': 'a mode',
+    'cupy.linalg.svd': 'a full_matrices compute_uv',
+    'cupy.triu': 'm k',
+    'cupyx.scatter_add': 'a slices value',
     'cupy.linalg.cholesky': 'a',
     'cupy.linalg.eigh': 'a UPLO',
     'cupyx.scipy.linalg.solve_triangular': 'a b trans lower unit_diagonal overwrite_b check_finite',
@@ -191,7 +218,7 @@ def check_operands(name, a, keywords):
         return check_scalars(given['x'], given['y'])
     error = numpy.linalg.LinAlgError if 'linalg' in name else TypeError
     if name == 'cupy.einsum':
-        operands = a[1:]
+        operands = a[1:] if isinstance(a[0], str) else a[:len(a) // 2 * 2:2]
     elif name == 'cupy.matmul':
         operands = a
     elif 'tup' in given:
@@ -228,7 +255,15 @@ def _solve_triangular(a, b, trans=0, lower=False, unit_diagonal=False, overwrite
 
 
 def _reshape(a, newshape, order='C'):
-    return numpy.reshape(a, newshape, order=order)
+    return numpy.reshape(a, newshape, order=order if len(order) else 'C')           # None has no length: TypeError
+
+
+def _ravel(a, order='C'):
+    return numpy.ravel(a, order=order if len(order) else 'C')
+
+
+def _scatter_add(a, slices, value):
+    numpy.add.at(a, slices, value)
 
 
 def _concatenate(join):
@@ -239,10 +274,14 @@ def _concatenate(join):
 
 IMPLEMENTATIONS = {
     'cupy.reshape': _reshape,
+    'cupy.ravel': _ravel,
+    'cupyx.scatter_add': _scatter_add,
     'cupy.concatenate': _concatenate(numpy.concatenate),
     'cupy.stack': _concatenate(numpy.stack),
     'cupy.linalg.cholesky': _cholesky,
     'cupy.linalg.eigh': lambda a, UPLO='L': tuple(numpy.linalg.eigh(a, UPLO)),
+    'cupy.linalg.qr': lambda a, mode='reduced': tuple(numpy.linalg.qr(a, mode)),
+    'cupy.linalg.svd': lambda *a, **keywords: tuple(numpy.linalg.svd(*a, **keywords)),
     'cupyx.scipy.linalg.solve_triangular': _solve_triangular,
 }
 
@@ -268,6 +307,12 @@ class ndarray:
             raise ValueError('out must be of this dtype and shape, and contiguous')
         out[...] = self._host
         return out
+
+    @property
+    def data(self):
+        """Where the array is in the memory of the device."""
+        USED.add(('cupy.ndarray.data', ()))
+        return types.SimpleNamespace(ptr=self._host.ctypes.data)
 
     @property
     def device(self):
@@ -322,6 +367,9 @@ class ndarray:
 
     def __complex__(self):
         return complex(self._host)
+
+    def __reduce__(self):
+        return ndarray, (self._host.copy(),)                # CuPy goes through the host, to the device of the reader
 
     def __copy__(self):
         return ndarray(self._host.copy())

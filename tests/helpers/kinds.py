@@ -4,10 +4,13 @@ from importlib import import_module
 
 import numpy
 
+from ntref.arrays import load
+
 KINDS = ('numpy', 'float32', 'readonly', 'cupy', 'autograd', 'mpmath')
 """What `to_kind` makes: the kinds of `ntref.arrays`, and NumPy in single precision and write-protected."""
-ALL_KINDS = *KINDS, 'flint'
-"""Balls refuse doubles in formulas, so that finite networks and predictors, which have some, do not take them."""
+ALL_KINDS = *KINDS, 'flint', 'autograd.cupy'
+"""Balls refuse doubles in formulas, so that finite networks and predictors, which have some, do not take them. What
+autograd follows on a GPU has tests of its own (test_derivatives_on_device.py)."""
 
 
 def to_kind(kind, a):
@@ -26,9 +29,11 @@ def to_kind(kind, a):
     if kind == 'flint':
         ball = numpy.frompyfunc(import_module('ntref.balls').ball, 1, 1)
         return numpy.asarray(ball(a.astype(object)), dtype=object) if real else a.copy()
-    if kind == 'autograd':
+    if kind in ('autograd', 'autograd.cupy'):
+        a = a.copy() if kind == 'autograd' else to_kind('cupy', a)
+        load(kind)
         new_box, node = import_module('autograd.tracer').new_box, import_module('autograd.core').VJPNode.new_root()
-        return new_box(a.copy(), 0, node) if real else a.copy()
+        return new_box(a, 0, node) if real else a
     a = a.astype('float32') if kind == 'float32' and real else a.copy()
     a.flags.writeable = kind != 'readonly'
     return a
@@ -36,7 +41,7 @@ def to_kind(kind, a):
 
 def to_numpy(a):
     """`a`, of any kind, as a NumPy array: float64 from mpmath and flint, otherwise the dtype is kept."""
-    while hasattr(a, '_value') and type(a).__module__.startswith('autograd'):
+    while hasattr(a, '_value'):
         a = a._value
     if hasattr(a, 'get') and type(a).__module__.startswith('cupy'):
         return a.get()
