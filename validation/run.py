@@ -48,6 +48,7 @@ PARTS = {name: study(name) for name in (
     'ensembles', 'monte_carlo', 'tangent_kernel', 'phases', 'by_architecture', 'small_data', 'inducing_points',
     'estimators', 'mnist')}
 PARTS['conformance'] = lambda figure, quick=False: import_module('conformance').part(quick)
+PARTS['peers'] = lambda figure, quick=False: import_module('peers').part(quick)
 SCRIPTS = 'accuracy', 'pictures', 'performance'
 
 

@@ -8,6 +8,7 @@ import bench_tasks
 import benched
 import drawn
 import numpy
+import peers
 import performance
 import pictures
 import pytest
@@ -351,11 +352,30 @@ def test_main(monkeypatch, tmp_path, capsys):
 def test_the_page_that_is_here_has_all_parts():
     sections = run.sections_of(run.PAGE.read_text())
     assert set(run.PARTS) <= set(sections)
-    assert '**It shows**' in sections['conformance'] and '**It cannot show**' in sections['conformance']
-    for name in set(run.PARTS) - {'conformance'}:
-        assert f'(figures/{name}.png)' in sections[name] and is_figure(run.FIGURES / f'{name}.png')
+    for name in run.PARTS:
+        assert name in ('conformance', 'peers') or f'(figures/{name}.png)' in sections[name] and is_figure(
+            run.FIGURES / f'{name}.png')
         assert '**It shows**' in sections[name] and '**It cannot show**' in sections[name]
     assert run.page_of(sections) == run.PAGE.read_text()
+
+
+def test_the_section_of_other_libraries(monkeypatch):
+    """Causes by name and reason; what is not supported does not count; what is not known says so."""
+    def case(name, verdict, digits, reason=''):
+        return {'name': name, 'verdict': verdict, 'digits': {'nngp': digits} if digits is not None else {},
+                'reason': reason}
+    cases = [case('a/b/zeros', 'fail', 0., 'nngp: nan at (0, 0)'), case('a/b/same', 'fail', 7.), case('c', 'pass', 15.),
+             case('d', 'unsupported', None)]
+    jax = [case('x/RectifiedMonomial-0/edge', 'fail', 7.8), case('y', 'crashed', None, 'ValueError')]
+    found = peers.section_of([{'versions': {'botorch': '1.0'}, 'cases': cases},
+                              {'versions': {'gpjax': '2.0'}, 'cases': jax}])
+    assert found.measured == '1 of 5 cases pass' and '(`InfiniteWidthBNNKernel`) | 3 | 1 | 7.0 | 0.0 |' in found.text
+    for row in (f'| botorch | {peers.NO_LENGTH} | 1 | `a/b/zeros` |', f'| gpjax | {peers.ANGLE} | 1 |',
+                '| gpjax | crashed, no cause is known | 1 | `y` |', '(`acos_eps`): 7 digits where inputs'):
+        assert row in found.text
+    monkeypatch.delenv('NTREF_PEERS', raising=False)
+    with pytest.raises(ValueError, match='environment variable NTREF_PEERS, got none'):
+        peers.part()
 
 
 # ------------------------------------------------------------------ times
