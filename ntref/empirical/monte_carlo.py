@@ -62,7 +62,7 @@ def monte_carlo_kernel_fn(
         all inputs are taken in one piece.
     device_count : int              threads that draw samples; -1: NTREF_NUM_THREADS, or as many as there are cores;
         0: one. init_fn and apply_fn are called on these threads.
-    store_on_device : bool          accepted for old scripts; results are always in the memory of the host.
+    store_on_device : bool          accepted for old scripts; results are where the inputs are, from tiles on the host.
     trace_axes, diagonal_axes, vmap_axes, implementation        see `empirical_kernel_fn`.
     return_error : bool             return an `Estimate` (mean, error, n) in place of each kernel.
     tol : float, optional           stop when the largest standard error is at most tol times the largest absolute entry
