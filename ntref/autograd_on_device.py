@@ -157,7 +157,11 @@ def _of_choice(i):
 def _scattered(g, index, shape):
     """Return zeros of this shape with g added at `index`; an entry may be there more than once."""
     out = load('cupy').zeros(shape).astype(g.dtype, copy=False)
-    add_at(out, index, g)
+    if any(isinstance(i, list) or hasattr(i, 'dtype') and i.dtype.kind in 'iu' for i in (
+            index if isinstance(index, tuple) else (index,))):
+        add_at(out, index, g)
+    else:
+        out[index] = g
     return out
 
 

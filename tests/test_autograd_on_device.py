@@ -26,6 +26,7 @@ FUNCTIONS = {
     'squeeze': lambda x, W: np.squeeze(x[:1], 0), 'swapaxes': lambda x, W: np.swapaxes(x, 0, 1),
     'concatenate': lambda x, W: np.concatenate([x, W.T, x], 0), 'repeat': lambda x, W: np.repeat(x, 2, axis=0),
     'slice': lambda x, W: x[1:, ::2], 'an entry twice': lambda x, W: x[[0, 0, 2]], 'axis': lambda x, W: x[:, None, 1],
+    'a mask': lambda x, W: x[x > 0], 'two lists': lambda x, W: x[[0, 1, 0], [2, 3, 2]],
     'tanh': lambda x, W: np.tanh(x), 'logistic': lambda x, W: 1 / (1 + np.exp(-x)),
     'power': lambda x, W: x ** 3 + x ** 2, 'a root': lambda x, W: np.abs(x) ** 1.5,
     'of a number': lambda x, W: 2. ** x, 'maximum': lambda x, W: np.maximum(x, 0),
