@@ -19,7 +19,7 @@ from autograd.numpy import numpy_wrapper as np
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.numpy.numpy_vspaces import ArrayVSpace
 
-from .arrays import ALPHABET, Namespace, is_on_device, load, namespace, unbroadcast, untraced
+from .arrays import ALPHABET, Namespace, is_on_device, load, unbroadcast, untraced
 from .einsums import einsum_pullback
 from .in_place import add_at
 
@@ -72,14 +72,19 @@ def follow_on_device() -> None:
 
 @cache
 def _replace_rules():
-    """Put rules beside those of autograd that fail on a GPU; arrays of NumPy keep theirs."""
+    """Put rules beside those of autograd that fail on a GPU; arrays of NumPy keep theirs.
+
+    Its concatenate takes the result for an array of NumPy, and gets another that does not.
+    """
+    np.concatenate_args = joined
     _instead(np.sum, _of_sum)
     _instead(np._primitive_mean, _of_mean)
     for f in np.max, np.min, np.amax, np.amin:
         _instead(f, _of_extreme)
     for f in np.reshape, np.ravel:
         _instead(f, lambda ans, x, *shape, **order: lambda g: np.reshape(g, x.shape))
-    _instead(original_where, None, *(_of_choice(i) for i in (0, 1)))
+    _instead(np.prod, lambda ans, x, axis=None, *rest, **options: lambda g: _stretched(g * ans, x, axis) / x)
+    _instead(original_where, lambda ans, c, x, y: lambda g: core.vspace(c).zeros(), *(_of_choice(i) for i in (0, 1)))
     _instead(np.dot, numpy_vjps.matmul_vjp_0, numpy_vjps.matmul_vjp_1)
     _instead(getattr(ArrayBox, '__getitem__'), lambda ans, a, index: lambda g: _scattered(g, index, a.shape))
     _replace(core.primitive_vjps, np.einsum, lambda argnums, *given: _each(
@@ -87,7 +92,8 @@ def _replace_rules():
     for f, sign in (np.add, 1), (np.subtract, -1):
         _replace_forward(f, lambda g, ans, x, y: g + np.zeros_like(ans),
                          lambda g, ans, x, y, sign=sign: sign * g + np.zeros_like(ans))
-    _replace_forward(original_where, None, lambda g, ans, c, x, y: load('autograd').where(c, g, 0.),
+    _replace_forward(original_where, lambda g, ans, c, x, y: core.vspace(ans).zeros(),
+                     lambda g, ans, c, x, y: load('autograd').where(c, g, 0.),
                      lambda g, ans, c, x, y: load('autograd').where(c, 0., g))
 
 
@@ -151,7 +157,11 @@ def _of_choice(i):
 def _scattered(g, index, shape):
     """Return zeros of this shape with g added at `index`; an entry may be there more than once."""
     out = load('cupy').zeros(shape).astype(g.dtype, copy=False)
-    add_at(out, index, g)
+    if any(isinstance(i, list) or hasattr(i, 'dtype') and i.dtype.kind in 'iu' for i in (
+            index if isinstance(index, tuple) else (index,))):
+        add_at(out, index, g)
+    else:
+        out[index] = g
     return out
 
 
@@ -164,7 +174,7 @@ defjvp(_scattered, lambda h, ans, g, index, shape: _scattered(h, index, shape))
 @primitive
 def joined(axis: int, *arrays: Any) -> Any:
     """Return the arrays behind one another."""
-    return namespace(*arrays).concatenate(arrays, axis)
+    return numpy.concatenate(arrays, axis)
 
 
 defvjp_argnum(joined, numpy_vjps.grad_concatenate_args)

@@ -17,6 +17,8 @@ import scale
 from bench import WORST, asked_for, best, machine, measured, summaries, worst_first
 from benched import CASES, dense, normal
 
+from ntref.oracle import on_device
+
 PAGE = Path(__file__).parent.parent / 'docs' / 'performance.md'
 
 START = '''
@@ -239,13 +241,34 @@ on data in the cache, on as many threads. Of a symmetric kernel only one half is
 """
 
 
+def gpu_section(pythons, pictures):
+    name = on_device.device_name()
+    if name is None:
+        rows = 'No GPU was measured yet.'
+    else:
+        columns = 'kernel', 'precision', 'the GPU, s', 'the CPU, s', 'NT on the GPU, s'
+        rows = f'{name}\n\n' + table(columns, [
+            (t.name, t.dtype, *('' if s != s else f'{s:.3g}' for s in (t.device, t.host, t.theirs)))
+            for t in on_device.times()])
+    return f"""
+Seconds of kernels of CuPy arrays, the best of three, results on the device; of the same call on the CPU of that
+machine where it takes less than a minute; and of Neural Tangents on the same card where it can be imported. The rows
+are those of [`ntref gpu-check`](gpu.md#checking-your-gpu), whose report has them for your card: 3 and 10 dense layers
+at n = 4,000 to 60,000, and convolutions. Here they are written by `python validation/performance.py --only gpu` on a
+machine with a GPU.
+
+{rows}
+"""
+
+
 SECTIONS = {
     'beside': ('Beside Neural Tangents', beside_section),
     'against': ('Time against n', against_section),
     'growth': ('Growth', growth_section),
     'part': ('A hundred thousand inputs', part_section),
     'disk': ('Kernels on disk', disk_section),
-    'floor': ('Distance from the floor', floor_section)}
+    'floor': ('Distance from the floor', floor_section),
+    'gpu': ('On a GPU', gpu_section)}
 """Heading, and function of interpreters by library and of the folder of pictures."""
 
 

@@ -325,8 +325,9 @@ def empirical_kernel_fn(
     function : kernel_fn(x1, x2, get, params, **apply_fn_kwargs)
         x1, x2: arrays or trees of them; x2=None means that x2 is x1. get: 'nngp', 'ntk', a tuple of both, or None for
         both; a name gives an array, a tuple or None gives a named tuple `EmpiricalKernel`. params: a tree (tuples,
-        lists, dicts) of float arrays. Keywords go to f: of a pair the first is for x1 and the second for x2; a seed
-        `rng` becomes another seed for x2, unless x2 is x1; all other keywords are shared.
+        lists, dicts) of float arrays. Kernels are where all these are, of CuPy on their GPU. Keywords go to f: of a
+        pair the first is for x1 and the second for x2; a seed `rng` becomes another seed for x2, unless x2 is x1; all
+        other keywords are shared.
         kernel_fn.cost(x1, x2, params, **apply_fn_kwargs) estimates what the NTK takes by each implementation, without
         computing it: {NtkImplementation: OperationCount(operations, bytes)}. Operations are those of matrix products;
         other work is counted as the number of them that takes as long. Implementations whose times differ by a factor

@@ -10,7 +10,7 @@ import numpy
 from ..arguments import as_axes, as_flag, as_number, as_part, as_whole, is_whole
 from ..arrays import is_on_device, namespace
 from ..engine.batch import batch, number_of_inputs, threads_of
-from ..engine.device import own_stream, there, tiles_at_once
+from ..engine.device import there
 from ..engine.run import in_threads, shown
 from ..on_either import as_array, check_together, largest
 from ..trees import leaves, rebuilt, tree_map
@@ -61,8 +61,8 @@ def monte_carlo_kernel_fn(
         take. It is not for functions that mix their batch; arrays in keyword arguments are cut like the inputs. With 0
         all inputs are taken in one piece.
     device_count : int              threads that draw samples; -1: NTREF_NUM_THREADS, or as many as there are cores;
-        0: one. init_fn and apply_fn are called on these threads.
-    store_on_device : bool          accepted for old scripts; results are always in the memory of the host.
+        0: one, as always on a GPU. init_fn and apply_fn are called on these threads.
+    store_on_device : bool          accepted for old scripts; results are where the inputs are, from tiles on the host.
     trace_axes, diagonal_axes, vmap_axes, implementation        see `empirical_kernel_fn`.
     return_error : bool             return an `Estimate` (mean, error, n) in place of each kernel.
     tol : float, optional           stop when the largest standard error is at most tol times the largest absolute entry
@@ -138,9 +138,8 @@ def monte_carlo_kernel_fn(
         x2 = x2 if leaves(x2) else None
 
         def sample(i):
-            with own_stream(leaves(x1)[0]):
-                return networks.kernel(i, x1, x2, get, apply_fn_kwargs)
-        found = _means(sample, counts, tiles_at_once(leaves(x1)[0], threads), tol)
+            return networks.kernel(i, x1, x2, get, apply_fn_kwargs)
+        found = _means(sample, counts, 1 if is_on_device(leaves(x1)[0]) else threads, tol)
         estimates = (means.estimate(with_error) for means in found)
         return next(estimates) if is_one else estimates
     return kernel_fn

@@ -102,7 +102,8 @@ def _own():
         'scalar': wrapper._array_from_scalar_or_array,
         'item': boxes.ArrayBox.__getitem__,
     }
-    return {getattr(f, 'fun', f): name for name, f in named.items()}
+    joined = import_module('..autograd_on_device', __package__).joined
+    return {getattr(f, 'fun', f): name for name, f in named.items()} | {joined.fun: 'concatenate'}
 
 
 FIRST_ARRAY = {'concatenate': 1, 'array': 2, 'scalar': 2, numpy.full: 1}     # argument, if not 0

@@ -7,7 +7,7 @@ import numpy
 
 from .precision import mpmath
 
-__all__ = ['Certified', 'mapped', 'rows', 'table']
+__all__ = ['Certified', 'mapped', 'nearest', 'rows', 'table']
 
 SHOWN_ENTRIES = 16      # entries that `repr` shows
 
@@ -25,7 +25,7 @@ class Certified:
                                     `asked`. An entry that cannot be told from 0 has the value 0.
     asked : int                     digits that were asked for.
     decimals : array of str         `values`, written with the digits that are sure.
-    float64 : array                 `values` correctly rounded.
+    float64, float32 : array        `values` correctly rounded.
     got64, got32 : array            results of ntref in float64 and float32; for float32 the inputs are rounded to it.
     ulps64, ulps32 : array          errors of these in units of the last place of `values`; for an entry that is 0, of
                                     the largest value.
@@ -47,7 +47,12 @@ class Certified:
 
     @property
     def float64(self) -> numpy.ndarray:
-        return self.values.astype('float64')
+        return mapped(lambda v: nearest(v, 'float64'), self.values).astype('float64')
+
+    @property
+    def float32(self) -> numpy.ndarray:
+        with numpy.errstate(over='ignore'):
+            return mapped(lambda v: nearest(v, 'float32'), self.values).astype('float32')
 
     @property
     def ulps64(self) -> numpy.ndarray:
@@ -112,6 +117,17 @@ def _ulps(got, values):
         exact = mapped(mpmath().convert, got)
         error = numpy.asarray(abs(exact - values) / mapped(mpmath().convert, unit))
         return numpy.where(numpy.isfinite(got), error.astype('float64'), numpy.inf)
+
+
+def nearest(v: Any, dtype: str) -> float:
+    """Return the number of this dtype next to an `mpmath.mpf`, of two the even one."""
+    mp = mpmath()
+    if not mp.isfinite(v):
+        return float(v)
+    finfo = numpy.finfo(dtype)
+    _, exponent = mp.frexp(v)
+    last = max(exponent - finfo.nmant - 1, finfo.minexp - finfo.nmant)            # the last place is 2^last
+    return float(mp.ldexp(mp.nint(mp.ldexp(v, -last)), last))
 
 
 def mapped(f: Callable, a: Any) -> Any:

@@ -11,7 +11,7 @@ from ..arrays import is_array
 from ..balls import Undecided
 from ..no_arrays import check_on_host
 from ..stax import MaskedArray
-from .certified import mapped
+from .certified import mapped, nearest
 from .precision import mpmath, working
 from .proved import bits, midpoints
 
@@ -19,6 +19,7 @@ __all__ = ['MAX_BITS', 'exactly', 'in_doubles', 'proved_digits', 'rounded', 'tol
 
 SPARE_BITS = 64         # of balls, at first
 MAX_BITS = 2 ** 13      # of balls; a proof that takes more is given up
+TIE_BITS = 2 ** 10      # of balls: what they cannot round to float32 is half-way between two of its numbers
 ZERO_DIGITS = 8         # beyond those asked for: a difference of numbers of order 1 below that is 0
 LEAST_BITS = 1100       # with the most bits, what is below 2^-LEAST_BITS is 0: it is so in float64
 
@@ -27,9 +28,9 @@ def proved_digits(
         compute: Callable[[], Mapping[str, Any]], asked: int, failed: str) -> dict[str, tuple[Any, Any, int]]:
     """Return {name: (values, bounds, proved digits)} for {name: array of balls} from compute().
 
-    If `asked` digits of all entries are sure and their float64 is too, the proof ends; else the bits double. With the
-    most bits float64 need not be sure: the number is then half-way between two doubles, as far as can be told; and
-    numbers below all doubles count as 0, though there may be no larger ones to compare with.
+    If `asked` digits of all entries are sure and so are float64 and float32, the proof ends; else the bits double. With
+    TIE_BITS float32 need not be sure, with the most bits float64 need not be: the number is then half-way between two,
+    as far as can be told; and numbers below all doubles count as 0, though there may be no larger ones to compare with.
 
     Raises
     ------
@@ -44,7 +45,8 @@ def proved_digits(
             with working(ceil(n / log2(10))):
                 least = mpmath().mpf(2) ** -LEAST_BITS if is_last else 0
                 found = {name: _told_shaped(k, asked, least) for name, k in balls.items()}
-                if all(digits == asked and (is_last or _are_rounded(values, bounds))
+                dtypes = [] if is_last else ['float64', 'float32'] if n < TIE_BITS else ['float64']
+                if all(digits == asked and _are_rounded(values, bounds, dtypes)
                        for values, bounds, digits in found.values()):
                     return found
         except Undecided:
@@ -59,11 +61,12 @@ def _told_shaped(k, asked, least):
     return values.reshape(k.shape), bounds.reshape(k.shape), digits
 
 
-def _are_rounded(values, bounds):
-    """True if the ends of every ball round to the same double."""
+def _are_rounded(values, bounds, dtypes):
+    """True if the ends of every ball round to the same number of each of the dtypes."""
     mp = mpmath()
-    pairs = zip(values.ravel(), bounds.ravel())
-    return all(float(mp.fsub(v, b, exact=True)) == float(mp.fadd(v, b, exact=True)) for v, b in pairs if v)
+    pairs = [(v, b) for v, b in zip(values.ravel(), bounds.ravel()) if v]
+    ends = [(mp.fsub(v, b, exact=True), mp.fadd(v, b, exact=True)) for v, b in pairs]
+    return all(nearest(low, dtype) == nearest(high, dtype) for low, high in ends for dtype in dtypes)
 
 
 def told(high: Any, bound: Any, asked: int, least: Any = 0) -> tuple[Any, Any, int]:

@@ -302,9 +302,10 @@ def cg(k: Any, y: Array, diag_reg: Number = 0., diag_reg_absolute_scale: bool = 
 
     Parameters
     ----------
-    k : array (n, n), symmetric positive semi-definite: of NumPy, Zarr or Dask, a StoredKernel, a `ComputedKernel`, or
-        any object with shape, dtype and k[rows, columns]. Each step reads its upper half once, in tiles.
-    y : array (n,) or (n, o).
+    k : array (n, n), symmetric positive semi-definite: of NumPy, CuPy, Zarr or Dask, a StoredKernel, a
+        `ComputedKernel`, or any object with shape, dtype and k[rows, columns]. Each step reads its upper half once, in
+        tiles.
+    y : array (n,) or (n, o), of CuPy to compute on its GPU.
     diag_reg, diag_reg_absolute_scale : as in `gp_inference`: reg = diag_reg * trace(K)/n, or diag_reg itself.
     tol : float > 0, tolerance of |y - A a| / |y|, for each right-hand side.
     rank : int >= 0, rank of the preconditioner, which stores rank * n numbers.

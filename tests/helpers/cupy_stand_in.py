@@ -400,6 +400,8 @@ def _attribute(name):
 def _method(name, keywords_offered):
     def call(self, *a, **keywords):
         check_call(f'cupy.ndarray.{name}', keywords_offered, a, keywords)
+        if name == 'view' and a and isinstance(a[0], type) and issubclass(a[0], numpy.ndarray):
+            raise TypeError('CuPy takes the numbers for addresses of objects')
         if name == 'dot':
             check_arrays(TypeError, b=a[0])
         if name == 'fill':

@@ -11,6 +11,7 @@ from ntref import stax
 from ntref.arrays import load
 from ntref.balls import Ball, Inexact, Undecided, ball, to_mpmath
 from ntref.oracle import ball_duals, ball_integrals, certify
+from ntref.oracle.certified import nearest
 from ntref.oracle.ball_duals import BALL_DUALS, ball_dual
 from ntref.oracle.proved import bits, unproved
 from ntref.stax import (
@@ -542,6 +543,22 @@ def test_doubles_are_next_to_the_truth(rng):
     net = serial(Dense(8, 1.1, .3), Relu(), Dense(8), Erf(), Dense(1))
     few, many = (certify(net, x, digits=digits, proof=True) for digits in (1, 60))
     assert (few.float64 == many.float64).all() and few.digits == 1
+    assert (few.float32 == many.float32).all() and few.float32.dtype == 'float32'
+
+
+def test_rounding_to_the_nearest():
+    """Also below the normal numbers, where fewer bits are left; of two the even one."""
+    mp.dps = 60
+    try:
+        for v, dtype in (('1e-40', 'float32'), ('0.1', 'float32'), ('4.9e-324', 'float64'), ('1e-310', 'float64')):
+            there = numpy.dtype(dtype).type(v)
+            assert numpy.dtype(dtype).type(nearest(mp.mpf(v), dtype)) == there
+        one = mp.mpf(1)
+        assert nearest(one + mp.mpf(2) ** -24, 'float32') == 1 and nearest(one + 3 * mp.mpf(2) ** -24, 'float32') == (
+            1 + 2 ** -22)
+        assert nearest(one + mp.mpf(2) ** -53 + mp.mpf(2) ** -150, 'float64') == 1 + 2 ** -52
+    finally:
+        mp.dps = 15
 
 
 @pytest.mark.parametrize('depth', [1, 3, 12])

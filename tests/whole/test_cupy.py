@@ -1,5 +1,6 @@
 """The stand-in for CuPy refuses what CuPy refuses, and CuPy has what the suite used on the stand-in."""
 import os
+import subprocess
 import sys
 
 import cupy_stand_in
@@ -238,3 +239,62 @@ def test_without_cupy_the_comparison_skips_or_fails(monkeypatch):
 def test_cupy_has_all_that_the_suite_used(cupy):
     assert len(cupy_stand_in.USED) > 20, 'hardly anything ran on the stand-in: is the record broken?'
     assert real_cupy_has(cupy_stand_in.USED) == []
+
+
+FOLLOWED = """
+import operator, sys
+import cupy, cupy_stand_in, numpy
+try:
+    if cupy.cuda.runtime.getDeviceCount():
+        sys.exit(cupy_stand_in.NO_CUPY)          # there a kernel would read memory of the host as its own
+except cupy.cuda.runtime.CUDARuntimeError:
+    pass
+cupy_stand_in._without_cuda_libraries()
+from autograd import numpy as np
+from autograd.core import VJPNode
+from autograd.tracer import new_box
+from ntref.arrays import kind, namespace
+from ntref.autograd_on_device import follow_on_device
+follow_on_device()
+host = numpy.arange(24.)
+memory = cupy.cuda.UnownedMemory(host.ctypes.data, host.nbytes, host, 0)
+a = cupy.ndarray((2, 3, 4), 'float64', cupy.cuda.MemoryPointer(memory, 0))
+box = new_box(a, 0, VJPNode.new_root())
+xp = namespace(box, a)
+assert kind(box) == xp.kind == 'autograd.cupy'
+assert (box.shape, box.ndim, box.size, box.dtype) == ((2, 3, 4), 3, 24, 'f8')
+views = [lambda x: xp.reshape(x, (6, 4)), lambda x: x.reshape(-1, 3), lambda x: x.T, lambda x: x.swapaxes(0, 1)]
+views += [lambda x: np.transpose(x, (2, 0, 1)), lambda x: xp.moveaxis(x, 0, 2), lambda x: xp.expand_dims(x, 1)]
+views += [lambda x: xp.moveaxis(x, range(2), range(1, 3)), lambda x: x.ravel(), lambda x: x[1:, ..., ::2]]
+views += [lambda x: np.squeeze(x[:1], 0)[None]]
+for i, f in enumerate(views):
+    there, here = f(box), f(new_box(host.reshape(2, 3, 4), 0, VJPNode.new_root()))
+    assert there.shape == here.shape and type(there._value) is cupy.ndarray, i
+    if there.size == 24:
+        back, = there._node.vjp(there._value)
+        assert type(back) is cupy.ndarray and back.size == 24, i
+kernels = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.lt, operator.eq]
+kernels = [lambda x, f=f, swap=swap: f(a, x) if swap else f(x, a) for f in kernels for swap in (True, False)]
+kernels += [lambda x: a[0] @ x[1].T, lambda x: x[1] @ a[0].T, lambda x: x.sum()]
+kernels += [lambda x: xp.sum(x, axis=1, keepdims=True)]
+kernels += [lambda x: x.max(axis=0), lambda x: xp.exp(x), lambda x: abs(x), lambda x: -x, lambda x: 2 ** x]
+kernels += [lambda x: xp.where(a > 0, x, 0.), lambda x: xp.concatenate([x, a]), lambda x: xp.stack([x, x])]
+kernels += [lambda x: xp.einsum('ijk,ijl->kl', x, a), lambda x: xp.tensordot(x, a, 3), lambda x: x[[0, 0]]]
+kernels += [lambda x: xp.erf(x), lambda x: xp.cholesky(x[0, :, :3])]
+kernels += [lambda x: np.where(x._value > 0, x, 0.), lambda x: np.concatenate([x, x]), lambda x: x.astype('float32')]
+for i, f in enumerate(kernels):
+    try:
+        f(box)
+    except cupy.cuda.runtime.CUDARuntimeError:
+        continue                                 # as far as one comes without a device
+    raise AssertionError(f'kernel {i} was not reached')
+"""
+
+
+def test_autograd_follows_arrays_of_the_real_cupy():
+    """As far as one comes without a device: views and their pullbacks are made, all else reaches a kernel of CuPy's."""
+    run = subprocess.run([sys.executable, '-c', FOLLOWED], text=True, capture_output=True,
+                         env=os.environ | {'PYTHONPATH': os.pathsep.join(map(os.path.abspath, sys.path))})
+    if "No module named 'cupy'" in run.stderr or run.returncode == cupy_stand_in.NO_CUPY:
+        pytest.skip('CuPy is not installed, or has a device')
+    assert run.returncode == 0, run.stderr
