@@ -438,6 +438,7 @@ ASKS_FOR_THE_KIND = {
     'predict.laplace': 1,       # refuses what is not NumPy's
     'stax.layers.custom': 1,    # refuses what SciPy's quadrature cannot do
     'stax.network': 1,          # mpmath wants the digits of arguments
+    'stax.layers.attention': 1,  # numbers of any precision do not overflow, and balls have no largest
     'recursion.tiled': 2,       # tiles are NumPy's, and not for traced parameters
 }
 """How often a module other than arrays compares kinds, and why."""

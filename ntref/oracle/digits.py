@@ -19,7 +19,7 @@ __all__ = ['MAX_BITS', 'exactly', 'in_doubles', 'proved_digits', 'rounded', 'tol
 
 SPARE_BITS = 64         # of balls, at first
 MAX_BITS = 2 ** 13      # of balls; a proof that takes more is given up
-TIE_BITS = 2 ** 10      # of balls: what they cannot round to float32 is half-way between two of its numbers
+TIE_BITS = 2 ** 10      # of balls: what they cannot round is half-way between two numbers of float64 or float32
 ZERO_DIGITS = 8         # beyond those asked for: a difference of numbers of order 1 below that is 0
 LEAST_BITS = 1100       # with the most bits, what is below 2^-LEAST_BITS is 0: it is so in float64
 
@@ -29,8 +29,8 @@ def proved_digits(
     """Return {name: (values, bounds, proved digits)} for {name: array of balls} from compute().
 
     If `asked` digits of all entries are sure and so are float64 and float32, the proof ends; else the bits double. With
-    TIE_BITS float32 need not be sure, with the most bits float64 need not be: the number is then half-way between two,
-    as far as can be told; and numbers below all doubles count as 0, though there may be no larger ones to compare with.
+    TIE_BITS these two need not be sure: the number is then half-way between two of theirs, as far as can be told. With
+    the most bits numbers below all doubles count as 0, though there may be no larger ones to compare with.
 
     Raises
     ------
@@ -45,8 +45,7 @@ def proved_digits(
             with working(ceil(n / log2(10))):
                 least = mpmath().mpf(2) ** -LEAST_BITS if is_last else 0
                 found = {name: _told_shaped(k, asked, least) for name, k in balls.items()}
-                dtypes = [] if is_last else ['float64', 'float32'] if n < TIE_BITS else ['float64']
-                if all(digits == asked and _are_rounded(values, bounds, dtypes)
+                if all(digits == asked and (n >= TIE_BITS or _are_rounded(values, bounds))
                        for values, bounds, digits in found.values()):
                     return found
         except Undecided:
@@ -61,12 +60,12 @@ def _told_shaped(k, asked, least):
     return values.reshape(k.shape), bounds.reshape(k.shape), digits
 
 
-def _are_rounded(values, bounds, dtypes):
-    """True if the ends of every ball round to the same number of each of the dtypes."""
+def _are_rounded(values, bounds):
+    """True if the ends of every ball round to the same numbers of float64 and of float32."""
     mp = mpmath()
     pairs = [(v, b) for v, b in zip(values.ravel(), bounds.ravel()) if v]
     ends = [(mp.fsub(v, b, exact=True), mp.fadd(v, b, exact=True)) for v, b in pairs]
-    return all(nearest(low, dtype) == nearest(high, dtype) for low, high in ends for dtype in dtypes)
+    return all(nearest(low, dtype) == nearest(high, dtype) for low, high in ends for dtype in ('float64', 'float32'))
 
 
 def told(high: Any, bound: Any, asked: int, least: Any = 0) -> tuple[Any, Any, int]:

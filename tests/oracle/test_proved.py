@@ -460,6 +460,7 @@ def sequences():
     yield from [(name, serial(SEQUENCE, *end), x, x[:2], {}) for name, end in ENDS.items()]
     yield from [(f'{name}, masked', serial(SEQUENCE, *ENDS[name]), x, None, {'mask_constant': 9.})
                 for name in ('pool', 'flat', 'attention')]
+    yield 'attention, equal positions', serial(SEQUENCE, *ENDS['attention']), numpy.ones((2, 3, 2)), None, {}
     yield 'masked array', serial(SEQUENCE, *ENDS['pool']), stax.MaskedArray(x, x == 9.), None, {}
     yield 'graph', GRAPH, x, None, {'pattern': edges}
     yield 'two graphs', GRAPH, x, x[:2], {'pattern': (edges, edges[:2])}

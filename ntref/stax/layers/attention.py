@@ -14,7 +14,7 @@ from math import prod
 from typing import Any, Callable
 
 from ...arguments import as_whole, suggestion
-from ...arrays import namespace, root_like
+from ...arrays import EXACT, kind, namespace, root_like
 from ...duals.geometry import Cov
 from ...recursion.positions import matrices, zipped
 from ...recursion.signal import Signal
@@ -30,7 +30,8 @@ __all__ = ['AttentionMechanism', 'GlobalSelfAttention']
 def softmax(c):
     """Return exp(c) divided by its sum over the last axis."""
     xp = namespace(c)
-    e = xp.exp(c - c.max(-1, keepdims=True))
+    largest = 0 if kind(c) in EXACT else c.max(-1, keepdims=True)            # numbers of any precision have any size
+    e = xp.exp(c - largest)
     return e / xp.sum(e, -1, keepdims=True)
 
 
