@@ -62,8 +62,9 @@ def shown(figure):
     return lambda a, path: [line.get_ydata() for line in figure(a).lines]
 
 
-THERE, HOST, REFUSED = 'there', 'host', 'refused'
-"""What comes back: arrays of CuPy, arrays of NumPy or Python's numbers, or an error that names the cure."""
+THERE, BY_HOST, HOST, REFUSED = 'there', 'by host', 'host', 'refused'
+"""What comes back: arrays of CuPy, computed there without any that goes to the host, or by way of the host; arrays of
+NumPy or Python's numbers; an error that names the cure."""
 
 CALLS = {
     'ntref.Differentiable': (REFUSED, lambda a, path: ntref.empirical_ntk_fn(ntref.Differentiable(
@@ -94,7 +95,7 @@ CALLS = {
         None, tree_map(a, K_TEST), tree_map(a, K_OWN))),
     'predict.gp_inference_iterative': (THERE, lambda a, path: predict.gp_inference_iterative(
         tree_map(a, K), a(Y), diag_reg=.1, tol=1e-12)(None, tree_map(a, K_TEST), tree_map(a, K_OWN))),
-    'predict.gradient_descent': (THERE, lambda a, path: predict.gradient_descent(
+    'predict.gradient_descent': (BY_HOST, lambda a, path: predict.gradient_descent(
         half_square, a(K.ntk), a(Y), grad=lambda f, y: f - y)(T, 0., 0., a(K_TEST.ntk))),
     'predict.gradient_descent_mse': (THERE, lambda a, path: predict.gradient_descent_mse(a(K.ntk), a(Y))(
         a(T), 0., 0., a(K_TEST.ntk))),
@@ -114,9 +115,9 @@ CALLS = {
     'predict.sample': (THERE, lambda a, path: predict.sample((a(Y[:3]), a(K_OWN.nngp)), 2, 0)),
     'classic.analytic_mse_predictor': (THERE, lambda a, path: classic.analytic_mse_predictor(
         a(K.ntk), a(Y), a(K_TEST.ntk))(a(Y), a(Y[:3]), 1.)),
-    'classic.gradient_descent_predictor': (THERE, lambda a, path: classic.gradient_descent_predictor(
+    'classic.gradient_descent_predictor': (BY_HOST, lambda a, path: classic.gradient_descent_predictor(
         a(K.ntk), a(Y), half_square, a(K_TEST.ntk))(a(Y), a(Y[:3]), 1.)),
-    'classic.momentum_predictor': (THERE, lambda a, path: momentum(a)),
+    'classic.momentum_predictor': (BY_HOST, lambda a, path: momentum(a)),
     'classic.ntk': (THERE, lambda a, path: classic.ntk(NET.apply_fn)(tree_map(a, PARAMS), a(X))),
     'oracle.certify': (REFUSED, lambda a, path: oracle.certify(NET, a(X[:2]), None, 'nngp').mid),
     'oracle.layer_values': (THERE, lambda a, path: [v.kernels for v in oracle.layer_values(NET, a(X))]),
@@ -156,9 +157,12 @@ def test_every_public_function_is_called():
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_arrays_of_cupy_work_or_are_refused_with_the_cure(name, cupy, tmp_path, pyplot):
+def test_arrays_of_cupy_work_or_are_refused_with_the_cure(name, cupy, tmp_path, pyplot, monkeypatch):
     outcome, call = CALLS[name]
     follow_on_device()
+    gone = []
+    get = cupy.ndarray.get
+    monkeypatch.setattr(cupy.ndarray, 'get', lambda self, **options: gone.append(self.shape) or get(self, **options))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         if outcome == REFUSED:
@@ -167,8 +171,9 @@ def test_arrays_of_cupy_work_or_are_refused_with_the_cure(name, cupy, tmp_path, 
             return
         (tmp_path / 'there').mkdir()
         found = leaves(call(lambda a: cupy.asarray(a), tmp_path / 'there'))
+        assert (gone != []) == (outcome == BY_HOST) or outcome == HOST
         wanted = leaves(call(lambda a: a, tmp_path))
     arrays = [a for a in found if getattr(a, 'ndim', 0)]
-    assert {*map(type, arrays)} <= {cupy.ndarray if outcome == THERE else numpy.ndarray} and found
+    assert {*map(type, arrays)} <= {numpy.ndarray if outcome == HOST else cupy.ndarray} and found
     for a, b in zip(found, wanted, strict=True):
         assert_allclose(to_numpy(a), b, rtol=1e-7, atol=1e-9)
