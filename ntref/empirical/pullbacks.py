@@ -116,7 +116,7 @@ def _diag(a, k=0):
 
 
 def _tile(a, reps):
-    return _kron(zeros(untraced(a), reps) + 1, a)
+    return _kron(zeros(untraced(a), numpy.atleast_1d(reps).tolist()) + 1, a)
 
 
 def _repeat(a, repeats, axis=None):

@@ -243,7 +243,7 @@ PRODUCTS = 'dot', 'matmul', 'tensordot', 'einsum', 'convolve'
 def _operations(node):
     """Estimate the operations of a node: CALL plus 2 i j k for a product of (i, k) and (k, j), else ENTRY per entry."""
     size = sum(map(numpy.size, leaves(node.value)))
-    factors = [numpy.size(a) for a in node.args if is_array(a) and a.ndim > 1]
+    factors = [numpy.size(a) for a in node.args if is_array(a) and getattr(a, 'ndim', 0) > 1]
     is_product = getattr(node.fun, '__name__', '') in PRODUCTS
     if is_product and len(factors) == 2:
         return CALL + 2 * (size * factors[0] * factors[1]) ** .5

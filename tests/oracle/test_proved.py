@@ -347,15 +347,15 @@ def test_corners(layer):
 
 # ------------------------------------------------------------------ duals that are integrals
 
-QUICK = [HardTanh(), *SMOOTH_ONES]
+QUICK = [HardTanh(), Tanh()]
 
 
 @pytest.mark.parametrize('layer', BY_INTEGRAL, ids=repr)
 def test_doubles_are_near_integrals(layer):
     """`kernel_fn` has series and formulas of two variables: another way to the same numbers."""
-    x = numpy.array([[.5, .25, .125], [.5, .25, .1875], [-.25, .5, 0.], [1., .5, .25]])
-    net = serial(Dense(8, 1.5, .125), layer, Dense(1))
-    for c in certify(net, x, x[:2], ('nngp', 'ntk'), 15, proof=True):
+    x = numpy.array([[.5, .25, .125], [.5, .25, .1875], [-.25, .5, 0.]])
+    net = serial(Dense(8, 1., .125), layer, Dense(1))
+    for c in certify(net, x, x[:1], ('nngp', 'ntk'), 10, proof=True):
         assert c.proved
         for got, eps in (c.got64, 2 ** -52), (c.got32, 2 ** -23):
             assert (abs(got - c.float64) <= 8 * eps * c.float64.max()).all()

@@ -520,7 +520,7 @@ def fickle():
     (lambda: gradient(relu, np.ones((3, 2)), Y3, WB), ValueError, 'zero to rounding'),
     (lambda: gradient(lambda W_std: lambda x1, x2, get: -W_std * X3, X3, Y3, dict(W_std=1.)), NotPSDError, 'smallest'),
     (lambda: gradient(lambda W_std: lambda x1, x2, get: [W_std], X3, Y3, dict(W_std=1.)), TypeError, 'NumPy.*got list'),
-    (lambda: gradient(relu, np.vectorize(mpmath.mpf, otypes=[object])(X3), Y3, WB), TypeError, 'a NumPy .* got object'),
+    (lambda: gradient(relu, np.vectorize(mpmath.mpf, otypes=[object])(X3), Y3, WB), TypeError, 'CuPy, got object'),
     (lambda: gradient(fickle(), X3, Y3, dict(W_std=1.)), ValueError, 'to give the same kernel each'),
     (lambda: fit(relu, X3, Y3, WB, bounds=dict(c=(1., 2.))), ValueError, r"some for \['c'\]"),
     (lambda: fit(relu, X3, Y3, WB, bounds=dict(W_std=(2., 3.))), ValueError, 'W_std between its bounds 2 and 3, got 1'),

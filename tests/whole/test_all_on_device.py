@@ -119,6 +119,8 @@ CALLS = {
         a(K.ntk), a(Y), half_square, a(K_TEST.ntk))(a(Y), a(Y[:3]), 1.)),
     'classic.momentum_predictor': (BY_HOST, lambda a, path: momentum(a)),
     'classic.ntk': (THERE, lambda a, path: classic.ntk(NET.apply_fn)(tree_map(a, PARAMS), a(X))),
+    'oracle.certify_predict': (REFUSED, lambda a, path: oracle.certify_predict(
+        'gp_inference', a(Y), k_train_train=a(K.nngp), get='nngp')),
     'oracle.certify': (REFUSED, lambda a, path: oracle.certify(NET, a(X[:2]), None, 'nngp').mid),
     'oracle.layer_values': (THERE, lambda a, path: [v.kernels for v in oracle.layer_values(NET, a(X))]),
     'plot.heatmap': (REFUSED, lambda a, path: plot.heatmap(a(K.ntk)).images[0].get_array()),

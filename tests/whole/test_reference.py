@@ -29,7 +29,7 @@ WITHOUT_FORMULA = {
     'ComputedKernel', 'Signal', 'Axes', 'Demand',
     # what makes, keeps, runs, tries or describes things
     'Layer', 'Slice', 'layer', 'requires', 'supports_masking', 'unmask_fn', 'from_spec', 'save_kernel', 'load_kernel',
-    'save_predictor', 'load_predictor', 'save_estimator', 'load_estimator', 'in_threads', 'conform',
+    'save_predictor', 'load_predictor', 'save_estimator', 'load_estimator', 'in_threads', 'conform', 'certify_predict',
     'conformance_cases', 'check_layer', 'CONTRACTS', 'EPS_MULTIPLES', 'LEVEL', 'assert_close', 'axes_of',
     'chance', 'check_mean', 'compare', 'draws', 'laid_out', 'ntk_scale', 'taken', 'variances', 'KINKS', 'kinks_of',
     'is_constant_in_parts', 'NNGPClassifier'}
